@@ -1,0 +1,96 @@
+"""When a token is fresh, due, overdue or expired, and when to try again: pure functions of time.
+
+The rules are the contract's. With L the token's whole life: it is *due* at L/2 after issue, less a spread of at most
+L/10; *overdue* when no more than the minimum validity, min(L/3, 6 min), is left; *expired* at its end. Six minutes,
+because the most impatient clients (Node, C++, gcloud) exchange on every call below five. What a target's file holds is
+read elsewhere (`refresher.publishing`); what to do about it is `refresher.engine`'s.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+MINIMUM_VALIDITY_LIMIT = timedelta(minutes=6)
+CLOCK_SKEW = timedelta(seconds=30)
+"""How far ahead `iat` may be before a token counts as issued in the future; real STS allows about 60 s."""
+
+_TRANSIENT_BACKOFF = (timedelta(seconds=1), timedelta(minutes=1))
+_PERMANENT_BACKOFF = (timedelta(seconds=30), timedelta(minutes=5))
+_UNCHANGED_POLL = (timedelta(seconds=1), timedelta(seconds=30))
+
+
+class State(StrEnum):
+    """What a target's token file is worth."""
+
+    FRESH = "fresh"
+    DUE = "due"
+    OVERDUE = "overdue"
+    EXPIRED = "expired"
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+    FOREIGN = "foreign"
+
+
+def minimum_validity(lifetime: timedelta) -> timedelta:
+    """Give the remaining life at which a token of this whole life is overdue."""
+    return min(lifetime / 3, MINIMUM_VALIDITY_LIMIT)
+
+
+def spread(name: str, lifetime: timedelta) -> timedelta:
+    """Give how much earlier than half its life this target's token is due: below L/10, and always the same."""
+    return lifetime * (zlib.crc32(name.encode()) / 2**32) / 10
+
+
+def due_at(name: str, issued_at: datetime, expires_at: datetime) -> datetime:
+    """Give the moment from which a target's token should be replaced."""
+    lifetime = expires_at - issued_at
+    return issued_at + lifetime / 2 - spread(name, lifetime)
+
+
+def overdue_at(issued_at: datetime, expires_at: datetime) -> datetime:
+    """Give the moment from which a token has no more than its minimum validity left."""
+    return expires_at - minimum_validity(expires_at - issued_at)
+
+
+def is_from_the_future(issued_at: datetime, now: datetime) -> bool:
+    """Tell whether a token was issued later than now: the clock went back, and STS would refuse it."""
+    return issued_at > now + CLOCK_SKEW
+
+
+def state_of(name: str, issued_at: datetime, expires_at: datetime, now: datetime) -> State:
+    """Judge the life of a token that a target's file holds."""
+    if now >= expires_at:
+        return State.EXPIRED
+    if now >= overdue_at(issued_at, expires_at):
+        return State.OVERDUE
+    if now >= due_at(name, issued_at, expires_at) or is_from_the_future(issued_at, now):
+        return State.DUE
+    return State.FRESH
+
+
+def retry_at(
+    now: datetime, *, failures: int, retryable: bool, overdue_at: datetime | None, draw: float
+) -> datetime:
+    """Give the moment of the next attempt after a failure: capped exponential backoff with jitter.
+
+    Args:
+        now: When the attempt failed.
+        failures: Consecutive failures, this one included; at least 1.
+        retryable: Whether it may pass by itself; what an operator must mend is tried again slowly.
+        overdue_at: When the present token is overdue; a later attempt is brought forward to it. None without one.
+        draw: A random number in [0, 1), drawn once for this failure.
+    """
+    first, limit = _TRANSIENT_BACKOFF if retryable else _PERMANENT_BACKOFF
+    delay = min(limit, first * 2 ** min(failures - 1, 16)) * (0.5 + draw / 2)
+    attempt = now + delay
+    if overdue_at is not None and now < overdue_at < attempt:
+        return overdue_at
+    return attempt
+
+
+def poll_at(now: datetime, expires_at: datetime) -> datetime:
+    """Give the moment to ask a supplier again that handed out the same token as before."""
+    earliest, latest = _UNCHANGED_POLL
+    return now + max(earliest, min(latest, (expires_at - now) / 20))

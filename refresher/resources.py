@@ -1,0 +1,101 @@
+"""Google resource names and endpoints as values: provider, universe, endpoints.
+
+Names follow Google's documentation of workload identity federation
+(https://docs.cloud.google.com/iam/docs/workload-identity-federation): a provider is addressed by project *number*, pool
+and provider id; a principal by pool and subject, without the provider. Nothing here talks to Google.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
+METADATA_ORIGIN = "http://metadata.google.internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadIdentityProvider:
+    """A workload identity pool provider.
+
+    Attributes:
+        project_number: Digits; the number of the project that owns the pool, never its id.
+        pool: The pool's id.
+        provider: The provider's id.
+    """
+
+    project_number: str
+    pool: str
+    provider: str
+
+    @property
+    def resource_name(self) -> str:
+        """The name without a host, `projects/…/providers/…`."""
+        return (
+            f"projects/{self.project_number}/locations/global/workloadIdentityPools/{self.pool}"
+            f"/providers/{self.provider}"
+        )
+
+    @property
+    def sts_audience(self) -> str:
+        """The `audience` that is sent to STS and written in the ADC document."""
+        return f"//iam.googleapis.com/{self.resource_name}"
+
+    @property
+    def token_audience(self) -> str:
+        """The `aud` that the provider accepts while it lists no allowed audiences of its own."""
+        return f"https://iam.googleapis.com/{self.resource_name}"
+
+    def principal(self, subject: str) -> str:
+        """Give the IAM principal that one mapped subject of this pool becomes."""
+        return (
+            f"principal://iam.googleapis.com/projects/{self.project_number}/locations/global"
+            f"/workloadIdentityPools/{self.pool}/subject/{subject}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where Google's services are: origins (`scheme://host[:port]`) without a path.
+
+    Attributes:
+        universe_domain: `googleapis.com` unless the cloud is another one.
+        sts: Origin of the Security Token Service.
+        iam_credentials: Origin of the IAM Service Account Credentials API.
+        metadata: Origin of the metadata server.
+    """
+
+    universe_domain: str
+    sts: str
+    iam_credentials: str
+    metadata: str
+
+    @classmethod
+    def of_universe(
+        cls,
+        universe_domain: str = DEFAULT_UNIVERSE_DOMAIN,
+        *,
+        sts: str | None = None,
+        iam_credentials: str | None = None,
+        metadata: str | None = None,
+    ) -> Endpoints:
+        """Give the endpoints of a universe, each replaceable by an origin of one's own."""
+        return cls(
+            universe_domain=universe_domain,
+            sts=sts or f"https://sts.{universe_domain}",
+            iam_credentials=iam_credentials or f"https://iamcredentials.{universe_domain}",
+            metadata=metadata or METADATA_ORIGIN,
+        )
+
+    @property
+    def token_url(self) -> str:
+        """Where a subject token is exchanged (RFC 8693 token endpoint)."""
+        return f"{self.sts}/v1/token"
+
+    @property
+    def token_info_url(self) -> str:
+        """Where gcloud asks about a federated token when there is no service account."""
+        return f"{self.sts}/v1/introspect"
+
+    def impersonation_url(self, service_account: str, method: str = "generateAccessToken") -> str:
+        """Give the IAM Credentials URL of a method on a service account, named by e-mail or unique id."""
+        return f"{self.iam_credentials}/v1/projects/-/serviceAccounts/{service_account}:{method}"

@@ -1,0 +1,1 @@
+"""Suppliers of subject tokens: one file per kind, all behind `refresher.suppliers.interface`."""
