@@ -78,7 +78,7 @@ class TransientSupplyError(SupplyError):
 
 
 class TokenRejectedError(SupplyError):
-    """A supplier handed out a token that is not worth publishing: wrong claims, too old, or worse than the present one."""
+    """A supplier handed out a token that is not worth publishing: wrong claims, too old, or no better."""
 
 
 class PublishError(RefresherError):

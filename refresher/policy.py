@@ -70,9 +70,7 @@ def state_of(name: str, issued_at: datetime, expires_at: datetime, now: datetime
     return State.FRESH
 
 
-def retry_at(
-    now: datetime, *, failures: int, retryable: bool, overdue_at: datetime | None, draw: float
-) -> datetime:
+def retry_at(now: datetime, *, failures: int, retryable: bool, overdue_at: datetime | None, draw: float) -> datetime:
     """Give the moment of the next attempt after a failure: capped exponential backoff with jitter.
 
     Args:
@@ -83,7 +81,7 @@ def retry_at(
         draw: A random number in [0, 1), drawn once for this failure.
     """
     first, limit = _TRANSIENT_BACKOFF if retryable else _PERMANENT_BACKOFF
-    delay = min(limit, first * 2 ** min(failures - 1, 16)) * (0.5 + draw / 2)
+    delay = min(limit, first * (1 << min(failures - 1, 16))) * (0.5 + draw / 2)
     attempt = now + delay
     if overdue_at is not None and now < overdue_at < attempt:
         return overdue_at

@@ -99,15 +99,11 @@ class ExpectedClaims:
         if self.subject is not None and claims.subject != self.subject:
             found.append(f"sub is {claims.subject!r}, not {self.subject!r}")
         if self.audiences is not None and self.audiences.isdisjoint(claims.audience):
-            found.append(
-                f"aud is {', '.join(claims.audience) or 'absent'}, not {' or '.join(sorted(self.audiences))}"
-            )
+            found.append(f"aud is {', '.join(claims.audience) or 'absent'}, not {' or '.join(sorted(self.audiences))}")
         if self.key_ids is not None and claims.key_id not in self.key_ids:
             found.append(f"the key {claims.key_id!r} that signed it is not published")
         if self.maximum_lifetime is not None and token.lifetime > self.maximum_lifetime:
-            found.append(
-                f"its life of {token.lifetime} is longer than the configured {self.maximum_lifetime}"
-            )
+            found.append(f"its life of {token.lifetime} is longer than the configured {self.maximum_lifetime}")
         return tuple(found)
 
     def is_of_another_subject(self, token: SubjectToken) -> bool:

@@ -1,1 +1,1 @@
-"""To be written."""
+"""What keeps targets fresh: one refresh, what is due next, the tick, the clocks' guard and the board."""

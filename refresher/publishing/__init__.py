@@ -1,1 +1,1 @@
-"""To be written."""
+"""Credentials directories on disk: walked without following links, replaced atomically, read back, retired."""

@@ -1,7 +1,7 @@
 """What a supplier of subject tokens is: given who, it gives a token or says what to mend.
 
 A supplier mints or fetches; it does not decide when (`refresher.policy`), whether the token is worth publishing
-(`refresher.engine.refresh`) or where it goes (`refresher.publishing`). It keeps no token: sharing between targets of one
+(`refresher.engine.refresh`) or where it goes (`refresher.publishing`). It keeps no token: sharing among targets of one
 identity is the engine's. One supplier serves many identities and many threads at once.
 """
 

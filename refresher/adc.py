@@ -1,0 +1,80 @@
+"""The `external_account` ADC document of one target: where a client finds its subject token and whom it acts as.
+
+The document is the one that `gcloud iam workload-identity-pools create-cred-config` writes for a file source, key for
+key and in its order, with `credential_source.format` always present (OpenDAL needs it) and never a null
+(google-cloud-cpp aborts on one, Java before 1.35 throws). It holds no secret. Nothing is read or written here;
+`refresher.publishing` does that.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from refresher.resources import Endpoints, WorkloadIdentityProvider
+
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a URN of RFC 8693, section 3
+
+
+def adc_document(
+    *,
+    provider: WorkloadIdentityProvider,
+    token_path: str,
+    service_account: str | None,
+    lifetime: timedelta | None,
+    quota_project: str | None,
+    endpoints: Endpoints,
+    subject_token_type: str = JWT_TYPE,
+) -> dict[str, Any]:
+    """Compose the document.
+
+    Args:
+        provider: Whose resource name is the STS audience.
+        token_path: Absolute path of the token file as the container sees it.
+        service_account: The target principal, by e-mail or unique id; None for direct resource access.
+        lifetime: Of the impersonated access token, 600 s to 43,200 s in whole seconds; None leaves it to Google (1 h).
+        quota_project: Project to be billed instead of the service account's own.
+        endpoints: Where STS and IAM Credentials are.
+        subject_token_type: URN of what the token file holds.
+    """
+    document: dict[str, Any] = {
+        "universe_domain": endpoints.universe_domain,
+        "type": "external_account",
+        "audience": provider.sts_audience,
+        "subject_token_type": subject_token_type,
+        "token_url": endpoints.token_url,
+        "credential_source": {"file": token_path, "format": {"type": "text"}},
+    }
+    if service_account is None:
+        document["token_info_url"] = endpoints.token_info_url
+    else:
+        document["service_account_impersonation_url"] = endpoints.impersonation_url(service_account)
+        if lifetime is not None:
+            document["service_account_impersonation"] = {"token_lifetime_seconds": int(lifetime.total_seconds())}
+    if quota_project is not None:
+        document["quota_project_id"] = quota_project
+    return document
+
+
+def render(document: dict[str, Any]) -> bytes:
+    """Give the document's bytes, the same for the same document, without a trailing newline (as gcloud writes it)."""
+    return json.dumps(document, indent=2).encode()
+
+
+def principal_of(document: bytes | None) -> str | None:
+    """Read whom a published document makes its reader: the service account, or without one the STS audience.
+
+    Gives None if there is no document or it cannot be read, so that nothing may be concluded from it.
+    """
+    try:
+        fields = json.loads(document or b"")
+        impersonation_url = fields.get("service_account_impersonation_url")
+        if impersonation_url is None:
+            return str(fields["audience"])
+        return str(impersonation_url).rpartition("/")[2].rpartition(":")[0]
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        return None

@@ -1,0 +1,216 @@
+"""The daemon: at every tick ask whether the plan changed, whether files drifted and who is due; hand it to workers.
+
+It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.engine.refresh`, what is said is
+`refresher.engine.reporting`, the plan comes from `refresher.app`. It keeps going whatever a single target does.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+
+from refresher.engine.agenda import Agenda
+from refresher.engine.events import Severity
+from refresher.engine.refresh import Outcome, Refresher, Result
+from refresher.engine.sharing import SharedSupplies
+from refresher.errors import ConfigurationError, PublishError, RefresherError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import datetime
+    from pathlib import Path
+
+    from refresher.clock import Clock
+    from refresher.engine.agenda import Entry
+    from refresher.engine.reporting import Reporter
+    from refresher.engine.status import Board
+    from refresher.engine.target import Plan, Target
+    from refresher.engine.workers import Workers
+
+SWEEP_TICKS = 5
+"""Ticks in which every directory is looked at once for drift, a share of them at each."""
+
+
+class Plans(Protocol):
+    """Where the plan comes from."""
+
+    def poll(self, *, force: bool) -> Plan | None:
+        """Give a new plan if the configuration changed (or in any case, with `force`); None if it did not.
+
+        Raises:
+            ConfigurationError: It changed and cannot be used; it counts as seen, and the former plan holds.
+        """
+        ...
+
+
+class Retirement(Protocol):
+    """Takes away what belongs to no target any more."""
+
+    def __call__(self, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
+        """Retire every directory of ours that is not kept; give the paths from which `env` was taken."""
+        ...
+
+
+class Daemon:
+    """Keeps the targets of the present plan fresh, one `tick` at a time."""
+
+    def __init__(
+        self,
+        *,
+        plans: Plans,
+        retire: Retirement,
+        workers: Workers,
+        reporter: Reporter,
+        board: Board,
+        clock: Clock,
+        draw: Callable[[], float],
+    ) -> None:
+        self._plans = plans
+        self._retire = retire
+        self._workers = workers
+        self._reporter = reporter
+        self._board = board
+        self._clock = clock
+        self._draw = draw
+        self._lock = Lock()
+        self._agenda = Agenda()
+        self._refresher: Refresher | None = None
+        self._suppliers: object = None
+        self._ticks = 0
+        self._reload_asked = False
+        self._was_ready = False
+
+    def ask_reload(self) -> None:
+        """Have the next tick load the configuration again, changed or not."""
+        self._reload_asked = True
+
+    def clock_jumped(self, seconds: float) -> None:
+        """Work out anew what is due, after the clocks moved apart by this many seconds."""
+        self._reporter.say("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
+        with self._lock:
+            self._agenda.reconsider(self._clock.now())
+
+    def tick(self) -> None:
+        """Do what one second may ask for."""
+        changed = self._take_new_plan()
+        with self._lock:
+            self._look_for_drift()
+        if changed or self._ticks % SWEEP_TICKS == 0:
+            self._retire_strays()
+        self._ticks += 1
+        now = self._clock.now()
+        with self._lock:
+            due = self._agenda.take_due(now)
+            self._watch_failing(now)
+        for entry in due:
+            self._submit(entry)
+        self._board.ticked(self._clock.monotonic())
+
+    def _take_new_plan(self) -> bool:
+        force, self._reload_asked = self._reload_asked, False
+        try:
+            plan = self._plans.poll(force=force)
+        except ConfigurationError as error:
+            self._reporter.say("config.rejected", Severity.ERROR, error=error.problem, remedy=error.remedy)
+            return False
+        if plan is None:
+            return False
+        self._adopt(plan)
+        return True
+
+    def _adopt(self, plan: Plan) -> None:
+        with self._lock:
+            former = {entry.target.name for entry in self._agenda}
+            if self._refresher is None or plan.suppliers is not self._suppliers:
+                supplies = SharedSupplies(plan.suppliers)
+                self._refresher = Refresher(supplies=supplies, clock=self._clock)
+                self._suppliers = plan.suppliers
+            self._agenda.adopt(plan.targets)
+        self._board.adopt(plan.targets, plan.complaints)
+        if self._ticks:
+            self._reporter.say("config.reloaded", Severity.INFO, targets=len(plan.targets))
+        for name in sorted(plan.targets.keys() - former):
+            self._reporter.say("target.added", Severity.INFO, target=name)
+        for name in sorted(former - plan.targets.keys()):
+            self._reporter.say("target.removed", Severity.INFO, target=name)
+        for problem, remedy in plan.complaints:
+            self._reporter.say("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
+
+    def _look_for_drift(self) -> None:
+        for index, entry in enumerate(self._agenda):
+            if index % SWEEP_TICKS == self._ticks % SWEEP_TICKS and entry.signature is not None:
+                try:
+                    has_drifted = entry.target.directory.sign() != entry.signature
+                except PublishError:
+                    has_drifted = True
+                if has_drifted:
+                    entry.next_at = None
+
+    def _retire_strays(self) -> None:
+        with self._lock:
+            kept = {entry.target.directory.path for entry in self._agenda} | self._agenda.busy_paths()
+        for path in self._retire(kept, self._clock.now()):
+            self._reporter.say("target.retired", Severity.INFO, path=path)
+
+    def _watch_failing(self, now: datetime) -> None:
+        for entry in self._agenda:
+            if entry.failures and entry.token is not None:
+                self._reporter.watch(entry.target, entry.token, now)
+
+    def _submit(self, entry: Entry) -> None:
+        target, force, first = entry.target, entry.force, not entry.is_known
+        self._workers.submit(target.supplier, lambda: self._work(target, force=force, first=first))
+
+    def _work(self, target: Target, *, force: bool, first: bool) -> None:
+        """Refresh one target and take up the next of its identity; nothing a target does may end the thread."""
+        outcome = self._refresh(target, force=force, first=first)
+        now = self._clock.now()
+        with self._lock:
+            entry = self._agenda.settle(target, outcome, now, self._draw())
+            next_at = entry.next_at if entry is not None else None
+            sibling = self._agenda.take_sibling(target, now)
+        if entry is not None:
+            self._reporter.refreshed(target, outcome, now, next_at)
+        if sibling is not None:
+            self._submit(sibling)
+        self._announce_ready()
+
+    def _refresh(self, target: Target, *, force: bool, first: bool) -> Outcome:
+        refresher = self._refresher
+        if refresher is None:
+            raise AssertionError("nothing is due before the first plan")
+        started = self._clock.monotonic()
+        try:
+            return refresher.refresh(target, force=force, first=first)
+        except Exception as bug:  # noqa: BLE001 - one target's bug must not take the others down
+            return Outcome(
+                result=Result.FAILED,
+                token=None,
+                repaired=(),
+                error=RefresherError(
+                    f"target {target.name}: unexpected {type(bug).__name__} at {_place(bug)}",
+                    "report this as a bug of the refresher",
+                ),
+                duration=self._clock.monotonic() - started,
+                signature=None,
+            )
+
+    def _announce_ready(self) -> None:
+        with self._lock:
+            is_ready = all(entry.token is not None and not entry.failures for entry in self._agenda)
+            announce = is_ready and not self._was_ready
+            self._was_ready = self._was_ready or is_ready
+            count = len(self._agenda)
+        if announce:
+            self._reporter.say("daemon.ready", Severity.INFO, targets=count)
+
+
+def _place(error: BaseException) -> str:
+    """Name the innermost line of a traceback: a bug's text may quote what it choked on, a place never does."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "an unknown place"
+    code = traceback.tb_frame.f_code
+    return f"{code.co_qualname}:{traceback.tb_lineno}"

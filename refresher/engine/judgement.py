@@ -1,0 +1,113 @@
+"""What a target's files are worth now, and whether a new token is worth publishing over them.
+
+Pure functions of what was read and of time. The daemon, `once`, `status`, `wait` and the readiness page all judge
+through `judge`, so they cannot disagree. No signature is verified here (`refresher.tokens` says why).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from refresher import adc, policy
+from refresher.errors import TokenRejectedError
+from refresher.policy import State
+from refresher.publishing.contents import token_of
+from refresher.tokens import UnreadableTokenError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from refresher.engine.target import Target
+    from refresher.publishing.contents import Contents
+    from refresher.tokens import SubjectToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the token file of a target is worth.
+
+    Attributes:
+        state: The verdict.
+        token: The token, where the file holds one whose life can be told.
+        reason: Why it is unreadable or foreign; None otherwise.
+    """
+
+    state: State
+    token: SubjectToken | None = None
+    reason: str | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file holds a token that the configuration would mint, however old."""
+        return self.token is not None and self.state is not State.FOREIGN
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a client that reads the file now is served, with more than the minimum validity left."""
+        return self.state in (State.FRESH, State.DUE)
+
+
+def judge(target: Target, contents: Contents, now: datetime) -> Judgement:
+    """Judge the token file of a target as it was read."""
+    try:
+        token = token_of(contents)
+    except UnreadableTokenError as error:
+        return Judgement(state=State.UNREADABLE, reason=str(error))
+    if token is None:
+        return Judgement(state=State.ABSENT)
+    if mismatches := target.expected.mismatches(token):
+        return Judgement(state=State.FOREIGN, token=token, reason="; ".join(mismatches))
+    return Judgement(state=policy.state_of(target.name, token.issued_at, token.expires_at, now), token=token)
+
+
+def is_of_another_identity(target: Target, contents: Contents, judgement: Judgement) -> bool:
+    """Tell whether the directory was last used for somebody else, by its token's subject or its ADC document."""
+    if judgement.token is not None and target.expected.is_of_another_subject(judgement.token):
+        return True
+    principal = adc.principal_of(contents.credentials.content)
+    return principal is not None and principal != adc.principal_of(target.credentials)
+
+
+def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement, now: datetime, *, force: bool) -> bool:
+    """Check a supplied token before it is published; False if it is the one in the file, still good enough.
+
+    Args:
+        target: For which it was supplied.
+        token: What the supplier gave.
+        present: What the file holds.
+        now: The wall clock's time.
+        force: Whether an equally long-lived token is to replace the present one.
+
+    Raises:
+        TokenRejectedError: It is not what is configured, or would not serve a reader better.
+    """
+    if mismatches := target.expected.mismatches(token):
+        raise _rejected(target, "; ".join(mismatches), "make the supplier's issuer, subject and audience agree")
+    if policy.is_from_the_future(token.issued_at, now):
+        raise _rejected(target, f"iat is ahead, {token.issued_at:%FT%TZ}", "set this machine's clock (NTP)")
+    if now >= policy.overdue_at(token.issued_at, token.expires_at):
+        raise _rejected(
+            target,
+            f"it ends at {token.expires_at:%FT%TZ}, within the minimum validity",
+            "renew it earlier at its source",
+        )
+    if present.token is None or not _is_comparable(present, now):
+        return True
+    if token.expires_at < present.token.expires_at:
+        raise _rejected(target, "it ends before the present one does", "let the supplier hand out newer tokens")
+    return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)
+
+
+def _is_comparable(present: Judgement, now: datetime) -> bool:
+    """Tell whether the present token would serve anybody: ours, not over, not from the future."""
+    return (
+        present.is_ours
+        and present.token is not None
+        and present.state is not State.EXPIRED
+        and not policy.is_from_the_future(present.token.issued_at, now)
+    )
+
+
+def _rejected(target: Target, reason: str, remedy: str) -> TokenRejectedError:
+    return TokenRejectedError(f"target {target.name}: the supplied token is not published: {reason}", remedy)

@@ -1,0 +1,207 @@
+"""One refresh of one target: read, judge, supply, check, publish. The use case that everything else serves.
+
+A refresh either publishes a complete, checked token or leaves the present one alone; only another identity's token is
+taken away first. When to call it is `refresher.engine.agenda`'s business, what it is worth telling whom
+`refresher.engine.reporting`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from refresher.engine.judgement import Judgement, is_of_another_identity, is_worth_publishing, judge
+from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
+from refresher.policy import State
+from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, describe
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from refresher.clock import Clock
+    from refresher.engine.sharing import SharedSupplies
+    from refresher.engine.target import Target
+    from refresher.publishing.directory import OpenDirectory
+    from refresher.tokens import SubjectToken
+
+
+class Result(StrEnum):
+    """How a refresh ended."""
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFacts:
+    """What may be said aloud of the token in a file."""
+
+    issued_at: datetime
+    expires_at: datetime
+    issuer: str | None
+    subject: str | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, token: SubjectToken) -> TokenFacts:
+        """Leave the secret out."""
+        claims = token.unverified_claims
+        return cls(
+            issued_at=token.issued_at,
+            expires_at=token.expires_at,
+            issuer=None if claims is None else claims.issuer,
+            subject=None if claims is None else claims.subject,
+            fingerprint=token.fingerprint,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one refresh did.
+
+    Attributes:
+        result: How it ended.
+        token: The token that the file holds now, if it is ours.
+        repaired: Artifacts put right that had drifted.
+        error: Why it failed.
+        duration: In seconds.
+        signature: What the directory looked like afterwards; None if it could not be opened.
+    """
+
+    result: Result
+    token: TokenFacts | None
+    repaired: tuple[str, ...]
+    error: RefresherError | None
+    duration: float
+    signature: tuple[object, ...] | None
+
+
+class Refresher:
+    """Refreshes targets; safe to use from several threads as long as each directory is in one pair of hands."""
+
+    def __init__(self, *, supplies: SharedSupplies, clock: Clock) -> None:
+        self._supplies = supplies
+        self._clock = clock
+
+    def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
+        """Bring one target's directory to what the configuration says, with a token that is fresh.
+
+        1. Open the directory and read it; at the first visit sweep what a killed daemon left.
+        2. If it was another identity's, withdraw `env`, then `token`.
+        3. Put `credentials.json` right.
+        4. Unless the token is fresh: supply, check and publish another.
+        5. Put owner and mode of a token that stays right, then `env`, which comes last.
+        6. At the first visit of a directory where nothing had to be written, prove that writing would work.
+
+        Args:
+            target: Which one.
+            force: Replace a fresh token too.
+            first: Whether this process has not been there yet.
+        """
+        visit = _Visit(target, self._supplies, self._clock, force=force)
+        started = self._clock.monotonic()
+        signature: tuple[object, ...] | None = None
+        error: RefresherError | None = None
+        try:
+            with target.directory.open() as directory:
+                error = visit.bring_up_to_date(directory, first=first)
+                signature = directory.sign()
+        except PublishError as refused:
+            error = refused
+        return Outcome(
+            result=Result.FAILED if error is not None else visit.result,
+            token=None if visit.token is None else TokenFacts.of(visit.token),
+            repaired=tuple(visit.repaired),
+            error=error,
+            duration=self._clock.monotonic() - started,
+            signature=signature,
+        )
+
+
+class _Visit:
+    """The state of one refresh while it goes on."""
+
+    def __init__(self, target: Target, supplies: SharedSupplies, clock: Clock, *, force: bool) -> None:
+        self._target = target
+        self._supplies = supplies
+        self._clock = clock
+        self._force = force
+        self.result = Result.KEPT
+        self.token: SubjectToken | None = None
+        self.repaired: list[str] = []
+        self._wrote = False
+
+    def bring_up_to_date(self, directory: OpenDirectory, *, first: bool) -> SupplyError | None:
+        """Go through the steps of `Refresher.refresh`; give a supplier's failure after all else was put right."""
+        if first:
+            directory.sweep()
+        contents = directory.read()  # 1
+        present = judge(self._target, contents, self._clock.now())
+        if is_of_another_identity(self._target, contents, present):
+            contents, present = self._take_over(directory)  # 2
+        self._settle(directory, CREDENTIALS, contents)  # 3
+        self.token = present.token if present.is_ours else None
+        failure = self._renew(directory, present)  # 4
+        if self.token is not None:  # 5
+            if self.result is not Result.PUBLISHED:
+                self._settle(directory, TOKEN, contents)
+            self._settle_description(directory, contents)
+            self._settle(directory, ENVIRONMENT, contents)
+        if first and not self._wrote:
+            directory.probe()  # 6
+        return failure
+
+    def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
+        directory.withdraw(ENVIRONMENT)
+        directory.withdraw(TOKEN)
+        contents = directory.read()
+        return contents, judge(self._target, contents, self._clock.now())
+
+    def _renew(self, directory: OpenDirectory, present: Judgement) -> SupplyError | None:
+        if present.state is State.FRESH and not self._force:
+            return None
+        try:
+            token = self._supplies.supply(self._target, self.token, self._clock.now())
+            if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
+                return self._leave_unchanged(present)
+        except SupplyError as error:
+            return error
+        directory.publish(TOKEN, token.value.encode())
+        self.token, self.result, self._wrote = token, Result.PUBLISHED, True
+        return None
+
+    def _leave_unchanged(self, present: Judgement) -> SupplyError | None:
+        self.result = Result.UNCHANGED
+        if present.is_usable:
+            return None
+        return TransientSupplyError(
+            f"target {self._target.name}: the supplier hands out the same token again, and it is {present.state}",
+            "find out why it is not renewed at its source",
+        )
+
+    def _settle(self, directory: OpenDirectory, name: str, contents: Contents) -> None:
+        """Write an artifact unless it is in place with its owner and mode."""
+        artifact, wanted = {
+            CREDENTIALS: lambda: (contents.credentials, self._target.credentials),
+            ENVIRONMENT: lambda: (contents.environment, self._target.environment),
+            TOKEN: lambda: (contents.token, contents.token.content or b""),
+        }[name]()
+        if directory.is_in_place(artifact, wanted):
+            return
+        directory.publish(name, wanted)
+        self._wrote = True
+        if artifact.signature is not None or artifact.problem is not None:
+            self.repaired.append(name)
+
+    def _settle_description(self, directory: OpenDirectory, contents: Contents) -> None:
+        """Keep `artifacts.json` where the token cannot tell its own life, and nowhere else."""
+        if self.token is None or self.token.unverified_claims is not None:
+            if contents.descriptions.signature is not None:
+                directory.withdraw(DESCRIPTIONS)
+            return
+        wanted = describe(self.token)
+        if not directory.is_in_place(contents.descriptions, wanted):
+            directory.publish(DESCRIPTIONS, wanted)

@@ -1,0 +1,120 @@
+"""From what a refresh did to what is said about it: events on changes of state, and the board.
+
+One line per change: a failure that goes on is told once, then at every doubling of its count, so that a log stays
+readable for years. Life that runs out while nothing succeeds is told when it is overdue and when it is over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher import policy
+from refresher.engine.events import Event, Severity
+from refresher.engine.refresh import Result
+from refresher.engine.status import TargetStatus
+from refresher.errors import PublishError, TokenRejectedError
+from refresher.policy import State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from refresher.engine.events import Listener, Value
+    from refresher.engine.refresh import Outcome, TokenFacts
+    from refresher.engine.status import Board
+    from refresher.engine.target import Target
+    from refresher.errors import RefresherError
+
+
+class Reporter:
+    """Tells listeners and the board how refreshes end; each target is reported by one thread at a time."""
+
+    def __init__(self, *, board: Board, listener: Listener) -> None:
+        self._board = board
+        self._listen = listener
+        self._warned: dict[str, State] = {}
+
+    def refreshed(self, target: Target, outcome: Outcome, now: datetime, next_at: datetime | None) -> None:
+        """Report one refresh."""
+        former = self._board.get(target.name)
+        failures = former.consecutive_failures + 1 if outcome.error else 0
+        self._board.record(
+            target.name,
+            TargetStatus(
+                last_success_at=former.last_success_at if outcome.error else now,
+                consecutive_failures=failures,
+                problem=outcome.error.problem if outcome.error else None,
+                remedy=outcome.error.remedy if outcome.error else None,
+                next_attempt_at=next_at,
+            ),
+            outcome=outcome.result.value,
+            stage=stage_of(outcome.error),
+        )
+        for name in outcome.repaired:
+            self._say("artifact.repaired", Severity.WARNING, target, artifact=name)
+        if outcome.result is Result.PUBLISHED and outcome.token is not None:
+            self._say("token.published", Severity.INFO, target, outcome.token, duration_ms=_milliseconds(outcome))
+        if outcome.error is not None:
+            self._failed(target, outcome, outcome.error, former, failures)
+        elif former.consecutive_failures:
+            self._say("token.recovered", Severity.INFO, target, outcome.token, failures=former.consecutive_failures)
+            self._warned.pop(target.name, None)
+
+    def watch(self, target: Target, token: TokenFacts, now: datetime) -> None:
+        """Tell once when the life of a failing target's token is overdue, and once when it is over."""
+        state = policy.state_of(target.name, token.issued_at, token.expires_at, now)
+        if state in (State.OVERDUE, State.EXPIRED) and self._warned.get(target.name) is not state:
+            self._warned[target.name] = state
+            self._say(f"token.{state}", Severity.ERROR, target, token)
+
+    def say(self, name: str, severity: Severity, **fields: Value) -> None:
+        """Tell of something that concerns no single refresh."""
+        self._listen(Event(name=name, severity=severity, fields=fields))
+
+    def _failed(
+        self, target: Target, outcome: Outcome, error: RefresherError, former: TargetStatus, failures: int
+    ) -> None:
+        is_reminder = failures & (failures - 1) == 0
+        if error.problem != former.problem or is_reminder:
+            name = {"publish": "token.publish_failed", "check": "token.rejected"}.get(
+                stage_of(error), "token.supply_failed"
+            )
+            self._say(
+                name,
+                Severity.WARNING,
+                target,
+                outcome.token,
+                error=error.problem,
+                remedy=error.remedy,
+                failures=failures,
+                duration_ms=_milliseconds(outcome),
+            )
+
+    def _say(
+        self, name: str, severity: Severity, target: Target, token: TokenFacts | None = None, **more: Value
+    ) -> None:
+        fields: dict[str, Value] = {"target": target.name, "supplier": target.supplier}
+        if token is not None:
+            fields |= {
+                "subject": token.subject,
+                "issuer": token.issuer,
+                "expires_at": f"{token.expires_at:%FT%TZ}",
+                "fingerprint": token.fingerprint,
+            }
+        self._listen(Event(name=name, severity=severity, fields=fields | more))
+
+
+def stage_of(error: RefresherError | None) -> str:
+    """Name the stage that an error belongs to, as the metrics do."""
+    match error:
+        case None:
+            return "done"
+        case PublishError():
+            return "publish"
+        case TokenRejectedError():
+            return "check"
+        case _:
+            return "supply"
+
+
+def _milliseconds(outcome: Outcome) -> int:
+    return round(outcome.duration * 1000)

@@ -1,0 +1,83 @@
+"""A bounded pool of worker threads per supplier, so that one that hangs delays only its own.
+
+The threads are daemonic: a supplier that hangs in a call must not hold up the end of the process. A publish that is
+cut short by that end leaves a temporary file at most, which the next start sweeps.
+"""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from threading import Condition, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Workers:
+    """Runs jobs by lane; a lane has its own threads, started when they are first needed."""
+
+    def __init__(self, *, threads_per_lane: int) -> None:
+        self._threads_per_lane = threads_per_lane
+        self._lanes: dict[str, _Lane] = {}
+        self._pending = 0
+        self._changed = Condition()
+
+    def submit(self, lane: str, job: Callable[[], None]) -> None:
+        """Run a job as soon as a thread of its lane is free; the job must not raise."""
+        with self._changed:
+            self._pending += 1
+            found = self._lanes.get(lane)
+            if found is None:
+                found = self._lanes[lane] = _Lane(lane, self._threads_per_lane, self._finished)
+            found.put(job)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until nothing is pending, at most `timeout` seconds; tell whether that came true."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._pending == 0, timeout)
+
+    def stop(self) -> None:
+        """Let every thread end after what is queued; waits for none."""
+        with self._changed:
+            for lane in self._lanes.values():
+                lane.stop()
+            self._lanes = {}
+
+    def _finished(self, lane: _Lane) -> None:
+        with self._changed:
+            lane.outstanding -= 1
+            self._pending -= 1
+            if self._pending == 0:
+                self._changed.notify_all()
+
+
+class _Lane:
+    """The threads of one lane; the pool's lock is held for everything but the jobs themselves."""
+
+    def __init__(self, name: str, limit: int, finished: Callable[[_Lane], None]) -> None:
+        self._name = name
+        self._limit = limit
+        self._finished = finished
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads = 0
+        self.outstanding = 0
+
+    def put(self, job: Callable[[], None]) -> None:
+        """Queue a job, and start another thread if all are taken and the limit allows."""
+        self.outstanding += 1
+        if self._threads < min(self._limit, self.outstanding):
+            self._threads += 1
+            Thread(target=self._serve, name=f"refresh-{self._name}-{self._threads}", daemon=True).start()
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            finally:
+                self._finished(self)

@@ -1,0 +1,177 @@
+"""Read back what a credentials directory holds, as its reader would find it.
+
+Everything that judges health reads through here, so that health is told of the file and not of what somebody remembers
+having written. Standard library only: the exec probe (`refresher wait --directory`) reads through here too. What the
+content is worth is judged in `refresher.engine.judgement`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
+
+TOKEN = "token"  # noqa: S105 - a file name
+CREDENTIALS = "credentials.json"
+ENVIRONMENT = "env"
+DESCRIPTIONS = "artifacts.json"
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What changes whenever a file is replaced, rewritten, given away or has its mode changed."""
+
+    inode: int
+    changed_ns: int
+    size: int
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of a credentials directory.
+
+    Attributes:
+        content: Its bytes; None if it is absent or cannot be read. May be a secret, hence in no repr.
+        problem: Why it cannot be read; None if it can be or is absent.
+        signature: None if it is absent or no regular file.
+    """
+
+    content: bytes | None = field(default=None, repr=False)
+    problem: str | None = None
+    signature: Signature | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """The artifacts that every credentials directory has, read one after the other."""
+
+    token: Artifact
+    credentials: Artifact
+    environment: Artifact
+    descriptions: Artifact
+
+
+def read(directory: int) -> Contents:
+    """Read all artifacts of an open directory; an unreadable one is described, not raised."""
+    return Contents(
+        token=_read(directory, TOKEN),
+        credentials=_read(directory, CREDENTIALS),
+        environment=_read(directory, ENVIRONMENT),
+        descriptions=_read(directory, DESCRIPTIONS),
+    )
+
+
+def sign(directory: int) -> tuple[object, ...]:
+    """Give what changes with any drift of an open directory or its artifacts, in five calls of stat."""
+    status = os.fstat(directory)
+    names = (TOKEN, CREDENTIALS, ENVIRONMENT, DESCRIPTIONS)
+    return (status.st_ino, status.st_mode, status.st_gid, *(_sign(directory, name) for name in names))
+
+
+def token_of(contents: Contents) -> SubjectToken | None:
+    """Give the subject token that the token file holds; None if there is no such file.
+
+    A JWT tells its own life; of an opaque token `artifacts.json` does, if its SHA-256 is that of the file.
+
+    Raises:
+        UnreadableTokenError: The file cannot be read, or holds nothing whose life can be told.
+    """
+    if contents.token.problem is not None:
+        raise UnreadableTokenError(contents.token.problem)
+    if contents.token.content is None:
+        return None
+    try:
+        text = contents.token.content.decode("ascii")
+    except UnicodeDecodeError:
+        raise UnreadableTokenError("it is not ASCII") from None
+    described = _described_life(contents)
+    if described is None:
+        return peek(text)
+    issued_at, expires_at = described
+    return SubjectToken(value=text, issued_at=issued_at, expires_at=expires_at, unverified_claims=None)
+
+
+def describe(token: SubjectToken) -> bytes:
+    """Give the `artifacts.json` that tells an opaque token's life."""
+    entry = {
+        "sha256": _sha256(token.value.encode()),
+        "issued_at": token.issued_at.isoformat(),
+        "expires_at": token.expires_at.isoformat(),
+    }
+    return json.dumps({TOKEN: entry}, indent=2).encode()
+
+
+def _described_life(contents: Contents) -> tuple[datetime, datetime] | None:
+    if contents.descriptions.content is None:
+        return None
+    try:
+        entry = json.loads(contents.descriptions.content)[TOKEN]
+        if entry["sha256"] != _sha256(contents.token.content or b""):
+            return None
+        return tuple(datetime.fromisoformat(entry[name]).astimezone(UTC) for name in ("issued_at", "expires_at"))  # type: ignore[return-value]  # two names give two instants
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib  # noqa: PLC0415 - only opaque tokens are described, and the exec probe counts milliseconds
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(directory: int, name: str) -> Artifact:
+    try:
+        descriptor = os.open(name, _READ, dir_fd=directory)
+    except FileNotFoundError:
+        return Artifact()
+    except OSError as error:
+        reason = "it is a symlink" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
+        return Artifact(problem=f"{name} cannot be read: {reason}")
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return Artifact(problem=f"{name} is no regular file")
+        if status.st_size > MAXIMUM_SIZE:
+            return Artifact(problem=f"{name} is larger than {MAXIMUM_SIZE} bytes", signature=_signature(status))
+        return Artifact(content=_read_whole(descriptor, status.st_size), signature=_signature(status))
+    except OSError as error:
+        return Artifact(problem=f"{name} cannot be read: {os.strerror(error.errno or 0)}")
+    finally:
+        os.close(descriptor)
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    """Read a file that is only ever replaced, so that its size is known; a longer or shorter one is read as it is."""
+    content = os.read(descriptor, size + 1)
+    while len(content) < size and (more := os.read(descriptor, size - len(content))):
+        content += more
+    return content
+
+
+def _sign(directory: int, name: str) -> Signature | None:
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return None
+    return _signature(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return Signature(
+        inode=status.st_ino,
+        changed_ns=status.st_ctime_ns,
+        size=status.st_size,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+    )

@@ -1,0 +1,152 @@
+"""One target's credentials directory: opened, read, published into, swept, probed.
+
+It knows where the directory is and to whom its files belong; what to publish, and in which order, is decided in
+`refresher.engine.refresh`. Every call walks from the root again and keeps no descriptor open: a worker has more targets
+than a process has descriptors, and a directory that was swapped since is noticed.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from refresher.publishing import atomic, contents
+from refresher.publishing.walk import AbsentDirectoryError, open_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from refresher.publishing.contents import Artifact, Contents
+    from refresher.publishing.ownership import Ownership
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDirectory:
+    """A credentials directory found trustworthy and open for the length of a `with` block."""
+
+    path: Path
+    descriptor: int
+    ownership: Ownership
+    random_name: Callable[[], str]
+
+    def read(self) -> Contents:
+        """Read what it holds now."""
+        return contents.read(self.descriptor)
+
+    def sign(self) -> tuple[object, ...]:
+        """Give what changes with any drift; compare it with a later `CredentialsDirectory.sign`."""
+        return contents.sign(self.descriptor)
+
+    def is_in_place(self, artifact: Artifact, content: bytes) -> bool:
+        """Tell whether an artifact has this content and the configured owner and mode."""
+        signature = artifact.signature
+        return (
+            artifact.content == content
+            and signature is not None
+            and self.ownership.describes(
+                mode=signature.mode, uid=signature.uid, gid=signature.gid, daemon_uid=os.geteuid()
+            )
+        )
+
+    def publish(self, name: str, content: bytes) -> None:
+        """Replace one artifact atomically.
+
+        Raises:
+            PublishError: The old artifact is still in place.
+        """
+        try:
+            atomic.replace(self.descriptor, name, content, ownership=self.ownership, random_name=self.random_name)
+        except OSError as error:
+            raise atomic.publish_error(error, str(self.path / name)) from error
+
+    def withdraw(self, name: str) -> None:
+        """Remove one artifact; that it is absent already is fine.
+
+        Raises:
+            PublishError: It could not be removed.
+        """
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self.descriptor)
+            os.fsync(self.descriptor)
+        except OSError as error:
+            raise atomic.publish_error(error, str(self.path / name)) from error
+
+    def sweep(self) -> int:
+        """Remove temporary files left by a killed daemon; give how many.
+
+        Raises:
+            PublishError: The system refused.
+        """
+        try:
+            return atomic.sweep(self.descriptor)
+        except OSError as error:
+            raise atomic.publish_error(error, str(self.path)) from error
+
+    def probe(self) -> None:
+        """Prove that a replacement would work, without one.
+
+        Raises:
+            PublishError: It would not.
+        """
+        try:
+            atomic.probe(self.descriptor, ownership=self.ownership, random_name=self.random_name)
+        except OSError as error:
+            raise atomic.publish_error(error, str(self.path)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsDirectory:
+    """Where one target's artifacts are and to whom they belong.
+
+    Attributes:
+        root: `directory_root`.
+        path: The directory, strictly below the root.
+        ownership: Of its files.
+        random_name: Gives 16 hex digits that nobody can guess, for temporary files.
+    """
+
+    root: Path
+    path: Path
+    ownership: Ownership
+    random_name: Callable[[], str]
+
+    @contextmanager
+    def open(self) -> Iterator[OpenDirectory]:
+        """Open it for publishing, made and settled as configured.
+
+        Raises:
+            PublishError: It cannot be had, or not be trusted.
+        """
+        with open_directory(self.root, self.path, ownership=self.ownership, create=True) as descriptor:
+            yield OpenDirectory(
+                path=self.path, descriptor=descriptor, ownership=self.ownership, random_name=self.random_name
+            )
+
+    def read(self) -> Contents:
+        """Read what it holds and change nothing; an absent directory holds nothing.
+
+        Raises:
+            PublishError: It cannot be trusted, or the system refused.
+        """
+        try:
+            with open_directory(self.root, self.path, ownership=self.ownership, create=False) as descriptor:
+                return contents.read(descriptor)
+        except AbsentDirectoryError:
+            nothing = contents.Artifact()
+            return contents.Contents(token=nothing, credentials=nothing, environment=nothing, descriptions=nothing)
+
+    def sign(self) -> tuple[object, ...]:
+        """Give what changes with any drift, empty for an absent directory; cheap enough to ask every few seconds.
+
+        Raises:
+            PublishError: It cannot be trusted, or the system refused.
+        """
+        try:
+            with open_directory(self.root, self.path, ownership=self.ownership, create=False) as descriptor:
+                return contents.sign(descriptor)
+        except AbsentDirectoryError:
+            return ()

@@ -1,0 +1,112 @@
+"""Take away what belongs to no target any more: `env` at once, the rest ten minutes later.
+
+It keeps no list: what lies below `directory_root`, carries our mark and belongs to no target is a stray, whether its
+target was removed a moment ago or while the daemon was down. The time since `env` went is the directory's own mtime,
+which only the daemon can move. A container that still runs keeps what it has until then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from refresher.publishing.atomic import is_temporary
+from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, read
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+GRACE = timedelta(minutes=10)
+_ARTIFACTS = (TOKEN, ENVIRONMENT, DESCRIPTIONS, CREDENTIALS)
+"""In the order of removal: the mark goes last, so that a removal cut short is taken up again."""
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST = 8
+
+
+def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
+    """Retire every stray below the root.
+
+    Args:
+        root: `directory_root`; if it is absent there is nothing to do.
+        kept: Directories that belong to targets.
+        now: The wall clock's time.
+
+    Returns:
+        The paths of those from which `env` was taken now. What the system refuses is left for the next time.
+    """
+    withdrawn = []
+    try:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return ()
+    try:
+        for path, parent, directory in _below(root, descriptor, depth=0):
+            if path in kept or not _is_ours(directory):
+                continue
+            with suppress(OSError):
+                if _retire(path.name, parent, directory, now):
+                    withdrawn.append(str(path))
+    finally:
+        os.close(descriptor)
+    return tuple(withdrawn)
+
+
+def _below(path: Path, parent: int, *, depth: int) -> Iterator[tuple[Path, int, int]]:
+    """Give every directory below an open one, deepest first, with its parent's descriptor and its own."""
+    if depth == _DEEPEST:
+        return
+    with os.scandir(parent) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in names:
+        try:
+            descriptor = os.open(name, _OPEN, dir_fd=parent)
+        except OSError:
+            continue
+        try:
+            yield from _below(path / name, descriptor, depth=depth + 1)
+            yield path / name, parent, descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _is_ours(directory: int) -> bool:
+    """Tell whether a directory is the daemon's own, writable by nobody else, and holds our ADC document."""
+    status = os.fstat(directory)
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return False
+    return _has_our_mark(read(directory))
+
+
+def _has_our_mark(contents: Contents) -> bool:
+    try:
+        document = json.loads(contents.credentials.content or b"")
+        return document["type"] == "external_account" and document["credential_source"]["file"].endswith("/" + TOKEN)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+def _retire(name: str, parent: int, directory: int, now: datetime) -> bool:
+    """Take `env` away and tell that it was there; else, once the grace is over, remove the directory."""
+    with suppress(FileNotFoundError):
+        os.unlink(ENVIRONMENT, dir_fd=directory)
+        os.fsync(directory)
+        return True
+    if now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC) >= GRACE:
+        _remove(name, parent, directory)
+    return False
+
+
+def _remove(name: str, parent: int, directory: int) -> None:
+    """Remove our files and then the directory; a file that is not ours keeps it, without its mark."""
+    for leftover in filter(is_temporary, os.listdir(directory)):
+        os.unlink(leftover, dir_fd=directory)
+    for artifact in _ARTIFACTS:
+        with suppress(FileNotFoundError):
+            os.unlink(artifact, dir_fd=directory)
+    os.rmdir(name, dir_fd=parent)

@@ -1,0 +1,156 @@
+"""Walk from `directory_root` to a credentials directory by descriptors, trusting no name on the way.
+
+Each component is opened relative to the one before with O_NOFOLLOW, so no symlink is ever followed below the root and
+nobody can swap a checked directory for another between check and use. (`openat2` with RESOLVE_NO_SYMLINKS would say the
+same of a whole path; one component at a time is needed anyway, since each one's owner and mode are checked.)
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from refresher.errors import PublishError
+from refresher.publishing.atomic import publish_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from refresher.publishing.ownership import Ownership
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN_BELOW = _OPEN | os.O_NOFOLLOW
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_INTERMEDIATE_MODE = 0o711
+
+
+class InsecureDirectoryError(PublishError):
+    """Somebody other than the daemon could change what lies in a directory."""
+
+    retryable = False
+
+
+class AbsentDirectoryError(PublishError):
+    """A credentials directory is not there and was not to be created."""
+
+
+def root_warning(root: Path) -> str | None:
+    """Say what is unusual about `directory_root`; None if nothing is, or if it is not there."""
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    if status.st_mode & _OTHERS_MAY_WRITE:
+        return f"{root} can be written by others; the daemon relies on the checks of each directory below it"
+    return None
+
+
+@contextmanager
+def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool) -> Iterator[int]:
+    """Give the descriptor of a credentials directory for the length of a `with` block.
+
+    Args:
+        root: `directory_root`; made if absent and `create` is set.
+        path: The credentials directory, strictly below the root.
+        ownership: Decides the directory's mode and group; drift of either is repaired if `create` is set.
+        create: Whether missing directories are made; without it nothing at all is changed.
+
+    Raises:
+        AbsentDirectoryError: It is not there and `create` is not set.
+        InsecureDirectoryError: A component is a symlink, is not the daemon's, or can be written by others.
+        PublishError: The system refused.
+    """
+    descriptors: list[int] = []
+    try:
+        descriptors.append(_open_root(root, create=create))
+        parts = path.relative_to(root).parts
+        for depth, part in enumerate(parts, start=1):
+            place = root.joinpath(*parts[:depth])
+            descriptors.append(_open_below(descriptors[-1], part, place, create=create))
+            mode = ownership.directory_mode if depth == len(parts) else None
+            _check(descriptors[-1], place)
+            if create:
+                _settle(descriptors[-1], place, mode=mode, gid=ownership.gid)
+        yield descriptors[-1]
+    finally:
+        for descriptor in reversed(descriptors):
+            os.close(descriptor)
+
+
+def _open_root(root: Path, *, create: bool) -> int:
+    try:
+        descriptor = _open_or_make_root(root, create=create)
+    except FileNotFoundError:
+        raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
+    except OSError as error:
+        raise publish_error(error, str(root)) from error
+    owner = os.fstat(descriptor).st_uid
+    if owner not in (0, os.geteuid()):
+        os.close(descriptor)
+        raise InsecureDirectoryError(
+            f"directory_root {root} belongs to uid {owner}, neither root nor the daemon", f"chown root {root}"
+        )
+    return descriptor
+
+
+def _open_or_make_root(root: Path, *, create: bool) -> int:
+    try:
+        return os.open(root, _OPEN)
+    except FileNotFoundError:
+        if not create:
+            raise
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o755)
+    return os.open(root, _OPEN)
+
+
+def _open_below(parent: int, name: str, place: Path, *, create: bool) -> int:
+    try:
+        return os.open(name, _OPEN_BELOW, dir_fd=parent)
+    except FileNotFoundError:
+        if not create:
+            raise AbsentDirectoryError(f"{place} does not exist", "start the daemon, or run `refresher once`") from None
+    except NotADirectoryError:
+        raise InsecureDirectoryError(
+            f"{place} is a symlink or a file where a directory belongs", f"remove {place}; the daemon makes it anew"
+        ) from None
+    except OSError as error:
+        raise publish_error(error, str(place)) from error
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+        os.fsync(parent)
+        descriptor = os.open(name, _OPEN_BELOW, dir_fd=parent)
+        os.fchmod(descriptor, _INTERMEDIATE_MODE)
+    except OSError as error:
+        raise publish_error(error, str(place)) from error
+    return descriptor
+
+
+def _check(descriptor: int, place: Path) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid():
+        raise InsecureDirectoryError(
+            f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})",
+            f"remove {place}, the daemon makes it anew; or chown it to the daemon's user",
+        )
+    if status.st_mode & _OTHERS_MAY_WRITE:
+        raise InsecureDirectoryError(
+            f"{place} can be written by others (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {place}"
+        )
+
+
+def _settle(descriptor: int, place: Path, *, mode: int | None, gid: int | None) -> None:
+    """Give the credentials directory its group and mode; directories on the way keep theirs."""
+    if mode is None:
+        return
+    status = os.fstat(descriptor)
+    try:
+        if gid is not None and status.st_gid != gid:
+            os.fchown(descriptor, -1, gid)
+        if stat.S_IMODE(status.st_mode) != mode:
+            os.fchmod(descriptor, mode)
+    except OSError as error:
+        raise publish_error(error, str(place)) from error
