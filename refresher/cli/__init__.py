@@ -1,1 +1,23 @@
-"""To be written."""
+"""The command line: one file per command, each a short function; what they do is callable without a terminal.
+
+`main` is the entry point. The exec probe, `wait --directory`, is answered before the command-line library is even
+imported: it runs every few seconds in every container, and an import costs more than its work.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command named on the command line and exit with its status."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["wait"]:
+        from refresher.cli import probe
+
+        request = probe.parse(arguments[1:])
+        if request is not None:
+            sys.exit(probe.run(request))
+    from refresher.cli.root import run
+
+    sys.exit(run(arguments))

@@ -15,6 +15,7 @@ from refresher.engine.judgement import Judgement, is_of_another_identity, is_wor
 from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
 from refresher.policy import State
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, describe
+from refresher.publishing.directory import is_in_place
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -189,7 +190,7 @@ class _Visit:
             ENVIRONMENT: lambda: (contents.environment, self._target.environment),
             TOKEN: lambda: (contents.token, contents.token.content or b""),
         }[name]()
-        if directory.is_in_place(artifact, wanted):
+        if is_in_place(artifact, wanted, directory.ownership):
             return
         directory.publish(name, wanted)
         self._wrote = True
@@ -203,5 +204,5 @@ class _Visit:
                 directory.withdraw(DESCRIPTIONS)
             return
         wanted = describe(self.token)
-        if not directory.is_in_place(contents.descriptions, wanted):
+        if not is_in_place(contents.descriptions, wanted, directory.ownership):
             directory.publish(DESCRIPTIONS, wanted)

@@ -1,1 +1,1 @@
-"""To be written."""
+"""What others may know: health verdicts read from the files, and log lines."""

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from refresher.publishing.ownership import Ownership
 
 
+def is_in_place(artifact: Artifact, content: bytes, ownership: Ownership) -> bool:
+    """Tell whether an artifact has this content and the configured owner and mode."""
+    signature = artifact.signature
+    return (
+        artifact.content == content
+        and signature is not None
+        and ownership.describes(mode=signature.mode, uid=signature.uid, gid=signature.gid, daemon_uid=os.geteuid())
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDirectory:
     """A credentials directory found trustworthy and open for the length of a `with` block."""
@@ -39,17 +49,6 @@ class OpenDirectory:
     def sign(self) -> tuple[object, ...]:
         """Give what changes with any drift; compare it with a later `CredentialsDirectory.sign`."""
         return contents.sign(self.descriptor)
-
-    def is_in_place(self, artifact: Artifact, content: bytes) -> bool:
-        """Tell whether an artifact has this content and the configured owner and mode."""
-        signature = artifact.signature
-        return (
-            artifact.content == content
-            and signature is not None
-            and self.ownership.describes(
-                mode=signature.mode, uid=signature.uid, gid=signature.gid, daemon_uid=os.geteuid()
-            )
-        )
 
     def publish(self, name: str, content: bytes) -> None:
         """Replace one artifact atomically.

@@ -46,30 +46,30 @@ def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[st
     except OSError:
         return ()
     try:
-        for path, parent, directory in _below(root, descriptor, depth=0):
-            if path in kept or not _is_ours(directory):
-                continue
+        for path, parent, directory in _below(root, descriptor, kept, depth=0):
             with suppress(OSError):
-                if _retire(path.name, parent, directory, now):
+                if _is_ours(directory) and _retire(path.name, parent, directory, now):
                     withdrawn.append(str(path))
     finally:
         os.close(descriptor)
     return tuple(withdrawn)
 
 
-def _below(path: Path, parent: int, *, depth: int) -> Iterator[tuple[Path, int, int]]:
-    """Give every directory below an open one, deepest first, with its parent's descriptor and its own."""
+def _below(path: Path, parent: int, kept: Collection[Path], *, depth: int) -> Iterator[tuple[Path, int, int]]:
+    """Give every directory below an open one but the kept, deepest first, with its parent's descriptor and its own."""
     if depth == _DEEPEST:
         return
     with os.scandir(parent) as entries:
         names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     for name in names:
+        if path / name in kept:
+            continue
         try:
             descriptor = os.open(name, _OPEN, dir_fd=parent)
         except OSError:
             continue
         try:
-            yield from _below(path / name, descriptor, depth=depth + 1)
+            yield from _below(path / name, descriptor, kept, depth=depth + 1)
             yield path / name, parent, descriptor
         finally:
             os.close(descriptor)
@@ -86,7 +86,8 @@ def _is_ours(directory: int) -> bool:
 def _has_our_mark(contents: Contents) -> bool:
     try:
         document = json.loads(contents.credentials.content or b"")
-        return document["type"] == "external_account" and document["credential_source"]["file"].endswith("/" + TOKEN)
+        path = str(document["credential_source"]["file"])
+        return bool(document["type"] == "external_account") and path.endswith("/" + TOKEN)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
 

@@ -1,0 +1,68 @@
+# Everything a contributor or a curious stranger runs. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ]; then $(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt && uv=$(BIN)/uv; fi; \
+	$$uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/dev.txt && \
+	$$uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q refresher
+	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## Install everything into .venv from hashed requirement files.
+
+.PHONY: demo
+demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
+	@$(BIN)/refresher demo
+
+.PHONY: test
+test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
+	@$(BIN)/python -m pytest -n auto
+
+.PHONY: lint
+lint: $(STAMP) ## Check style, types and who imports whom.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(STAMP) ## Format the code.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(STAMP) ## Measure ratios side by side and write bench-results.json.
+	@$(BIN)/python -m compileall -q refresher
+	@$(BIN)/python tests/bench/run.py
+
+.PHONY: schema
+schema: $(STAMP) ## Write configs/schema.json anew.
+	@$(BIN)/refresher schema > configs/schema.json
+
+.PHONY: requirements
+requirements: $(STAMP) ## Pin the requirement files anew.
+	@for set in "runtime" "emulator --extra emulator" "dev --extra emulator --group dev"; do \
+		name=$${set%% *}; options=$${set#"$$name"}; \
+		$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+			$$options pyproject.toml --output-file requirements/$$name.txt || exit 1; \
+	done
+	@echo uv | $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		- --output-file requirements/uv.txt
+
+.PHONY: clean
+clean: ## Remove what the targets above made.
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis bench-results.json

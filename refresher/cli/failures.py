@@ -1,0 +1,63 @@
+"""The one place that turns a failure into words on standard error and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+from refresher.errors import ExitStatus, RefresherError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERRUPTED = 130
+"""What a shell expects of a program that SIGINT ended."""
+
+
+def guarded(call: Callable[[], object]) -> int:
+    """Run a command; give the exit status that its end deserves, having said why on standard error."""
+    try:
+        result = call()
+        return result if isinstance(result, int) else ExitStatus.DONE
+    except RefresherError as error:
+        complain(error)
+        return error.exit_status
+    except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError) as end:
+        return _ended(end)
+    except Exception as bug:  # noqa: BLE001 - the top of the command line
+        return _unexpected(bug)
+
+
+def complain(error: RefresherError) -> None:
+    """Say what is wrong and what to do about it."""
+    click.echo(f"refresher: {error.problem}", err=True)
+    if error.remedy:
+        click.echo(f"  remedy: {error.remedy}", err=True)
+
+
+def _ended(end: BaseException) -> int:
+    """Deal with the ends that are nobody's fault but the caller's: bad usage, an interrupt, a closed pipe."""
+    match end:
+        case click.exceptions.Exit():
+            return end.exit_code
+        case click.ClickException():
+            end.show()
+            return end.exit_code
+        case BrokenPipeError():
+            # whoever read our output has seen enough; keep the interpreter from complaining at its own end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitStatus.DONE
+        case _:
+            return INTERRUPTED
+
+
+def _unexpected(bug: Exception) -> int:
+    """Name a bug's kind and the lines it went through; its text is withheld, it may quote a secret."""
+    click.echo(f"refresher: unexpected {type(bug).__name__}; please report this bug with the lines below", err=True)
+    for frame in traceback.extract_tb(bug.__traceback__):
+        click.echo(f"  {frame.filename}:{frame.lineno} in {frame.name}", err=True)
+    return ExitStatus.UNEXPECTED

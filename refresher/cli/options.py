@@ -1,0 +1,81 @@
+"""Options that several commands share, and how values on the command line are read."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from refresher.durations import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+DEFAULT_CONFIGURATION = Path("/etc/refresher/refresher.yaml")
+
+
+class Duration(click.ParamType["timedelta"]):
+    """A duration such as 90s, 15m or 1h30m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:  # noqa: ANN401 - click's signature
+        """Read the text of an option."""
+        try:
+            return value if not isinstance(value, str) else parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+config_option = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIGURATION,
+    envvar="REFRESHER_CONFIG",
+    show_default=True,
+    show_envvar=True,
+    metavar="FILE",
+    help="The configuration file.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, stable and documented.")
+
+
+class Command(click.Command):
+    """A command that also takes -v and -q, and shows an example at the end of its help."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's signature
+        super().__init__(*args, **kwargs)
+        self._example = example
+        for letters, name, sense in (("-v", "--verbose", "more"), ("-q", "--quiet", "less")):
+            self.params.append(
+                click.Option([letters, name], count=True, expose_value=False, help=f"Log {sense}.", callback=_louder)
+            )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the example below the options."""
+        if self._example:
+            with formatter.section("Example"):
+                formatter.write_text(self._example)
+
+
+def command(name: str, *, example: str, **settings: Any) -> Callable[[Callable[..., object]], click.Command]:  # noqa: ANN401 - handed on to click
+    """Declare a command with its example."""
+    return click.command(name, cls=Command, example=example, **settings)
+
+
+def configure_logs() -> None:
+    """Send log lines to standard error, as loud as -v and -q ask for."""
+    from refresher.observe import logs
+
+    louder = click.get_current_context().meta.get(__name__, 0)
+    logs.configure(sys.stderr, level=logging.INFO - 10 * louder)
+
+
+def _louder(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    ctx.meta[__name__] = ctx.meta.get(__name__, 0) + (value if param.name == "verbose" else -value)

@@ -1,0 +1,106 @@
+"""The exec probe `refresher wait --directory DIR`: is this credentials directory usable, in standard library only.
+
+It sees what a client sees in its own container, so it knows no configuration: the token file holds a token with more
+than its minimum validity left, and `credentials.json` and `env` are there. What the configuration would mint instead is
+`refresher wait --config`'s question. A command line that it does not understand is left to the full command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from refresher import policy
+from refresher.durations import parse_duration
+from refresher.errors import ExitStatus
+from refresher.publishing.contents import Contents, read, token_of
+from refresher.tokens import UnreadableTokenError
+
+POLL_SECONDS = 0.05
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPTIONS = {
+    "--directory": "REFRESHER_WAIT_DIRECTORY",
+    "--min-validity": "REFRESHER_WAIT_MIN_VALIDITY",
+    "--timeout": "REFRESHER_WAIT_TIMEOUT",
+}
+
+
+class Request(NamedTuple):
+    """What is waited for.
+
+    Attributes:
+        directory: The credentials directory as this process sees it.
+        min_validity: The life a token must have left; None for its own minimum validity.
+        timeout: How long to wait; zero to look once.
+    """
+
+    directory: str
+    min_validity: timedelta | None
+    timeout: timedelta
+
+
+def parse(arguments: list[str]) -> Request | None:
+    """Read the arguments after `wait`; None if they ask for something other than a plain probe of a directory."""
+    values = {option: os.environ[name] for option, name in _OPTIONS.items() if name in os.environ}
+    rest = list(arguments)
+    while rest:
+        option, equals, value = rest.pop(0).partition("=")
+        if option not in _OPTIONS or not (equals or rest):
+            return None
+        values[option] = value if equals else rest.pop(0)
+    if not values.get("--directory"):
+        return None
+    try:
+        least = values.get("--min-validity")
+        return Request(
+            directory=values["--directory"],
+            min_validity=None if least is None else parse_duration(least),
+            timeout=parse_duration(values.get("--timeout", "60s")),
+        )
+    except ValueError:
+        return None
+
+
+def run(request: Request) -> int:
+    """Wait until the directory is usable; give the exit status, having said what is wrong if it is not."""
+    deadline = time.monotonic() + request.timeout.total_seconds()
+    while (problem := look(request.directory, datetime.now(UTC), request.min_validity)) is not None:
+        if time.monotonic() >= deadline:
+            sys.stderr.write(f"refresher: {problem} — see `refresher status` on the worker\n")
+            return ExitStatus.NOT_READY
+        time.sleep(POLL_SECONDS)
+    return ExitStatus.DONE
+
+
+def look(directory: str, now: datetime, min_validity: timedelta | None) -> str | None:
+    """Say what is wrong with a credentials directory now; None if a client that reads it is served."""
+    try:
+        descriptor = os.open(directory, _OPEN)
+    except OSError as error:
+        return f"{directory} cannot be opened: {os.strerror(error.errno or 0)}"
+    try:
+        contents = read(descriptor)
+    finally:
+        os.close(descriptor)
+    return _complaint(directory, contents, now, min_validity)
+
+
+def _complaint(directory: str, contents: Contents, now: datetime, min_validity: timedelta | None) -> str | None:
+    for name, artifact in (("credentials.json", contents.credentials), ("env", contents.environment)):
+        if not artifact.content:
+            return artifact.problem or f"{directory}/{name} is absent"
+    try:
+        token = token_of(contents)
+    except UnreadableTokenError as error:
+        return f"{directory}/token is unreadable: {error}"
+    if token is None:
+        return f"{directory}/token is absent"
+    if policy.is_from_the_future(token.issued_at, now):
+        return f"{directory}/token was issued in the future"
+    needed = policy.minimum_validity(token.lifetime) if min_validity is None else min_validity
+    if token.expires_at - now <= needed:
+        return f"{directory}/token ends at {token.expires_at:%FT%TZ}, too soon"
+    return None

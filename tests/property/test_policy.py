@@ -1,0 +1,54 @@
+"""Properties of the contract's timing rules, for every life and name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refresher import policy
+from refresher.policy import State
+from tests.tokens import NOW
+
+LIVES = st.timedeltas(min_value=timedelta(seconds=2), max_value=timedelta(hours=24))
+NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?", fullmatch=True)
+ORDER = [State.FRESH, State.DUE, State.OVERDUE, State.EXPIRED]
+
+
+@given(name=NAMES, life=LIVES)
+def test_due_comes_before_overdue_before_expiry(name: str, life: timedelta) -> None:
+    """Every token is due strictly before it is overdue, and overdue strictly before it expires."""
+    due, overdue = policy.due_at(name, NOW, NOW + life), policy.overdue_at(NOW, NOW + life)
+
+    assert NOW < due < overdue < NOW + life
+
+
+@given(name=NAMES, life=LIVES)
+def test_spread_stays_within_a_tenth(name: str, life: timedelta) -> None:
+    """The spread takes at most a tenth of the life away."""
+    assert timedelta(0) <= policy.spread(name, life) <= life / 10
+
+
+@given(name=NAMES, life=LIVES, ages=st.lists(st.floats(min_value=0, max_value=1.5), min_size=2, max_size=9))
+def test_states_never_go_back(name: str, life: timedelta, ages: list[float]) -> None:
+    """As time goes by, a token's state only moves from fresh towards expired."""
+    states = [policy.state_of(name, NOW, NOW + life, NOW + life * age) for age in sorted(ages)]
+
+    assert states == sorted(states, key=ORDER.index)
+
+
+@given(
+    failures=st.integers(min_value=1, max_value=10_000),
+    retryable=st.booleans(),
+    left=st.none() | st.timedeltas(min_value=timedelta(hours=-1), max_value=timedelta(hours=1)),
+    draw=st.floats(min_value=0, max_value=1, exclude_max=True),
+)
+def test_backoff_is_bounded(failures: int, retryable: bool, left: timedelta | None, draw: float) -> None:  # noqa: FBT001 - drawn by hypothesis
+    """An attempt lies ahead, within the cap, and never skips the overdue point."""
+    overdue_at = None if left is None else NOW + left
+
+    attempt = policy.retry_at(NOW, failures=failures, retryable=retryable, overdue_at=overdue_at, draw=draw)
+
+    assert NOW < attempt <= NOW + timedelta(minutes=5)
+    assert overdue_at is None or overdue_at <= NOW or attempt <= overdue_at

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.errors import PublishError
+from refresher.publishing.contents import TOKEN
+from refresher.publishing.directory import CredentialsDirectory, is_in_place
+from refresher.publishing.walk import InsecureDirectoryError, root_warning
+from tests.unit.publishing.conftest import directory_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Need
+
+CONTAINER_UID = 54_321
+CONTAINER_GID = 54_322
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask-000", "umask-022", "umask-077"])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Run the test under several umasks."""
+    former = os.umask(request.param)
+    yield request.param
+    os.umask(former)
+
+
+def mode_of(path: Path) -> int:
+    """Give a path's own permission bits."""
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
+    """What is published is what is read, to the byte, with no newline added and nothing left beside it."""
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"first")
+        opened.publish(TOKEN, b"second")
+
+    assert (directory.path / TOKEN).read_bytes() == b"second"
+    assert os.listdir(directory.path) == [TOKEN]
+
+
+def test_owner_and_mode_are_as_configured(root: Path, umask: int, need: Need) -> None:
+    """Files get the configured owner and mode, the directory is the daemon's with that group, whatever the umask."""
+    need.root()
+    directory = directory_at(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
+
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+
+    status = (directory.path / TOKEN).stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (CONTAINER_UID, CONTAINER_GID, 0o440)
+    status = directory.path.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, CONTAINER_GID, 0o750)
+
+
+def test_directory_without_a_group_can_be_traversed_but_not_listed(root: Path, umask: int) -> None:
+    """Without a group a container's user opens a file by its name and lists nothing."""
+    directory = directory_at(root, "team/alice")
+
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+
+    assert [mode_of(root / "team"), mode_of(directory.path), mode_of(directory.path / TOKEN)] == [0o711, 0o711, 0o400]
+
+
+def test_drifted_directory_mode_and_group_are_repaired(root: Path, need: Need) -> None:
+    """Another mode or group of the credentials directory is put right when it is opened for publishing."""
+    need.root()
+    directory = directory_at(root, "alice", gid=CONTAINER_GID)
+    directory.path.mkdir(mode=0o700)
+
+    with directory.open():
+        pass
+
+    assert (mode_of(directory.path), directory.path.stat().st_gid) == (0o750, CONTAINER_GID)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777], ids=["group", "others", "sticky"])
+def test_directory_that_others_may_write_to_is_refused(directory: CredentialsDirectory, mode: int) -> None:
+    """A directory in which somebody else could plant a file is refused, and stays as it is."""
+    directory.path.mkdir()
+    directory.path.chmod(mode)
+
+    with pytest.raises(InsecureDirectoryError, match="can be written by others"), directory.open():
+        pass
+
+    assert mode_of(directory.path) == mode
+
+
+def test_directory_of_somebody_else_is_refused(directory: CredentialsDirectory, need: Need) -> None:
+    """A directory that is not the daemon's is refused."""
+    need.root()
+    directory.path.mkdir()
+    os.chown(directory.path, CONTAINER_UID, -1)
+
+    with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), directory.open():
+        pass
+
+
+@pytest.mark.parametrize("planted", ["alice", "team"], ids=["last-component", "on-the-way"])
+def test_symlink_below_the_root_is_not_followed(root: Path, tmp_path: Path, planted: str) -> None:
+    """A symlink planted where a directory belongs is refused and its goal stays untouched."""
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "alice").mkdir(parents=True)
+    (root / planted).symlink_to(elsewhere)
+    name = "alice" if planted == "alice" else "team/alice"
+
+    with pytest.raises(InsecureDirectoryError, match="symlink"), directory_at(root, name).open():
+        pass
+
+    assert os.listdir(elsewhere) == ["alice"]
+    assert os.listdir(elsewhere / "alice") == []
+
+
+def test_symlink_planted_at_the_token_is_replaced(directory: CredentialsDirectory, tmp_path: Path) -> None:
+    """A symlink where the token belongs is replaced by the token; what it points to stays as it was."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    directory.path.mkdir(mode=0o711)
+    (directory.path / TOKEN).symlink_to(victim)
+
+    contents = directory.read()
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+
+    assert contents.token.problem == "token cannot be read: it is a symlink"
+    assert victim.read_bytes() == b"precious"
+    assert not (directory.path / TOKEN).is_symlink()
+
+
+def test_symlink_planted_at_the_temporary_name_is_not_followed(root: Path, tmp_path: Path) -> None:
+    """Even if the temporary name were guessed, a symlink there is refused and not written through."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    original = directory_at(root, "alice")
+    directory = CredentialsDirectory(
+        root=root, path=original.path, ownership=original.ownership, random_name=lambda: "0" * 16
+    )
+    directory.path.mkdir(mode=0o711)
+    (directory.path / f".{TOKEN}.{'0' * 16}.tmp").symlink_to(victim)
+
+    with pytest.raises(PublishError), directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+
+    assert victim.read_bytes() == b"precious"
+    assert not (directory.path / TOKEN).exists()
+
+
+def test_files_owner_can_change_nothing(root: Path, need: Need) -> None:
+    """The uid that owns the files can read them and neither create, rename, link nor remove anything."""
+    need.root()
+    directory = directory_at(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
+    root.parent.chmod(0o755)
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+
+    assert as_container("os.read(os.open('token', os.O_RDONLY), 9)", directory.path) == "ok"
+    for attempt in (
+        "os.open('new', os.O_CREAT | os.O_WRONLY)",
+        "os.rename('token', 'other')",
+        "os.link('token', 'other')",
+        "os.symlink('token', 'other')",
+        "os.unlink('token')",
+        "os.mkdir('sub')",
+    ):
+        assert as_container(attempt, directory.path) == "PermissionError", attempt
+
+
+def as_container(statement: str, directory: Path) -> str:
+    """Run a statement as the files' owner inside a directory; give `ok` or the name of the exception."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.chdir(directory)
+            os.setgroups([])
+            os.setresgid(CONTAINER_GID, CONTAINER_GID, CONTAINER_GID)
+            os.setresuid(CONTAINER_UID, CONTAINER_UID, CONTAINER_UID)
+            exec(statement)  # noqa: S102 - the statements stand above
+            os.write(writer, b"ok")
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            os.write(writer, type(error).__name__.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    answer = os.read(reader, 100).decode()
+    os.close(reader)
+    return answer
+
+
+def test_directory_where_the_token_belongs_is_told(directory: CredentialsDirectory) -> None:
+    """A directory in the token's place is an error that says to remove it, and leaves no temporary file."""
+    directory.path.mkdir(mode=0o711)
+    (directory.path / TOKEN).mkdir()
+
+    with pytest.raises(PublishError, match="remove it"), directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+
+    assert os.listdir(directory.path) == [TOKEN]
+
+
+def test_single_file_mount_is_told(directory: CredentialsDirectory, need: Need) -> None:
+    """A file that is mounted by itself cannot be replaced: the error says to mount the directory."""
+    need.root()
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"old")
+    unshared = os.fork()
+    if unshared == 0:
+        os._exit(_publish_over_a_mount(directory))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(unshared, 0)[1]) == 0
+    assert os.listdir(directory.path) == [TOKEN]
+
+
+def _publish_over_a_mount(directory: CredentialsDirectory) -> int:
+    """In a mount namespace of this process alone, mount the token on itself and try to replace it."""
+    import ctypes  # noqa: PLC0415 - only the forked child calls the C library
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    token = str(directory.path / TOKEN).encode()
+    if (
+        libc.unshare(0x00020000)
+        or libc.mount(b"none", b"/", None, 0x44000, None)
+        or libc.mount(token, token, None, 0x1000, None)
+    ):
+        return 2
+    try:
+        with directory.open() as opened:
+            opened.publish(TOKEN, b"new")
+    except PublishError as error:
+        return 0 if "mount the directory" in error.remedy else 3
+    return 4
+
+
+def test_orphans_are_swept_and_strangers_left(directory: CredentialsDirectory) -> None:
+    """Temporary files of a killed daemon are removed, and nothing else is."""
+    directory.path.mkdir(mode=0o711)
+    for name in (".token.0123456789abcdef.tmp", ".env.fedcba9876543210.tmp", ".token.tmp", "notes.tmp", TOKEN):
+        (directory.path / name).touch()
+
+    with directory.open() as opened:
+        swept = opened.sweep()
+
+    assert swept == 2
+    assert sorted(os.listdir(directory.path)) == sorted([".token.tmp", "notes.tmp", TOKEN])
+
+
+def test_probe_leaves_nothing(directory: CredentialsDirectory) -> None:
+    """The write probe proves that a replacement would work and leaves no trace."""
+    with directory.open() as opened:
+        opened.probe()
+
+    assert os.listdir(directory.path) == []
+
+
+def test_reading_changes_nothing(directory: CredentialsDirectory) -> None:
+    """Reading an absent directory finds nothing and makes nothing."""
+    contents = directory.read()
+
+    assert contents.token.content is None
+    assert contents.token.problem is None
+    assert not directory.path.exists()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "huge"])
+def test_what_is_no_token_file_is_described(directory: CredentialsDirectory, kind: str) -> None:
+    """A FIFO, a directory or an endless file in the token's place neither hangs nor fills memory."""
+    directory.path.mkdir(mode=0o711)
+    token = directory.path / TOKEN
+    match kind:
+        case "fifo":
+            os.mkfifo(token)
+        case "directory":
+            token.mkdir()
+        case _:
+            token.touch()
+            os.truncate(token, 10_000_000_000)
+
+    found = directory.read().token
+
+    assert found.content is None
+    assert found.problem is not None
+
+
+def test_drift_shows_in_the_signature(directory: CredentialsDirectory) -> None:
+    """Content, mode and replacement each change a directory's signature; reading does not."""
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"one")
+        first = opened.sign()
+
+    assert directory.sign() == first
+    directory.read()
+    assert directory.sign() == first
+    (directory.path / TOKEN).chmod(0o444)
+    second = directory.sign()
+    assert second != first
+    directory.path.chmod(0o700)
+    assert directory.sign() != second
+
+
+def test_in_place_means_content_owner_and_mode(directory: CredentialsDirectory) -> None:
+    """An artifact is in place only with its content and its mode."""
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"one")
+
+    assert is_in_place(directory.read().token, b"one", directory.ownership)
+    assert not is_in_place(directory.read().token, b"two", directory.ownership)
+    (directory.path / TOKEN).chmod(0o444)
+    assert not is_in_place(directory.read().token, b"one", directory.ownership)
+
+
+def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
+    """A directory root that is not there is made, readable by all and writable by the daemon alone."""
+    directory = directory_at(tmp_path / "run" / "refresher", "alice")
+
+    with directory.open():
+        pass
+
+    assert mode_of(tmp_path / "run" / "refresher") == 0o755
+
+
+def test_root_of_somebody_else_is_refused(root: Path, directory: CredentialsDirectory, need: Need) -> None:
+    """A directory root that belongs to neither root nor the daemon is refused."""
+    need.root()
+    os.chown(root, CONTAINER_UID, -1)
+
+    with pytest.raises(InsecureDirectoryError, match="directory_root"), directory.open():
+        pass
+
+
+def test_root_that_others_can_write_to_is_warned_of(root: Path) -> None:
+    """A root like a Kubernetes emptyDir is used, with a warning."""
+    assert root_warning(root) is None
+    root.chmod(0o777)
+
+    assert "can be written by others" in str(root_warning(root))

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.publishing.retirement import GRACE, retire_strays
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOCUMENT = b'{"type": "external_account", "credential_source": {"file": "/var/run/google/token"}}'
+
+
+def make(path: Path, *, document: bytes = DOCUMENT) -> Path:
+    """Put a published credentials directory somewhere."""
+    path.mkdir(parents=True, mode=0o711)
+    for name, content in (("token", b"t"), ("credentials.json", document), ("env", b"A=b\n")):
+        (path / name).write_bytes(content)
+    return path
+
+
+def test_env_goes_at_once_and_the_rest_after_the_grace(root: Path) -> None:
+    """A removed target loses `env` at once and its directory ten minutes later."""
+    stray = make(root / "team" / "alice")
+    now = datetime.now(UTC)
+
+    first = retire_strays(root, set(), now)
+    after_first = sorted(os.listdir(stray))
+    retire_strays(root, set(), now + GRACE - timedelta(seconds=5))
+    before_grace = sorted(os.listdir(stray))
+    retire_strays(root, set(), now + GRACE + timedelta(seconds=5))
+
+    assert first == (str(stray),)
+    assert after_first == before_grace == ["credentials.json", "token"]
+    assert not stray.exists()
+
+
+def test_directories_of_targets_are_kept(root: Path) -> None:
+    """What belongs to a target is left alone."""
+    kept = make(root / "alice")
+
+    retire_strays(root, {kept}, datetime.now(UTC) + timedelta(days=1))
+
+    assert sorted(os.listdir(kept)) == ["credentials.json", "env", "token"]
+
+
+@pytest.mark.parametrize(
+    "document", [b"{}", b'{"type": "service_account"}', b"rubbish"], ids=["empty", "key", "rubbish"]
+)
+def test_directories_without_our_mark_are_left_alone(root: Path, document: bytes) -> None:
+    """A directory of somebody else's credentials below the root is never touched."""
+    other = make(root / "other", document=document)
+
+    retire_strays(root, set(), datetime.now(UTC) + timedelta(days=1))
+
+    assert sorted(os.listdir(other)) == ["credentials.json", "env", "token"]
+
+
+def test_symlinks_lead_nowhere(root: Path, tmp_path: Path) -> None:
+    """A symlink below the root does not make what it points to a stray."""
+    outside = make(tmp_path / "outside")
+    (root / "link").symlink_to(outside)
+
+    retire_strays(root, set(), datetime.now(UTC) + timedelta(days=1))
+
+    assert sorted(os.listdir(outside)) == ["credentials.json", "env", "token"]
+
+
+def test_files_of_strangers_keep_their_directory(root: Path) -> None:
+    """A stray that holds somebody's file loses ours and stays, without the mark."""
+    stray = make(root / "alice")
+    (stray / "notes").write_text("mine")
+    now = datetime.now(UTC)
+
+    retire_strays(root, set(), now)
+    retire_strays(root, set(), now + GRACE + timedelta(seconds=5))
+
+    assert os.listdir(stray) == ["notes"]
+
+
+def test_absent_root_is_fine(tmp_path: Path) -> None:
+    """Nothing is to be retired below a root that is not there."""
+    assert retire_strays(tmp_path / "absent", set(), datetime.now(UTC)) == ()

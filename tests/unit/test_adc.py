@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from refresher import adc
+from refresher.resources import Endpoints, WorkloadIdentityProvider
+
+PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
+ALICE = "alice@my-project.iam.gserviceaccount.com"
+
+
+def document(**changes: object) -> dict[str, Any]:
+    """Compose a document with some arguments changed."""
+    arguments: dict[str, Any] = {
+        "provider": PROVIDER,
+        "token_path": "/var/run/google/token",
+        "service_account": ALICE,
+        "lifetime": None,
+        "quota_project": None,
+        "endpoints": Endpoints.of_universe(),
+    }
+    return adc.adc_document(**arguments | changes)
+
+
+def test_document_with_service_account() -> None:
+    """A target principal is named by its impersonation URL, and the format is always there."""
+    assert document(lifetime=timedelta(hours=1)) == {
+        "universe_domain": "googleapis.com",
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers"
+        "/providers/refresher",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"file": "/var/run/google/token", "format": {"type": "text"}},
+        "service_account_impersonation_url": "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
+        "alice@my-project.iam.gserviceaccount.com:generateAccessToken",
+        "service_account_impersonation": {"token_lifetime_seconds": 3600},
+    }
+
+
+def test_direct_access_names_the_introspection_endpoint() -> None:
+    """Without a service account there is no impersonation, and gcloud learns where to ask who it is."""
+    found = document(service_account=None, lifetime=timedelta(hours=1))
+
+    assert found["token_info_url"] == "https://sts.googleapis.com/v1/introspect"
+    assert not [key for key in found if "impersonation" in key]
+
+
+@pytest.mark.parametrize("service_account", [ALICE, None], ids=["impersonated", "direct"])
+def test_document_has_no_null(service_account: str | None) -> None:
+    """What is not set is left out: a null aborts C++ clients and breaks older Java ones."""
+    text = adc.render(document(service_account=service_account))
+
+    assert b"null" not in text
+
+
+def test_lifetime_is_a_whole_number() -> None:
+    """Go and C++ refuse a lifetime that is not a JSON integer."""
+    text = adc.render(document(lifetime=timedelta(minutes=30)))
+
+    assert json.loads(text)["service_account_impersonation"]["token_lifetime_seconds"] == 1800
+    assert b"1800\n" in text
+
+
+def test_endpoints_of_another_origin_are_used() -> None:
+    """Both URLs point where the endpoints say."""
+    endpoints = Endpoints.of_universe(sts="http://127.0.0.1:1", iam_credentials="http://127.0.0.1:2")
+
+    found = document(endpoints=endpoints)
+
+    assert found["token_url"] == "http://127.0.0.1:1/v1/token"
+    assert found["service_account_impersonation_url"].startswith("http://127.0.0.1:2/v1/projects/-/")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(adc.render(document()), ALICE, id="impersonated"),
+        pytest.param(adc.render(document(service_account=None)), PROVIDER.sts_audience, id="direct"),
+        pytest.param(None, None, id="absent"),
+        pytest.param(b"", None, id="empty"),
+        pytest.param(b"[]", None, id="list"),
+        pytest.param(b"{}", None, id="no-audience"),
+        pytest.param(b"\xff", None, id="not-text"),
+    ],
+)
+def test_principal_of(content: bytes | None, expected: str | None) -> None:
+    """A published document tells whom it makes its reader, or nothing."""
+    assert adc.principal_of(content) == expected

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import subprocess
+
+import yaml
+
+from refresher.environment import Format, render, variables
+
+VALUES = variables(container_directory="/var/run/google/", project="my-project", quota_project=None)
+
+
+def test_every_family_of_clients_is_served() -> None:
+    """Libraries, gcloud and the project variables are all set; no quota project, no variable for it."""
+    assert VALUES == {
+        "GOOGLE_APPLICATION_CREDENTIALS": "/var/run/google/credentials.json",
+        "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "/var/run/google/credentials.json",
+        "GOOGLE_CLOUD_PROJECT": "my-project",
+        "GCLOUD_PROJECT": "my-project",
+        "CLOUDSDK_CORE_PROJECT": "my-project",
+    }
+
+
+def test_quota_project_is_named_for_libraries_and_gcloud() -> None:
+    """A quota project reaches both readers."""
+    values = variables(container_directory="/c", project=None, quota_project="billing")
+
+    assert values["GOOGLE_CLOUD_QUOTA_PROJECT"] == "billing"
+    assert values["CLOUDSDK_BILLING_QUOTA_PROJECT"] == "billing"
+    assert "GOOGLE_CLOUD_PROJECT" not in values
+
+
+def test_shell_reads_the_dotenv_form_with_allexport() -> None:
+    """`set -a; . env` puts every variable into the environment of what runs next."""
+    script = f"set -a\n{render(VALUES)}\nenv"
+
+    found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert all(f"{name}={value}\n" in found for name, value in VALUES.items())
+
+
+def test_shell_form_exports() -> None:
+    """The shell form can be evaluated as it is."""
+    script = f"{render(VALUES, Format.SHELL)}env"
+
+    found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert all(f"{name}={value}\n" in found for name, value in VALUES.items())
+
+
+def test_docker_form_is_plain_lines() -> None:
+    """Docker takes NAME=value to the letter, so there is no quoting."""
+    assert (
+        render(VALUES, Format.DOCKER).splitlines()[0]
+        == "GOOGLE_APPLICATION_CREDENTIALS=/var/run/google/credentials.json"
+    )
+
+
+def test_kubernetes_form_is_a_list_of_a_container() -> None:
+    """The Kubernetes form goes below `env:` of a container."""
+    assert yaml.safe_load(render(VALUES, Format.KUBERNETES)) == [
+        {"name": name, "value": value} for name, value in VALUES.items()
+    ]
+
+
+def test_json_form_is_one_object() -> None:
+    """Programs get a JSON object."""
+    assert json.loads(render(VALUES, Format.JSON)) == VALUES

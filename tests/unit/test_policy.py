@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from refresher import policy
+from refresher.policy import State
+from tests.tokens import NOW
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "expected"),
+    [
+        pytest.param(timedelta(hours=12), timedelta(minutes=6), id="long"),
+        pytest.param(timedelta(minutes=18), timedelta(minutes=6), id="where-the-rules-meet"),
+        pytest.param(timedelta(minutes=9), timedelta(minutes=3), id="short"),
+        pytest.param(timedelta(seconds=15), timedelta(seconds=5), id="very-short"),
+    ],
+)
+def test_minimum_validity(lifetime: timedelta, expected: timedelta) -> None:
+    """The minimum validity is a third of the life, at most six minutes."""
+    assert policy.minimum_validity(lifetime) == expected
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        pytest.param(timedelta(0), State.FRESH, id="new"),
+        pytest.param(timedelta(minutes=23), State.FRESH, id="before-any-spread"),
+        pytest.param(timedelta(minutes=30), State.DUE, id="half-life"),
+        pytest.param(timedelta(minutes=53, seconds=59), State.DUE, id="just-above-minimum"),
+        pytest.param(timedelta(minutes=54), State.OVERDUE, id="at-minimum"),
+        pytest.param(timedelta(minutes=60), State.EXPIRED, id="at-its-end"),
+        pytest.param(timedelta(seconds=-29), State.FRESH, id="clocks-a-little-apart"),
+        pytest.param(timedelta(seconds=-31), State.DUE, id="from-the-future"),
+    ],
+)
+def test_states_over_a_life(age: timedelta, expected: State) -> None:
+    """A token is fresh, due, overdue and expired in turn, and due at once if it comes from the future."""
+    assert policy.state_of("alice", NOW, NOW + HOUR, NOW + age) is expected
+
+
+def test_spread_is_the_same_every_time_and_differs_between_names() -> None:
+    """A target's spread never changes, and a fleet's targets are not due together."""
+    spreads = {policy.spread(f"target-{number}", HOUR) for number in range(100)}
+
+    assert policy.spread("alice", HOUR) == policy.spread("alice", HOUR)
+    assert len(spreads) == 100
+    assert max(spreads) - min(spreads) > timedelta(minutes=4)
+
+
+def test_backoff_grows_and_is_capped() -> None:
+    """Delays double from a second to a minute for what may pass by itself."""
+    delays = [
+        policy.retry_at(NOW, failures=failures, retryable=True, overdue_at=None, draw=1.0) - NOW
+        for failures in range(1, 10)
+    ]
+
+    assert delays[:4] == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 8)]
+    assert delays[-1] == timedelta(minutes=1)
+
+
+def test_permanent_failures_are_retried_slowly() -> None:
+    """What an operator must mend is tried again after half a minute at first, five minutes at most."""
+    first = policy.retry_at(NOW, failures=1, retryable=False, overdue_at=None, draw=1.0)
+    last = policy.retry_at(NOW, failures=99, retryable=False, overdue_at=None, draw=1.0)
+
+    assert (first - NOW, last - NOW) == (timedelta(seconds=30), timedelta(minutes=5))
+
+
+def test_backoff_stops_at_the_overdue_point() -> None:
+    """However many failures there were, an attempt is made when the token becomes overdue."""
+    overdue_at = NOW + timedelta(seconds=10)
+
+    attempt = policy.retry_at(NOW, failures=9, retryable=False, overdue_at=overdue_at, draw=0.5)
+
+    assert attempt == overdue_at
+
+
+@pytest.mark.parametrize(
+    ("remaining", "expected"),
+    [
+        pytest.param(timedelta(hours=1), timedelta(seconds=30), id="long"),
+        pytest.param(timedelta(seconds=100), timedelta(seconds=5), id="short"),
+        pytest.param(timedelta(seconds=-5), timedelta(seconds=1), id="over"),
+    ],
+)
+def test_unchanged_tokens_are_asked_for_again(remaining: timedelta, expected: timedelta) -> None:
+    """A supplier that repeated itself is asked again soon, sooner the less life is left."""
+    assert policy.poll_at(NOW, NOW + remaining) - NOW == expected

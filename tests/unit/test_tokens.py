@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from refresher.tokens import ExpectedClaims, SubjectToken, UnreadableTokenError, peek
+from tests.tokens import AUDIENCE, ISSUER, NOW, jwt_of, make_jwt
+
+EXPECTED = ExpectedClaims(
+    issuer=ISSUER,
+    subject="user-1",
+    audiences=frozenset({AUDIENCE}),
+    key_ids=frozenset({"key-1"}),
+    maximum_lifetime=timedelta(hours=1),
+)
+
+
+def test_peek_reads_life_and_claims() -> None:
+    """A JWT tells when it was issued, when it ends, who issued it, for whom, and with which key."""
+    token = peek(make_jwt())
+
+    assert (token.issued_at, token.expires_at) == (NOW, NOW + timedelta(hours=1))
+    assert token.unverified_claims is not None
+    assert token.unverified_claims.issuer == ISSUER
+    assert token.unverified_claims.subject == "user-1"
+    assert token.unverified_claims.audience == (AUDIENCE,)
+    assert token.unverified_claims.key_id == "key-1"
+    assert token.unverified_claims.algorithm == "ES256"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("", "three segments", id="empty"),
+        pytest.param("ya29.opaque", "three segments", id="opaque"),
+        pytest.param("a..c", "three segments", id="empty-segment"),
+        pytest.param("a.b.c.d", "three segments", id="four-segments"),
+        pytest.param("!!.!!.!!", "header is not base64url", id="not-base64"),
+        pytest.param("YQ.YQ.YQ", "header is not JSON", id="not-json"),
+        pytest.param("W10.W10.YQ", "header is not a JSON object", id="list"),
+        pytest.param(make_jwt() + "\n", "signature is not base64url", id="trailing-newline"),
+        pytest.param("\ufeff" + make_jwt(), "header is not base64url", id="byte-order-mark"),
+        pytest.param(jwt_of({"exp": 1}), "'iat'", id="no-iat"),
+        pytest.param(jwt_of({"iat": 1}), "'exp'", id="no-exp"),
+        pytest.param(jwt_of({"iat": True, "exp": 1}), "'iat'", id="iat-boolean"),
+        pytest.param(jwt_of({"iat": "1", "exp": 1}), "'iat'", id="iat-text"),
+        pytest.param(jwt_of({"iat": 1, "exp": 1e300}), "no time of this era", id="exp-far-away"),
+        pytest.param(jwt_of({"iat": 1, "exp": float("nan")}), "no time of this era", id="exp-nan"),
+        pytest.param("W1tbW1tb" * 4000 + ".YQ.YQ", "header is not JSON", id="deeply-nested"),
+    ],
+)
+def test_peek_refuses_what_is_no_token(text: str, reason: str) -> None:
+    """What is not a JWT with a life is refused with the reason, which never repeats the text."""
+    with pytest.raises(UnreadableTokenError, match=reason) as caught:
+        peek(text)
+
+    assert len(str(caught.value)) < 80
+
+
+def test_secret_stays_out_of_text() -> None:
+    """Neither repr nor str of a token shows its value."""
+    token = peek(make_jwt())
+
+    assert token.value not in repr(token)
+    assert token.value not in str(token)
+    assert token.value.split(".")[2] not in repr(token)
+
+
+def test_expected_token_has_no_mismatches() -> None:
+    """The token that the configuration would mint is what is expected."""
+    assert EXPECTED.mismatches(peek(make_jwt())) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param(make_jwt(issuer="https://other.example.com"), "iss is", id="issuer"),
+        pytest.param(make_jwt(subject="user-2"), "sub is", id="subject"),
+        pytest.param(make_jwt(audience="https://else.example.com"), "aud is", id="audience"),
+        pytest.param(make_jwt(kid="key-2"), "is not published", id="key"),
+        pytest.param(make_jwt(lifetime=timedelta(hours=2)), "longer than the configured", id="lifetime"),
+    ],
+)
+def test_each_mismatch_is_named(value: str, reason: str) -> None:
+    """Each way in which a token is not the configured one is named by itself."""
+    (mismatch,) = EXPECTED.mismatches(peek(value))
+
+    assert reason in mismatch
+
+
+def test_audience_list_needs_one_hit() -> None:
+    """A list of audiences is fine as soon as it holds an accepted one."""
+    assert EXPECTED.mismatches(peek(make_jwt(audience=["https://else.example.com", AUDIENCE]))) == ()
+
+
+def test_unsaid_expectations_hold_for_any_token() -> None:
+    """What the configuration does not say is not held against a token."""
+    assert ExpectedClaims().mismatches(peek(make_jwt(issuer="https://anybody.example.com"))) == ()
+
+
+def test_opaque_token_is_a_mismatch_where_a_jwt_is_expected() -> None:
+    """An opaque token is foreign unless the supplier hands out opaque ones."""
+    opaque = SubjectToken(value="ya29.x", issued_at=NOW, expires_at=NOW, unverified_claims=None)
+
+    assert EXPECTED.mismatches(opaque)
+    assert ExpectedClaims(is_jwt=False).mismatches(opaque) == ()
+
+
+def test_another_subject_is_told_apart_only_where_one_is_configured() -> None:
+    """Somebody else's token is recognised by its subject, if we know our own."""
+    token = peek(make_jwt(subject="user-2"))
+
+    assert EXPECTED.is_of_another_subject(token)
+    assert not replace(EXPECTED, subject="user-2").is_of_another_subject(token)
+    assert not ExpectedClaims().is_of_another_subject(token)
