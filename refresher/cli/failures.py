@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from refresher.config.problems import InvalidConfigurationError
 from refresher.errors import ExitStatus, RefresherError
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def guarded(call: Callable[[], object]) -> int:
 
 
 def complain(error: RefresherError) -> None:
-    """Say what is wrong and what to do about it."""
+    """Say what is wrong and what to do about it; of a configuration, everything that is wrong."""
+    if isinstance(error, InvalidConfigurationError):
+        click.echo(str(error), err=True)
+        return
     click.echo(f"refresher: {error.problem}", err=True)
     if error.remedy:
         click.echo(f"  remedy: {error.remedy}", err=True)

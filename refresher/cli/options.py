@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refresher.durations import parse_duration
+from refresher.config.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class Command(click.Command):
                 formatter.write_text(self._example)
 
 
-def command(name: str, *, example: str, **settings: Any) -> Callable[[Callable[..., object]], click.Command]:  # noqa: ANN401 - handed on to click
+def declare(name: str, *, example: str, **settings: Any) -> Callable[[Callable[..., object]], click.Command]:  # noqa: ANN401 - handed on to click
     """Declare a command with its example."""
     return click.command(name, cls=Command, example=example, **settings)
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from refresher import policy
-from refresher.durations import parse_duration
+from refresher.config.durations import parse_duration
 from refresher.errors import ExitStatus
 from refresher.publishing.contents import Contents, read, token_of
 from refresher.tokens import UnreadableTokenError

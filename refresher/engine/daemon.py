@@ -79,6 +79,11 @@ class Daemon:
         self._ticks = 0
         self._reload_asked = False
         self._was_ready = False
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Begin nothing any more; what is under way goes on to its end."""
+        self._stopping = True
 
     def ask_reload(self) -> None:
         """Have the next tick load the configuration again, changed or not."""
@@ -163,6 +168,8 @@ class Daemon:
 
     def _work(self, target: Target, *, force: bool, first: bool) -> None:
         """Refresh one target and take up the next of its identity; nothing a target does may end the thread."""
+        if self._stopping:
+            return
         outcome = self._refresh(target, force=force, first=first)
         now = self._clock.now()
         with self._lock:

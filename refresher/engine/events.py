@@ -5,9 +5,10 @@ Who hears it (log lines, the demo's screen, a test) is decided in `refresher.app
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +40,5 @@ class Event:
     fields: Mapping[str, Value] = field(default_factory=dict)
 
 
-class Listener(Protocol):
-    """Whoever hears events; called from several threads, must return soon and not raise."""
-
-    def __call__(self, event: Event) -> None:
-        """Hear one event."""
-        ...
+Listener = Callable[[Event], None]
+"""Whoever hears events; called from several threads, must return soon and not raise."""

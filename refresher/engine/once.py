@@ -13,16 +13,14 @@ from refresher.engine.sharing import SharedSupplies
 from refresher.engine.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from refresher.clock import Clock
     from refresher.engine.target import Plan, Target
 
-    Done = Callable[[Target, Outcome], None]
-
 
 def refresh_once(
-    plan: Plan, targets: Sequence[Target], *, force: bool, clock: Clock, threads: int, done: Done
+    plan: Plan, targets: Sequence[Target], *, force: bool, clock: Clock, threads: int
 ) -> dict[str, Outcome]:
     """Refresh targets side by side, each once.
 
@@ -32,7 +30,6 @@ def refresh_once(
         force: Replace fresh tokens too.
         clock: Where the time comes from.
         threads: How many at a time for each supplier.
-        done: Called from a worker thread as each one ends.
 
     Returns:
         How each ended, by name. A bug in one target's refresh ends the program like any other.
@@ -45,7 +42,6 @@ def refresh_once(
     def work(target: Target) -> None:
         try:
             outcomes[target.name] = refresher.refresh(target, force=force, first=True)
-            done(target, outcomes[target.name])
         except BaseException as bug:  # noqa: BLE001 - carried to the caller's thread
             bugs.append(bug)
 

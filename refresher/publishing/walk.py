@@ -65,7 +65,7 @@ def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool
     """
     descriptors: list[int] = []
     try:
-        descriptors.append(_open_root(root, create=create))
+        descriptors.append(open_root(root, create=create))
         parts = path.relative_to(root).parts
         for depth, part in enumerate(parts, start=1):
             place = root.joinpath(*parts[:depth])
@@ -80,7 +80,14 @@ def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool
             os.close(descriptor)
 
 
-def _open_root(root: Path, *, create: bool) -> int:
+def open_root(root: Path, *, create: bool) -> int:
+    """Give a descriptor of `directory_root`, made if absent and `create` is set.
+
+    Raises:
+        AbsentDirectoryError: It is not there and `create` is not set.
+        InsecureDirectoryError: It belongs to neither root nor the daemon.
+        PublishError: The system refused.
+    """
     try:
         descriptor = _open_or_make_root(root, create=create)
     except FileNotFoundError:

@@ -1,0 +1,61 @@
+"""What a configuration means, target by target, in the contract's terms; touches nothing."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Any
+
+from refresher import policy
+from refresher.config.durations import format_duration
+from refresher.config.models import SelfIssuedSettings
+from refresher.errors import KeysError
+from refresher.keys.registry import published_key_ids
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from refresher.config.loading import LoadedConfiguration, ResolvedTarget
+
+
+def explain(loaded: LoadedConfiguration) -> list[dict[str, Any]]:
+    """Give for each target who it is, where it lies, and how long it outlives its issuer's death at worst."""
+    return [_explain(loaded, target) for target in loaded.targets.values()]
+
+
+def complaints_of_keys(loaded: LoadedConfiguration) -> list[KeysError]:
+    """Give what is wrong with the keys directories of self-issuing suppliers; the daemon would fail to supply."""
+    found = []
+    for settings in loaded.configuration.suppliers.values():
+        if isinstance(settings, SelfIssuedSettings):
+            try:
+                published_key_ids(settings.keys)
+            except KeysError as error:
+                found.append(error)
+    return found
+
+
+def _explain(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:
+    identity = loaded.identity_of(target)
+    supplier = loaded.supplier_name_of(identity)
+    settings = loaded.configuration.suppliers[supplier]
+    lifetime = settings.lifetime if isinstance(settings, SelfIssuedSettings) else None
+    owner = None if target.uid is None else f"{target.uid}{'' if target.gid is None else f':{target.gid}'}"
+    return {
+        "name": target.name,
+        "identity": target.identity,
+        "service_account": identity.service_account,
+        "subject": identity.subject,
+        "supplier": supplier,
+        "kind": settings.kind,
+        "directory": str(target.directory),
+        "container_directory": target.container_directory,
+        "owner": owner,
+        "mode": f"{stat.S_IMODE(target.mode):04o}",
+        "lifetime": None if lifetime is None else format_duration(lifetime),
+        "least_runway": None if lifetime is None else format_duration(_least_runway(target.name, lifetime)),
+    }
+
+
+def _least_runway(name: str, lifetime: timedelta) -> timedelta:
+    """Give the life that is left when a token becomes due: so long may the issuer be down, unnoticed by clients."""
+    return lifetime / 2 + policy.spread(name, lifetime)

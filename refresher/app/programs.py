@@ -1,0 +1,107 @@
+"""What the commands run: the daemon, one pass, a proof by real exchange. Callable, and tested, without a terminal."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from refresher import __version__
+from refresher.app.plans import ConfiguredPlans, plan_of
+from refresher.app.suppliers import suppliers_of
+from refresher.clock import SystemClock
+from refresher.engine import once
+from refresher.engine.events import Severity
+from refresher.publishing.lock import hold_root
+from refresher.publishing.retirement import retire_strays
+from refresher.publishing.walk import root_warning
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from refresher.config.loading import LoadedConfiguration
+    from refresher.engine.daemon import Daemon
+    from refresher.engine.events import Listener
+    from refresher.engine.refresh import Outcome
+    from refresher.engine.reporting import Reporter
+    from refresher.engine.scheduling import Ticker
+
+THREADS = 8
+"""Workers per supplier: eight writers saturate a disk, and eight calls at a time keep thousands of targets fresh."""
+
+GRACE_SECONDS = 3.0
+"""How long the end of the daemon waits for refreshes that are under way."""
+
+
+def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[str, Outcome]:
+    """Refresh the named targets of a configuration, each once; give how each ended."""
+    plan = plan_of(loaded, suppliers_of(loaded))
+    targets = [plan.targets[name] for name in names]
+    return once.refresh_once(plan, targets, force=force, clock=SystemClock(), threads=THREADS)
+
+
+def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:
+    """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
+
+    To be called on the main thread.
+
+    Raises:
+        PublishError: Another daemon holds the same `directory_root`, or it cannot be trusted.
+    """
+    stopping = threading.Event()
+    with hold_root(loaded.directory_root), daemon_of(path, loaded, listener) as daemon:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
+        stopping.wait()
+
+
+@contextmanager
+def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> Iterator[Daemon]:
+    """Give a running daemon for the length of a `with` block; at its end the files stay as they are."""
+    from refresher.engine.daemon import Daemon
+    from refresher.engine.guard import ClockGuard
+    from refresher.engine.reporting import Reporter
+    from refresher.engine.scheduling import Ticker
+    from refresher.engine.status import Board
+    from refresher.engine.workers import Workers
+
+    clock, board, workers = SystemClock(), Board(), Workers(threads_per_lane=THREADS)
+    reporter = Reporter(board=board, listener=listener)
+    daemon = Daemon(
+        plans=ConfiguredPlans(path, loaded),
+        retire=partial(retire_strays, loaded.directory_root),
+        workers=workers,
+        reporter=reporter,
+        board=board,
+        clock=clock,
+        draw=random.random,
+    )
+    _say_beginning(reporter, loaded)
+    with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=partial(_jumped, daemon, ticker)):
+        yield daemon
+    daemon.stop()
+    workers.wait(GRACE_SECONDS)
+    workers.stop()
+    reporter.say("daemon.stopped", Severity.INFO)
+
+
+def _jumped(daemon: Daemon, ticker: Ticker, seconds: float) -> None:
+    daemon.clock_jumped(seconds)
+    ticker.tick_now()
+
+
+def _say_beginning(reporter: Reporter, loaded: LoadedConfiguration) -> None:
+    reporter.say("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
+    for warning in loaded.warnings:
+        reporter.say(
+            "config.warning", Severity.WARNING, error=f"{warning.location}: {warning.problem}", remedy=warning.remedy
+        )
+    if (problem := root_warning(loaded.directory_root)) is not None:
+        reporter.say(
+            "config.warning", Severity.WARNING, error=problem, remedy="let only root and the daemon write to it"
+        )

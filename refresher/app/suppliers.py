@@ -1,0 +1,86 @@
+"""From the configuration to suppliers, each built when its first token is wanted.
+
+The only place where a kind of supplier becomes an object; the match is exhaustive. What cannot be built (a key that is
+missing, credentials that do not load) is a failure of supply: its targets keep what they have and are tried again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, assert_never
+
+from refresher.app.targets import endpoints_of
+from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from refresher.errors import KeysError, SupplyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.models import SupplierSettings
+    from refresher.google.source_credentials import SourceCredential
+    from refresher.google.transport import Transport
+    from refresher.resources import Endpoints
+    from refresher.suppliers.interface import Supplier, SupplierContext
+    from refresher.tokens import SubjectToken
+
+
+def suppliers_of(loaded: LoadedConfiguration) -> dict[str, Supplier]:
+    """Give the suppliers of a configuration, by name; none is built yet."""
+    endpoints = endpoints_of(loaded)
+    connections = _Once(partial(transport_of, loaded))
+    return {
+        name: DeferredSupplier(partial(_build, settings, endpoints, connections.get))
+        for name, settings in loaded.configuration.suppliers.items()
+    }
+
+
+def transport_of(loaded: LoadedConfiguration) -> Transport:
+    """Give the one pool of connections for everything that a configuration makes us call."""
+    from refresher.google.transport import PooledTransport
+
+    return PooledTransport(ca_file=loaded.configuration.google.ca_file)
+
+
+class DeferredSupplier:
+    """A supplier that is built when its first token is wanted, and again as long as that fails."""
+
+    def __init__(self, build: Callable[[], Supplier]) -> None:
+        self._built = _Once(build)
+
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+        """Supply as the supplier does.
+
+        Raises:
+            SupplyError: As the supplier does, or because it cannot be built.
+        """
+        try:
+            supplier = self._built.get()
+        except KeysError as error:
+            raise SupplyError(error.problem, error.remedy) from error
+        return supplier.supply(context, now)
+
+
+def _build(settings: SupplierSettings, endpoints: Endpoints, transport: Callable[[], Transport]) -> Supplier:
+    match settings:
+        case SelfIssuedSettings():
+            from refresher.keys.directory import load_signing_key
+            from refresher.suppliers.self_issued import SelfIssuedSupplier
+
+            return SelfIssuedSupplier(
+                key=load_signing_key(settings.keys),
+                issuer=settings.issuer,
+                lifetime=settings.lifetime,
+                claims=settings.claims,
+                random=partial(secrets.token_urlsafe, 16),
+            )
+        case _:
+            raise NotImplementedError
+
+
+class _Once[T]:
+    """Something that is made at the first call, by one thread."""

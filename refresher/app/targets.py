@@ -1,0 +1,157 @@
+"""From the configuration to the engine's targets: what to publish where, and which tokens belong there.
+
+Reads no file but the list of published key ids. Suppliers are put together elsewhere (`refresher.app.suppliers`), so
+that commands which mint nothing import none of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
+
+from refresher import adc, environment
+from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from refresher.engine.target import Target
+from refresher.errors import KeysError
+from refresher.keys.registry import published_key_ids
+from refresher.publishing.directory import CredentialsDirectory
+from refresher.publishing.ownership import Ownership
+from refresher.resources import Endpoints, WorkloadIdentityProvider
+from refresher.suppliers.interface import SupplierContext
+from refresher.tokens import ExpectedClaims
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.config.loading import LoadedConfiguration, ResolvedTarget
+    from refresher.config.models import IdentitySettings, SupplierSettings
+
+GOOGLE_ISSUER = "https://accounts.google.com"
+
+
+def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
+    """Give where Google's services are for a configuration."""
+    google = loaded.configuration.google
+    return Endpoints.of_universe(
+        google.universe_domain,
+        sts=google.endpoints.sts,
+        iam_credentials=google.endpoints.iam_credentials,
+        metadata=google.endpoints.metadata,
+    )
+
+
+def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: Endpoints) -> dict[str, object]:
+    """Give the ADC document of one target."""
+    identity = loaded.identity_of(target)
+    supplier = _supplier_settings(loaded, identity)
+    is_opaque = isinstance(supplier, GoogleAccessTokenSettings)
+    return adc.adc_document(
+        provider=_provider_of(loaded, supplier),
+        token_path=f"{target.container_directory.rstrip('/')}/token",
+        service_account=identity.service_account,
+        lifetime=identity.lifetime,
+        quota_project=identity.quota_project,
+        endpoints=endpoints,
+        subject_token_type=adc.ACCESS_TOKEN_TYPE if is_opaque else adc.JWT_TYPE,
+    )
+
+
+def variables_of(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
+    """Give the environment variables of one target."""
+    return environment.variables(
+        container_directory=target.container_directory,
+        project=loaded.configuration.project,
+        quota_project=loaded.identity_of(target).quota_project,
+    )
+
+
+def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
+    """Give the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
+    endpoints = endpoints_of(loaded)
+    keys = {
+        name: _published(settings)
+        for name, settings in loaded.configuration.suppliers.items()
+        if isinstance(settings, SelfIssuedSettings)
+    }
+    return {name: _target(loaded, target, endpoints, keys) for name, target in loaded.targets.items()}
+
+
+def _target(
+    loaded: LoadedConfiguration,
+    target: ResolvedTarget,
+    endpoints: Endpoints,
+    keys: Mapping[str, frozenset[str] | None],
+) -> Target:
+    identity = loaded.identity_of(target)
+    supplier_name = loaded.supplier_name_of(identity)
+    settings = _supplier_settings(loaded, identity)
+    audiences = _audiences(loaded, settings)
+    return Target(
+        name=target.name,
+        supplier=supplier_name,
+        context=SupplierContext(
+            identity=target.identity,
+            subject=identity.subject,
+            audience=audiences[0],
+            source_service_account=identity.source_service_account,
+        ),
+        expected=_expected(settings, identity, frozenset(audiences), keys.get(supplier_name)),
+        directory=CredentialsDirectory(
+            root=target.root,
+            path=target.directory,
+            ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
+            random_name=partial(secrets.token_hex, 8),
+        ),
+        credentials=adc.render(document_of(loaded, target, endpoints)),
+        environment=environment.render(variables_of(loaded, target)).encode(),
+    )
+
+
+def _expected(
+    settings: SupplierSettings, identity: IdentitySettings, audiences: frozenset[str], key_ids: frozenset[str] | None
+) -> ExpectedClaims:
+    """Say which claims a supplier's tokens must have; what somebody else mints is held to what is configured."""
+    match settings:
+        case SelfIssuedSettings():
+            return ExpectedClaims(
+                issuer=settings.issuer,
+                subject=identity.subject,
+                audiences=audiences,
+                key_ids=key_ids,
+                maximum_lifetime=settings.lifetime,
+            )
+        case GoogleIdTokenSettings():
+            return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=identity.subject, audiences=audiences)
+        case GoogleAccessTokenSettings():
+            return ExpectedClaims(is_jwt=False)
+        case FileSettings():
+            return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
+        case _:
+            assert_never(settings)
+
+
+def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:
+    return loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
+
+
+def _provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
+    provider = loaded.provider_of(settings)
+    return WorkloadIdentityProvider(
+        project_number=provider.project_number, pool=provider.pool, provider=provider.provider
+    )
+
+
+def _audiences(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
+    """Give the token audiences that the provider accepts, the one to ask for first."""
+    allowed = loaded.provider_of(settings).audience
+    provider = _provider_of(loaded, settings)
+    return (allowed,) if allowed is not None else (provider.token_audience, provider.sts_audience)
+
+
+def _published(settings: SelfIssuedSettings) -> frozenset[str] | None:
+    """Give the published key ids; None if they cannot be told, so that no token is called foreign for that."""
+    try:
+        return published_key_ids(settings.keys)
+    except KeysError:
+        return None

@@ -1,0 +1,26 @@
+"""`refresher adc`: print the ADC document of a target, as its `credentials.json` holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from refresher.cli.options import config_option, declare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@declare("adc", example="refresher adc --config refresher.yaml alice > credentials.json")
+@config_option
+@click.argument("target")
+def command(config: Path, target: str) -> None:
+    """Print the ADC document of TARGET."""
+    from refresher import adc
+    from refresher.app import document_of, endpoints_of
+    from refresher.cli.loading import chosen, load_leniently
+
+    loaded = load_leniently(config)
+    (found,) = chosen(loaded.targets, [target]).values()
+    click.echo(adc.render(document_of(loaded, found, endpoints_of(loaded))).decode())

@@ -1,0 +1,38 @@
+"""`refresher emulator`: run a local Google until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from refresher.cli.options import declare
+
+
+@declare("emulator", example="refresher emulator --directory /tmp/google --http-port 8080 --seed seed.yaml")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    show_envvar=True,
+    metavar="DIR",
+    help="Where its state and its certificate authority are kept.",
+)
+@click.option("--http-port", type=click.IntRange(0, 65535), default=0, show_envvar=True, help="0: any free port.")
+@click.option("--https-port", type=click.IntRange(0, 65535), default=0, show_envvar=True, help="0: any free port.")
+@click.option("--host", default="127.0.0.1", show_default=True, show_envvar=True, help="A loopback address.")
+@click.option(
+    "--seed", type=click.Path(path_type=Path), show_envvar=True, metavar="FILE", help="What exists at the start (YAML)."
+)
+def command(directory: Path, http_port: int, https_port: int, host: str, seed: Path | None) -> None:
+    """Run a local Google that refuses what Google refuses. It is not Google, and it is not secure.
+
+    Prints one JSON line when it is ready: its origins and the certificate authority of the secure one.
+    """
+    from refresher.cli.extras import need_emulator
+
+    need_emulator()
+    from refresher.emulator.foreground import serve
+
+    serve(directory, http_port=http_port, https_port=https_port, host=host, seed=seed, output=sys.stdout)

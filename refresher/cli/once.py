@@ -1,0 +1,44 @@
+"""`refresher once`: refresh what is due, and exit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from refresher.cli.options import config_option, declare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from refresher.engine.refresh import Outcome
+
+
+@declare("once", example="refresher once --config refresher.yaml --force alice")
+@config_option
+@click.option("--force", is_flag=True, show_envvar=True, help="Replace fresh tokens too.")
+@click.argument("targets", nargs=-1)
+def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
+    """Refresh what is due of all targets, or of the TARGETS named, and exit.
+
+    A target that fails keeps its files and does not hold up the others; the exit status is the first failure's.
+    """
+    from refresher.app.programs import refresh_once
+    from refresher.cli.failures import complain
+    from refresher.cli.loading import chosen, load_strictly, say_warnings
+
+    loaded = load_strictly(config)
+    say_warnings(loaded)
+    outcomes = refresh_once(loaded, chosen(loaded.targets, targets), force=force)
+    failures = [outcome.error for _, outcome in sorted(outcomes.items()) if outcome.error is not None]
+    for error in failures:
+        complain(error)
+    click.echo(_summary(outcomes.values()), err=True)
+    return failures[0].exit_status if failures else 0
+
+
+def _summary(outcomes: Iterable[Outcome]) -> str:
+    counts = Counter(outcome.result.value for outcome in outcomes)
+    return ", ".join(f"{count} {result}" for result, count in sorted(counts.items())) or "no targets"

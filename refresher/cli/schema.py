@@ -1,0 +1,15 @@
+"""`refresher schema`: print the JSON Schema of the configuration."""
+
+from __future__ import annotations
+
+import click
+
+from refresher.cli.options import declare
+
+
+@declare("schema", example="refresher schema > refresher.schema.json")
+def command() -> None:
+    """Print the JSON Schema of the configuration file, for editors and other checkers."""
+    from refresher.config.schema import json_schema
+
+    click.echo(json_schema(), nl=False)

@@ -1,0 +1,49 @@
+"""`refresher status`: what the files hold, read from the files."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from refresher.cli.options import config_option, declare, json_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COLOURS = {"fresh": "green", "due": "yellow"}
+
+
+@declare("status", example="refresher status --config refresher.yaml --json")
+@config_option
+@json_option
+def command(config: Path, *, as_json: bool) -> None:
+    """Tell what each target's files hold now, judged against the configuration. Changes nothing."""
+    from refresher.app import targets_of
+    from refresher.cli.loading import load_leniently
+    from refresher.observe.health import as_report, examine
+
+    loaded = load_leniently(config)
+    now = datetime.now(UTC)
+    verdicts = {
+        name: examine(target, now, loaded.targets[name].artifacts) for name, target in targets_of(loaded).items()
+    }
+    report = as_report(verdicts, now, is_empty_fine=loaded.configuration.targets_directory is not None)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print(report)
+
+
+def _print(report: dict[str, Any]) -> None:
+    targets = report["targets"]
+    width = max((len(target["name"]) for target in targets), default=0)
+    for target in targets:
+        state = click.style(f"{target['state']:10}", fg=_COLOURS.get(target["state"], "red"))
+        life = f"until {target['expires_at']}, {target['runway_seconds']} s" if target["expires_at"] else "no token"
+        click.echo(f"{target['name']:{width}}  {state}  {life}")
+        if target["problem"]:
+            click.echo(f"{'':{width}}  {target['problem']}\n{'':{width}}  remedy: {target['remedy']}")
+    click.echo("ready" if report["ready"] else "not ready")

@@ -1,0 +1,91 @@
+"""`refresher wait`: return when targets are ready.
+
+With `--directory` alone it is the exec probe, which `refresher.cli.probe` answers before this file is even imported.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from refresher.cli import probe
+from refresher.cli.options import Duration, config_option, declare
+from refresher.errors import NotReadyError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_POLL_SECONDS = 0.1
+
+
+@declare("wait", example="refresher wait --config refresher.yaml alice --timeout 30s")
+@config_option
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    show_envvar=True,
+    metavar="DIR",
+    help="Look at one credentials directory, with no configuration: cheap enough for an exec probe.",
+)
+@click.option(
+    "--min-validity",
+    type=Duration(),
+    show_envvar=True,
+    help="Life a token must have left; default its minimum validity.",
+)
+@click.option(
+    "--timeout", type=Duration(), default="60s", show_default=True, show_envvar=True, help="How long; 0s looks once."
+)
+@click.option("--exchange", is_flag=True, show_envvar=True, help="Then prove each target with a real exchange.")
+@click.argument("targets", nargs=-1)
+def command(
+    config: Path,
+    directory: Path | None,
+    min_validity: timedelta | None,
+    timeout: timedelta,
+    targets: Sequence[str],
+    *,
+    exchange: bool,
+) -> int:
+    """Return when all targets, or the TARGETS named, are ready: 0 ready, 6 not in time."""
+    if directory is not None:
+        if targets or exchange:
+            raise UsageError(
+                "--directory knows no targets and no exchange", "leave TARGETS and --exchange away, or use --config"
+            )
+        return probe.run(probe.Request(str(directory), min_validity, timeout))
+    _wait_for(config, targets, min_validity, timeout)
+    if exchange:
+        from refresher.app import prove_targets
+
+        for name, principal in prove_targets(config, targets).items():
+            click.echo(f"{name}: exchanged, {principal}", err=True)
+    return 0
+
+
+def _wait_for(config: Path, names: Sequence[str], min_validity: timedelta | None, timeout: timedelta) -> None:
+    from refresher.app import targets_of
+    from refresher.cli.loading import chosen, load_leniently
+    from refresher.observe.health import examine
+
+    loaded = load_leniently(config)
+    targets = chosen(targets_of(loaded), names)
+    if not targets and loaded.configuration.targets_directory is None:
+        raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
+    deadline = time.monotonic() + timeout.total_seconds()
+    while True:
+        now = datetime.now(UTC)
+        verdicts = [examine(target, now) for target in targets.values()]
+        waiting = [verdict for verdict in verdicts if not verdict.is_ready(min_validity)]
+        if not waiting:
+            return
+        if time.monotonic() >= deadline:
+            first = waiting[0]
+            more = f" (and {len(waiting) - 1} more targets)" if len(waiting) > 1 else ""
+            problem = first.problem or f"the token of target {first.name} has only {first.runway} left"
+            raise NotReadyError(problem + more, first.remedy or "wait for its refresh, or ask for less --min-validity")
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,236 @@
+"""Drop-ins: one target's body per file, added and removed by a program while the daemon runs.
+
+A drop-in can only say where and for which existing identity; whatever else it holds is refused. What is wrong with one
+never touches the others: it is reported, and a target that was good before keeps its old body. Who wins when two want
+one directory: the main file, then whoever had it before, then the earlier name. Files are read again only when their
+stamp changed, and may come and go during the scan.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from refresher.config.advice import warnings_about_target
+from refresher.config.models import TargetSettings
+from refresher.config.nodes import parse
+from refresher.config.problems import Mistake, Problem, dotted, in_order
+from refresher.config.reading import Stamp, read_trusted, stamp_of
+from refresher.config.references import mistakes_of_target
+from refresher.config.sentences import mistakes_of
+from refresher.config.sources import Sources
+from refresher.config.targets import Accounts, Directories, ResolvedTarget, directory_of, resolve
+from refresher.config.texts import is_name
+from refresher.config.trust import UnusableFileError, require_trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from refresher.config.models import Configuration
+    from refresher.config.nodes import Document
+
+SUFFIX = ".yaml"
+"""Of the files that are read; names that begin with a dot are not."""
+
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropIn:
+    """One file as it was last seen.
+
+    Attributes:
+        stamp: Its state.
+        settings: What it says; None if that is wrong.
+        problems: What is wrong with the file alone.
+        places: Where its keys are: `file:line:column` by key, its top below the empty text.
+        in_force: The body that makes the target; an older one after a bad edit, None if there is no target.
+    """
+
+    stamp: Stamp
+    settings: TargetSettings | None
+    problems: tuple[Problem, ...]
+    places: Mapping[str, str]
+    in_force: TargetSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What the drop-in directory holds.
+
+    Attributes:
+        drop_ins: By name of target.
+        targets: Those that are in force, by name.
+        problems: What is wrong, by place.
+        warnings: What is allowed and yet worth saying, by place.
+    """
+
+    drop_ins: Mapping[str, DropIn]
+    targets: Mapping[str, ResolvedTarget]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], previous: Mapping[str, DropIn]) -> Scan:
+    """Read the drop-in directory.
+
+    Args:
+        configuration: The main file's.
+        targets: The main file's; they win.
+        previous: What the last scan saw; files that did not change since are not read again.
+    """
+    if configuration.targets_directory is None:
+        return Scan(drop_ins={}, targets={}, problems=())
+    problems: list[Problem] = []
+    try:
+        found = _read_all(configuration.targets_directory, previous, problems)
+    except UnusableFileError as error:
+        # what cannot be read says nothing about the targets that were good before
+        found = dict(previous)
+        location = f"{configuration.targets_directory}:1:1"
+        problems.append(Problem(location=location, problem=error.problem, remedy=error.remedy))
+    for drop_in in found.values():
+        problems += drop_in.problems
+    admission = _Admission(configuration, targets)
+    for name in sorted(found, key=lambda name: (_rank(name, found[name], configuration), name)):
+        found[name] = admission.admit(name, found[name], problems)
+    return Scan(
+        drop_ins=found, targets=admission.targets, problems=in_order(problems), warnings=in_order(_warnings(found))
+    )
+
+
+def _warnings(found: Mapping[str, DropIn]) -> Iterator[Problem]:
+    for drop_in in found.values():
+        if drop_in.in_force is not None:
+            for mistake in warnings_about_target(drop_in.in_force, ()):
+                yield _placed(mistake, drop_in)
+
+
+def _read_all(directory: Path, previous: Mapping[str, DropIn], problems: list[Problem]) -> dict[str, DropIn]:
+    path = str(directory)
+    try:
+        descriptor = os.open(path, _DIRECTORY_FLAGS)
+    except OSError as error:
+        remedy = "create the directory, or mend targets_directory"
+        raise UnusableFileError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy) from error
+    try:
+        require_trusted(path, os.fstat(descriptor))
+        found = {}
+        for file in sorted(os.listdir(descriptor)):  # noqa: PTH208 - of the directory that was checked
+            if file.endswith(SUFFIX) and not file.startswith("."):
+                name = file.removesuffix(SUFFIX)
+                if is_name(name):
+                    drop_in = _read(descriptor, path, name, previous.get(name))
+                    if drop_in is not None:
+                        found[name] = drop_in
+                else:
+                    problems.append(_misnamed(path, file))
+        return found
+    finally:
+        os.close(descriptor)
+
+
+def _misnamed(path: str, file: str) -> Problem:
+    shown = file if file.isprintable() else ascii(file)
+    remedy = "rename it: a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
+    return Problem(location=f"{path}/{shown}:1:1", problem="the file's name is no name of a target", remedy=remedy)
+
+
+def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropIn | None:
+    file = f"{name}{SUFFIX}"
+    shown = f"{path}/{file}"
+    try:
+        stamp = stamp_of(os.stat(file, dir_fd=descriptor, follow_symlinks=False))
+    except FileNotFoundError:
+        return None  # removed since it was listed
+    if before is not None and before.stamp == stamp:
+        return before
+    try:
+        content, stamp = read_trusted(file, directory=descriptor, shown_as=shown)
+    except UnusableFileError as error:
+        if error.is_missing:
+            return None
+        problem = Problem(location=f"{shown}:1:1", problem=error.problem, remedy=error.remedy)
+        read = DropIn(stamp=stamp, settings=None, problems=(problem,), places={"": f"{shown}:1:1"})
+    else:
+        read = _understand(parse(content, shown), stamp)
+    return read if before is None else replace(read, in_force=before.in_force)
+
+
+def _understand(document: Document, stamp: Stamp) -> DropIn:
+    sources = Sources([document])
+    problems = list(document.problems)
+    settings = None
+    try:
+        settings = TargetSettings.model_validate(document.value)
+    except ValidationError as error:
+        problems += [sources.problem(mistake) for mistake in mistakes_of(error, sources.place, TargetSettings)]
+    return DropIn(
+        stamp=stamp,
+        settings=None if problems else settings,
+        problems=in_order(problems),
+        places={key: sources.place((key,)).location for key in ("", *document.value)},
+    )
+
+
+def _rank(name: str, drop_in: DropIn, configuration: Configuration) -> int:
+    """Let those keep their place who had it, then those who move, then the newcomers."""
+    if drop_in.in_force is None:
+        return 2
+    if drop_in.settings is None:
+        return 0
+    root = configuration.directory_root
+    return int(directory_of(name, drop_in.settings, root) != directory_of(name, drop_in.in_force, root))
+
+
+class _Admission:
+    """Lets drop-ins in one by one, as far as the main file and those before them allow."""
+
+    def __init__(self, configuration: Configuration, targets: Mapping[str, ResolvedTarget]) -> None:
+        self.targets: dict[str, ResolvedTarget] = {}
+        self._configuration = configuration
+        self._main = targets
+        self._accounts = Accounts()
+        self._directories = Directories(configuration.directory_root)
+        for name, target in targets.items():
+            self._directories.reserve(name, str(target.directory))
+
+    def admit(self, name: str, drop_in: DropIn, problems: list[Problem]) -> DropIn:
+        """Make the target of a drop-in, of its old body if the new one is wrong; give what is now in force."""
+        if drop_in.settings is not None:
+            mistakes = list(self._try(name, drop_in.settings, drop_in))
+            if not mistakes:
+                return replace(drop_in, in_force=drop_in.settings)
+            problems += [_placed(mistake, drop_in) for mistake in mistakes]
+        old = drop_in.in_force
+        if old is not None and old != drop_in.settings and not list(self._try(name, old, drop_in)):
+            return drop_in
+        return replace(drop_in, in_force=None)
+
+    def _try(self, name: str, settings: TargetSettings, drop_in: DropIn) -> Iterator[Mistake]:
+        if name in self._main:
+            clause = f"has the name of one at {self._main[name].location}"
+            yield Mistake(path=(), clause=clause, remedy="delete one of the two")
+            return
+        mistakes = list(mistakes_of_target(name, settings, self._configuration.identities, ()))
+        ids = self._accounts.ids_of(settings.owner, ())
+        if isinstance(ids, Mistake):
+            mistakes.append(ids)
+        elif not mistakes:
+            clash = self._directories.claim(name, settings, ())
+            if clash is None:
+                root, location = self._configuration.directory_root, drop_in.places[""]
+                self.targets[name] = resolve(name, settings, root=root, ids=ids, location=location)
+            else:
+                mistakes.append(clash)
+        yield from mistakes
+
+
+def _placed(mistake: Mistake, drop_in: DropIn) -> Problem:
+    key = str(mistake.path[0]) if mistake.path else ""
+    location = drop_in.places.get(key, drop_in.places[""])
+    return Problem(location=location, problem=f"{dotted(mistake.path)} {mistake.clause}", remedy=mistake.remedy)

@@ -1,0 +1,35 @@
+"""Durations as people write them: `90s`, `15m`, `1h`, `1h30m`.
+
+For the configuration file and for options of the command line. Which range is sensible is said where one is used.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+PATTERN = r"^(?:\d{1,6}h)?(?:\d{1,6}m)?(?:\d{1,6}s)?$"
+"""Of the text, for JSON Schema; the empty text is no duration either."""
+
+_DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration of hours, minutes and seconds, in that order, each with its unit.
+
+    Raises:
+        ValueError: It is not one; the message does not repeat the text.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        raise ValueError("it is not a duration such as 90s, 15m, 1h or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write a duration of whole seconds in the shortest form that `parse_duration` reads back."""
+    minutes, seconds = divmod(int(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{count}{unit}" for count, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if count]
+    return "".join(parts) or "0s"

@@ -1,0 +1,252 @@
+"""The configuration as frozen models: what each key means, and what its value may be (contract, "Configuration").
+
+One value at a time: what spans several (defaults, references, who needs a subject) is checked in
+`refresher.config.references`, targets and their directories in `refresher.config.targets`. Relative paths are absolute
+by the time they get here. The descriptions become the JSON Schema and the documentation.
+
+There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is made.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from refresher.config.listening import UnixSocket
+from refresher.config.refusing import refused
+from refresher.config.texts import (
+    Audience,
+    ClaimName,
+    Issuer,
+    Name,
+    Origin,
+    Owner,
+    Place,
+    PoolId,
+    ProjectId,
+    ProjectNumber,
+    Scope,
+    ServiceAccount,
+    ServiceAccountEmail,
+    Subject,
+    UniverseDomain,
+)
+from refresher.config.values import (
+    AbsolutePath,
+    ClaimValue,
+    FileMode,
+    ImpersonatedLifetime,
+    ListenAddress,
+    SuppliedLifetime,
+)
+
+
+class Settings(BaseModel):
+    """What all models share: frozen, no unknown keys, no coercion, built when first used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    @classmethod
+    def none_given(cls) -> Self:
+        """Give the defaults, always the same object: a default of pydantic's would be copied for each target."""
+        found = _DEFAULTS.get(cls)
+        if found is None:
+            found = _DEFAULTS[cls] = cls.model_construct()
+        return cast("Self", found)
+
+
+_DEFAULTS: dict[type[Settings], Settings] = {}
+
+
+class ProviderSettings(Settings):
+    """A workload identity pool provider."""
+
+    project_number: ProjectNumber = Field(
+        description="Number of the project that owns the pool: digits, never the project id."
+    )
+    pool: PoolId = Field(description="Id of the workload identity pool.")
+    provider: PoolId = Field(description="Id of the provider in the pool.")
+    audience: Audience | None = Field(
+        default=None,
+        description="Token audience; only if the provider lists allowed audiences. Default: the provider's own name.",
+    )
+
+
+def _require_acceptance(accepted: bool) -> bool:  # noqa: FBT001 - pydantic hands over the value alone
+    if not accepted:
+        raise refused(
+            "is not true, and the real STS refuses opaque access tokens for workload pools",
+            "use google_id_token instead, or accept it with accept_unsupported: true",
+        )
+    return accepted
+
+
+class _SupplierSettings(Settings):
+    provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
+
+
+class SelfIssuedSettings(_SupplierSettings):
+    """Subject tokens signed with our own key; the provider holds the public half."""
+
+    kind: Literal["self_issued"] = Field(description="Signed with our own key.")
+    issuer: Issuer = Field(description="The `iss` claim: https, a domain you own or one below .invalid.")
+    keys: AbsolutePath = Field(
+        description="The keys directory, made by `refresher keys new`; relative to the file that names it."
+    )
+    lifetime: SuppliedLifetime = Field(
+        default=timedelta(hours=1), description="Of each subject token, 2s to 24h. Default: 1h."
+    )
+    claims: Mapping[ClaimName, ClaimValue] = Field(
+        default={}, description="Further constant claims, to be mapped to attributes."
+    )
+
+
+class GoogleIdTokenSettings(_SupplierSettings):
+    """Google-signed ID tokens as subject tokens."""
+
+    kind: Literal["google_id_token"] = Field(description="Signed by Google for a service account.")
+    via: Literal["metadata_server", "generate_id_token"] = Field(
+        default="metadata_server",
+        description="The machine's own account, or generateIdToken for each identity's source_service_account.",
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None,
+        description="google-auth credentials file that calls generateIdToken. Default: the metadata server.",
+    )
+
+
+class GoogleAccessTokenSettings(_SupplierSettings):
+    """The literal source access token as subject token, which the real STS refuses for workload pools."""
+
+    kind: Literal["google_access_token"] = Field(description="An opaque access token; see accept_unsupported.")
+    accept_unsupported: Annotated[bool, AfterValidator(_require_acceptance)] = Field(
+        default=False,
+        validate_default=True,
+        description="Must be true: the real STS refuses opaque access tokens for workload pools.",
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None, description="google-auth credentials file. Default: the metadata server."
+    )
+
+
+class FileSettings(_SupplierSettings):
+    """A subject token that somebody else keeps fresh in a file."""
+
+    kind: Literal["file"] = Field(description="Read from a file that somebody else renews.")
+    path: AbsolutePath = Field(description="The file; relative to the file that names it.")
+    issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
+
+
+SupplierSettings = SelfIssuedSettings | GoogleIdTokenSettings | GoogleAccessTokenSettings | FileSettings
+
+UNSUPPORTED_KINDS = ("sign_jwt", "client_credentials", "command")
+"""Kinds of suppliers that the contract knows and this version does not have."""
+
+
+class IdentitySettings(Settings):
+    """Who a container is."""
+
+    service_account: ServiceAccount | None = Field(
+        default=None, description="The target principal, e-mail or unique id. Without it: direct resource access."
+    )
+    subject: Subject | None = Field(
+        default=None, description="The `sub` claim, at most 127 bytes; where the supplier lets us choose it."
+    )
+    supplier: Name | None = Field(default=None, description="Which of `suppliers`. Default: the only one.")
+    lifetime: ImpersonatedLifetime | None = Field(
+        default=None, description="Of impersonated tokens, 600s to 43200s. Default: the client's."
+    )
+    delegates: tuple[ServiceAccountEmail, ...] = Field(
+        default=(), description="Impersonation chain, e-mails, caller side first."
+    )
+    scopes: tuple[Scope, ...] = Field(default=(), description="Of access tokens that we mint. Default: cloud-platform.")
+    quota_project: ProjectId | None = Field(default=None, description="Id of the project that pays quota.")
+    source_service_account: ServiceAccountEmail | None = Field(
+        default=None,
+        description="Account that the ID token is for; only with a supplier that goes via generate_id_token.",
+    )
+
+
+class IdTokenSettings(Settings):
+    """A Google-signed ID token to publish."""
+
+    audience: Audience = Field(description="The `aud` claim: the URL of the service that is called.")
+    include_email: bool = Field(default=False, description="Add the account's e-mail, as IAP wants it.")
+
+
+class ArtifactSettings(Settings):
+    """What else to publish in a credentials directory."""
+
+    access_token: bool = Field(default=False, description="A service-account access token (gcloud, curl, DuckDB).")
+    id_tokens: Mapping[Name, IdTokenSettings] = Field(default={}, description="Google-signed ID tokens, by name.")
+    boto: bool = Field(default=False, description="A boto file for gsutil.")
+
+
+class TargetSettings(Settings):
+    """Where: one credentials directory for one container. A drop-in holds one of these."""
+
+    identity: Name | None = Field(default=None, description="Which of `identities`. Default: the target's own name.")
+    directory: Place | None = Field(
+        default=None, description="The credentials directory, below directory_root. Default: directory_root/NAME."
+    )
+    container_directory: Place | None = Field(
+        default=None, description="Where the container mounts it. Default: the same as directory."
+    )
+    owner: Owner | None = Field(
+        default=None, description="Of the files: USER or USER:GROUP, names or numbers of the host. Default: the daemon."
+    )
+    mode: FileMode = Field(default=0o400, description='Of the files, octal digits as text. Default: "0400".')
+    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings.none_given, description="What else to publish.")
+
+
+class EndpointSettings(Settings):
+    """Origins of Google's services: SCHEME://HOST[:PORT], without a path."""
+
+    sts: Origin | None = Field(default=None, description="Security Token Service.")
+    iam_credentials: Origin | None = Field(default=None, description="IAM Service Account Credentials API.")
+    metadata: Origin | None = Field(default=None, description="Metadata server.")
+
+
+class GoogleSettings(Settings):
+    """Which Google: only for another universe, a regional STS, or the emulator."""
+
+    universe_domain: UniverseDomain = Field(default="googleapis.com", description="Default: googleapis.com.")
+    endpoints: EndpointSettings = Field(
+        default_factory=EndpointSettings.none_given, description="Origins other than the universe's own."
+    )
+    ca_file: AbsolutePath | None = Field(
+        default=None,
+        description="Further certificates to trust for those endpoints; relative to the file that names it.",
+    )
+    emulator: bool = Field(
+        default=False, description="Needed for any origin outside the universe domain; plain http only on loopback."
+    )
+
+
+class Configuration(Settings):
+    """A configuration of refresher, with everything that it includes."""
+
+    version: Literal[1] = Field(description="Of this format: 1.")
+    include: tuple[str, ...] = Field(
+        default=(), description="Further files, relative to this one; maps are merged, other values must agree."
+    )
+    providers: Mapping[Name, ProviderSettings] = Field(default={}, description="Workload identity pool providers.")
+    project: ProjectId | None = Field(default=None, description="Id; becomes every target's GOOGLE_CLOUD_PROJECT.")
+    suppliers: Mapping[Name, Annotated[SupplierSettings, Field(discriminator="kind")]] = Field(
+        default={}, description="What mints or fetches subject tokens."
+    )
+    identities: Mapping[Name, IdentitySettings] = Field(default={}, description="Who containers are.")
+    directory_root: Place = Field(
+        default="/run/refresher", description="Every credentials directory lies below it. Default: /run/refresher."
+    )
+    targets: Mapping[Name, TargetSettings] = Field(default={}, description="Where: credentials directories.")
+    targets_directory: AbsolutePath | None = Field(
+        default=None, description="Directory of drop-ins: NAME.yaml holds one target's body."
+    )
+    listen: ListenAddress = Field(
+        default=UnixSocket(path=Path("/run/refresher.sock")),
+        description="unix:/PATH, HOST:PORT, [IPV6]:PORT or none. Default: unix:/run/refresher.sock.",
+    )
+    google: GoogleSettings = Field(default_factory=GoogleSettings.none_given, description="Which Google.")

@@ -1,0 +1,106 @@
+"""Checks between the entries of a configuration: who names whom, and what that one needs.
+
+"The only one" is the default of a supplier and a provider; a target's identity defaults to its own name. Everything is
+checked on what could be understood (`refresher.config.understanding`), so that all mistakes are found at once. Places
+on disk are checked in `refresher.config.targets`, endpoints in `refresher.config.endpoints`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher.config.problems import Mistake, instead, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from refresher.config.models import IdentitySettings, TargetSettings
+    from refresher.config.understanding import SupplierFacts, Understood
+
+
+def mistakes_between(understood: Understood) -> Iterator[Mistake]:
+    """Name every reference that leads nowhere and every entry that lacks what another needs of it."""
+    yield from _of_suppliers(understood)
+    yield from _of_identities(understood)
+    if understood.identities is not None:
+        for name, target in understood.targets.items():
+            if ("targets", name, "identity") not in understood.broken:
+                yield from mistakes_of_target(name, target, understood.identities, ("targets", name))
+
+
+def mistakes_of_target(
+    name: str, target: TargetSettings, identities: Collection[str], path: tuple[str, ...]
+) -> Iterator[Mistake]:
+    """Tell whether a target's identity exists; `path` is the target's own, empty for a drop-in."""
+    if target.identity is not None:
+        if target.identity not in identities:
+            clause = f"is {shown(target.identity)}, which is no identity"
+            yield Mistake(path=(*path, "identity"), clause=clause, remedy=instead(target.identity, identities))
+    elif name not in identities:
+        clause = "names no identity, and there is none of its own name"
+        yield Mistake(path=path, clause=clause, remedy=f"add identity: to it; {instead(name, identities)}", at_key=True)
+
+
+def _of_suppliers(understood: Understood) -> Iterator[Mistake]:
+    for name, supplier in (understood.suppliers or {}).items():
+        path = ("suppliers", name)
+        if understood.providers is not None and supplier.is_readable:
+            yield from _of_default(supplier.provider, understood.providers, path, "provider")
+        if supplier.kind == "google_id_token" and supplier.has_credentials and supplier.via == "metadata_server":
+            clause = "is not used by a supplier that asks the metadata server"
+            remedy = "delete it, or add via: generate_id_token"
+            yield Mistake(path=(*path, "credentials"), clause=clause, remedy=remedy, at_key=True)
+
+
+def _of_identities(understood: Understood) -> Iterator[Mistake]:
+    suppliers = understood.suppliers
+    only = next(iter(suppliers)) if suppliers is not None and len(suppliers) == 1 else None
+    for name, identity in (understood.identities or {}).items():
+        path = ("identities", name)
+        supplier = None
+        if suppliers is not None and (*path, "supplier") not in understood.broken:
+            yield from _of_default(identity.supplier, suppliers, path, "supplier")
+            supplier = suppliers.get(identity.supplier or only or "")
+        yield from _of_subject(identity, supplier, path, understood)
+        if supplier is not None and (*path, "source_service_account") not in understood.broken:
+            yield from _of_source(identity, supplier, path)
+
+
+def _of_subject(
+    identity: IdentitySettings, supplier: SupplierFacts | None, path: tuple[str, ...], understood: Understood
+) -> Iterator[Mistake]:
+    if identity.subject is not None or (*path, "subject") in understood.broken:
+        return
+    if supplier is not None and supplier.kind == "self_issued":
+        clause, remedy = "has no subject, which a self_issued supplier needs", "add subject: to it"
+    elif identity.service_account is None and (*path, "service_account") not in understood.broken:
+        clause, remedy = "has neither a service_account nor a subject", "add at least one of them"
+    else:
+        return
+    yield Mistake(path=path, clause=clause, remedy=remedy, at_key=True)
+
+
+def _of_source(identity: IdentitySettings, supplier: SupplierFacts, path: tuple[str, ...]) -> Iterator[Mistake]:
+    if supplier.kind is None:
+        return
+    generates = supplier.kind == "google_id_token" and supplier.via == "generate_id_token"
+    if generates and identity.source_service_account is None:
+        clause = "has no source_service_account, which a supplier via generate_id_token needs"
+        yield Mistake(path=path, clause=clause, remedy="add source_service_account: E-MAIL to it", at_key=True)
+    elif not generates and identity.source_service_account is not None:
+        clause = "is only for a supplier that goes via generate_id_token"
+        yield Mistake(path=(*path, "source_service_account"), clause=clause, remedy="delete it", at_key=True)
+
+
+def _of_default(name: str | None, known: Collection[str], path: tuple[str, ...], key: str) -> Iterator[Mistake]:
+    """Check a name whose default is "the only one"."""
+    if name is not None:
+        if name not in known:
+            clause = f"is {shown(name)}, which is no {key}"
+            yield Mistake(path=(*path, key), clause=clause, remedy=instead(name, known))
+    elif not known:
+        yield Mistake(path=path, clause=f"has no {key}", remedy=f"add one below {key}s:", at_key=True)
+    elif len(known) > 1:
+        clause = f"names no {key}, and there are {len(known)}"
+        remedy = f"add {key}: to it, one of {', '.join(sorted(known)[:20])}"
+        yield Mistake(path=path, clause=clause, remedy=remedy, at_key=True)

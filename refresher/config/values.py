@@ -1,0 +1,100 @@
+"""The kinds of values that become something else than text: durations, modes, paths, the address to listen on.
+
+Each is a type for pydantic with a function that parses or refuses in our words, and the JSON Schema of what a user
+writes. Kinds of text are in `refresher.config.texts`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, PlainValidator, WithJsonSchema
+
+from refresher.config import durations
+from refresher.config.listening import LISTEN_PATTERN, Listen, parse_listen
+from refresher.config.problems import shown
+from refresher.config.refusing import refused, text_of
+
+
+def _parse_duration(value: object) -> timedelta:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise refused(f"is {value}, a number without a unit", f"write the unit: {value}s, or such as 15m or 1h30m")
+    text = text_of(value)
+    try:
+        return durations.parse_duration(text)
+    except ValueError:
+        raise refused(f"is {shown(text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
+
+
+def _between(least: timedelta, most: timedelta, remedy: str) -> AfterValidator:
+    low, high = durations.format_duration(least), durations.format_duration(most)
+
+    def check(duration: timedelta) -> timedelta:
+        if not least <= duration <= most:
+            raise refused(f"is {durations.format_duration(duration)}, not between {low} and {high}", remedy)
+        return duration
+
+    return AfterValidator(check)
+
+
+def _parse_mode(value: object) -> int:
+    text = text_of(value)
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise refused(f"is {shown(text)}, not a file mode", 'write octal digits as text, such as "0440"')
+    mode = int(text, 8)
+    for bits, consequence in ((0o111, "makes the files executable"), (0o022, "lets others than the owner write")):
+        if mode & bits:
+            raise refused(f'is "{text}", which {consequence}', 'use a mode such as "0400" or "0440"')
+    if not mode & 0o400:
+        raise refused(f'is "{text}", with which the owner cannot read the files', 'use a mode such as "0400" or "0440"')
+    return mode
+
+
+def _parse_path(value: object) -> Path:
+    text = text_of(value)
+    if not text.startswith("/") or not text.isprintable():
+        raise refused(f"is {shown(text)}, not an absolute path", "write the whole path, from / on")
+    return Path(text)
+
+
+def _parse_claim(value: object) -> str | int | bool:
+    if not isinstance(value, str | int):
+        raise refused("is no text, integer or boolean", "write a single value; quote it if it is text")
+    return value
+
+
+def _parse_listen(value: object) -> Listen:
+    text = text_of(value)
+    try:
+        return parse_listen(text)
+    except ValueError as error:
+        raise refused(f"is {shown(text)}, {error}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none") from None
+
+
+_DURATION = (PlainValidator(_parse_duration), WithJsonSchema({"type": "string", "pattern": durations.PATTERN}))
+
+SuppliedLifetime = Annotated[
+    timedelta,
+    *_DURATION,
+    _between(timedelta(seconds=2), timedelta(hours=24), "1h suits nearly everybody; below 10m clients exchange often"),
+]
+ImpersonatedLifetime = Annotated[
+    timedelta,
+    *_DURATION,
+    _between(
+        timedelta(seconds=600), timedelta(seconds=43200), "clients take 600 s to 43200 s; above 1h needs a policy"
+    ),
+]
+FileMode = Annotated[
+    int, PlainValidator(_parse_mode), WithJsonSchema({"type": "string", "pattern": "^0?[4-7][0-7]{2}$"})
+]
+AbsolutePath = Annotated[Path, PlainValidator(_parse_path), WithJsonSchema({"type": "string", "minLength": 1})]
+ClaimValue = Annotated[
+    str | int | bool, PlainValidator(_parse_claim), WithJsonSchema({"type": ["string", "integer", "boolean"]})
+]
+ListenAddress = Annotated[
+    Listen, PlainValidator(_parse_listen), WithJsonSchema({"type": "string", "pattern": LISTEN_PATTERN})
+]

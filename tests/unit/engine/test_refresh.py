@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.engine.refresh import Outcome, Refresher, Result
+from refresher.engine.sharing import SharedSupplies
+from refresher.errors import PublishError, SupplyError, TokenRejectedError, TransientSupplyError
+from refresher.tokens import SubjectToken
+from tests.tokens import NOW, jwt_of, make_jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refresher.engine.target import Target
+    from tests.unit.engine.conftest import HandClock, ScriptedSupplier
+
+    MakeTarget = Callable[..., Target]
+
+
+def refresh(target: Target, supplier: object, clock: HandClock, *, force: bool = False) -> Outcome:
+    """Refresh a target once, as a process that was never there before."""
+    supplies = SharedSupplies({"worker": supplier})  # type: ignore[dict-item]  # fakes of several shapes
+    return Refresher(supplies=supplies, clock=clock).refresh(target, force=force, first=True)
+
+
+def files_of(target: Target) -> dict[str, bytes]:
+    """Give every file of a target's directory."""
+    return {entry.name: entry.read_bytes() for entry in target.directory.path.iterdir()}
+
+
+def test_first_refresh_publishes_everything(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+) -> None:
+    """From nothing, a refresh publishes token, ADC document and variables, and tells what the token is."""
+    target = target_of()
+
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.result is Result.PUBLISHED
+    assert outcome.token is not None
+    assert outcome.token.subject == "user-1"
+    assert files_of(target) == {
+        "token": make_jwt().encode(),
+        "credentials.json": target.credentials,
+        "env": target.environment,
+    }
+
+
+def test_order_of_publication(target_of: MakeTarget, clock: HandClock) -> None:
+    """The ADC document is there before the token, and the variables only after it."""
+    target = target_of()
+    seen: list[list[str]] = []
+
+    class Looking:
+        def supply(self, context: object, now: object) -> SubjectToken:
+            seen.append(sorted(os.listdir(target.directory.path)))
+            raise TransientSupplyError("no", "wait")
+
+    outcome = refresh(target, Looking(), clock)
+
+    assert seen == [["credentials.json"]]
+    assert outcome.result is Result.FAILED
+    assert sorted(os.listdir(target.directory.path)) == ["credentials.json"]
+
+
+def test_fresh_token_is_kept(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+    """A fresh token is neither replaced nor supplied again, and no file changes."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    before = target.directory.sign()
+
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.result is Result.KEPT
+    assert len(supplier.contexts) == 1
+    assert target.directory.sign() == before
+
+
+def test_due_token_is_replaced(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+    """At half its life a token is replaced by one that lives longer."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    clock.pass_(timedelta(minutes=30))
+
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.result is Result.PUBLISHED
+    assert outcome.token is not None
+    assert outcome.token.expires_at == NOW + timedelta(minutes=90)
+
+
+def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+    """Asked to, a refresh replaces a token that is still fresh."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    clock.pass_(timedelta(seconds=1))
+
+    assert refresh(target, supplier, clock, force=True).result is Result.PUBLISHED
+
+
+@pytest.mark.parametrize("age", [30, 55, 61], ids=["due", "overdue", "expired"])
+def test_failure_leaves_every_byte(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, age: int
+) -> None:
+    """When the supplier fails, files stay as they were, however old the token is."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    before = target.directory.sign()
+    supplier.failure = SupplyError("the issuer is gone", "bring it back")
+    clock.pass_(timedelta(minutes=age))
+
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.error is supplier.failure
+    assert target.directory.sign() == before
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        pytest.param({"subject": "user-2"}, "sub is", id="subject"),
+        pytest.param({"issuer": "https://evil.example.com"}, "iss is", id="issuer"),
+        pytest.param({"audience": "https://evil.example.com"}, "aud is", id="audience"),
+        pytest.param({"kid": "key-9"}, "not published", id="key"),
+        pytest.param({"issued_at": NOW + timedelta(minutes=40)}, "iat is ahead", id="future"),
+        pytest.param({"issued_at": NOW - timedelta(minutes=30)}, "minimum validity", id="nearly-over"),
+        pytest.param({"issued_at": NOW - timedelta(hours=2)}, "minimum validity", id="expired"),
+    ],
+)
+def test_unworthy_token_is_not_published(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, claims: dict[str, object], reason: str
+) -> None:
+    """A token with wrong claims or too little life is refused, and the present one stays."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    before = target.directory.sign()
+    clock.pass_(timedelta(minutes=29))
+    supplier.fixed = make_jwt(**claims)  # type: ignore[arg-type]  # arguments by name
+
+    outcome = refresh(target, supplier, clock, force=True)
+
+    assert isinstance(outcome.error, TokenRejectedError)
+    assert reason in outcome.error.problem
+    assert target.directory.sign() == before
+
+
+def test_token_that_ends_sooner_is_not_published(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+) -> None:
+    """A token that ends before the present one never replaces it."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    clock.pass_(timedelta(minutes=30))
+    supplier.lifetime = timedelta(minutes=20)
+
+    outcome = refresh(target, supplier, clock)
+
+    assert isinstance(outcome.error, TokenRejectedError)
+    assert files_of(target)["token"] == make_jwt().encode()
+
+
+def test_same_token_again_is_unchanged_until_overdue(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+) -> None:
+    """A supplier that repeats itself has not failed, until the token is overdue."""
+    target = target_of()
+    supplier.fixed = make_jwt()
+    refresh(target, supplier, clock)
+    clock.pass_(timedelta(minutes=40))
+    due = refresh(target, supplier, clock)
+    clock.pass_(timedelta(minutes=15))
+    overdue = refresh(target, supplier, clock)
+
+    assert (due.result, due.error) == (Result.UNCHANGED, None)
+    assert isinstance(overdue.error, SupplyError)
+    assert files_of(target)["token"] == make_jwt().encode()
+
+
+def test_longer_life_than_configured_is_superseded(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+) -> None:
+    """When the configured lifetime shrinks, a token of the former one is replaced though it would live longer."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    supplier.lifetime = timedelta(minutes=20)
+    shorter = replace(target, expected=replace(target.expected, maximum_lifetime=timedelta(minutes=20)))
+
+    outcome = refresh(shorter, supplier, clock)
+
+    assert outcome.result is Result.PUBLISHED
+    assert outcome.token is not None
+    assert outcome.token.expires_at == NOW + timedelta(minutes=20)
+
+
+@pytest.mark.parametrize("problem", ["key withdrawn", "issuer changed", "audience changed"])
+def test_token_that_would_not_be_minted_any_more_is_superseded(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, problem: str
+) -> None:
+    """A fresh token of a withdrawn key, another issuer or audience is replaced at once, and stays if that fails."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    changes = {
+        "key withdrawn": {"key_ids": frozenset({"key-2"})},
+        "issuer changed": {"issuer": "https://new.example.com"},
+        "audience changed": {"audiences": frozenset({"https://new.example.com"})},
+    }[problem]
+    changed = replace(target, expected=replace(target.expected, **changes))  # type: ignore[arg-type]  # by name
+    supplier.failure = SupplyError("not yet", "wait")
+
+    outcome = refresh(changed, supplier, clock)
+
+    assert len(supplier.contexts) == 2
+    assert outcome.error is supplier.failure
+    assert files_of(target)["token"] == make_jwt().encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"subject": "user-2"}, {"account": "bob@p.iam.gserviceaccount.com"}],
+    ids=["another-subject", "another-service-account"],
+)
+def test_another_identity_takes_a_directory_over(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, change: dict[str, str]
+) -> None:
+    """Variables, then token of the former identity go before anything of the new one comes, even if supply fails."""
+    refresh(target_of(path="shared"), supplier, clock)
+    bob = target_of("bob", path="shared", **change)
+    seen: list[list[str]] = []
+
+    class Looking:
+        def supply(self, context: object, now: object) -> SubjectToken:
+            seen.append(sorted(os.listdir(bob.directory.path)))
+            raise TransientSupplyError("no", "wait")
+
+    failed = refresh(bob, Looking(), clock)
+    done = refresh(bob, supplier, clock)
+
+    assert seen == [["credentials.json"]]
+    assert failed.result is Result.FAILED
+    assert done.result is Result.PUBLISHED
+    assert files_of(bob)["credentials.json"] == bob.credentials
+    assert files_of(bob)["env"] == bob.environment
+
+
+@pytest.mark.parametrize("name", ["token", "credentials.json", "env"])
+def test_drift_is_repaired(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, name: str) -> None:
+    """A changed mode, content or a lost file is put right without another token being minted for the documents."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    before = files_of(target)
+    path = target.directory.path / name
+
+    path.chmod(0o444)
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.repaired == (name,)
+    assert path.stat().st_mode & 0o777 == 0o400
+    assert files_of(target) == before
+    path.unlink()
+    refresh(target, supplier, clock)
+    assert files_of(target).keys() == before.keys()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff\xfe", b"{}"], ids=["empty", "text", "binary", "json"])
+def test_ruined_token_is_replaced(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, content: bytes
+) -> None:
+    """A token file with anything else in it gets a new token at once."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    token = target.directory.path / "token"
+    token.chmod(0o600)
+    token.write_bytes(content)
+
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.result is Result.PUBLISHED
+    assert files_of(target)["token"] == make_jwt().encode()
+
+
+def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+    """After the clock went back, a token issued later than now is replaced though it would end later."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    clock.wall -= timedelta(hours=1)
+
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.result is Result.PUBLISHED
+    assert outcome.token is not None
+    assert outcome.token.issued_at == NOW - timedelta(hours=1)
+
+
+def test_opaque_token_is_described(target_of: MakeTarget, clock: HandClock) -> None:
+    """The life of an opaque token is told beside it, and such a token is kept while it is fresh."""
+    target = target_of()
+    target = replace(target, expected=replace(target.expected, is_jwt=False))
+
+    class Opaque:
+        def supply(self, context: object, now: object) -> SubjectToken:
+            return SubjectToken(
+                value="ya29.opaque", issued_at=NOW, expires_at=NOW + timedelta(hours=1), unverified_claims=None
+            )
+
+    first = refresh(target, Opaque(), clock)
+    second = refresh(target, Opaque(), clock)
+
+    assert (first.result, second.result) == (Result.PUBLISHED, Result.KEPT)
+    assert b"ya29" not in files_of(target)["artifacts.json"]
+
+
+def test_unwritable_directory_is_a_publish_error(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+) -> None:
+    """A directory that cannot be trusted is told as such, and nothing is supplied for it."""
+    target = target_of()
+    target.directory.path.mkdir(parents=True)
+    target.directory.path.chmod(0o777)
+
+    outcome = refresh(target, supplier, clock)
+
+    assert isinstance(outcome.error, PublishError)
+    assert supplier.contexts == []
+
+
+def test_targets_of_one_identity_share_a_supply(
+    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+) -> None:
+    """Two directories of one identity are served by one supply; another identity gets its own."""
+    first = target_of("one")
+    second = replace(target_of("two"), context=first.context)
+    third = target_of("three", subject="user-3")
+    refresher = Refresher(supplies=SharedSupplies({"worker": supplier}), clock=clock)
+
+    for target in (first, second, third):
+        refresher.refresh(target)
+
+    assert [context.subject for context in supplier.contexts] == ["user-1", "user-3"]
+    assert files_of(first)["token"] == files_of(second)["token"]
+
+
+def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+    """Neither a success nor a rejection shows the token."""
+    target = target_of()
+    published = refresh(target, supplier, clock)
+    supplier.fixed = jwt_of({"iss": "x", "sub": "user-1", "aud": "y", "iat": 1, "exp": 2})
+    clock.pass_(timedelta(minutes=31))
+    rejected = refresh(target, supplier, clock)
+
+    for text in (repr(published), repr(rejected), str(rejected.error)):
+        assert "eyJ" not in text
