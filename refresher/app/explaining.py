@@ -14,7 +14,8 @@ from refresher.keys.registry import published_key_ids
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from refresher.config.loading import LoadedConfiguration, ResolvedTarget
+    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.targets import ResolvedTarget
 
 
 def explain(loaded: LoadedConfiguration) -> list[dict[str, Any]]:

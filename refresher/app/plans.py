@@ -6,30 +6,35 @@ their settings and keys are, so that an added target reads no key anew and share
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher.app.suppliers import suppliers_of
 from refresher.app.targets import targets_of
-from refresher.config.loading import load
+from refresher.config.loading import load, rescan
 from refresher.config.models import SelfIssuedSettings
+from refresher.config.problems import InvalidConfigurationError
 from refresher.config.watching import signature
 from refresher.engine.target import Plan
 from refresher.keys.registry import signature as keys_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from refresher.config.loading import LoadedConfiguration
+    from refresher.config.problems import Problem
     from refresher.suppliers.interface import Supplier
 
 
-def plan_of(loaded: LoadedConfiguration, suppliers: Mapping[str, Supplier]) -> Plan:
-    """Put targets and suppliers together."""
+def plan_of(loaded: LoadedConfiguration, suppliers: Mapping[str, Supplier], problems: tuple[Problem, ...] = ()) -> Plan:
+    """Put targets and suppliers together; problems are those of files that had to be left out."""
     return Plan(
+        root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
         suppliers=suppliers,
-        complaints=tuple((f"{found.location}: {found.problem}", found.remedy) for found in loaded.drop_in_problems),
+        complaints=tuple(
+            (f"{found.location}: {found.problem}", found.remedy) for found in (*problems, *loaded.drop_in_problems)
+        ),
     )
 
 
@@ -39,30 +44,38 @@ class ConfiguredPlans:
     def __init__(self, path: Path, loaded: LoadedConfiguration) -> None:
         self._path = path
         self._loaded = loaded
-        self._files: object = None
-        self._files_of_plan: object = None
-        self._keys: object = None
+        self._refused: InvalidConfigurationError | None = None
         self._suppliers: Mapping[str, Supplier] | None = None
+        self._seen: object = None
+        self._keys: object = None
 
     def poll(self, *, force: bool) -> Plan | None:
-        """Give the plan if it is the first, if anything changed, or in any case with `force`; else None.
-
-        Raises:
-            ConfigurationError: What changed cannot be used. It counts as seen: the next call says nothing of it.
-        """
-        files, keys = signature(self._loaded), _keys_of(self._loaded)
-        if self._suppliers is not None and not force and (files, keys) == (self._files, self._keys):
+        """Give the plan if it is the first, if anything changed, or in any case with `force`; else None."""
+        seen = self._look()
+        if self._suppliers is not None and not force and seen == self._seen:
             return None
-        former, self._files = self._loaded, files
-        if self._suppliers is not None and (force or files != self._files_of_plan):
-            self._loaded = load(self._path, previous=former)
-            keys = _keys_of(self._loaded)
-            # what changed while it was read shows as a difference at the next call
-            self._files = signature(self._loaded) if signature(former) == files else None
-        if self._suppliers is None or force or keys != self._keys or _differ(former, self._loaded):
+        former = self._loaded
+        if self._suppliers is not None:
+            self._load_again()
+        if self._suppliers is None or force or _keys_of(former) != self._keys or _differ(former, self._loaded):
             self._suppliers = suppliers_of(self._loaded)
-        self._files_of_plan, self._keys = self._files, keys
-        return plan_of(self._loaded, self._suppliers)
+        self._keys = _keys_of(self._loaded)
+        # looked at before anything was read: what changes meanwhile shows as a difference at the next call
+        self._seen = seen if self._loaded is former else self._look()
+        return plan_of(self._loaded, self._suppliers, self._refused.problems if self._refused else ())
+
+    def _load_again(self) -> None:
+        """Load what changed; a main file that cannot be used leaves the former one, with the drop-ins as they are."""
+        try:
+            self._loaded = load(self._path, previous=self._loaded)
+            self._refused = None
+        except InvalidConfigurationError as error:
+            self._loaded = rescan(self._loaded)
+            self._refused = error
+
+    def _look(self) -> object:
+        also = self._refused.files if self._refused else ()
+        return (signature(self._loaded, also), _keys_of(self._loaded))
 
 
 def _differ(one: LoadedConfiguration, other: LoadedConfiguration) -> bool:

@@ -7,6 +7,7 @@ import signal
 import threading
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher import __version__
@@ -21,7 +22,6 @@ from refresher.publishing.walk import root_warning
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.engine.daemon import Daemon
@@ -53,7 +53,7 @@ def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> N
         PublishError: Another daemon holds the same `directory_root`, or it cannot be trusted.
     """
     stopping = threading.Event()
-    with hold_root(loaded.directory_root), daemon_of(path, loaded, listener) as daemon:
+    with hold_root(Path(loaded.configuration.directory_root)), daemon_of(path, loaded, listener) as daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
@@ -74,7 +74,7 @@ def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> It
     reporter = Reporter(board=board, listener=listener)
     daemon = Daemon(
         plans=ConfiguredPlans(path, loaded),
-        retire=partial(retire_strays, loaded.directory_root),
+        retire=retire_strays,
         workers=workers,
         reporter=reporter,
         board=board,
@@ -101,7 +101,7 @@ def _say_beginning(reporter: Reporter, loaded: LoadedConfiguration) -> None:
         reporter.say(
             "config.warning", Severity.WARNING, error=f"{warning.location}: {warning.problem}", remedy=warning.remedy
         )
-    if (problem := root_warning(loaded.directory_root)) is not None:
+    if (problem := root_warning(Path(loaded.configuration.directory_root))) is not None:
         reporter.say(
             "config.warning", Severity.WARNING, error=problem, remedy="let only root and the daemon write to it"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
 
 from refresher.app.targets import endpoints_of
 from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
@@ -82,5 +82,19 @@ def _build(settings: SupplierSettings, endpoints: Endpoints, transport: Callable
             raise NotImplementedError
 
 
-class _Once[T]:
-    """Something that is made at the first call, by one thread."""
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """Something that is made at the first call, by one thread at a time; a failure is tried again."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: T | None = None
+        self._lock = Lock()
+
+    def get(self) -> T:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from refresher import adc, environment
@@ -24,8 +25,9 @@ from refresher.tokens import ExpectedClaims
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from refresher.config.loading import LoadedConfiguration, ResolvedTarget
+    from refresher.config.loading import LoadedConfiguration
     from refresher.config.models import IdentitySettings, SupplierSettings
+    from refresher.config.targets import ResolvedTarget
 
 GOOGLE_ISSUER = "https://accounts.google.com"
 
@@ -98,7 +100,7 @@ def _target(
         ),
         expected=_expected(settings, identity, frozenset(audiences), keys.get(supplier_name)),
         directory=CredentialsDirectory(
-            root=target.root,
+            root=Path(loaded.configuration.directory_root),
             path=target.directory,
             ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
             random_name=partial(secrets.token_hex, 8),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(config: Path, target: str) -> None:
     """Print the ADC document of TARGET."""
     from refresher import adc
-    from refresher.app import document_of, endpoints_of
+    from refresher.app.targets import document_of, endpoints_of
     from refresher.cli.loading import chosen, load_leniently
 
     loaded = load_leniently(config)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("target")
 def command(config: Path, target: str, form: str) -> None:
     """Print the variables of TARGET."""
-    from refresher.app import variables_of
+    from refresher.app.targets import variables_of
     from refresher.cli.loading import chosen, load_leniently
 
     loaded = load_leniently(config)

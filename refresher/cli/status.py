@@ -21,7 +21,7 @@ _COLOURS = {"fresh": "green", "due": "yellow"}
 @json_option
 def command(config: Path, *, as_json: bool) -> None:
     """Tell what each target's files hold now, judged against the configuration. Changes nothing."""
-    from refresher.app import targets_of
+    from refresher.app.targets import targets_of
     from refresher.cli.loading import load_leniently
     from refresher.observe.health import as_report, examine
 

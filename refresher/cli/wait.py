@@ -60,7 +60,7 @@ def command(
         return probe.run(probe.Request(str(directory), min_validity, timeout))
     _wait_for(config, targets, min_validity, timeout)
     if exchange:
-        from refresher.app import prove_targets
+        from refresher.app.programs import prove_targets
 
         for name, principal in prove_targets(config, targets).items():
             click.echo(f"{name}: exchanged, {principal}", err=True)
@@ -68,7 +68,7 @@ def command(
 
 
 def _wait_for(config: Path, names: Sequence[str], min_validity: timedelta | None, timeout: timedelta) -> None:
-    from refresher.app import targets_of
+    from refresher.app.targets import targets_of
     from refresher.cli.loading import chosen, load_leniently
     from refresher.observe.health import examine
 

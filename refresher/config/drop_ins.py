@@ -1,9 +1,9 @@
 """Drop-ins: one target's body per file, added and removed by a program while the daemon runs.
 
 A drop-in can only say where and for which existing identity; whatever else it holds is refused. What is wrong with one
-never touches the others: it is reported, and a target that was good before keeps its old body. Who wins when two want
-one directory: the main file, then whoever had it before, then the earlier name. Files are read again only when their
-stamp changed, and may come and go during the scan.
+never touches the others: it is reported, and a target that was good before keeps its old body. Files are read again
+only when their stamp changed, and may come and go during the scan. Which of them become targets is decided in
+`refresher.config.admission`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from refresher.config.admission import Admission, placed, rank
 from refresher.config.advice import warnings_about_target
 from refresher.config.models import TargetSettings
 from refresher.config.nodes import parse
-from refresher.config.problems import Mistake, Problem, dotted, in_order
+from refresher.config.problems import Problem, in_order
 from refresher.config.reading import Stamp, read_trusted, stamp_of
-from refresher.config.references import mistakes_of_target
 from refresher.config.sentences import mistakes_of
 from refresher.config.sources import Sources
-from refresher.config.targets import Accounts, Directories, ResolvedTarget, directory_of, resolve
 from refresher.config.texts import is_name
 from refresher.config.trust import UnusableFileError, require_trusted
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from refresher.config.models import Configuration
     from refresher.config.nodes import Document
+    from refresher.config.targets import ResolvedTarget
 
 SUFFIX = ".yaml"
 """Of the files that are read; names that begin with a dot are not."""
@@ -95,8 +95,8 @@ def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], pr
         problems.append(Problem(location=location, problem=error.problem, remedy=error.remedy))
     for drop_in in found.values():
         problems += drop_in.problems
-    admission = _Admission(configuration, targets)
-    for name in sorted(found, key=lambda name: (_rank(name, found[name], configuration), name)):
+    admission = Admission(configuration, targets)
+    for name in sorted(found, key=lambda name: (rank(name, found[name], configuration), name)):
         found[name] = admission.admit(name, found[name], problems)
     return Scan(
         drop_ins=found, targets=admission.targets, problems=in_order(problems), warnings=in_order(_warnings(found))
@@ -107,7 +107,7 @@ def _warnings(found: Mapping[str, DropIn]) -> Iterator[Problem]:
     for drop_in in found.values():
         if drop_in.in_force is not None:
             for mistake in warnings_about_target(drop_in.in_force, ()):
-                yield _placed(mistake, drop_in)
+                yield placed(mistake, drop_in)
 
 
 def _read_all(directory: Path, previous: Mapping[str, DropIn], problems: list[Problem]) -> dict[str, DropIn]:
@@ -175,62 +175,3 @@ def _understand(document: Document, stamp: Stamp) -> DropIn:
         problems=in_order(problems),
         places={key: sources.place((key,)).location for key in ("", *document.value)},
     )
-
-
-def _rank(name: str, drop_in: DropIn, configuration: Configuration) -> int:
-    """Let those keep their place who had it, then those who move, then the newcomers."""
-    if drop_in.in_force is None:
-        return 2
-    if drop_in.settings is None:
-        return 0
-    root = configuration.directory_root
-    return int(directory_of(name, drop_in.settings, root) != directory_of(name, drop_in.in_force, root))
-
-
-class _Admission:
-    """Lets drop-ins in one by one, as far as the main file and those before them allow."""
-
-    def __init__(self, configuration: Configuration, targets: Mapping[str, ResolvedTarget]) -> None:
-        self.targets: dict[str, ResolvedTarget] = {}
-        self._configuration = configuration
-        self._main = targets
-        self._accounts = Accounts()
-        self._directories = Directories(configuration.directory_root)
-        for name, target in targets.items():
-            self._directories.reserve(name, str(target.directory))
-
-    def admit(self, name: str, drop_in: DropIn, problems: list[Problem]) -> DropIn:
-        """Make the target of a drop-in, of its old body if the new one is wrong; give what is now in force."""
-        if drop_in.settings is not None:
-            mistakes = list(self._try(name, drop_in.settings, drop_in))
-            if not mistakes:
-                return replace(drop_in, in_force=drop_in.settings)
-            problems += [_placed(mistake, drop_in) for mistake in mistakes]
-        old = drop_in.in_force
-        if old is not None and old != drop_in.settings and not list(self._try(name, old, drop_in)):
-            return drop_in
-        return replace(drop_in, in_force=None)
-
-    def _try(self, name: str, settings: TargetSettings, drop_in: DropIn) -> Iterator[Mistake]:
-        if name in self._main:
-            clause = f"has the name of one at {self._main[name].location}"
-            yield Mistake(path=(), clause=clause, remedy="delete one of the two")
-            return
-        mistakes = list(mistakes_of_target(name, settings, self._configuration.identities, ()))
-        ids = self._accounts.ids_of(settings.owner, ())
-        if isinstance(ids, Mistake):
-            mistakes.append(ids)
-        elif not mistakes:
-            clash = self._directories.claim(name, settings, ())
-            if clash is None:
-                root, location = self._configuration.directory_root, drop_in.places[""]
-                self.targets[name] = resolve(name, settings, root=root, ids=ids, location=location)
-            else:
-                mistakes.append(clash)
-        yield from mistakes
-
-
-def _placed(mistake: Mistake, drop_in: DropIn) -> Problem:
-    key = str(mistake.path[0]) if mistake.path else ""
-    location = drop_in.places.get(key, drop_in.places[""])
-    return Problem(location=location, problem=f"{dotted(mistake.path)} {mistake.clause}", remedy=mistake.remedy)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-PATTERN = r"^(?:\d{1,6}h)?(?:\d{1,6}m)?(?:\d{1,6}s)?$"
-"""Of the text, for JSON Schema; the empty text is no duration either."""
+PATTERN = r"^(?!$)(?:\d{1,6}h)?(?:\d{1,6}m)?(?:\d{1,6}s)?$"
+"""Of the text, for JSON Schema."""
 
 _DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
 

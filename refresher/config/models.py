@@ -12,10 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from refresher.config.listening import UnixSocket
-from refresher.config.refusing import refused
+from refresher.config.refusing import Parsed, refused
 from refresher.config.texts import (
     Audience,
     ClaimName,
@@ -74,13 +74,13 @@ class ProviderSettings(Settings):
     )
 
 
-def _require_acceptance(accepted: bool) -> bool:  # noqa: FBT001 - pydantic hands over the value alone
-    if not accepted:
+def _parse_acceptance(value: object) -> Literal[True]:
+    if value is not True:
         raise refused(
             "is not true, and the real STS refuses opaque access tokens for workload pools",
             "use google_id_token instead, or accept it with accept_unsupported: true",
         )
-    return accepted
+    return True
 
 
 class _SupplierSettings(Settings):
@@ -96,7 +96,9 @@ class SelfIssuedSettings(_SupplierSettings):
         description="The keys directory, made by `refresher keys new`; relative to the file that names it."
     )
     lifetime: SuppliedLifetime = Field(
-        default=timedelta(hours=1), description="Of each subject token, 2s to 24h. Default: 1h."
+        default=timedelta(hours=1),
+        description="Of each subject token, 2s to 24h. Default: 1h.",
+        json_schema_extra={"default": "1h"},
     )
     claims: Mapping[ClaimName, ClaimValue] = Field(
         default={}, description="Further constant claims, to be mapped to attributes."
@@ -121,9 +123,10 @@ class GoogleAccessTokenSettings(_SupplierSettings):
     """The literal source access token as subject token, which the real STS refuses for workload pools."""
 
     kind: Literal["google_access_token"] = Field(description="An opaque access token; see accept_unsupported.")
-    accept_unsupported: Annotated[bool, AfterValidator(_require_acceptance)] = Field(
+    accept_unsupported: Annotated[bool, Parsed(_parse_acceptance, {"const": True})] = Field(
         default=False,
         validate_default=True,
+        json_schema_extra={"default": None},
         description="Must be true: the real STS refuses opaque access tokens for workload pools.",
     )
     credentials: AbsolutePath | None = Field(
@@ -197,8 +200,14 @@ class TargetSettings(Settings):
     owner: Owner | None = Field(
         default=None, description="Of the files: USER or USER:GROUP, names or numbers of the host. Default: the daemon."
     )
-    mode: FileMode = Field(default=0o400, description='Of the files, octal digits as text. Default: "0400".')
-    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings.none_given, description="What else to publish.")
+    mode: FileMode = Field(
+        default=0o400,
+        description='Of the files, octal digits as text. Default: "0400".',
+        json_schema_extra={"default": "0400"},
+    )
+    artifacts: ArtifactSettings = Field(
+        default_factory=ArtifactSettings.none_given, description="What else to publish."
+    )
 
 
 class EndpointSettings(Settings):
@@ -248,5 +257,6 @@ class Configuration(Settings):
     listen: ListenAddress = Field(
         default=UnixSocket(path=Path("/run/refresher.sock")),
         description="unix:/PATH, HOST:PORT, [IPV6]:PORT or none. Default: unix:/run/refresher.sock.",
+        json_schema_extra={"default": "unix:/run/refresher.sock"},
     )
     google: GoogleSettings = Field(default_factory=GoogleSettings.none_given, description="Which Google.")

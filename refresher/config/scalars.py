@@ -73,3 +73,8 @@ def said(kind: str, text: str) -> str:
     if kind == "str":
         return shown(text)
     return _SAID.get(kind, "a value with a tag").format(text if len(text) < 64 else "…")  # noqa: PLR2004 - one line
+
+
+def is_tag(kind: str) -> bool:
+    """Tell whether what a node is was written as a tag (`!secret`, `!!str`), not worked out by us."""
+    return kind not in _SAID and kind != "str"

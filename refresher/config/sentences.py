@@ -25,7 +25,7 @@ from refresher.config.models import (
     TargetSettings,
 )
 from refresher.config.problems import Mistake, instead, shown
-from refresher.config.scalars import said
+from refresher.config.scalars import is_tag, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,45 +50,6 @@ _SECTIONS: dict[str, type[Settings]] = {
 }
 _SCALARS = frozenset(["bool", "int", "number", "date", "merge"])
 
-
-def mistakes_of(
-    error: ValidationError, place: Callable[[Path], Place], model: type[Settings] = Configuration
-) -> Iterator[Mistake]:
-    """Translate every error of a validation.
-
-    Args:
-        error: What pydantic found.
-        place: Looks a path up in the documents.
-        model: What was validated: the whole configuration, or one target's body.
-    """
-    for each in error.errors(include_url=False):
-        yield _mistake(dict(each), place, model)
-
-
-def _mistake(error: Error, place: Callable[[Path], Place], model: type[Settings]) -> Mistake:
-    location: Path = tuple(error["loc"])
-    tag = location[2] if model is Configuration and location[:1] == ("suppliers",) and location[2:] else None
-    path = location[:2] + location[3:] if tag in _KINDS else location
-    at_key = path[-1:] == ("[key]",)
-    if at_key:
-        path = path[:-1]
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "refused":
-            return Mistake(path=path, clause=context["problem"], remedy=context["remedy"], at_key=at_key)
-        case "missing":
-            return Mistake(path=path, clause="is missing", remedy=f"add {path[-1]}: there")
-        case "extra_forbidden":
-            known = _known_keys(model, path, str(tag)) - {"kind"}
-            return Mistake(path=path, clause="is not a known key", remedy=instead(str(path[-1]), known), at_key=True)
-        case "union_tag_invalid" | "union_tag_not_found":
-            return _of_kind((*path, "kind"), context, place)
-        case "literal_error":
-            return Mistake(path=path, clause=f"is {_plainly(place(path))}", remedy=f"use {context['expected']}")
-        case kind:
-            return _of_type(path, _WANTED.get(kind, "another kind of value"), place(path))
-
-
 _WANTED = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -105,6 +66,47 @@ _REMEDIES = {
     "a map": "write KEY: VALUE lines below it, or {} for none",
     "another kind of value": "see refresher schema",
 }
+
+
+def mistakes_of(
+    error: ValidationError, place: Callable[[Path], Place], model: type[Settings] = Configuration
+) -> Iterator[Mistake]:
+    """Translate every error of a validation.
+
+    Args:
+        error: What pydantic found.
+        place: Looks a path up in the documents.
+        model: What was validated: the whole configuration, or one target's body.
+    """
+    for each in error.errors(include_url=False, include_input=False):
+        mistake = _mistake(dict(each), place, model)
+        if not is_tag(place(mistake.path).kind):  # it was refused already
+            yield mistake
+
+
+def _mistake(error: Error, place: Callable[[Path], Place], model: type[Settings]) -> Mistake:
+    location: Path = tuple(error["loc"])
+    tag = location[2] if model is Configuration and location[:1] == ("suppliers",) and location[2:] else None
+    path = location[:2] + location[3:] if tag in _KINDS else location
+    at_key = path[-1:] == ("[key]",)
+    if at_key:
+        path = path[:-1]
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "refused":
+            return Mistake(path=path, clause=context["problem"], remedy=context["remedy"], at_key=at_key)
+        case "missing":
+            remedy = "add version: 1" if path == ("version",) else f"add {path[-1]}: there"
+            return Mistake(path=path, clause="is missing", remedy=remedy)
+        case "extra_forbidden":
+            known = _known_keys(model, path, str(tag)) - {"kind"}
+            return Mistake(path=path, clause="is not a known key", remedy=instead(str(path[-1]), known), at_key=True)
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _of_kind((*path, "kind"), context, place)
+        case "literal_error":
+            return Mistake(path=path, clause=f"is {_plainly(place(path))}", remedy=f"use {context['expected']}")
+        case kind:
+            return _of_type(path, _WANTED.get(kind, "another kind of value"), place(path))
 
 
 def _of_type(path: Path, wanted: str, seen: Place) -> Mistake:

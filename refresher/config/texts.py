@@ -8,12 +8,13 @@ that become something else than text are in `refresher.config.values`; what span
 from __future__ import annotations
 
 import re
-from typing import Annotated
-
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from typing import TYPE_CHECKING, Annotated
 
 from refresher.config.problems import shown
-from refresher.config.refusing import digits_or_text, refused
+from refresher.config.refusing import Parsed, digits_or_text, refused, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST_SUBJECT = 127
 """Bytes of `google.subject` (Google: workload identity federation, quotas)."""
@@ -26,24 +27,31 @@ _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 _ACCOUNT = r"[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 
 
-def _check(pattern: str, expected: str, remedy: str) -> AfterValidator:
+def _text(pattern: str, expected: str, remedy: str) -> Parsed:
+    return Parsed(_matching(pattern, expected, remedy, text_of), {"type": "string", "pattern": f"^(?:{pattern})$"})
+
+
+def _text_or_digits(pattern: str, expected: str, remedy: str) -> Parsed:
+    schema = {"anyOf": [{"type": "string", "pattern": f"^(?:{pattern})$"}, {"type": "integer", "minimum": 0}]}
+    return Parsed(_matching(pattern, expected, remedy, digits_or_text), schema)
+
+
+def _matching(pattern: str, expected: str, remedy: str, text_in: Callable[[object], str]) -> Callable[[object], str]:
     matches = re.compile(pattern).fullmatch
 
-    def check(text: str) -> str:
+    def parse(value: object) -> str:
+        text = text_in(value)
         if matches(text) is None:
             # a URL may carry a password before its @
             seen = "text with an @" if "://" in text and "@" in text else shown(text)
             raise refused(f"is {seen}, not {expected}", remedy)
         return text
 
-    return AfterValidator(check)
+    return parse
 
 
-def _schema(pattern: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$"})
-
-
-def _check_subject(text: str) -> str:
+def _parse_subject(value: object) -> str:
+    text = text_of(value)
     size = len(text.encode())
     if not text:
         raise refused("is empty", "give the sub claim that the pool maps to google.subject")
@@ -55,7 +63,8 @@ def _check_subject(text: str) -> str:
     return text
 
 
-def _check_claim_name(name: str) -> str:
+def _parse_claim_name(value: object) -> str:
+    name = text_of(value)
     if name in RESERVED_CLAIMS:
         raise refused("is a claim that the supplier sets itself", "delete it here")
     if not name.isprintable() or not name:
@@ -63,111 +72,75 @@ def _check_claim_name(name: str) -> str:
     return name
 
 
-def _check_place(text: str) -> str:
+def _parse_place(value: object) -> str:
+    text = text_of(value)
+    if not text.startswith("/"):
+        raise refused(f"is {shown(text)}, not an absolute path", "write the whole path, from / on")
     if not re.fullmatch(_PLACE, text):
-        problem = f"is {shown(text)}, not an absolute path of letters, digits and . _ / : @ -"
+        problem = f"is {shown(text)}, not a path of letters, digits and . _ / : @ -"
         raise refused(problem, "rename it: the readers of env share no quoting")
     parts = [part for part in text.split("/") if part not in {"", "."}]
     if ".." in parts or not parts:
-        raise refused(f"is {shown(text)}, which is the root or goes through ..", "write the plain path")
+        raise refused(f"is {shown(text)}, which is / itself or goes through ..", "write the plain path")
     return "/" + "/".join(parts)
 
 
 _NAME = "[a-z0-9](?:[-a-z0-9_.]{0,61}[a-z0-9])?"
+_NUMBER = "[1-9][0-9]{0,18}"
+_PROJECT = r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
+_POOL = r"(?!gcp-)[a-z0-9-]{4,32}"
+_AUDIENCE = r"[!-~]{1,256}"
+_EMAIL = r"[a-z0-9](?:[-a-z0-9._]*[a-z0-9])?@[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?\.[a-z]{2,}"
+_EMAIL_REMEDY = "give the e-mail alone, in lower case: NAME@PROJECT.iam.gserviceaccount.com"
+_SCOPE = r"https://[!-~]+|openid|email|profile"
+_ISSUER = rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:/[!-\"$->A-~]*)?"
+_ORIGIN = rf"https?://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?"
+_UNIVERSE = rf"{_LABEL}(?:\.{_LABEL})+"
+_OWNER = rf"(?:{_ACCOUNT})(?::(?:{_ACCOUNT}))?"
+_PLACE = r"/[A-Za-z0-9._/:@-]*"
+
 is_name = re.compile(_NAME).fullmatch
 """Match a text that may name a target, an identity, a supplier or a provider."""
 
-Name = Annotated[
-    str, _check(_NAME, "a name", "use a-z and 0-9, inside also - _ ., at most 63 characters"), _schema(_NAME)
-]
-
-_NUMBER = "[1-9][0-9]{0,18}"
+Name = Annotated[str, _text(_NAME, "a name", "use a-z and 0-9, inside also - _ ., at most 63 characters")]
 ProjectNumber = Annotated[
     str,
-    BeforeValidator(digits_or_text),
-    _check(
+    _text_or_digits(
         _NUMBER,
         "a project number",
         "give the number, never the id: gcloud projects describe ID --format='value(projectNumber)'",
     ),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_NUMBER}$"}, {"type": "integer", "minimum": 1}]}),
 ]
-
-_PROJECT = r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
 ProjectId = Annotated[
-    str,
-    _check(_PROJECT, "a project id", "give the id, such as my-project, not its number or its name"),
-    _schema(_PROJECT),
+    str, _text(_PROJECT, "a project id", "give the id, such as my-project, not its number or its display name")
 ]
-
-_POOL = r"(?!gcp-)[a-z0-9-]{4,32}"
 PoolId = Annotated[
     str,
-    _check(
+    _text(
         _POOL,
         "an id of 4 to 32 characters a-z 0-9 - that does not begin with gcp-",
-        "give the last part of its name alone",
+        "copy the id alone, which is the last part of the resource name",
     ),
-    _schema(_POOL),
 ]
-
-_AUDIENCE = r"[!-~]{1,256}"
 Audience = Annotated[
-    str,
-    _check(_AUDIENCE, "an audience of 1 to 256 visible characters", "copy it from where it is allowed"),
-    _schema(_AUDIENCE),
+    str, _text(_AUDIENCE, "an audience of 1 to 256 visible characters", "copy it from where it is allowed")
 ]
-
-_EMAIL = r"[a-z0-9](?:[-a-z0-9._]*[a-z0-9])?@[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?\.[a-z]{2,}"
-_EMAIL_REMEDY = "give the e-mail alone, in lower case: NAME@PROJECT.iam.gserviceaccount.com"
-ServiceAccountEmail = Annotated[str, _check(_EMAIL, "a service account's e-mail", _EMAIL_REMEDY), _schema(_EMAIL)]
+ServiceAccountEmail = Annotated[str, _text(_EMAIL, "a service account's e-mail", _EMAIL_REMEDY)]
 ServiceAccount = Annotated[
-    str,
-    _check(rf"{_EMAIL}|[0-9]{{10,30}}", "a service account's e-mail or unique id", _EMAIL_REMEDY),
-    _schema(rf"{_EMAIL}|[0-9]{{10,30}}"),
+    str, _text(rf"{_EMAIL}|[0-9]{{10,30}}", "a service account's e-mail or unique id", _EMAIL_REMEDY)
 ]
-
-Subject = Annotated[
-    str,
-    AfterValidator(_check_subject),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_SUBJECT}),
-]
-
-_SCOPE = r"https://[!-~]+|openid|email|profile"
-Scope = Annotated[
-    str, _check(_SCOPE, "a scope", "write it in full: https://www.googleapis.com/auth/cloud-platform"), _schema(_SCOPE)
-]
-
-_ISSUER = rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:/[!-\"$->A-~]*)?"
+Subject = Annotated[str, Parsed(_parse_subject, {"type": "string", "minLength": 1, "maxLength": LONGEST_SUBJECT})]
+Scope = Annotated[str, _text(_SCOPE, "a scope", "write it in full: https://www.googleapis.com/auth/cloud-platform")]
 Issuer = Annotated[
     str,
-    _check(
+    _text(
         _ISSUER,
         "an https URL of a host, without query and fragment",
         "write https://HOST or https://HOST/PATH, exactly as the provider's issuer_uri",
     ),
-    _schema(_ISSUER),
 ]
-
-_ORIGIN = rf"https?://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?"
-Origin = Annotated[
-    str, _check(_ORIGIN, "an origin", "write SCHEME://HOST or SCHEME://HOST:PORT, without a path"), _schema(_ORIGIN)
-]
-
-_UNIVERSE = rf"{_LABEL}(?:\.{_LABEL})+"
-UniverseDomain = Annotated[
-    str, _check(_UNIVERSE, "a domain", "write it such as googleapis.com, without a scheme"), _schema(_UNIVERSE)
-]
-
-_OWNER = rf"(?:{_ACCOUNT})(?::(?:{_ACCOUNT}))?"
-Owner = Annotated[
-    str,
-    BeforeValidator(digits_or_text),
-    _check(_OWNER, "an owner", "write USER or USER:GROUP, names or numbers of the host"),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_OWNER}$"}, {"type": "integer", "minimum": 0}]}),
-]
-
-_PLACE = r"/[A-Za-z0-9._/:@-]+"
-Place = Annotated[str, AfterValidator(_check_place), _schema(_PLACE)]
-
-ClaimName = Annotated[str, AfterValidator(_check_claim_name)]
+Origin = Annotated[str, _text(_ORIGIN, "an origin", "write SCHEME://HOST or SCHEME://HOST:PORT, without a path")]
+UniverseDomain = Annotated[str, _text(_UNIVERSE, "a domain", "write it such as googleapis.com, without a scheme")]
+Owner = Annotated[str, _text_or_digits(_OWNER, "an owner", "write USER or USER:GROUP, names or numbers of the host")]
+Place = Annotated[str, Parsed(_parse_place, {"type": "string", "pattern": f"^{_PLACE}$"})]
+ClaimName = Annotated[str, Parsed(_parse_claim_name, {"type": "string", "minLength": 1})]

@@ -11,12 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, PlainValidator, WithJsonSchema
-
 from refresher.config import durations
 from refresher.config.listening import LISTEN_PATTERN, Listen, parse_listen
 from refresher.config.problems import shown
-from refresher.config.refusing import refused, text_of
+from refresher.config.refusing import Parsed, refused, text_of
 
 
 def _parse_duration(value: object) -> timedelta:
@@ -29,15 +27,16 @@ def _parse_duration(value: object) -> timedelta:
         raise refused(f"is {shown(text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
 
 
-def _between(least: timedelta, most: timedelta, remedy: str) -> AfterValidator:
+def _duration(least: timedelta, most: timedelta, remedy: str) -> Parsed:
     low, high = durations.format_duration(least), durations.format_duration(most)
 
-    def check(duration: timedelta) -> timedelta:
+    def parse(value: object) -> timedelta:
+        duration = _parse_duration(value)
         if not least <= duration <= most:
             raise refused(f"is {durations.format_duration(duration)}, not between {low} and {high}", remedy)
         return duration
 
-    return AfterValidator(check)
+    return Parsed(parse, {"type": "string", "pattern": durations.PATTERN})
 
 
 def _parse_mode(value: object) -> int:
@@ -74,27 +73,17 @@ def _parse_listen(value: object) -> Listen:
         raise refused(f"is {shown(text)}, {error}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none") from None
 
 
-_DURATION = (PlainValidator(_parse_duration), WithJsonSchema({"type": "string", "pattern": durations.PATTERN}))
-
 SuppliedLifetime = Annotated[
     timedelta,
-    *_DURATION,
-    _between(timedelta(seconds=2), timedelta(hours=24), "1h suits nearly everybody; below 10m clients exchange often"),
+    _duration(timedelta(seconds=2), timedelta(hours=24), "1h suits nearly everybody; below 10m clients exchange often"),
 ]
 ImpersonatedLifetime = Annotated[
     timedelta,
-    *_DURATION,
-    _between(
-        timedelta(seconds=600), timedelta(seconds=43200), "clients take 600 s to 43200 s; above 1h needs a policy"
+    _duration(
+        timedelta(seconds=600), timedelta(seconds=43200), "leave it out for 1h; more needs an organization policy"
     ),
 ]
-FileMode = Annotated[
-    int, PlainValidator(_parse_mode), WithJsonSchema({"type": "string", "pattern": "^0?[4-7][0-7]{2}$"})
-]
-AbsolutePath = Annotated[Path, PlainValidator(_parse_path), WithJsonSchema({"type": "string", "minLength": 1})]
-ClaimValue = Annotated[
-    str | int | bool, PlainValidator(_parse_claim), WithJsonSchema({"type": ["string", "integer", "boolean"]})
-]
-ListenAddress = Annotated[
-    Listen, PlainValidator(_parse_listen), WithJsonSchema({"type": "string", "pattern": LISTEN_PATTERN})
-]
+FileMode = Annotated[int, Parsed(_parse_mode, {"type": "string", "pattern": "^0?[4-7][0-7]{2}$"})]
+AbsolutePath = Annotated[Path, Parsed(_parse_path, {"type": "string", "minLength": 1})]
+ClaimValue = Annotated[str | int | bool, Parsed(_parse_claim, {"type": ["string", "integer", "boolean"]})]
+ListenAddress = Annotated[Listen, Parsed(_parse_listen, {"type": "string", "pattern": LISTEN_PATTERN})]

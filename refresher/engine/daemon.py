@@ -13,7 +13,7 @@ from refresher.engine.agenda import Agenda
 from refresher.engine.events import Severity
 from refresher.engine.refresh import Outcome, Refresher, Result
 from refresher.engine.sharing import SharedSupplies
-from refresher.errors import ConfigurationError, PublishError, RefresherError
+from refresher.errors import PublishError, RefresherError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -35,10 +35,9 @@ class Plans(Protocol):
     """Where the plan comes from."""
 
     def poll(self, *, force: bool) -> Plan | None:
-        """Give a new plan if the configuration changed (or in any case, with `force`); None if it did not.
+        """Give a plan at first, if the configuration changed, or in any case with `force`; else None.
 
-        Raises:
-            ConfigurationError: It changed and cannot be used; it counts as seen, and the former plan holds.
+        What cannot be used is left out, or kept as it was, and complained of in the plan.
         """
         ...
 
@@ -46,8 +45,8 @@ class Plans(Protocol):
 class Retirement(Protocol):
     """Takes away what belongs to no target any more."""
 
-    def __call__(self, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
-        """Retire every directory of ours that is not kept; give the paths from which `env` was taken."""
+    def __call__(self, root: Path, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
+        """Retire every directory of ours below a root that is not kept; give those from which `env` was taken."""
         ...
 
 
@@ -79,6 +78,7 @@ class Daemon:
         self._ticks = 0
         self._reload_asked = False
         self._was_ready = False
+        self._roots: set[Path] = set()
         self._stopping = False
 
     def stop(self) -> None:
@@ -113,11 +113,7 @@ class Daemon:
 
     def _take_new_plan(self) -> bool:
         force, self._reload_asked = self._reload_asked, False
-        try:
-            plan = self._plans.poll(force=force)
-        except ConfigurationError as error:
-            self._reporter.say("config.rejected", Severity.ERROR, error=error.problem, remedy=error.remedy)
-            return False
+        plan = self._plans.poll(force=force)
         if plan is None:
             return False
         self._adopt(plan)
@@ -131,6 +127,8 @@ class Daemon:
                 self._refresher = Refresher(supplies=supplies, clock=self._clock)
                 self._suppliers = plan.suppliers
             self._agenda.adopt(plan.targets)
+        self._roots.add(plan.root)
+        known = self._board.snapshot().complaints
         self._board.adopt(plan.targets, plan.complaints)
         if self._ticks:
             self._reporter.say("config.reloaded", Severity.INFO, targets=len(plan.targets))
@@ -138,7 +136,7 @@ class Daemon:
             self._reporter.say("target.added", Severity.INFO, target=name)
         for name in sorted(former - plan.targets.keys()):
             self._reporter.say("target.removed", Severity.INFO, target=name)
-        for problem, remedy in plan.complaints:
+        for problem, remedy in (complaint for complaint in plan.complaints if complaint not in known):
             self._reporter.say("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
 
     def _look_for_drift(self) -> None:
@@ -154,7 +152,8 @@ class Daemon:
     def _retire_strays(self) -> None:
         with self._lock:
             kept = {entry.target.directory.path for entry in self._agenda} | self._agenda.busy_paths()
-        for path in self._retire(kept, self._clock.now()):
+        now = self._clock.now()
+        for path in [stray for root in self._roots for stray in self._retire(root, kept, now)]:
             self._reporter.say("target.retired", Severity.INFO, path=path)
 
     def _watch_failing(self, now: datetime) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from refresher.publishing.directory import CredentialsDirectory
     from refresher.suppliers.interface import Supplier, SupplierContext
@@ -46,11 +47,13 @@ class Plan:
     """All that the daemon is to keep alive, and with what.
 
     Attributes:
+        root: `directory_root`, below which every target's directory lies.
         targets: By name.
         suppliers: By name.
         complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
     """
 
+    root: Path
     targets: Mapping[str, Target]
     suppliers: Mapping[str, Supplier]
     complaints: tuple[tuple[str, str], ...] = ()

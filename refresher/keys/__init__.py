@@ -1,1 +1,1 @@
-"""To be written."""
+"""Signing keys of `self_issued` suppliers on disk: the registry that anybody may read, and the keys themselves."""

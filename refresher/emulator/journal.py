@@ -1,0 +1,62 @@
+"""The journal of requests: who asked for what and what was answered, never a secret.
+
+A ring buffer, so that days of load fit into memory. Tokens appear as fingerprints (8 hex digits of their SHA-256).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+CAPACITY = 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One request and its answer.
+
+    Attributes:
+        time: When it came, Unix seconds on the emulator's clock.
+        method: The HTTP method.
+        path: Without the query, which may hold anything.
+        status: The HTTP status of the answer.
+        refusal: Id of the refusal in the catalogue; None for a success.
+        facts: What the service noted of it: principal, service account, fingerprint of the subject token.
+    """
+
+    time: float
+    method: str
+    path: str
+    status: int = 0
+    refusal: str | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def as_document(self) -> dict[str, Any]:
+        """Give the entry as JSON has it."""
+        return asdict(self)
+
+
+class Journal:
+    """The last requests, oldest first."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=CAPACITY)
+
+    def add(self, entry: Entry) -> None:
+        """Note a request."""
+        self._entries.append(entry)
+
+    def entries(self, path: str = "") -> list[Entry]:
+        """Give the entries whose path contains a text, all by default."""
+        return [entry for entry in tuple(self._entries) if path in entry.path]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+
+def fingerprint(token: str) -> str:
+    """Give eight hex digits that tell tokens apart."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -1,0 +1,136 @@
+"""The metadata server of a Compute Engine machine, `http://metadata.google.internal/computeMetadata/v1/…`.
+
+https://cloud.google.com/compute/docs/metadata/overview. Access tokens are cached until five minutes before their end, as on
+real machines; identity tokens are made for each request. Directory listings are left out but for the account.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher.emulator.calls import Call, Reply
+from refresher.emulator.errors import Refusal
+from refresher.emulator.iam_credentials import id_token_claims
+from refresher.emulator.tokens import Bearer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.state import ServiceAccount
+
+CACHED_UNTIL = 300
+"""Seconds before its end until which the same access token is given again."""
+
+LIFE = 3600
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
+
+
+def access_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the machine's access token, the same one while it is cached."""
+    account = _account(cloud, call)
+    now = int(cloud.now())
+    token, expires_at = cloud.metadata_tokens.get(account.email, ("", 0))
+    if expires_at - now <= CACHED_UNTIL:
+        expires_at = now + LIFE
+        bearer = Bearer(kind="service_account", name=account.email, expires_at=expires_at, scopes=(SCOPE,))
+        token = cloud.vault.issue(bearer)
+        cloud.metadata_tokens[account.email] = (token, expires_at)
+    return _json({"access_token": token, "expires_in": expires_at - now, "token_type": "Bearer"})
+
+
+def identity(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give an ID token of the machine's account for an audience."""
+    account = _account(cloud, call)
+    audience = call.query.get("audience", "")
+    if not audience:
+        raise _refusal(400, "non-empty audience parameter required")
+    claims = id_token_claims(cloud, account, audience, with_email=call.query.get("format") == "full")
+    return _text(cloud.vault.sign_id_token(claims))
+
+
+def describe_account(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List the machine's account, or describe it with `recursive=true`."""
+    account = _account(cloud, call)
+    if call.query.get("recursive", "").lower() != "true":
+        return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
+    return _json({"aliases": ["default"], "email": account.email, "scopes": [SCOPE]})
+
+
+def list_accounts(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List the accounts of the machine."""
+    _check_headers(call)
+    email = cloud.state.metadata_account
+    return _text(f"default/\n{email}/\n" if email else "")
+
+
+def email(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the e-mail of the machine's account."""
+    return _text(_account(cloud, call).email)
+
+
+def scopes(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the access scopes of the machine."""
+    _account(cloud, call)
+    return _text(f"{SCOPE}\n")
+
+
+def project_id(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the id of the machine's project."""
+    _check_headers(call)
+    return _text(next(iter(cloud.state.projects)))
+
+
+def project_number(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the number of the machine's project."""
+    _check_headers(call)
+    return _text(next(iter(cloud.state.projects.values())))
+
+
+def universe_domain(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the universe domain."""
+    _check_headers(call)
+    return _text("googleapis.com")
+
+
+def _account(cloud: Cloud, call: Call) -> ServiceAccount:
+    _check_headers(call)
+    account = cloud.state.service_accounts.get(cloud.state.metadata_account or "")
+    if account is None:
+        raise _refusal(404, "The requested URL was not found on this server.")
+    return account
+
+
+def _check_headers(call: Call) -> None:
+    if call.headers.get("metadata-flavor") != "Google":
+        raise _refusal(403, "Missing Metadata-Flavor:Google header.")
+    if "x-forwarded-for" in call.headers:
+        raise _refusal(403, "Metadata server requests must not carry X-Forwarded-For.")
+
+
+def _refusal(status: int, text: str) -> Refusal:
+    return Refusal(status, {"error": text}, "metadata")
+
+
+def _json(document: dict[str, object]) -> Reply:
+    return Reply(document=document, headers=_FLAVOR)
+
+
+def _text(text: str) -> Reply:
+    return Reply(text=text, headers=_FLAVOR)
+
+
+_ACCOUNT = r"/computeMetadata/v1/instance/service-accounts/[^/]+"
+
+ROUTES = (
+    ("GET", rf"{_ACCOUNT}/token", access_token),
+    ("GET", rf"{_ACCOUNT}/identity", identity),
+    ("GET", rf"{_ACCOUNT}/email", email),
+    ("GET", rf"{_ACCOUNT}/scopes", scopes),
+    ("GET", rf"{_ACCOUNT}/?", describe_account),
+    ("GET", r"/computeMetadata/v1/instance/service-accounts/?", list_accounts),
+    ("GET", r"/computeMetadata/v1/project/project-id", project_id),
+    ("GET", r"/computeMetadata/v1/project/numeric-project-id", project_number),
+    ("GET", r"/computeMetadata/v1/universe/universe[-_]domain", universe_domain),
+)
