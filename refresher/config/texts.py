@@ -142,5 +142,5 @@ Issuer = Annotated[
 Origin = Annotated[str, _text(_ORIGIN, "an origin", "write SCHEME://HOST or SCHEME://HOST:PORT, without a path")]
 UniverseDomain = Annotated[str, _text(_UNIVERSE, "a domain", "write it such as googleapis.com, without a scheme")]
 Owner = Annotated[str, _text_or_digits(_OWNER, "an owner", "write USER or USER:GROUP, names or numbers of the host")]
-Place = Annotated[str, Parsed(_parse_place, {"type": "string", "pattern": f"^{_PLACE}$"})]
+Place = Annotated[str, Parsed(_parse_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
 ClaimName = Annotated[str, Parsed(_parse_claim_name, {"type": "string", "minLength": 1})]

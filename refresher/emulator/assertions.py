@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SKEW = 60
 """Seconds, measured: `iat` 60 s ahead passes and 119 s does not; `exp` 59 s ago passes and 61 s does not."""
 
+_BEYOND_TIME = 1e15
+
 ALGORITHMS = ("RS256", "ES256")
 
 
@@ -106,9 +108,8 @@ def _check_times(claims: dict[str, Any], now: float) -> None:
 
 
 def _number(value: object) -> float | None:
-    return (
-        float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15 else None
-    )  # noqa: PLR2004 - beyond any time
+    is_time = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND_TIME
+    return float(value) if is_time and isinstance(value, int | float) else None
 
 
 def _shown(issuer: object) -> str:

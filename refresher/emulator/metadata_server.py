@@ -1,7 +1,7 @@
 """The metadata server of a Compute Engine machine, `http://metadata.google.internal/computeMetadata/v1/…`.
 
-https://cloud.google.com/compute/docs/metadata/overview. Access tokens are cached until five minutes before their end, as on
-real machines; identity tokens are made for each request. Directory listings are left out but for the account.
+https://cloud.google.com/compute/docs/metadata/overview. Access tokens are cached until five minutes before their end,
+as on real machines; identity tokens are made for each request. Directory listings are left out but for the account.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """sts.googleapis.com: the token exchange of RFC 8693 as Google's Security Token Service does it.
 
-https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Takes form and JSON bodies, snake and camel case.
-Credential Access Boundaries, SAML, AWS and X.509 are left out.
+https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Takes form and JSON bodies, in snake and camel
+case. Credential Access Boundaries, SAML, AWS and X.509 are left out.
 """
 
 from __future__ import annotations

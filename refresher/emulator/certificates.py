@@ -1,0 +1,136 @@
+"""A certificate authority of the emulator's own and a server certificate for loopback and Google's host names.
+
+Clients that are sent here by DNS or a hosts file find the name they expect; they must be told to trust `ca.pem`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = (
+    "localhost",
+    "metadata.google.internal",
+    "accounts.google.com",
+    "www.googleapis.com",
+    *(
+        f"{service}.googleapis.com"
+        for service in (
+            "bigquery",
+            "cloudresourcemanager",
+            "iam",
+            "iamcredentials",
+            "logging",
+            "oauth2",
+            "storage",
+            "sts",
+        )
+    ),
+)
+ADDRESSES = ("127.0.0.1", "::1")
+_VALID_FOR = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """Paths of what a server and its clients need.
+
+    Attributes:
+        ca_file: For clients to trust.
+        certificate_file: The server's chain.
+        key_file: The server's key, 0600.
+    """
+
+    ca_file: Path
+    certificate_file: Path
+    key_file: Path
+
+
+def make_certificates(directory: Path, now: datetime | None = None) -> Certificates:
+    """Make a new authority and server certificate in a directory, each time anew."""
+    found = Certificates(
+        ca_file=directory / "ca.pem",
+        certificate_file=directory / "server.pem",
+        key_file=directory / "server.key",
+    )
+    begin = (now or datetime.now(UTC)) - timedelta(hours=1)
+    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority = _authority(authority_key, begin)
+    server = _server(server_key.public_key(), authority, authority_key, begin)
+    found.ca_file.write_bytes(authority.public_bytes(Encoding.PEM))
+    found.certificate_file.write_bytes(server.public_bytes(Encoding.PEM))
+    descriptor = os.open(found.key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return found
+
+
+def _authority(key: ec.EllipticCurvePrivateKey, begin: datetime) -> x509.Certificate:
+    name = _name("wif-refresher emulator, not Google")
+    return (
+        _builder(name, name, key.public_key(), begin)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, SHA256())
+    )
+
+
+def _server(
+    key: ec.EllipticCurvePublicKey, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey, begin: datetime
+) -> x509.Certificate:
+    names = [x509.DNSName(name) for name in NAMES]
+    addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES]
+    return (
+        _builder(_name("wif-refresher emulator"), authority.subject, key, begin)
+        .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, SHA256())
+    )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begin: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + _VALID_FOR)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from refresher.config.durations import format_duration, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("1h30m", 5400), ("1h1s", 3601), ("0s", 0)]
+)
+def test_reads_durations(text: str, seconds: int) -> None:
+    """Hours, minutes and seconds, each with its unit."""
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "90", "1d", "1H", "-1s", "1.5h", "30m1h", "1h ", "1234567s", "\u0661s", "1s\n"])
+def test_refuses_everything_else(text: str) -> None:
+    """A number without a unit, other units, signs, fractions and another order are refused."""
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (90, "1m30s"), (3600, "1h"), (5401, "1h30m1s")])
+def test_writes_the_shortest_form(seconds: int, text: str) -> None:
+    """Parts that are zero are left out."""
+    assert format_duration(timedelta(seconds=seconds)) == text

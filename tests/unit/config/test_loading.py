@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.config.listening import TcpSocket, UnixSocket
+from refresher.config.loading import load
+from refresher.config.models import FileSettings, SelfIssuedSettings
+from refresher.config.problems import InvalidConfigurationError
+from refresher.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from tests.unit.config.conftest import Workspace
+
+
+def test_the_least_configuration_gets_every_default(workspace: Workspace) -> None:
+    """One provider, supplier, identity and target are enough; the rest is as the contract says."""
+    workspace.write(workspace.valid)
+
+    loaded = workspace.load()
+
+    target = loaded.targets["alice"]
+    identity = loaded.identity_of(target)
+    supplier = loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
+    assert target.directory == Path("/run/refresher/alice")
+    assert target.container_directory == "/run/refresher/alice"
+    assert (target.uid, target.gid, target.mode, target.artifacts) == (None, None, 0o400, ())
+    assert target.location == f"{workspace.main}:9:3"
+    assert identity.subject == "user-1042"
+    assert isinstance(supplier, SelfIssuedSettings)
+    assert supplier.lifetime == timedelta(hours=1)
+    assert loaded.provider_of(supplier).project_number == "123456789012"
+    assert loaded.provider_name_of(supplier) == "main"
+    assert loaded.configuration.listen == UnixSocket(path=Path("/run/refresher.sock"))
+    assert loaded.configuration.google.universe_domain == "googleapis.com"
+    assert (loaded.warnings, loaded.drop_in_problems, loaded.files) == ((), (), (workspace.main,))
+
+
+def test_reads_json_as_well(workspace: Workspace) -> None:
+    """JSON is YAML, so a configuration written by a program needs no other loader."""
+    workspace.write(
+        '{"version": 1, "providers": {"main": {"project_number": 123, "pool": "workers", "provider": "refresher"}},'
+        ' "suppliers": {"f": {"kind": "file", "path": "token"}},'
+        ' "identities": {"a": {"subject": "s"}}, "targets": {"a": {}}}'
+    )
+
+    loaded = workspace.load()
+
+    supplier = loaded.configuration.suppliers["f"]
+    assert isinstance(supplier, FileSettings)
+    assert supplier.path == workspace.directory / "token"
+    assert loaded.configuration.providers["main"].project_number == "123"
+
+
+def test_fills_in_what_a_target_says(workspace: Workspace) -> None:
+    """Identity, places, owner by number, mode and artifacts of a target arrive as configured."""
+    body = (
+        "{identity: alice, directory: /run/refresher//deep/./er/, container_directory: /var/run/google/,"
+        ' owner: 1042:43, mode: "440",'
+        " artifacts: {access_token: true, boto: true, id_tokens: {api: {audience: https://a}}}}"
+    )
+    workspace.write(workspace.valid.replace("alice: {}", f"train: {body}"))
+
+    target = workspace.load().targets["train"]
+
+    assert (target.identity, target.directory) == ("alice", Path("/run/refresher/deep/er"))
+    assert target.container_directory == "/var/run/google"
+    assert (target.uid, target.gid, target.mode) == (1042, 43, 0o440)
+    assert target.artifacts == ("access_token", "id_tokens/api", "boto")
+
+
+@pytest.mark.parametrize(
+    ("owner", "ids"),
+    [("root", (0, None)), ("root:root", (0, 0)), ("1042", (1042, None)), ("1042:root", (1042, 0)), ('"0"', (0, None))],
+)
+def test_looks_owners_up_by_name_or_number(workspace: Workspace, owner: str, ids: tuple[int, int | None]) -> None:
+    """An owner is USER or USER:GROUP, each a name of this host or a number; without a group there is none."""
+    workspace.write(workspace.valid.replace("alice: {}", f"alice: {{owner: {owner}}}"))
+
+    target = workspace.load().targets["alice"]
+
+    assert (target.uid, target.gid) == ids
+
+
+@pytest.mark.parametrize(
+    ("written", "listen"),
+    [
+        ("none", None),
+        ("unix:/run/x.sock", UnixSocket(path=Path("/run/x.sock"))),
+        ("127.0.0.1:8099", TcpSocket(host="127.0.0.1", port=8099)),
+        ('"[::1]:8099"', TcpSocket(host="::1", port=8099)),
+        ("localhost:0", TcpSocket(host="localhost", port=0)),
+    ],
+)
+def test_reads_where_to_listen(workspace: Workspace, written: str, listen: object) -> None:
+    """A unix socket, a TCP address of either family, or nowhere."""
+    workspace.write(f"{workspace.valid}listen: {written}\n")
+
+    assert workspace.load().configuration.listen == listen
+
+
+@pytest.mark.parametrize(
+    "google",
+    [
+        "{endpoints: {sts: https://sts.us-east1.rep.googleapis.com}}",
+        "{universe_domain: example.cloud, endpoints: {sts: https://sts.example.cloud}}",
+        "{endpoints: {metadata: http://169.254.169.254}}",
+        "{endpoints: {metadata: http://metadata.google.internal}}",
+        '{endpoints: {metadata: "http://[fd20:ce::254]"}}',
+        "{emulator: true, endpoints: {sts: http://127.0.0.1:80, iam_credentials: http://localhost:1}}",
+        '{emulator: true, endpoints: {sts: "http://[::1]:8080"}}',
+        "{emulator: true, endpoints: {sts: https://10.0.0.7:8443, metadata: http://10.0.0.7}}",
+    ],
+)
+def test_allows_origins_of_google_and_of_an_emulator(workspace: Workspace, google: str) -> None:
+    """Regional and other universes' origins need nothing, an emulator's the word for it, and http the loopback."""
+    workspace.write(f"{workspace.valid}google: {google}\n")
+
+    assert workspace.load().targets
+
+
+def test_warns_of_what_is_allowed_and_unwise(workspace: Workspace) -> None:
+    """Short lifetimes, chains, access tokens and unpublished artifacts load, and are said where they stand."""
+    text = workspace.valid.replace("keys: keys", "keys: keys, lifetime: 9m")
+    text = text.replace("subject: user-1042", "subject: user-1042, supplier: worker, delegates: [a@b.example]")
+    text = text.replace("identities:", "  gate: {kind: google_access_token, accept_unsupported: true}\nidentities:")
+    workspace.write(text.replace("alice: {}", "alice: {artifacts: {access_token: true}}"))
+
+    warnings = workspace.load().warnings
+
+    assert [workspace.shortened(warning.location) for warning in warnings] == [
+        "refresher.yaml:5:88",
+        "refresher.yaml:6:3",
+        "refresher.yaml:8:108",
+        "refresher.yaml:10:23",
+    ]
+    assert all(warning.remedy for warning in warnings)
+
+
+def test_a_refusal_is_a_configuration_error(workspace: Workspace) -> None:
+    """The error carries every problem, one line each, and leaves with the status for configuration."""
+    workspace.write("version: 1\nzzz: 1\nyyy: 2\n")
+
+    with pytest.raises(InvalidConfigurationError) as caught:
+        workspace.load()
+
+    assert caught.value.exit_status is ExitStatus.CONFIGURATION
+    assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
+    assert caught.value.problem == "the configuration has 2 problems"
+    assert caught.value.files == (workspace.main,)
+
+
+def test_leaves_the_garbage_collector_as_it_was(workspace: Workspace) -> None:
+    """The collector is paused while loading, and runs again also after a refusal."""
+    workspace.write("nonsense: 1")
+
+    problems = workspace.problems()
+
+    assert problems
+    assert gc.isenabled()
+
+
+def test_imports_nothing_that_a_probe_cannot_afford() -> None:
+    """Loading a configuration pulls in no command line, HTTP or cryptography library."""
+    code = (
+        "import sys; import refresher.config.loading, refresher.config.watching;"
+        "heavy = {'click', 'rich', 'requests', 'google', 'cryptography', 'asyncio', 'http', 'difflib', 'socket'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "[]"
+
+
+def test_does_not_read_an_unchanged_main_file_again(workspace: Workspace) -> None:
+    """With what was loaded before, files whose stamp is the same are taken as they were."""
+    workspace.write(workspace.valid)
+    first = workspace.load()
+
+    second = workspace.load(first)
+    workspace.write(workspace.valid.replace("user-1042", "user-1043"))
+    third = workspace.load(second)
+
+    assert second.main is first.main
+    assert third.configuration.identities["alice"].subject == "user-1043"
+
+
+def test_a_change_of_an_included_file_is_seen(workspace: Workspace) -> None:
+    """What is included counts as much as the main file itself."""
+    workspace.write(f"{workspace.valid}include: [more.yaml]\n")
+    workspace.write("project: my-project", "more.yaml")
+    first = workspace.load()
+    workspace.write("project: other-project", "more.yaml")
+
+    second = workspace.load(first)
+
+    assert second.configuration.project == "other-project"
+
+
+def test_a_relative_main_file_is_read_from_where_the_process_stands(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path works, and what it names relatively becomes absolute."""
+    workspace.write(workspace.valid)
+    monkeypatch.chdir(workspace.directory)
+
+    loaded = load(Path("refresher.yaml"))
+
+    supplier = loaded.configuration.suppliers["worker"]
+    assert isinstance(supplier, SelfIssuedSettings)
+    assert supplier.keys == workspace.directory / "keys"
+    assert loaded.files == (workspace.main,)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from refresher.config.schema import json_schema
+
+COPY = Path(__file__).parents[3] / "configs" / "schema.json"
+
+
+def test_the_committed_copy_is_the_schema() -> None:
+    """`configs/schema.json` is what the models say; write it anew with `refresher schema > configs/schema.json`."""
+    assert COPY.read_text() == json_schema()
+
+
+def test_every_key_is_described() -> None:
+    """Every property of every object says what it means, since the documentation is made of it."""
+    schema = json.loads(json_schema())
+
+    nameless = [
+        f"{name}.{key}"
+        for name, node in [("", schema), *schema["$defs"].items()]
+        for key, value in node["properties"].items()
+        if not value.get("description")
+    ]
+
+    assert nameless == []
+
+
+def test_speaks_of_what_users_write() -> None:
+    """Defaults are shown as they would be written, and null, which is refused, is never offered."""
+    text = json_schema()
+
+    schema = json.loads(text)
+    assert schema["properties"]["listen"]["default"] == "unix:/run/refresher.sock"
+    assert schema["$defs"]["TargetSettings"]["properties"]["mode"]["default"] == "0400"
+    assert schema["$defs"]["SelfIssuedSettings"]["properties"]["lifetime"]["default"] == "1h"
+    assert "null" not in text

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.config.watching import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.config.conftest import Workspace
+
+CHANGES: dict[str, Callable[[Workspace], object]] = {
+    "main file edited": lambda workspace: workspace.write(f"{workspace.main.read_text()}project: my-project\n"),
+    "main file gone": lambda workspace: workspace.main.unlink(),
+    "included file edited": lambda workspace: workspace.write("project: other-project\n", "more.yaml"),
+    "drop-in added": lambda workspace: workspace.write("identity: alice", "targets.d/new.yaml"),
+    "drop-in edited": lambda workspace: workspace.write("identity: alice", "targets.d/old.yaml"),
+    "drop-in removed": lambda workspace: (workspace.drop_ins / "old.yaml").unlink(),
+    "drop-in opened to others": lambda workspace: (workspace.drop_ins / "old.yaml").chmod(0o666),
+    "directory opened to others": lambda workspace: workspace.drop_ins.chmod(0o777),
+}
+
+
+@pytest.fixture
+def workspace(workspace: Workspace) -> Workspace:
+    """Give a main file, an included file and a drop-in."""
+    workspace.write(f"{workspace.valid}include: [more.yaml]\ntargets_directory: targets.d\n")
+    workspace.write("project: my-project\n", "more.yaml")
+    workspace.write("{}", "targets.d/old.yaml")
+    return workspace
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_differs_after_a_change(workspace: Workspace, change: Callable[[Workspace], object]) -> None:
+    """Whatever could change the configuration changes the signature."""
+    loaded = workspace.load()
+    before = signature(loaded)
+
+    change(workspace)
+
+    assert signature(loaded) != before
+
+
+def test_stays_the_same_without_a_change(workspace: Workspace) -> None:
+    """Nothing happened, nothing differs: also after a file that is none of ours came."""
+    loaded = workspace.load()
+    before = signature(loaded)
+
+    workspace.write("x", "notes.txt")
+
+    assert signature(loaded) == before
+
+
+def test_follows_the_files_of_a_refused_configuration(workspace: Workspace) -> None:
+    """A file that was looked for in vain is watched, so that its coming is noticed."""
+    loaded = workspace.load()
+    also = [workspace.directory / "late.yaml"]
+    before = signature(loaded, also)
+
+    workspace.write("x: 1", "late.yaml")
+
+    assert signature(loaded, also) != before
+
+
+def test_a_lost_directory_is_no_crash(workspace: Workspace) -> None:
+    """A drop-in directory that vanished gives one more signature."""
+    loaded = workspace.load()
+    before = signature(loaded)
+    (workspace.drop_ins / "old.yaml").unlink()
+
+    workspace.drop_ins.rmdir()
+
+    assert signature(loaded) != before
