@@ -1,1 +1,1 @@
-"""To be written."""
+"""The configuration file: frozen models, loading with file:line:column, drop-ins, JSON Schema."""
