@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.app.suppliers import suppliers_of
+from refresher.app.suppliers import suppliers_of, threads_of
 from refresher.app.targets import targets_of
 from refresher.config.loading import load, rescan
 from refresher.config.models import SelfIssuedSettings
@@ -32,6 +32,7 @@ def plan_of(loaded: LoadedConfiguration, suppliers: Mapping[str, Supplier], prob
         root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
         suppliers=suppliers,
+        threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
         complaints=tuple(
             (f"{found.location}: {found.problem}", found.remedy) for found in (*problems, *loaded.drop_in_problems)
         ),

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from refresher.engine.reporting import Reporter
     from refresher.engine.scheduling import Ticker
 
-THREADS = 8
-"""Workers per supplier: eight writers saturate a disk, and eight calls at a time keep thousands of targets fresh."""
-
 GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
@@ -41,7 +38,7 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
     """Refresh the named targets of a configuration, each once; give how each ended."""
     plan = plan_of(loaded, suppliers_of(loaded))
     targets = [plan.targets[name] for name in names]
-    return once.refresh_once(plan, targets, force=force, clock=SystemClock(), threads=THREADS)
+    return once.refresh_once(plan, targets, force=force, clock=SystemClock())
 
 
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:
@@ -70,7 +67,7 @@ def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> It
     from refresher.engine.status import Board
     from refresher.engine.workers import Workers
 
-    clock, board, workers = SystemClock(), Board(), Workers(threads_per_lane=THREADS)
+    clock, board, workers = SystemClock(), Board(), Workers()
     reporter = Reporter(board=board, listener=listener)
     daemon = Daemon(
         plans=ConfiguredPlans(path, loaded),

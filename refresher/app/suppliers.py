@@ -29,6 +29,18 @@ if TYPE_CHECKING:
     from refresher.tokens import SubjectToken
 
 
+_LOCAL_THREADS = 3
+"""For suppliers that ask nobody: more of them only wait for each other (the interpreter's lock, the disk's journal)."""
+
+_REMOTE_THREADS = 16
+"""For suppliers that wait for an answer most of the time."""
+
+
+def threads_of(settings: SupplierSettings) -> int:
+    """Give how many targets of a supplier are worked on at a time."""
+    return _LOCAL_THREADS if isinstance(settings, SelfIssuedSettings | FileSettings) else _REMOTE_THREADS
+
+
 def suppliers_of(loaded: LoadedConfiguration) -> dict[str, Supplier]:
     """Give the suppliers of a configuration, by name; none is built yet."""
     endpoints = endpoints_of(loaded)

@@ -6,6 +6,7 @@ It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +17,7 @@ from refresher.engine.sharing import SharedSupplies
 from refresher.errors import PublishError, RefresherError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -75,6 +76,7 @@ class Daemon:
         self._agenda = Agenda()
         self._refresher: Refresher | None = None
         self._suppliers: object = None
+        self._threads: Mapping[str, int] = {}
         self._ticks = 0
         self._reload_asked = False
         self._was_ready = False
@@ -127,6 +129,7 @@ class Daemon:
                 self._refresher = Refresher(supplies=supplies, clock=self._clock)
                 self._suppliers = plan.suppliers
             self._agenda.adopt(plan.targets)
+            self._threads = plan.threads
         self._roots.add(plan.root)
         known = self._board.snapshot().complaints
         self._board.adopt(plan.targets, plan.complaints)
@@ -163,7 +166,8 @@ class Daemon:
 
     def _submit(self, entry: Entry) -> None:
         target, force, first = entry.target, entry.force, not entry.is_known
-        self._workers.submit(target.supplier, lambda: self._work(target, force=force, first=first))
+        job = partial(self._work, target, force=force, first=first)
+        self._workers.submit(target.supplier, job, threads=self._threads.get(target.supplier, 1))
 
     def _work(self, target: Target, *, force: bool, first: bool) -> None:
         """Refresh one target and take up the next of its identity; nothing a target does may end the thread."""

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from refresher.engine.target import Plan, Target
 
 
-def refresh_once(
-    plan: Plan, targets: Sequence[Target], *, force: bool, clock: Clock, threads: int
-) -> dict[str, Outcome]:
+def refresh_once(plan: Plan, targets: Sequence[Target], *, force: bool, clock: Clock) -> dict[str, Outcome]:
     """Refresh targets side by side, each once.
 
     Args:
@@ -29,13 +27,12 @@ def refresh_once(
         targets: Which ones.
         force: Replace fresh tokens too.
         clock: Where the time comes from.
-        threads: How many at a time for each supplier.
 
     Returns:
         How each ended, by name. A bug in one target's refresh ends the program like any other.
     """
     refresher = Refresher(supplies=SharedSupplies(plan.suppliers), clock=clock)
-    workers = Workers(threads_per_lane=threads)
+    workers = Workers()
     outcomes: dict[str, Outcome] = {}
     bugs: list[BaseException] = []
 
@@ -46,7 +43,7 @@ def refresh_once(
             bugs.append(bug)
 
     for target in targets:
-        workers.submit(target.supplier, partial(work, target))
+        workers.submit(target.supplier, partial(work, target), threads=plan.threads[target.supplier])
     workers.wait(None)
     workers.stop()
     if bugs:

@@ -50,10 +50,12 @@ class Plan:
         root: `directory_root`, below which every target's directory lies.
         targets: By name.
         suppliers: By name.
+        threads: By supplier, how many of its targets are worked on at a time.
         complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
     """
 
     root: Path
     targets: Mapping[str, Target]
     suppliers: Mapping[str, Supplier]
+    threads: Mapping[str, int]
     complaints: tuple[tuple[str, str], ...] = ()

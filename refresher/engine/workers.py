@@ -17,19 +17,24 @@ if TYPE_CHECKING:
 class Workers:
     """Runs jobs by lane; a lane has its own threads, started when they are first needed."""
 
-    def __init__(self, *, threads_per_lane: int) -> None:
-        self._threads_per_lane = threads_per_lane
+    def __init__(self) -> None:
         self._lanes: dict[str, _Lane] = {}
         self._pending = 0
         self._changed = Condition()
 
-    def submit(self, lane: str, job: Callable[[], None]) -> None:
-        """Run a job as soon as a thread of its lane is free; the job must not raise."""
+    def submit(self, lane: str, job: Callable[[], None], *, threads: int) -> None:
+        """Run a job as soon as one of its lane's threads is free; the job must not raise.
+
+        Args:
+            lane: Name of the supplier.
+            job: What to run.
+            threads: How many the lane may have; what is said first counts.
+        """
         with self._changed:
             self._pending += 1
             found = self._lanes.get(lane)
             if found is None:
-                found = self._lanes[lane] = _Lane(lane, self._threads_per_lane, self._finished)
+                found = self._lanes[lane] = _Lane(lane, threads, self._finished)
             found.put(job)
 
     def wait(self, timeout: float | None) -> bool:

@@ -13,6 +13,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
@@ -24,8 +25,7 @@ DESCRIPTIONS = "artifacts.json"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class Signature(NamedTuple):
     """What changes whenever a file is replaced, rewritten, given away or has its mode changed."""
 
     inode: int

@@ -66,14 +66,14 @@ def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool
     descriptors: list[int] = []
     try:
         descriptors.append(open_root(root, create=create))
-        parts = path.relative_to(root).parts
-        for depth, part in enumerate(parts, start=1):
-            place = root.joinpath(*parts[:depth])
+        parts = path.parts[len(root.parts) :]
+        place = str(root)
+        for part in parts:
+            place = f"{place}/{part}"
             descriptors.append(_open_below(descriptors[-1], part, place, create=create))
-            mode = ownership.directory_mode if depth == len(parts) else None
             _check(descriptors[-1], place)
-            if create:
-                _settle(descriptors[-1], place, mode=mode, gid=ownership.gid)
+        if create:
+            _settle(descriptors[-1], place, mode=ownership.directory_mode, gid=ownership.gid)
         yield descriptors[-1]
     finally:
         for descriptor in reversed(descriptors):
@@ -114,7 +114,7 @@ def _open_or_make_root(root: Path, *, create: bool) -> int:
     return os.open(root, _OPEN)
 
 
-def _open_below(parent: int, name: str, place: Path, *, create: bool) -> int:
+def _open_below(parent: int, name: str, place: str, *, create: bool) -> int:
     try:
         return os.open(name, _OPEN_BELOW, dir_fd=parent)
     except FileNotFoundError:
@@ -136,7 +136,7 @@ def _open_below(parent: int, name: str, place: Path, *, create: bool) -> int:
     return descriptor
 
 
-def _check(descriptor: int, place: Path) -> None:
+def _check(descriptor: int, place: str) -> None:
     status = os.fstat(descriptor)
     if status.st_uid != os.geteuid():
         raise InsecureDirectoryError(
@@ -149,10 +149,8 @@ def _check(descriptor: int, place: Path) -> None:
         )
 
 
-def _settle(descriptor: int, place: Path, *, mode: int | None, gid: int | None) -> None:
+def _settle(descriptor: int, place: str, *, mode: int, gid: int | None) -> None:
     """Give the credentials directory its group and mode; directories on the way keep theirs."""
-    if mode is None:
-        return
     status = os.fstat(descriptor)
     try:
         if gid is not None and status.st_gid != gid:

@@ -7,15 +7,16 @@ header; `jti` makes each token one of a kind. `nbf` is left out: what STS does w
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from refresher.errors import SupplyError
 from refresher.keys.signing import encode
-from refresher.tokens import SubjectToken, peek
+from refresher.tokens import SubjectToken, UnverifiedClaims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from refresher.keys.signing import SigningKey
     from refresher.suppliers.interface import SupplierContext
@@ -38,7 +39,7 @@ class SelfIssuedSupplier:
         self._seconds = int(lifetime.total_seconds())
         self._claims = dict(claims)
         self._random = random
-        self._header = encode(_compact({"alg": key.algorithm, "kid": key.kid, "typ": "JWT"}))
+        self._header = encode(_compact({"alg": key.algorithm, "kid": key.kid, "typ": "JWT"}).encode())
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Mint a token.
@@ -59,9 +60,19 @@ class SelfIssuedSupplier:
             "exp": issued_at + self._seconds,
             "jti": self._random(),
         }
-        message = f"{self._header}.{encode(_compact(payload))}"
-        return peek(f"{message}.{encode(self._key.sign(message.encode('ascii')))}")
+        message = f"{self._header}.{encode(_compact(payload).encode())}"
+        return SubjectToken(
+            value=f"{message}.{encode(self._key.sign(message.encode('ascii')))}",
+            issued_at=datetime.fromtimestamp(issued_at, UTC),
+            expires_at=datetime.fromtimestamp(issued_at + self._seconds, UTC),
+            unverified_claims=UnverifiedClaims(
+                issuer=self._issuer,
+                subject=context.subject,
+                audience=(context.audience,),
+                key_id=self._key.kid,
+                algorithm=self._key.algorithm,
+            ),
+        )
 
 
-def _compact(document: Mapping[str, object]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+_compact = json.JSONEncoder(separators=(",", ":")).encode

@@ -49,11 +49,11 @@ def test_lane_that_hangs_delays_no_other() -> None:
     """Jobs of one supplier that never end leave another supplier's jobs alone."""
     release, done = threading.Event(), threading.Event()
     hang = partial(hang_until, release)
-    workers = Workers(threads_per_lane=2)
+    workers = Workers()
 
     for _ in range(10):
-        workers.submit("hanging", hang)
-    workers.submit("working", done.set)
+        workers.submit("hanging", hang, threads=2)
+    workers.submit("working", done.set, threads=2)
     finished_beside = done.wait(DEADLINE)
     release.set()
 
@@ -65,8 +65,8 @@ def test_lane_that_hangs_delays_no_other() -> None:
 def test_wait_ends_at_its_timeout() -> None:
     """Waiting for what does not end gives up in time and says so."""
     release = threading.Event()
-    workers = Workers(threads_per_lane=1)
-    workers.submit("slow", partial(hang_until, release))
+    workers = Workers()
+    workers.submit("slow", partial(hang_until, release), threads=1)
 
     came_true = workers.wait(0.01)
     release.set()
