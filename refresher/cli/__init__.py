@@ -6,6 +6,7 @@ imported: it runs every few seconds in every container, and an import costs more
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -18,6 +19,8 @@ def main() -> None:
         request = probe.parse(arguments[1:])
         if request is not None:
             sys.exit(probe.run(request))
+    # pydantic searches every installed distribution for plugins; there are none, and the search takes 10 ms
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from refresher.cli.root import run
 
     sys.exit(run(arguments))

@@ -1,0 +1,35 @@
+"""Configurations of any size for the benchmarks, and how the real command is called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+COMMAND = [str(Path(sys.executable).with_name("refresher"))]
+
+
+def write_configuration(directory: Path, count: int, *, more: str = "") -> Path:
+    """Write a configuration of so many self-issued targets, with a key of its own."""
+    keys = directory / "keys"
+    subprocess.run([*COMMAND, "keys", "new", "--directory", str(keys)], check=True, capture_output=True)
+    lines = [
+        "version: 1",
+        'providers: {main: {project_number: "123456789012", pool: workers, provider: refresher}}',
+        "project: my-project",
+        f"suppliers: {{worker: {{kind: self_issued, issuer: https://workers.invalid, keys: {keys}}}}}",
+        f"directory_root: {directory / 'run'}",
+        "listen: none",
+        "identities:",
+        *(
+            f"  t{number}: {{service_account: t{number}@my-project.iam.gserviceaccount.com, subject: user-{number}}}"
+            for number in range(count)
+        ),
+        "targets:",
+        *(f"  t{number}: {{}}" for number in range(count)),
+        more,
+    ]
+    path = directory / "refresher.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    path.chmod(0o600)
+    return path

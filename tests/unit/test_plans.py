@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.app.plans import ConfiguredPlans
+from refresher.app.targets import targets_of
+from refresher.config.loading import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = """
+version: 1
+providers: {{main: {{project_number: "123456789012", pool: workers, provider: refresher}}}}
+suppliers: {{worker: {{kind: self_issued, issuer: https://workers.invalid, keys: keys}}}}
+identities: {{alice: {{service_account: alice@p.iam.gserviceaccount.com, subject: user-1}}}}
+directory_root: {root}
+targets: {{alice: {{}}}}
+targets_directory: targets.d
+"""
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """Give a configuration of one target, with an empty directory of drop-ins."""
+    (tmp_path / "targets.d").mkdir(mode=0o755)
+    path = tmp_path / "refresher.yaml"
+    path.write_text(TEXT.format(root=tmp_path / "run"))
+    path.chmod(0o600)
+    return path
+
+
+def drop_in(configuration: Path, name: str, text: str) -> None:
+    """Write a drop-in the way a scheduler does."""
+    path = configuration.parent / "targets.d" / f"{name}.yaml"
+    path.write_text(text)
+    path.chmod(0o644)
+
+
+def plans_of(configuration: Path) -> ConfiguredPlans:
+    """Give the plans of a configuration file."""
+    return ConfiguredPlans(configuration, load(configuration))
+
+
+def test_targets_of_two_loads_are_equal(configuration: Path) -> None:
+    """Loading the same configuration twice gives equal targets: nothing is refreshed for a reload's sake."""
+    assert targets_of(load(configuration)) == targets_of(load(configuration))
+
+
+def test_plan_comes_once_and_then_on_changes(configuration: Path) -> None:
+    """The first poll gives the plan, the next ones nothing until a file changes or they are forced."""
+    plans = plans_of(configuration)
+
+    first, second, forced = plans.poll(force=False), plans.poll(force=False), plans.poll(force=True)
+
+    assert first is not None
+    assert set(first.targets) == {"alice"}
+    assert second is None
+    assert forced is not None
+
+
+def test_drop_in_joins_and_keeps_suppliers(configuration: Path) -> None:
+    """A drop-in adds a target and leaves the suppliers, and so the shared tokens, as they were."""
+    plans = plans_of(configuration)
+    first = plans.poll(force=False)
+
+    drop_in(configuration, "task", "identity: alice\n")
+    second = plans.poll(force=False)
+
+    assert first is not None
+    assert second is not None
+    assert set(second.targets) == {"alice", "task"}
+    assert second.suppliers is first.suppliers
+    assert second.targets["alice"] == first.targets["alice"]
+
+
+def test_bad_drop_in_is_complained_of_and_left_out(configuration: Path) -> None:
+    """A drop-in that cannot be used is a complaint; the other targets go on."""
+    plans = plans_of(configuration)
+    plans.poll(force=False)
+
+    drop_in(configuration, "task", "identity: nobody\n")
+    plan = plans.poll(force=False)
+
+    assert plan is not None
+    assert set(plan.targets) == {"alice"}
+    ((problem, _),) = plan.complaints
+    assert "task.yaml:1:" in problem
+
+
+def test_bad_main_file_keeps_the_former_plan_and_its_drop_ins_live(configuration: Path) -> None:
+    """While the main file cannot be used the former one holds, drop-ins still come, and mending it is noticed."""
+    plans = plans_of(configuration)
+    plans.poll(force=False)
+    good = configuration.read_text()
+
+    configuration.write_text("version: 2\n")
+    bad = plans.poll(force=False)
+    quiet = plans.poll(force=False)
+    drop_in(configuration, "task", "identity: alice\n")
+    joined = plans.poll(force=False)
+    configuration.write_text(good)
+    mended = plans.poll(force=False)
+
+    assert bad is not None
+    assert set(bad.targets) == {"alice"}
+    assert bad.complaints
+    assert quiet is None
+    assert joined is not None
+    assert set(joined.targets) == {"alice", "task"}
+    assert mended is not None
+    assert mended.complaints == ()
