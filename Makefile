@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UV := $(or $(shell command -v uv),$(BIN)/uv)
+
+PIN := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
 
@@ -11,13 +14,17 @@ STAMP := $(VENV)/.installed
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml requirements/dev.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@uv=$$(command -v uv || true); \
-	if [ -z "$$uv" ]; then $(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt && uv=$(BIN)/uv; fi; \
-	$$uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/dev.txt && \
-	$$uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -m venv $(VENV)
+
+$(BIN)/uv: requirements/uv.txt | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(STAMP): pyproject.toml requirements/dev.txt | $(BIN)/python $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q refresher
 	@touch $@
 
@@ -54,14 +61,12 @@ schema: $(STAMP) ## Write configs/schema.json anew.
 	@$(BIN)/refresher schema > configs/schema.json
 
 .PHONY: requirements
-requirements: $(STAMP) ## Pin the requirement files anew.
+requirements: | $(UV) ## Pin the requirement files anew.
 	@for set in "runtime" "emulator --extra emulator" "dev --extra emulator --group dev"; do \
 		name=$${set%% *}; options=$${set#"$$name"}; \
-		$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
-			$$options pyproject.toml --output-file requirements/$$name.txt || exit 1; \
+		$(PIN) $$options pyproject.toml --output-file requirements/$$name.txt || exit 1; \
 	done
-	@echo uv | $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		- --output-file requirements/uv.txt
+	@echo uv | $(PIN) - --output-file requirements/uv.txt
 
 .PHONY: clean
 clean: ## Remove what the targets above made.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from refresher import __version__
 from refresher.app.plans import ConfiguredPlans, plan_of
-from refresher.app.suppliers import suppliers_of
+from refresher.app.suppliers import suppliers_of, transport_of
+from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
 from refresher.engine import once
 from refresher.engine.events import Severity
@@ -39,6 +40,25 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
     plan = plan_of(loaded, suppliers_of(loaded))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(plan, targets, force=force, clock=SystemClock())
+
+
+def prove_targets(loaded: LoadedConfiguration, names: Collection[str]) -> dict[str, str]:
+    """Exchange the published token of each named target for real; give as whom each acts, by name.
+
+    Raises:
+        ExchangeError: The STS refused one of them.
+        ImpersonationError: IAM Credentials refused one of them.
+    """
+    from refresher.google.exchange import prove
+
+    transport, endpoints = transport_of(loaded), endpoints_of(loaded)
+    return {
+        name: prove(
+            document_of(loaded, target, endpoints), token_path=target.directory / "token", transport=transport
+        ).principal
+        for name, target in loaded.targets.items()
+        if name in names
+    }
 
 
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:

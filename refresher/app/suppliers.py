@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
 
 from refresher.app.targets import endpoints_of
 from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
-from refresher.errors import KeysError, SupplyError
+from refresher.errors import RefresherError, SupplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -68,30 +68,68 @@ class DeferredSupplier:
         """Supply as the supplier does.
 
         Raises:
-            SupplyError: As the supplier does, or because it cannot be built.
+            SupplyError: As the supplier does, because it cannot be built, or for a bug in it.
         """
         try:
-            supplier = self._built.get()
-        except KeysError as error:
+            return self._built.get().supply(context, now)
+        except SupplyError:
+            raise
+        except RefresherError as error:
             raise SupplyError(error.problem, error.remedy) from error
-        return supplier.supply(context, now)
+        except Exception as bug:  # noqa: BLE001 - around one target's supply: its bug must not take the others down
+            # no cause: the text of a foreign exception may quote a token
+            raise SupplyError(
+                f"identity {context.identity}: the supplier failed unexpectedly ({type(bug).__name__})",
+                "report this as a bug, with the configuration of the supplier",
+            ) from None
 
 
 def _build(settings: SupplierSettings, endpoints: Endpoints, transport: Callable[[], Transport]) -> Supplier:
     match settings:
         case SelfIssuedSettings():
-            from refresher.keys.directory import load_signing_key
-            from refresher.suppliers.self_issued import SelfIssuedSupplier
+            return _self_issued(settings)
+        case GoogleIdTokenSettings():
+            return _google_id_token(settings, endpoints, transport())
+        case GoogleAccessTokenSettings():
+            from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
 
-            return SelfIssuedSupplier(
-                key=load_signing_key(settings.keys),
-                issuer=settings.issuer,
-                lifetime=settings.lifetime,
-                claims=settings.claims,
-                random=partial(secrets.token_urlsafe, 16),
-            )
+            return GoogleAccessTokenSupplier(source=_source(settings.credentials, endpoints, transport()))
+        case FileSettings():
+            from refresher.suppliers.file import FileSupplier
+
+            return FileSupplier(path=settings.path)
         case _:
-            raise NotImplementedError
+            assert_never(settings)
+
+
+def _self_issued(settings: SelfIssuedSettings) -> Supplier:
+    from refresher.keys.directory import load_signing_key
+    from refresher.suppliers.self_issued import SelfIssuedSupplier
+
+    return SelfIssuedSupplier(
+        key=load_signing_key(settings.keys),
+        issuer=settings.issuer,
+        lifetime=settings.lifetime,
+        claims=settings.claims,
+        random=partial(secrets.token_urlsafe, 16),
+    )
+
+
+def _google_id_token(settings: GoogleIdTokenSettings, endpoints: Endpoints, transport: Transport) -> Supplier:
+    from refresher.suppliers.google_id_token import GeneratedIdTokenSupplier, MetadataIdTokenSupplier
+
+    if settings.via == "metadata_server":
+        return MetadataIdTokenSupplier(transport=transport, origin=endpoints.metadata)
+    source = _source(settings.credentials, endpoints, transport)
+    return GeneratedIdTokenSupplier(transport=transport, endpoints=endpoints, source=source)
+
+
+def _source(credentials: Path | None, endpoints: Endpoints, transport: Transport) -> SourceCredential:
+    from refresher.google.source_credentials import FileCredential, MetadataCredential
+
+    if credentials is None:
+        return MetadataCredential(transport=transport, origin=endpoints.metadata)
+    return FileCredential(path=credentials, transport=transport)
 
 
 T = TypeVar("T")

@@ -42,8 +42,8 @@ def _sentence(target: dict[str, Any]) -> str:
     subject = f"subject {target['subject']}" if target["subject"] else "a subject of the supplier's choice"
     lines = [
         f"{target['name']}: acts as {who}, proved by {subject}, supplied by {target['supplier']} ({target['kind']})",
-        f"  in {target['directory']}, seen as {target['container_directory']}, "
-        f"files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
+        f"  in {target['directory']}, seen as {target['container_directory']}",
+        f"  files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
     ]
     if target["lifetime"]:
         lines.append(f"  tokens live {target['lifetime']}; the issuer may be down {target['least_runway']} unnoticed")

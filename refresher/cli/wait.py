@@ -19,6 +19,8 @@ from refresher.errors import NotReadyError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from refresher.config.loading import LoadedConfiguration
+
 _POLL_SECONDS = 0.1
 
 
@@ -58,21 +60,26 @@ def command(
                 "--directory knows no targets and no exchange", "leave TARGETS and --exchange away, or use --config"
             )
         return probe.run(probe.Request(str(directory), min_validity, timeout))
-    _wait_for(config, targets, min_validity, timeout)
+    from refresher.cli.loading import load_leniently
+
+    loaded = load_leniently(config)
+    names = _wait_for(loaded, targets, min_validity, timeout)
     if exchange:
         from refresher.app.programs import prove_targets
 
-        for name, principal in prove_targets(config, targets).items():
-            click.echo(f"{name}: exchanged, {principal}", err=True)
+        for name, principal in prove_targets(loaded, names).items():
+            click.echo(f"{name}: exchanged, acts as {principal}", err=True)
     return 0
 
 
-def _wait_for(config: Path, names: Sequence[str], min_validity: timedelta | None, timeout: timedelta) -> None:
+def _wait_for(
+    loaded: LoadedConfiguration, names: Sequence[str], min_validity: timedelta | None, timeout: timedelta
+) -> list[str]:
+    """Wait, and give the names that were waited for."""
     from refresher.app.targets import targets_of
-    from refresher.cli.loading import chosen, load_leniently
+    from refresher.cli.loading import chosen
     from refresher.observe.health import examine
 
-    loaded = load_leniently(config)
     targets = chosen(targets_of(loaded), names)
     if not targets and loaded.configuration.targets_directory is None:
         raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
@@ -82,7 +89,7 @@ def _wait_for(config: Path, names: Sequence[str], min_validity: timedelta | None
         verdicts = [examine(target, now) for target in targets.values()]
         waiting = [verdict for verdict in verdicts if not verdict.is_ready(min_validity)]
         if not waiting:
-            return
+            return list(targets)
         if time.monotonic() >= deadline:
             first = waiting[0]
             more = f" (and {len(waiting) - 1} more targets)" if len(waiting) > 1 else ""

@@ -69,7 +69,7 @@ def refusal_in(error: GoogleAuthError) -> Refusal:
 
 
 def _access_token(document: dict[str, object]) -> str:
-    credentials = identity_pool.Credentials.from_info(document, scopes=SCOPES)
+    credentials = identity_pool.Credentials.from_info(document, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it half
     request = Request()
     try:
         credentials.refresh(request)

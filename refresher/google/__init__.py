@@ -1,1 +1,1 @@
-"""To be written."""
+"""The few Google HTTP calls we make ourselves: one transport, IAM Credentials, the metadata server, a proof."""

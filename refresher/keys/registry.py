@@ -125,7 +125,7 @@ def read_registry(descriptor: int, directory: Path) -> tuple[KeyRecord, ...]:
         raise _unreadable(directory / REGISTRY, error) from error
     try:
         return tuple(_record(entry) for entry in json.loads(content)["keys"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise KeysError(f"{directory / REGISTRY} is damaged", "restore it from a backup of the directory") from error
 
 
@@ -136,13 +136,16 @@ def read_file(descriptor: int, name: str) -> bytes:
         OSError: The system refused, or it is no regular file of a sensible size.
     """
     file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor)
-    with os.fdopen(file, "rb") as opened:
-        status = os.fstat(opened.fileno())
+    try:
+        status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            raise OSError(errno.EINVAL, "it is no regular file of a sensible size")
         if status.st_mode & _WRITABLE or status.st_uid not in (0, os.geteuid()):
             raise PermissionError(errno.EPERM, "it can be read or written by others")
-        return opened.read()
+        with os.fdopen(file, "rb", closefd=False) as opened:
+            return opened.read()
+    finally:
+        os.close(file)
 
 
 def as_document(records: Iterable[KeyRecord]) -> dict[str, Any]:

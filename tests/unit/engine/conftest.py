@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +12,9 @@ from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.ownership import Ownership
 from refresher.resources import Endpoints, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
-from refresher.tokens import ExpectedClaims, SubjectToken, peek
-from tests.tokens import AUDIENCE, ISSUER, NOW, make_jwt
+from refresher.tokens import ExpectedClaims
+from tests.fakes import FakeClock, FakeSupplier
+from tests.tokens import AUDIENCE, ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,66 +23,16 @@ if TYPE_CHECKING:
 PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
 
 
-class HandClock:
-    """A clock that a test moves."""
-
-    def __init__(self, now: datetime = NOW) -> None:
-        self.wall = now
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        """Give the time last set."""
-        return self.wall
-
-    def boot(self) -> float:
-        """Give the seconds last set."""
-        return self.seconds
-
-    def monotonic(self) -> float:
-        """Give the seconds last set."""
-        return self.seconds
-
-    def pass_(self, duration: timedelta) -> None:
-        """Let time go by on all clocks."""
-        self.wall += duration
-        self.seconds += duration.total_seconds()
-
-
-@dataclass
-class ScriptedSupplier:
-    """Supplies unsigned JWTs, or raises what it was told to."""
-
-    lifetime: timedelta = timedelta(hours=1)
-    failure: Exception | None = None
-    fixed: str | None = None
-    contexts: list[SupplierContext] = field(default_factory=list)
-
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Give a token of the asked-for subject, or fail."""
-        self.contexts.append(context)
-        if self.failure is not None:
-            raise self.failure
-        return peek(
-            self.fixed
-            or make_jwt(
-                subject=context.subject or "somebody",
-                issued_at=now.astimezone(UTC),
-                lifetime=self.lifetime,
-                audience=context.audience,
-            )
-        )
-
-
 @pytest.fixture
-def clock() -> HandClock:
+def clock() -> FakeClock:
     """Give a clock at the tests' beginning of time."""
-    return HandClock()
+    return FakeClock()
 
 
 @pytest.fixture
-def supplier() -> ScriptedSupplier:
+def supplier() -> FakeSupplier:
     """Give a supplier that works."""
-    return ScriptedSupplier()
+    return FakeSupplier()
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from refresher.engine.target import Target
-    from tests.unit.engine.conftest import HandClock, ScriptedSupplier
+    from tests.fakes import FakeClock, FakeSupplier
 
     MakeTarget = Callable[..., Target]
 
 
-def refresh(target: Target, supplier: object, clock: HandClock, *, force: bool = False) -> Outcome:
+def refresh(target: Target, supplier: object, clock: FakeClock, *, force: bool = False) -> Outcome:
     """Refresh a target once, as a process that was never there before."""
     supplies = SharedSupplies({"worker": supplier})  # type: ignore[dict-item]  # fakes of several shapes
     return Refresher(supplies=supplies, clock=clock).refresh(target, force=force, first=True)
@@ -33,9 +33,7 @@ def files_of(target: Target) -> dict[str, bytes]:
     return {entry.name: entry.read_bytes() for entry in target.directory.path.iterdir()}
 
 
-def test_first_refresh_publishes_everything(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
-) -> None:
+def test_first_refresh_publishes_everything(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """From nothing, a refresh publishes token, ADC document and variables, and tells what the token is."""
     target = target_of()
 
@@ -51,7 +49,7 @@ def test_first_refresh_publishes_everything(
     }
 
 
-def test_order_of_publication(target_of: MakeTarget, clock: HandClock) -> None:
+def test_order_of_publication(target_of: MakeTarget, clock: FakeClock) -> None:
     """The ADC document is there before the token, and the variables only after it."""
     target = target_of()
     seen: list[list[str]] = []
@@ -68,7 +66,7 @@ def test_order_of_publication(target_of: MakeTarget, clock: HandClock) -> None:
     assert sorted(os.listdir(target.directory.path)) == ["credentials.json"]
 
 
-def test_fresh_token_is_kept(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+def test_fresh_token_is_kept(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """A fresh token is neither replaced nor supplied again, and no file changes."""
     target = target_of()
     refresh(target, supplier, clock)
@@ -81,7 +79,7 @@ def test_fresh_token_is_kept(target_of: MakeTarget, supplier: ScriptedSupplier, 
     assert target.directory.sign() == before
 
 
-def test_due_token_is_replaced(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+def test_due_token_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """At half its life a token is replaced by one that lives longer."""
     target = target_of()
     refresh(target, supplier, clock)
@@ -94,7 +92,7 @@ def test_due_token_is_replaced(target_of: MakeTarget, supplier: ScriptedSupplier
     assert outcome.token.expires_at == NOW + timedelta(minutes=90)
 
 
-def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """Asked to, a refresh replaces a token that is still fresh."""
     target = target_of()
     refresh(target, supplier, clock)
@@ -104,9 +102,7 @@ def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: ScriptedS
 
 
 @pytest.mark.parametrize("age", [30, 55, 61], ids=["due", "overdue", "expired"])
-def test_failure_leaves_every_byte(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, age: int
-) -> None:
+def test_failure_leaves_every_byte(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, age: int) -> None:
     """When the supplier fails, files stay as they were, however old the token is."""
     target = target_of()
     refresh(target, supplier, clock)
@@ -133,7 +129,7 @@ def test_failure_leaves_every_byte(
     ],
 )
 def test_unworthy_token_is_not_published(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, claims: dict[str, object], reason: str
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, claims: dict[str, object], reason: str
 ) -> None:
     """A token with wrong claims or too little life is refused, and the present one stays."""
     target = target_of()
@@ -150,7 +146,7 @@ def test_unworthy_token_is_not_published(
 
 
 def test_token_that_ends_sooner_is_not_published(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
     """A token that ends before the present one never replaces it."""
     target = target_of()
@@ -165,7 +161,7 @@ def test_token_that_ends_sooner_is_not_published(
 
 
 def test_same_token_again_is_unchanged_until_overdue(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
     """A supplier that repeats itself has not failed, until the token is overdue."""
     target = target_of()
@@ -182,7 +178,7 @@ def test_same_token_again_is_unchanged_until_overdue(
 
 
 def test_longer_life_than_configured_is_superseded(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
     """When the configured lifetime shrinks, a token of the former one is replaced though it would live longer."""
     target = target_of()
@@ -199,7 +195,7 @@ def test_longer_life_than_configured_is_superseded(
 
 @pytest.mark.parametrize("problem", ["key withdrawn", "issuer changed", "audience changed"])
 def test_token_that_would_not_be_minted_any_more_is_superseded(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, problem: str
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, problem: str
 ) -> None:
     """A fresh token of a withdrawn key, another issuer or audience is replaced at once, and stays if that fails."""
     target = target_of()
@@ -225,7 +221,7 @@ def test_token_that_would_not_be_minted_any_more_is_superseded(
     ids=["another-subject", "another-service-account"],
 )
 def test_another_identity_takes_a_directory_over(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, change: dict[str, str]
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, change: dict[str, str]
 ) -> None:
     """Variables, then token of the former identity go before anything of the new one comes, even if supply fails."""
     refresh(target_of(path="shared"), supplier, clock)
@@ -248,7 +244,7 @@ def test_another_identity_takes_a_directory_over(
 
 
 @pytest.mark.parametrize("name", ["token", "credentials.json", "env"])
-def test_drift_is_repaired(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, name: str) -> None:
+def test_drift_is_repaired(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str) -> None:
     """A changed mode, content or a lost file is put right without another token being minted for the documents."""
     target = target_of()
     refresh(target, supplier, clock)
@@ -268,7 +264,7 @@ def test_drift_is_repaired(target_of: MakeTarget, supplier: ScriptedSupplier, cl
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff\xfe", b"{}"], ids=["empty", "text", "binary", "json"])
 def test_ruined_token_is_replaced(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock, content: bytes
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, content: bytes
 ) -> None:
     """A token file with anything else in it gets a new token at once."""
     target = target_of()
@@ -283,7 +279,7 @@ def test_ruined_token_is_replaced(
     assert files_of(target)["token"] == make_jwt().encode()
 
 
-def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """After the clock went back, a token issued later than now is replaced though it would end later."""
     target = target_of()
     refresh(target, supplier, clock)
@@ -296,7 +292,7 @@ def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: Scri
     assert outcome.token.issued_at == NOW - timedelta(hours=1)
 
 
-def test_opaque_token_is_described(target_of: MakeTarget, clock: HandClock) -> None:
+def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> None:
     """The life of an opaque token is told beside it, and such a token is kept while it is fresh."""
     target = target_of()
     target = replace(target, expected=replace(target.expected, is_jwt=False))
@@ -315,7 +311,7 @@ def test_opaque_token_is_described(target_of: MakeTarget, clock: HandClock) -> N
 
 
 def test_unwritable_directory_is_a_publish_error(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
     """A directory that cannot be trusted is told as such, and nothing is supplied for it."""
     target = target_of()
@@ -329,7 +325,7 @@ def test_unwritable_directory_is_a_publish_error(
 
 
 def test_targets_of_one_identity_share_a_supply(
-    target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
     """Two directories of one identity are served by one supply; another identity gets its own."""
     first = target_of("one")
@@ -344,7 +340,7 @@ def test_targets_of_one_identity_share_a_supply(
     assert files_of(first)["token"] == files_of(second)["token"]
 
 
-def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: ScriptedSupplier, clock: HandClock) -> None:
+def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """Neither a success nor a rejection shows the token."""
     target = target_of()
     published = refresh(target, supplier, clock)

@@ -1,0 +1,184 @@
+"""Every kind of supplier, built as the daemon builds it from a configuration, against a small Google on loopback."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from refresher.app.suppliers import suppliers_of
+from refresher.config.loading import load
+from refresher.keys.directory import create
+from refresher.suppliers.interface import SupplierContext
+from tests.fakes import FakeSupplier
+from tests.tokens import AUDIENCE, make_jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from refresher.suppliers.interface import Supplier
+    from refresher.tokens import SubjectToken
+
+SECRETS = ("eyJ", "ya29", "PRIVATE KEY", "1//refresh-token", "shh-client")
+METADATA = {"Metadata-Flavor": "Google"}
+TEXT = """
+version: 1
+providers: {{main: {{project_number: "123456789012", pool: workers, provider: refresher}}}}
+suppliers: {{worker: {supplier}}}
+identities: {{}}
+directory_root: {root}
+google: {{emulator: true, endpoints: {{sts: {origin}, iam_credentials: {origin}, metadata: {origin}}}}}
+"""
+KINDS = {
+    "self_issued": "{kind: self_issued, issuer: https://workers.invalid, keys: keys}",
+    "google_id_token-metadata": "{kind: google_id_token}",
+    "google_id_token-generated": "{kind: google_id_token, via: generate_id_token}",
+    "google_access_token": "{kind: google_access_token, accept_unsupported: true}",
+    "file": "{kind: file, path: source-token}",
+}
+REMOTE = ("google_id_token-metadata", "google_id_token-generated", "google_access_token")
+
+
+class Google:
+    """A metadata server and IAM Credentials on loopback, whose answers a test may replace."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.body = b"rubbish"
+        self.calls = 0
+        self._lock = Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._answer(*outer.answer(self.path, b""))
+
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                self._answer(*outer.answer(self.path, content))
+
+            def _answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Metadata-Flavor", "Google")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the library's signature
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def answer(self, path: str, content: bytes) -> tuple[int, bytes]:
+        """Give status and body for a call."""
+        with self._lock:
+            self.calls += 1
+        if self.status is not None:
+            return self.status, self.body
+        if path.endswith("/token"):
+            return 200, b'{"access_token": "ya29.source", "expires_in": 3600, "token_type": "Bearer"}'
+        if path.endswith(":generateIdToken"):
+            subject = path.rpartition("/")[2].partition("@")[0]
+            return 200, json.dumps({"token": _id_token(subject, json.loads(content)["audience"])}).encode()
+        return 200, _id_token("machine", parse_qs(urlsplit(path).query)["audience"][0]).encode()
+
+    def fail(self, status: int, body: bytes = b"rubbish") -> None:
+        """Answer every call so from now on."""
+        self.status, self.body = status, body
+
+    def close(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _id_token(subject: str, audience: str) -> str:
+    return make_jwt(
+        subject=subject, audience=audience, issuer="https://accounts.google.com", issued_at=datetime.now(UTC)
+    )
+
+
+@dataclass
+class Case:
+    """One kind of supplier and how it is to be asked.
+
+    Attributes:
+        kind: Its name here.
+        supplier: What is tested.
+        google: What it calls, if it calls anybody.
+        directory: Where its files are.
+    """
+
+    kind: str
+    supplier: Supplier
+    google: Google
+    directory: Path
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def chooses_subject(self) -> bool:
+        """Whether the token speaks for whom it is asked for."""
+        return self.kind in {"self_issued", "google_id_token-generated", "fake"}
+
+    @property
+    def is_jwt(self) -> bool:
+        """Whether the token is a JWT."""
+        return self.kind != "google_access_token"
+
+    def supply(self, subject: str = "user-1") -> SubjectToken:
+        """Ask for a token of an identity."""
+        context = SupplierContext(
+            identity="alice",
+            subject=subject,
+            audience=AUDIENCE,
+            source_service_account=f"{subject}@p.iam.gserviceaccount.com",
+        )
+        return self.supplier.supply(context, self.now)
+
+
+@pytest.fixture
+def google() -> Iterator[Google]:
+    """Give a Google that works until told otherwise."""
+    made = Google()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
+    """Give a maker of cases."""
+
+    def make(kind: str, *, supplier: str | None = None, origin: str | None = None, prepare: bool = True) -> Case:
+        if prepare:
+            create(tmp_path / "keys", algorithm="ES256", now=datetime.now(UTC))
+            (tmp_path / "source-token").write_text(_id_token("user-1", AUDIENCE))
+        if kind == "fake":
+            return Case(
+                kind=kind, supplier=FakeSupplier(lifetime=timedelta(hours=1)), google=google, directory=tmp_path
+            )
+        path = tmp_path / "refresher.yaml"
+        path.write_text(
+            TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
+        )
+        path.chmod(0o600)
+        return Case(kind=kind, supplier=suppliers_of(load(path))["worker"], google=google, directory=tmp_path)
+
+    return make
+
+
+@pytest.fixture(params=[*KINDS, "fake"])
+def case(request: pytest.FixtureRequest, case_of: Callable[..., Case]) -> Case:
+    """Give each kind of supplier in turn, and the fake that stands for them elsewhere."""
+    return case_of(request.param)

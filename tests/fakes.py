@@ -1,0 +1,117 @@
+"""Fakes: in-memory implementations of our protocols, moved and scripted by tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from refresher.google.transport import Response, TransportError
+from refresher.tokens import SubjectToken, peek
+from tests.tokens import NOW, make_jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from refresher.suppliers.interface import SupplierContext
+
+
+class FakeClock:
+    """A clock that a test moves."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.wall = now
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        """Give the time last set."""
+        return self.wall
+
+    def boot(self) -> float:
+        """Give the seconds last set."""
+        return self.seconds
+
+    def monotonic(self) -> float:
+        """Give the seconds last set."""
+        return self.seconds
+
+    def pass_(self, duration: timedelta) -> None:
+        """Let time go by on all clocks."""
+        self.wall += duration
+        self.seconds += duration.total_seconds()
+
+
+@dataclass
+class FakeSupplier:
+    """Supplies unsigned JWTs, or raises what it was told to."""
+
+    lifetime: timedelta = timedelta(hours=1)
+    failure: Exception | None = None
+    fixed: str | None = None
+    contexts: list[SupplierContext] = field(default_factory=list)
+
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+        """Give a token of the asked-for subject, or fail."""
+        self.contexts.append(context)
+        if self.failure is not None:
+            raise self.failure
+        return peek(
+            self.fixed
+            or make_jwt(
+                subject=context.subject or "somebody",
+                issued_at=now.astimezone(UTC),
+                lifetime=self.lifetime,
+                audience=context.audience,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A call that a fake transport was asked to make."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = field(repr=False)
+
+
+class FakeTransport:
+    """Answers calls from a script; safe to use from several threads.
+
+    Args:
+        answer: Gives the answer to a call, or None for a server that cannot be reached.
+    """
+
+    def __init__(self, answer: Callable[[Request], Response | None]) -> None:
+        self.answer = answer
+        self.requests: list[Request] = []
+        self._lock = Lock()
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """Remember the call and answer it."""
+        request = Request(method=method, url=url, headers=dict(headers or {}), body=body)
+        with self._lock:
+            self.requests.append(request)
+        response = self.answer(request)
+        if response is None:
+            raise TransportError("host gave no answer: it cannot be reached")
+        return response
+
+
+@dataclass
+class FakeSource:
+    """A source credential that has a token, or raises what it was told to."""
+
+    value: str = "ya29.fake-source"
+    lifetime: timedelta = timedelta(hours=1)
+    failure: Exception | None = None
+
+    def access_token(self, now: datetime) -> tuple[str, datetime]:
+        """Give the token, or fail."""
+        if self.failure is not None:
+            raise self.failure
+        return self.value, now + self.lifetime

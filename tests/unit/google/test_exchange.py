@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from refresher import adc
+from refresher.errors import ExchangeError, ImpersonationError, RefresherError
+from refresher.google.exchange import prove
+from refresher.google.transport import Response
+from refresher.resources import Endpoints, WorkloadIdentityProvider
+from tests.fakes import FakeTransport, Request
+from tests.tokens import make_jwt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACCOUNT = "alice@p.iam.gserviceaccount.com"
+FEDERATED = "ya29.d.federated"
+IMPERSONATED = "ya29.c.impersonated"
+
+
+def document_of(service_account: str | None = ACCOUNT) -> dict[str, Any]:
+    """Give an ADC document whose token path exists in the container only."""
+    return adc.adc_document(
+        provider=WorkloadIdentityProvider(project_number="1", pool="workers", provider="refresher"),
+        token_path="/in/the/container/token",
+        service_account=service_account,
+        lifetime=None,
+        quota_project=None,
+        endpoints=Endpoints.of_universe(),
+    )
+
+
+@pytest.fixture
+def token_path(tmp_path: Path) -> Path:
+    """Give a file with a subject token."""
+    path = tmp_path / "token"
+    path.write_text(make_jwt())
+    return path
+
+
+def reply(document: object, status: int = 200) -> Response:
+    """Give an answer of JSON."""
+    return Response(status=status, headers={}, body=json.dumps(document).encode())
+
+
+def google(request: Request) -> Response:
+    """Answer as STS and IAM Credentials do when all is well."""
+    if request.url.endswith("/v1/token"):
+        return reply({"access_token": FEDERATED, "expires_in": 3600, "token_type": "Bearer"})
+    return reply({"accessToken": IMPERSONATED, "expireTime": "2026-01-01T01:00:00Z"})
+
+
+def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
+    """The host's token goes to STS, the federated one to IAM Credentials; nothing else is called, no thread begun."""
+    transport = FakeTransport(google)
+    threads = threading.active_count()
+
+    proof = prove(document_of(), token_path=token_path, transport=transport)
+
+    exchange, impersonation = transport.requests
+    assert parse_qs((exchange.body or b"").decode())["subject_token"] == [make_jwt()]
+    assert impersonation.url.endswith(f"/serviceAccounts/{ACCOUNT}:generateAccessToken")
+    assert {name.lower(): value for name, value in impersonation.headers.items()}["authorization"] == (
+        f"Bearer {FEDERATED}"
+    )
+    assert (proof.access_token, proof.principal) == (IMPERSONATED, ACCOUNT)
+    assert f"{proof.expires_at:%FT%T%z}" == "2026-01-01T01:00:00+0000"
+    assert threading.active_count() == threads
+
+
+def test_direct_access_is_proved_with_one_call(token_path: Path) -> None:
+    """Without a service account the exchange is all there is."""
+    transport = FakeTransport(google)
+
+    proof = prove(document_of(None), token_path=token_path, transport=transport)
+
+    assert (len(transport.requests), proof.access_token) == (1, FEDERATED)
+
+
+def test_proof_does_not_show_its_token(token_path: Path) -> None:
+    """The repr of a proof holds no secret."""
+    proof = prove(document_of(), token_path=token_path, transport=FakeTransport(google))
+
+    assert IMPERSONATED not in repr(proof)
+
+
+def at_sts(response: Response | None) -> FakeTransport:
+    """Give a transport whose STS answers so."""
+    return FakeTransport(lambda _: response)
+
+
+def at_iam(response: Response | None) -> FakeTransport:
+    """Give a transport whose IAM Credentials answers so, and whose STS works."""
+    return FakeTransport(lambda request: google(request) if request.url.endswith("/v1/token") else response)
+
+
+def oauth_error(text: str) -> Response:
+    """Give an STS refusal."""
+    return reply({"error": "invalid_grant", "error_description": text}, 400)
+
+
+def api_error(text: str, status: int = 403) -> Response:
+    """Give an API's refusal."""
+    return reply({"error": {"code": status, "message": text, "status": "X"}}, status)
+
+
+DENIED = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)."
+STALE = "ID Token issued at 1 is stale to sign-in."
+
+
+@pytest.mark.parametrize(
+    ("transport", "kind", "problem", "remedy"),
+    [
+        pytest.param(at_sts(oauth_error(STALE)), ExchangeError, STALE, "NTP", id="sts-refuses"),
+        pytest.param(
+            at_sts(oauth_error(f"Bad {make_jwt()}")), ExchangeError, "Bad …", "documentation", id="sts-quotes"
+        ),
+        pytest.param(at_sts(None), ExchangeError, "cannot be reached", "reach that host", id="sts-unreachable"),
+        pytest.param(at_sts(reply([], 200)), ExchangeError, "no access token", "something else", id="sts-list"),
+        pytest.param(
+            at_sts(reply({"access_token": FEDERATED})), ExchangeError, "no access token", "", id="sts-without-expiry"
+        ),
+        pytest.param(
+            at_sts(Response(status=200, headers={}, body=FEDERATED.encode())),
+            ExchangeError,
+            "no access token",
+            "",
+            id="sts-rubbish",
+        ),
+        pytest.param(
+            at_sts(Response(status=502, headers={}, body=b"\xff<html>")), ExchangeError, "HTTP 502", "", id="sts-502"
+        ),
+        pytest.param(
+            at_iam(api_error(DENIED)), ImpersonationError, DENIED, f"workloadIdentityUser on {ACCOUNT}", id="i1"
+        ),
+        pytest.param(at_iam(api_error("Gone", 404)), ImpersonationError, "Gone", ACCOUNT, id="iam-not-found"),
+        pytest.param(at_iam(None), ImpersonationError, "cannot be reached", "reach that host", id="iam-unreachable"),
+        pytest.param(
+            at_iam(reply({"accessToken": IMPERSONATED, "expireTime": "2026-01-01T01:00:00.5Z"})),
+            ImpersonationError,
+            "no access token",
+            "",
+            id="iam-fractional-seconds",
+        ),
+        pytest.param(at_iam(reply([])), ImpersonationError, "no access token", "", id="iam-list"),
+    ],
+)
+def test_refusals_say_who_refused_and_why(
+    token_path: Path, transport: FakeTransport, kind: type[RefresherError], problem: str, remedy: str
+) -> None:
+    """STS and IAM Credentials are told apart, Google's words are passed on with a remedy, and no token is."""
+    with pytest.raises(kind) as caught:
+        prove(document_of(), token_path=token_path, transport=transport)
+
+    shown = f"{caught.value}{caught.value.__cause__!r}"
+    assert problem in caught.value.problem
+    assert remedy in caught.value.remedy
+    assert not any(secret in shown for secret in (FEDERATED, IMPERSONATED, "eyJ"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"], ids=["absent", "empty", "binary"])
+def test_file_without_a_token_is_told_before_any_call(token_path: Path, content: bytes | None) -> None:
+    """A token file that is absent, empty or no text is named, and nobody is called."""
+    token_path.unlink()
+    if content is not None:
+        token_path.write_bytes(content)
+    transport = FakeTransport(google)
+
+    with pytest.raises(ExchangeError) as caught:
+        prove(document_of(), token_path=token_path, transport=transport)
+
+    assert str(token_path) in caught.value.problem
+    assert transport.requests == []
+
+
+@pytest.mark.parametrize("document", [{}, {"type": "external_account"}, {"audience": 1, "token_url": 2}])
+def test_document_that_is_none_is_told(token_path: Path, document: dict[str, Any]) -> None:
+    """What is no ADC document ends as an error of the exchange."""
+    with pytest.raises(ExchangeError):
+        prove(document, token_path=token_path, transport=FakeTransport(google))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from refresher.errors import SupplyError, TransientSupplyError
+from refresher.google.metadata_server import MetadataServer
+from refresher.google.transport import Response
+from tests.fakes import FakeTransport
+from tests.tokens import NOW
+
+FLAVOR = {"metadata-flavor": "Google"}
+ORIGIN = "http://metadata.example"
+
+
+def server_of(response: Response | None) -> tuple[MetadataServer, FakeTransport]:
+    """Give a server that always answers so."""
+    transport = FakeTransport(lambda _: response)
+    return MetadataServer(transport=transport, origin=ORIGIN), transport
+
+
+def answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Give an answer of a metadata server."""
+    return Response(status=status, headers=FLAVOR if headers is None else headers, body=body)
+
+
+def test_access_token_ends_when_the_server_says() -> None:
+    """The token's life counts from the moment it was asked for."""
+    server, transport = server_of(answer(b'{"access_token": "ya29.x", "expires_in": 599, "token_type": "Bearer"}'))
+
+    token, expires_at = server.access_token(NOW)
+
+    (request,) = transport.requests
+    assert (token, expires_at) == ("ya29.x", NOW + timedelta(seconds=599))
+    assert request.url == f"{ORIGIN}/computeMetadata/v1/instance/service-accounts/default/token"
+    assert request.headers == {"Metadata-Flavor": "Google"}
+
+
+def test_identity_token_is_asked_for_an_audience() -> None:
+    """The audience travels whole, and the full format is asked for."""
+    server, transport = server_of(answer(b"a.b.c\n"))
+
+    token = server.identity_token("https://x/y?a=b&c=d")
+
+    assert token == "a.b.c"
+    assert transport.requests[0].url.endswith("/identity?audience=https%3A%2F%2Fx%2Fy%3Fa%3Db%26c%3Dd&format=full")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"access_token": "", "expires_in": 5}',
+        b'{"access_token": 1, "expires_in": 5}',
+        b'{"access_token": "ya29.x", "expires_in": 0}',
+        b'{"access_token": "ya29.x", "expires_in": "5"}',
+        b'{"access_token": "ya29.x", "expires_in": 99999999999999999}',
+    ],
+)
+def test_rubbish_is_no_access_token(body: bytes) -> None:
+    """An answer without a token that lives is a failure that may pass, and shows nothing of it."""
+    server, _ = server_of(answer(body))
+
+    with pytest.raises(TransientSupplyError) as caught:
+        server.access_token(NOW)
+
+    assert "ya29" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "remedy"),
+    [
+        pytest.param(None, TransientSupplyError, "google.endpoints.metadata", id="unreachable"),
+        pytest.param(answer(b"", 404), SupplyError, "attach one", id="no-account"),
+        pytest.param(answer(b"", 403), SupplyError, "may reach it", id="forbidden"),
+        pytest.param(answer(b"", 503), TransientSupplyError, "answers there", id="unavailable"),
+        pytest.param(answer(b"{}", 200, {}), SupplyError, "run on Google Cloud", id="another-server"),
+    ],
+)
+def test_failures_name_their_remedy(response: Response | None, kind: type[SupplyError], remedy: str) -> None:
+    """Whatever goes wrong is told with what to do, and whether it may pass."""
+    server, _ = server_of(response)
+
+    with pytest.raises(SupplyError) as caught:
+        server.access_token(NOW)
+
+    assert type(caught.value) is kind
+    assert remedy in caught.value.remedy

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from refresher.errors import SupplyError, TransientSupplyError
+from refresher.google.source_credentials import FileCredential, MetadataCredential
+from refresher.google.transport import Response
+from tests.fakes import FakeTransport, Request
+from tests.tokens import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REFRESH_TOKEN = "1//refresh-token"
+USER = {"type": "authorized_user", "client_id": "id", "client_secret": "shh", "refresh_token": REFRESH_TOKEN}
+
+
+def metadata(request: Request) -> Response:
+    """Answer as a metadata server that has a token for an hour."""
+    body = b'{"access_token": "ya29.machine", "expires_in": 3600}'
+    return Response(status=200, headers={"metadata-flavor": "Google"}, body=body)
+
+
+def oauth(request: Request) -> Response:
+    """Answer as a token endpoint that gives a token for an hour."""
+    body = b'{"access_token": "ya29.file", "expires_in": 3600, "token_type": "Bearer"}'
+    return Response(status=200, headers={"content-type": "application/json"}, body=body)
+
+
+def refusing(status: int) -> Response:
+    """Give a token endpoint's refusal that quotes what it was sent."""
+    document = {"error": "invalid_grant", "error_description": f"Bad: {REFRESH_TOKEN}"}
+    return Response(status=status, headers={}, body=json.dumps(document).encode())
+
+
+def user_file(tmp_path: Path, document: object = USER) -> Path:
+    """Give a credentials file."""
+    path = tmp_path / "credentials.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_token_is_kept_until_five_minutes_before_its_end() -> None:
+    """One call serves until less than five minutes are left."""
+    transport = FakeTransport(metadata)
+    source = MetadataCredential(transport=transport, origin="http://m")
+
+    for minutes in (0, 30, 55):
+        source.access_token(NOW + timedelta(minutes=minutes))
+    before = len(transport.requests)
+    source.access_token(NOW + timedelta(minutes=55, seconds=1))
+
+    assert (before, len(transport.requests)) == (1, 2)
+
+
+def test_callers_who_come_together_cause_one_call() -> None:
+    """Eight threads that need a token at once make one request."""
+    barrier = threading.Barrier(8)
+    transport = FakeTransport(metadata)
+    source = MetadataCredential(transport=transport, origin="http://m")
+
+    def ask() -> str:
+        barrier.wait(10)
+        return source.access_token(NOW)[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        tokens = {future.result() for future in [pool.submit(ask) for _ in range(8)]}
+
+    assert tokens == {"ya29.machine"}
+    assert len(transport.requests) == 1
+
+
+def test_held_token_serves_while_nobody_answers() -> None:
+    """In its last minutes a token still serves if no other can be had, but not when it is as good as over."""
+    transport = FakeTransport(metadata)
+    source = MetadataCredential(transport=transport, origin="http://m")
+    held = source.access_token(NOW)
+    transport.answer = lambda _: None
+
+    late = source.access_token(NOW + timedelta(minutes=59))
+    with pytest.raises(TransientSupplyError):
+        source.access_token(NOW + timedelta(minutes=59, seconds=45))
+
+    assert late == held
+
+
+def test_clock_that_went_back_brings_another_token() -> None:
+    """A token fetched in the future is not believed to live as long as it seems."""
+    transport = FakeTransport(metadata)
+    source = MetadataCredential(transport=transport, origin="http://m")
+    source.access_token(NOW)
+
+    source.access_token(NOW - timedelta(hours=1))
+
+    assert len(transport.requests) == 2
+
+
+def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
+    """Building a source touches neither the file nor the network."""
+    transport = FakeTransport(oauth)
+
+    FileCredential(path=tmp_path / "absent", transport=transport)
+
+    assert transport.requests == []
+
+
+def test_credentials_file_gives_tokens_through_our_transport(tmp_path: Path) -> None:
+    """google-auth's credentials are refreshed once, through our transport, and end at an aware time."""
+    transport = FakeTransport(oauth)
+    source = FileCredential(path=user_file(tmp_path), transport=transport)
+    now = datetime.now(UTC)
+
+    token, expires_at = source.access_token(now)
+    source.access_token(now)
+
+    assert token == "ya29.file"
+    assert timedelta(minutes=59) < expires_at - now < timedelta(minutes=61)
+    assert [request.url for request in transport.requests] == ["https://oauth2.googleapis.com/token"]
+
+
+def test_service_account_key_is_loaded_without_a_warning(tmp_path: Path) -> None:
+    """A key file works; google-auth's warning about documents of strangers is not passed on (warnings are errors)."""
+    pem = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    document = {
+        "type": "service_account",
+        "client_email": "sa@p.iam.gserviceaccount.com",
+        "private_key": pem.decode(),
+        "private_key_id": "k",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    source = FileCredential(path=user_file(tmp_path, document), transport=FakeTransport(oauth))
+
+    assert source.access_token(datetime.now(UTC))[0] == "ya29.file"
+
+
+def test_federated_file_calls_nobody_but_the_sts(tmp_path: Path) -> None:
+    """An external_account file makes the exchange and no look-up of a project, and begins no thread."""
+    (tmp_path / "token").write_text("subject")
+    document = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/a/providers/b",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"file": str(tmp_path / "token")},
+    }
+    transport = FakeTransport(oauth)
+    threads = threading.active_count()
+
+    token, _ = FileCredential(path=user_file(tmp_path, document), transport=transport).access_token(datetime.now(UTC))
+
+    assert token == "ya29.file"
+    assert [request.url for request in transport.requests] == ["https://sts.googleapis.com/v1/token"]
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("[]", id="list"),
+        pytest.param("{}", id="no-type"),
+        pytest.param('{"type": "unheard-of"}', id="unknown-type"),
+        pytest.param('{"type": "authorized_user"}', id="no-members"),
+        pytest.param('{"type": "external_account"}', id="external-account-without-members"),
+        pytest.param('{"type": "external_account", "credential_source": 1}', id="external-account-of-rubbish"),
+        pytest.param('{"type": "service_account", "private_key": "shh", "client_email": "x"}', id="no-key"),
+        pytest.param(
+            '{"type": "service_account", "private_key": "shh", "client_email": "x", "token_uri": "y"}', id="k"
+        ),
+    ],
+)
+def test_unusable_file_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
+    """A file that google-auth cannot load is a failure of supply that quotes nothing of it."""
+    path = tmp_path / "credentials.json"
+    path.write_text(content)
+
+    with pytest.raises(SupplyError) as caught:
+        FileCredential(path=path, transport=FakeTransport(oauth)).access_token(NOW)
+
+    assert str(path) in caught.value.problem
+    assert "shh" not in f"{caught.value}{caught.value.__cause__!r}"
+
+
+def test_absent_file_is_told(tmp_path: Path) -> None:
+    """A file that is not there is named."""
+    with pytest.raises(SupplyError, match="No such file"):
+        FileCredential(path=tmp_path / "absent", transport=FakeTransport(oauth)).access_token(NOW)
+
+
+def test_mended_file_is_read_again(tmp_path: Path) -> None:
+    """After a refusal the file is loaded anew, so that an exchanged key needs no restart."""
+    path = user_file(tmp_path)
+    transport = FakeTransport(lambda _: refusing(400))
+    source = FileCredential(path=path, transport=transport)
+    with pytest.raises(SupplyError):
+        source.access_token(NOW)
+
+    path.write_text(json.dumps({**USER, "refresh_token": "1//another"}))
+    transport.answer = oauth
+    source.access_token(NOW)
+
+    assert b"another" in (transport.requests[-1].body or b"")
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        pytest.param(None, TransientSupplyError, id="unreachable"),
+        pytest.param(refusing(400), SupplyError, id="refused"),
+        pytest.param(refusing(401), SupplyError, id="unauthorised"),
+        pytest.param(Response(status=200, headers={}, body=b"{}"), SupplyError, id="no-token"),
+        pytest.param(Response(status=200, headers={}, body=b"rubbish"), SupplyError, id="rubbish"),
+        pytest.param(Response(status=200, headers={}, body=b"[1]"), SupplyError, id="list"),
+        pytest.param(
+            Response(status=200, headers={}, body=b'{"access_token": "ya29.q", "expires_in": "soon"}'),
+            SupplyError,
+            id="no-number",
+        ),
+    ],
+)
+def test_refusals_are_translated_without_secrets(
+    tmp_path: Path, response: Response | None, kind: type[SupplyError]
+) -> None:
+    """Whatever the token endpoint does, the failure says so and quotes neither request nor answer."""
+    source = FileCredential(path=user_file(tmp_path), transport=FakeTransport(lambda _: response))
+
+    with pytest.raises(SupplyError) as caught:
+        source.access_token(NOW)
+
+    shown = f"{caught.value}{caught.value.__cause__!r}"
+    assert type(caught.value) is kind
+    assert not any(secret in shown for secret in (REFRESH_TOKEN, "shh", "ya29"))

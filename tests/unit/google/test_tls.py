@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from refresher.google.transport import Limits, PooledTransport, TransportError
+
+if TYPE_CHECKING:
+    import socket
+    import threading
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.google.conftest import LineServer
+
+    Serve = Callable[[Callable[[socket.socket, threading.Event], None]], LineServer]
+
+LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Give a file with a self-signed certificate for 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(built.public_bytes(Encoding.PEM) + pem)
+    return path
+
+
+def secured(certificate: Path, body: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    """Answer over TLS; without a body announce one and drip it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def treat(connection: socket.socket, ended: threading.Event) -> None:
+        with context.wrap_socket(connection, server_side=True) as line:
+            while not ended.is_set() and line.recv(4096):
+                line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) or 9999))
+                line.sendall(body)
+                while not body and not ended.wait(0.05):
+                    line.sendall(b"a")
+
+    return treat
+
+
+def secure(server: LineServer) -> str:
+    """Give the https origin of a server."""
+    return server.origin.replace("http:", "https:")
+
+
+def test_certificate_of_the_ca_file_is_trusted(serve: Serve, certificate: Path) -> None:
+    """What `ca_file` holds is trusted, and the system's trust stays beside it."""
+    server = serve(secured(certificate, b"ok"))
+    transport = PooledTransport(ca_file=certificate, limits=LIMITS)
+
+    assert transport.request("GET", secure(server)).body == b"ok"
+    assert transport.request("GET", secure(server)).body == b"ok"
+    assert len(server.connections) == 1
+
+
+def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None:
+    """A certificate that nothing vouches for ends the call."""
+    server = serve(secured(certificate, b"ok"))
+
+    with pytest.raises(TransportError, match="certificate is not trusted"):
+        PooledTransport(ca_file=None, limits=LIMITS).request("GET", secure(server))
+
+
+def test_system_trust_stays(certificate: Path) -> None:
+    """A file of trust adds to the system's certificates and takes none away."""
+    alone = ssl.create_default_context()
+    beside = ssl.create_default_context()
+    beside.load_verify_locations(cafile=str(certificate))
+
+    transport = PooledTransport(ca_file=certificate)
+    context = transport._pool.connection_pool_kw["ssl_context"]  # noqa: SLF001 - nothing else shows it
+
+    assert len(context.get_ca_certs()) == len(beside.get_ca_certs()) > len(alone.get_ca_certs())
+
+
+def test_dripping_over_tls_holds_nobody(serve: Serve, certificate: Path) -> None:
+    """The deadline ends a call whose body drips through TLS."""
+    server = serve(secured(certificate, b""))
+    started = time.monotonic()
+
+    with pytest.raises(TransportError, match="not done after 1 s"):
+        PooledTransport(ca_file=certificate, limits=LIMITS).request("GET", secure(server))
+
+    assert time.monotonic() - started < 3
+
+
+def test_dripping_handshake_holds_nobody(serve: Serve, certificate: Path) -> None:
+    """The deadline ends a TLS handshake that never comes to its end."""
+
+    def treat(connection: socket.socket, ended: threading.Event) -> None:
+        connection.recv(4096)
+        connection.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB
+        while not ended.wait(0.05):
+            connection.sendall(b"\x02")
+
+    server = serve(treat)
+    started = time.monotonic()
+
+    with pytest.raises(TransportError):
+        PooledTransport(ca_file=certificate, limits=LIMITS).request("GET", secure(server))
+
+    assert time.monotonic() - started < 3

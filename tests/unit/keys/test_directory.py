@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from refresher.errors import KeysError
+from refresher.keys.directory import create, jwks, load_signing_key
+from refresher.keys.registry import KeyState, list_keys, published_key_ids
+from refresher.keys.signing import PrivateKey, UnsupportedKeyError
+from tests.tokens import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+    from tests.conftest import Need
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Give a keys directory with one active ES256 key."""
+    create(tmp_path / "keys", algorithm="ES256", now=NOW)
+    return tmp_path / "keys"
+
+
+def only_pem(keys: Path) -> Path:
+    """Give the one key file."""
+    (found,) = keys.glob("*.pem")
+    return found
+
+
+def pem_of(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
+    """Give a key as PKCS#8."""
+    encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def write(path: Path, content: bytes, mode: int = 0o400) -> None:
+    """Put other content in a file."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None:
+    """The first key is born active, in files and a directory that nobody else can open."""
+    directory = tmp_path / "new" / "keys"
+
+    record = create(directory, algorithm=algorithm, now=NOW)
+
+    assert list_keys(directory) == (record,)
+    assert (record.state, record.algorithm, record.activated_at) == (KeyState.ACTIVE, algorithm, NOW)
+    assert published_key_ids(directory) == {record.kid}
+    assert load_signing_key(directory).kid == record.kid
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o400}
+    assert sorted(os.listdir(directory)) == sorted([f"{record.kid}.pem", "keys.json"])
+
+
+def test_second_key_is_refused(keys: Path) -> None:
+    """A directory with a key is left as it is, and the remedy says how to print the key."""
+    before = {path.name: path.read_bytes() for path in keys.iterdir()}
+
+    with pytest.raises(KeysError) as caught:
+        create(keys, algorithm="ES256", now=NOW + timedelta(days=1))
+
+    assert "refresher keys jwks" in caught.value.remedy
+    assert {path.name: path.read_bytes() for path in keys.iterdir()} == before
+
+
+def test_interrupted_creation_is_begun_anew(keys: Path) -> None:
+    """A key file that no keys.json names, as a crash leaves it, neither counts nor stands in the way."""
+    former = only_pem(keys).stem
+    (keys / "keys.json").unlink()
+
+    record = create(keys, algorithm="ES256", now=NOW)
+
+    assert published_key_ids(keys) == {record.kid}
+    assert record.kid != former
+
+
+def test_jwks_holds_public_members_only(keys: Path) -> None:
+    """The JWKS has no member beyond those that Google accepts, the private ones least of all."""
+    document = jwks(keys)
+
+    assert [set(key) for key in document["keys"]] == [{"kty", "alg", "use", "kid", "crv", "x", "y"}]
+
+
+def test_gone_keys_are_published_no_more(keys: Path) -> None:
+    """A gone key is in neither the JWKS nor the published ids; a retiring one is in both, and signs nothing."""
+    document = json.loads((keys / "keys.json").read_bytes())
+
+    document["keys"][0]["state"] = "retiring"
+    write(keys / "keys.json", json.dumps(document).encode())
+    retiring = (len(published_key_ids(keys)), len(jwks(keys)["keys"]))
+    with pytest.raises(KeysError, match="no active key"):
+        load_signing_key(keys)
+    document["keys"][0]["state"] = "gone"
+    write(keys / "keys.json", json.dumps(document).encode())
+
+    assert retiring == (1, 1)
+    assert (published_key_ids(keys), jwks(keys)) == (frozenset(), {"keys": []})
+
+
+@pytest.mark.parametrize("mode", [0o707, 0o702, 0o704, 0o720])
+def test_directory_open_to_others_is_refused(keys: Path, mode: int) -> None:
+    """A directory that others can read, or a group can write, is refused with the chmod that mends it."""
+    keys.chmod(mode)
+
+    with pytest.raises(KeysError) as caught:
+        load_signing_key(keys)
+
+    assert "chmod 0700" in caught.value.remedy
+
+
+def test_group_readable_files_are_accepted(keys: Path) -> None:
+    """A group may read, as with mounted secrets."""
+    keys.chmod(0o750)
+    only_pem(keys).chmod(0o440)
+
+    assert load_signing_key(keys).algorithm == "ES256"
+
+
+def test_mounted_secret_is_read_through_links(keys: Path) -> None:
+    """Files that are links into a sibling directory, as Kubernetes mounts secrets, are read."""
+    data = keys / "..data"
+    data.mkdir()
+    for path in [*keys.glob("*.pem"), keys / "keys.json"]:
+        path.rename(data / path.name)
+        path.symlink_to(f"..data/{path.name}")
+
+    assert load_signing_key(keys).kid in published_key_ids(keys)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b'{"keys": 1}', b'{"keys": [{}]}', b"\xff", b"[" * 100_000],
+    ids=["empty", "list", "no-keys", "number", "no-members", "binary", "deep"],
+)
+def test_damaged_registry_is_told(keys: Path, content: bytes) -> None:
+    """Whatever else stands in keys.json is damage, with a remedy."""
+    write(keys / "keys.json", content)
+
+    with pytest.raises(KeysError, match="is damaged"):
+        list_keys(keys)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", id="garbage"),
+        pytest.param(pem_of(ec.generate_private_key(ec.SECP384R1())), id="p384"),
+        pytest.param(pem_of(ec.generate_private_key(ec.SECP256K1())), id="secp256k1"),
+        pytest.param(pem_of(ed25519.Ed25519PrivateKey.generate()), id="ed25519"),
+        pytest.param(pem_of(rsa.generate_private_key(65537, 1024)), id="rsa-1024"),  # noqa: S505 - refused for that
+        pytest.param(pem_of(dsa.generate_private_key(1024)), id="dsa"),  # noqa: S505 - refused for its kind
+        pytest.param(pem_of(ec.generate_private_key(ec.SECP256R1()), b"password"), id="encrypted"),
+    ],
+)
+def test_unusable_key_is_told_without_its_text(keys: Path, content: bytes) -> None:
+    """A PEM that holds no key for ES256 or RS256 is told, and nothing of it is shown."""
+    write(only_pem(keys), content)
+
+    with pytest.raises(KeysError, match="cannot be used") as caught:
+        load_signing_key(keys)
+
+    shown = f"{caught.value}{caught.value.__cause__!r}"
+    assert not any(line and line.decode() in shown for line in content.splitlines())
+
+
+def test_key_of_another_name_is_refused(keys: Path) -> None:
+    """A PEM whose thumbprint is not its name is refused: the JWKS that was uploaded has another key."""
+    write(only_pem(keys), PrivateKey.generate("ES256").to_pem())
+
+    with pytest.raises(KeysError, match="holds another key"):
+        load_signing_key(keys)
+
+
+@pytest.mark.parametrize("mode", [0o404, 0o420, 0o402])
+def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
+    """A PEM that others could read or change is refused."""
+    only_pem(keys).chmod(mode)
+
+    with pytest.raises(KeysError, match="read or written by others"):
+        load_signing_key(keys)
+
+
+@pytest.mark.parametrize("what", ["directory", "registry", "pem"])
+def test_absence_is_told(keys: Path, what: str) -> None:
+    """What is absent is named."""
+    pem = only_pem(keys)
+    missing = {"directory": keys / "none", "registry": keys / "keys.json", "pem": pem}[what]
+    directory = missing if what == "directory" else keys
+    if what != "directory":
+        missing.unlink()
+
+    with pytest.raises(KeysError) as caught:
+        load_signing_key(directory)
+
+    assert str(missing) in caught.value.problem
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory"])
+def test_pem_of_another_kind_neither_hangs_nor_leaks(keys: Path, kind: str) -> None:
+    """A FIFO or a directory in the place of a PEM is refused at once, and no descriptor is lost over it."""
+    pem = only_pem(keys)
+    pem.unlink()
+    if kind == "fifo":
+        os.mkfifo(pem, 0o400)
+    else:
+        pem.mkdir(mode=0o500)
+    before = os.listdir("/proc/self/fd")
+
+    for _ in range(3):
+        with pytest.raises(KeysError):
+            load_signing_key(keys)
+
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_foreign_owner_is_refused(keys: Path, need: Need) -> None:
+    """A directory that belongs to somebody else is refused."""
+    need.root()
+    os.chown(keys, 12345, -1)
+
+    with pytest.raises(KeysError, match="uid 12345"):
+        load_signing_key(keys)
+
+
+def test_no_text_shows_the_key() -> None:
+    """The repr of a key holds its id and algorithm, nothing private."""
+    key = PrivateKey.generate("ES256")
+
+    assert repr(key) == f"PrivateKey(kid='{key.kid}', algorithm='ES256')"
+
+
+def test_unsupported_key_error_has_no_cause() -> None:
+    """The library's own exception, whose text is not ours, is not carried along."""
+    with pytest.raises(UnsupportedKeyError) as caught:
+        PrivateKey.from_pem(b"rubbish")
+
+    assert caught.value.__suppress_context__

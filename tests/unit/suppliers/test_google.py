@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from refresher.errors import SupplyError, TransientSupplyError
+from refresher.google.transport import Response
+from refresher.resources import Endpoints
+from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
+from refresher.suppliers.google_id_token import GeneratedIdTokenSupplier, MetadataIdTokenSupplier
+from refresher.suppliers.interface import SupplierContext
+from tests.fakes import FakeSource, FakeTransport
+from tests.tokens import AUDIENCE, NOW, make_jwt
+
+ACCOUNT = "source@p.iam.gserviceaccount.com"
+CONTEXT = SupplierContext(identity="alice", subject="42", audience=AUDIENCE, source_service_account=ACCOUNT)
+
+
+def generated(response: Response | None) -> tuple[GeneratedIdTokenSupplier, FakeTransport]:
+    """Give a supplier whose IAM Credentials always answers so."""
+    transport = FakeTransport(lambda _: response)
+    return (
+        GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=FakeSource()),
+        transport,
+    )
+
+
+def reply(document: object, status: int = 200) -> Response:
+    """Give an answer of JSON."""
+    return Response(status=status, headers={"metadata-flavor": "Google"}, body=json.dumps(document).encode())
+
+
+def test_id_token_is_generated_for_the_source_account() -> None:
+    """One call on the source account, with the source token and the token audience."""
+    supplier, transport = generated(reply({"token": make_jwt()}))
+
+    token = supplier.supply(CONTEXT, NOW)
+
+    (request,) = transport.requests
+    assert token.value == make_jwt()
+    assert request.method == "POST"
+    assert request.url == (
+        f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ACCOUNT}:generateIdToken"
+    )
+    assert request.headers["Authorization"] == "Bearer ya29.fake-source"
+    assert json.loads(request.body or b"") == {"audience": AUDIENCE, "includeEmail": False}
+
+
+def test_missing_role_is_named_with_the_account() -> None:
+    """A refusal names the role that is missing, and on which account."""
+    text = "Permission 'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist)."
+    supplier, _ = generated(reply({"error": {"code": 403, "message": text}}, 403))
+
+    with pytest.raises(SupplyError) as caught:
+        supplier.supply(CONTEXT, NOW)
+
+    assert text in caught.value.problem
+    assert "roles/iam.serviceAccountOpenIdTokenCreator" in caught.value.remedy
+    assert ACCOUNT in caught.value.remedy
+    assert not caught.value.retryable
+
+
+def test_identity_without_source_account_is_refused() -> None:
+    """Without a source account nobody is called, and the remedy names the key."""
+    supplier, transport = generated(None)
+    context = SupplierContext(identity="alice", subject="42", audience=AUDIENCE)
+
+    with pytest.raises(SupplyError) as caught:
+        supplier.supply(context, NOW)
+
+    assert caught.value.remedy == "set identities.alice.source_service_account"
+    assert transport.requests == []
+
+
+@pytest.mark.parametrize("document", [{}, [], {"token": ""}, {"token": 7}, {"token": "ya29.opaque"}])
+def test_answer_without_id_token_may_pass(document: object) -> None:
+    """An answer that holds no ID token is a failure that may pass and quotes nothing of it."""
+    supplier, _ = generated(reply(document))
+
+    with pytest.raises(TransientSupplyError) as caught:
+        supplier.supply(CONTEXT, NOW)
+
+    assert "ya29" not in str(caught.value)
+
+
+def test_failing_source_fails_the_supply() -> None:
+    """Without a source token IAM Credentials is not called, and the source's own failure is told."""
+    transport = FakeTransport(lambda _: None)
+    failure = TransientSupplyError("no source", "mend it")
+    source = FakeSource(failure=failure)
+    supplier = GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=source)
+
+    with pytest.raises(TransientSupplyError) as caught:
+        supplier.supply(CONTEXT, NOW)
+
+    assert caught.value is failure
+    assert transport.requests == []
+
+
+def test_metadata_server_gives_an_id_token_for_the_audience() -> None:
+    """The machine's ID token is asked for the token audience, and given as it is."""
+    transport = FakeTransport(
+        lambda _: Response(status=200, headers={"metadata-flavor": "Google"}, body=make_jwt().encode())
+    )
+
+    token = MetadataIdTokenSupplier(transport=transport, origin="http://m").supply(CONTEXT, NOW)
+
+    assert token.value == make_jwt()
+    assert token.expires_at == NOW + timedelta(hours=1)
+
+
+def test_access_token_is_opaque() -> None:
+    """The source's access token is given with the life that is told of it, and no claims."""
+    token = GoogleAccessTokenSupplier(source=FakeSource()).supply(CONTEXT, NOW)
+
+    assert (token.value, token.unverified_claims) == ("ya29.fake-source", None)
+    assert (token.issued_at, token.expires_at) == (NOW, NOW + timedelta(hours=1))
