@@ -80,6 +80,8 @@ class TransientSupplyError(SupplyError):
 class TokenRejectedError(SupplyError):
     """A supplier handed out a token that is not worth publishing: wrong claims, too old, or no better."""
 
+    retryable = True
+
 
 class PublishError(RefresherError):
     """An artifact could not be written as configured; what was there before is still there."""

@@ -13,11 +13,10 @@ from refresher.cli.options import declare
 
 
 @declare("demo", example="refresher demo --keep --directory /tmp/refresher-demo")
-@click.option("--keep", is_flag=True, show_envvar=True, help="Go on until interrupted; print lines to paste.")
+@click.option("--keep", is_flag=True, help="Go on until interrupted; print lines to paste.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
-    show_envvar=True,
     metavar="DIR",
     help="Where to leave everything. Default: a temporary directory, removed at the end.",
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
+    envvar="REFRESHER_ENV_FORMAT",
     type=click.Choice([form.value for form in Format]),
     default=Format.DOTENV.value,
     show_default=True,

@@ -13,10 +13,12 @@ from refresher.config.problems import InvalidConfigurationError
 from refresher.errors import ExitStatus, RefresherError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 INTERRUPTED = 130
 """What a shell expects of a program that SIGINT ended."""
+
+_MOST_NAMED = 10
 
 
 def guarded(call: Callable[[], object]) -> int:
@@ -33,14 +35,16 @@ def guarded(call: Callable[[], object]) -> int:
         return _unexpected(bug)
 
 
-def complain(error: RefresherError) -> None:
-    """Say what is wrong and what to do about it; of a configuration, everything that is wrong."""
+def complain(error: RefresherError, *, concerning: Sequence[str] = ()) -> None:
+    """Say what is wrong, which targets it concerns, and the remedy; of a configuration, everything that is wrong."""
     if isinstance(error, InvalidConfigurationError):
         click.echo(str(error), err=True)
         return
     click.echo(f"refresher: {error.problem}", err=True)
-    if error.remedy:
-        click.echo(f"  remedy: {error.remedy}", err=True)
+    if concerning:
+        more = f" and {len(concerning) - _MOST_NAMED} more" if len(concerning) > _MOST_NAMED else ""
+        click.echo(f"  concerns: {', '.join(concerning[:_MOST_NAMED])}{more}", err=True)
+    click.echo(f"  remedy: {error.remedy}", err=True)
 
 
 def _ended(end: BaseException) -> int:

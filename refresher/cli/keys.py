@@ -14,7 +14,6 @@ _directory_option = click.option(
     "--directory",
     type=click.Path(path_type=Path),
     required=True,
-    show_envvar=True,
     metavar="DIR",
     help="The keys directory, as `suppliers.NAME.keys` names it.",
 )

@@ -10,15 +10,16 @@ import click
 from refresher.cli.options import config_option, declare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from refresher.engine.refresh import Outcome
+    from refresher.errors import RefresherError
 
 
 @declare("once", example="refresher once --config refresher.yaml --force alice")
 @config_option
-@click.option("--force", is_flag=True, show_envvar=True, help="Replace fresh tokens too.")
+@click.option("--force", is_flag=True, help="Replace fresh tokens too.")
 @click.argument("targets", nargs=-1)
 def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     """Refresh what is due of all targets, or of the TARGETS named, and exit.
@@ -32,11 +33,19 @@ def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     loaded = load_strictly(config)
     say_warnings(loaded)
     outcomes = refresh_once(loaded, chosen(loaded.targets, targets), force=force)
-    failures = [outcome.error for _, outcome in sorted(outcomes.items()) if outcome.error is not None]
-    for error in failures:
-        complain(error)
+    failures = {name: outcome.error for name, outcome in sorted(outcomes.items()) if outcome.error is not None}
+    for error, names in _grouped(failures):
+        complain(error, concerning=names)
     click.echo(_summary(outcomes.values()), err=True)
-    return failures[0].exit_status if failures else 0
+    return next(iter(failures.values())).exit_status if failures else 0
+
+
+def _grouped(failures: Mapping[str, RefresherError]) -> Iterable[tuple[RefresherError, list[str]]]:
+    """Say once what befell many: a key that is missing fails every target of its supplier."""
+    groups: dict[str, tuple[RefresherError, list[str]]] = {}
+    for name, error in failures.items():
+        groups.setdefault(str(error), (error, []))[1].append(name)
+    return groups.values()
 
 
 def _summary(outcomes: Iterable[Outcome]) -> str:

@@ -38,24 +38,25 @@ config_option = click.option(
     default=DEFAULT_CONFIGURATION,
     envvar="REFRESHER_CONFIG",
     show_default=True,
-    show_envvar=True,
     metavar="FILE",
     help="The configuration file.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, stable and documented.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, envvar="REFRESHER_JSON", help="Print JSON, stable and documented."
+)
 
 
 class Command(click.Command):
-    """A command that also takes -v and -q, and shows an example at the end of its help."""
+    """A command that also takes -v and -q, names each option's variable, and ends its help with an example."""
 
     def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's signature
         super().__init__(*args, **kwargs)
         self._example = example
-        for letters, name, sense in (("-v", "--verbose", "more"), ("-q", "--quiet", "less")):
-            self.params.append(
-                click.Option([letters, name], count=True, expose_value=False, help=f"Log {sense}.", callback=_louder)
-            )
+        self.params += loudness_options()
+        for option in self.params:
+            if isinstance(option, click.Option):
+                option.show_envvar = True
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the example below the options."""
@@ -67,6 +68,21 @@ class Command(click.Command):
 def declare(name: str, *, example: str, **settings: Any) -> Callable[[Callable[..., object]], click.Command]:  # noqa: ANN401 - handed on to click
     """Declare a command with its example."""
     return click.command(name, cls=Command, example=example, **settings)
+
+
+def loudness_options() -> list[click.Option]:
+    """Give -v and -q; they count before the command's name as well as behind it."""
+    return [
+        click.Option(
+            [letter, name],
+            count=True,
+            expose_value=False,
+            show_envvar=True,
+            help=f"Log {sense}.",
+            callback=_louder,
+        )
+        for letter, name, sense in (("-v", "--verbose", "more"), ("-q", "--quiet", "less"))
+    ]
 
 
 def configure_logs() -> None:

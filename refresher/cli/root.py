@@ -10,6 +10,7 @@ import click
 
 from refresher import __version__
 from refresher.cli.failures import guarded
+from refresher.cli.options import loudness_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,9 @@ class _LazyGroup(click.Group):
 
 
 @click.group(
-    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "REFRESHER"}
+    cls=_LazyGroup,
+    params=loudness_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "REFRESHER"},
 )
 @click.version_option(__version__, prog_name="refresher")
 def root() -> None:

@@ -29,20 +29,16 @@ _POLL_SECONDS = 0.1
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
-    show_envvar=True,
     metavar="DIR",
     help="Look at one credentials directory, with no configuration: cheap enough for an exec probe.",
 )
 @click.option(
     "--min-validity",
     type=Duration(),
-    show_envvar=True,
     help="Life a token must have left; default its minimum validity.",
 )
-@click.option(
-    "--timeout", type=Duration(), default="60s", show_default=True, show_envvar=True, help="How long; 0s looks once."
-)
-@click.option("--exchange", is_flag=True, show_envvar=True, help="Then prove each target with a real exchange.")
+@click.option("--timeout", type=Duration(), default="60s", show_default=True, help="How long; 0s looks once.")
+@click.option("--exchange", is_flag=True, help="Then prove each target with a real exchange.")
 @click.argument("targets", nargs=-1)
 def command(
     config: Path,

@@ -64,8 +64,13 @@ class Agenda:
         """Give the entry of a target; None if the plan has no such target."""
         return self._entries.get(name)
 
-    def adopt(self, targets: Mapping[str, Target]) -> None:
-        """Take over a plan: unchanged targets keep their moment, new and changed ones are due at once."""
+    def adopt(self, targets: Mapping[str, Target], *, retry_failed: bool = False) -> None:
+        """Take over a plan: unchanged targets keep their moment, new and changed ones are due at once.
+
+        Args:
+            targets: Of the plan, by name.
+            retry_failed: Whether those that failed are due at once too, because what they failed at may be mended.
+        """
         former = self._entries
         self._entries = {}
         self._siblings = {}
@@ -75,6 +80,8 @@ class Agenda:
                 entry = Entry(target=target)
             elif entry.target != target:
                 entry = Entry(target=target, is_known=entry.is_known)
+            elif retry_failed and entry.failures:
+                entry.next_at = None
             self._entries[name] = entry
             self._siblings.setdefault(target.supply_key, []).append(name)
 

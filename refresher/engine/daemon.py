@@ -124,11 +124,12 @@ class Daemon:
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
             former = {entry.target.name for entry in self._agenda}
-            if self._refresher is None or plan.suppliers is not self._suppliers:
+            is_new = plan.suppliers is not self._suppliers
+            if self._refresher is None or is_new:
                 supplies = SharedSupplies(plan.suppliers)
                 self._refresher = Refresher(supplies=supplies, clock=self._clock)
                 self._suppliers = plan.suppliers
-            self._agenda.adopt(plan.targets)
+            self._agenda.adopt(plan.targets, retry_failed=is_new)
             self._threads = plan.threads
         self._roots.add(plan.root)
         known = self._board.snapshot().complaints

@@ -96,7 +96,7 @@ def _load(directory: Path, record: KeyRecord) -> PrivateKey:
         raise KeysError(f"{path} cannot be used: {error}", "restore it from a backup, or make another key") from error
     except OSError as error:
         raise KeysError(
-            f"{path} cannot be used: {error.strerror}", "restore it with mode 0400 for the daemon's user"
+            f"{path} cannot be used: {error.strerror}", "restore it from a backup, with mode 0400 for the daemon's user"
         ) from error
     if key.kid != record.kid:
         raise KeysError(f"{path} holds another key, {key.kid}", "restore the key that its name says")

@@ -57,9 +57,16 @@ class OpenDirectory:
             PublishError: The old artifact is still in place.
         """
         try:
-            atomic.replace(self.descriptor, name, content, ownership=self.ownership, random_name=self.random_name)
+            try:
+                self._replace(name, content)
+            except FileNotFoundError:
+                # a starting process of ours took the temporary file for an orphan: `once` beside the daemon
+                self._replace(name, content)
         except OSError as error:
             raise atomic.publish_error(error, str(self.path / name)) from error
+
+    def _replace(self, name: str, content: bytes) -> None:
+        atomic.replace(self.descriptor, name, content, ownership=self.ownership, random_name=self.random_name)
 
     def withdraw(self, name: str) -> None:
         """Remove one artifact; that it is absent already is fine.

@@ -172,3 +172,19 @@ def test_jump_forward_keeps_what_is_still_fresh(target_of: MakeTarget) -> None:
 
     assert due(agenda, NOW + timedelta(minutes=10)) == []
     assert due(agenda, NOW + timedelta(minutes=30)) == ["alice"]
+
+
+def test_what_failed_is_due_at_once_when_it_may_be_mended(target_of: MakeTarget) -> None:
+    """A plan with other suppliers brings forward the targets that failed, and only those."""
+    failed, fresh = target_of("failed"), target_of("fresh", path="fresh")
+    agenda = agenda_of(failed, fresh)
+    for entry in agenda.take_due(NOW):
+        agenda.give_back(entry.target)
+    agenda.settle(failed, outcome_of(Result.FAILED, SupplyError("p", "r")), NOW, 0.5)
+    agenda.settle(fresh, outcome_of(), NOW, 0.5)
+
+    agenda.adopt({"failed": failed, "fresh": fresh})
+    assert due(agenda, NOW) == []
+    agenda.adopt({"failed": failed, "fresh": fresh}, retry_failed=True)
+
+    assert due(agenda, NOW) == ["failed"]

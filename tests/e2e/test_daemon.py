@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import jwt
+
+from tests.program import Worker, account_of, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from refresher.emulator.testing import Scenario
+    from tests.e2e.conftest import Act
+
+READERS = 4
+SECONDS = 30.0
+
+
+def names_in(path: Path) -> set[str]:
+    """Give the names of a directory's entries; none if it is absent."""
+    return set(os.listdir(path)) if path.exists() else set()
+
+
+def test_sigterm_ends_promptly_and_leaves_valid_tokens(worker: Worker) -> None:
+    """The daemon publishes, ends with status 0 at SIGTERM, and leaves every file as it was."""
+    worker.configure("alice", "bob")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        before = worker.files("alice")
+        assert log.end(signal.SIGTERM) == 0
+
+    assert worker.files("alice") == before
+    assert worker.status()["alice"]["state"] == "fresh"
+    assert [event["event"] for event in log.events()][-1] == "daemon.stopped"
+
+
+def test_changed_configuration_is_followed(worker: Worker) -> None:
+    """A changed file is loaded by itself; a broken one is refused and the former stays in force until it is mended."""
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        token = worker.token("alice")
+        worker.configure("alice", "bob")
+        log.wait_for("token.published", target="bob")
+        worker.configuration.write_text("version: 1\ntargetz: {}\n")
+        error = log.wait_for("config.rejected")
+        assert "did you mean targets?" in error["remedy"]
+        worker.configure("alice", "bob", "carol")
+        log.wait_for("token.published", target="carol")
+
+        assert worker.token("alice") == token
+
+
+def test_sighup_loads_again(worker: Worker) -> None:
+    """SIGHUP loads the configuration again, though no file of it changed, and replaces no fresh token."""
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        token = worker.token("alice")
+        log.send(signal.SIGHUP)
+        log.wait_for("config.reloaded")
+
+        assert worker.token("alice") == token
+
+
+def test_drop_ins_come_and_go(worker: Worker) -> None:
+    """A drop-in becomes a ready directory; a bad edit keeps its body; once it is gone, so is `env`, the rest later."""
+    worker.drop_ins.mkdir(mode=0o755)
+    worker.configure("alice", targets={}, targets_directory="targets.d")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.started")
+        worker.drop_in("task", identity="alice")
+        until((worker.directory("task") / "env").exists, what="a drop-in's env")
+        worker.drop_in("task", identity="nobody")
+        log.wait_for("config.rejected")
+        assert worker.files("task").keys() == {"token", "credentials.json", "env"}
+        (worker.drop_ins / "task.yaml").unlink()
+        log.wait_for("target.removed", target="task")
+        until(lambda: names_in(worker.directory("task")) == {"token", "credentials.json"}, what="env withdrawn")
+
+
+def test_target_removed_while_the_daemon_was_down(worker: Worker) -> None:
+    """What belongs to no target any more loses its `env` at the next start, and what is not ours is left alone."""
+    worker.configure("alice", "bob")
+    worker.once()
+    (worker.root / "stranger").mkdir()
+    (worker.root / "stranger" / "env").write_text("not ours")
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("target.retired")
+        until(lambda: "env" not in names_in(worker.directory("bob")), what="env withdrawn")
+
+    assert names_in(worker.directory("bob")) == {"token", "credentials.json"}
+    assert names_in(worker.root / "stranger") == {"env"}
+    assert "env" in names_in(worker.directory("alice"))
+
+
+def test_directory_changes_hands_live(cloud: tuple[Worker, Scenario], act: Act) -> None:
+    """A directory of alice's that bob gets by a reload keeps its inode, acts as bob, and never shows a mixture."""
+    worker, google = cloud
+    shared = {"directory": str(worker.root / "shared")}
+    place = worker.root / "shared"
+    worker.configure("alice", "bob", targets={"alice": shared})
+    with worker.daemon() as log:
+        log.wait_for("token.published", target="alice")
+        inode = place.stat().st_ino
+
+        worker.configure("alice", "bob", targets={"bob": shared})
+        while not log.events("token.published", target="bob"):
+            if "env" in names_in(place):
+                seen = (place / "credentials.json").read_text()
+                claims = jwt.decode((place / "token").read_text(), options={"verify_signature": False})
+                assert (account_of("bob") in seen) == (claims["sub"] == "user-bob")
+        until((place / "env").exists, what="bob's env")
+
+        assert act(place, google)["service_account"] == account_of("bob")
+        assert place.stat().st_ino == inode
+
+
+def test_second_daemon_below_the_same_root_is_refused(worker: Worker) -> None:
+    """Two daemons would retire each other's targets: the second ends with status 4 and says why."""
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        done = worker.command("run", status=4)
+
+        assert "another daemon already publishes below" in done.stderr
+        assert log.process.poll() is None
+
+
+def test_one_shot_beside_the_daemon(worker: Worker) -> None:
+    """`once --force` beside a running daemon replaces tokens and takes nothing away from it."""
+    worker.configure("alice", "bob")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        before = worker.token("alice")
+        for _ in range(3):
+            worker.once("--force")
+
+        assert worker.token("alice") != before
+        assert not log.events("token.publish_failed")
+    assert worker.status()["alice"]["state"] == "fresh"
+
+
+def test_failure_is_told_and_recovery_too(worker: Worker) -> None:
+    """While its key is away a target keeps its token and the log says why; when it is back, that is said as well."""
+    worker.lifetime = "6s"
+    worker.configure("alice")
+    key = next((worker.place / "keys").glob("*.pem"))
+    registry = worker.place / "keys" / "keys.json"
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        key.rename(worker.place / "key")
+        os.utime(registry)
+        failed = log.wait_for("token.supply_failed", target="alice")
+        assert failed["remedy"]
+        before = worker.token("alice")
+        log.wait_for("token.overdue")
+        log.wait_for("token.expired")
+        assert worker.token("alice") == before
+        (worker.place / "key").rename(key)
+        os.utime(registry)
+        log.wait_for("token.recovered")
+
+    assert worker.token("alice") != before
+
+
+def test_drift_is_repaired(worker: Worker) -> None:
+    """A changed mode, a changed content and a lost file are put right while the daemon runs."""
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        before = worker.files("alice")
+        place = worker.directory("alice")
+        (place / "token").chmod(0o644)
+        (place / "credentials.json").chmod(0o600)
+        (place / "credentials.json").write_text("{}")
+        (place / "env").unlink()
+
+        until(lambda: names_in(place) == set(before) and worker.files("alice") == before, what="drift repaired")
+        until(lambda: (place / "token").stat().st_mode & 0o777 == 0o400, what="mode repaired")
+        assert log.events("artifact.repaired", artifact="credentials.json")
+
+
+READER = """
+import base64, json, sys, time
+deadline, seen, expired, torn, reads = time.monotonic() + float(sys.argv[2]), set(), 0, 0, 0
+while time.monotonic() < deadline:
+    with open(sys.argv[1], "rb") as file:
+        content = file.read()
+    reads += 1
+    try:
+        payload = content.split(b".")[1]
+        assert content.count(b".") == 2 and len(content.rsplit(b".", 1)[1]) == 86
+        if json.loads(base64.urlsafe_b64decode(payload + b"=="))["exp"] <= time.time():
+            expired += 1
+    except Exception:
+        torn += 1
+    seen.add(content)
+print(json.dumps({"reads": reads, "seen": len(seen), "expired": expired, "torn": torn}))
+"""
+
+
+def test_readers_never_see_a_bad_token(worker: Worker) -> None:
+    """With lives of 15 s, four readers find the token never absent, empty, torn or expired, over three refreshes."""
+    worker.lifetime = "15s"
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        arguments = [sys.executable, "-I", "-c", READER, str(worker.directory("alice") / "token"), str(SECONDS)]
+        readers = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(READERS)]
+        found = [json.loads(reader.communicate()[0]) for reader in readers]
+
+    for reader in found:
+        assert (reader["expired"], reader["torn"]) == (0, 0)
+        assert reader["seen"] >= 4
+        assert reader["reads"] > 1000
+
+
+def test_supplier_that_hangs_delays_only_its_own(worker: Worker) -> None:
+    """While a metadata server never answers, other suppliers' targets are published, and SIGTERM is prompt."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        origin = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        document = worker.document("alice", *(f"m{number}" for number in range(20)))
+        document["suppliers"]["machine"] = {"kind": "google_id_token"}
+        for name in document["identities"]:
+            document["identities"][name]["supplier"] = "worker" if name == "alice" else "machine"
+        worker.write(document | {"google": {"emulator": True, "endpoints": {"metadata": origin}}})
+
+        with worker.daemon() as log:
+            log.wait_for("token.published", target="alice")
+            began = time.monotonic()
+            assert log.end(signal.SIGTERM) == 0
+            assert time.monotonic() - began < 10

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+from joserfc import jwt as joserfc_jwt
+from joserfc.jwk import KeySet
+
+from tests.program import ISSUER, Worker, account_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from refresher.emulator.testing import Scenario
+    from tests.conftest import Need
+    from tests.e2e.conftest import Act
+
+AUDIENCE = (
+    "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/"
+    "refresher"
+)
+CONTAINER = 54_321
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+def test_third_party_verifies_every_token(tmp_path: Path, algorithm: str) -> None:
+    """Two JOSE libraries that we do not sign with accept the published tokens, by the uploaded keys alone."""
+    worker = Worker(place=tmp_path)
+    jwks = worker.make_keys(algorithm)
+    worker.configure("alice", "bob")
+    worker.once()
+
+    for name in ("alice", "bob"):
+        token = worker.token(name)
+        key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
+        claims = jwt.decode(token, key, algorithms=[algorithm], audience=AUDIENCE, issuer=ISSUER)
+        keys = KeySet.import_key_set({"keys": jwks["keys"]})
+        assert joserfc_jwt.decode(token, keys, algorithms=[algorithm]).claims == claims
+        assert claims["sub"] == f"user-{name}"
+        assert claims["exp"] - claims["iat"] == 3600
+
+
+def test_user_acts_from_credentials_alone(cloud: tuple[Worker, Scenario], act: Act) -> None:
+    """google-auth in another environment, given nothing but `env`, acts as each user's own service account."""
+    worker, google = cloud
+    worker.configure("alice", "bob")
+    worker.once()
+
+    for name in ("alice", "bob"):
+        answer = act(worker.directory(name), google)
+        assert (answer["service_account"], answer["project"]) == (account_of(name), "my-project")
+
+
+def test_stranger_is_refused(cloud: tuple[Worker, Scenario], act: Act) -> None:
+    """A subject that no account is bound to is refused by IAM Credentials in Google's words."""
+    worker, google = cloud
+    document = worker.document("alice")
+    document["identities"]["alice"]["subject"] = "user-bob"
+    worker.write(document)
+    worker.once()
+
+    assert "iam.serviceAccounts.getAccessToken" in act(worker.directory("alice"), google)["refused"]
+
+
+def test_what_is_in_place_is_left_alone(worker: Worker) -> None:
+    """A second run keeps fresh tokens, and `--force` replaces exactly those that are named."""
+    worker.configure("alice", "bob")
+    worker.once()
+    before = worker.token("alice"), worker.token("bob")
+
+    assert "2 kept" in worker.once().stderr
+    assert (worker.token("alice"), worker.token("bob")) == before
+    worker.once("--force", "alice")
+
+    assert worker.token("alice") != before[0]
+    assert worker.token("bob") == before[1]
+
+
+def test_failing_supplier_changes_nothing(worker: Worker) -> None:
+    """Without its key a supplier fails: exit status 3, problem and remedy, and every file stays byte for byte."""
+    worker.configure("alice", "bob")
+    worker.once()
+    before = worker.files("alice") | {"b": worker.token("bob").encode()}
+    for key in (worker.place / "keys").glob("*.pem"):
+        key.rename(key.with_suffix(".away"))
+
+    done = worker.once("--force", status=3)
+
+    assert "cannot be used: No such file or directory" in done.stderr
+    assert "concerns: alice, bob" in done.stderr
+    assert "remedy: " in done.stderr
+    assert worker.files("alice") | {"b": worker.token("bob").encode()} == before
+
+
+def test_one_failing_target_does_not_hold_up_the_others(worker: Worker) -> None:
+    """A directory that cannot be trusted fails its own target with status 4; the others are published."""
+    worker.configure("alice", "bob")
+    worker.directory("alice").mkdir(parents=True)
+    worker.directory("alice").chmod(0o777)
+
+    done = worker.once(status=4)
+
+    assert f"chmod go-w {worker.directory('alice')}" in done.stderr
+    assert os.listdir(worker.directory("alice")) == []
+    assert worker.status()["bob"]["state"] == "fresh"
+
+
+def test_wrong_configuration_writes_nothing(worker: Worker) -> None:
+    """Every mistake is told at its place, the exit status is 2, and nothing is made."""
+    document = worker.document("alice")
+    document["targets"]["alice"] = {"mod": "0440"}
+    document["identities"]["alice"]["subject"] = "x" * 128
+    worker.write(document)
+
+    done = worker.once(status=2)
+
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{worker.configuration}:") and " — " in line for line in lines)
+    assert "did you mean mode?" in done.stderr
+    assert not worker.root.exists()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_owner_and_mode_whatever_the_umask(worker: Worker, umask: int, need: Need) -> None:
+    """As root, files get the configured owner and mode and the directory stays the daemon's, whatever the umask."""
+    need.root()
+    worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}", "mode": "0440"}})
+
+    worker.run("once", "--config", str(worker.configuration), umask=umask)
+
+    files = {path.name: path.stat() for path in worker.directory("alice").iterdir()}
+    assert files.keys() == {"token", "credentials.json", "env"}
+    for status in files.values():
+        assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (CONTAINER, CONTAINER, 0o440)
+    directory = worker.directory("alice").stat()
+    assert (directory.st_uid, directory.st_gid, stat.S_IMODE(directory.st_mode)) == (0, CONTAINER, 0o750)
+    assert stat.S_IMODE(worker.root.stat().st_mode) == 0o755
+
+
+ATTEMPTS = """
+import os, sys
+directory = sys.argv[1]
+attempts = {
+    "read": lambda: open(f"{directory}/token").read(),
+    "create": lambda: open(f"{directory}/new", "x"),
+    "write": lambda: open(f"{directory}/token", "r+"),
+    "rename": lambda: os.rename(f"{directory}/token", f"{directory}/old"),
+    "replace": lambda: os.replace("/proc/self/environ", f"{directory}/token"),
+    "link": lambda: os.link(f"{directory}/token", f"{directory}/other"),
+    "symlink": lambda: os.symlink("/etc/passwd", f"{directory}/token2"),
+    "unlink": lambda: os.unlink(f"{directory}/token"),
+    "chmod": lambda: os.chmod(directory, 0o777),
+    "mkdir": lambda: os.mkdir(f"{directory}/sub"),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        print(name)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("owner", [f"{CONTAINER}:{CONTAINER}", f"{CONTAINER}"], ids=["group", "user-only"])
+def test_owner_of_the_files_can_only_read(worker: Worker, owner: str, need: Need) -> None:
+    """The files' owner reads, and can create, rename, link or remove nothing in the directory itself."""
+    need.root()
+    setpriv = need.tool("setpriv", "apt-get install util-linux")
+    worker.configure("alice", targets={"alice": {"owner": owner}})
+    worker.once()
+    for path in (worker.place, *worker.place.parents[:-2]):
+        path.chmod(path.stat().st_mode | 0o011)
+
+    identity = [f"--reuid={CONTAINER}", f"--regid={CONTAINER}", "--clear-groups"]
+    python = [os.path.realpath(sys.executable), "-I", "-c", ATTEMPTS, str(worker.directory("alice"))]
+    done = subprocess.run([setpriv, *identity, *python], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["read"]
+
+
+def test_symlinks_are_not_followed(worker: Worker) -> None:
+    """A symlink planted at `token` is replaced by the token, and what it pointed to keeps its content."""
+    worker.configure("alice")
+    worker.once()
+    victim = worker.place / "victim"
+    victim.write_text("precious")
+    (worker.directory("alice") / "token").unlink()
+    (worker.directory("alice") / "token").symlink_to(victim)
+
+    worker.once()
+
+    assert victim.read_text() == "precious"
+    assert not (worker.directory("alice") / "token").is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "file", "other owner", "writable"])
+def test_untrustworthy_directory_is_refused(worker: Worker, kind: str, need: Need) -> None:
+    """A directory that is a link, a file, somebody else's or writable by others is refused with what to do about it."""
+    worker.configure("alice")
+    worker.root.mkdir()
+    place = worker.directory("alice")
+    match kind:
+        case "symlink":
+            (worker.place / "elsewhere").mkdir()
+            place.symlink_to(worker.place / "elsewhere")
+        case "file":
+            place.write_text("")
+        case "other owner":
+            need.root()
+            place.mkdir(mode=0o755)
+            os.chown(place, CONTAINER, CONTAINER)
+        case _:
+            place.mkdir()
+            place.chmod(0o770)
+
+    done = worker.once(status=4)
+
+    assert str(place) in done.stderr
+    assert "remedy: " in done.stderr
+    assert not (worker.place / "elsewhere").exists() or os.listdir(worker.place / "elsewhere") == []
+
+
+def test_directory_that_changes_hands_never_mixes_two_identities(cloud: tuple[Worker, Scenario], act: Act) -> None:
+    """The directory of alice, given to bob, acts as bob alone; while bob's supplier fails it holds nobody's token."""
+    worker, google = cloud
+    shared = {"directory": str(worker.root / "shared")}
+    worker.configure("alice", "bob", targets={"alice": shared})
+    worker.once()
+    key = next((worker.place / "keys").glob("*.pem"))
+    key.rename(worker.place / "key")
+
+    worker.configure("alice", "bob", targets={"bob": shared})
+    worker.once(status=3)
+
+    assert worker.files("shared").keys() == {"credentials.json"}
+    (worker.place / "key").rename(key)
+    worker.once()
+    assert act(worker.directory("shared"), google)["service_account"] == account_of("bob")
+
+
+def test_status_is_read_from_the_files(worker: Worker) -> None:
+    """`status` tells what a file holds now, whatever was published before, and changes nothing."""
+    worker.configure("alice", "bob", "carol")
+    worker.once()
+    (worker.directory("alice") / "token").unlink()
+    (worker.directory("bob") / "token").unlink()
+    (worker.directory("bob") / "token").write_text(worker.token("carol"))
+    before = worker.files("bob")
+
+    status = worker.status()
+
+    assert [status[name]["state"] for name in ("alice", "bob", "carol")] == ["absent", "foreign", "fresh"]
+    assert status["alice"]["remedy"] is not None
+    assert status["carol"]["fingerprint"] is not None
+    assert worker.files("bob") == before
+
+
+def test_wait_ends_with_its_own_status(cloud: tuple[Worker, Scenario]) -> None:
+    """`wait` gives 6 while a target is not ready, 0 when it is, and 5 when Google refuses the exchange asked for."""
+    worker, google = cloud
+    worker.configure("alice", "bob")
+
+    worker.command("wait", "--timeout", "0s", status=6)
+    worker.run("wait", "--directory", str(worker.directory("alice")), "--timeout", "0s", status=6)
+    worker.once()
+    worker.command("wait", "--timeout", "0s")
+    worker.run("wait", "--directory", str(worker.directory("alice")), "--timeout", "0s")
+    worker.command("wait", "--timeout", "0s", "--min-validity", "2h", status=6)
+    worker.command("wait", "--timeout", "0s", "--exchange")
+    google.state.service_accounts[account_of("bob")].bindings.clear()
+
+    done = worker.command("wait", "--timeout", "0s", "--exchange", status=5)
+
+    assert "roles/iam.workloadIdentityUser" in done.stderr
+
+
+def test_adc_is_what_gcloud_writes(worker: Worker, need: Need) -> None:
+    """`adc` equals what gcloud generates for the same provider and account, but for the documented `format`."""
+    gcloud = need.tool("gcloud", "install the Google Cloud CLI")
+    worker.configure("alice")
+    provider = "projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
+    output = worker.place / "gcloud.json"
+    source = ["--credential-source-file", str(worker.directory("alice") / "token"), "--output-file", str(output)]
+    generator = [gcloud, "iam", "workload-identity-pools", "create-cred-config", provider, *source]
+    home = {"CLOUDSDK_CONFIG": str(worker.place / "gcloud"), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
+
+    subprocess.run(
+        [*generator, "--service-account", account_of("alice")],
+        env={**os.environ, **home},
+        check=True,
+        capture_output=True,
+    )
+    ours = json.loads(worker.command("adc", "alice").stdout)
+    theirs = json.loads(output.read_text())
+
+    assert ours["credential_source"].pop("format") == {"type": "text"}
+    assert theirs["credential_source"].pop("format", {"type": "text"}) == {"type": "text"}
+    assert list(ours.items()) == list(theirs.items())
+
+
+@pytest.mark.parametrize("form", ["dotenv", "docker"])
+def test_env_prints_what_the_file_holds(worker: Worker, form: str) -> None:
+    """`env` prints the published variables; the shell form sets them in a shell."""
+    worker.configure("alice")
+    worker.once()
+
+    assert worker.command("env", "alice", "--format", form).stdout.encode() == worker.files("alice")["env"]
+    script = worker.command("env", "alice", "--format", "shell").stdout + "env"
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
+    assert set(worker.files("alice")["env"].decode().splitlines()) <= set(shell.stdout.splitlines())

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.tokens import peek
+
+if TYPE_CHECKING:
+    from tests.conftest import Need
+    from tests.program import Worker
+
+PUBLISHER = Path(__file__).with_name("killed_publisher.py")
+KILLS = 300
+KILLED = -9
+FILL_AND_FORCE = """
+mount -t tmpfs -o size=16k tmpfs "$ROOT" || exit 99
+"$@" || exit 98
+cat /dev/zero >"$ROOT/fill" 2>/dev/null
+"$@" --force
+status=$?
+cat "$ROOT/alice/token" >"$COPY"
+exit $status
+"""
+"""Publishes into a small file system of its own, fills it, publishes again, and saves what the token is then."""
+
+
+def names_in(worker: Worker) -> list[str]:
+    """Give the names in alice's directory."""
+    return sorted(path.name for path in worker.directory("alice").iterdir())
+
+
+def inject(worker: Worker, need: Need, calls: str, fault: str) -> None:
+    """Let the program run under strace with a fault in some of its system calls."""
+    strace = need.tool("strace", "apt-get install strace")
+    trace = str(worker.place / "trace")
+    worker.prefix = [strace, "-f", "-qq", "-o", trace, "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
+
+
+def test_sigkill_at_any_moment_leaves_a_whole_token(worker: Worker) -> None:
+    """After each of 300 kills at random moments the file is a complete token, and the next start sweeps."""
+    worker.once()
+    arguments = [str(worker.configuration), str(worker.directory("alice") / "token"), str(KILLS)]
+
+    done = subprocess.run(
+        [sys.executable, str(PUBLISHER), *arguments], capture_output=True, text=True, check=False, timeout=110
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["left"] > KILLS / 20
+    assert found["tokens"] > KILLS / 2
+
+
+@pytest.mark.parametrize(
+    ("calls", "number"), [("fchmod", 1), ("write", 1), ("fsync", 1), ("rename,renameat,renameat2", 1), ("fsync", 2)]
+)
+def test_crash_at_each_step_of_a_replacement(worker: Worker, need: Need, calls: str, number: int) -> None:
+    """Killed on entering a system call of the replacement, the program leaves the old token whole or the new one."""
+    worker.once()
+    before = worker.token("alice")
+    inject(worker, need, calls, f"signal=KILL:when={number}")
+
+    worker.once("--force", status=KILLED)
+    worker.prefix = ()
+
+    assert peek(worker.token("alice")).unverified_claims == peek(before).unverified_claims
+    worker.once()
+    assert names_in(worker) == ["credentials.json", "env", "token"]
+    assert worker.status()["alice"]["state"] == "fresh"
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_crash_while_everything_is_new(worker: Worker, need: Need, number: int) -> None:
+    """Killed at any fsync of the first publication, no `env` stands without a token; the next start completes it."""
+    inject(worker, need, "fsync", f"signal=KILL:when={number}")
+    worker.once(status=KILLED)
+    worker.prefix = ()
+
+    seen = set(names_in(worker)) if worker.directory("alice").exists() else set()
+
+    assert "env" not in seen or {"token", "credentials.json"} <= seen
+    assert "token" not in seen or "credentials.json" in seen
+    worker.once()
+    assert names_in(worker) == ["credentials.json", "env", "token"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "error", "remedy"),
+    [
+        ("rename,renameat,renameat2", "EIO", "check that disk"),
+        ("rename,renameat,renameat2", "EBUSY", "mount the directory instead"),
+        ("fsync", "ENOSPC", "free space"),
+        ("fsync", "EDQUOT", "raise the quota"),
+        ("fchmod", "EPERM", "CAP_CHOWN"),
+        ("fchmod", "EROFS", "mount that file system writable"),
+    ],
+)
+def test_refused_system_call_changes_nothing(worker: Worker, need: Need, calls: str, error: str, remedy: str) -> None:
+    """A replacement that the system refuses ends with status 4 and a remedy; every byte stays, nothing is left over."""
+    worker.once()
+    before = worker.files("alice")
+    inject(worker, need, calls, f"error={error}")
+
+    done = worker.once("--force", status=4)
+
+    assert remedy in done.stderr
+    assert worker.files("alice") == before
+
+
+def test_full_disk_changes_nothing(worker: Worker, need: Need) -> None:
+    """On a file system without space the present token stays whole and the failure says to free some."""
+    need.root()
+    unshare = need.tool("unshare", "apt-get install util-linux")
+    worker.root.mkdir()
+    worker.environment = {"ROOT": str(worker.root), "COPY": str(worker.place / "copy")}
+    worker.prefix = [unshare, "-m", "sh", "-c", FILL_AND_FORCE, "sh"]
+
+    done = worker.once(status=4)
+
+    assert "free space" in done.stderr
+    assert peek((worker.place / "copy").read_text()).unverified_claims is not None

@@ -1,0 +1,235 @@
+"""The real program as a process, on a worker's directory of its own: what end-to-end and fault tests drive.
+
+Whatever it prints is kept, so that a test can be followed by one look for secrets in all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+COMMAND = (str(Path(sys.executable).with_name("refresher")),)
+ISSUER = "https://workers.invalid"
+PROJECT = "my-project"
+PATIENCE = 30.0
+"""Seconds that anything waited for may take on a busy machine."""
+
+_SECRET = re.compile(r"eyJ[\w-]{8,}|ya29\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY")
+_VARIABLES = ("HOME", "PATH", "LANG", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
+
+
+def until(condition: Callable[[], Any], *, what: str) -> Any:  # noqa: ANN401 - whatever the condition gives
+    """Poll a condition until it holds and give what it gave.
+
+    Raises:
+        AssertionError: It did not hold in time.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def secret_in(text: str) -> str | None:
+    """Give the first few characters of a token or private key in a text; None if there is none."""
+    found = _SECRET.search(text)
+    return found[0][:12] if found else None
+
+
+@dataclass
+class Log:
+    """A running daemon and what it has logged so far."""
+
+    process: subprocess.Popen[str]
+    path: Path
+
+    def events(self, name: str | None = None, **fields: object) -> list[dict[str, Any]]:
+        """Give the events logged so far, those of one name and with these fields if given."""
+        lines = self.path.read_text().splitlines()
+        read = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [
+            event
+            for event in read
+            if name in (None, event["event"]) and all(event.get(key) == value for key, value in fields.items())
+        ]
+
+    def wait_for(self, name: str, *, count: int = 1, **fields: object) -> dict[str, Any]:
+        """Wait until an event was logged so often; give the last of them."""
+        try:
+            until(lambda: len(self.events(name, **fields)) >= count, what=f"{count} x {name} {fields}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; logged:\n{self.path.read_text()}") from None
+        return self.events(name, **fields)[-1]
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def end(self, number: int) -> int:
+        """Send a signal and wait for the end; give the exit status."""
+        self.send(number)
+        return self.process.wait(PATIENCE)
+
+
+@dataclass
+class Worker:
+    """A worker machine in a directory: keys, configuration, credentials directories, and the program to run on them.
+
+    Attributes:
+        place: Holds everything.
+        lifetime: Of subject tokens.
+        google: Further keys of the configuration below `google`.
+        prefix: What the program is run by, such as a tracer.
+        environment: Variables that it gets beside the usual ones.
+    """
+
+    place: Path
+    lifetime: str = "1h"
+    google: Mapping[str, Any] | None = None
+    prefix: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    _logs: list[Path] = field(default_factory=list)
+
+    @property
+    def configuration(self) -> Path:
+        """The configuration file."""
+        return self.place / "refresher.yaml"
+
+    @property
+    def root(self) -> Path:
+        """The directory root."""
+        return self.place / "run"
+
+    @property
+    def drop_ins(self) -> Path:
+        """The directory of drop-ins."""
+        return self.place / "targets.d"
+
+    def directory(self, target: str) -> Path:
+        """Give the credentials directory of a target."""
+        return self.root / target
+
+    def token(self, target: str) -> str:
+        """Give what the token file of a target holds."""
+        return (self.directory(target) / "token").read_text()
+
+    def files(self, target: str) -> dict[str, bytes]:
+        """Give every file of a target's directory, by name."""
+        return {path.name: path.read_bytes() for path in self.directory(target).iterdir()}
+
+    def make_keys(self, algorithm: str = "ES256") -> dict[str, Any]:
+        """Make the signing key; give the JWKS to upload."""
+        self.run("keys", "new", "--directory", str(self.place / "keys"), "--algorithm", algorithm)
+        jwks: dict[str, Any] = json.loads(self.run("keys", "jwks", "--directory", str(self.place / "keys")).stdout)
+        return jwks
+
+    def document(self, *targets: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any key of the configuration
+        """Compose a configuration of targets, each with an identity, subject and service account of its name."""
+        supplier = {"kind": "self_issued", "issuer": ISSUER, "keys": "keys", "lifetime": self.lifetime}
+        document: dict[str, Any] = {
+            "version": 1,
+            "providers": {"main": {"project_number": "123456789012", "pool": "workers", "provider": "refresher"}},
+            "project": PROJECT,
+            "suppliers": {"worker": supplier},
+            "identities": {name: {"service_account": account_of(name), "subject": f"user-{name}"} for name in targets},
+            "directory_root": str(self.root),
+            "listen": "none",
+            "targets": {name: {} for name in targets},
+        }
+        if self.google is not None:
+            document["google"] = dict(self.google)
+        return document | more
+
+    def configure(self, *targets: str, **more: Any) -> None:  # noqa: ANN401 - any key of the configuration
+        """Write a configuration of targets in one step."""
+        self.write(self.document(*targets, **more))
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Write a configuration in one step."""
+        temporary = self.configuration.with_suffix(".new")
+        temporary.write_text(yaml.safe_dump(dict(document)))
+        temporary.chmod(0o600)
+        temporary.rename(self.configuration)
+
+    def drop_in(self, target: str, **body: Any) -> None:  # noqa: ANN401 - any key of a target
+        """Add or replace a drop-in in one step."""
+        self.drop_ins.mkdir(mode=0o755, exist_ok=True)
+        temporary = self.drop_ins / f".{target}.new"
+        temporary.write_text(yaml.safe_dump(body))
+        temporary.chmod(0o644)
+        temporary.rename(self.drop_ins / f"{target}.yaml")
+
+    def run(self, *arguments: str, umask: int = -1, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end and check its exit status, unless that is None."""
+        done = subprocess.run(
+            [*self.prefix, *COMMAND, *arguments],
+            env=self._variables(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=4 * PATIENCE,
+            umask=umask,
+        )
+        self.outputs += [done.stdout, done.stderr]
+        if status is not None:
+            assert done.returncode == status, done.stderr
+        return done
+
+    def command(self, name: str, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command on the configuration."""
+        return self.run(name, "--config", str(self.configuration), *arguments, status=status)
+
+    def once(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Refresh once."""
+        return self.command("once", *arguments, status=status)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Give what `status` says of each target, by name."""
+        report = json.loads(self.command("status", "--json").stdout)
+        return {target["name"]: target for target in report["targets"]}
+
+    @contextmanager
+    def daemon(self, *arguments: str) -> Iterator[Log]:
+        """Run the daemon for the length of a `with` block, unless it ends before."""
+        path = self.place / f"log-{len(self._logs)}"
+        self._logs.append(path)
+        with path.open("w") as log:
+            process = subprocess.Popen(
+                [*self.prefix, *COMMAND, "run", "--config", str(self.configuration), *arguments],
+                env=self._variables(),
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+        try:
+            yield Log(process=process, path=path)
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
+
+    def everything_printed(self) -> str:
+        """Give all that any of its commands and daemons printed."""
+        return "\n".join([*self.outputs, *(path.read_text() for path in self._logs)])
+
+    def _variables(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in _VARIABLES if name in os.environ} | dict(self.environment)
+
+
+def account_of(name: str) -> str:
+    """Give the e-mail of the service account that belongs to a name."""
+    return f"{name}@{PROJECT}.iam.gserviceaccount.com"
