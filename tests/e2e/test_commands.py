@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from refresher.cli.root import COMMANDS
+from tests.program import COMMAND, Worker
+
+REPOSITORY = Path(__file__).parents[2]
+LEAVES = [*(name for name in COMMANDS if name != "keys"), "keys new", "keys list", "keys jwks"]
+AFTERWARDS = """
+import sys
+from refresher.cli import main
+sys.argv = ["refresher", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def help_of(command: str) -> str:
+    """Give the help of a command."""
+    done = subprocess.run([*COMMAND, *command.split(), "--help"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_help_has_an_example_and_a_variable_for_each_option(command: str) -> None:
+    """Each command's help shows an example, and beside every option the environment variable that stands for it."""
+    text = help_of(command)
+
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
+    assert " ".join(text.split()).count("[env var:") == len(set(options) - {"--help"})
+    assert f"Example:\n  {'' if command == 'env' else 'refresher ' + command}" in text
+
+
+def test_help_tells_every_command_and_exit_status() -> None:
+    """The help of all lists the commands and what the exit statuses mean."""
+    text = help_of("")
+
+    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in COMMANDS)
+    assert "Exit statuses:\n  0 done" in text
+
+
+def test_module_is_the_same_command() -> None:
+    """`python -m refresher` answers as the command does."""
+    done = subprocess.run([sys.executable, "-m", "refresher", "--version"], capture_output=True, text=True, check=True)
+
+    assert done.stdout == subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["wait", "--timeout", "soon"], ["adc"]])
+def test_wrong_usage_ends_with_its_status(arguments: list[str]) -> None:
+    """A command line that makes no sense ends with status 2 and says why on standard error."""
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr
+
+
+def test_unknown_target_is_told_with_the_nearest_name(worker: Worker) -> None:
+    """A target that is not configured ends a command with status 2 and the name that was probably meant."""
+    worker.configure("alice", "bob")
+
+    assert "did you mean alice?" in worker.command("adc", "alise", status=2).stderr
+
+
+def test_configuration_may_come_from_the_environment(worker: Worker) -> None:
+    """REFRESHER_CONFIG names the configuration, and a command's own options have variables too."""
+    worker.configure("alice")
+    worker.environment = {"REFRESHER_CONFIG": str(worker.configuration), "REFRESHER_ENV_FORMAT": "json"}
+
+    assert json.loads(worker.run("env", "alice").stdout)["GOOGLE_CLOUD_PROJECT"] == "my-project"
+
+
+@pytest.mark.parametrize("command", ["check", "status", "wait", "adc", "env", "schema"])
+def test_commands_that_mint_nothing_import_nothing_that_mints(worker: Worker, command: str) -> None:
+    """Health probes and explanations import no google-auth, HTTP library, scheduler or rich."""
+    worker.configure("alice")
+    worker.once()
+    arguments = {"adc": ["alice"], "env": ["alice"], "wait": ["--timeout", "0s"]}.get(command, [])
+    configuration = [] if command == "schema" else ["--config", str(worker.configuration)]
+
+    done = subprocess.run(
+        [sys.executable, "-c", AFTERWARDS, command, *configuration, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = set(done.stderr.split())
+    assert "refresher" in loaded
+    assert loaded.isdisjoint({"google", "requests", "urllib3", "apscheduler", "rich", "cryptography"})
+
+
+def test_directory_probe_imports_the_standard_library_only(worker: Worker) -> None:
+    """The exec probe is answered before the command-line library, pydantic or YAML are imported."""
+    worker.configure("alice")
+    worker.once()
+    probe = ["wait", "--directory", str(worker.directory("alice")), "--timeout", "0s"]
+
+    done = subprocess.run([sys.executable, "-c", AFTERWARDS, *probe], capture_output=True, text=True, check=True)
+
+    third_parties = set(done.stderr.split()) - set(sys.stdlib_module_names) - {"__main__", "refresher"}
+    assert {name for name in third_parties if not name.startswith(("_", "sitecustomize"))} == set()
+
+
+def test_check_explains_and_touches_nothing(worker: Worker) -> None:
+    """`check` tells who acts as whom and warns of a short life; it makes no directory."""
+    worker.lifetime = "15s"
+    worker.configure("alice")
+
+    done = worker.command("check")
+
+    assert "alice: acts as alice@my-project.iam.gserviceaccount.com, proved by subject user-alice" in done.stdout
+    assert "suppliers.worker.lifetime is 15s" in done.stderr
+    assert not worker.root.exists()
+
+
+@pytest.mark.parametrize("command", ["check", "once", "run"])
+def test_opaque_access_tokens_are_warned_of(worker: Worker, command: str) -> None:
+    """A supplier of access tokens, which real STS refuses, is warned of by `check`, `once` and the daemon."""
+    document = worker.document("alice")
+    document["suppliers"] = {"machine": {"kind": "google_access_token", "accept_unsupported": True}}
+    document["google"] = {"emulator": True, "endpoints": {"metadata": "http://127.0.0.1:9"}}
+    worker.write(document)
+    warning = "which the real STS refuses for workload pools"
+
+    if command == "run":
+        with worker.daemon() as log:
+            assert warning in log.wait_for("config.warning")["error"]
+    else:
+        assert warning in worker.command(command, status=None).stderr
+
+
+def test_schema_is_the_committed_copy() -> None:
+    """`schema` prints `configs/schema.json`, byte for byte."""
+    done = subprocess.run([*COMMAND, "schema"], capture_output=True, check=True)
+
+    assert done.stdout == (REPOSITORY / "configs" / "schema.json").read_bytes()
+
+
+def test_keys_are_made_once_and_never_overwritten(tmp_path: Path) -> None:
+    """A second `keys new` is refused with status 2 and the first key stays."""
+    worker = Worker(place=tmp_path)
+    jwks = worker.make_keys()
+
+    done = worker.run("keys", "new", "--directory", str(tmp_path / "keys"), status=2)
+
+    assert jwks["keys"][0]["kid"] in done.stderr
+    assert json.loads(worker.run("keys", "jwks", "--directory", str(tmp_path / "keys")).stdout) == jwks
+    assert jwks["keys"][0]["kid"] in worker.run("keys", "list", "--directory", str(tmp_path / "keys")).stdout
+
+
+def test_closed_pipe_is_no_failure(worker: Worker) -> None:
+    """Whoever stops reading early (`| head`) makes neither a traceback nor an error."""
+    worker.configure("alice")
+
+    done = subprocess.run(
+        ["sh", "-c", f"{COMMAND[0]} status --json --config {worker.configuration} | true"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
+    )
+
+    assert done.stderr == ""

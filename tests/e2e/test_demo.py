@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.program import COMMAND, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_demo_shows_the_main_job_and_ends() -> None:
+    """The demo refreshes both users' tokens before one's eyes, acts as each, shows the theft refused, and exits 0."""
+    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, check=True, timeout=60)
+
+    for name in ("alice", "bob"):
+        assert f"{name}'s credentials.json acts as {name}@my-project.iam.gserviceaccount.com" in done.stdout
+        assert len(set(re.findall(rf"{name} +new token, ends \S+, fingerprint (\w{{8}})", done.stdout))) >= 3
+    assert "Google answers 403: Permission 'iam.serviceAccounts.getAccessToken' denied" in done.stdout
+    assert "What to do next" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_lines_to_paste_work_in_another_shell(tmp_path: Path, foreign_python: Path) -> None:
+    """With `--keep` the printed lines, pasted into a shell with plain google-auth, act as alice while tokens go on."""
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        demo = subprocess.Popen([*COMMAND, "demo", "--keep", "--directory", str(tmp_path / "demo")], stdout=file)
+    try:
+        until(lambda: "\n  END" in output.read_text(), what="the lines to paste")
+        pasted = output.read_text().rpartition("Ctrl-C here ends it\n")[2]
+        lines = "\n".join(line.removeprefix("  ") for line in pasted.splitlines())
+
+        done = subprocess.run(
+            ["sh", "-c", lines],
+            env={"PATH": f"{foreign_python.parent}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    finally:
+        demo.send_signal(signal.SIGINT)
+
+    assert "alice@my-project.iam.gserviceaccount.com" in done.stdout
+    assert demo.wait(30) == 0
