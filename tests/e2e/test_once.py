@@ -26,6 +26,7 @@ AUDIENCE = (
     "refresher"
 )
 CONTAINER = 54_321
+DAEMON = 54_320
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
@@ -183,6 +184,43 @@ def test_owner_of_the_files_can_only_read(worker: Worker, owner: str, need: Need
     done = subprocess.run([setpriv, *identity, *python], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["read"]
+
+
+CAPABILITIES = "+chown,+dac_read_search"
+
+
+def as_daemon_user(worker: Worker, need: Need, *capabilities: str) -> None:
+    """Let a worker's program run as a user of its own, whose everything below its place is."""
+    need.root()
+    setpriv = need.tool("setpriv", "apt-get install util-linux")
+    for path in (worker.place, *worker.place.rglob("*")):
+        os.chown(path, DAEMON, DAEMON)
+    for path in worker.place.parents[:-2]:
+        path.chmod(path.stat().st_mode | 0o011)
+    worker.prefix = [setpriv, f"--reuid={DAEMON}", f"--regid={DAEMON}", "--clear-groups", *capabilities]
+
+
+def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Need) -> None:
+    """A daemon that is not root publishes for another owner with CAP_CHOWN and CAP_DAC_READ_SEARCH, again and again."""
+    worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
+    as_daemon_user(worker, need, f"--inh-caps={CAPABILITIES}", f"--ambient-caps={CAPABILITIES}")
+
+    worker.once()
+    worker.once("--force")
+
+    status = (worker.directory("alice") / "token").stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (CONTAINER, 0o400)
+    assert worker.directory("alice").stat().st_uid == DAEMON
+    assert worker.status()["alice"]["state"] == "fresh"
+
+
+def test_daemon_without_capabilities_says_what_it_lacks(worker: Worker, need: Need) -> None:
+    """Without CAP_CHOWN a configured owner is an error with a remedy, never a file of somebody else's."""
+    worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
+    as_daemon_user(worker, need)
+
+    assert "give it CAP_CHOWN and CAP_DAC_READ_SEARCH" in worker.once(status=4).stderr
+    assert not worker.directory("alice").exists() or os.listdir(worker.directory("alice")) == []
 
 
 def test_symlinks_are_not_followed(worker: Worker) -> None:
