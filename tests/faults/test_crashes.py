@@ -113,7 +113,7 @@ def test_refused_system_call_changes_nothing(worker: Worker, need: Need, calls: 
 
 
 def test_temporary_file_swept_by_another_process_is_written_again(worker: Worker, need: Need) -> None:
-    """When a starting process takes the temporary file for an orphan, the replacement is done once more and succeeds."""
+    """When a starting process takes the temporary file for an orphan, the replacement is done again and succeeds."""
     worker.once()
     before = worker.token("alice")
     inject(worker, need, "rename,renameat,renameat2", "error=ENOENT:when=1")
