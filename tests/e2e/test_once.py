@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import jwt
@@ -12,6 +13,7 @@ from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 
 from tests.program import ISSUER, Worker, account_of
+from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +127,18 @@ def test_wrong_configuration_writes_nothing(worker: Worker) -> None:
     assert all(line.startswith(f"{worker.configuration}:") and " — " in line for line in lines)
     assert "did you mean mode?" in done.stderr
     assert not worker.root.exists()
+
+
+def test_bad_drop_in_does_not_hold_up_the_others(worker: Worker) -> None:
+    """A drop-in that cannot be used is told with its place and ends the run with status 2; the rest is published."""
+    worker.drop_in("good", identity="alice")
+    worker.drop_in("bad", identity="nobody")
+    worker.configure("alice", targets_directory="targets.d")
+
+    done = worker.once(status=2)
+
+    assert f"{worker.drop_ins / 'bad.yaml'}:1:11: identity is" in done.stderr
+    assert {name for name, status in worker.status().items() if status["state"] == "fresh"} == {"alice", "good"}
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
@@ -272,6 +286,32 @@ def test_directory_that_changes_hands_never_mixes_two_identities(cloud: tuple[Wo
     (worker.place / "key").rename(key)
     worker.once()
     assert act(worker.directory("shared"), google)["service_account"] == account_of("bob")
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["at the next run", "while the daemon runs"])
+def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker, live: bool) -> None:  # noqa: FBT001 - a parameter
+    """With tokens from files, whose subject nobody configured, a directory given to bob soon holds bob's token."""
+    document = worker.document("alice", "bob")
+    for name in ("alice", "bob"):
+        minted = make_jwt(subject=name, issued_at=datetime.now(UTC), audience=AUDIENCE)
+        (worker.place / f"{name}.jwt").write_text(minted)
+        document["suppliers"][name] = {"kind": "file", "path": f"{name}.jwt"}
+        document["identities"][name] = {"service_account": account_of("shared"), "supplier": name}
+    document["targets"] = {"task": {"identity": "alice"}}
+    worker.write(document)
+    worker.once()
+    document["targets"] = {"task": {"identity": "bob"}}
+
+    if live:
+        with worker.daemon() as log:
+            log.wait_for("daemon.ready")
+            worker.write(document)
+            log.wait_for("token.published", subject="bob")
+    else:
+        worker.write(document)
+        worker.once()
+
+    assert worker.token("task") == (worker.place / "bob.jwt").read_text()
 
 
 def test_status_is_read_from_the_files(worker: Worker) -> None:
