@@ -6,17 +6,24 @@ missing, credentials that do not load) is a failure of supply: its targets keep 
 
 from __future__ import annotations
 
+import os
 import secrets
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
 
 from refresher.app.targets import endpoints_of
-from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from refresher.config.models import (
+    CommandSettings,
+    FileSettings,
+    GoogleAccessTokenSettings,
+    GoogleIdTokenSettings,
+    SelfIssuedSettings,
+)
 from refresher.errors import RefresherError, SupplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -98,6 +105,12 @@ def _build(settings: SupplierSettings, endpoints: Endpoints, transport: Callable
             from refresher.suppliers.file import FileSupplier
 
             return FileSupplier(path=settings.path)
+        case CommandSettings():
+            from refresher.suppliers.command import CommandSupplier
+
+            return CommandSupplier(
+                argv=settings.argv, timeout=settings.timeout, environment=_handed_on(settings.environment)
+            )
         case _:
             assert_never(settings)
 
@@ -122,6 +135,11 @@ def _google_id_token(settings: GoogleIdTokenSettings, endpoints: Endpoints, tran
         return MetadataIdTokenSupplier(transport=transport, origin=endpoints.metadata)
     source = _source(settings.credentials, endpoints, transport)
     return GeneratedIdTokenSupplier(transport=transport, endpoints=endpoints, source=source)
+
+
+def _handed_on(names: Iterable[str]) -> dict[str, str]:
+    """Give the daemon's own variables of these names, and those that every program needs."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", *names) if name in os.environ}
 
 
 def _source(credentials: Path | None, endpoints: Endpoints, transport: Transport) -> SourceCredential:

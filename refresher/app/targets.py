@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from refresher import adc, environment
-from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from refresher.config.models import (
+    CommandSettings,
+    FileSettings,
+    GoogleAccessTokenSettings,
+    GoogleIdTokenSettings,
+    SelfIssuedSettings,
+)
 from refresher.engine.target import Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
@@ -126,7 +132,7 @@ def _expected(
             return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=identity.subject, audiences=audiences)
         case GoogleAccessTokenSettings():
             return ExpectedClaims(is_jwt=False)
-        case FileSettings():
+        case FileSettings() | CommandSettings():
             return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
         case _:
             assert_never(settings)

@@ -32,10 +32,13 @@ from refresher.config.texts import (
     ServiceAccountEmail,
     Subject,
     UniverseDomain,
+    VariableName,
 )
 from refresher.config.values import (
     AbsolutePath,
+    Argv,
     ClaimValue,
+    CommandTimeout,
     FileMode,
     ImpersonatedLifetime,
     ListenAddress,
@@ -142,9 +145,29 @@ class FileSettings(_SupplierSettings):
     issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
 
 
-SupplierSettings = SelfIssuedSettings | GoogleIdTokenSettings | GoogleAccessTokenSettings | FileSettings
+class CommandSettings(_SupplierSettings):
+    """A subject token that a program prints."""
 
-UNSUPPORTED_KINDS = ("sign_jwt", "client_credentials", "command")
+    kind: Literal["command"] = Field(description="Printed by a program.")
+    argv: Argv = Field(
+        description="Absolute path of the program and its arguments; {identity}, {subject}, {audience} are filled in."
+    )
+    timeout: CommandTimeout = Field(
+        default=timedelta(seconds=10),
+        description="How long it may take, 1s to 2m. Default: 10s.",
+        json_schema_extra={"default": "10s"},
+    )
+    environment: tuple[VariableName, ...] = Field(
+        default=(), description="Names of the daemon's variables that it gets, beside PATH, HOME and LANG."
+    )
+    issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
+
+
+SupplierSettings = (
+    SelfIssuedSettings | GoogleIdTokenSettings | GoogleAccessTokenSettings | FileSettings | CommandSettings
+)
+
+UNSUPPORTED_KINDS = ("sign_jwt", "client_credentials")
 """Kinds of suppliers that the contract knows and this version does not have."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refresher.config.models import (
     UNSUPPORTED_KINDS,
     ArtifactSettings,
+    CommandSettings,
     Configuration,
     EndpointSettings,
     FileSettings,
@@ -42,6 +43,7 @@ _KINDS: dict[str, type[Settings]] = {
     "google_id_token": GoogleIdTokenSettings,
     "google_access_token": GoogleAccessTokenSettings,
     "file": FileSettings,
+    "command": CommandSettings,
 }
 _SECTIONS: dict[str, type[Settings]] = {
     "providers": ProviderSettings,

@@ -42,6 +42,7 @@ KINDS = {
     "google_id_token-generated": "{kind: google_id_token, via: generate_id_token}",
     "google_access_token": "{kind: google_access_token, accept_unsupported: true}",
     "file": "{kind: file, path: source-token}",
+    "command": "{kind: command, argv: [/bin/cat, PLACE/source-token]}",
 }
 REMOTE = ("google_id_token-metadata", "google_id_token-generated", "google_access_token")
 
@@ -169,9 +170,8 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
                 kind=kind, supplier=FakeSupplier(lifetime=timedelta(hours=1)), google=google, directory=tmp_path
             )
         path = tmp_path / "refresher.yaml"
-        path.write_text(
-            TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
-        )
+        text = TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
+        path.write_text(text.replace("PLACE", str(tmp_path)))
         path.chmod(0o600)
         return Case(kind=kind, supplier=suppliers_of(load(path))["worker"], google=google, directory=tmp_path)
 

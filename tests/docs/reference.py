@@ -20,6 +20,7 @@ SECTIONS = {
     "`suppliers.NAME`, `kind: google_id_token`": "GoogleIdTokenSettings",
     "`suppliers.NAME`, `kind: google_access_token`": "GoogleAccessTokenSettings",
     "`suppliers.NAME`, `kind: file`": "FileSettings",
+    "`suppliers.NAME`, `kind: command`": "CommandSettings",
     "`identities.NAME`": "IdentitySettings",
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",
