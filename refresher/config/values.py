@@ -85,6 +85,10 @@ SuppliedLifetime = Annotated[
     timedelta,
     _duration(timedelta(seconds=2), timedelta(hours=24), "1h suits nearly everybody; below 10m clients exchange often"),
 ]
+SignedLifetime = Annotated[
+    timedelta,
+    _duration(timedelta(seconds=2), timedelta(hours=12), "1h suits nearly everybody; Google signs for 12h at most"),
+]
 CommandTimeout = Annotated[
     timedelta, _duration(timedelta(seconds=1), timedelta(minutes=2), "10s suits nearly everybody")
 ]

@@ -21,6 +21,7 @@ SECTIONS = {
     "`suppliers.NAME`, `kind: google_access_token`": "GoogleAccessTokenSettings",
     "`suppliers.NAME`, `kind: file`": "FileSettings",
     "`suppliers.NAME`, `kind: command`": "CommandSettings",
+    "`suppliers.NAME`, `kind: sign_jwt`": "SignJwtSettings",
     "`identities.NAME`": "IdentitySettings",
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",
