@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from refresher.emulator.calls import Call, Reply
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.routes import answer
+from refresher.emulator.settable_clock import SettableClock
+from refresher.emulator.state import Provider
+from tests.fakes import FakeClock
+from tests.tokens import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ISSUER = "https://workers.invalid"
+NUMBER = "123456789012"
+POOL = f"projects/{NUMBER}/locations/global/workloadIdentityPools/workers"
+PROVIDER = f"{POOL}/providers/refresher"
+ALICE = "alice@my-project.iam.gserviceaccount.com"
+BOB = "bob@my-project.iam.gserviceaccount.com"
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
+NOW_SECONDS = int(NOW.timestamp())
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def principal(subject: str, pool: str = POOL) -> str:
+    """Name a subject of a pool as IAM policies do."""
+    return f"principal://iam.googleapis.com/{pool}/subject/{subject}"
+
+
+@dataclass
+class Issuer:
+    """An identity provider with one key."""
+
+    key: PrivateKey
+    kid: str = "key-1"
+    algorithm: str = "ES256"
+
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """Give the public half."""
+        public = self.key.public_key()
+        if isinstance(public, rsa.RSAPublicKey):
+            members = jwt.algorithms.RSAAlgorithm.to_jwk(public, as_dict=True)
+        else:
+            members = jwt.algorithms.ECAlgorithm.to_jwk(public, as_dict=True)
+        members.pop("key_ops", None)
+        return {"keys": [{**members, "kid": self.kid, "use": "sig"}]}
+
+    def token(self, *, without: tuple[str, ...] = (), headers: Mapping[str, Any] | None = None, **claims: Any) -> str:  # noqa: ANN401 - any claim
+        """Sign a token that the provider accepts, unless the claims say otherwise."""
+        usual = {
+            "iss": ISSUER,
+            "aud": f"https://iam.googleapis.com/{PROVIDER}",
+            "sub": "user-1",
+            "iat": NOW_SECONDS,
+            "exp": NOW_SECONDS + 3600,
+        }
+        content = {name: value for name, value in {**usual, **claims}.items() if name not in without}
+        return jwt.encode(content, self.key, algorithm=self.algorithm, headers={"kid": self.kid, **(headers or {})})
+
+
+@dataclass
+class Google:
+    """The rules of one cloud asked without sockets."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    cloud: Cloud = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cloud = Cloud(clock=SettableClock(self.clock))
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        document: Any = None,  # noqa: ANN401 - any JSON
+        body: bytes | None = None,
+        token: str | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request and give the answer as the server would get it."""
+        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        if token is not None:
+            sent.setdefault("authorization", f"Bearer {token}")
+        if document is not None:
+            body = json.dumps(document).encode()
+            sent.setdefault("content-type", "application/json")
+        return answer(
+            self.cloud, Call(method=method, path=path, query=dict(query or {}), headers=sent, body=body or b"")
+        )
+
+    def exchange(self, subject_token: str, /, **fields: str) -> Reply:
+        """Exchange a subject token with the form that clients send, changed as told."""
+        usual = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "audience": f"//iam.googleapis.com/{PROVIDER}",
+            "scope": SCOPE,
+            "requested_token_type": ACCESS_TOKEN_TYPE,
+            "subject_token": subject_token,
+            "subject_token_type": JWT_TYPE,
+        }
+        return self.ask(
+            "POST",
+            "/v1/token",
+            body=urlencode({**usual, **fields}).encode(),
+            headers={"content-type": "application/x-www-form-urlencoded"},
+        )
+
+    def iam(self, account: str, method: str, token: str | None, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
+        """Call a method of IAM Credentials on a service account."""
+        return self.ask("POST", f"/v1/projects/-/serviceAccounts/{account}:{method}", document=body, token=token)
+
+    def impersonate(self, account: str, token: str | None, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
+        """Ask for an access token of a service account."""
+        return self.iam(account, "generateAccessToken", token, **{"scope": [SCOPE], **body})
+
+    def whoami(self, token: str) -> dict[str, Any]:
+        """Ask whom a token speaks for."""
+        document: dict[str, Any] = self.ask("GET", "/emulator/whoami", token=token).document
+        return document
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    """Give an issuer with an ES256 key."""
+    return Issuer(key=ec.generate_private_key(ec.SECP256R1()))
+
+
+@pytest.fixture
+def google(issuer: Issuer) -> Google:
+    """Give a cloud whose provider trusts the issuer, at a fixed time."""
+    made = Google()
+    made.cloud.state.add_pool("workers").providers["refresher"] = Provider(issuer=ISSUER, jwks=issuer.jwks)
+    return made
+
+
+@pytest.fixture
+def federated(google: Google, issuer: Issuer) -> str:
+    """Give a federated access token of `user-1`, who may be alice."""
+    google.cloud.state.allow(ALICE, principal("user-1"))
+    token: str = google.exchange(issuer.token()).document["access_token"]
+    return token

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from refresher.emulator.calls import Call
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.journal import CAPACITY, Entry, Journal, fingerprint
+from refresher.emulator.routes import answer
+from tests.unit.emulator.conftest import ALICE, NUMBER, Google, Issuer, principal
+
+
+def test_says_that_it_is_not_google(google: Google) -> None:
+    """Whoever looks at the root is told what this is."""
+    assert "not Google" in (google.ask("GET", "/").text or "")
+
+
+def test_tells_whom_a_token_speaks_for(google: Google, federated: str) -> None:
+    """A federated token is told by its principal; an unknown one is refused."""
+    assert google.whoami(federated)["principal"] == principal("user-1")
+    assert google.ask("GET", "/emulator/whoami", token="ya29.unknown").status == 401
+
+
+def test_gives_and_forgets_the_journal(google: Google, issuer: Issuer) -> None:
+    """The journal can be read, narrowed by path, and emptied."""
+    google.exchange(issuer.token())
+    google.ask("GET", "/v1/nothing")
+
+    everything = google.ask("GET", "/emulator/journal").document
+    narrowed = google.ask("GET", "/emulator/journal", query={"path": "/v1/token"}).document
+    google.ask("DELETE", "/emulator/journal")
+
+    assert [entry["path"] for entry in everything[:2]] == ["/v1/token", "/v1/nothing"]
+    assert [entry["path"] for entry in narrowed] == ["/v1/token"]
+    assert google.ask("GET", "/emulator/journal", query={"path": "/v1/"}).document == []
+
+
+def test_the_journal_is_a_ring() -> None:
+    """However many requests come, only the last ones are kept."""
+    journal = Journal()
+
+    for number in range(CAPACITY + 5):
+        journal.add(Entry(time=0.0, method="GET", path=f"/{number}"))
+
+    assert len(journal.entries()) == CAPACITY
+    assert journal.entries()[0].path == "/5"
+
+
+def test_fingerprints_tell_tokens_apart() -> None:
+    """A fingerprint is eight hex digits, the same for the same token."""
+    assert fingerprint("a") == fingerprint("a") != fingerprint("b")
+    assert len(fingerprint("a")) == 8
+
+
+def test_plants_a_seed(google: Google) -> None:
+    """What a seed says exists afterwards."""
+    seed = {"service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal("user-9")]}}}
+
+    assert google.ask("POST", "/emulator/seed", document=seed).status == 200
+    assert ALICE in google.cloud.state.service_accounts
+
+
+@pytest.mark.parametrize("seed", [{"pool": []}, {"pools": [{}]}, {"pools": 7}, {"service_accounts": []}])
+def test_refuses_a_seed_that_makes_no_sense(google: Google, seed: dict[str, object]) -> None:
+    """A seed is planted whole or not at all, and the answer says why."""
+    before = google.ask("GET", "/emulator/journal").status
+
+    reply = google.ask("POST", "/emulator/seed", document=seed)
+
+    assert (before, reply.status) == (200, 400)
+    assert "seed" in json.dumps(reply.document)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'"text"', b"9" * 10_000])
+def test_refuses_bodies_that_are_no_object(google: Google, federated: str, body: bytes) -> None:
+    """What is no JSON object gets a Google-style error."""
+    reply = google.ask(
+        "POST", f"/v1/projects/-/serviceAccounts/{ALICE}:generateAccessToken", body=body, token=federated
+    )
+
+    assert reply.document["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_does_not_know_other_paths(google: Google) -> None:
+    """An unknown path is a 404 in Google's shape."""
+    reply = google.ask("GET", "/v1/nothing")
+
+    assert (reply.status, reply.document["error"]["status"]) == (404, "NOT_FOUND")
+
+
+def test_two_clouds_stay_apart(google: Google, federated: str) -> None:
+    """Nothing that exists in one cloud, and no token of it, is known in another."""
+    other = Cloud()
+
+    reply = answer(other, Call(method="GET", path="/emulator/whoami", headers={"authorization": f"Bearer {federated}"}))
+
+    assert reply.status == 401
+    assert not other.state.service_accounts
+    assert google.cloud.state.service_accounts
+
+
+def test_describes_projects(google: Google, federated: str) -> None:
+    """Clients find a project's id by its number, and the other way round."""
+    by_number, by_id, unknown = (
+        google.ask("GET", f"/v1/projects/{name}", token=federated) for name in (NUMBER, "my-project", "999999999999")
+    )
+
+    assert by_number.document["projectId"] == "my-project"
+    assert by_id.document["projectNumber"] == NUMBER
+    assert unknown.status in (403, 404)
+    assert google.ask("GET", f"/v1/projects/{NUMBER}").status == 401

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+
+from refresher.emulator.oidc_issuer import discover
+from refresher.emulator.state import Provider
+from tests.unit.emulator.conftest import ALICE, NOW_SECONDS, PROVIDER, SCOPE, Google, principal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_its_keys_verify_its_id_tokens(google: Google, federated: str) -> None:
+    """What discovery leads to verifies an ID token."""
+    google.cloud.origin = "http://127.0.0.1:1"
+    configuration = google.ask("GET", "/.well-known/openid-configuration").document
+    token = google.iam(ALICE, "generateIdToken", federated, audience="a").document["token"]
+
+    keys = google.ask("GET", configuration["jwks_uri"].removeprefix("http://127.0.0.1:1")).document["keys"]
+
+    key = next(key for key in keys if key["kid"] == jwt.get_unverified_header(token)["kid"])
+    claims = jwt.decode(
+        token, jwt.PyJWK(key), algorithms=["RS256"], audience="a", options={"verify_exp": False, "verify_iat": False}
+    )
+    assert claims["iss"] == configuration["issuer"] == "https://accounts.google.com"
+
+
+def test_a_pool_may_trust_google_itself(google: Google, federated: str) -> None:
+    """A Google-signed ID token of an account can be exchanged where a provider trusts accounts.google.com."""
+    google.cloud.state.add_pool("workers").providers["refresher"] = Provider(issuer="https://accounts.google.com")
+    audience = f"https://iam.googleapis.com/{PROVIDER}"
+    token = google.iam(ALICE, "generateIdToken", federated, audience=audience).document["token"]
+
+    reply = google.exchange(token)
+
+    unique_id = google.cloud.state.service_accounts[ALICE].unique_id
+    assert google.whoami(reply.document["access_token"])["principal"] == principal(unique_id)
+
+
+def test_tokeninfo_tells_an_access_token(google: Google, federated: str) -> None:
+    """An account's access token is described, a federated one is not understood (measured)."""
+    token = google.impersonate(ALICE, federated).document["accessToken"]
+
+    told = google.ask("GET", "/tokeninfo", query={"access_token": token}).document
+
+    assert (told["email"], told["scope"], told["expires_in"]) == (ALICE, SCOPE, "3600")
+    assert told["exp"] == str(NOW_SECONDS + 3600)
+    assert google.ask("GET", "/tokeninfo", query={"access_token": federated}).status == 400
+
+
+def test_tokeninfo_tells_an_id_token(google: Google, federated: str) -> None:
+    """A Google-signed ID token is described, a foreign or damaged one is invalid."""
+    token = google.iam(ALICE, "generateIdToken", federated, audience="a", includeEmail=True).document["token"]
+
+    told = google.ask("GET", "/oauth2/v3/tokeninfo", query={"id_token": token})
+
+    assert (told.document["aud"], told.document["email_verified"]) == ("a", "true")
+    assert google.ask("GET", "/tokeninfo", query={"id_token": f"{token[:-4]}AAAA"}).status == 400
+
+
+@pytest.fixture
+def issuer_server() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Give the origin of a server and the pages that it serves, by path."""
+    pages: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path in pages else 404)
+            self.end_headers()
+            self.wfile.write(pages.get(self.path, b""))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", pages
+        server.shutdown()
+        thread.join()
+
+
+def test_discovers_over_http(issuer_server: tuple[str, dict[str, bytes]]) -> None:
+    """The configuration is fetched, then the keys it names."""
+    origin, pages = issuer_server
+    pages["/.well-known/openid-configuration"] = f'{{"issuer": "{origin}", "jwks_uri": "{origin}/k"}}'.encode()
+    pages["/k"] = b'{"keys": []}'
+
+    assert discover(origin) == {"keys": []}
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"issuer": "https://other", "jwks_uri": "x"}',
+        b'{"issuer": "ORIGIN", "jwks_uri": "file:///k"}',
+    ],
+)
+def test_discovery_may_find_nothing(issuer_server: tuple[str, dict[str, bytes]], configuration: bytes) -> None:
+    """An issuer that does not answer as it should has no keys, whatever it answers."""
+    origin, pages = issuer_server
+    pages["/.well-known/openid-configuration"] = configuration.replace(b"ORIGIN", origin.encode())
+
+    assert discover(origin) is None
+
+
+@pytest.mark.parametrize("issuer", ["http://127.0.0.1:9", "file:///etc", "nonsense"])
+def test_discovery_survives_unreachable_issuers(issuer: str) -> None:
+    """What cannot be reached has no keys."""
+    assert discover(issuer) is None

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from cryptography import x509
+
+from refresher.emulator.certificates import NAMES, make_certificates
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.server import EmulatorServer
+from refresher.emulator.testing import emulator
+from refresher.errors import EmulatorError
+from tests.unit.emulator.conftest import ALICE, ISSUER, Issuer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from refresher.emulator.testing import Scenario
+
+
+def get(url: str, context: ssl.SSLContext | None = None) -> tuple[int, bytes]:
+    """Ask for a page and give status and body."""
+    try:
+        with urlopen(url, timeout=10, context=context) as reply:  # noqa: S310 - our own server
+            return reply.status, reply.read()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_serves_http_and_https(google_emulator: Scenario) -> None:
+    """Both origins answer; the secure one with a certificate of the emulator's own authority."""
+    context = ssl.create_default_context(cafile=google_emulator.ca_file)
+
+    plain = get(f"{google_emulator.http}/v1/nothing")
+    secure = get(f"{google_emulator.https}/v1/nothing", context=context)
+
+    assert plain == secure
+    assert (plain[0], json.loads(plain[1])["error"]["code"]) == (404, 404)
+
+
+@pytest.mark.parametrize("name", ["sts.googleapis.com", "iamcredentials.googleapis.com", "localhost", "127.0.0.1"])
+def test_is_taken_for_the_host_that_a_client_means(google_emulator: Scenario, name: str) -> None:
+    """Clients sent here by DNS find the name they expect in the certificate."""
+    context = ssl.create_default_context(cafile=google_emulator.ca_file)
+    port = int(google_emulator.https.rpartition(":")[2])
+
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+        context.wrap_socket(connection, server_hostname=name) as secured,
+    ):
+        assert secured.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_its_certificate_names_every_service(tmp_path: Path) -> None:
+    """The certificate carries all names and both loopback addresses, and its key is nobody else's to read."""
+    made = make_certificates(tmp_path)
+
+    certificate = x509.load_pem_x509_certificate(made.certificate_file.read_bytes())
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(found.get_values_for_type(x509.DNSName)) == set(NAMES)
+    assert {str(address) for address in found.get_values_for_type(x509.IPAddress)} == {"127.0.0.1", "::1"}
+    assert made.key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_two_in_one_process_stay_apart(issuer: Issuer) -> None:
+    """What exists in one emulator does not in another."""
+    with emulator() as one, emulator() as other:
+        one.add_provider(issuer=ISSUER, jwks=issuer.jwks)
+        one.allow(ALICE, subject="user-1")
+
+        assert one.http != other.http
+        assert not other.state.service_accounts
+        assert other.state.pools == {}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "example.com", "::"])  # noqa: S104 - it is refused
+def test_refuses_addresses_that_others_reach(tmp_path: Path, host: str) -> None:
+    """It is not secure, so it stays on the loopback."""
+    with pytest.raises(EmulatorError, match="not a loopback address"):
+        EmulatorServer(Cloud(), tmp_path, host=host)
+
+
+def test_says_that_a_port_is_taken(google_emulator: Scenario, tmp_path: Path) -> None:
+    """A port that cannot be had is named."""
+    port = int(google_emulator.http.rpartition(":")[2])
+
+    with pytest.raises(EmulatorError, match=f"port {port} .* cannot be had"):
+        EmulatorServer(Cloud(), tmp_path, http_port=port)
+
+
+def test_refuses_bodies_beyond_its_limit(google_emulator: Scenario) -> None:
+    """A body of megabytes gets an answer in Google's shape."""
+    request = Request(f"{google_emulator.http}/v1/token", data=b"x" * (5 * 1024 * 1024), method="POST")  # noqa: S310 - our own server
+
+    with pytest.raises(HTTPError) as caught:
+        urlopen(request, timeout=10)  # noqa: S310 - our own server
+
+    with caught.value as error:
+        assert (error.code, json.load(error)["error"]["code"]) == (413, 413)
+
+
+def test_answers_head_without_a_body(google_emulator: Scenario) -> None:
+    """HEAD gets a head and nothing more."""
+    with pytest.raises(HTTPError) as caught:
+        urlopen(Request(f"{google_emulator.http}/v1/nothing", method="HEAD"), timeout=10)  # noqa: S310 - our own server
+
+    with caught.value as error:
+        assert error.read() == b""
+
+
+def test_tells_who_a_token_is(google_emulator: Scenario) -> None:
+    """A scenario has a clock, a journal and a state, and asks whom tokens speak for."""
+    google_emulator.add_service_account(ALICE)
+    google_emulator.state.metadata_account = ALICE
+    request = Request(  # noqa: S310 - our own server
+        f"{google_emulator.http}/computeMetadata/v1/instance/service-accounts/default/token",
+        headers={"Metadata-Flavor": "Google"},
+    )
+
+    with urlopen(request, timeout=10) as reply:  # noqa: S310 - our own server
+        token = json.load(reply)["access_token"]
+
+    assert google_emulator.whoami(token)["service_account"] == ALICE
+    assert google_emulator.journal.entries("/computeMetadata/")[0].status == 200

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from refresher.emulator.persistence import open_cloud
+from refresher.emulator.seed import plant, read_seed
+from refresher.emulator.state import Provider, State
+from refresher.emulator.tokens import Bearer
+from refresher.errors import EmulatorError
+from tests.unit.emulator.conftest import ALICE, ISSUER, principal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BEARER = Bearer(kind="service_account", name=ALICE, expires_at=2_000_000_000, scopes=("a",))
+
+
+def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
+    """What exists, and what was issued, is known after a restart on the same directory."""
+    before = open_cloud(tmp_path)
+    before.state.add_pool("workers").providers["refresher"] = Provider(
+        issuer=ISSUER, jwks={"keys": []}, allowed_audiences=["a"], disabled=True
+    )
+    before.state.allow(ALICE, principal("user-1"))
+    before.state.metadata_account = ALICE
+    before.save()
+    token = before.vault.issue(BEARER)
+
+    after = open_cloud(tmp_path)
+
+    assert after.state == before.state
+    assert after.vault.recognise(token, now=1_900_000_000) == BEARER
+    assert after.vault.jwks == before.vault.jwks
+
+
+def test_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
+    """What holds keys can be read by nobody else."""
+    open_cloud(tmp_path).save()
+
+    assert [
+        path.name for path in tmp_path.iterdir() if path.name.startswith("state") and path.stat().st_mode & 0o077
+    ] == []
+
+
+def test_says_that_its_state_is_damaged(tmp_path: Path) -> None:
+    """A damaged state is named, with what to do."""
+    open_cloud(tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"rubbish" * 1000)
+
+    with pytest.raises(EmulatorError, match="is damaged — remove it"):
+        open_cloud(tmp_path)
+
+
+def test_says_that_a_directory_cannot_be_used(tmp_path: Path) -> None:
+    """A directory that cannot be made is named."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(EmulatorError, match="cannot be used"):
+        open_cloud(tmp_path / "file")
+
+
+def test_plants_everything_a_seed_may_say(tmp_path: Path) -> None:
+    """Projects, pools, providers with keys from a file, accounts and the machine's account all exist afterwards."""
+    (tmp_path / "jwks.json").write_text('{"keys": []}')
+    (tmp_path / "seed.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "projects": {"other": "42"},
+                "pools": [
+                    {
+                        "pool": "others",
+                        "project_number": "42",
+                        "providers": {"p": {"issuer": ISSUER, "jwks_file": "jwks.json", "allowed_audiences": ["a"]}},
+                    }
+                ],
+                "service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal("user-1")]}},
+                "metadata_account": "worker@other.iam.gserviceaccount.com",
+            }
+        )
+    )
+    state = State()
+
+    plant(state, read_seed(tmp_path / "seed.yaml"), beside=tmp_path)
+
+    provider = state.add_pool("others", project_number="42").providers["p"]
+    assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, {"keys": []}, ["a"])
+    assert set(state.service_accounts) == {ALICE, "worker@other.iam.gserviceaccount.com"}
+    assert state.metadata_account == "worker@other.iam.gserviceaccount.com"
+
+
+def test_a_seed_adds_to_what_is_there() -> None:
+    """Planting twice keeps what was there and changes what is named again."""
+    state = State()
+    state.allow(ALICE, principal("user-1"))
+
+    for subject in ("user-2", "user-3"):
+        plant(state, {"service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal(subject)]}}})
+
+    members = json.dumps(state.service_accounts[ALICE].bindings, default=lambda found: sorted(found, key=str))
+    assert all(principal(f"user-{number}") in members for number in (1, 2, 3))
+
+
+def test_a_bad_seed_changes_nothing() -> None:
+    """A seed with one impossible entry leaves the state as it was."""
+    state = State()
+
+    with pytest.raises(EmulatorError, match="shape"):
+        plant(state, {"service_accounts": {ALICE: {}}, "pools": [{"providers": {}}]})
+
+    assert state == State()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(b"[", "is no YAML"), (b"[]", "is no mapping"), (b"\xff", "is no YAML"), (None, "cannot be read")],
+)
+def test_refuses_a_file_that_is_no_seed(tmp_path: Path, content: bytes | None, text: str) -> None:
+    """A seed that cannot be read is named with what is wrong."""
+    if content is not None:
+        (tmp_path / "seed.yaml").write_bytes(content)
+
+    with pytest.raises(EmulatorError, match=text):
+        read_seed(tmp_path / "seed.yaml")
+
+
+def test_names_keys_that_a_seed_does_not_know() -> None:
+    """A misspelt key is refused by name."""
+    with pytest.raises(EmulatorError, match="unknown keys: pool"):
+        plant(State(), {"pool": []})
