@@ -60,6 +60,10 @@ bench: $(STAMP) ## Measure ratios side by side and write bench-results.json.
 schema: $(STAMP) ## Write configs/schema.json anew.
 	@$(BIN)/refresher schema > configs/schema.json
 
+.PHONY: docs
+docs: $(STAMP) ## Write the reference in docs/configuration.md anew.
+	@$(BIN)/python tests/docs/reference.py
+
 .PHONY: requirements
 requirements: | $(UV) ## Pin the requirement files anew.
 	@for set in "runtime" "emulator --extra emulator" "dev --extra emulator --group dev"; do \

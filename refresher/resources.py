@@ -8,6 +8,7 @@ and provider id; a principal by pool and subject, without the provider. Nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
 METADATA_ORIGIN = "http://metadata.google.internal"
@@ -99,3 +100,21 @@ class Endpoints:
     def impersonation_url(self, service_account: str, method: str = "generateAccessToken") -> str:
         """Give the IAM Credentials URL of a method on a service account, named by e-mail or unique id."""
         return f"{self.iam_credentials}/v1/projects/-/serviceAccounts/{service_account}:{method}"
+
+
+def discovery_document(*, issuer: str, service_account: str) -> dict[str, Any]:
+    """Give what an issuer serves at `/.well-known/openid-configuration` whose tokens a service account signs.
+
+    OpenID Connect Discovery 1.0, section 3. The keys are those that Google publishes for the account and rotates.
+
+    Args:
+        issuer: The `iss` claim, to the letter.
+        service_account: E-mail of the account that signs.
+    """
+    return {
+        "issuer": issuer,
+        "jwks_uri": f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }

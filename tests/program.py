@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
 COMMAND = (str(Path(sys.executable).with_name("refresher")),)
 ISSUER = "https://workers.invalid"
@@ -100,7 +100,7 @@ class Worker:
     place: Path
     lifetime: str = "1h"
     google: Mapping[str, Any] | None = None
-    prefix: Sequence[str] = ()
+    prefix: list[str] = field(default_factory=list)
     environment: Mapping[str, str] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     _logs: list[Path] = field(default_factory=list)

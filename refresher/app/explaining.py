@@ -5,10 +5,10 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Any
 
-from refresher import policy
+from refresher import policy, resources
 from refresher.config.durations import format_duration
-from refresher.config.models import SelfIssuedSettings
-from refresher.errors import KeysError
+from refresher.config.supplier_models import SelfIssuedSettings, SignJwtSettings
+from refresher.errors import KeysError, UsageError
 from refresher.keys.registry import published_key_ids
 
 if TYPE_CHECKING:
@@ -35,11 +35,26 @@ def complaints_of_keys(loaded: LoadedConfiguration) -> list[KeysError]:
     return found
 
 
+def discovery_of(loaded: LoadedConfiguration, supplier: str) -> dict[str, Any]:
+    """Give the discovery document that the issuer of a `sign_jwt` supplier must serve.
+
+    Raises:
+        UsageError: There is no such supplier, or it is of another kind.
+    """
+    settings = loaded.configuration.suppliers.get(supplier)
+    if not isinstance(settings, SignJwtSettings):
+        known = [name for name, each in loaded.configuration.suppliers.items() if isinstance(each, SignJwtSettings)]
+        raise UsageError(
+            f"{supplier} is no supplier of the kind sign_jwt", f"name one of: {', '.join(known) or 'none'}"
+        )
+    return resources.discovery_document(issuer=settings.issuer, service_account=settings.service_account)
+
+
 def _explain(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:
     identity = loaded.identity_of(target)
     supplier = loaded.supplier_name_of(identity)
     settings = loaded.configuration.suppliers[supplier]
-    lifetime = settings.lifetime if isinstance(settings, SelfIssuedSettings) else None
+    lifetime = settings.lifetime if isinstance(settings, SelfIssuedSettings | SignJwtSettings) else None
     owner = None if target.uid is None else f"{target.uid}{'' if target.gid is None else f':{target.gid}'}"
     return {
         "name": target.name,

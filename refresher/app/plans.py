@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from refresher.app.suppliers import suppliers_of, threads_of
 from refresher.app.targets import targets_of
 from refresher.config.loading import load, rescan
-from refresher.config.models import SelfIssuedSettings
 from refresher.config.problems import InvalidConfigurationError
+from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.config.watching import signature
 from refresher.engine.target import Plan
 from refresher.keys.registry import signature as keys_signature

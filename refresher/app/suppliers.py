@@ -6,25 +6,34 @@ missing, credentials that do not load) is a failure of supply: its targets keep 
 
 from __future__ import annotations
 
+import os
 import secrets
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
 
 from refresher.app.targets import endpoints_of
-from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from refresher.config.supplier_models import (
+    CommandSettings,
+    FileSettings,
+    GoogleAccessTokenSettings,
+    GoogleIdTokenSettings,
+    SelfIssuedSettings,
+    SignJwtSettings,
+)
 from refresher.errors import RefresherError, SupplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from pathlib import Path
 
     from refresher.config.loading import LoadedConfiguration
-    from refresher.config.models import SupplierSettings
+    from refresher.config.supplier_models import SupplierSettings
     from refresher.google.source_credentials import SourceCredential
     from refresher.google.transport import Transport
     from refresher.resources import Endpoints
+    from refresher.suppliers.claims import ClaimsTemplate
     from refresher.suppliers.interface import Supplier, SupplierContext
     from refresher.tokens import SubjectToken
 
@@ -98,6 +107,14 @@ def _build(settings: SupplierSettings, endpoints: Endpoints, transport: Callable
             from refresher.suppliers.file import FileSupplier
 
             return FileSupplier(path=settings.path)
+        case CommandSettings():
+            from refresher.suppliers.command import CommandSupplier
+
+            return CommandSupplier(
+                argv=settings.argv, timeout=settings.timeout, environment=_handed_on(settings.environment)
+            )
+        case SignJwtSettings():
+            return _sign_jwt(settings, endpoints, transport())
         case _:
             assert_never(settings)
 
@@ -106,11 +123,28 @@ def _self_issued(settings: SelfIssuedSettings) -> Supplier:
     from refresher.keys.directory import load_signing_key
     from refresher.suppliers.self_issued import SelfIssuedSupplier
 
-    return SelfIssuedSupplier(
-        key=load_signing_key(settings.keys),
+    return SelfIssuedSupplier(key=load_signing_key(settings.keys), claims=_claims(settings))
+
+
+def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transport) -> Supplier:
+    from refresher.suppliers.sign_jwt import SignJwtSupplier
+
+    return SignJwtSupplier(
+        transport=transport,
+        endpoints=endpoints,
+        source=_source(settings.credentials, endpoints, transport),
+        service_account=settings.service_account,
+        claims=_claims(settings),
+    )
+
+
+def _claims(settings: SelfIssuedSettings | SignJwtSettings) -> ClaimsTemplate:
+    from refresher.suppliers.claims import ClaimsTemplate
+
+    return ClaimsTemplate(
         issuer=settings.issuer,
         lifetime=settings.lifetime,
-        claims=settings.claims,
+        constant=settings.claims,
         random=partial(secrets.token_urlsafe, 16),
     )
 
@@ -122,6 +156,11 @@ def _google_id_token(settings: GoogleIdTokenSettings, endpoints: Endpoints, tran
         return MetadataIdTokenSupplier(transport=transport, origin=endpoints.metadata)
     source = _source(settings.credentials, endpoints, transport)
     return GeneratedIdTokenSupplier(transport=transport, endpoints=endpoints, source=source)
+
+
+def _handed_on(names: Iterable[str]) -> dict[str, str]:
+    """Give the daemon's own variables of these names, and those that every program needs."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", *names) if name in os.environ}
 
 
 def _source(credentials: Path | None, endpoints: Endpoints, transport: Transport) -> SourceCredential:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from refresher import adc, environment
-from refresher.config.models import FileSettings, GoogleAccessTokenSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from refresher.config.supplier_models import (
+    CommandSettings,
+    FileSettings,
+    GoogleAccessTokenSettings,
+    GoogleIdTokenSettings,
+    SelfIssuedSettings,
+    SignJwtSettings,
+)
 from refresher.engine.target import Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
@@ -25,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.config.loading import LoadedConfiguration
-    from refresher.config.models import IdentitySettings, SupplierSettings
+    from refresher.config.models import IdentitySettings
+    from refresher.config.supplier_models import SupplierSettings
     from refresher.config.targets import ResolvedTarget
 
 GOOGLE_ISSUER = "https://accounts.google.com"
@@ -126,7 +134,14 @@ def _expected(
             return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=identity.subject, audiences=audiences)
         case GoogleAccessTokenSettings():
             return ExpectedClaims(is_jwt=False)
-        case FileSettings():
+        case SignJwtSettings():
+            return ExpectedClaims(
+                issuer=settings.issuer,
+                subject=identity.subject,
+                audiences=audiences,
+                maximum_lifetime=settings.lifetime,
+            )
+        case FileSettings() | CommandSettings():
             return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
         case _:
             assert_never(settings)

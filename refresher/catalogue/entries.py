@@ -158,6 +158,14 @@ ENTRIES = (
         source=_CREDENTIALS,
     ),
     Entry(
+        name="I1-sign",
+        status=403,
+        text="iam.serviceAccounts.signJwt",
+        cause="the caller may not sign with this account",
+        remedy="grant the caller roles/iam.serviceAccountTokenCreator on {service_account}",
+        source=_CREDENTIALS,
+    ),
+    Entry(
         name="I1",
         status=403,
         text="iam.serviceAccounts.getAccessToken",

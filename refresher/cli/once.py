@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from refresher.cli.options import config_option, declare
+from refresher.errors import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,20 +25,22 @@ if TYPE_CHECKING:
 def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     """Refresh what is due of all targets, or of the TARGETS named, and exit.
 
-    A target that fails keeps its files and does not hold up the others; the exit status is the first failure's.
+    A target that fails, or a drop-in that cannot be used, does not hold up the others; the exit status tells of it.
     """
     from refresher.app.programs import refresh_once
     from refresher.cli.failures import complain
-    from refresher.cli.loading import chosen, load_strictly, say_warnings
+    from refresher.cli.loading import chosen, load_leniently, say_warnings
 
-    loaded = load_strictly(config)
+    loaded = load_leniently(config)
     say_warnings(loaded)
     outcomes = refresh_once(loaded, chosen(loaded.targets, targets), force=force)
     failures = {name: outcome.error for name, outcome in sorted(outcomes.items()) if outcome.error is not None}
     for error, names in _grouped(failures):
         complain(error, concerning=names)
     click.echo(_summary(outcomes.values()), err=True)
-    return next(iter(failures.values())).exit_status if failures else 0
+    if failures:
+        return next(iter(failures.values())).exit_status
+    return ExitStatus.CONFIGURATION if loaded.drop_in_problems else ExitStatus.DONE
 
 
 def _grouped(failures: Mapping[str, RefresherError]) -> Iterable[tuple[RefresherError, list[str]]]:

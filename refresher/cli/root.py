@@ -24,6 +24,7 @@ COMMANDS = {
     "env": "Print the variables of a target.",
     "status": "Tell what the files hold, read from the files.",
     "wait": "Return when targets are ready; also a probe.",
+    "discovery": "Print the discovery document that a sign_jwt supplier needs.",
     "keys": "Make, list and publish signing keys.",
     "emulator": "Run a local Google.",
     "schema": "Print the JSON Schema of the configuration.",

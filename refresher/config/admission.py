@@ -6,7 +6,7 @@ is refused keeps the body it had, as far as that one still fits. Reading is `ref
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from refresher.config.problems import Mistake, Problem, dotted
@@ -16,8 +16,27 @@ from refresher.config.targets import Accounts, Directories, ResolvedTarget, dire
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from refresher.config.drop_ins import DropIn
     from refresher.config.models import Configuration, TargetSettings
+    from refresher.config.reading import Stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropIn:
+    """One file as it was last seen.
+
+    Attributes:
+        stamp: Its state.
+        settings: What it says; None if that is wrong.
+        problems: What is wrong with the file alone.
+        places: Where its keys are: `file:line:column` by key, its top below the empty text.
+        in_force: The body that makes the target; an older one after a bad edit, None if there is no target.
+    """
+
+    stamp: Stamp
+    settings: TargetSettings | None
+    problems: tuple[Problem, ...]
+    places: Mapping[str, str]
+    in_force: TargetSettings | None = None
 
 
 def rank(name: str, drop_in: DropIn, configuration: Configuration) -> int:

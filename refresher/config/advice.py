@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from refresher.config import durations
-from refresher.config.models import GoogleAccessTokenSettings, SelfIssuedSettings
 from refresher.config.problems import Mistake
+from refresher.config.supplier_models import GoogleAccessTokenSettings, SelfIssuedSettings, SignJwtSettings
 from refresher.config.targets import artifacts_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ SHORT_LIFETIME = timedelta(minutes=10)
 def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
     """Name what an operator should know of a valid configuration."""
     for name, supplier in configuration.suppliers.items():
-        if isinstance(supplier, SelfIssuedSettings) and supplier.lifetime < SHORT_LIFETIME:
+        if isinstance(supplier, SelfIssuedSettings | SignJwtSettings) and supplier.lifetime < SHORT_LIFETIME:
             clause = (
                 f"is {durations.format_duration(supplier.lifetime)}, so short that some clients exchange on every call"
             )

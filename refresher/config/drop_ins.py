@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from refresher.config.admission import Admission, placed, rank
+from refresher.config.admission import Admission, DropIn, placed, rank
 from refresher.config.advice import warnings_about_target
 from refresher.config.models import TargetSettings
 from refresher.config.nodes import parse
@@ -37,25 +37,6 @@ SUFFIX = ".yaml"
 """Of the files that are read; names that begin with a dot are not."""
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropIn:
-    """One file as it was last seen.
-
-    Attributes:
-        stamp: Its state.
-        settings: What it says; None if that is wrong.
-        problems: What is wrong with the file alone.
-        places: Where its keys are: `file:line:column` by key, its top below the empty text.
-        in_force: The body that makes the target; an older one after a bad edit, None if there is no target.
-    """
-
-    stamp: Stamp
-    settings: TargetSettings | None
-    problems: tuple[Problem, ...]
-    places: Mapping[str, str]
-    in_force: TargetSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from refresher.config.models import IdentitySettings, ProviderSettings, SupplierSettings
+    from refresher.config.models import IdentitySettings, ProviderSettings
+    from refresher.config.supplier_models import SupplierSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

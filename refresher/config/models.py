@@ -8,18 +8,16 @@ There is no `from __future__ import annotations` here: pydantic reads the annota
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from refresher.config.listening import UnixSocket
-from refresher.config.refusing import Parsed, refused
+from refresher.config.settings import Settings
+from refresher.config.supplier_models import SupplierSettings
 from refresher.config.texts import (
     Audience,
-    ClaimName,
-    Issuer,
     Name,
     Origin,
     Owner,
@@ -35,29 +33,10 @@ from refresher.config.texts import (
 )
 from refresher.config.values import (
     AbsolutePath,
-    ClaimValue,
     FileMode,
     ImpersonatedLifetime,
     ListenAddress,
-    SuppliedLifetime,
 )
-
-
-class Settings(BaseModel):
-    """What all models share: frozen, no unknown keys, no coercion, built when first used."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-    @classmethod
-    def none_given(cls) -> Self:
-        """Give the defaults, always the same object: a default of pydantic's would be copied for each target."""
-        found = _DEFAULTS.get(cls)
-        if found is None:
-            found = _DEFAULTS[cls] = cls.model_construct()
-        return cast("Self", found)
-
-
-_DEFAULTS: dict[type[Settings], Settings] = {}
 
 
 class ProviderSettings(Settings):
@@ -72,80 +51,6 @@ class ProviderSettings(Settings):
         default=None,
         description="Token audience; only if the provider lists allowed audiences. Default: the provider's own name.",
     )
-
-
-def _parse_acceptance(value: object) -> Literal[True]:
-    if value is not True:
-        raise refused(
-            "is not true, and the real STS refuses opaque access tokens for workload pools",
-            "use google_id_token instead, or accept it with accept_unsupported: true",
-        )
-    return True
-
-
-class _SupplierSettings(Settings):
-    provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
-
-
-class SelfIssuedSettings(_SupplierSettings):
-    """Subject tokens signed with our own key; the provider holds the public half."""
-
-    kind: Literal["self_issued"] = Field(description="Signed with our own key.")
-    issuer: Issuer = Field(description="The `iss` claim: https, a domain you own or one below .invalid.")
-    keys: AbsolutePath = Field(
-        description="The keys directory, made by `refresher keys new`; relative to the file that names it."
-    )
-    lifetime: SuppliedLifetime = Field(
-        default=timedelta(hours=1),
-        description="Of each subject token, 2s to 24h. Default: 1h.",
-        json_schema_extra={"default": "1h"},
-    )
-    claims: Mapping[ClaimName, ClaimValue] = Field(
-        default={}, description="Further constant claims, to be mapped to attributes."
-    )
-
-
-class GoogleIdTokenSettings(_SupplierSettings):
-    """Google-signed ID tokens as subject tokens."""
-
-    kind: Literal["google_id_token"] = Field(description="Signed by Google for a service account.")
-    via: Literal["metadata_server", "generate_id_token"] = Field(
-        default="metadata_server",
-        description="The machine's own account, or generateIdToken for each identity's source_service_account.",
-    )
-    credentials: AbsolutePath | None = Field(
-        default=None,
-        description="google-auth credentials file that calls generateIdToken. Default: the metadata server.",
-    )
-
-
-class GoogleAccessTokenSettings(_SupplierSettings):
-    """The literal source access token as subject token, which the real STS refuses for workload pools."""
-
-    kind: Literal["google_access_token"] = Field(description="An opaque access token; see accept_unsupported.")
-    accept_unsupported: Annotated[bool, Parsed(_parse_acceptance, {"const": True})] = Field(
-        default=False,
-        validate_default=True,
-        json_schema_extra={"default": None},
-        description="Must be true: the real STS refuses opaque access tokens for workload pools.",
-    )
-    credentials: AbsolutePath | None = Field(
-        default=None, description="google-auth credentials file. Default: the metadata server."
-    )
-
-
-class FileSettings(_SupplierSettings):
-    """A subject token that somebody else keeps fresh in a file."""
-
-    kind: Literal["file"] = Field(description="Read from a file that somebody else renews.")
-    path: AbsolutePath = Field(description="The file; relative to the file that names it.")
-    issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
-
-
-SupplierSettings = SelfIssuedSettings | GoogleIdTokenSettings | GoogleAccessTokenSettings | FileSettings
-
-UNSUPPORTED_KINDS = ("sign_jwt", "client_credentials", "command")
-"""Kinds of suppliers that the contract knows and this version does not have."""
 
 
 class IdentitySettings(Settings):

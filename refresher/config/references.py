@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from refresher.config.models import IdentitySettings, TargetSettings
     from refresher.config.understanding import SupplierFacts, Understood
 
+_MINTING = frozenset(["self_issued", "sign_jwt"])
+"""Kinds of suppliers that write the subject themselves."""
+
 
 def mistakes_between(understood: Understood) -> Iterator[Mistake]:
     """Name every reference that leads nowhere and every entry that lacks what another needs of it."""
@@ -71,8 +74,8 @@ def _of_subject(
 ) -> Iterator[Mistake]:
     if identity.subject is not None or (*path, "subject") in understood.broken:
         return
-    if supplier is not None and supplier.kind == "self_issued":
-        clause, remedy = "has no subject, which a self_issued supplier needs", "add subject: to it"
+    if supplier is not None and supplier.kind in _MINTING:
+        clause, remedy = f"has no subject, which a {supplier.kind} supplier needs", "add subject: to it"
     elif identity.service_account is None and (*path, "service_account") not in understood.broken:
         clause, remedy = "has neither a service_account nor a subject", "add at least one of them"
     else:

@@ -9,23 +9,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from refresher.config.models import (
-    UNSUPPORTED_KINDS,
     ArtifactSettings,
     Configuration,
     EndpointSettings,
-    FileSettings,
-    GoogleAccessTokenSettings,
-    GoogleIdTokenSettings,
     GoogleSettings,
     IdentitySettings,
     IdTokenSettings,
     ProviderSettings,
-    SelfIssuedSettings,
-    Settings,
     TargetSettings,
 )
 from refresher.config.problems import Mistake, instead, shown
 from refresher.config.scalars import is_tag, said
+from refresher.config.supplier_models import (
+    UNSUPPORTED_KINDS,
+    CommandSettings,
+    FileSettings,
+    GoogleAccessTokenSettings,
+    GoogleIdTokenSettings,
+    SelfIssuedSettings,
+    SignJwtSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from refresher.config.nodes import Place
+    from refresher.config.settings import Settings
 
     Path = tuple[str | int, ...]
     Error = dict[str, Any]
@@ -42,6 +46,8 @@ _KINDS: dict[str, type[Settings]] = {
     "google_id_token": GoogleIdTokenSettings,
     "google_access_token": GoogleAccessTokenSettings,
     "file": FileSettings,
+    "command": CommandSettings,
+    "sign_jwt": SignJwtSettings,
 }
 _SECTIONS: dict[str, type[Settings]] = {
     "providers": ProviderSettings,

@@ -143,4 +143,7 @@ Origin = Annotated[str, _text(_ORIGIN, "an origin", "write SCHEME://HOST or SCHE
 UniverseDomain = Annotated[str, _text(_UNIVERSE, "a domain", "write it such as googleapis.com, without a scheme")]
 Owner = Annotated[str, _text_or_digits(_OWNER, "an owner", "write USER or USER:GROUP, names or numbers of the host")]
 Place = Annotated[str, Parsed(_parse_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
+VariableName = Annotated[
+    str, _text("[A-Za-z_][A-Za-z0-9_]*", "the name of a variable", "name a variable; its value comes from the daemon's")
+]
 ClaimName = Annotated[str, Parsed(_parse_claim_name, {"type": "string", "minLength": 1})]

@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from refresher.config.models import (
-    Configuration,
-    EndpointSettings,
-    GoogleSettings,
-    IdentitySettings,
-    Settings,
-    TargetSettings,
-)
+from refresher.config.models import Configuration, EndpointSettings, GoogleSettings, IdentitySettings, TargetSettings
+from refresher.config.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -59,6 +59,14 @@ def _parse_path(value: object) -> Path:
     return Path(text)
 
 
+def _parse_argv(value: object) -> tuple[str, ...]:
+    if not isinstance(value, tuple) or not value or not all(isinstance(argument, str) for argument in value):
+        raise refused("is no list of texts", "write it as [/PATH/OF/PROGRAM, ARGUMENT]; quote numbers")
+    if not value[0].startswith("/") or "\0" in "".join(value):
+        raise refused("does not begin with an absolute path", "write the whole path of the program, from / on")
+    return value
+
+
 def _parse_claim(value: object) -> str | int | bool:
     if not isinstance(value, str | int):
         raise refused("is no text, integer or boolean", "write a single value; quote it if it is text")
@@ -77,6 +85,13 @@ SuppliedLifetime = Annotated[
     timedelta,
     _duration(timedelta(seconds=2), timedelta(hours=24), "1h suits nearly everybody; below 10m clients exchange often"),
 ]
+SignedLifetime = Annotated[
+    timedelta,
+    _duration(timedelta(seconds=2), timedelta(hours=12), "1h suits nearly everybody; Google signs for 12h at most"),
+]
+CommandTimeout = Annotated[
+    timedelta, _duration(timedelta(seconds=1), timedelta(minutes=2), "10s suits nearly everybody")
+]
 ImpersonatedLifetime = Annotated[
     timedelta,
     _duration(
@@ -85,5 +100,6 @@ ImpersonatedLifetime = Annotated[
 ]
 FileMode = Annotated[int, Parsed(_parse_mode, {"type": "string", "pattern": "^0?[4-7][0-7]{2}$"})]
 AbsolutePath = Annotated[Path, Parsed(_parse_path, {"type": "string", "minLength": 1})]
+Argv = Annotated[tuple[str, ...], Parsed(_parse_argv, {"type": "array", "items": {"type": "string"}, "minItems": 1})]
 ClaimValue = Annotated[str | int | bool, Parsed(_parse_claim, {"type": ["string", "integer", "boolean"]})]
 ListenAddress = Annotated[Listen, Parsed(_parse_listen, {"type": "string", "pattern": LISTEN_PATTERN})]

@@ -129,7 +129,7 @@ class Daemon:
                 supplies = SharedSupplies(plan.suppliers)
                 self._refresher = Refresher(supplies=supplies, clock=self._clock)
                 self._suppliers = plan.suppliers
-            self._agenda.adopt(plan.targets, retry_failed=is_new)
+            self._agenda.adopt(plan.targets, new_suppliers=is_new)
             self._threads = plan.threads
         self._roots.add(plan.root)
         known = self._board.snapshot().complaints
@@ -166,15 +166,18 @@ class Daemon:
                 self._reporter.watch(entry.target, entry.token, now)
 
     def _submit(self, entry: Entry) -> None:
-        target, force, first = entry.target, entry.force, not entry.is_known
-        job = partial(self._work, target, force=force, first=first)
+        target = entry.target
+        refresh = partial(
+            self._refresh, target, force=entry.force, first=not entry.is_known, handed_over=entry.handed_over
+        )
+        job = partial(self._work, target, refresh)
         self._workers.submit(target.supplier, job, threads=self._threads.get(target.supplier, 1))
 
-    def _work(self, target: Target, *, force: bool, first: bool) -> None:
+    def _work(self, target: Target, refresh: Callable[[], Outcome]) -> None:
         """Refresh one target and take up the next of its identity; nothing a target does may end the thread."""
         if self._stopping:
             return
-        outcome = self._refresh(target, force=force, first=first)
+        outcome = refresh()
         now = self._clock.now()
         with self._lock:
             entry = self._agenda.settle(target, outcome, now, self._draw())
@@ -186,13 +189,13 @@ class Daemon:
             self._submit(sibling)
         self._announce_ready()
 
-    def _refresh(self, target: Target, *, force: bool, first: bool) -> Outcome:
+    def _refresh(self, target: Target, *, force: bool, first: bool, handed_over: bool) -> Outcome:
         refresher = self._refresher
         if refresher is None:
             raise AssertionError("nothing is due before the first plan")
         started = self._clock.monotonic()
         try:
-            return refresher.refresh(target, force=force, first=first)
+            return refresher.refresh(target, force=force, first=first, handed_over=handed_over)
         except Exception as bug:  # noqa: BLE001 - one target's bug must not take the others down
             return Outcome(
                 result=Result.FAILED,

@@ -62,11 +62,24 @@ def judge(target: Target, contents: Contents, now: datetime) -> Judgement:
 
 
 def is_of_another_identity(target: Target, contents: Contents, judgement: Judgement) -> bool:
-    """Tell whether the directory was last used for somebody else, by its token's subject or its ADC document."""
+    """Tell whether the directory was last used for somebody else, by its token's subject or its ADC document.
+
+    Where the configuration does not say the subject, a token without `env` counts as somebody else's: a retirement or
+    a hand-over was cut short there.
+    """
     if judgement.token is not None and target.expected.is_of_another_subject(judgement.token):
+        return True
+    if judgement.token is not None and target.expected.subject is None and contents.environment.signature is None:
         return True
     principal = adc.principal_of(contents.credentials.content)
     return principal is not None and principal != adc.principal_of(target.credentials)
+
+
+def speaks_for_another(token: SubjectToken, present: SubjectToken | None) -> bool:
+    """Tell whether two JWTs have different subjects."""
+    if present is None or present.unverified_claims is None or token.unverified_claims is None:
+        return False
+    return token.unverified_claims.subject != present.unverified_claims.subject
 
 
 def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement, now: datetime, *, force: bool) -> bool:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from refresher.engine.judgement import Judgement, is_of_another_identity, is_worth_publishing, judge
+from refresher.engine.judgement import (
+    Judgement,
+    is_of_another_identity,
+    is_worth_publishing,
+    judge,
+    speaks_for_another,
+)
 from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
 from refresher.policy import State
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, describe
@@ -87,13 +93,16 @@ class Refresher:
         self._supplies = supplies
         self._clock = clock
 
-    def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
+    def refresh(
+        self, target: Target, *, force: bool = False, first: bool = False, handed_over: bool = False
+    ) -> Outcome:
         """Bring one target's directory to what the configuration says, with a token that is fresh.
 
         1. Open the directory and read it; at the first visit sweep what a killed daemon left.
         2. If it was another identity's, withdraw `env`, then `token`.
         3. Put `credentials.json` right.
-        4. Unless the token is fresh: supply, check and publish another.
+        4. Unless the token is fresh: supply, check and publish another. Where only the supplier knows the subject, it
+           is asked at the first visit in any case, and its answer tells whether step 2 is due after all.
         5. Put owner and mode of a token that stays right, then `env`, which comes last.
         6. At the first visit of a directory where nothing had to be written, prove that writing would work.
 
@@ -101,14 +110,15 @@ class Refresher:
             target: Which one.
             force: Replace a fresh token too.
             first: Whether this process has not been there yet.
+            handed_over: Whether the directory was another identity's in the former plan, which files may not tell.
         """
-        visit = _Visit(target, self._supplies, self._clock, force=force)
+        visit = _Visit(target, self._supplies, self._clock, force=force, first=first)
         started = self._clock.monotonic()
         signature: tuple[object, ...] | None = None
         error: RefresherError | None = None
         try:
             with target.directory.open() as directory:
-                error = visit.bring_up_to_date(directory, first=first)
+                error = visit.bring_up_to_date(directory, handed_over=handed_over)
                 signature = directory.sign()
         except PublishError as refused:
             error = refused
@@ -125,23 +135,29 @@ class Refresher:
 class _Visit:
     """The state of one refresh while it goes on."""
 
-    def __init__(self, target: Target, supplies: SharedSupplies, clock: Clock, *, force: bool) -> None:
+    def __init__(self, target: Target, supplies: SharedSupplies, clock: Clock, *, force: bool, first: bool) -> None:
         self._target = target
         self._supplies = supplies
         self._clock = clock
         self._force = force
+        self._first = first
         self.result = Result.KEPT
         self.token: SubjectToken | None = None
         self.repaired: list[str] = []
         self._wrote = False
 
-    def bring_up_to_date(self, directory: OpenDirectory, *, first: bool) -> SupplyError | None:
+    def bring_up_to_date(self, directory: OpenDirectory, *, handed_over: bool) -> SupplyError | None:
         """Go through the steps of `Refresher.refresh`; give a supplier's failure after all else was put right."""
-        if first:
+        if self._first:
             directory.sweep()
         contents = directory.read()  # 1
         present = judge(self._target, contents, self._clock.now())
-        if is_of_another_identity(self._target, contents, present):
+        token = None if handed_over else self._token_that_tells(present)
+        if (
+            handed_over
+            or is_of_another_identity(self._target, contents, present)
+            or (token is not None and speaks_for_another(token, present.token))
+        ):
             contents, present = self._take_over(directory)  # 2
         self._settle(directory, CREDENTIALS, contents)  # 3
         self.token = present.token if present.is_ours else None
@@ -151,9 +167,18 @@ class _Visit:
                 self._settle(directory, TOKEN, contents)
             self._settle_description(directory, contents)
             self._settle(directory, ENVIRONMENT, contents)
-        if first and not self._wrote:
+        if self._first and not self._wrote:
             directory.probe()  # 6
         return failure
+
+    def _token_that_tells(self, present: Judgement) -> SubjectToken | None:
+        """Ask the supplier whom it speaks for, where nothing else says; None if that is known, or it cannot tell."""
+        if not self._first or self._target.expected.subject is not None or present.token is None:
+            return None
+        try:
+            return self._supplies.supply(self._target, None, self._clock.now())
+        except SupplyError:
+            return None
 
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
         directory.withdraw(ENVIRONMENT)

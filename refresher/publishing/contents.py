@@ -105,8 +105,8 @@ def describe(token: SubjectToken) -> bytes:
     """Give the `artifacts.json` that tells an opaque token's life."""
     entry = {
         "sha256": _sha256(token.value.encode()),
-        "issued_at": token.issued_at.isoformat(),
-        "expires_at": token.expires_at.isoformat(),
+        "issued_at": f"{token.issued_at:%FT%TZ}",
+        "expires_at": f"{token.expires_at:%FT%TZ}",
     }
     return json.dumps({TOKEN: entry}, indent=2).encode()
 

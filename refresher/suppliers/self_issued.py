@@ -1,8 +1,4 @@
-"""Subject tokens signed with our own key: the `self_issued` supplier.
-
-A JWT (RFC 7519) with what Google's STS asks for: `iss`, `sub`, `aud`, `iat`, `exp` in whole seconds, `kid` in the
-header; `jti` makes each token one of a kind. `nbf` is left out: what STS does with it is not known.
-"""
+"""Subject tokens signed with our own key: the `self_issued` supplier. A JWT (RFC 7519) with `kid` in its header."""
 
 from __future__ import annotations
 
@@ -10,35 +6,21 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from refresher.errors import SupplyError
 from refresher.keys.signing import encode
 from refresher.tokens import SubjectToken, UnverifiedClaims
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import timedelta
-
     from refresher.keys.signing import SigningKey
+    from refresher.suppliers.claims import ClaimsTemplate
     from refresher.suppliers.interface import SupplierContext
 
 
 class SelfIssuedSupplier:
     """Mints subject tokens; safe to use from several threads."""
 
-    def __init__(
-        self,
-        *,
-        key: SigningKey,
-        issuer: str,
-        lifetime: timedelta,
-        claims: Mapping[str, str | int | bool],
-        random: Callable[[], str],
-    ) -> None:
+    def __init__(self, *, key: SigningKey, claims: ClaimsTemplate) -> None:
         self._key = key
-        self._issuer = issuer
-        self._seconds = int(lifetime.total_seconds())
-        self._claims = dict(claims)
-        self._random = random
+        self._claims = claims
         self._header = encode(_compact({"alg": key.algorithm, "kid": key.kid, "typ": "JWT"}).encode())
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
@@ -47,26 +29,14 @@ class SelfIssuedSupplier:
         Raises:
             SupplyError: The identity has no subject.
         """
-        if context.subject is None:
-            raise SupplyError(
-                f"identity {context.identity} has no subject", f"set identities.{context.identity}.subject"
-            )
-        issued_at = int(now.timestamp())
-        payload = self._claims | {
-            "iss": self._issuer,
-            "sub": context.subject,
-            "aud": context.audience,
-            "iat": issued_at,
-            "exp": issued_at + self._seconds,
-            "jti": self._random(),
-        }
+        payload = self._claims.of(context, now)
         message = f"{self._header}.{encode(_compact(payload).encode())}"
         return SubjectToken(
             value=f"{message}.{encode(self._key.sign(message.encode('ascii')))}",
-            issued_at=datetime.fromtimestamp(issued_at, UTC),
-            expires_at=datetime.fromtimestamp(issued_at + self._seconds, UTC),
+            issued_at=datetime.fromtimestamp(payload["iat"], UTC),
+            expires_at=datetime.fromtimestamp(payload["exp"], UTC),
             unverified_claims=UnverifiedClaims(
-                issuer=self._issuer,
+                issuer=self._claims.issuer,
                 subject=context.subject,
                 audience=(context.audience,),
                 key_id=self._key.kid,

@@ -17,7 +17,7 @@ from refresher.config.loading import load
 from refresher.keys.directory import create
 from refresher.suppliers.interface import SupplierContext
 from tests.fakes import FakeSupplier
-from tests.tokens import AUDIENCE, make_jwt
+from tests.tokens import AUDIENCE, jwt_of, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,8 +42,10 @@ KINDS = {
     "google_id_token-generated": "{kind: google_id_token, via: generate_id_token}",
     "google_access_token": "{kind: google_access_token, accept_unsupported: true}",
     "file": "{kind: file, path: source-token}",
+    "sign_jwt": "{kind: sign_jwt, issuer: https://fleet.invalid, service_account: signer@p-1.iam.gserviceaccount.com}",
+    "command": "{kind: command, argv: [/bin/cat, PLACE/source-token]}",
 }
-REMOTE = ("google_id_token-metadata", "google_id_token-generated", "google_access_token")
+REMOTE = ("google_id_token-metadata", "google_id_token-generated", "google_access_token", "sign_jwt")
 
 
 class Google:
@@ -89,6 +91,9 @@ class Google:
             return self.status, self.body
         if path.endswith("/token"):
             return 200, b'{"access_token": "ya29.source", "expires_in": 3600, "token_type": "Bearer"}'
+        if path.endswith(":signJwt"):
+            signed = jwt_of(json.loads(json.loads(content)["payload"]))
+            return 200, json.dumps({"keyId": "k", "signedJwt": signed}).encode()
         if path.endswith(":generateIdToken"):
             subject = path.rpartition("/")[2].partition("@")[0]
             return 200, json.dumps({"token": _id_token(subject, json.loads(content)["audience"])}).encode()
@@ -130,7 +135,7 @@ class Case:
     @property
     def chooses_subject(self) -> bool:
         """Whether the token speaks for whom it is asked for."""
-        return self.kind in {"self_issued", "google_id_token-generated", "fake"}
+        return self.kind in {"self_issued", "google_id_token-generated", "sign_jwt", "fake"}
 
     @property
     def is_jwt(self) -> bool:
@@ -169,9 +174,8 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
                 kind=kind, supplier=FakeSupplier(lifetime=timedelta(hours=1)), google=google, directory=tmp_path
             )
         path = tmp_path / "refresher.yaml"
-        path.write_text(
-            TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
-        )
+        text = TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
+        path.write_text(text.replace("PLACE", str(tmp_path)))
         path.chmod(0o600)
         return Case(kind=kind, supplier=suppliers_of(load(path))["worker"], google=google, directory=tmp_path)
 

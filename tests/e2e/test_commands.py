@@ -172,3 +172,18 @@ def test_closed_pipe_is_no_failure(worker: Worker) -> None:
     )
 
     assert done.stderr == ""
+
+
+def test_discovery_document_names_the_signers_keys(worker: Worker) -> None:
+    """`discovery` prints what the issuer of a sign_jwt supplier serves, and refuses suppliers of other kinds."""
+    signer = "signer@my-project.iam.gserviceaccount.com"
+    document = worker.document("alice")
+    document["suppliers"]["fleet"] = {"kind": "sign_jwt", "issuer": "https://fleet.invalid", "service_account": signer}
+    document["identities"]["alice"]["supplier"] = "fleet"
+    worker.write(document)
+
+    found = json.loads(worker.command("discovery", "fleet").stdout)
+
+    assert found["issuer"] == "https://fleet.invalid"
+    assert found["jwks_uri"] == f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{signer}"
+    assert "name one of: fleet" in worker.command("discovery", "worker", status=2).stderr

@@ -4,7 +4,7 @@ import json
 import os
 import stat
 import subprocess
-import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import jwt
@@ -13,6 +13,7 @@ from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 
 from tests.program import ISSUER, Worker, account_of
+from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +129,18 @@ def test_wrong_configuration_writes_nothing(worker: Worker) -> None:
     assert not worker.root.exists()
 
 
+def test_bad_drop_in_does_not_hold_up_the_others(worker: Worker) -> None:
+    """A drop-in that cannot be used is told with its place and ends the run with status 2; the rest is published."""
+    worker.drop_in("good", identity="alice")
+    worker.drop_in("bad", identity="nobody")
+    worker.configure("alice", targets_directory="targets.d")
+
+    done = worker.once(status=2)
+
+    assert f"{worker.drop_ins / 'bad.yaml'}:1:11: identity is" in done.stderr
+    assert {name for name, status in worker.status().items() if status["state"] == "fresh"} == {"alice", "good"}
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_owner_and_mode_whatever_the_umask(worker: Worker, umask: int, need: Need) -> None:
     """As root, files get the configured owner and mode and the directory stays the daemon's, whatever the umask."""
@@ -146,27 +159,21 @@ def test_owner_and_mode_whatever_the_umask(worker: Worker, umask: int, need: Nee
 
 
 ATTEMPTS = """
-import os, sys
-directory = sys.argv[1]
-attempts = {
-    "read": lambda: open(f"{directory}/token").read(),
-    "create": lambda: open(f"{directory}/new", "x"),
-    "write": lambda: open(f"{directory}/token", "r+"),
-    "rename": lambda: os.rename(f"{directory}/token", f"{directory}/old"),
-    "replace": lambda: os.replace("/proc/self/environ", f"{directory}/token"),
-    "link": lambda: os.link(f"{directory}/token", f"{directory}/other"),
-    "symlink": lambda: os.symlink("/etc/passwd", f"{directory}/token2"),
-    "unlink": lambda: os.unlink(f"{directory}/token"),
-    "chmod": lambda: os.chmod(directory, 0o777),
-    "mkdir": lambda: os.mkdir(f"{directory}/sub"),
-}
-for name, attempt in attempts.items():
-    try:
-        attempt()
-        print(name)
-    except OSError:
-        pass
+cd "$1" || exit 1
+try() { name=$1; shift; "$@" >/dev/null 2>&1 && echo "$name"; }
+try read cat token
+try create touch new
+try write dd if=/dev/null of=token
+try rename mv -n token old
+try replace mv -f /proc/self/environ token
+try link ln token other
+try symlink ln -s /etc/passwd other
+try remove rm -f token
+try chmod chmod 0777 .
+try mkdir mkdir sub
+true
 """
+"""Tries with the shell's own tools, which every user can run, and names what went through."""
 
 
 @pytest.mark.parametrize("owner", [f"{CONTAINER}:{CONTAINER}", f"{CONTAINER}"], ids=["group", "user-only"])
@@ -180,30 +187,28 @@ def test_owner_of_the_files_can_only_read(worker: Worker, owner: str, need: Need
         path.chmod(path.stat().st_mode | 0o011)
 
     identity = [f"--reuid={CONTAINER}", f"--regid={CONTAINER}", "--clear-groups"]
-    python = [os.path.realpath(sys.executable), "-I", "-c", ATTEMPTS, str(worker.directory("alice"))]
-    done = subprocess.run([setpriv, *identity, *python], capture_output=True, text=True, check=True)
+    shell = ["sh", "-c", ATTEMPTS, "sh", str(worker.directory("alice"))]
+    done = subprocess.run([setpriv, *identity, *shell], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["read"]
 
 
-CAPABILITIES = "+chown,+dac_read_search"
-
-
-def as_daemon_user(worker: Worker, need: Need, *capabilities: str) -> None:
-    """Let a worker's program run as a user of its own, whose everything below its place is."""
+def as_daemon_user(worker: Worker, need: Need, capabilities: str) -> None:
+    """Let a worker's program run with these capabilities as a user of its own, to whom everything there belongs."""
     need.root()
     setpriv = need.tool("setpriv", "apt-get install util-linux")
     for path in (worker.place, *worker.place.rglob("*")):
         os.chown(path, DAEMON, DAEMON)
     for path in worker.place.parents[:-2]:
         path.chmod(path.stat().st_mode | 0o011)
-    worker.prefix = [setpriv, f"--reuid={DAEMON}", f"--regid={DAEMON}", "--clear-groups", *capabilities]
+    worker.prefix = [setpriv, f"--reuid={DAEMON}", f"--regid={DAEMON}", "--clear-groups"]
+    worker.prefix += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}"]
 
 
 def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Need) -> None:
     """A daemon that is not root publishes for another owner with CAP_CHOWN and CAP_DAC_READ_SEARCH, again and again."""
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
-    as_daemon_user(worker, need, f"--inh-caps={CAPABILITIES}", f"--ambient-caps={CAPABILITIES}")
+    as_daemon_user(worker, need, "+chown,+dac_read_search")
 
     worker.once()
     worker.once("--force")
@@ -217,7 +222,7 @@ def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Nee
 def test_daemon_without_capabilities_says_what_it_lacks(worker: Worker, need: Need) -> None:
     """Without CAP_CHOWN a configured owner is an error with a remedy, never a file of somebody else's."""
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
-    as_daemon_user(worker, need)
+    as_daemon_user(worker, need, "+dac_read_search")
 
     assert "give it CAP_CHOWN and CAP_DAC_READ_SEARCH" in worker.once(status=4).stderr
     assert not worker.directory("alice").exists() or os.listdir(worker.directory("alice")) == []
@@ -281,6 +286,32 @@ def test_directory_that_changes_hands_never_mixes_two_identities(cloud: tuple[Wo
     (worker.place / "key").rename(key)
     worker.once()
     assert act(worker.directory("shared"), google)["service_account"] == account_of("bob")
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["at the next run", "while the daemon runs"])
+def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker, live: bool) -> None:  # noqa: FBT001 - a parameter
+    """With tokens from files, whose subject nobody configured, a directory given to bob soon holds bob's token."""
+    document = worker.document("alice", "bob")
+    for name in ("alice", "bob"):
+        minted = make_jwt(subject=name, issued_at=datetime.now(UTC), audience=AUDIENCE)
+        (worker.place / f"{name}.jwt").write_text(minted)
+        document["suppliers"][name] = {"kind": "file", "path": f"{name}.jwt"}
+        document["identities"][name] = {"service_account": account_of("shared"), "supplier": name}
+    document["targets"] = {"task": {"identity": "alice"}}
+    worker.write(document)
+    worker.once()
+    document["targets"] = {"task": {"identity": "bob"}}
+
+    if live:
+        with worker.daemon() as log:
+            log.wait_for("daemon.ready")
+            worker.write(document)
+            log.wait_for("token.published", subject="bob")
+    else:
+        worker.write(document)
+        worker.once()
+
+    assert worker.token("task") == (worker.place / "bob.jwt").read_text()
 
 
 def test_status_is_read_from_the_files(worker: Worker) -> None:

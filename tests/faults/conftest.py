@@ -18,5 +18,5 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     made.make_keys()
     made.configure("alice")
     yield made
-    made.prefix = ()
+    made.prefix = []
     assert secret_in(made.everything_printed()) is None

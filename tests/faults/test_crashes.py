@@ -66,7 +66,7 @@ def test_crash_at_each_step_of_a_replacement(worker: Worker, need: Need, calls: 
     inject(worker, need, calls, f"signal=KILL:when={number}")
 
     worker.once("--force", status=KILLED)
-    worker.prefix = ()
+    worker.prefix = []
 
     assert peek(worker.token("alice")).unverified_claims == peek(before).unverified_claims
     worker.once()
@@ -79,7 +79,7 @@ def test_crash_while_everything_is_new(worker: Worker, need: Need, number: int) 
     """Killed at any fsync of the first publication, no `env` stands without a token; the next start completes it."""
     inject(worker, need, "fsync", f"signal=KILL:when={number}")
     worker.once(status=KILLED)
-    worker.prefix = ()
+    worker.prefix = []
 
     seen = set(names_in(worker)) if worker.directory("alice").exists() else set()
 

@@ -11,8 +11,8 @@ import pytest
 
 from refresher.config.listening import TcpSocket, UnixSocket
 from refresher.config.loading import load
-from refresher.config.models import FileSettings, SelfIssuedSettings
 from refresher.config.problems import InvalidConfigurationError
+from refresher.config.supplier_models import FileSettings, SelfIssuedSettings
 from refresher.errors import ExitStatus
 
 if TYPE_CHECKING:

@@ -184,22 +184,28 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         lambda google, issuer: google.exchange(issuer.token(), audience=f"//iam.googleapis.com//{PROVIDER}"),
         400,
         "invalid_request",
-        'Invalid value for "audience". This value should be the full resource name of the Identity Provider. See '
-        "https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token for the list of possible formats.",
+        (
+            'Invalid value for "audience". This value should be the full resource name of the Identity Provider. See '
+            "https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token for the list of possible formats."
+        ),
     ),
     "E3": (
         lambda google, issuer: google.exchange(issuer.token(sub="x" * 128)),
         400,
         "invalid_request",
-        "The size of mapped attribute google.subject exceeds the 127 bytes limit. Either modify your attribute mapping "
-        "or the incoming assertion to produce a mapped attribute that is less than 127 bytes.",
+        (
+            "The size of mapped attribute google.subject exceeds the 127 bytes limit. Either modify your attribute mapping "
+            "or the incoming assertion to produce a mapped attribute that is less than 127 bytes."
+        ),
     ),
     "E4": (
         lambda google, issuer: google.exchange(issuer.token(), audience=f"//iam.googleapis.com/{POOL}"),
         400,
         "invalid_target",
-        'The target service indicated by the "audience" parameters is invalid. This might either be because the pool '
-        "or provider is disabled or deleted or because it doesn't exist.",
+        (
+            'The target service indicated by the "audience" parameters is invalid. This might either be because the pool '
+            "or provider is disabled or deleted or because it doesn't exist."
+        ),
     ),
     "E5": (
         lambda google, issuer: google.exchange(issuer.token(aud="https://other")),
@@ -311,8 +317,10 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         lambda google, issuer: google.impersonate(ALICE, federated_token(google, issuer), lifetime="3601s"),
         400,
         "INVALID_ARGUMENT",
-        "The requested access tokens can not have lifetimes of more than 1 hour. Use the Org Policy Constraint "
-        "constraints/iam.allowServiceAccountCredentialLifetimeExtension to allow up to 12 hours.",
+        (
+            "The requested access tokens can not have lifetimes of more than 1 hour. Use the Org Policy Constraint "
+            "constraints/iam.allowServiceAccountCredentialLifetimeExtension to allow up to 12 hours."
+        ),
     ),
     "I10": (lambda google, _: google.impersonate(ALICE, "ya29.over"), 401, "UNAUTHENTICATED", UNAUTHENTICATED),
     "I11": (
@@ -325,10 +333,12 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         quota_project,
         403,
         "PERMISSION_DENIED",
-        "Caller does not have required permission to use project my-project. Grant the caller the "
-        "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use permission, "
-        "by visiting https://console.developers.google.com/iam-admin/iam/project?project=my-project and then retry. "
-        "Propagation of the new permission may take a few minutes.",
+        (
+            "Caller does not have required permission to use project my-project. Grant the caller the "
+            "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use permission, "
+            "by visiting https://console.developers.google.com/iam-admin/iam/project?project=my-project and then retry. "
+            "Propagation of the new permission may take a few minutes."
+        ),
     ),
     "T1": (org_policy, 400, "FAILED_PRECONDITION", "Precondition check failed."),
     "T2": (
@@ -366,15 +376,19 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         lambda google, _: bind(google, principal("user-1", POOL.replace("workers", "absent"))),
         400,
         "INVALID_ARGUMENT",
-        f"Identity Pool does not exist ({POOL.replace('workers', 'absent')}). Please check that you specified a valid "
-        "resource name as returned in the `name` attribute in the configuration API.",
+        (
+            f"Identity Pool does not exist ({POOL.replace('workers', 'absent')}). Please check that you specified a valid "
+            "resource name as returned in the `name` attribute in the configuration API."
+        ),
     ),
     "T9": (
         not_allowed,
         403,
         "PERMISSION_DENIED",
-        "Permission 'iam.workloadIdentityPools.create' denied on resource '//iam.googleapis.com/projects/my-project' "
-        "(or it may not exist).",
+        (
+            "Permission 'iam.workloadIdentityPools.create' denied on resource '//iam.googleapis.com/projects/my-project' "
+            "(or it may not exist)."
+        ),
     ),
 }
 
@@ -387,7 +401,9 @@ def test_refuses_in_googles_words(google: Google, issuer: Issuer, entry: str) ->
     reply = cause(google, issuer)
 
     error = reply.document["error"]
-    said = (error["status"], error["message"]) if isinstance(error, dict) else (error, reply.document["error_description"])
+    said = (
+        (error["status"], error["message"]) if isinstance(error, dict) else (error, reply.document["error_description"])
+    )
     assert (reply.status, *said) == (status, code, text)
     assert google.cloud.journal.entries()[-1].refusal == entry
 

@@ -350,3 +350,56 @@ def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: FakeSuppl
 
     for text in (repr(published), repr(rejected), str(rejected.error)):
         assert "eyJ" not in text
+
+
+def unnamed(target: Target) -> Target:
+    """Give the same target with a subject that only the supplier knows."""
+    return replace(
+        target, expected=replace(target.expected, subject=None), context=replace(target.context, subject=None)
+    )
+
+
+def test_supplier_that_speaks_for_another_takes_a_directory_over(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """Where no subject is configured, a first visit compares whom the supplier speaks for with the token there."""
+    target = unnamed(target_of())
+    supplier.fixed = make_jwt(subject="alice")
+    refresh(target, supplier, clock)
+
+    assert refresh(target, supplier, clock).result is Result.KEPT
+    supplier.fixed = make_jwt(subject="bob")
+    outcome = refresh(target, supplier, clock)
+
+    assert outcome.token is not None
+    assert (outcome.result, outcome.token.subject) == (Result.PUBLISHED, "bob")
+    assert set(files_of(target)) == {"credentials.json", "env", "token"}
+
+
+def test_supplier_that_fails_to_tell_leaves_the_token(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """A supplier that is only asked for whom it speaks and fails is no failure while the token is fresh."""
+    target = unnamed(target_of())
+    refresh(target, supplier, clock)
+    supplier.failure = TransientSupplyError("p", "r")
+
+    assert refresh(target, supplier, clock).result is Result.KEPT
+
+
+@pytest.mark.parametrize("how", ["handed over", "env is gone"])
+def test_unnamed_token_does_not_survive_a_hand_over(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, how: str
+) -> None:
+    """A directory that changed hands, or was left half way, loses its token even if the new supplier fails."""
+    target = unnamed(target_of())
+    refresh(target, supplier, clock)
+    supplier.failure = TransientSupplyError("p", "r")
+    if how == "env is gone":
+        (target.directory.path / "env").unlink()
+
+    supplies = SharedSupplies({"worker": supplier})
+    outcome = Refresher(supplies=supplies, clock=clock).refresh(target, first=True, handed_over=how == "handed over")
+
+    assert outcome.result is Result.FAILED
+    assert set(files_of(target)) == {"credentials.json"}

@@ -115,7 +115,7 @@ def test_connections_are_kept(serve: Serve) -> None:
         transport.request("GET", server.origin)
 
     assert len(server.connections) == 1
-    assert len(os.listdir("/proc/self/fd")) == before[0]
+    assert len(os.listdir("/proc/self/fd")) <= before[0]
     assert threading.active_count() <= before[1] + 1
 
 

@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from refresher.keys.directory import create, jwks, load_signing_key
 from refresher.keys.signing import PrivateKey
+from refresher.suppliers.claims import ClaimsTemplate
 from refresher.suppliers.interface import SupplierContext
 from refresher.suppliers.self_issued import SelfIssuedSupplier
 from tests.tokens import AUDIENCE, ISSUER, NOW
@@ -25,9 +26,10 @@ ALGORITHMS = pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 
 def minted(key: PrivateKey) -> str:
     """Give a token signed with a key."""
-    supplier = SelfIssuedSupplier(
-        key=key, issuer=ISSUER, lifetime=timedelta(hours=1), claims={"worker": "w-17"}, random=lambda: "unique"
+    template = ClaimsTemplate(
+        issuer=ISSUER, lifetime=timedelta(hours=1), constant={"worker": "w-17"}, random=lambda: "unique"
     )
+    supplier = SelfIssuedSupplier(key=key, claims=template)
     return supplier.supply(SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE), NOW).value
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from refresher.errors import SupplyError
 from refresher.keys.signing import PrivateKey
+from refresher.suppliers.claims import ClaimsTemplate
 from refresher.suppliers.interface import SupplierContext
 from refresher.suppliers.self_issued import SelfIssuedSupplier
 from refresher.tokens import peek
@@ -22,13 +23,13 @@ CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
 def supplier_of(claims: dict[str, str | int | bool] | None = None) -> SelfIssuedSupplier:
     """Give a supplier whose tokens live half an hour."""
     numbers = count()
-    return SelfIssuedSupplier(
-        key=KEY,
+    template = ClaimsTemplate(
         issuer=ISSUER,
         lifetime=timedelta(minutes=30),
-        claims=claims or {},
+        constant=claims or {},
         random=lambda: f"n{next(numbers)}",
     )
+    return SelfIssuedSupplier(key=KEY, claims=template)
 
 
 def segments(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,0 +1,142 @@
+"""The kinds of suppliers as frozen models: what each key means, and what its value may be (contract, "Configuration").
+
+There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is made.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refresher.config.refusing import Parsed, refused
+from refresher.config.settings import Settings
+from refresher.config.texts import ClaimName, Issuer, Name, ServiceAccountEmail, VariableName
+from refresher.config.values import (
+    AbsolutePath,
+    Argv,
+    ClaimValue,
+    CommandTimeout,
+    SignedLifetime,
+    SuppliedLifetime,
+)
+
+
+def _parse_acceptance(value: object) -> Literal[True]:
+    if value is not True:
+        raise refused(
+            "is not true, and the real STS refuses opaque access tokens for workload pools",
+            "use google_id_token instead, or accept it with accept_unsupported: true",
+        )
+    return True
+
+
+class _SupplierSettings(Settings):
+    provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
+
+
+class SelfIssuedSettings(_SupplierSettings):
+    """Subject tokens signed with our own key; the provider holds the public half."""
+
+    kind: Literal["self_issued"] = Field(description="Signed with our own key.")
+    issuer: Issuer = Field(description="The `iss` claim: https, a domain you own or one below .invalid.")
+    keys: AbsolutePath = Field(
+        description="The keys directory, made by `refresher keys new`; relative to the file that names it."
+    )
+    lifetime: SuppliedLifetime = Field(
+        default=timedelta(hours=1),
+        description="Of each subject token, 2s to 24h. Default: 1h.",
+        json_schema_extra={"default": "1h"},
+    )
+    claims: Mapping[ClaimName, ClaimValue] = Field(
+        default={}, description="Further constant claims, to be mapped to attributes."
+    )
+
+
+class GoogleIdTokenSettings(_SupplierSettings):
+    """Google-signed ID tokens as subject tokens."""
+
+    kind: Literal["google_id_token"] = Field(description="Signed by Google for a service account.")
+    via: Literal["metadata_server", "generate_id_token"] = Field(
+        default="metadata_server",
+        description="The machine's own account, or generateIdToken for each identity's source_service_account.",
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None,
+        description="google-auth credentials file that calls generateIdToken. Default: the metadata server.",
+    )
+
+
+class GoogleAccessTokenSettings(_SupplierSettings):
+    """The literal source access token as subject token, which the real STS refuses for workload pools."""
+
+    kind: Literal["google_access_token"] = Field(description="An opaque access token; see accept_unsupported.")
+    accept_unsupported: Annotated[bool, Parsed(_parse_acceptance, {"const": True})] = Field(
+        default=False,
+        validate_default=True,
+        json_schema_extra={"default": None},
+        description="Must be true: the real STS refuses opaque access tokens for workload pools.",
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None, description="google-auth credentials file. Default: the metadata server."
+    )
+
+
+class FileSettings(_SupplierSettings):
+    """A subject token that somebody else keeps fresh in a file."""
+
+    kind: Literal["file"] = Field(description="Read from a file that somebody else renews.")
+    path: AbsolutePath = Field(description="The file; relative to the file that names it.")
+    issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
+
+
+class CommandSettings(_SupplierSettings):
+    """A subject token that a program prints."""
+
+    kind: Literal["command"] = Field(description="Printed by a program.")
+    argv: Argv = Field(
+        description="Absolute path of the program and its arguments; {identity}, {subject}, {audience} are filled in."
+    )
+    timeout: CommandTimeout = Field(
+        default=timedelta(seconds=10),
+        description="How long it may take, 1s to 2m. Default: 10s.",
+        json_schema_extra={"default": "10s"},
+    )
+    environment: tuple[VariableName, ...] = Field(
+        default=(), description="Names of the daemon's variables that it gets, beside PATH, HOME and LANG."
+    )
+    issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
+
+
+class SignJwtSettings(_SupplierSettings):
+    """Subject tokens that a service account signs: Google holds the key."""
+
+    kind: Literal["sign_jwt"] = Field(description="Signed by Google with a key of a service account.")
+    issuer: Issuer = Field(
+        description="The `iss` claim: a URL of your own that serves the document of `refresher discovery`."
+    )
+    service_account: ServiceAccountEmail = Field(description="The account that signs.")
+    lifetime: SignedLifetime = Field(
+        default=timedelta(hours=1),
+        description="Of each subject token, 2s to 12h. Default: 1h.",
+        json_schema_extra={"default": "1h"},
+    )
+    claims: Mapping[ClaimName, ClaimValue] = Field(
+        default={}, description="Further constant claims, to be mapped to attributes."
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None, description="google-auth credentials file that calls signJwt. Default: the metadata server."
+    )
+
+
+SupplierSettings = (
+    SelfIssuedSettings
+    | GoogleIdTokenSettings
+    | GoogleAccessTokenSettings
+    | FileSettings
+    | CommandSettings
+    | SignJwtSettings
+)
+
+UNSUPPORTED_KINDS = ("client_credentials",)
+"""Kinds of suppliers that the contract knows and this version does not have."""

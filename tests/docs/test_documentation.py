@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from refresher.cli.root import COMMANDS
+from refresher.config.loading import load
+from refresher.errors import ExitStatus
+from refresher.policy import State
+from tests.docs.reference import GUIDE, REPOSITORY, reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+README = REPOSITORY / "README.md"
+EVENT = re.compile(r"\"((?:daemon|target|token|artifact|config|clock)\.[a-z_]+)\"")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Give the code blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of the documentation names a file or folder that is there."""
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_reference_is_made_from_the_schema() -> None:
+    """The reference of keys says what the schema says; `make docs` writes it."""
+    assert reference() in GUIDE.read_text()
+
+
+@pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
+def test_configurations_shown_are_valid(page: Path, tmp_path: Path) -> None:
+    """Each whole configuration in the documentation loads as it stands, without a warning."""
+    texts = [text for text in blocks(page, "yaml") if "version" in yaml.safe_load(text)]
+    assert texts
+    for text in texts:
+        path = tmp_path / "refresher.yaml"
+        path.write_text(text)
+        path.chmod(0o600)
+        assert load(path).warnings == ()
+
+
+def test_commands_are_listed() -> None:
+    """The README's table names every command, and no other."""
+    listed = re.findall(r"^\| `refresher (\w+)", README.read_text(), re.MULTILINE)
+
+    assert set(listed) == set(COMMANDS)
+
+
+def test_exit_statuses_are_listed() -> None:
+    """The README's table of exit statuses has each of them once."""
+    listed = re.findall(r"^\| (\d) \| ", README.read_text(), re.MULTILINE)
+
+    assert [int(status) for status in listed] == sorted(ExitStatus)
+
+
+def test_states_are_explained() -> None:
+    """The operator's guide explains each state that `status` tells."""
+    listed = re.findall(r"^\| `(\w+)` \| ", (REPOSITORY / "docs" / "operating.md").read_text(), re.MULTILINE)
+
+    assert set(listed) == {state.value for state in State}
+
+
+def test_events_are_explained() -> None:
+    """The operator's guide names each event that the daemon logs."""
+    sources = [*REPOSITORY.glob("refresher/engine/*.py"), *REPOSITORY.glob("refresher/app/*.py")]
+    events = {event for source in sources for event in EVENT.findall(source.read_text())}
+    text = (REPOSITORY / "docs" / "operating.md").read_text()
+
+    assert events > {"daemon.started", "token.published"}
+    assert [event for event in sorted(events) if f"`{event}`" not in text] == []

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+
+from refresher.engine.events import Event, Severity
+from refresher.observe import logs
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def lines_of(stream: io.StringIO, *events: Event, level: int = logging.INFO) -> list[str]:
+    """Log events to a stream and give its lines."""
+    logs.configure(stream, level=level)
+    for event in events:
+        logs.log(event)
+    return stream.getvalue().splitlines()
+
+
+PUBLISHED = Event(
+    name="token.published", severity=Severity.INFO, fields={"target": "alice", "error": None, "path": 'a "b"'}
+)
+
+
+def test_machine_gets_one_json_object_a_line() -> None:
+    """Beyond a terminal each event is one line of JSON with time, level, name and all fields."""
+    (line,) = lines_of(io.StringIO(), PUBLISHED)
+
+    document = json.loads(line)
+    assert document.pop("time").endswith("+00:00")
+    assert document == {"level": "info", "event": "token.published", "target": "alice", "error": None, "path": 'a "b"'}
+
+
+def test_person_gets_prose() -> None:
+    """On a terminal each event is a readable line; empty fields are left out, what holds blanks is quoted."""
+    (line,) = lines_of(Terminal(), PUBLISHED)
+
+    assert line.endswith(' info    token.published target=alice path="a \\"b\\""')
+
+
+@pytest.mark.parametrize(("level", "count"), [(logging.INFO, 1), (logging.WARNING, 0), (logging.DEBUG, 1)])
+def test_level_decides_what_is_said(level: int, count: int) -> None:
+    """Events below the level are not written."""
+    assert len(lines_of(io.StringIO(), PUBLISHED, level=level)) == count
+
+
+def test_other_loggers_are_left_alone() -> None:
+    """Configuring our log leaves the root logger and its handlers as they were."""
+    before = list(logging.getLogger().handlers)
+
+    lines_of(io.StringIO(), PUBLISHED)
+
+    assert logging.getLogger().handlers == before
+    assert logging.getLogger("refresher").propagate is False

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.errors import SupplyError, TransientSupplyError
+from refresher.suppliers.command import CommandSupplier
+from refresher.suppliers.interface import SupplierContext
+from tests.program import until
+from tests.tokens import AUDIENCE, NOW, make_jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
+TOKEN = make_jwt()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], Path]:
+    """Give a maker of programs: shell scripts that only their owner can write to."""
+
+    def make(script: str) -> Path:
+        path = tmp_path / "program"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o700)
+        return path
+
+    return make
+
+
+def supplier_of(path: Path, *arguments: str, seconds: float = 20, **environment: str) -> CommandSupplier:
+    """Give the supplier that runs a program."""
+    return CommandSupplier(
+        argv=[str(path), *arguments],
+        timeout=timedelta(seconds=seconds),
+        environment={"PATH": os.environ["PATH"], **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        TOKEN,
+        f"{TOKEN}\n",
+        f"\ufeff  {TOKEN}\r\n",
+        json.dumps({"token": TOKEN, "expires_at": "2026-01-01T01:00:00Z"}),
+        json.dumps(
+            {
+                "version": 1,
+                "success": True,
+                "token_type": "urn:ietf:params:oauth:token-type:id_token",
+                "id_token": TOKEN,
+                "expiration_time": 1767229200,
+            },
+            indent=2,
+        ),
+    ],
+    ids=["text", "line", "bom", "json", "aip-4117"],
+)
+def test_printed_token_is_read(tmp_path: Path, program: Callable[[str], Path], output: str) -> None:
+    """A token alone, with white space around it, or in either form of JSON."""
+    (tmp_path / "output").write_text(output)
+
+    assert supplier_of(program(f"cat {tmp_path}/output")).supply(CONTEXT, NOW).value == TOKEN
+
+
+def test_program_is_told_for_whom(tmp_path: Path, program: Callable[[str], Path]) -> None:
+    """Arguments and variables name identity, subject and audience; no other variable of the daemon's is handed on."""
+    script = f'echo "$@" > {tmp_path}/said; env >> {tmp_path}/said; echo {TOKEN}'
+
+    supplier_of(program(script), "--for={subject}", "{audience} {identity} {other}", MORE="x").supply(CONTEXT, NOW)
+
+    arguments, *variables = (tmp_path / "said").read_text().splitlines()
+    assert arguments == f"--for=user-1 {AUDIENCE} alice {{other}}"
+    names = {line.partition("=")[0] for line in variables} - {"PWD", "SHLVL", "_", "OLDPWD"}
+    assert names == {"PATH", "MORE", "REFRESHER_IDENTITY", "REFRESHER_SUBJECT", "REFRESHER_AUDIENCE"}
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exit 3", "ended with exit status 3"),
+        ("kill -9 $$", "ended with signal 9"),
+        ("true", "printed no subject token"),
+        ("echo rubbish", "printed no subject token"),
+        ("printf '\\377\\376'", "it is not text"),
+        ("echo '{'", "it is broken JSON"),
+        ("echo '{}'", "neither token nor id_token"),
+        ("echo '{\"token\": 5}'", "neither token nor id_token"),
+        ('echo \'{"success": false, "message": "shh"}\'', "success is false"),
+        ("yes", "printed more than"),
+    ],
+)
+def test_failure_is_told_without_its_output(program: Callable[[str], Path], script: str, reason: str) -> None:
+    """Whatever a program does wrong is a failure that may pass, told without quoting what it printed."""
+    with pytest.raises(TransientSupplyError, match=reason) as caught:
+        supplier_of(program(f"echo eyJzZWNyZXQ >&2; {script}")).supply(CONTEXT, NOW)
+
+    assert caught.value.remedy
+    assert "shh" not in str(caught.value)
+    assert "eyJ" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "script", ["sleep 600", "sleep 600 & sleep 600 & wait", "exec >&-; sleep 600"], ids=["alone", "forks", "closes"]
+)
+def test_program_that_hangs_is_ended_with_its_children(
+    tmp_path: Path, program: Callable[[str], Path], script: str
+) -> None:
+    """After its time a program and everything it started is ended."""
+    path = program(f"echo $$ > {tmp_path}/pid; {script}")
+
+    with pytest.raises(TransientSupplyError, match=r"was not done after 0\.5 s"):
+        supplier_of(path, seconds=0.5).supply(CONTEXT, NOW)
+
+    group = int((tmp_path / "pid").read_text())
+    until(lambda: not _is_alive(group), what="the process group is gone")
+
+
+def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Callable[[str], Path]) -> None:
+    """A token is there when the program has ended, though a child of it keeps the pipe open; the child is ended."""
+    path = program(f"echo $$ > {tmp_path}/pid; sleep 600 & echo {TOKEN}")
+    began = time.monotonic()
+
+    assert supplier_of(path).supply(CONTEXT, NOW).value == TOKEN
+
+    assert time.monotonic() - began < 15
+    until(lambda: not _is_alive(int((tmp_path / "pid").read_text())), what="the process group is gone")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.unlink(), "No such file"),
+        (lambda path: path.chmod(0o722), "could have been written by others"),
+        (lambda path: path.chmod(0o600), "cannot be run"),
+        (lambda path: path.write_bytes(b"\x7fELF rubbish"), "cannot be run"),
+    ],
+    ids=["absent", "writable", "not executable", "no program"],
+)
+def test_program_that_cannot_be_run(
+    program: Callable[[str], Path], spoil: Callable[[Path], object], reason: str
+) -> None:
+    """What cannot be run, or what others could have written, is for somebody to mend."""
+    path = program(f"echo {TOKEN}")
+    spoil(path)
+
+    with pytest.raises(SupplyError, match=reason) as caught:
+        supplier_of(path).supply(CONTEXT, NOW)
+
+    assert not caught.value.retryable
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
