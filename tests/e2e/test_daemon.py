@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.emulator.testing import Scenario
-    from tests.e2e.conftest import Act
+    from tests.conftest import Act
 
 READERS = 4
 SECONDS = 30.0
