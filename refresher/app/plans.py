@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from refresher.config.problems import Problem
     from refresher.suppliers.interface import Supplier
 
+_ATTEMPTS = 2
+"""Loads within one poll: the second knows the files that the first one found included."""
+
 
 def plan_of(loaded: LoadedConfiguration, suppliers: Mapping[str, Supplier], problems: tuple[Problem, ...] = ()) -> Plan:
     """Put targets and suppliers together; problems are those of files that had to be left out."""
@@ -52,18 +55,24 @@ class ConfiguredPlans:
 
     def poll(self, *, force: bool) -> Plan | None:
         """Give the plan if it is the first, if anything changed, or in any case with `force`; else None."""
-        seen = self._look()
-        if self._suppliers is not None and not force and seen == self._seen:
+        # at the first poll too: a while may have passed since the configuration was loaded
+        if self._suppliers is not None and not force and self._look() == self._seen:
             return None
         former = self._loaded
-        if self._suppliers is not None:
-            self._load_again()
-        if self._suppliers is None or force or _keys_of(former) != self._keys or _differ(former, self._loaded):
+        self._load_until_still()
+        keys = _keys_of(self._loaded)
+        if self._suppliers is None or force or keys != self._keys or _differ(former, self._loaded):
             self._suppliers = suppliers_of(self._loaded)
-        self._keys = _keys_of(self._loaded)
-        # looked at before anything was read: what changes meanwhile shows as a difference at the next call
-        self._seen = seen if self._loaded is former else self._look()
+        self._keys = keys
         return plan_of(self._loaded, self._suppliers, self._refused.problems if self._refused else ())
+
+    def _load_until_still(self) -> None:
+        """Load and remember how all looked before: what changes under the reading shows as a difference later."""
+        for _ in range(_ATTEMPTS):
+            self._seen = self._look()
+            self._load_again()
+            if self._look() == self._seen:
+                return
 
     def _load_again(self) -> None:
         """Load what changed; a main file that cannot be used leaves the former one, with the drop-ins as they are."""
