@@ -23,9 +23,35 @@ from refresher.cli.options import declare
 @click.option("--https-port", type=click.IntRange(0, 65535), default=0, show_envvar=True, help="0: any free port.")
 @click.option("--host", default="127.0.0.1", show_default=True, show_envvar=True, help="A loopback address.")
 @click.option(
+    "--expose", is_flag=True, show_envvar=True, help="Allow another host: whoever reaches it may become anybody."
+)
+@click.option(
     "--seed", type=click.Path(path_type=Path), show_envvar=True, metavar="FILE", help="What exists at the start (YAML)."
 )
-def command(directory: Path, http_port: int, https_port: int, host: str, seed: Path | None) -> None:
+@click.option(
+    "--strict/--lenient",
+    default=True,
+    show_default=True,
+    show_envvar=True,
+    help="Whether to refuse what Google may or may not: white space around a token, tokens issued a day ago.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    show_envvar=True,
+    metavar="FILE",
+    help="Where each request is noted as a line of JSON, without secrets.",
+)
+def command(
+    directory: Path,
+    http_port: int,
+    https_port: int,
+    host: str,
+    expose: bool,  # noqa: FBT001 - click hands flags over by name
+    seed: Path | None,
+    strict: bool,  # noqa: FBT001 - click hands flags over by name
+    journal: Path | None,
+) -> None:
     """Run a local Google that refuses what Google refuses. It is not Google, and it is not secure.
 
     Prints one JSON line when it is ready: its origins and the certificate authority of the secure one.
@@ -35,4 +61,14 @@ def command(directory: Path, http_port: int, https_port: int, host: str, seed: P
     need_emulator()
     from refresher.emulator.foreground import serve
 
-    serve(directory, http_port=http_port, https_port=https_port, host=host, seed=seed, output=sys.stdout)
+    serve(
+        directory,
+        http_port=http_port,
+        https_port=https_port,
+        host=host,
+        seed=seed,
+        output=sys.stdout,
+        exposed=expose,
+        lenient=not strict,
+        journal=journal,
+    )

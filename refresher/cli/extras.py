@@ -13,7 +13,11 @@ def need_emulator() -> None:
     Raises:
         UsageError: They are not.
     """
-    missing = [name for name in ("jwt", "rich", "starlette", "uvicorn") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("cel_expr_python", "google_crc32c", "httptools", "jwt", "rich", "uvicorn")
+        if find_spec(name) is None
+    ]
     if missing:
         raise UsageError(
             f"the emulator is not installed ({', '.join(missing)} missing)", "pip install 'wif-refresher[emulator]'"

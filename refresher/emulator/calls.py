@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
 from refresher.emulator.errors import api_refusal
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.faults import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,19 +22,27 @@ class Call:
 
     Attributes:
         method: The HTTP method, upper case.
-        path: Percent-decoded.
+        path: Percent-decoded segment by segment; a slash that was encoded is `ENCODED_SLASH`.
         query: The query's fields; the last one of a name counts.
+        queries: All of them, in order.
+        scheme: `http` or `https`.
         headers: By lower-case name.
         body: All bytes.
-        facts: What a service notes for the journal.
+        facts: What a service notes for the journal and the audit log.
+        faults: The fault that was taken for it, once it was looked for.
+        keys_at_hand: Whether discovery was tried already, so that what is not known now is not to be had.
     """
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
+    queries: tuple[tuple[str, str], ...] = ()
+    scheme: str = "http"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     facts: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault | None] = field(default_factory=list)
+    keys_at_hand: bool = False
 
     def json(self) -> dict[str, Any]:
         """Give the body as a JSON object; an empty body is an empty object.
@@ -42,7 +51,7 @@ class Call:
             Refusal: It is not one.
         """
         try:
-            document = json.loads(self.body or b"{}")
+            document = json.loads(self.body or b"{}", parse_constant=_no_json)
         except (ValueError, RecursionError):
             raise api_refusal("bad_body") from None
         if not isinstance(document, dict):
@@ -51,7 +60,10 @@ class Call:
 
     def form(self) -> dict[str, str]:
         """Give the body as a form, blank values kept."""
-        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+        try:
+            return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+        except ValueError:  # more fields than anybody sends
+            raise api_refusal("bad_body") from None
 
     def bearer_token(self) -> str | None:
         """Give the token of the Authorization header."""
@@ -59,21 +71,118 @@ class Call:
         return token.strip() if scheme.lower() == "bearer" else None
 
 
+ENCODED_SLASH = "\x1f"
+"""Stands for `%2F` in a path, so that patterns tell it from a slash."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer: a JSON document, or text.
+    """One answer: a JSON document, a text, or bytes.
 
     Attributes:
-        document: Sent as JSON; None if `text` is sent.
-        text: Sent as it is.
+        document: Sent as JSON; None if something else is sent.
+        text: Sent as it is, in UTF-8.
+        content: Sent as it is.
         status: The HTTP status.
         headers: Beyond content type and length.
+        fault: What is to go wrong while it is sent.
     """
 
     document: Any = None
     text: str | None = None
+    content: bytes | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which rule answers which requests.
+
+    Attributes:
+        operation: Its name for faults, quotas and the audit log, such as `sts.token`.
+        method: The HTTP method.
+        pattern: The path; `{name}` is one segment, `{name**}` any number of them.
+        rule: What answers.
+        changes: Whether it changes what exists, so that it is to be kept.
+    """
+
+    operation: str
+    method: str
+    pattern: str
+    rule: Rule
+    changes: bool = False
+
+
+def text_of(document: Mapping[str, Any], name: str, default: str = "") -> str:
+    """Give a text of a JSON document.
+
+    Raises:
+        Refusal: It is there and is no text.
+    """
+    value = document.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise api_refusal("bad_field", field=name)
+    return value
+
+
+def object_of(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Give an object of a JSON document, an empty one if it is absent.
+
+    Raises:
+        Refusal: It is there and is no object.
+    """
+    value = document.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise api_refusal("bad_field", field=name)
+    return value
+
+
+def list_of(document: Mapping[str, Any], name: str) -> list[Any]:
+    """Give a list of a JSON document, an empty one if it is absent.
+
+    Raises:
+        Refusal: It is there and is no list.
+    """
+    value = document.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise api_refusal("bad_field", field=name)
+    return value
+
+
+def texts_of(document: Mapping[str, Any], name: str) -> list[str]:
+    """Give a list of texts of a JSON document.
+
+    Raises:
+        Refusal: It is something else.
+    """
+    values = list_of(document, name)
+    if not all(isinstance(value, str) for value in values):
+        raise api_refusal("bad_field", field=name)
+    return values
+
+
+def flag_of(document: Mapping[str, Any], name: str) -> bool:
+    """Give a boolean of a JSON document, False if it is absent.
+
+    Raises:
+        Refusal: It is something else.
+    """
+    value = document.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise api_refusal("bad_field", field=name)
+    return bool(value)
+
+
+def _no_json(_: str) -> NoReturn:
+    raise ValueError("NaN and infinities are no JSON")
 
 
 if TYPE_CHECKING:

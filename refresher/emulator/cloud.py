@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import TYPE_CHECKING
 
+from refresher.emulator.audit_log import AuditLog
+from refresher.emulator.faults import Faults
 from refresher.emulator.journal import Journal
+from refresher.emulator.quotas import Quotas
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import State
 from refresher.emulator.tokens import TokenVault
@@ -13,6 +17,10 @@ from refresher.emulator.tokens import TokenVault
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from refresher.emulator.storage.uploads import Upload
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,21 +32,36 @@ class Cloud:
         clock: The cloud's own clock, moved by tests.
         vault: Issues and recognises tokens.
         journal: What was asked and answered.
+        audit_log: The entries of Cloud Logging.
+        faults: What is to go wrong.
+        quotas: What may be asked in a minute.
+        lenient: Whether what the real services may or may not refuse is accepted.
         discover: Gives the JWKS of an issuer that uploaded none; None if it cannot be had.
-        key_sets: What discovery found, by issuer.
+        key_sets: What discovery found, and when, by issuer.
+        metadata_tokens: What the metadata server gave last: token and end, by e-mail.
+        loaded_keys: Keys of service accounts, by their PEM.
+        uploads: Resumable uploads under way, by id.
         origin: Where the cloud is reached, for documents that name themselves; set by the server.
         save: Called when the state was changed by a request.
+        lock: Held while a request is answered.
     """
 
     state: State = field(default_factory=State)
     clock: SettableClock = field(default_factory=SettableClock)
     vault: TokenVault = field(default_factory=TokenVault.new)
     journal: Journal = field(default_factory=Journal)
+    audit_log: AuditLog = field(default_factory=AuditLog)
+    faults: Faults = field(default_factory=Faults)
+    quotas: Quotas = field(default_factory=Quotas)
+    lenient: bool = False
     discover: Callable[[str], dict[str, Any] | None] = lambda _issuer: None
-    key_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    key_sets: dict[str, tuple[dict[str, Any] | None, float]] = field(default_factory=dict)
     metadata_tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
+    loaded_keys: dict[str, RSAPrivateKey] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
     origin: str = ""
     save: Callable[[], None] = lambda: None
+    lock: RLock = field(default_factory=RLock)
 
     def now(self) -> float:
         """Give the cloud's time, Unix seconds."""

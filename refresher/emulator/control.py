@@ -1,13 +1,19 @@
-"""What is the emulator's own, below `/emulator/`: who a token is, the journal, the seed. Google has none of it."""
+"""What is the emulator's own, below `/emulator/`: who a token is, the journal, the seed, faults, clock, quotas.
+
+Google has none of it. Whoever reaches the emulator may use it.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from refresher.emulator.calls import Call, Reply
+from refresher.emulator.callers import CLOUD_PLATFORM
+from refresher.emulator.calls import Call, Reply, Route, texts_of
 from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.permissions import names_of
 from refresher.emulator.seed import plant
+from refresher.emulator.tokens import Bearer
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
@@ -32,11 +38,35 @@ def whoami(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return Reply(
         document={
             "kind": bearer.kind,
-            "service_account": None if is_federated else bearer.name,
+            "service_account": bearer.name if bearer.kind == "service_account" else None,
             "principal": bearer.name if is_federated else None,
             "scopes": list(bearer.scopes),
             "expires_at": f"{datetime.fromtimestamp(bearer.expires_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "members": sorted(names_of(cloud.state, bearer)),
         }
+    )
+
+
+def make_token(cloud: Cloud, call: Call, _names: Mapping[str, str]) -> Reply:
+    """Give an access token of any user or service account: `{"member": "user:…", "lifetime_seconds": 3600}`."""
+    body = call.json()
+    kind, _, email = str(body.get("member", "")).partition(":")
+    if kind not in ("user", "serviceAccount") or not email:
+        raise _refused("member must be user:EMAIL or serviceAccount:EMAIL")
+    bearer = bearer_for(cloud, f"{kind}:{email}", _number(body.get("lifetime_seconds", 3600)), texts_of(body, "scopes"))
+    return Reply(
+        document={"access_token": cloud.vault.issue(bearer), "expires_in": int(bearer.expires_at - cloud.now())}
+    )
+
+
+def bearer_for(cloud: Cloud, member: str, seconds: float, scopes: list[str] | None = None) -> Bearer:
+    """Describe a token of a user or service account, named as in IAM policies."""
+    kind, _, email = member.partition(":")
+    return Bearer(
+        kind="service_account" if kind == "serviceAccount" else "user",
+        name=email,
+        expires_at=int(cloud.now() + seconds),
+        scopes=tuple(scopes or [CLOUD_PLATFORM]),
     )
 
 
@@ -54,17 +84,94 @@ def clear_journal(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
 def seed(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Let exist what a seed document says."""
     try:
-        plant(cloud.state, call.json())
+        plant(cloud.state, call.json(), now=cloud.now())
     except EmulatorError as error:
-        raise Refusal(400, {"error": str(error)}, "seed") from error
-    cloud.save()
+        raise _refused(str(error)) from error
     return Reply(document={})
 
 
+def faults(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Tell which faults are pending and which were met."""
+    return Reply(document=cloud.faults.as_document())
+
+
+def add_fault(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Queue a fault: `{"operation": "sts.token", "status": 503, "times": 2}`."""
+    body = call.json()
+    try:
+        cloud.faults.add(str(body.pop("operation", "")), **body)
+    except EmulatorError as error:
+        raise _refused(str(error)) from error
+    return Reply(document=cloud.faults.as_document())
+
+
+def clear_faults(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Forget all faults."""
+    cloud.faults.clear()
+    return Reply(document={})
+
+
+def clock(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Tell the cloud's time."""
+    return Reply(document={"now": cloud.clock.now().isoformat(), "offset_seconds": cloud.clock.offset.total_seconds()})
+
+
+def move_clock(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Let time go by: `{"advance_seconds": 3600}`, negative to go back, or `{"offset_seconds": 0}`."""
+    body = call.json()
+    before = cloud.clock.offset
+    try:
+        if "offset_seconds" in body:
+            cloud.clock.offset = timedelta(seconds=_number(body["offset_seconds"]))
+        cloud.clock.advance(timedelta(seconds=_number(body.get("advance_seconds", 0))))
+        cloud.clock.now()
+    except OverflowError:
+        cloud.clock.offset = before
+        raise _refused("there is no such time") from None
+    cloud.state.settings["clock_offset"] = str(cloud.clock.offset.total_seconds())
+    return clock(cloud, call, names)
+
+
+def quotas(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Tell the quotas."""
+    return Reply(document={"enabled": cloud.quotas.enabled, "limits": cloud.quotas.limits})
+
+
+def set_quotas(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Switch quotas on or off, or change some: `{"enabled": true, "limits": {"sts.googleapis.com/requests": 5}}`."""
+    body = call.json()
+    limits = body.get("limits", {})
+    if not isinstance(limits, dict) or not limits.keys() <= cloud.quotas.limits.keys():
+        raise _refused(f"limits must be of {', '.join(sorted(cloud.quotas.limits))}")
+    cloud.quotas.limits.update({name: int(_number(limit)) for name, limit in limits.items()})
+    cloud.quotas.enabled = body.get("enabled", True) is True
+    return quotas(cloud, call, names)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e12:  # noqa: PLR2004 - beyond any time
+        raise _refused("a number is needed")
+    return float(value)
+
+
+def _refused(problem: str) -> Refusal:
+    return Refusal(400, {"error": {"code": 400, "message": problem, "status": "INVALID_ARGUMENT"}}, "emulator")
+
+
 ROUTES = (
-    ("GET", r"/(emulator/?)?", notice),
-    ("GET", r"/emulator/whoami", whoami),
-    ("GET", r"/emulator/journal", journal),
-    ("DELETE", r"/emulator/journal", clear_journal),
-    ("POST", r"/emulator/seed", seed),
+    Route("emulator.notice", "GET", "/", notice),
+    Route("emulator.notice", "GET", "/emulator", notice),
+    Route("emulator.notice", "GET", "/emulator/", notice),
+    Route("emulator.whoami", "GET", "/emulator/whoami", whoami),
+    Route("emulator.token", "POST", "/emulator/token", make_token),
+    Route("emulator.journal", "GET", "/emulator/journal", journal),
+    Route("emulator.clearJournal", "DELETE", "/emulator/journal", clear_journal),
+    Route("emulator.seed", "POST", "/emulator/seed", seed, changes=True),
+    Route("emulator.faults", "GET", "/emulator/faults", faults),
+    Route("emulator.addFault", "POST", "/emulator/faults", add_fault),
+    Route("emulator.clearFaults", "DELETE", "/emulator/faults", clear_faults),
+    Route("emulator.clock", "GET", "/emulator/clock", clock),
+    Route("emulator.moveClock", "POST", "/emulator/clock", move_clock, changes=True),
+    Route("emulator.quotas", "GET", "/emulator/quotas", quotas),
+    Route("emulator.setQuotas", "POST", "/emulator/quotas", set_quotas),
 )

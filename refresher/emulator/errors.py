@@ -29,6 +29,34 @@ _LIFETIME_TOO_LONG = (
     "constraints/iam.allowServiceAccountCredentialLifetimeExtension to allow up to 12 hours."
 )
 
+_PROHIBITED = "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: {identifier}"
+_NO_USER_PROJECT = (
+    "Caller does not have required permission to use project {project}. Grant the caller the "
+    "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use permission, by "
+    "visiting https://console.developers.google.com/iam-admin/iam/project?project={project} and then retry. "
+    "Propagation of the new permission may take a few minutes."
+)
+_NO_CREDENTIAL = (
+    "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid "
+    "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
+)
+_CONCURRENT = "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."
+_NO_POOL = (
+    "Identity Pool does not exist ({pool}). Please check that you specified a valid resource name as returned in the "
+    "`name` attribute in the configuration API."
+)
+_DISABLED_SERVICE = (
+    "{service} has not been used in project {project} before or it is disabled. Enable it by visiting "
+    "https://console.developers.google.com/apis/api/{service}/overview?project={project} then retry. If you enabled "
+    "this API recently, wait a few minutes for the action to propagate to our systems and retry."
+)
+_ACCOUNT_EXISTS = "Service account {account} already exists within project projects/{project}."
+_THROTTLED = "The request was throttled due to rate limit: {quota}. Please retry after a few seconds."
+_QUOTA = (
+    "Quota exceeded for quota metric '{quota}' and limit '{quota} per minute' of service '{service}' for consumer "
+    "'project_number:{project}'."
+)
+
 STS = {
     "E1": ("invalid_request", "Scope(s) must be provided."),
     "E2": ("invalid_request", _INVALID_AUDIENCE),
@@ -41,57 +69,122 @@ STS = {
     "E9": ("invalid_grant", "Unable to parse the ID Token."),
     "E10": ("invalid_grant", "Error connecting to the given credential's issuer."),
     "E11": ("invalid_grant", "Unable to verify the ID Token signature."),
+    "E12": ("unauthorized_client", "The given credential is rejected by the attribute condition."),
+    "E13": ("quota_exceeded", _THROTTLED),
     "E14": ("unauthorized_client", "Could not obtain a value for google.subject from the given credential."),
+    "E16": (
+        "invalid_grant",
+        "Invalid format of AWS credentials:Error at line 0:0: Unexpected end of stream : expected '{{'",
+    ),
     "empty_subject_token": ("invalid_request", "subject_token must be nonempty."),
     "empty_subject_token_type": ("invalid_request", "subject_token_type must be nonempty."),
     # wordings of our own: what the real STS says to these is not known
+    "authorization": ("invalid_request", "The Authorization header must not be a bearer token."),
     "grant_type": ("unsupported_grant_type", "Invalid grant_type."),
     "requested_token_type": ("invalid_request", "Invalid requested_token_type."),
     "subject_token_type": ("invalid_request", "Invalid subject_token_type for this audience."),
     "algorithm": ("invalid_grant", "Unsupported algorithm in the ID Token header."),
+    "options": ("invalid_request", "Invalid options."),
+    "access_token": ("invalid_request", "Access tokens are only exchanged to apply a credential access boundary."),
+    "boundary": ("invalid_request", "Invalid access boundary: {problem}."),
+    "opaque": ("invalid_grant", "The subject token is no valid access token."),
+    "not_text": ("invalid_request", "The mapped attribute {name} must be of type STRING."),
+    "too_large": ("invalid_request", "The size of all mapped attributes exceeds the 8192 bytes limit."),
 }
+"""OAuth error code and text, by id; those of the catalogue are verbatim."""
 
 API = {
-    "I1": (403, "PERMISSION_DENIED", "Permission '{permission}' denied on resource (or it may not exist)."),
+    "I1": (403, "PERMISSION_DENIED", "Permission '{permission}' denied on resource{resource} (or it may not exist)."),
+    "I2": (403, "PERMISSION_DENIED", "The caller does not have permission"),
     "I3": (403, "PERMISSION_DENIED", "Request had insufficient authentication scopes."),
     "I4": (404, "NOT_FOUND", "Not found; Gaia id not found for email {email}"),
+    "I5": (404, "NOT_FOUND", "Requested entity was not found."),
     "I6": (400, "INVALID_ARGUMENT", "Request contains an invalid argument."),
+    "I7": (400, "INVALID_ARGUMENT", "The access token lifetime cannot exceed 3600 seconds."),
     "I8": (400, "INVALID_ARGUMENT", "Lifetime of access token must be larger then zero."),
     "I9": (400, "INVALID_ARGUMENT", _LIFETIME_TOO_LONG),
     "I10": (401, "UNAUTHENTICATED", _UNAUTHENTICATED),
+    "I11": (401, "UNAUTHENTICATED", _UNAUTHENTICATED),
+    "I12": (403, "PERMISSION_DENIED", _NO_USER_PROJECT),
+    "E15": (500, "INTERNAL", "Internal error encountered."),
+    "E17": (403, "PERMISSION_DENIED", _PROHIBITED),
+    "T1": (400, "FAILED_PRECONDITION", "Precondition check failed."),
+    "T2": (400, "INVALID_ARGUMENT", "Input JWK is not in a valid json format"),
+    "T3": (400, "INVALID_ARGUMENT", "Invalid JWKs. Only RSA, EC key types are supported."),
+    "T4": (400, "INVALID_ARGUMENT", "Input jwks contains corrupted key material."),
+    "T5": (400, "INVALID_ARGUMENT", "Invalid OIDC issuer URI. The scheme must be https."),
+    "T5b": (400, "INVALID_ARGUMENT", "Invalid OIDC issuer URI."),
+    "T6": (400, "INVALID_ARGUMENT", "The attribute condition must reference one of the provider's claims."),
+    "T7": (409, "ALREADY_EXISTS", "Requested entity already exists"),
+    "T8": (400, "INVALID_ARGUMENT", _NO_POOL),
+    "T9": (403, "PERMISSION_DENIED", "Permission '{permission}' denied on resource{resource} (or it may not exist)."),
     "not_found": (404, "NOT_FOUND", "Requested entity was not found."),
     "no_method": (404, "NOT_FOUND", "Method not found."),
     "bad_body": (400, "INVALID_ARGUMENT", "Invalid JSON payload received."),
     "too_large": (413, "INVALID_ARGUMENT", "Request payload size exceeds the limit."),
+    "timeout": (408, "DEADLINE_EXCEEDED", "The request was not received in time."),
     "internal": (500, "INTERNAL", "Internal error encountered."),
-}
+    "unauthenticated": (401, "UNAUTHENTICATED", _NO_CREDENTIAL),
+    "conflict": (409, "ABORTED", _CONCURRENT),
+    "immutable": (400, "INVALID_ARGUMENT", "Attempted to update an immutable field."),
+    "no_role": (400, "INVALID_ARGUMENT", "Role {role} is not supported for this resource."),
+    "no_member": (400, "INVALID_ARGUMENT", "Service account {email} does not exist."),
+    "quota": (429, "RESOURCE_EXHAUSTED", _QUOTA),
+    "service_disabled": (403, "PERMISSION_DENIED", _DISABLED_SERVICE),
+    "account_exists": (409, "ALREADY_EXISTS", _ACCOUNT_EXISTS),
+    "no_account": (404, "NOT_FOUND", "Unknown service account"),
+    # wordings of our own: what Google says to these is not known word for word
+    "bad_field": (400, "INVALID_ARGUMENT", "Invalid value for field {field}."),
+    "invalid": (400, "INVALID_ARGUMENT", "{problem}"),
+    "precondition": (400, "FAILED_PRECONDITION", "{problem}"),
+}  # fmt: skip
+"""HTTP status, status code and text, by id; those of the catalogue are verbatim."""
 
 _REASONS = {
     "I1": "IAM_PERMISSION_DENIED",
+    "T9": "IAM_PERMISSION_DENIED",
     "I3": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+    "I11": "ACCESS_TOKEN_TYPE_UNSUPPORTED",
+    "I12": "USER_PROJECT_DENIED",
+    "quota": "RATE_LIMIT_EXCEEDED",
+    "service_disabled": "SERVICE_DISABLED",
+    "unauthenticated": "CREDENTIALS_MISSING",
 }
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of Google's, not a failure of ours
-    """An answer other than success: its status and its JSON document.
+    """An answer other than success.
 
     Attributes:
         status: The HTTP status.
-        document: The body.
+        document: The body, as JSON.
         entry: The id in the catalogue.
+        text: Sent instead of the document, for the few services that do not speak JSON.
+        headers: Beyond content type and length.
     """
 
-    def __init__(self, status: int, document: dict[str, Any], entry: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        document: dict[str, Any],
+        entry: str,
+        *,
+        text: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(entry)
         self.status = status
         self.document = document
         self.entry = entry
+        self.text = text
+        self.headers = headers or {}
 
 
 def sts_refusal(entry: str, **facts: object) -> Refusal:
-    """Give an STS error by its id in the catalogue; E15 is the only one that is not HTTP 400."""
+    """Give an STS error by its id; E13 is HTTP 429, the others 400."""
     code, text = STS[entry]
-    return Refusal(400, {"error": code, "error_description": text.format(**facts)}, entry)
+    document = {"error": code, "error_description": text.format(**facts)}
+    return Refusal(429 if entry == "E13" else 400, document, entry)
 
 
 def api_refusal(entry: str, *, service: str = "iam.googleapis.com", **facts: object) -> Refusal:
@@ -99,6 +192,35 @@ def api_refusal(entry: str, *, service: str = "iam.googleapis.com", **facts: obj
     status, code, text = API[entry]
     error: dict[str, Any] = {"code": status, "message": text.format(**facts), "status": code}
     if entry in _REASONS:
-        info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": _REASONS[entry], "domain": service}
-        error["details"] = [info | {"metadata": {name: str(value) for name, value in facts.items()}}]
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": _REASONS[entry],
+            "domain": _domain(entry),
+        }
+        known = {name: str(value) for name, value in facts.items() if name in ("permission", "method", "quota")}
+        error["details"] = [info | {"metadata": {"service": service, **known}}]
     return Refusal(status, {"error": error}, entry)
+
+
+def refusal(entry: str, **facts: str) -> Refusal:
+    """Give any refusal by its id, with `?` for what it would name; for refusals that are asked for by name.
+
+    Raises:
+        KeyError: There is none of that id.
+    """
+    unknown = _Unknown(facts)
+    if entry in STS:
+        code, text = STS[entry]
+        document = {"error": code, "error_description": text.format_map(unknown)}
+        return Refusal(429 if entry == "E13" else 400, document, entry)
+    status, code, text = API[entry]
+    return Refusal(status, {"error": {"code": status, "message": text.format_map(unknown), "status": code}}, entry)
+
+
+class _Unknown(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _domain(entry: str) -> str:
+    return "iam.googleapis.com" if entry in ("I1", "T9") else "googleapis.com"

@@ -1,19 +1,31 @@
 """iamcredentials.googleapis.com: short-lived credentials of service accounts.
 
-https://cloud.google.com/iam/docs/reference/credentials/rest. `generateAccessToken`, `generateIdToken` and
-`allowedLocations`; `signJwt` and `signBlob` are left out.
+https://cloud.google.com/iam/docs/reference/credentials/rest. The keys that verify what was signed are published by
+`refresher.emulator.account_keys`.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Call, Reply
+import jwt
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from refresher.emulator.account_keys import key_of
+from refresher.emulator.callers import caller_of, check_perimeter, check_service
+from refresher.emulator.calls import Call, Reply, Route, text_of, texts_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.permissions import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, check_chain, denied
-from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer
+from refresher.emulator.org_policy import allows_value
+from refresher.emulator.permissions import check_chain, denied
+from refresher.emulator.quotas import GENERATIONS, SIGNATURES
+from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
+from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, key_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,27 +33,33 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
     from refresher.emulator.state import ServiceAccount
 
+SERVICE = "iamcredentials.googleapis.com"
+LIFETIME_CONSTRAINT = "iam.allowServiceAccountCredentialLifetimeExtension"
 DEFAULT_LIFETIME = 3600.0
 LONGEST_LIFETIME = 3600.0
 EXTENDED_LIFETIME = 43_200.0
 ID_TOKEN_LIFE = 3600
 _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
-_SUFFICIENT_SCOPES = {
-    "https://www.googleapis.com/auth/cloud-platform",
-    "https://www.googleapis.com/auth/iam",
-}
 
 
 def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give an access token of a service account to whom its policy allows it."""
-    caller = caller_of(cloud, call)
+    caller = caller_of(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names["account"], GET_ACCESS_TOKEN)
     scopes = _scopes(body.get("scope"))
-    lifetime = _lifetime(cloud, body.get("lifetime"))
-    check_chain(cloud, caller.member, _delegates(body), account, GET_ACCESS_TOKEN)
+    lifetime = _lifetime(cloud, account, body.get("lifetime"))
+    delegates = texts_of(body, "delegates")
+    check_chain(cloud, caller, delegates, account, GET_ACCESS_TOKEN)
+    cloud.quotas.spend(GENERATIONS, account.project, cloud.now())
     expires_at = int(cloud.now() + lifetime)
-    bearer = Bearer(kind="service_account", name=account.email, expires_at=expires_at, scopes=scopes)
+    bearer = Bearer(
+        kind="service_account",
+        name=account.email,
+        expires_at=expires_at,
+        scopes=scopes,
+        delegation=(caller.member, *(f"serviceAccount:{name.rpartition('/')[2]}" for name in delegates)),
+    )
     return Reply(
         document={
             "accessToken": cloud.vault.issue(bearer),
@@ -53,15 +71,47 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
 
 def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give an ID token of a service account for an audience to whom its policy allows it."""
-    caller = caller_of(cloud, call)
+    caller = caller_of(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names["account"], GET_OPEN_ID_TOKEN)
-    audience = body.get("audience")
-    if not isinstance(audience, str) or not audience:
+    audience = text_of(body, "audience")
+    if not audience:
         raise api_refusal("I6")
-    check_chain(cloud, caller.member, _delegates(body), account, GET_OPEN_ID_TOKEN)
+    check_chain(cloud, caller, texts_of(body, "delegates"), account, GET_OPEN_ID_TOKEN)
+    cloud.quotas.spend(GENERATIONS, account.project, cloud.now())
     claims = id_token_claims(cloud, account, audience, with_email=body.get("includeEmail") is True)
     return Reply(document={"token": cloud.vault.sign_id_token(claims)})
+
+
+def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Sign claims with the key that Google holds for a service account; not for federated tokens (I11)."""
+    caller = caller_of(cloud, call, service=SERVICE)
+    if caller.kind == "federated":
+        raise api_refusal("I11", service=SERVICE, method="google.iam.credentials.v1.IAMCredentials.SignJwt")
+    body = call.json()
+    account = _account(cloud, call, names["account"], SIGN_JWT)
+    claims = _claims(cloud, text_of(body, "payload"))
+    check_chain(cloud, caller, texts_of(body, "delegates"), account, SIGN_JWT)
+    cloud.quotas.spend(SIGNATURES, account.project, cloud.now())
+    key = key_of(cloud, account)
+    signed = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": key_id_of(key)})
+    return Reply(document={"keyId": key_id_of(key), "signedJwt": signed})
+
+
+def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Sign bytes with the key that Google holds for a service account, RSA with SHA-256."""
+    caller = caller_of(cloud, call, service=SERVICE)
+    body = call.json()
+    account = _account(cloud, call, names["account"], SIGN_BLOB)
+    try:
+        payload = base64.b64decode(text_of(body, "payload"), validate=True)
+    except (binascii.Error, ValueError):
+        raise api_refusal("bad_field", field="payload") from None
+    check_chain(cloud, caller, texts_of(body, "delegates"), account, SIGN_BLOB)
+    cloud.quotas.spend(SIGNATURES, account.project, cloud.now())
+    key = key_of(cloud, account)
+    signature = key.sign(payload, PKCS1v15(), SHA256())
+    return Reply(document={"keyId": key_id_of(key), "signedBlob": base64.b64encode(signature).decode()})
 
 
 def allowed_locations(_cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
@@ -83,31 +133,20 @@ def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, wit
     return claims | {"email": account.email, "email_verified": True} if with_email else claims
 
 
-def caller_of(cloud: Cloud, call: Call) -> Bearer:
-    """Give whom the Authorization header speaks for.
-
-    Raises:
-        Refusal: I10 if for nobody, I3 if its scopes do not suffice.
-    """
-    bearer = cloud.vault.recognise(call.bearer_token() or "", cloud.now())
-    if bearer is None:
-        raise api_refusal("I10")
-    call.facts["principal"] = bearer.name
-    if _SUFFICIENT_SCOPES.isdisjoint(bearer.scopes):
-        raise api_refusal("I3", service="iamcredentials.googleapis.com")
-    return bearer
-
-
 def _account(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAccount:
     """Find the target principal; whether one exists is told to nobody who may not use it (403, as Google does)."""
     call.facts["service_account"] = name
     account = cloud.state.find_service_account(name)
     if account is None:
+        if name != name.strip():
+            raise api_refusal("I4", email=name)
         if not name.isdecimal() and not name.endswith(".gserviceaccount.com"):
-            raise api_refusal("not_found")
+            raise api_refusal("I5")
         raise denied(permission)
-    if account.disabled:
+    if account.disabled or account.deleted_at is not None:
         raise api_refusal("I4", email=account.email)
+    check_service(cloud, account.project, SERVICE)
+    check_perimeter(cloud, account.project, SERVICE)
     return account
 
 
@@ -118,14 +157,7 @@ def _scopes(value: object) -> tuple[str, ...]:
     return tuple(scopes)
 
 
-def _delegates(body: dict[str, Any]) -> list[str]:
-    delegates = body.get("delegates") or []
-    if not isinstance(delegates, list) or not all(isinstance(delegate, str) for delegate in delegates):
-        raise api_refusal("I6")
-    return delegates
-
-
-def _lifetime(cloud: Cloud, value: object) -> float:
+def _lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:
     if value is None:
         return DEFAULT_LIFETIME
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -134,15 +166,34 @@ def _lifetime(cloud: Cloud, value: object) -> float:
     lifetime = float(found[1])
     if lifetime <= 0:
         raise api_refusal("I8")
-    if lifetime > (EXTENDED_LIFETIME if cloud.state.allows_long_lifetimes else LONGEST_LIFETIME):
+    if lifetime > LONGEST_LIFETIME and not allows_value(cloud, account.project, LIFETIME_CONSTRAINT, account.email):
         raise api_refusal("I9")
+    if lifetime > EXTENDED_LIFETIME:
+        raise api_refusal("I6")
     return lifetime
 
 
-_ACCOUNT = r".*/v1/projects/[^/]+/serviceAccounts/(?P<account>[^/:]+)"
+def _claims(cloud: Cloud, payload: str) -> dict[str, Any]:
+    try:
+        claims = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise api_refusal("bad_field", field="payload") from None
+    if not isinstance(claims, dict):
+        raise api_refusal("bad_field", field="payload")
+    expires_at = claims.get("exp")
+    if expires_at is not None:
+        is_number = isinstance(expires_at, int | float) and not isinstance(expires_at, bool)
+        if not is_number or expires_at > cloud.now() + EXTENDED_LIFETIME:
+            raise api_refusal("bad_field", field="payload.exp")
+    return claims
+
+
+_ACCOUNT = "/v1/projects/{project}/serviceAccounts/{account}"
 
 ROUTES = (
-    ("POST", rf"{_ACCOUNT}:generateAccessToken", generate_access_token),
-    ("POST", rf"{_ACCOUNT}:generateIdToken", generate_id_token),
-    ("GET", r".*/v1/.*/allowedLocations", allowed_locations),
+    Route("iamcredentials.generateAccessToken", "POST", f"{_ACCOUNT}:generateAccessToken", generate_access_token),
+    Route("iamcredentials.generateIdToken", "POST", f"{_ACCOUNT}:generateIdToken", generate_id_token),
+    Route("iamcredentials.signJwt", "POST", f"{_ACCOUNT}:signJwt", sign_jwt),
+    Route("iamcredentials.signBlob", "POST", f"{_ACCOUNT}:signBlob", sign_blob),
+    Route("iamcredentials.allowedLocations", "GET", "/v1/{name**}/allowedLocations", allowed_locations),
 )

@@ -6,9 +6,10 @@ A ring buffer, so that days of load fit into memory. Tokens appear as fingerprin
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import deque
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 CAPACITY = 10_000
 
@@ -21,6 +22,7 @@ class Entry:
         time: When it came, Unix seconds on the emulator's clock.
         method: The HTTP method.
         path: Without the query, which may hold anything.
+        operation: Which operation that is; empty if none.
         status: The HTTP status of the answer.
         refusal: Id of the refusal in the catalogue; None for a success.
         facts: What the service noted of it: principal, service account, fingerprint of the subject token.
@@ -29,6 +31,7 @@ class Entry:
     time: float
     method: str
     path: str
+    operation: str = ""
     status: int = 0
     refusal: str | None = None
     facts: dict[str, str] = field(default_factory=dict)
@@ -39,14 +42,19 @@ class Entry:
 
 
 class Journal:
-    """The last requests, oldest first."""
+    """The last requests, oldest first; all of them in a file, if there is one."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=CAPACITY)
+        self.file: TextIO | None = None
+        """Where each request is written as one line of JSON."""
 
     def add(self, entry: Entry) -> None:
         """Note a request."""
         self._entries.append(entry)
+        if self.file is not None:
+            self.file.write(json.dumps(entry.as_document()) + "\n")
+            self.file.flush()
 
     def entries(self, path: str = "") -> list[Entry]:
         """Give the entries whose path contains a text, all by default."""

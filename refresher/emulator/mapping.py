@@ -1,31 +1,116 @@
-"""Attribute mapping: from a verified assertion to `google.subject`.
+"""Attribute mapping and attribute condition: from a verified assertion to who that is in Google Cloud.
 
-The only mapping so far is Google's own default for OIDC, `google.subject=assertion.sub`, with its limit of 127 bytes
-(https://docs.cloud.google.com/iam/docs/workload-identity-federation#mapping). Expressions and conditions are not
-evaluated.
+https://docs.cloud.google.com/iam/docs/workload-identity-federation#mapping, with Google's limits. Whether a mapping
+may be configured at all is decided in `refresher.emulator.iam_admin.providers`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import sts_refusal
+from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, evaluate, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from refresher.emulator.state import Provider
+
 LARGEST_SUBJECT = 127
+LARGEST_IN_ALL = 8192
+"""Bytes that all mapped attributes may have together."""
+
+SUBJECT = "google.subject"
+GROUPS = "google.groups"
+ATTRIBUTE = "attribute."
 
 
-def subject_of(assertion: Mapping[str, object]) -> str:
-    """Give `google.subject`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who an assertion is.
+
+    Attributes:
+        subject: `google.subject`.
+        groups: `google.groups`.
+        attributes: Custom attributes by name, without `attribute.`.
+    """
+
+    subject: str
+    groups: tuple[str, ...] = ()
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+def identity_of(provider: Provider, assertion: Mapping[str, object]) -> Identity:
+    """Map an assertion and ask the provider's condition.
 
     Raises:
-        Refusal: E14 if the claim has no value, E3 if it is too long.
+        Refusal: E14 without a subject, E3 if it is too long, E12 if the condition does not hold.
     """
-    subject = assertion.get("sub")
+    values = {"assertion": plain(dict(assertion))}
+    identity = Identity(
+        subject=_subject(provider.mapping.get(SUBJECT, ""), values),
+        groups=_groups(provider.mapping.get(GROUPS), values),
+        attributes=_attributes(provider.mapping, values),
+    )
+    _check_size(identity)
+    if provider.condition and not _holds(provider.condition, values, identity):
+        raise sts_refusal("E12")
+    return identity
+
+
+def _subject(expression: str, values: Mapping[str, Any]) -> str:
+    try:
+        subject = evaluate(expression, MAPPING, values)
+    except ExpressionError:
+        raise sts_refusal("E14") from None
     if not isinstance(subject, str) or not subject:
         raise sts_refusal("E14")
-    if len(subject.encode("utf-8", "surrogatepass")) > LARGEST_SUBJECT:
+    if len(subject.encode()) > LARGEST_SUBJECT:
         raise sts_refusal("E3")
     return subject
+
+
+def _groups(expression: str | None, values: Mapping[str, Any]) -> tuple[str, ...]:
+    if expression is None:
+        return ()
+    try:
+        groups = evaluate(expression, MAPPING, values)
+    except ExpressionError:
+        return ()  # an assertion without groups is in none
+    if isinstance(groups, str):
+        return (groups,)
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise sts_refusal("not_text", name=GROUPS)
+    return tuple(groups)
+
+
+def _attributes(mapping: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
+    attributes = {}
+    for name, expression in mapping.items():
+        if not name.startswith(ATTRIBUTE):
+            continue
+        try:
+            value = evaluate(expression, MAPPING, values)
+        except ExpressionError:
+            continue  # an assertion that lacks the claim lacks the attribute
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise sts_refusal("not_text", name=name)
+        attributes[name.removeprefix(ATTRIBUTE)] = value
+    return attributes
+
+
+def _check_size(identity: Identity) -> None:
+    texts = [identity.subject, *identity.groups, *identity.attributes.values()]
+    if sum(len(text.encode()) for text in texts) > LARGEST_IN_ALL:
+        raise sts_refusal("too_large")
+
+
+def _holds(condition: str, values: Mapping[str, Any], identity: Identity) -> bool:
+    google = {"subject": identity.subject, "groups": list(identity.groups)}
+    try:
+        return evaluate(condition, CONDITION, {**values, "google": google, "attribute": identity.attributes}) is True
+    except ExpressionError:
+        return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator.calls import Call, Reply
+from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_credentials import id_token_claims
 from refresher.emulator.tokens import Bearer
@@ -46,7 +46,10 @@ def identity(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     audience = call.query.get("audience", "")
     if not audience:
         raise _refusal(400, "non-empty audience parameter required")
-    claims = id_token_claims(cloud, account, audience, with_email=call.query.get("format") == "full")
+    is_full = call.query.get("format") == "full"
+    claims = id_token_claims(cloud, account, audience, with_email=is_full)
+    if is_full:
+        claims["google"] = {"compute_engine": _machine(cloud, account)}
     return _text(cloud.vault.sign_id_token(claims))
 
 
@@ -85,13 +88,25 @@ def project_id(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 def project_number(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Give the number of the machine's project."""
     _check_headers(call)
-    return _text(next(iter(cloud.state.projects.values())))
+    return _text(next(iter(cloud.state.projects.values())).number)
 
 
 def universe_domain(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Give the universe domain."""
     _check_headers(call)
     return _text("googleapis.com")
+
+
+def _machine(cloud: Cloud, account: ServiceAccount) -> dict[str, object]:
+    project, found = next(iter(cloud.state.projects.items()))
+    return {
+        "instance_creation_timestamp": int(cloud.now()) - 3600,
+        "instance_id": account.unique_id[:19],
+        "instance_name": "emulator",
+        "project_id": project,
+        "project_number": int(found.number) if found.number.isdecimal() else 0,
+        "zone": "europe-west1-b",
+    }
 
 
 def _account(cloud: Cloud, call: Call) -> ServiceAccount:
@@ -121,16 +136,21 @@ def _text(text: str) -> Reply:
     return Reply(text=text, headers=_FLAVOR)
 
 
-_ACCOUNT = r"/computeMetadata/v1/instance/service-accounts/[^/]+"
+_INSTANCE = "/computeMetadata/v1/instance/service-accounts"
+_PROJECT = "/computeMetadata/v1/project"
+_UNIVERSE = "/computeMetadata/v1/universe"
 
 ROUTES = (
-    ("GET", rf"{_ACCOUNT}/token", access_token),
-    ("GET", rf"{_ACCOUNT}/identity", identity),
-    ("GET", rf"{_ACCOUNT}/email", email),
-    ("GET", rf"{_ACCOUNT}/scopes", scopes),
-    ("GET", rf"{_ACCOUNT}/?", describe_account),
-    ("GET", r"/computeMetadata/v1/instance/service-accounts/?", list_accounts),
-    ("GET", r"/computeMetadata/v1/project/project-id", project_id),
-    ("GET", r"/computeMetadata/v1/project/numeric-project-id", project_number),
-    ("GET", r"/computeMetadata/v1/universe/universe[-_]domain", universe_domain),
+    Route("metadata.token", "GET", f"{_INSTANCE}/{{account}}/token", access_token),
+    Route("metadata.identity", "GET", f"{_INSTANCE}/{{account}}/identity", identity),
+    Route("metadata.email", "GET", f"{_INSTANCE}/{{account}}/email", email),
+    Route("metadata.scopes", "GET", f"{_INSTANCE}/{{account}}/scopes", scopes),
+    Route("metadata.account", "GET", f"{_INSTANCE}/{{account}}/", describe_account),
+    Route("metadata.account", "GET", f"{_INSTANCE}/{{account}}", describe_account),
+    Route("metadata.accounts", "GET", f"{_INSTANCE}/", list_accounts),
+    Route("metadata.accounts", "GET", _INSTANCE, list_accounts),
+    Route("metadata.project", "GET", f"{_PROJECT}/project-id", project_id),
+    Route("metadata.project", "GET", f"{_PROJECT}/numeric-project-id", project_number),
+    Route("metadata.universe", "GET", f"{_UNIVERSE}/universe-domain", universe_domain),
+    Route("metadata.universe", "GET", f"{_UNIVERSE}/universe_domain", universe_domain),
 )

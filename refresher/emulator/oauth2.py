@@ -5,11 +5,11 @@ It does not understand federated tokens, as measured with the real one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from refresher.emulator.calls import Call, Reply
+from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import Refusal
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
@@ -45,9 +45,8 @@ def tokeninfo(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 def _id_token(cloud: Cloud, token: str) -> dict[str, str]:
     try:
-        key = jwt.PyJWK(cloud.vault.jwks["keys"][0])
         claims = jwt.decode(
-            token, key, algorithms=["RS256"], issuer=GOOGLE_ISSUER, options={"verify_aud": False, "verify_exp": False}
+            token, cloud.vault.key.public_key(), algorithms=["RS256"], issuer=GOOGLE_ISSUER, options=_TIMES_ELSEWHERE
         )
         is_over = float(claims["exp"]) <= cloud.now()
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
@@ -57,11 +56,16 @@ def _id_token(cloud: Cloud, token: str) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in claims.items()}
 
 
+_TIMES_ELSEWHERE: Any = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+"""Times are compared with the cloud's clock."""
+
+
 def _invalid() -> Refusal:
     return Refusal(400, {"error": "invalid_token", "error_description": "Invalid Value"}, "tokeninfo")
 
 
-ROUTES = (
-    ("GET", r"(/oauth2/v[123])?/tokeninfo", tokeninfo),
-    ("POST", r"(/oauth2/v[123])?/tokeninfo", tokeninfo),
+ROUTES = tuple(
+    Route("oauth2.tokeninfo", method, f"{version}/tokeninfo", tokeninfo)
+    for method in ("GET", "POST")
+    for version in ("", "/oauth2/v1", "/oauth2/v2", "/oauth2/v3")
 )

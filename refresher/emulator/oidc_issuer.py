@@ -1,18 +1,20 @@
 """OIDC issuers: Google's own (accounts.google.com), and discovery of the others for providers without uploaded keys.
 
-OpenID Connect Discovery 1.0, section 4. The emulator answers for Google's issuer itself; it asks any other issuer over
-the network, as STS does, through `Cloud.discover`, and keeps what it found.
+OpenID Connect Discovery 1.0, section 4. The emulator answers for Google's issuer itself; any other issuer is asked over
+the network, as STS does, through `Cloud.discover`, and what it answered is kept for a while.
 """
 
 from __future__ import annotations
 
 import json
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from refresher.emulator.calls import Call, Reply
+from refresher.emulator.account_keys import certificate_of
+from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
 if TYPE_CHECKING:
@@ -20,20 +22,34 @@ if TYPE_CHECKING:
 
     from refresher.emulator.cloud import Cloud
 
+KEPT = 300
+"""Seconds for which discovered keys are used without asking again; how long Google does is not known."""
+
 _TIMEOUT_SECONDS = 5
 _LARGEST = 1024 * 1024
 
 
-def key_set_of(cloud: Cloud, issuer: str) -> dict[str, Any] | None:
-    """Give the JWKS of an issuer; None if it cannot be had."""
+class KeysNeeded(Exception):  # noqa: N818 - no failure: the rule is asked again once the keys are there
+    """An issuer must be asked for its keys, which rules do not do themselves: they would hold up all other requests."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__(issuer)
+        self.issuer = issuer
+
+
+def key_set_of(cloud: Cloud, call: Call, issuer: str) -> dict[str, Any] | None:
+    """Give the JWKS of an issuer; None if it cannot be had.
+
+    Raises:
+        KeysNeeded: It is not known, or not known to be so still.
+    """
     if issuer == GOOGLE_ISSUER:
         return cloud.vault.jwks
-    if issuer not in cloud.key_sets:
-        found = cloud.discover(issuer)
-        if found is None:
-            return None
-        cloud.key_sets[issuer] = found
-    return cloud.key_sets[issuer]
+    jwks, fetched_at = cloud.key_sets.get(issuer, (None, 0.0))
+    is_known = jwks is not None and abs(cloud.now() - fetched_at) < KEPT
+    if not is_known and not call.keys_at_hand:
+        raise KeysNeeded(issuer)
+    return jwks
 
 
 def discover(issuer: str) -> dict[str, Any] | None:
@@ -62,18 +78,24 @@ def certs(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
     return Reply(document=cloud.vault.jwks)
 
 
+def x509_certs(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Answer for Google's issuer: its keys as certificates, which is what most libraries verify ID tokens with."""
+    return Reply(document={cloud.vault.key_id: certificate_of(cloud.vault.key, "accounts.google.com", cloud.now())})
+
+
 def _fetch(url: str) -> dict[str, Any] | None:
     if urlsplit(url).scheme not in ("http", "https"):
         return None
     try:
         with urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the scheme was checked
             document = json.loads(answer.read(_LARGEST))
-    except (URLError, OSError, ValueError, RecursionError):
+    except (URLError, OSError, ValueError, RecursionError, HTTPException):
         return None
     return document if isinstance(document, dict) else None
 
 
 ROUTES = (
-    ("GET", r"/\.well-known/openid-configuration", configuration),
-    ("GET", r"/oauth2/v3/certs", certs),
+    Route("accounts.configuration", "GET", "/.well-known/openid-configuration", configuration),
+    Route("accounts.certs", "GET", "/oauth2/v3/certs", certs),
+    Route("accounts.certs", "GET", "/oauth2/v1/certs", x509_certs),
 )

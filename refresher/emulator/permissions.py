@@ -1,40 +1,68 @@
-"""Who may do what to a service account: roles, members, and the chain of delegates.
+"""Who may do what: members, roles, conditions on bindings, credential access boundaries, the chain of delegates.
 
-https://cloud.google.com/iam/docs/service-account-permissions. Only roles that let somebody stand in for an account are
-known; conditions on bindings and policies of projects are left out.
+https://cloud.google.com/iam/docs/policies and https://cloud.google.com/iam/docs/service-account-permissions. A
+project's policy holds for all that the project has. Deny policies and principal access boundaries are kept but not
+asked.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.errors import api_refusal
+from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.expressions import BINDING, ExpressionError, evaluate
+from refresher.emulator.roles import IMPLICIT_DELEGATION, includes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import ServiceAccount
-
-GET_ACCESS_TOKEN = "iam.serviceAccounts.getAccessToken"  # noqa: S105 - a permission
-GET_OPEN_ID_TOKEN = "iam.serviceAccounts.getOpenIdToken"  # noqa: S105 - a permission
-IMPLICIT_DELEGATION = "iam.serviceAccounts.implicitDelegation"
-
-PERMISSIONS = {
-    "roles/iam.workloadIdentityUser": {GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN},
-    "roles/iam.serviceAccountTokenCreator": {GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, IMPLICIT_DELEGATION},
-    "roles/iam.serviceAccountOpenIdTokenCreator": {GET_OPEN_ID_TOKEN},
-}
+    from refresher.emulator.policies import Binding, Policy
+    from refresher.emulator.state import ServiceAccount, State
+    from refresher.emulator.tokens import Bearer
 
 _DELEGATE = "projects/-/serviceAccounts/"
 
 
-def check_chain(cloud: Cloud, caller: str, delegates: Sequence[str], target: ServiceAccount, permission: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """What somebody wants to do something to.
+
+    Attributes:
+        name: As conditions see it, `projects/…`.
+        service: The service's host name.
+        kind: As conditions see it, such as `iam.googleapis.com/ServiceAccount`.
+        project: Id of the project that owns it.
+        policy: Its own policy; None if it has none.
+    """
+
+    name: str
+    service: str = "iam.googleapis.com"
+    kind: str = ""
+    project: str = ""
+    policy: Policy | None = None
+
+
+def account_resource(account: ServiceAccount) -> Resource:
+    """Describe a service account."""
+    return Resource(
+        name=f"projects/-/serviceAccounts/{account.unique_id}",
+        kind="iam.googleapis.com/ServiceAccount",
+        project=account.project,
+        policy=account.policy,
+    )
+
+
+def check_chain(
+    cloud: Cloud, caller: Bearer, delegates: Sequence[str], target: ServiceAccount, permission: str
+) -> None:
     """Walk the impersonation chain from a caller over its delegates to the target principal.
 
     Args:
         cloud: Where.
-        caller: As IAM policies name members.
+        caller: Who begins.
         delegates: `projects/-/serviceAccounts/NAME`, caller side first.
         target: Whom it is about.
         permission: What the last in the chain needs on the target.
@@ -42,31 +70,105 @@ def check_chain(cloud: Cloud, caller: str, delegates: Sequence[str], target: Ser
     Raises:
         Refusal: I1 at the first hop that is not granted.
     """
-    member = caller
+    names = names_of(cloud.state, caller)
     for delegate in delegates:
-        account = cloud.state.find_service_account(str(delegate).removeprefix(_DELEGATE))
-        if account is None or not is_granted(account, member, IMPLICIT_DELEGATION):
+        account = cloud.state.find_service_account(delegate.removeprefix(_DELEGATE))
+        if account is None or account.disabled or account.deleted_at is not None:
             raise denied(IMPLICIT_DELEGATION)
-        member = f"serviceAccount:{account.email}"
-    if not is_granted(target, member, permission):
+        if caller.boundary is not None or not _is_granted(cloud, names, IMPLICIT_DELEGATION, account_resource(account)):
+            raise denied(IMPLICIT_DELEGATION)
+        names = _names_of_account(cloud.state, account.email)
+    if caller.boundary is not None or not _is_granted(cloud, names, permission, account_resource(target)):
         raise denied(permission)
 
 
-def is_granted(account: ServiceAccount, member: str, permission: str) -> bool:
-    """Tell whether an account's policy grants a permission to a member."""
-    names = {member, *_sets_of(member)}
-    return any(
-        permission in PERMISSIONS.get(role, ()) and not names.isdisjoint(members)
-        for role, members in account.bindings.items()
-    )
+def may(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> bool:
+    """Tell whether a caller has a permission on a resource."""
+    if caller.kind == "administrator":
+        return True
+    if caller.boundary is not None and not _is_within(cloud, caller.boundary, permission, resource):
+        return False
+    return _is_granted(cloud, names_of(cloud.state, caller), permission, resource)
 
 
-def denied(permission: str) -> Exception:
+def names_of(state: State, caller: Bearer) -> frozenset[str]:
+    """Give every name by which policies may mean a caller."""
+    if caller.kind == "federated":
+        return frozenset(_federated_names(caller))
+    if caller.kind == "anonymous":
+        return frozenset({"allUsers"})
+    return _names_of_account(state, caller.name) if caller.kind == "service_account" else _names(state, caller.member)
+
+
+def denied(permission: str, resource: str = "") -> Refusal:
     """Give the refusal for a permission that was not granted."""
-    return api_refusal("I1", permission=permission)
+    shown = f" '{resource}'" if resource else ""
+    return api_refusal("I1", service="iam.googleapis.com", permission=permission, resource=shown)
 
 
-def _sets_of(member: str) -> tuple[str, ...]:
-    """Name the principal sets that a federated principal belongs to: its whole pool."""
-    head, found, _ = member.partition("/subject/")
-    return (f"principalSet{head.removeprefix('principal')}/*",) if found else ()
+def _federated_names(caller: Bearer) -> Iterable[str]:
+    pool = f"principalSet://iam.googleapis.com/{caller.pool}"
+    yield caller.name
+    yield f"{pool}/*"
+    yield from (f"{pool}/group/{group}" for group in caller.groups)
+    yield from (f"{pool}/attribute.{name}/{value}" for name, value in caller.attributes.items())
+    yield "allUsers"
+
+
+def _names_of_account(state: State, email: str) -> frozenset[str]:
+    return _names(state, f"serviceAccount:{email}")
+
+
+def _names(state: State, member: str) -> frozenset[str]:
+    email = member.partition(":")[2]
+    groups = (f"group:{group}" for group, members in state.groups.items() if member in members or email in members)
+    domain = f"domain:{email.partition('@')[2]}"
+    return frozenset({member, domain, "allAuthenticatedUsers", "allUsers", *groups})
+
+
+def _is_granted(cloud: Cloud, names: frozenset[str], permission: str, resource: Resource) -> bool:
+    project = cloud.state.projects.get(resource.project)
+    for policy in (resource.policy, project.policy if project is not None else None):
+        for binding in policy.bindings if policy is not None else ():
+            if (
+                not names.isdisjoint(binding.members)
+                and includes(cloud.state, binding.role, permission)
+                and _applies(cloud, binding, resource)
+            ):
+                return True
+    return False
+
+
+def _applies(cloud: Cloud, binding: Binding, resource: Resource) -> bool:
+    return binding.condition is None or holds(cloud, binding.condition.get("expression", ""), resource)
+
+
+def holds(cloud: Cloud, expression: str, resource: Resource) -> bool:
+    """Tell whether the condition of a binding holds now for a resource; one that meets an error does not."""
+    values = {
+        "request.time": datetime.fromtimestamp(int(cloud.now()), UTC),
+        "resource": {"name": resource.name, "service": resource.service, "type": resource.kind},
+    }
+    try:
+        return evaluate(expression, BINDING, values) is True
+    except ExpressionError:
+        return False
+
+
+def _is_within(cloud: Cloud, boundary: Sequence[dict[str, Any]], permission: str, resource: Resource) -> bool:
+    """Tell whether a credential access boundary lets a permission through.
+
+    https://cloud.google.com/iam/docs/downscoping-short-lived-credentials: rules name buckets and nothing else.
+    """
+    for rule in boundary:
+        available = str(rule.get("availableResource", "")).removeprefix("//storage.googleapis.com/")
+        inside = resource.name == available or resource.name.startswith(f"{available}/")
+        roles = [str(entry).removeprefix("inRole:") for entry in rule.get("availablePermissions", ())]
+        expression = str((rule.get("availabilityCondition") or {}).get("expression", ""))
+        if (
+            inside
+            and any(includes(cloud.state, role, permission) for role in roles)
+            and (not expression or holds(cloud, expression, resource))
+        ):
+            return True
+    return False

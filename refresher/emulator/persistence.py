@@ -1,23 +1,52 @@
-"""The state on disk: one JSON document, replaced whole, so that a restart on the same directory forgets nothing.
+"""The state on disk, in SQLite: what a request changed is committed before it is answered.
 
-Good for what people and tests put into an emulator by hand; every change writes everything.
+One row per resource. A change is found by comparing what a resource looks like with what was written last, so that no
+rule can forget to say what it changed. A process that is killed loses at most the request it was at: the write-ahead
+log holds whole transactions or nothing.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import sqlite3
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from refresher.emulator.audit_log import CAPACITY, AuditLog
 from refresher.emulator.cloud import Cloud
-from refresher.emulator.state import Pool, Provider, ServiceAccount, State
+from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
+from refresher.emulator.storage.state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-STATE = "state.json"
+STATE = "state.sqlite"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS resources (kind TEXT, name TEXT, document TEXT NOT NULL, PRIMARY KEY (kind, name));
+CREATE TABLE IF NOT EXISTS contents (
+    bucket TEXT, name TEXT, generation INTEGER, content BLOB NOT NULL, PRIMARY KEY (bucket, name)
+);
+CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL);
+"""
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    "projects": TypeAdapter(Project),
+    "pools": TypeAdapter(Pool),
+    "service_accounts": TypeAdapter(ServiceAccount),
+    "roles": TypeAdapter(Role),
+    "buckets": TypeAdapter(Bucket),
+    "groups": TypeAdapter(set[str]),
+    "documents": TypeAdapter(dict[str, dict[str, Any]]),
+    "settings": TypeAdapter(str),
+}
+"""How the members of each attribute of `State` are written."""
+
+_OBJECT = TypeAdapter(StoredObject)
+_VAULT = ("vault", "vault")
 
 
 def open_cloud(directory: Path) -> Cloud:
@@ -29,80 +58,101 @@ def open_cloud(directory: Path) -> Cloud:
     path = directory / STATE
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        cloud = _from_document(json.loads(path.read_bytes())) if path.exists() else Cloud()
-        cloud.save = lambda: _save(cloud, path)
-        cloud.save()
-    except OSError as error:
+        path.touch(mode=0o600)
+        return _Store(path).cloud()
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise EmulatorError(
-            f"the emulator's directory {directory} cannot be used: {error.strerror}", "choose one you may write to"
+            f"the emulator's directory {directory} cannot be used: {reason}", "choose one you may write to"
         ) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError, KeyError) as error:
         raise EmulatorError(f"{path} is damaged", "remove it to begin with an empty cloud") from error
-    return cloud
 
 
-def _save(cloud: Cloud, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(_as_document(cloud), file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+class _Store:
+    """One database, and what was written to it last."""
+
+    def __init__(self, path: Path) -> None:
+        # the server's thread writes what the main thread opened; a lock of the cloud's keeps them apart
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(_SCHEMA)
+        self._written: dict[tuple[str, str], str] = {}
+        self._generations: dict[tuple[str, str], int] = {}
+
+    def cloud(self) -> Cloud:
+        """Read everything."""
+        rows = self._database.execute("SELECT kind, name, document FROM resources").fetchall()
+        self._written = {(kind, name): document for kind, name, document in rows}
+        vault = self._written.get(_VAULT)
+        state = State() if vault is None else self._state()
+        entries = self._database.execute("SELECT entry FROM log ORDER BY number").fetchall()
+        cloud = Cloud(
+            state=state,
+            vault=TokenVault.from_document(json.loads(vault)) if vault is not None else TokenVault.new(),
+            audit_log=AuditLog(json.loads(entry) for (entry,) in entries),
+        )
+        cloud.clock.offset = timedelta(seconds=float(state.settings.get("clock_offset", "0")))
+        cloud.save = lambda: self._save(cloud)
+        cloud.audit_log.keep = self._log
+        cloud.save()
+        return cloud
+
+    def _state(self) -> State:
+        found: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
+        objects = {}
+        for (kind, name), document in self._written.items():
+            if kind == "objects":
+                objects[name] = document
+            elif kind in found:
+                found[kind][name] = _KINDS[kind].validate_json(document)
+        contents = self._database.execute("SELECT bucket, name, generation, content FROM contents")
+        for bucket, name, generation, content in contents:
+            self._generations[bucket, name] = generation
+            stored = _OBJECT.validate_json(objects[f"{bucket}/{name}"])
+            stored.content = content
+            found["buckets"][bucket].objects[name] = stored
+        return State(**found)
+
+    def _save(self, cloud: Cloud) -> None:
+        now = dict(_rows(cloud))
+        changed = [(*key, document) for key, document in now.items() if self._written.get(key) != document]
+        gone = [key for key in self._written if key not in now]
+        generations = {
+            (name, key): stored.generation
+            for name, bucket in cloud.state.buckets.items()
+            for key, stored in bucket.objects.items()
+        }
+        uploaded = [key for key, generation in generations.items() if self._generations.get(key) != generation]
+        removed = [key for key in self._generations if key not in generations]
+        if not (changed or gone or uploaded or removed):
+            return
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            self._database.executemany("INSERT OR REPLACE INTO resources VALUES (?, ?, ?)", changed)
+            self._database.executemany("DELETE FROM resources WHERE kind = ? AND name = ?", gone)
+            self._database.executemany("DELETE FROM contents WHERE bucket = ? AND name = ?", removed)
+            for bucket, name in uploaded:
+                stored = cloud.state.buckets[bucket].objects[name]
+                values = (bucket, name, stored.generation, stored.content)
+                self._database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", values)
+            self._database.execute("COMMIT")
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._written, self._generations = now, generations
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        cursor = self._database.execute("INSERT INTO log (entry) VALUES (?)", (json.dumps(entry),))
+        self._database.execute("DELETE FROM log WHERE number <= ?", ((cursor.lastrowid or 0) - CAPACITY,))
 
 
-def _as_document(cloud: Cloud) -> dict[str, Any]:
-    state = cloud.state
-    return {
-        "vault": cloud.vault.as_document(),
-        "projects": state.projects,
-        "metadata_account": state.metadata_account,
-        "allows_long_lifetimes": state.allows_long_lifetimes,
-        "pools": [
-            {
-                "project_number": number,
-                "pool": pool_id,
-                "disabled": pool.disabled,
-                "providers": {
-                    provider_id: {
-                        "issuer": provider.issuer,
-                        "jwks": provider.jwks,
-                        "allowed_audiences": provider.allowed_audiences,
-                        "disabled": provider.disabled,
-                    }
-                    for provider_id, provider in pool.providers.items()
-                },
-            }
-            for (number, pool_id), pool in state.pools.items()
-        ],
-        "service_accounts": [
-            {
-                "email": account.email,
-                "unique_id": account.unique_id,
-                "project": account.project,
-                "disabled": account.disabled,
-                "bindings": {role: sorted(members) for role, members in account.bindings.items()},
-            }
-            for account in state.service_accounts.values()
-        ],
-    }
-
-
-def _from_document(document: dict[str, Any]) -> Cloud:
-    pools = {}
-    for entry in document["pools"]:
-        providers = {name: Provider(**provider) for name, provider in entry["providers"].items()}
-        pool = Pool(project_number=entry["project_number"], providers=providers, disabled=entry["disabled"])
-        pools[entry["project_number"], entry["pool"]] = pool
-    accounts = {}
-    for entry in document["service_accounts"]:
-        bindings = {role: set(members) for role, members in entry["bindings"].items()}
-        accounts[entry["email"]] = ServiceAccount(**{**entry, "bindings": bindings})
-    state = State(
-        projects=dict(document["projects"]),
-        pools=pools,
-        service_accounts=accounts,
-        metadata_account=document["metadata_account"],
-        allows_long_lifetimes=document["allows_long_lifetimes"],
-    )
-    return Cloud(state=state, vault=TokenVault.from_document(document["vault"]))
+def _rows(cloud: Cloud) -> Iterator[tuple[tuple[str, str], str]]:
+    yield _VAULT, json.dumps(cloud.vault.as_document())
+    for kind, adapter in _KINDS.items():
+        for name, resource in getattr(cloud.state, kind).items():
+            yield (kind, name), adapter.dump_json(resource).decode()
+    for bucket_name, bucket in cloud.state.buckets.items():
+        for name, stored in bucket.objects.items():
+            yield ("objects", f"{bucket_name}/{name}"), _OBJECT.dump_json(stored).decode()

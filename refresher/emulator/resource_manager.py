@@ -1,28 +1,110 @@
-"""cloudresourcemanager.googleapis.com: the one call that client libraries make at start, number to project id."""
+"""cloudresourcemanager.googleapis.com: projects and their IAM policies with audit configurations.
+
+https://cloud.google.com/resource-manager/reference/rest. Projects are made by a seed, not here; folders and
+organisations are left out.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Call, Reply
-from refresher.emulator.errors import api_refusal
+from refresher.emulator.callers import administrator_of, project_resource, require
+from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.iam_admin import policies
+from refresher.emulator.iam_admin.fields import project_of
+from refresher.emulator.permissions import Resource, may
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.state import Project
+
+SERVICE = "cloudresourcemanager.googleapis.com"
 
 
-def project(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Describe a project by its id or number."""
-    if cloud.vault.recognise(call.bearer_token() or "", cloud.now()) is None:
-        raise api_refusal("I10")
-    for found, number in cloud.state.projects.items():
-        if names["project"] in (found, number):
-            return Reply(
-                document={"projectId": found, "projectNumber": number, "name": found, "lifecycleState": "ACTIVE"}
-            )
-    raise api_refusal("not_found")
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Describe a project by its id or number; who is known may know it, as client libraries rely on."""
+    administrator_of(cloud, call, service=SERVICE)
+    return Reply(document=_document(*project_of(cloud, names["project"])))
 
 
-ROUTES = (("GET", r"/v1/projects/(?P<project>[^/:]+)", project),)
+def get_v3(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Describe a project in the newer form."""
+    administrator_of(cloud, call, service=SERVICE)
+    project, found = project_of(cloud, names["project"])
+    return Reply(
+        document={"name": f"projects/{found.number}", "projectId": project, "displayName": project, "state": "ACTIVE"}
+    )
+
+
+def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List the projects that the caller may look at."""
+    caller = administrator_of(cloud, call, service=SERVICE)
+    projects = [
+        _document(name, project)
+        for name, project in cloud.state.projects.items()
+        if may(cloud, caller, "resourcemanager.projects.get", project_resource(cloud, name))
+    ]
+    return Reply(document={"projects": projects} if projects else {})
+
+
+def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show the policy of a project."""
+    project = _authorize(cloud, call, names, "resourcemanager.projects.getIamPolicy")
+    return Reply(document=project.policy.as_document())
+
+
+def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the policy of a project."""
+    project = _authorize(cloud, call, names, "resourcemanager.projects.setIamPolicy")
+    return policies.replace(cloud, project.policy, call.json(), auditable=True)
+
+
+def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell which permissions the caller has on a project."""
+    caller = administrator_of(cloud, call, service=SERVICE)
+    project, _ = project_of(cloud, names["project"])
+    return policies.test(cloud, caller, _resource(project), call.json())
+
+
+def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> Project:
+    caller = administrator_of(cloud, call, service=SERVICE)
+    project, found = project_of(cloud, names["project"])
+    require(cloud, caller, permission, _resource(project))
+    return found
+
+
+def _resource(project: str) -> Resource:
+    return Resource(name=f"projects/{project}", service=SERVICE, kind=f"{SERVICE}/Project", project=project)
+
+
+def _document(name: str, project: Project) -> dict[str, Any]:
+    return {
+        "projectNumber": project.number,
+        "projectId": name,
+        "lifecycleState": "ACTIVE",
+        "name": name,
+        "createTime": "2026-01-01T00:00:00.000Z",
+        "parent": {"type": "organization", "id": "111"},
+    }
+
+
+def _policy_routes(project: str) -> tuple[Route, ...]:
+    return (
+        Route(f"{_NAME}.getIamPolicy", "POST", f"{project}:getIamPolicy", get_policy),
+        Route(f"{_NAME}.setIamPolicy", "POST", f"{project}:setIamPolicy", set_policy, changes=True),
+        Route(f"{_NAME}.testIamPermissions", "POST", f"{project}:testIamPermissions", test_permissions),
+    )
+
+
+_PROJECT = "/v1/projects/{project}"
+_NAME = "cloudresourcemanager.projects"
+
+ROUTES = (
+    Route(f"{_NAME}.get", "GET", _PROJECT, get),
+    Route(f"{_NAME}.get", "GET", "/v3/projects/{project}", get_v3),
+    Route(f"{_NAME}.list", "GET", "/v1/projects", list_),
+    *_policy_routes("/v1/projects/{project}"),
+    *_policy_routes("/v3/projects/{project}"),
+)

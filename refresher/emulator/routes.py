@@ -3,52 +3,171 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from refresher.emulator import (
+    account_keys,
+    audit_log,
+    bigquery,
+    cloud_logging,
     control,
+    iam_admin,
     iam_credentials,
     metadata_server,
+    monitoring,
     oauth2,
     oidc_issuer,
+    org_policy,
     resource_manager,
+    service_usage,
     sts,
 )
-from refresher.emulator.calls import Call, Reply
-from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
+from refresher.emulator.errors import Refusal, api_refusal, refusal
 from refresher.emulator.journal import Entry
+from refresher.emulator.oidc_issuer import KeysNeeded
+from refresher.emulator.storage import routes as storage_routes
+from refresher.emulator.storage import xml
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Rule
-    from refresher.emulator.cloud import Cloud
+    from collections.abc import Mapping
 
-_SERVICES = (control, sts, iam_credentials, metadata_server, oidc_issuer, oauth2, resource_manager)
-_ROUTES: list[tuple[str, re.Pattern[str], Rule]] = [
-    (method, re.compile(pattern), rule) for service in _SERVICES for method, pattern, rule in service.ROUTES
-]
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.faults import Fault
+
+_SERVICES: tuple[tuple[Route, ...], ...] = (
+    control.ROUTES,
+    sts.ROUTES,
+    iam_credentials.ROUTES,
+    metadata_server.ROUTES,
+    oidc_issuer.ROUTES,
+    account_keys.ROUTES,
+    oauth2.ROUTES,
+    iam_admin.ROUTES,
+    resource_manager.ROUTES,
+    service_usage.ROUTES,
+    org_policy.ROUTES,
+    cloud_logging.ROUTES,
+    monitoring.ROUTES,
+    bigquery.ROUTES,
+    storage_routes.ROUTES,
+)
+_NAME = re.compile(r"\{(\w+)(\*\*)?\}")
+_VERB = re.compile(r":([A-Za-z]+)$")
+_MOST_PREFIXES = 3
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """Compile a path template; a segment holds no colon, which begins a custom method."""
+    parts, end = [], 0
+    for found in _NAME.finditer(template):
+        parts += [re.escape(template[end : found.start()]), f"(?P<{found[1]}>{'.+' if found[2] else '[^/:]+'})"]
+        end = found.end()
+    return re.compile("".join([*parts, re.escape(template[end:])]), re.DOTALL)
+
+
+_ROUTES: dict[tuple[str, str], list[tuple[re.Pattern[str], Route]]] = {}
+OPERATIONS: set[str] = set()
+"""The name of every operation."""
+
+for _route in (route for routes in _SERVICES for route in routes):
+    _verb = _VERB.search(_route.pattern)
+    _ROUTES.setdefault((_route.method, _verb[1] if _verb else ""), []).append((_pattern(_route.pattern), _route))
+    OPERATIONS.add(_route.operation)
 
 
 def answer(cloud: Cloud, call: Call) -> Reply:
-    """Give the answer to a request, and note both in the journal."""
-    entry = Entry(time=cloud.now(), method=call.method, path=call.path, facts=call.facts)
-    try:
-        reply = _apply(cloud, call)
-    except Refusal as refusal:
-        reply = _refused(entry, refusal)
-    except Exception:  # noqa: BLE001 - whatever a client sends, it gets an answer in Google's shape
-        reply = _refused(entry, api_refusal("internal"))
-    entry.status = reply.status
-    cloud.journal.add(entry)
+    """Give the answer to a request, and note both in the journal and the audit log.
+
+    Raises:
+        KeysNeeded: An issuer has to be asked first; then the same call is to be made again.
+    """
+    entry = Entry(time=cloud.now(), method=call.method, path=call.path.replace(ENCODED_SLASH, "%2F"), facts=call.facts)
+    with cloud.lock:
+        try:
+            reply = _answer(cloud, call, entry)
+        except Refusal as refused:
+            entry.refusal = refused.entry
+            reply = Reply(document=refused.document, status=refused.status, headers=refused.headers)
+        entry.status = reply.status
+        cloud.journal.add(entry)
     return reply
 
 
-def _apply(cloud: Cloud, call: Call) -> Reply:
-    for method, pattern, rule in _ROUTES:
-        if method == call.method and (found := pattern.fullmatch(call.path)) is not None:
-            return rule(cloud, call, {name: value or "" for name, value in found.groupdict().items()})
+def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
+    route, names = _find(cloud, call)
+    entry.operation = route.operation
+    fault = _fault(cloud, route, call)
+    try:
+        reply = _apply(cloud, call, route, names, fault)
+    except Refusal as refused:
+        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=refused)
+        entry.refusal = refused.entry
+        reply = Reply(document=refused.document, text=refused.text, status=refused.status, headers=refused.headers)
+    else:
+        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=None)
+        if route.changes:
+            cloud.save()
+    return replace(reply, fault=fault) if fault is not None else reply
+
+
+def _apply(cloud: Cloud, call: Call, route: Route, names: Mapping[str, str], fault: Fault | None) -> Reply:
+    if fault is not None and fault.refusal is not None:
+        raise refusal(fault.refusal)
+    if fault is not None and fault.status is not None:
+        return Reply(document=_failed(fault.status), text=fault.body, status=fault.status)
+    try:
+        reply = route.rule(cloud, call, names)
+    except (Refusal, KeysNeeded):
+        raise
+    except Exception:  # noqa: BLE001 - whatever a client sends, it gets an answer in Google's shape
+        raise api_refusal("internal") from None
+    return _altered(reply, fault) if fault is not None else reply
+
+
+def _fault(cloud: Cloud, route: Route, call: Call) -> Fault | None:
+    if not call.faults:
+        is_ours = route.operation.startswith("emulator.")
+        call.faults.append(None if is_ours else cloud.faults.take(route.operation))
+    return call.faults[0]
+
+
+def _altered(reply: Reply, fault: Fault) -> Reply:
+    if fault.body is not None:
+        return replace(reply, document=None, text=fault.body)
+    if isinstance(reply.document, dict):
+        kept = {name: value for name, value in reply.document.items() if name not in fault.without}
+        return replace(reply, document=kept | (fault.fields or {}))
+    return reply
+
+
+def _failed(status: int) -> dict[str, object]:
+    return {"error": {"code": status, "message": "A fault that was asked for.", "status": "UNKNOWN"}}
+
+
+def _find(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]]:
+    """Find the route of a path, whatever stands in front of it."""
+    path = call.path
+    for _ in range(_MOST_PREFIXES + 1):
+        found = _match(call.method, path) or _match(call.method, path, verb="")
+        if found is not None:
+            return found
+        path = "/" + path.lstrip("/").partition("/")[2]
+        if path == "/":
+            break
+    fallback = xml.route_of(cloud, call)
+    if fallback is not None:
+        return fallback
     raise api_refusal("no_method")
 
 
-def _refused(entry: Entry, refusal: Refusal) -> Reply:
-    entry.refusal = refusal.entry
-    return Reply(document=refusal.document, status=refusal.status)
+def _match(method: str, path: str, verb: str | None = None) -> tuple[Route, dict[str, str]] | None:
+    if verb is None:
+        found_verb = _VERB.search(path)
+        verb = found_verb[1] if found_verb else ""
+    for pattern, route in _ROUTES.get((method, verb), ()):
+        found = pattern.fullmatch(path)
+        if found is not None:
+            return route, {name: value.replace(ENCODED_SLASH, "/") for name, value in found.groupdict().items()}
+    return None

@@ -10,9 +10,17 @@ pools:
         issuer: https://workers.invalid
         jwks: {keys: […]}                      # or jwks_file: PATH; neither: discovered from the issuer
         allowed_audiences: []
+        mapping: {google.subject: assertion.sub}   # the default
+        condition: assertion.worker == 'w-17'
 service_accounts:
   alice@my-project.iam.gserviceaccount.com:
     roles/iam.workloadIdentityUser: ["principal://iam.googleapis.com/projects/…/subject/user-1"]
+project_policies:
+  my-project: {roles/viewer: ["user:carol@example.com"]}
+roles: {projects/my-project/roles/tokenOnly: [iam.serviceAccounts.getAccessToken]}
+groups: {team@example.com: ["user:carol@example.com"]}
+buckets:
+  data: {roles/storage.objectViewer: ["serviceAccount:alice@my-project.iam.gserviceaccount.com"]}
 metadata_account: worker@my-project.iam.gserviceaccount.com
 ```
 """
@@ -20,18 +28,33 @@ metadata_account: worker@my-project.iam.gserviceaccount.com
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from refresher.emulator.state import Provider, State
+from refresher.emulator.errors import Refusal
+from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
+from refresher.emulator.state import Project, Provider, Role, State
+from refresher.emulator.storage.state import Bucket
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KNOWN = ("projects", "pools", "service_accounts", "metadata_account")
+    from refresher.emulator.policies import Policy
+
+_KNOWN = (
+    "projects",
+    "pools",
+    "service_accounts",
+    "project_policies",
+    "roles",
+    "groups",
+    "buckets",
+    "metadata_account",
+)
 
 
 def read_seed(path: Path) -> dict[str, Any]:
@@ -51,13 +74,14 @@ def read_seed(path: Path) -> dict[str, Any]:
     return document
 
 
-def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path()) -> None:
+def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), now: float | None = None) -> None:
     """Let exist what a seed says, beside what is there already; all of it or nothing.
 
     Args:
         state: Where.
         document: The seed.
         beside: Directory that `jwks_file` is relative to.
+        now: Unix time at which buckets are made; default the machine's.
 
     Raises:
         EmulatorError: It says something that cannot be.
@@ -65,9 +89,11 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path()) -
     unknown = sorted(set(document) - set(_KNOWN))
     if unknown:
         raise EmulatorError(f"the seed has unknown keys: {', '.join(unknown)}", f"known are: {', '.join(_KNOWN)}")
-    planned = State(projects=dict(state.projects))
+    planned = State(projects={name: Project(number=project.number) for name, project in state.projects.items()})
     try:
-        _plant(planned, document, beside)
+        _plant(planned, document, beside, time.time() if now is None else now)
+    except Refusal as refusal:
+        raise EmulatorError(str(refusal.document["error"]["message"]), "mend the provider in the seed") from refusal
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise EmulatorError(
             f"the seed does not have the expected shape ({type(error).__name__})", "see the example in docs/emulator.md"
@@ -75,21 +101,45 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path()) -
     _merge(state, planned)
 
 
-def _plant(state: State, document: Mapping[str, Any], beside: Path) -> None:
+def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) -> None:
     for project, number in document.get("projects", {}).items():
-        state.add_project(str(project), str(number))
+        state.projects[str(project)] = Project(number=str(number))
     for entry in document.get("pools", []):
-        number = str(entry.get("project_number") or next(iter(state.projects.values())))
+        number = str(entry.get("project_number") or next(iter(state.projects.values())).number)
         pool = state.add_pool(str(entry["pool"]), project_number=number)
         for name, settings in entry.get("providers", {}).items():
             pool.providers[str(name)] = _provider(dict(settings), beside)
     for email, bindings in document.get("service_accounts", {}).items():
-        account = state.add_service_account(str(email))
-        for role, members in (bindings or {}).items():
-            account.bindings.setdefault(str(role), set()).update(str(member) for member in members)
+        _grant(state.add_service_account(str(email)).policy, bindings)
+    for project, bindings in document.get("project_policies", {}).items():
+        _grant(state.projects[str(project)].policy, bindings)
+    for name, permissions in document.get("roles", {}).items():
+        state.roles[str(name)] = Role(permissions=_texts(permissions))
+    for group, members in document.get("groups", {}).items():
+        state.groups[str(group)] = set(_texts(members))
+    for name, bindings in document.get("buckets", {}).items():
+        bucket = state.buckets.setdefault(str(name), Bucket(project=next(iter(state.projects)), created=now))
+        _grant(bucket.policy, bindings)
     if (metadata_account := document.get("metadata_account")) is not None:
         state.add_service_account(str(metadata_account))
         state.metadata_account = str(metadata_account)
+
+
+def _grant(policy: Policy, bindings: Mapping[str, Any] | None) -> None:
+    for role, members in (bindings or {}).items():
+        for member in _texts(members):
+            policy.allow(str(role), member)
+
+
+def _texts(value: object) -> list[str]:
+    """Give a list of texts.
+
+    Raises:
+        TypeError: It is none; a text alone would be taken letter by letter.
+    """
+    if not isinstance(value, list) or not all(isinstance(member, str) for member in value):
+        raise TypeError
+    return value
 
 
 def _provider(settings: dict[str, Any], beside: Path) -> Provider:
@@ -99,15 +149,42 @@ def _provider(settings: dict[str, Any], beside: Path) -> Provider:
             settings["jwks"] = json.loads((beside / file).read_bytes())
         except OSError as error:
             raise EmulatorError(f"{beside / file} cannot be read: {error.strerror}", "mend jwks_file") from error
-    return Provider(**settings)
+    provider = Provider(**settings)
+    kinds = {
+        "issuer": str,
+        "condition": str,
+        "display_name": str,
+        "description": str,
+        "mapping": dict,
+        "disabled": bool,
+    }
+    if not all(isinstance(getattr(provider, name), kind) for name, kind in kinds.items()):
+        raise TypeError
+    if provider.jwks is not None and not isinstance(provider.jwks, dict):
+        raise TypeError
+    _texts(provider.allowed_audiences)
+    check_mapping(provider.mapping)
+    check_condition(provider.condition, provider.issuer)
+    return provider
 
 
 def _merge(state: State, planned: State) -> None:
-    state.projects.update(planned.projects)
-    for (number, name), pool in planned.pools.items():
-        state.add_pool(name, project_number=number).providers.update(pool.providers)
+    for name, project in planned.projects.items():
+        known = state.projects.setdefault(name, project)
+        known.number = project.number
+        _add(known.policy, project.policy)
+    for name, pool in planned.pools.items():
+        state.pools.setdefault(name, pool).providers.update(pool.providers)
     for email, account in planned.service_accounts.items():
-        bindings = state.add_service_account(email).bindings
-        for role, members in account.bindings.items():
-            bindings.setdefault(role, set()).update(members)
+        _add(state.service_accounts.setdefault(email, account).policy, account.policy)
+    for name, bucket in planned.buckets.items():
+        _add(state.buckets.setdefault(name, bucket).policy, bucket.policy)
+    state.roles.update(planned.roles)
+    state.groups.update(planned.groups)
     state.metadata_account = planned.metadata_account or state.metadata_account
+
+
+def _add(policy: Policy, more: Policy) -> None:
+    for binding in tuple(more.bindings):
+        for member in tuple(binding.members):
+            policy.allow(binding.role, member)

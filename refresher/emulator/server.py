@@ -1,6 +1,7 @@
 """The emulator over HTTP and HTTPS: an ASGI application on uvicorn, in a thread of its own.
 
-Rules run on worker threads, since one that discovers an issuer's keys may well ask this very server.
+Rules run on the event loop, one after the other: they are quick, and what exists is never half changed. Only issuers
+are asked elsewhere, since one of them may well be this very server.
 """
 
 from __future__ import annotations
@@ -11,59 +12,23 @@ import json
 import socket
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import uvicorn
 
-from refresher.emulator.calls import Call, Reply
+from refresher.emulator.application import Application
 from refresher.emulator.certificates import make_certificates
-from refresher.emulator.errors import api_refusal
-from refresher.emulator.routes import answer
+from refresher.emulator.protocol import Protocol
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from refresher.emulator.cloud import Cloud
 
-    Receive = Callable[[], Awaitable[dict[str, Any]]]
-    Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-LARGEST_BODY = 4 * 1024 * 1024
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-
-
-class Application:
-    """The ASGI application of one cloud."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; there are no websockets here."""
-        if scope["type"] != "http":
-            return
-        body = await _body(receive)
-        if body is None:
-            refusal = api_refusal("too_large")
-            reply = Reply(document=refusal.document, status=refusal.status)
-        else:
-            reply = await asyncio.to_thread(answer, self._cloud, _call(scope, body))
-        content = reply.text.encode() if reply.text is not None else json.dumps(reply.document).encode()
-        kind = "text/plain; charset=utf-8" if reply.text is not None else "application/json; charset=UTF-8"
-        headers = {"content-type": kind, "content-length": str(len(content)), **reply.headers}
-        await send(
-            {
-                "type": "http.response.start",
-                "status": reply.status,
-                "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-            }
-        )
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
 
 
 class EmulatorServer:
@@ -76,10 +41,20 @@ class EmulatorServer:
     """
 
     def __init__(
-        self, cloud: Cloud, directory: Path, *, host: str = "127.0.0.1", http_port: int = 0, https_port: int = 0
+        self,
+        cloud: Cloud,
+        directory: Path,
+        *,
+        host: str = "127.0.0.1",
+        http_port: int = 0,
+        https_port: int = 0,
+        exposed: bool = False,
     ) -> None:
-        if not _is_loopback(host):
-            raise EmulatorError(f"{host} is not a loopback address", "the emulator is not secure; use 127.0.0.1 or ::1")
+        if not exposed and not _is_loopback(host):
+            raise EmulatorError(
+                f"{host} is not a loopback address, and the emulator is not secure",
+                "use 127.0.0.1 or ::1, or say --expose if everybody who reaches it may become anybody",
+            )
         self.cloud = cloud
         self._certificates = make_certificates(directory)
         self.ca_file = self._certificates.ca_file
@@ -113,7 +88,8 @@ class EmulatorServer:
         return json.dumps({"http": self.http, "https": self.https, "ca_file": str(self.ca_file)})
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         application = Application(self.cloud)
@@ -127,10 +103,19 @@ class EmulatorServer:
         await asyncio.gather(*tasks)
 
 
+def _loop_factory() -> Any:  # noqa: ANN401 - uvloop has no types, and is not to be had everywhere
+    try:
+        import uvloop  # noqa: PLC0415 - not to be had everywhere
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
 def _server(application: Application, **more: Any) -> uvicorn.Server:  # noqa: ANN401 - handed on to uvicorn
     return uvicorn.Server(
         uvicorn.Config(
             application,
+            http=Protocol,
             lifespan="off",
             ws="none",
             log_config=None,
@@ -138,42 +123,17 @@ def _server(application: Application, **more: Any) -> uvicorn.Server:  # noqa: A
             access_log=False,
             server_header=False,
             backlog=512,
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
             **more,
         )
     )
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """Give the whole body; None if it is too large, all read nevertheless so that the answer reaches the client."""
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size <= LARGEST_BODY:
-            chunks.append(chunk)
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return b"".join(chunks) if size <= LARGEST_BODY else None
-
-
-def _call(scope: dict[str, Any], body: bytes) -> Call:
-    query = scope["query_string"].decode("latin-1")
-    return Call(
-        method=scope["method"],
-        path=scope["path"],
-        query=dict(parse_qsl(query, keep_blank_values=True)),
-        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
-        body=body,
-    )
-
-
 def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
-        )
+        return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         raise EmulatorError(f"port {port} of {host} cannot be had: {error.strerror}", "choose another, or 0") from error
 

@@ -1,21 +1,26 @@
 """sts.googleapis.com: the token exchange of RFC 8693 as Google's Security Token Service does it.
 
 https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Takes form and JSON bodies, in snake and camel
-case. Credential Access Boundaries, SAML, AWS and X.509 are left out.
+case. SAML, AWS and X.509 assertions are not verified: there is nobody to ask.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
+from refresher.emulator import boundaries
 from refresher.emulator.assertions import verify
-from refresher.emulator.calls import Call, Reply
-from refresher.emulator.errors import Refusal, api_refusal, sts_refusal
+from refresher.emulator.callers import check_perimeter
+from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.errors import api_refusal, sts_refusal
 from refresher.emulator.journal import fingerprint
-from refresher.emulator.mapping import subject_of
+from refresher.emulator.mapping import identity_of
 from refresher.emulator.oidc_issuer import key_set_of
-from refresher.emulator.tokens import Bearer
+from refresher.emulator.quotas import EXCHANGES, INTROSPECTIONS
+from refresher.emulator.state import DEFAULT_NUMBER, pool_name
+from refresher.emulator.tokens import Bearer, downscoped
 from refresher.resources import WorkloadIdentityProvider
 
 if TYPE_CHECKING:
@@ -27,7 +32,9 @@ if TYPE_CHECKING:
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a URN
 SUBJECT_TOKEN_TYPES = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token")
+AWS_REQUEST = "urn:ietf:params:aws:token-type:aws4_request"
 LONGEST_LIFE = 3600
+SERVICE = "sts.googleapis.com"
 _AUDIENCE = re.compile(
     r"//iam\.googleapis\.com/projects/(?P<project>[^/]+)/locations/global/workloadIdentityPools/(?P<pool>[^/]+)"
     r"/providers/(?P<provider>[^/]+)"
@@ -36,30 +43,22 @@ _POOL_ONLY = re.compile(r"//iam\.googleapis\.com/projects/[^/]+/locations/global
 
 
 def token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Exchange a subject token for a federated access token."""
+    """Exchange a subject token for a federated access token, or downscope an access token."""
     fields = fields_of(call)
-    subject_token = fields.get("subject_token", "")
-    call.facts["subject_token"] = fingerprint(subject_token)
+    call.facts["subject_token"] = fingerprint(fields.get("subject_token", ""))
+    if call.bearer_token() is not None and not cloud.lenient:
+        raise sts_refusal("authorization")
     _check_form(fields)
-    name, provider = _provider(cloud, fields.get("audience", ""))
-    if fields["subject_token_type"] not in SUBJECT_TOKEN_TYPES:
-        raise sts_refusal("subject_token_type")
-    now = cloud.now()
-    claims = verify(
-        subject_token,
-        provider,
-        default_audiences=frozenset({name.sts_audience, name.token_audience}),
-        key_set=lambda issuer: key_set_of(cloud, issuer),
-        now=now,
-    )
-    principal = name.principal(subject_of(claims))
-    call.facts["principal"] = principal
-    return Reply(document=_answer(cloud, principal, fields["scope"], claims["exp"] - now))
+    options = boundaries.options_of(fields.get("options", ""))
+    if fields["subject_token_type"] == ACCESS_TOKEN:
+        return _downscope(cloud, fields, options)
+    return _federate(cloud, call, fields)
 
 
 def introspect(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Tell what a federated token is (RFC 7662), as gcloud asks when there is no service account."""
     fields = fields_of(call)
+    cloud.quotas.spend(INTROSPECTIONS, DEFAULT_NUMBER, cloud.now())
     bearer = cloud.vault.recognise(fields.get("token", ""), cloud.now())
     if bearer is None or bearer.kind != "federated":
         return Reply(document={"active": False})
@@ -92,8 +91,43 @@ def _check_form(fields: Mapping[str, str]) -> None:
         raise sts_refusal("empty_subject_token")
     if not fields.get("subject_token_type"):
         raise sts_refusal("empty_subject_token_type")
+
+
+def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     if not fields.get("scope", "").split():
         raise sts_refusal("E1")
+    name, provider = _provider(cloud, fields.get("audience", ""))
+    call.facts["provider"] = name.resource_name
+    check_perimeter(cloud, name.project_number, SERVICE)
+    now = cloud.now()
+    cloud.quotas.spend(EXCHANGES, name.project_number, now)
+    _check_kind(provider, fields)
+    claims = verify(
+        fields["subject_token"],
+        provider,
+        default_audiences=frozenset({name.sts_audience, name.token_audience}),
+        key_set=lambda issuer: key_set_of(cloud, call, issuer),
+        now=now,
+        lenient=cloud.lenient,
+    )
+    call.facts["subject"] = str(claims.get("sub"))
+    identity = identity_of(provider, claims)
+    principal = name.principal(identity.subject)
+    call.facts["principal"] = principal
+    left = claims["exp"] - now
+    if 0 < left <= 1:
+        raise api_refusal("E15")  # measured: with one second left STS fails
+    bearer = Bearer(
+        kind="federated",
+        name=principal,
+        # measured: within the skew a token that is over is still exchanged
+        expires_at=int(now) + max(1, int(min(left, LONGEST_LIFE))),
+        scopes=tuple(fields["scope"].split()),
+        pool=pool_name(name.project_number, name.pool),
+        groups=identity.groups,
+        attributes=identity.attributes,
+    )
+    return Reply(document=_answer(cloud, bearer, left))
 
 
 def _provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Provider]:
@@ -102,32 +136,45 @@ def _provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Pr
     if found is None:
         raise sts_refusal("E4" if _POOL_ONLY.fullmatch(audience) else "E2")
     name = WorkloadIdentityProvider(project_number=found["project"], pool=found["pool"], provider=found["provider"])
-    pool = cloud.state.pools.get((name.project_number, name.pool))
+    pool = cloud.state.pools.get(pool_name(name.project_number, name.pool))
     provider = pool.providers.get(name.provider) if pool is not None else None
-    if pool is None or pool.disabled or provider is None or provider.disabled:
+    if pool is None or pool.disabled or pool.deleted_at is not None:
+        raise sts_refusal("E4")
+    if provider is None or provider.disabled or provider.deleted_at is not None:
         raise sts_refusal("E4")
     return name, provider
 
 
-def _answer(cloud: Cloud, principal: str, scope: str, left: float) -> dict[str, Any]:
-    """Give the reply; measured: with two seconds left `expires_in` is absent, with one STS fails."""
-    if left <= 1:
-        raise _internal()
-    life = int(min(left, LONGEST_LIFE))
-    bearer = Bearer(kind="federated", name=principal, expires_at=int(cloud.now()) + life, scopes=tuple(scope.split()))
+def _check_kind(provider: Provider, fields: Mapping[str, str]) -> None:
+    kind = fields["subject_token_type"]
+    if provider.kind == "aws" and kind == AWS_REQUEST:
+        is_request = unquote(fields["subject_token"]).lstrip().startswith("{")
+        raise sts_refusal("E10" if is_request else "E16")
+    if provider.kind != "oidc" or kind not in SUBJECT_TOKEN_TYPES:
+        raise sts_refusal("subject_token_type")
+
+
+def _downscope(cloud: Cloud, fields: Mapping[str, str], options: dict[str, Any]) -> Reply:
+    """Apply a credential access boundary to an access token of this cloud; the answer has no `expires_in`."""
+    if fields.get("audience"):
+        raise sts_refusal("access_token")
+    boundary = boundaries.boundary_of(options)
+    bearer = cloud.vault.recognise(fields["subject_token"], cloud.now())
+    if bearer is None or bearer.boundary is not None:
+        raise sts_refusal("opaque")
+    return Reply(document=_answer(cloud, downscoped(bearer, boundary), 0))
+
+
+def _answer(cloud: Cloud, bearer: Bearer, left: float) -> dict[str, Any]:
+    """Give the reply; measured: with two seconds left `expires_in` is absent."""
     answer: dict[str, Any] = {
         "access_token": cloud.vault.issue(bearer),
         "issued_token_type": ACCESS_TOKEN,
         "token_type": "Bearer",
     }
     if left > 2:  # noqa: PLR2004 - seconds, as measured
-        answer["expires_in"] = life
+        answer["expires_in"] = int(min(left, LONGEST_LIFE))
     return answer
-
-
-def _internal() -> Refusal:
-    refusal = api_refusal("internal")
-    return Refusal(refusal.status, refusal.document, "E15")
 
 
 def _snake(name: str) -> str:
@@ -135,6 +182,6 @@ def _snake(name: str) -> str:
 
 
 ROUTES = (
-    ("POST", r".*/v1/token", token),
-    ("POST", r".*/v1/introspect", introspect),
+    Route("sts.token", "POST", "/v1/token", token),
+    Route("sts.introspect", "POST", "/v1/introspect", introspect),
 )

@@ -19,27 +19,46 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.control import bearer_for
+from refresher.emulator.errors import Refusal
+from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
+from refresher.emulator.iam_credentials import LIFETIME_CONSTRAINT, id_token_claims
 from refresher.emulator.oidc_issuer import discover
+from refresher.emulator.org_policy import set_values
 from refresher.emulator.server import EmulatorServer
-from refresher.emulator.state import DEFAULT_NUMBER, WORKLOAD_IDENTITY_USER, Provider, ServiceAccount
+from refresher.emulator.state import (
+    DEFAULT_MAPPING,
+    DEFAULT_NUMBER,
+    DEFAULT_PROJECT,
+    WORKLOAD_IDENTITY_USER,
+    Provider,
+    ServiceAccount,
+)
+from refresher.emulator.storage.resources import store
+from refresher.emulator.storage.state import Bucket
+from refresher.errors import EmulatorError
 from refresher.resources import WorkloadIdentityProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from refresher.emulator.audit_log import AuditLog
+    from refresher.emulator.faults import Faults
     from refresher.emulator.journal import Journal
+    from refresher.emulator.quotas import Quotas
     from refresher.emulator.settable_clock import SettableClock
     from refresher.emulator.state import State
 
 POOL = "workers"
 PROVIDER = "refresher"
+AUDITED = ("sts.googleapis.com", "iam.googleapis.com", "storage.googleapis.com")
 
 
 class Scenario:
-    """A running emulator and what a test says of it; `cloud.state` holds the rest."""
+    """A running emulator and what a test says of it; `state` holds the rest."""
 
     def __init__(self, server: EmulatorServer) -> None:
-        self._server = server
+        self._cloud = server.cloud
         self.http = server.http
         self.https = server.https
         self.ca_file = server.ca_file
@@ -47,17 +66,32 @@ class Scenario:
     @property
     def state(self) -> State:
         """What exists; change it by assignment."""
-        return self._server.cloud.state
+        return self._cloud.state
 
     @property
     def clock(self) -> SettableClock:
         """The cloud's clock; move it with `advance`."""
-        return self._server.cloud.clock
+        return self._cloud.clock
 
     @property
     def journal(self) -> Journal:
         """What was asked and answered."""
-        return self._server.cloud.journal
+        return self._cloud.journal
+
+    @property
+    def faults(self) -> Faults:
+        """What is to go wrong, and what did."""
+        return self._cloud.faults
+
+    @property
+    def quotas(self) -> Quotas:
+        """What may be asked in a minute."""
+        return self._cloud.quotas
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """Who did what; needs `write_audit_logs` for all but administration."""
+        return self._cloud.audit_log
 
     def add_provider(
         self,
@@ -67,22 +101,88 @@ class Scenario:
         pool: str = POOL,
         provider: str = PROVIDER,
         allowed_audiences: list[str] | None = None,
+        mapping: Mapping[str, str] | None = None,
+        condition: str = "",
     ) -> WorkloadIdentityProvider:
-        """Let a pool trust an issuer; without `jwks` its keys are discovered."""
-        settings = Provider(issuer=issuer, jwks=jwks, allowed_audiences=allowed_audiences or [])
-        self.state.add_pool(pool).providers[provider] = settings
+        """Let a pool trust an issuer; without `jwks` its keys are discovered, over plain HTTP too.
+
+        Raises:
+            EmulatorError: Google would refuse the mapping or the condition.
+        """
+        settings = Provider(
+            issuer=issuer,
+            jwks=jwks,
+            allowed_audiences=allowed_audiences or [],
+            mapping=dict(mapping or DEFAULT_MAPPING),
+            condition=condition,
+        )
+        try:
+            check_mapping(settings.mapping)
+            check_condition(condition, issuer)
+        except Refusal as refusal:
+            raise EmulatorError(str(refusal.document["error"]["message"]), "mend the provider") from refusal
+        with self._cloud.lock:
+            self.state.add_pool(pool).providers[provider] = settings
         return WorkloadIdentityProvider(project_number=DEFAULT_NUMBER, pool=pool, provider=provider)
 
     def add_service_account(self, email: str) -> ServiceAccount:
         """Make a service account that nobody may use yet."""
-        return self.state.add_service_account(email)
+        with self._cloud.lock:
+            return self.state.add_service_account(email)
 
     def allow(
         self, service_account: str, *, subject: str, pool: str = POOL, role: str = WORKLOAD_IDENTITY_USER
     ) -> None:
         """Bind exactly one subject of a pool to a service account."""
         name = WorkloadIdentityProvider(project_number=DEFAULT_NUMBER, pool=pool, provider=PROVIDER)
-        self.state.allow(service_account, name.principal(subject), role)
+        with self._cloud.lock:
+            self.state.allow(service_account, name.principal(subject), role)
+
+    def allow_member(self, service_account: str, member: str, role: str = WORKLOAD_IDENTITY_USER) -> None:
+        """Grant a role on a service account to any member, named as in IAM policies."""
+        with self._cloud.lock:
+            self.state.allow(service_account, member, role)
+
+    def grant(self, role: str, member: str, *, project: str = DEFAULT_PROJECT) -> None:
+        """Grant a role on a whole project."""
+        with self._cloud.lock:
+            self.state.projects[project].policy.allow(role, member)
+
+    def add_bucket(self, name: str, *, readers: tuple[str, ...] = (), writers: tuple[str, ...] = ()) -> Bucket:
+        """Make a bucket whose objects exactly these members may read, or read and write."""
+        bucket = Bucket(project=DEFAULT_PROJECT, created=self._cloud.now())
+        for role, members in (("roles/storage.objectViewer", readers), ("roles/storage.objectUser", writers)):
+            for member in members:
+                bucket.policy.allow(role, member)
+        with self._cloud.lock:
+            self.state.buckets[name] = bucket
+        return bucket
+
+    def add_object(self, bucket: str, name: str, content: bytes) -> None:
+        """Put an object into a bucket."""
+        with self._cloud.lock:
+            store(self._cloud, self.state.buckets[bucket], name, content, {})
+
+    def write_audit_logs(self, *, project: str = DEFAULT_PROJECT) -> None:
+        """Let Data Access logs be written, as an audit configuration of the project would."""
+        logs = [{"logType": kind} for kind in ("ADMIN_READ", "DATA_READ", "DATA_WRITE")]
+        self.state.projects[project].policy.audit_configs = [
+            {"service": service, "auditLogConfigs": logs} for service in AUDITED
+        ]
+
+    def extend_lifetimes(self, *service_accounts: str, project: str = DEFAULT_PROJECT) -> None:
+        """Let access tokens of these accounts live up to twelve hours, as the organisation policy can."""
+        with self._cloud.lock:
+            set_values(self._cloud, project, LIFETIME_CONSTRAINT, list(service_accounts))
+
+    def access_token(self, member: str, *, lifetime: float = 3600) -> str:
+        """Give an access token of `user:EMAIL` or `serviceAccount:EMAIL`, with the scope cloud-platform."""
+        return self._cloud.vault.issue(bearer_for(self._cloud, member, lifetime))
+
+    def id_token(self, service_account: str, *, audience: str) -> str:
+        """Give a Google-signed ID token of a service account."""
+        account = self.add_service_account(service_account)
+        return self._cloud.vault.sign_id_token(id_token_claims(self._cloud, account, audience, with_email=True))
 
     def whoami(self, access_token: str) -> dict[str, Any]:
         """Ask the emulator whom an access token speaks for."""
@@ -93,13 +193,14 @@ class Scenario:
 
 
 @contextmanager
-def emulator(directory: Path | None = None) -> Iterator[Scenario]:
+def emulator(directory: Path | None = None, *, lenient: bool = False) -> Iterator[Scenario]:
     """Run an emulator in this process for the length of a `with` block; two of them share nothing.
 
     Args:
         directory: Where its certificates are put; default a temporary one. State stays in memory.
+        lenient: Whether what the real services may or may not refuse is accepted.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        cloud = Cloud(discover=discover)
+        cloud = Cloud(discover=discover, lenient=lenient)
         with EmulatorServer(cloud, directory or Path(temporary)) as server:
             yield Scenario(server)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -9,8 +9,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from refresher.emulator.application import path_of
 from refresher.emulator.calls import Call, Reply
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import answer
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import Provider
@@ -99,9 +101,19 @@ class Google:
         if document is not None:
             body = json.dumps(document).encode()
             sent.setdefault("content-type", "application/json")
-        return answer(
-            self.cloud, Call(method=method, path=path, query=dict(query or {}), headers=sent, body=body or b"")
+        call = Call(
+            method=method,
+            path=path_of(path),
+            query=dict(query or {}),
+            queries=tuple((query or {}).items()),
+            headers=sent,
+            body=body or b"",
         )
+        try:
+            return answer(self.cloud, call)
+        except KeysNeeded as needed:
+            self.cloud.key_sets[needed.issuer] = (self.cloud.discover(needed.issuer), self.cloud.now())
+            return answer(self.cloud, replace(call, keys_at_hand=True))
 
     def exchange(self, subject_token: str, /, **fields: str) -> Reply:
         """Exchange a subject token with the form that clients send, changed as told."""

@@ -47,6 +47,14 @@ def test_impersonates(google: Google, federated: str) -> None:
         "principal": None,
         "scopes": [SCOPE],
         "expires_at": reply.document["expireTime"],
+        "members": sorted(
+            [
+                "allAuthenticatedUsers",
+                "allUsers",
+                "domain:my-project.iam.gserviceaccount.com",
+                f"serviceAccount:{ALICE}",
+            ]
+        ),
     }
 
 

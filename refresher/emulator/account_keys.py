@@ -1,0 +1,88 @@
+"""The keys that Google holds for service accounts, and where it publishes what verifies their signatures.
+
+https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt: as JWK and as X.509,
+on www.googleapis.com. One key per account, made when it first signs and never rotated.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.tokens import dump_key, key_id_of, load_key, public_jwk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.state import ServiceAccount
+
+_VALID_FOR = timedelta(days=730)
+
+
+def key_of(cloud: Cloud, account: ServiceAccount) -> rsa.RSAPrivateKey:
+    """Give the key of an account, made and kept if it has none."""
+    if not account.key:
+        account.key = dump_key(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+        cloud.save()
+    return _loaded(cloud, account.key)
+
+
+def jwks(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
+    """Publish the key of an account as a JWKS."""
+    key = key_of(cloud, _account(cloud, names["account"]))
+    return Reply(document={"keys": [public_jwk(key)]})
+
+
+def certificates(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
+    """Publish the key of an account as X.509 certificates by key id."""
+    account = _account(cloud, names["account"])
+    key = key_of(cloud, account)
+    return Reply(document={key_id_of(key): certificate_of(key, account.unique_id, cloud.now())})
+
+
+def certificate_of(key: rsa.RSAPrivateKey, name: str, now: float) -> str:
+    """Give a self-signed certificate as PEM."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + _VALID_FOR)
+        .sign(key, SHA256())
+    )
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _account(cloud: Cloud, name: str) -> ServiceAccount:
+    account = cloud.state.find_service_account(name)
+    if account is None or account.deleted_at is not None:
+        raise api_refusal("not_found")
+    return account
+
+
+def _loaded(cloud: Cloud, pem: str) -> rsa.RSAPrivateKey:
+    found = cloud.loaded_keys.get(pem)
+    if found is None:
+        found = cloud.loaded_keys[pem] = load_key(pem)  # reading one takes longer than signing a hundred times
+    return found
+
+
+ROUTES = (
+    Route("www.jwks", "GET", "/service_accounts/v1/metadata/jwk/{account}", jwks),
+    Route("www.jwks", "GET", "/service_accounts/v1/jwk/{account}", jwks),
+    Route("www.certificates", "GET", "/service_accounts/v1/metadata/x509/{account}", certificates),
+    Route("www.certificates", "GET", "/robot/v1/metadata/x509/{account}", certificates),
+)

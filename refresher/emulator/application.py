@@ -1,0 +1,151 @@
+"""The ASGI application of one cloud: from bytes to a call, from a reply to bytes, with faults in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from refresher.emulator.calls import ENCODED_SLASH, Call, Reply
+from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.oidc_issuer import KeysNeeded
+from refresher.emulator.routes import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.faults import Fault
+
+    Receive = Callable[[], Awaitable[dict[str, Any]]]
+    Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+LARGEST_BODY = 4 * 1024 * 1024
+LARGEST_UPLOAD = 256 * 1024 * 1024
+BODY_SECONDS = 20.0
+"""How long a body may pause."""
+
+
+class Application:
+    """Answers for one cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; there are no websockets here."""
+        if scope["type"] != "http":
+            return
+        try:
+            body = await _body(receive, LARGEST_UPLOAD if b"/upload/" in scope["raw_path"] else LARGEST_BODY)
+            reply = await self._reply(_call(scope, body))
+        except Refusal as refusal:
+            reply = Reply(document=refusal.document, status=refusal.status, headers={"connection": "close"})
+        await _send(self._cloud, scope, send, reply)
+
+    async def _reply(self, call: Call) -> Reply:
+        try:
+            return answer(self._cloud, call)
+        except KeysNeeded as needed:
+            jwks = await asyncio.to_thread(self._cloud.discover, needed.issuer)
+            self._cloud.key_sets[needed.issuer] = (jwks, self._cloud.now())
+            return answer(self._cloud, replace(call, keys_at_hand=True))
+
+
+async def _send(cloud: Cloud, scope: dict[str, Any], send: Send, reply: Reply) -> None:
+    kind, content = _content(reply)
+    headers = {"content-type": kind, "content-length": str(len(content)), **reply.headers}
+    fault = reply.fault
+    if fault is not None:
+        await asyncio.sleep(fault.delay)
+        if fault.drop:
+            scope["extensions"]["emulator.transport"].abort()
+            return
+        if fault.clock_skew is not None:
+            headers["date"] = format_datetime(cloud.clock.now() + timedelta(seconds=fault.clock_skew), usegmt=True)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": reply.status,
+            "headers": [
+                (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()
+            ],
+        }
+    )
+    content = b"" if scope["method"] == "HEAD" else content
+    if fault is not None and (fault.truncate or fault.drip):
+        await _send_badly(scope, send, content, fault)
+    else:
+        await send({"type": "http.response.body", "body": content})
+
+
+async def _send_badly(scope: dict[str, Any], send: Send, content: bytes, fault: Fault) -> None:
+    if fault.truncate:
+        await send({"type": "http.response.body", "body": content[: len(content) // 2], "more_body": True})
+        scope["extensions"]["emulator.transport"].close()
+        return
+    for byte in content:
+        await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+        await asyncio.sleep(fault.drip)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _content(reply: Reply) -> tuple[str, bytes]:
+    if reply.content is not None:
+        return "application/octet-stream", reply.content
+    if reply.text is not None:
+        return "text/plain; charset=utf-8", reply.text.encode("utf-8", "replace")
+    if reply.status == 204:  # noqa: PLR2004 - No Content
+        return "application/json; charset=UTF-8", b""
+    return "application/json; charset=UTF-8", json.dumps(reply.document).encode()
+
+
+async def _body(receive: Receive, largest: int) -> bytes:
+    """Give the whole body.
+
+    Raises:
+        Refusal: It is too large, all read nevertheless so that the answer reaches the client, or does not come.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise api_refusal("timeout") from None
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= largest:
+            chunks.append(chunk)
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            if size > largest:
+                raise api_refusal("too_large")
+            return b"".join(chunks)
+
+
+def _call(scope: dict[str, Any], body: bytes) -> Call:
+    try:
+        queries = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    except ValueError:  # more fields than anybody sends
+        raise api_refusal("I6") from None
+    return Call(
+        method=scope["method"],
+        path=path_of(scope["raw_path"].decode("latin-1")),
+        query=dict(queries),
+        queries=queries,
+        scheme=scope["scheme"],
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+        body=body,
+    )
+
+
+def path_of(raw: str) -> str:
+    """Decode a path segment by segment, so that a slash that was encoded separates nothing."""
+    if "%" not in raw:
+        return raw
+    return "/".join(unquote(segment).replace("/", ENCODED_SLASH) for segment in raw.split("/"))

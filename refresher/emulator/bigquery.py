@@ -1,0 +1,224 @@
+"""bigquery.googleapis.com, just enough to see who one is: datasets, and queries that answer `SELECT` of literals.
+
+https://cloud.google.com/bigquery/docs/reference/rest. `SELECT 1 AS n, 'a', SESSION_USER()` is all the SQL there is;
+jobs are done at once and their results are part of their names, so that nothing is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.callers import CLOUD_PLATFORM, caller_of
+from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
+from refresher.emulator.errors import Refusal
+from refresher.emulator.permissions import Resource, may
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.tokens import Bearer
+
+SERVICE = "bigquery.googleapis.com"
+SCOPES = (CLOUD_PLATFORM, "https://www.googleapis.com/auth/bigquery")
+KIND = "datasets"
+_SELECT = re.compile(r"\s*(?:#[^\n]*\n|--[^\n]*\n|\s)*select\s+(?P<columns>.*?)\s*;?\s*", re.IGNORECASE | re.DOTALL)
+_COLUMN = re.compile(
+    r"\s*(?:(?P<integer>-?\d{1,18})|'(?P<text>[^']*)'|\"(?P<quoted>[^\"]*)\"|(?P<truth>true|false)|(?P<user>session_user\(\)))"
+    r"(?:\s+(?:as\s+)?`?(?P<name>[a-z_]\w*)`?)?\s*(?:,|$)",
+    re.IGNORECASE,
+)
+
+
+def list_datasets(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the datasets of a project."""
+    project = _authorize(cloud, call, names["project"], "bigquery.datasets.get")[1]
+    known = cloud.state.documents.get(KIND, {})
+    found = [document for name, document in known.items() if name.startswith(f"{project}/")]
+    listed = [
+        {"kind": "bigquery#dataset", **{field: found_[field] for field in ("id", "datasetReference")}}
+        for found_ in found
+    ]
+    return Reply(document={"kind": "bigquery#datasetList"} | ({"datasets": listed} if listed else {}))
+
+
+def insert_dataset(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Make a dataset."""
+    project = _authorize(cloud, call, names["project"], "bigquery.datasets.create")[1]
+    body = call.json()
+    dataset = text_of(object_of(body, "datasetReference"), "datasetId")
+    if not re.fullmatch(r"\w{1,1024}", dataset):
+        raise refusal(400, "invalid", "Invalid dataset ID.")
+    reference = {"projectId": project, "datasetId": dataset}
+    document = {**body, "kind": "bigquery#dataset", "id": f"{project}:{dataset}", "datasetReference": reference}
+    cloud.state.documents.setdefault(KIND, {})[f"{project}/{dataset}"] = document
+    return Reply(document=document)
+
+
+def query(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Answer a query at once."""
+    caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
+    result = _result(text_of(call.json(), "query"), caller)
+    return Reply(document={"kind": "bigquery#queryResponse", **_answer(project, result)})
+
+
+def insert_job(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Make a query job, which is done at once."""
+    caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
+    configuration = object_of(call.json(), "configuration")
+    result = _result(text_of(object_of(configuration, "query"), "query"), caller)
+    return Reply(document=_job(project, _id_of(result), configuration))
+
+
+def get_job(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell that a job is done."""
+    _, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
+    _result_of(names["job"])
+    return Reply(document=_job(project, names["job"], {"jobType": "QUERY", "query": {}}))
+
+
+def get_results(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Give the rows of a job."""
+    _, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
+    result = _result_of(names["job"])
+    return Reply(document={"kind": "bigquery#getQueryResultsResponse", **_answer(project, result)})
+
+
+def discovery(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Describe the API, as bq reads it before it does anything."""
+    origin = f"{call.scheme}://{call.headers.get('host', SERVICE)}/"
+    return Reply(
+        document={
+            "kind": "discovery#restDescription",
+            "name": "bigquery",
+            "version": "v2",
+            "rootUrl": origin,
+            "servicePath": "bigquery/v2/",
+            "baseUrl": f"{origin}bigquery/v2/",
+            "batchPath": "batch/bigquery/v2",
+            "parameters": {"alt": {"type": "string", "location": "query"}},
+            "schemas": {},
+            "resources": {
+                "datasets": {"methods": {"list": _method("datasets.list", "GET", "datasets")}},
+                "jobs": {
+                    "methods": {
+                        "query": _method("jobs.query", "POST", "queries"),
+                        "insert": _method("jobs.insert", "POST", "jobs"),
+                        "get": _method("jobs.get", "GET", "jobs/{jobId}"),
+                        "getQueryResults": _method("jobs.getQueryResults", "GET", "queries/{jobId}"),
+                    }
+                },
+            },
+        }
+    )
+
+
+def refusal(status: int, reason: str, message: str) -> Refusal:
+    """Give an error in BigQuery's shape."""
+    error = {"message": message, "domain": "global", "reason": reason}
+    code = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}[status]
+    return Refusal(status, {"error": {"code": status, "message": message, "errors": [error], "status": code}}, reason)
+
+
+def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, str]:
+    caller = caller_of(cloud, call, service=SERVICE, scopes=SCOPES)
+    found = cloud.state.find_project(name)
+    project = found[0] if found is not None else name
+    resource = Resource(name=f"projects/{project}", service=SERVICE, project=project)
+    if found is None or not may(cloud, caller, permission, resource):
+        message = f"Access Denied: Project {name}: User does not have {permission} permission in project {name}."
+        raise refusal(403, "accessDenied", message)
+    return caller, project
+
+
+def _result(sql: str, caller: Bearer) -> list[dict[str, str]]:
+    """Evaluate a query: one row, a name, type and value per column."""
+    found = _SELECT.fullmatch(sql) if len(sql) < 10_000 else None  # noqa: PLR2004 - more than anybody selects here
+    columns: list[dict[str, str]] = []
+    at = 0
+    text = found["columns"] if found is not None else ""
+    while at < len(text):
+        column = _COLUMN.match(text, at)
+        if column is None or column.end() == at:
+            break
+        columns.append(_cell(column, len(columns), caller))
+        at = column.end()
+    if not columns or at < len(text):
+        raise refusal(400, "invalidQuery", "The emulator only knows SELECT of literals and SESSION_USER().")
+    return columns
+
+
+def _cell(column: re.Match[str], number: int, caller: Bearer) -> dict[str, str]:
+    name = column["name"] or f"f{number}_"
+    if column["integer"] is not None:
+        return {"name": name, "type": "INTEGER", "value": column["integer"]}
+    if column["truth"] is not None:
+        return {"name": name, "type": "BOOLEAN", "value": column["truth"].lower()}
+    value = caller.name if column["user"] else column["text"] if column["text"] is not None else column["quoted"]
+    return {"name": name, "type": "STRING", "value": value}
+
+
+def _id_of(result: list[dict[str, str]]) -> str:
+    return "job_" + base64.urlsafe_b64encode(json.dumps(result).encode()).decode().rstrip("=")
+
+
+def _result_of(job: str) -> list[dict[str, str]]:
+    try:
+        result = json.loads(base64.urlsafe_b64decode(job.removeprefix("job_") + "==="))
+        return [{field: str(cell[field]) for field in ("name", "type", "value")} for cell in result]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise refusal(404, "notFound", "Not found: Job") from None
+
+
+def _answer(project: str, result: list[dict[str, str]]) -> dict[str, Any]:
+    schema = [{"name": cell["name"], "type": cell["type"], "mode": "NULLABLE"} for cell in result]
+    return {
+        "schema": {"fields": schema},
+        "jobReference": {"projectId": project, "jobId": _id_of(result), "location": "US"},
+        "totalRows": "1",
+        "rows": [{"f": [{"v": cell["value"]} for cell in result]}],
+        "totalBytesProcessed": "0",
+        "jobComplete": True,
+        "cacheHit": False,
+    }
+
+
+def _job(project: str, job: str, configuration: dict[str, Any]) -> dict[str, Any]:
+    times = {"creationTime": "0", "startTime": "0", "endTime": "0"}
+    return {
+        "kind": "bigquery#job",
+        "id": f"{project}:US.{job}",
+        "jobReference": {"projectId": project, "jobId": job, "location": "US"},
+        "configuration": {"jobType": "QUERY", **configuration},
+        "status": {"state": "DONE"},
+        "statistics": times | {"query": {"statementType": "SELECT", "totalBytesProcessed": "0"}},
+    }
+
+
+def _method(name: str, method: str, path: str) -> dict[str, Any]:
+    names = ["projectId", *re.findall(r"\{(\w+)\}", path)]
+    return {
+        "id": f"bigquery.{name}",
+        "path": f"projects/{{projectId}}/{path}",
+        "httpMethod": method,
+        "parameters": {found: {"type": "string", "required": True, "location": "path"} for found in names},
+        "parameterOrder": names,
+        "scopes": list(SCOPES),
+    }
+
+
+_PROJECT = "/bigquery/v2/projects/{project}"
+
+ROUTES = (
+    Route("bigquery.datasets.list", "GET", f"{_PROJECT}/datasets", list_datasets),
+    Route("bigquery.datasets.insert", "POST", f"{_PROJECT}/datasets", insert_dataset, changes=True),
+    Route("bigquery.jobs.query", "POST", f"{_PROJECT}/queries", query),
+    Route("bigquery.jobs.insert", "POST", f"{_PROJECT}/jobs", insert_job),
+    Route("bigquery.jobs.get", "GET", f"{_PROJECT}/jobs/{{job}}", get_job),
+    Route("bigquery.jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", get_results),
+    Route("bigquery.discovery", "GET", "/discovery/v1/apis/bigquery/v2/rest", discovery),
+    Route("bigquery.discovery", "GET", "/$discovery/rest", discovery),
+)

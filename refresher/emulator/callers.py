@@ -1,0 +1,105 @@
+"""Who asks: the Authorization header, the quota project, and what is checked before any rule.
+
+Google's own services are asked with tokens of this cloud. Its administration is open: at the admin services any bearer
+token that does not look like one of Google's speaks for the administrator of the whole cloud, so that tools can be
+pointed here with `access_token = "anything"`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.permissions import Resource, may
+from refresher.emulator.roles import USE_PROJECT
+from refresher.emulator.tokens import PREFIX, Bearer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from refresher.emulator.calls import Call
+    from refresher.emulator.cloud import Cloud
+
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+IAM = "https://www.googleapis.com/auth/iam"
+ADMINISTRATOR = Bearer(kind="administrator", name="administrator@emulator.invalid", expires_at=0, scopes=())
+ANONYMOUS = Bearer(kind="anonymous", name="", expires_at=0, scopes=())
+
+
+def caller_of(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)) -> Bearer:
+    """Give whom the Authorization header speaks for, by a token of this cloud.
+
+    Raises:
+        Refusal: I10 if for nobody, I3 if its scopes do not suffice, I12 if it may not use its quota project.
+    """
+    bearer = cloud.vault.recognise(call.bearer_token() or "", cloud.now())
+    if bearer is None:
+        raise api_refusal("I10" if "authorization" in call.headers else "unauthenticated", service=service)
+    call.facts["principal"] = bearer.name
+    if bearer.delegation:
+        call.facts["delegation"] = " ".join(bearer.delegation)
+    if not any(scope in bearer.scopes for scope in scopes):
+        raise api_refusal("I3", service=service)
+    _check_quota_project(cloud, call, bearer)
+    return bearer
+
+
+def administrator_of(
+    cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)
+) -> Bearer:
+    """Give who asks an admin service: whom a token of this cloud speaks for, or the administrator.
+
+    Raises:
+        Refusal: As `caller_of`; a token that looks like Google's and is not known is I10.
+    """
+    token = call.bearer_token()
+    if not token or token.startswith((PREFIX, "eyJ")):
+        return caller_of(cloud, call, service=service, scopes=scopes)
+    call.facts["principal"] = ADMINISTRATOR.name
+    return ADMINISTRATOR
+
+
+def require(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> None:
+    """Check that a caller may do something.
+
+    Raises:
+        Refusal: T9 if not.
+    """
+    if not may(cloud, caller, permission, resource):
+        shown = f" '//{resource.service}/{resource.name}'"
+        raise api_refusal("T9", service=resource.service, permission=permission, resource=shown)
+
+
+def project_resource(cloud: Cloud, project: str, *, service: str = "cloudresourcemanager.googleapis.com") -> Resource:
+    """Describe a project, by id or number, as what a permission is asked on."""
+    found = cloud.state.find_project(project)
+    name = found[0] if found is not None else project
+    return Resource(name=f"projects/{name}", service=service, project=name)
+
+
+def check_perimeter(cloud: Cloud, project: str, service: str) -> None:
+    """Check that no service perimeter closes a service of a project.
+
+    Raises:
+        Refusal: E17 if one does.
+    """
+    found = cloud.state.find_project(project)
+    if found is not None and service in found[1].perimeter:
+        raise api_refusal("E17", service=service, identifier="emulator")
+
+
+def check_service(cloud: Cloud, project: str, service: str) -> None:
+    """Check that a project has an API switched on.
+
+    Raises:
+        Refusal: SERVICE_DISABLED if not.
+    """
+    found = cloud.state.find_project(project)
+    if found is not None and service not in found[1].services:
+        raise api_refusal("service_disabled", service=service, project=found[1].number)
+
+
+def _check_quota_project(cloud: Cloud, call: Call, bearer: Bearer) -> None:
+    project = call.headers.get("x-goog-user-project")
+    if project and not may(cloud, bearer, USE_PROJECT, project_resource(cloud, project)):
+        raise api_refusal("I12", service="serviceusage.googleapis.com", project=project)

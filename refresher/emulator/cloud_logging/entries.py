@@ -1,0 +1,67 @@
+"""`entries:list`: query the audit log.
+
+https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher.emulator.callers import administrator_of, project_resource
+from refresher.emulator.calls import Call, Reply, Route, text_of, texts_of
+from refresher.emulator.cloud_logging.filters import FilterError, parse
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.permissions import may
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.tokens import Bearer
+
+SERVICE = "logging.googleapis.com"
+LARGEST_PAGE = 1000
+_ORDERS = ("", "timestamp asc", "timestamp desc")
+
+
+def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the entries of the projects named that a filter lets through."""
+    caller = administrator_of(cloud, call, service=SERVICE)
+    body = call.json()
+    projects = [name.removeprefix("projects/") for name in texts_of(body, "resourceNames")]
+    projects += texts_of(body, "projectIds")
+    if not projects:
+        raise api_refusal("bad_field", field="resourceNames")
+    known = {_authorized(cloud, caller, project) for project in projects}
+    if text_of(body, "orderBy") not in _ORDERS:
+        raise api_refusal("bad_field", field="orderBy")
+    try:
+        matches = parse(text_of(body, "filter"))
+    except FilterError as error:
+        raise api_refusal("invalid", problem=f"Unparseable filter: {error}") from None
+    entries = [
+        entry
+        for entry in cloud.audit_log.entries()
+        if entry["logName"].partition("/logs/")[0].removeprefix("projects/") in known and matches(entry)
+    ]
+    if text_of(body, "orderBy").endswith("desc"):
+        entries.reverse()
+    size = body.get("pageSize") or LARGEST_PAGE
+    begin = text_of(body, "pageToken", "0") or "0"
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0 or not begin.isdecimal() or len(begin) > 6:  # noqa: PLR2004 - digits
+        raise api_refusal("bad_field", field="pageToken")
+    page = entries[int(begin) : int(begin) + min(size, LARGEST_PAGE)]
+    document: dict[str, object] = {"entries": page} if page else {}
+    if int(begin) + len(page) < len(entries):
+        document["nextPageToken"] = str(int(begin) + len(page))
+    return Reply(document=document)
+
+
+def _authorized(cloud: Cloud, caller: Bearer, project: str) -> str:
+    resource = project_resource(cloud, project, service=SERVICE)
+    if not may(cloud, caller, "logging.privateLogEntries.list", resource):
+        raise api_refusal("I1", permission="logging.privateLogEntries.list", resource="")
+    return resource.project
+
+
+ROUTES = (Route("logging.entries.list", "POST", "/v2/entries:list", list_),)

@@ -1,0 +1,215 @@
+"""The Logging query language, as far as audit queries need it: comparisons, AND, OR, NOT, parentheses.
+
+https://cloud.google.com/logging/docs/view/logging-query-language. `field OP value` with `=`, `!=`, `:`, `=~`, `!~`,
+`<`, `<=`, `>`, `>=`; juxtaposition means AND; a value alone is looked for everywhere; `--` begins a comment.
+Functions are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.expressions import ExpressionError, matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Matches = Callable[[dict[str, Any]], bool]
+
+LONGEST = 20_000
+_DEEPEST = 50
+_TOKEN = re.compile(
+    r"""\s*(?:--[^\n]*\n?\s*)*(?:
+        (?P<paren>[()])
+      | (?P<operator>=~|!~|!=|<=|>=|=|<|>|:)
+      | (?P<quoted>"(?:[^"\\]|\\.)*")
+      | (?P<word>(?:[^\s()=!<>:"~]|"(?:[^"\\]|\\.)*")+)
+      | (?P<not>-(?=\S))
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+
+
+class FilterError(Exception):
+    """A filter is none; the text says where."""
+
+
+def parse(text: str) -> Matches:
+    """Give the predicate that a filter is; an empty filter lets everything through.
+
+    Raises:
+        FilterError: It is none.
+    """
+    if len(text) > LONGEST:
+        raise FilterError(f"it has more than {LONGEST} characters")
+    parser = _Parser(list(_tokens(text)))
+    predicate = parser.disjunction(0) if parser.has_more() else _everything
+    if parser.has_more():
+        raise FilterError(f"unexpected {parser.peek()[1]!r}")
+    return predicate
+
+
+class _Parser:
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    def has_more(self) -> bool:
+        return self._at < len(self._tokens)
+
+    def peek(self, ahead: int = 0) -> tuple[str, str]:
+        at = self._at + ahead
+        return self._tokens[at] if at < len(self._tokens) else ("end", "end of filter")
+
+    def disjunction(self, depth: int) -> Matches:
+        if depth > _DEEPEST:
+            raise FilterError("it is nested too deeply")
+        parts = [self._conjunction(depth)]
+        while self.peek() == ("word", "OR"):
+            self._at += 1
+            parts.append(self._conjunction(depth))
+        return parts[0] if len(parts) == 1 else lambda entry: any(part(entry) for part in parts)
+
+    def _conjunction(self, depth: int) -> Matches:
+        parts = [self._negation(depth)]
+        while self.has_more() and self.peek() != ("word", "OR") and self.peek() != ("paren", ")"):
+            if self.peek() == ("word", "AND"):
+                self._at += 1
+            parts.append(self._negation(depth))
+        return parts[0] if len(parts) == 1 else lambda entry: all(part(entry) for part in parts)
+
+    def _negation(self, depth: int) -> Matches:
+        if self.peek() == ("word", "NOT") or self.peek()[0] == "not":
+            self._at += 1
+            inner = self._term(depth)
+            return lambda entry: not inner(entry)
+        return self._term(depth)
+
+    def _term(self, depth: int) -> Matches:
+        kind, text = self.peek()
+        self._at += 1
+        if (kind, text) == ("paren", "("):
+            inner = self.disjunction(depth + 1)
+            if self.peek() != ("paren", ")"):
+                raise FilterError("a parenthesis is not closed")
+            self._at += 1
+            return inner
+        if kind not in ("word", "quoted"):
+            raise FilterError(f"unexpected {text!r}")
+        if self.peek()[0] != "operator":
+            wanted = _unquoted(text).lower()
+            return lambda entry: wanted in json.dumps(entry).lower()
+        operator = self.peek()[1]
+        self._at += 1
+        return self._comparison(_path(text), operator, depth)
+
+    def _comparison(self, path: list[str], operator: str, depth: int) -> Matches:
+        kind, text = self.peek()
+        self._at += 1
+        if (kind, text) == ("paren", "("):
+            return self._alternatives(path, operator, depth)
+        if kind not in ("word", "quoted"):
+            raise FilterError(f"unexpected {text!r}")
+        holds = _holds(operator, _unquoted(text), path)
+        negated = operator in ("!=", "!~")
+        return lambda entry: (all if negated else any)(holds(value) for value in _values(entry, path) or [None])
+
+    def _alternatives(self, path: list[str], operator: str, depth: int) -> Matches:
+        """Read `field=(a OR b)`."""
+        if depth > _DEEPEST:
+            raise FilterError("it is nested too deeply")
+        parts = []
+        together = all if operator in ("!=", "!~") else any
+        while True:
+            parts.append(self._comparison(path, operator, depth + 1))
+            kind, text = self.peek()
+            self._at += 1
+            if (kind, text) == ("paren", ")"):
+                return lambda entry: together(part(entry) for part in parts)
+            if (kind, text) == ("word", "AND"):
+                together = all
+            elif (kind, text) != ("word", "OR"):
+                raise FilterError(f"unexpected {text!r}")
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    end = 0
+    stripped = re.sub(r"(?m)^\s*--.*$", "", text).rstrip()
+    while end < len(stripped):
+        found = _TOKEN.match(stripped, end)
+        if found is None or found.end() == end:
+            raise FilterError(f"cannot read {stripped[end : end + 20]!r}")
+        kind = str(found.lastgroup)
+        yield kind, found[kind]
+        end = found.end()
+
+
+def _path(text: str) -> list[str]:
+    return [_unquoted(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"|[^."]+', text)]
+
+
+def _unquoted(text: str) -> str:
+    if len(text) < 2 or not text.startswith('"'):  # noqa: PLR2004 - both quotes
+        return text
+    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+
+
+def _values(value: object, path: list[str]) -> list[object]:
+    """Give what a path leads to; lists are looked into, names are compared in any case of their first form."""
+    if isinstance(value, list):
+        return [found for member in value for found in _values(member, path)]
+    if not path:
+        return [value]
+    if isinstance(value, dict) and path[0] in value:
+        return _values(value[path[0]], path[1:])
+    camel = re.sub(r"_([a-z])", lambda match: match[1].upper(), path[0])
+    return _values(value[camel], path[1:]) if isinstance(value, dict) and camel in value else []
+
+
+def _holds(operator: str, wanted: str, path: list[str]) -> Callable[[object], bool]:
+    if operator in ("=~", "!~"):
+        try:
+            matches("", wanted)
+        except ExpressionError as error:
+            raise FilterError(f"{wanted!r} is no regular expression") from error
+        return lambda value: matches(_text(value), wanted) is (operator == "=~")
+    if operator == ":":
+        return lambda value: value is not None and (wanted == "*" or wanted.lower() in _text(value).lower())
+    if operator in ("=", "!="):
+        return lambda value: (_text(value).lower() == wanted.lower()) is (operator == "=")
+    return lambda value: value is not None and _ordered(operator, value, wanted, path)
+
+
+def _ordered(operator: str, value: object, wanted: str, path: list[str]) -> bool:
+    one, other = (_rank(_text(side), path) for side in (value, wanted))
+    if type(one) is not type(other):
+        return False
+    less, same = bool(one < other), one == other  # type: ignore[operator]  # of one type, as was just checked
+    return {"<": less, "<=": less or same, ">": not less and not same, ">=": not less}[operator]
+
+
+def _rank(text: str, path: list[str]) -> float | str:
+    if path == ["severity"] and text.upper() in _SEVERITIES:
+        return float(_SEVERITIES.index(text.upper()))
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return text
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _everything(_entry: dict[str, Any]) -> bool:
+    return True

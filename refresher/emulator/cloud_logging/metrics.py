@@ -1,0 +1,89 @@
+"""Log-based metrics, kept and shown; nothing is ever counted.
+
+https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.metrics.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator import kept
+from refresher.emulator.callers import administrator_of, project_resource, require
+from refresher.emulator.calls import Call, Reply, Route, text_of
+from refresher.emulator.cloud_logging.filters import FilterError, parse
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.iam_admin.fields import project_of, time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+SERVICE = "logging.googleapis.com"
+KIND = "metrics"
+
+
+def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Make a metric."""
+    project = _authorize(cloud, call, names, "create")
+    body = call.json()
+    metric = text_of(body, "name")
+    if not metric:
+        raise api_refusal("bad_field", field="metric.name")
+    return Reply(document=kept.add(cloud, KIND, f"projects/{project}/{metric}", _filled(cloud, body)))
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show a metric."""
+    return Reply(document=kept.find(cloud, KIND, _name(cloud, call, names, "get")))
+
+
+def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the metrics of a project."""
+    found = kept.all_of(cloud, KIND, f"projects/{_authorize(cloud, call, names, 'list')}/")
+    return Reply(document={"metrics": found} if found else {})
+
+
+def put(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace a metric, or make it."""
+    name = _name(cloud, call, names, "update")
+    return Reply(document=kept.put(cloud, KIND, name, _filled(cloud, {**call.json(), "name": names["metric"]})))
+
+
+def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Remove a metric."""
+    kept.remove(cloud, KIND, _name(cloud, call, names, "delete"))
+    return Reply(document={})
+
+
+def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
+    caller = administrator_of(cloud, call, service=SERVICE)
+    permission = f"logging.logMetrics.{verb}"
+    require(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
+    return project_of(cloud, names["project"])[0]
+
+
+def _name(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
+    return f"projects/{_authorize(cloud, call, names, verb)}/{names['metric']}"
+
+
+def _filled(cloud: Cloud, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parse(text_of(body, "filter"))
+    except FilterError as error:
+        raise api_refusal("invalid", problem=f"Unparseable filter: {error}") from None
+    now = time_of(cloud.now())
+    return {"createTime": now, **body, "updateTime": now}
+
+
+_METRICS = "/v2/projects/{project}/metrics"
+_METRIC = f"{_METRICS}/{{metric}}"
+_NAME = "logging.metrics"
+
+ROUTES = (
+    Route(f"{_NAME}.create", "POST", _METRICS, create, changes=True),
+    Route(f"{_NAME}.list", "GET", _METRICS, list_),
+    Route(f"{_NAME}.get", "GET", _METRIC, get),
+    Route(f"{_NAME}.update", "PUT", _METRIC, put, changes=True),
+    Route(f"{_NAME}.delete", "DELETE", _METRIC, delete, changes=True),
+)

@@ -1,0 +1,132 @@
+"""The Common Expression Language as Google runs it: attribute mappings, attribute conditions, conditions of bindings.
+
+https://github.com/google/cel-spec, evaluated by Google's own C++ implementation (cel-expr-python), with its string
+functions and `extract`, which IAM adds
+(https://cloud.google.com/iam/docs/conditions-attribute-reference#extract). Which variables an expression sees depends
+on where it stands.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_strings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAPPING = "mapping"
+"""A mapping sees `assertion`, what the issuer asserts."""
+
+CONDITION = "condition"
+"""An attribute condition sees `assertion`, `google` and `attribute`."""
+
+BINDING = "binding"
+"""The condition of a binding sees `request.time` and `resource`."""
+
+MATCHING = "matching"
+"""The one question of `matches` sees `text` and `pattern`."""
+
+_WORDS = 64  # CEL's integers are that many bits wide
+
+
+class ExpressionError(Exception):
+    """An expression cannot be compiled, or has no value for what it was given; the text is CEL's."""
+
+
+def check(expression: str, scope: str) -> str:
+    """Compile an expression and give the name of the type it evaluates to, `DYN` if that is not known before.
+
+    Raises:
+        ExpressionError: It does not compile.
+    """
+    return str(_compiled(expression, scope).return_type().name())
+
+
+def evaluate(expression: str, scope: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever CEL gives
+    """Evaluate an expression.
+
+    Raises:
+        ExpressionError: It does not compile, or meets an error: a claim that is absent, a type that does not fit.
+    """
+    try:
+        value = _compiled(expression, scope).eval(data=values)
+    except RuntimeError as error:
+        raise ExpressionError(str(error)) from None
+    if value.type().name() in ("ERROR", "UNKNOWN"):  # runtime errors come back as values, and look like texts
+        raise ExpressionError(str(value.plain_value()))
+    return value.plain_value()
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Give a JSON value as CEL can take it: integers that do not fit become floating point, lone surrogates `?`."""
+    if isinstance(value, dict):
+        return {plain(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and value.bit_length() >= _WORDS:
+        return float(value) if value.bit_length() < 1000 else 0.0  # noqa: PLR2004 - what a double can hold
+    return value
+
+
+def matches(text: str, pattern: str) -> bool:
+    """Tell whether a regular expression is found in a text; RE2, so that no pattern takes for ever.
+
+    Raises:
+        ExpressionError: The pattern is none.
+    """
+    return evaluate("text.matches(pattern)", MATCHING, {"text": text, "pattern": pattern}) is True
+
+
+def extract(text: str, template: str) -> str:
+    """Give the part of a text that a template's placeholder stands for, an empty text if it does not match.
+
+    The template is `BEFORE{name}AFTER`. The part begins behind the first BEFORE and ends before the next AFTER; without
+    one of them it begins or ends with the text.
+    """
+    before, opened, rest = template.partition("{")
+    _, closed, after = rest.partition("}")
+    if not opened or not closed:
+        return ""
+    begin = text.find(before)
+    if begin < 0:
+        return ""
+    begin += len(before)
+    end = text.find(after, begin) if after else len(text)
+    return text[begin:end] if end >= 0 else ""
+
+
+@cache
+def _environment(scope: str) -> cel.Env:
+    anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    texts = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
+    variables = {
+        MAPPING: {"assertion": anything},
+        CONDITION: {"assertion": anything, "google": anything, "attribute": texts},
+        MATCHING: {"text": cel.Type.STRING, "pattern": cel.Type.STRING},
+        BINDING: {"request.time": cel.Type.TIMESTAMP, "resource": texts},
+    }[scope]
+    overload = cel.Overload(
+        id="string_extract_string",
+        return_type=cel.Type.STRING,
+        parameters=[cel.Type.STRING, cel.Type.STRING],
+        is_member=True,
+        impl=extract,
+    )
+    return cel.NewEnv(
+        variables=variables,
+        extensions=[ext_strings.ExtStrings()],
+        functions=[cel.FunctionDecl("extract", [overload])],
+    )
+
+
+@lru_cache(maxsize=512)
+def _compiled(expression: str, scope: str) -> cel.Expression:
+    try:
+        return _environment(scope).compile(expression)
+    except (RuntimeError, UnicodeError, ValueError) as error:
+        raise ExpressionError(str(error).partition("\n")[0]) from None

@@ -1,0 +1,139 @@
+"""Scripted failures: a queue per operation, accounted for, so that a test can assert that a fault was really met.
+
+```python
+google.faults.add("sts.token", status=503, times=2)
+google.faults.add("iamcredentials.generateAccessToken", refusal="I2")
+google.faults.add("sts.token", without=("expires_in",))
+…
+assert not google.faults.pending
+```
+
+An operation is named as in `docs/emulator.md`; `*` stands for every one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from refresher.emulator.errors import API, STS
+from refresher.errors import EmulatorError
+
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What goes wrong, once or several times.
+
+    Attributes:
+        status: Answer with this HTTP status instead of asking the rule.
+        refusal: Answer with this refusal of the catalogue instead of asking the rule.
+        body: Answer with this text instead of the rule's document.
+        without: Leave these fields out of the rule's document.
+        fields: Put these into the rule's document.
+        delay: Seconds before the answer.
+        drop: Close the connection without an answer.
+        truncate: Close it after half of the body.
+        drip: Seconds between single bytes of the body.
+        clock_skew: Seconds by which the `Date` header is wrong.
+        times: How often.
+    """
+
+    status: int | None = None
+    refusal: str | None = None
+    body: str | None = None
+    without: tuple[str, ...] = ()
+    fields: dict[str, Any] | None = None
+    delay: float = 0.0
+    drop: bool = False
+    truncate: bool = False
+    drip: float = 0.0
+    clock_skew: float | None = None
+    times: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class _Queued:
+    fault: Fault
+    left: int
+
+
+class Faults:
+    """The queues, and how often each fault was met."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[_Queued]] = {}
+        self.met: list[tuple[str, Fault]] = []
+        """Operation and fault, in the order in which they were met; the last thousand."""
+
+    def add(self, operation: str, **what: Any) -> None:  # noqa: ANN401 - the attributes of a fault
+        """Let the next requests of an operation meet a fault; takes the attributes of `Fault`.
+
+        Raises:
+            EmulatorError: There is no such operation, attribute or refusal.
+        """
+        fault = _fault(what)
+        self._queues.setdefault(_known(operation), deque()).append(_Queued(fault=fault, left=fault.times))
+
+    def take(self, operation: str) -> Fault | None:
+        """Give the fault that a request of an operation meets, and count it."""
+        if not self._queues:
+            return None
+        for name in (operation, ANY):
+            queue = self._queues.get(name)
+            if queue:
+                queue[0].left -= 1
+                fault = queue[0].fault
+                if queue[0].left <= 0:
+                    queue.popleft()
+                self.met = [*self.met[-999:], (operation, fault)]
+                return fault
+        return None
+
+    @property
+    def pending(self) -> dict[str, int]:
+        """How many faults were not met yet, by operation."""
+        return {name: sum(entry.left for entry in queue) for name, queue in self._queues.items() if queue}
+
+    def clear(self) -> None:
+        """Forget what was not met yet, and what was."""
+        self._queues.clear()
+        self.met = []
+
+    def as_document(self) -> dict[str, Any]:
+        """Give what is pending and what was met, as JSON has it."""
+        met = [{"operation": operation, **_short(fault)} for operation, fault in self.met]
+        return {"pending": self.pending, "met": met}
+
+
+def _short(fault: Fault) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in asdict(fault).items()
+        if value not in (None, 0.0, False, (), []) and name != "times"
+    }
+
+
+def _fault(what: dict[str, Any]) -> Fault:
+    try:
+        fault = Fault(**what | {"without": tuple(what.get("without", ()))})
+    except TypeError as error:
+        raise EmulatorError(
+            "the fault has attributes that there are not", "see the table in docs/emulator.md"
+        ) from error
+    if fault.refusal is not None and fault.refusal not in STS and fault.refusal not in API:
+        raise EmulatorError(f"{fault.refusal} is no refusal", "use an id of the catalogue in docs/emulator.md")
+    numbers = (fault.delay, fault.drip, fault.clock_skew or 0.0, fault.status or 200, fault.times)
+    if not all(isinstance(number, int | float) for number in numbers) or not 100 <= (fault.status or 200) <= 599:  # noqa: PLR2004 - HTTP statuses
+        raise EmulatorError("the fault has values that cannot be", "see the table in docs/emulator.md")
+    return fault
+
+
+def _known(operation: str) -> str:
+    from refresher.emulator.routes import OPERATIONS  # noqa: PLC0415 - routes know every service, and services know faults
+
+    if operation != ANY and operation not in OPERATIONS:
+        raise EmulatorError(f"{operation} is no operation", "use one of the list in docs/emulator.md, or *")
+    return operation

@@ -1,0 +1,25 @@
+"""iam.googleapis.com: pools, providers, service accounts, custom roles, policies, deny policies.
+
+https://cloud.google.com/iam/docs/reference/rest. What Terraform's google provider and gcloud ask for; keys of service
+accounts, namespaces and managed identities are left out.
+"""
+
+from refresher.emulator.iam_admin import (
+    custom_roles,
+    deny_policies,
+    operations,
+    pool_policies,
+    pools,
+    providers,
+    service_accounts,
+)
+
+ROUTES = (
+    *pools.ROUTES,
+    *providers.ROUTES,
+    *pool_policies.ROUTES,
+    *service_accounts.ROUTES,
+    *custom_roles.ROUTES,
+    *deny_policies.ROUTES,
+    *operations.ROUTES,
+)

@@ -1,0 +1,139 @@
+"""Custom roles of a project: create, read, update, delete softly, undelete.
+
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles. Whether a permission exists is not checked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.callers import administrator_of, project_resource, require
+from refresher.emulator.calls import Call, Reply, Route, object_of, text_of, texts_of
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.iam_admin.fields import project_of, shown
+from refresher.emulator.policies import Policy
+from refresher.emulator.state import Role, is_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+SERVICE = "iam.googleapis.com"
+_ROLE_ID = re.compile(r"[a-zA-Z0-9_.]{3,64}")
+STAGES = ("ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP")
+
+
+def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Make a role."""
+    project = _authorize(cloud, call, names, "iam.roles.create")
+    body = call.json()
+    role_id = text_of(body, "roleId")
+    if not _ROLE_ID.fullmatch(role_id):
+        raise api_refusal("bad_field", field="role_id")
+    name = f"projects/{project}/roles/{role_id}"
+    taken = cloud.state.roles.get(name)
+    if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
+        problem = f"A role named {role_id} in projects/{project} already exists."
+        raise api_refusal("T7") if taken.deleted_at is None else api_refusal("precondition", problem=problem)
+    cloud.state.roles[name] = _filled(Role(), object_of(body, "role"))
+    return Reply(document=_document(name, cloud.state.roles[name]))
+
+
+def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the roles of a project."""
+    project = _authorize(cloud, call, names, "iam.roles.list")
+    prefix = f"projects/{project}/roles/"
+    roles = [
+        _document(name, role)
+        for name, role in cloud.state.roles.items()
+        if name.startswith(prefix) and role.deleted_at is None
+    ]
+    return Reply(document={"roles": roles} if roles else {})
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show a role, a deleted one too."""
+    return Reply(document=_document(*_find(cloud, names, _authorize(cloud, call, names, "iam.roles.get"))))
+
+
+def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Change a role by what the body has."""
+    name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.update"))
+    body = call.json()
+    etag = text_of(body, "etag")
+    if etag and etag != _etag(role):
+        raise api_refusal("conflict")
+    return Reply(document=_document(name, _filled(role, body)))
+
+
+def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Delete a role; it grants nothing from now on and can be had back for a while."""
+    name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.delete"))
+    role.deleted_at = cloud.now()
+    return Reply(document=_document(name, role))
+
+
+def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Have a deleted role back."""
+    name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.undelete"))
+    role.deleted_at = None
+    return Reply(document=_document(name, role))
+
+
+def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
+    caller = administrator_of(cloud, call, service=SERVICE)
+    require(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
+    return project_of(cloud, names["project"])[0]
+
+
+def _find(cloud: Cloud, names: Mapping[str, str], project: str) -> tuple[str, Role]:
+    name = f"projects/{project}/roles/{names['role']}"
+    role = cloud.state.roles.get(name)
+    if role is None or is_gone(role.deleted_at, cloud.now()):
+        raise api_refusal("not_found")
+    return name, role
+
+
+def _filled(role: Role, body: Mapping[str, Any]) -> Role:
+    stage = text_of(body, "stage", role.stage)
+    if stage not in STAGES:
+        raise api_refusal("bad_field", field="role.stage")
+    role.title = text_of(body, "title", role.title)
+    role.description = text_of(body, "description", role.description)
+    role.stage = stage
+    if "includedPermissions" in body:
+        role.permissions = texts_of(body, "includedPermissions")
+    return role
+
+
+def _etag(role: Role) -> str:
+    return Policy(audit_configs=[{"": [role.title, role.description, role.stage, *role.permissions]}]).etag
+
+
+def _document(name: str, role: Role) -> dict[str, Any]:
+    return shown(
+        {
+            "name": name,
+            "title": role.title,
+            "description": role.description,
+            "includedPermissions": role.permissions,
+            "stage": role.stage,
+            "etag": _etag(role),
+            "deleted": role.deleted_at is not None,
+        }
+    )
+
+
+_ROLES = "/v1/projects/{project}/roles"
+_ROLE = f"{_ROLES}/{{role}}"
+
+ROUTES = (
+    Route("iam.roles.create", "POST", _ROLES, create, changes=True),
+    Route("iam.roles.list", "GET", _ROLES, list_),
+    Route("iam.roles.get", "GET", _ROLE, get),
+    Route("iam.roles.patch", "PATCH", _ROLE, patch, changes=True),
+    Route("iam.roles.delete", "DELETE", _ROLE, delete, changes=True),
+    Route("iam.roles.undelete", "POST", f"{_ROLE}:undelete", undelete, changes=True),
+)

@@ -1,0 +1,99 @@
+"""What the admin calls of IAM have in common: ids, texts, times, masks."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from refresher.emulator.calls import text_of
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.state import KEPT_AFTER_DELETION
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.state import Project
+
+_ID = re.compile(r"[a-z0-9-]{4,32}")
+LONGEST_NAME = 32
+LONGEST_DESCRIPTION = 256
+
+
+class Named(TypedDict):
+    """What pools and providers are called."""
+
+    display_name: str
+    description: str
+
+
+def project_of(cloud: Cloud, name: str) -> tuple[str, Project]:
+    """Give a project with its id, by id or number.
+
+    Raises:
+        Refusal: There is none, which Google tells like a missing permission.
+    """
+    found = cloud.state.find_project(name)
+    if found is None:
+        raise api_refusal("I2")
+    return found
+
+
+def check_id(name: str, *, field: str) -> None:
+    """Check the id of a pool or provider: 4 to 32 of `[a-z0-9-]`, not beginning with `gcp-`.
+
+    Raises:
+        Refusal: It is something else.
+    """
+    if not _ID.fullmatch(name) or name.startswith("gcp-"):
+        raise api_refusal("bad_field", field=field)
+
+
+def named(body: Mapping[str, Any]) -> Named:
+    """Give display name and description of a body.
+
+    Raises:
+        Refusal: One of them is too long.
+    """
+    display_name, description = text_of(body, "displayName"), text_of(body, "description")
+    if len(display_name) > LONGEST_NAME:
+        raise api_refusal("invalid", problem=f"display name must be less than or equal to {LONGEST_NAME} characters")
+    if len(description) > LONGEST_DESCRIPTION:
+        raise api_refusal(
+            "invalid", problem=f"description must be less than or equal to {LONGEST_DESCRIPTION} characters"
+        )
+    return Named(display_name=display_name, description=description)
+
+
+def life(deleted_at: float | None) -> dict[str, str]:
+    """Show whether something was deleted, and until when it can be had back."""
+    if deleted_at is None:
+        return {"state": "ACTIVE"}
+    return {"state": "DELETED", "expireTime": time_of(deleted_at + KEPT_AFTER_DELETION)}
+
+
+def time_of(seconds: float) -> str:
+    """Show a time as the API does."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def mask_of(text: str, known: Container[str]) -> list[str]:
+    """Read an update mask, in camel or snake case, and give its paths in camel case.
+
+    Raises:
+        Refusal: It names something that cannot be changed, or nothing.
+    """
+    paths = [_camel(path.strip()) for path in text.split(",") if path.strip()]
+    if not paths or any(path not in known for path in paths):
+        raise api_refusal("bad_field", field="updateMask")
+    return paths
+
+
+def shown(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is empty or false, as the API does."""
+    return {name: value for name, value in document.items() if value not in ("", False, [], {}, None)}
+
+
+def _camel(path: str) -> str:
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), path)

@@ -1,0 +1,44 @@
+"""Long-running operations. Here they are over at once; the first answer names them and the next look finds them done.
+
+Their names are sealed instead of kept, so that nothing grows with their number.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.callers import administrator_of
+from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
+from refresher.emulator.errors import api_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+PREFIX = "op"
+
+
+def started(cloud: Cloud, parent: str) -> dict[str, Any]:
+    """Give an operation on a resource as it is answered first: by name alone."""
+    nonce = secrets.token_hex(6)
+    where = f"{parent}/operations" if parent else "operations"
+    return {"name": f"{where}/{PREFIX}{nonce}{cloud.vault.seal(nonce)}"}
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell that an operation is done."""
+    administrator_of(cloud, call, service="iam.googleapis.com")
+    sealed = names["operation"].removeprefix(PREFIX)
+    if cloud.vault.seal(sealed[:12]) != sealed[12:]:
+        raise api_refusal("not_found")
+    name = call.path.replace(ENCODED_SLASH, "%2F").lstrip("/").partition("/")[2]
+    return Reply(document={"name": name, "done": True, "response": {}})
+
+
+ROUTES = (
+    Route("operations.get", "GET", "/v1/operations/{operation}", get),
+    Route("operations.get", "GET", "/v1/{parent**}/operations/{operation}", get),
+    Route("operations.get", "GET", "/v2/{parent**}/operations/{operation}", get),
+)

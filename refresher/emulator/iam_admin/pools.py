@@ -1,0 +1,176 @@
+"""Workload identity pools: create, read, update, delete softly, undelete.
+
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.callers import administrator_of, project_resource, require
+from refresher.emulator.calls import Call, Reply, Route, flag_of, list_of, text_of
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.iam_admin.fields import check_id, life, mask_of, named, project_of, shown
+from refresher.emulator.iam_admin.operations import started
+from refresher.emulator.quotas import POOL_WRITES
+from refresher.emulator.state import Pool, is_gone, pool_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+SERVICE = "iam.googleapis.com"
+MODES = ("", "FEDERATION_ONLY", "TRUST_DOMAIN", "SYSTEM_TRUST_DOMAIN")
+_MASK = {"displayName": "display_name", "description": "description", "disabled": "disabled", "mode": "mode"}
+
+
+def authorize(cloud: Cloud, call: Call, project: str, permission: str) -> str:
+    """Check who asks and for which project; give the project's number.
+
+    Raises:
+        Refusal: T9 if the caller may not.
+    """
+    caller = administrator_of(cloud, call, service=SERVICE)
+    require(cloud, caller, permission, project_resource(cloud, project, service=SERVICE))
+    _, found = project_of(cloud, project)
+    return found.number
+
+
+def find_pool(cloud: Cloud, number: str, pool: str) -> Pool:
+    """Give a pool, a deleted one too.
+
+    Raises:
+        Refusal: There is none, or none any more.
+    """
+    found = cloud.state.pools.get(pool_name(number, pool))
+    if found is None or is_gone(found.deleted_at, cloud.now()):
+        raise api_refusal("not_found")
+    return found
+
+
+def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Make a pool; its id is taken for 30 days after it was deleted (T7)."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.create")
+    cloud.quotas.spend(POOL_WRITES, number, cloud.now())
+    pool_id, body = call.query.get("workloadIdentityPoolId", ""), call.json()
+    check_id(pool_id, field="workloadIdentityPoolId")
+    pool = Pool(project_number=number, **named(body), disabled=flag_of(body, "disabled"), mode=_mode(body))
+    name = pool_name(number, pool_id)
+    taken = cloud.state.pools.get(name)
+    if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
+        raise api_refusal("T7")
+    cloud.state.pools[name] = pool
+    return Reply(document=started(cloud, name))
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show a pool, for 30 days a deleted one too."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.get")
+    return Reply(document=document_of(cloud, number, names["pool"]))
+
+
+def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the pools of a project."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.list")
+    with_deleted = call.query.get("showDeleted", "").lower() == "true"
+    pools = [
+        document_of(cloud, number, name.rpartition("/")[2])
+        for name, pool in cloud.state.pools.items()
+        if pool.project_number == number
+        and not is_gone(pool.deleted_at, cloud.now())
+        and (with_deleted or pool.deleted_at is None)
+    ]
+    return Reply(document={"workloadIdentityPools": pools} if pools else {})
+
+
+def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Change what the mask names; what it names and the body lacks is cleared."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
+    cloud.quotas.spend(POOL_WRITES, number, cloud.now())
+    pool = _live(cloud, number, names["pool"])
+    body, fields = call.json(), mask_of(call.query.get("updateMask", ""), _MASK)
+    values: dict[str, Any] = {**named(body), "disabled": flag_of(body, "disabled"), "mode": _mode(body)}
+    if "mode" in fields and values["mode"] != pool.mode:
+        raise api_refusal("immutable")
+    for path in fields:
+        setattr(pool, _MASK[path], values[_MASK[path]])
+    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+
+
+def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Delete a pool; it can be had back for 30 days."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.delete")
+    cloud.quotas.spend(POOL_WRITES, number, cloud.now())
+    _live(cloud, number, names["pool"]).deleted_at = cloud.now()
+    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+
+
+def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Have a deleted pool back."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.undelete")
+    pool = find_pool(cloud, number, names["pool"])
+    if pool.deleted_at is None:
+        raise api_refusal("precondition", problem="The pool is not deleted.")
+    pool.deleted_at = None
+    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+
+
+def list_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the attestation rules of a pool."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.getAttestationRules")
+    rules = find_pool(cloud, number, names["pool"]).attestation_rules
+    return Reply(document={"attestationRules": rules} if rules else {})
+
+
+def set_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the attestation rules of a pool; they are kept and not asked."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
+    pool = _live(cloud, number, names["pool"])
+    pool.attestation_rules = list_of(call.json(), "attestationRules")
+    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+
+
+def document_of(cloud: Cloud, number: str, pool_id: str) -> dict[str, Any]:
+    """Show a pool as the API does."""
+    pool = find_pool(cloud, number, pool_id)
+    return shown(
+        {
+            "name": pool_name(number, pool_id),
+            "displayName": pool.display_name,
+            "description": pool.description,
+            "disabled": pool.disabled,
+            "mode": pool.mode,
+            **life(pool.deleted_at),
+        }
+    )
+
+
+def _live(cloud: Cloud, number: str, pool_id: str) -> Pool:
+    pool = find_pool(cloud, number, pool_id)
+    if pool.deleted_at is not None:
+        raise api_refusal("not_found")
+    return pool
+
+
+def _mode(body: Mapping[str, Any]) -> str:
+    mode = text_of(body, "mode")
+    if mode not in MODES:
+        raise api_refusal("bad_field", field="mode")
+    return mode
+
+
+POOLS = "/v1/projects/{project}/locations/global/workloadIdentityPools"
+POOL = f"{POOLS}/{{pool}}"
+_IAM = "iam.workloadIdentityPools"
+
+ROUTES = (
+    Route(f"{_IAM}.create", "POST", POOLS, create, changes=True),
+    Route(f"{_IAM}.list", "GET", POOLS, list_),
+    Route(f"{_IAM}.get", "GET", POOL, get),
+    Route(f"{_IAM}.patch", "PATCH", POOL, update, changes=True),
+    Route(f"{_IAM}.delete", "DELETE", POOL, delete, changes=True),
+    Route(f"{_IAM}.undelete", "POST", f"{POOL}:undelete", undelete, changes=True),
+    Route(f"{_IAM}.listAttestationRules", "GET", f"{POOL}:listAttestationRules", list_attestation_rules),
+    Route(f"{_IAM}.setAttestationRules", "POST", f"{POOL}:setAttestationRules", set_attestation_rules, changes=True),
+)

@@ -1,0 +1,230 @@
+"""Workload identity pool providers: create, read, update, delete softly, undelete.
+
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.providers. What may be
+configured is decided in `refresher.emulator.iam_admin.provider_rules`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.calls import Call, Reply, Route, flag_of, object_of, text_of, texts_of
+from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.iam_admin.fields import check_id, life, mask_of, named, shown
+from refresher.emulator.iam_admin.operations import started
+from refresher.emulator.iam_admin.pools import POOL, authorize, find_pool
+from refresher.emulator.iam_admin.provider_rules import (
+    check_audiences,
+    check_condition,
+    check_issuer,
+    check_mapping,
+    key_set_of,
+)
+from refresher.emulator.org_policy import allows_value
+from refresher.emulator.quotas import POOL_WRITES
+from refresher.emulator.state import Provider, is_gone, pool_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+CONSTRAINT = "iam.workloadIdentityPoolProviders"
+KINDS = ("oidc", "aws", "saml", "x509")
+_MASK: dict[str, tuple[str, ...]] = {
+    "displayName": ("display_name",),
+    "description": ("description",),
+    "disabled": ("disabled",),
+    "attributeMapping": ("mapping",),
+    "attributeCondition": ("condition",),
+    "oidc": ("issuer", "allowed_audiences", "jwks"),
+    "oidc.issuerUri": ("issuer",),
+    "oidc.allowedAudiences": ("allowed_audiences",),
+    "oidc.jwksJson": ("jwks",),
+    **dict.fromkeys(("aws", "aws.accountId", "saml", "saml.idpMetadataXml", "x509", "x509.trustStore"), ("settings",)),
+}
+"""What each path of an update mask changes."""
+
+
+def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Make a provider; its id is taken for 30 days after it was deleted (T7)."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.create")
+    cloud.quotas.spend(POOL_WRITES, number, cloud.now())
+    provider_id = call.query.get("workloadIdentityPoolProviderId", "")
+    check_id(provider_id, field="workloadIdentityPoolProviderId")
+    pool = find_pool(cloud, number, names["pool"])
+    if pool.deleted_at is not None:
+        raise api_refusal("not_found")
+    if pool.mode not in ("", "FEDERATION_ONLY"):
+        raise api_refusal("precondition", problem="Providers can only be in pools of the mode FEDERATION_ONLY.")
+    provider = _provider(call.json())
+    _check_org_policy(cloud, number, provider)
+    taken = pool.providers.get(provider_id)
+    if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
+        raise api_refusal("T7")
+    pool.providers[provider_id] = provider
+    return Reply(document=started(cloud, _name(number, names["pool"], provider_id)))
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show a provider, for 30 days a deleted one too."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.get")
+    provider = _find(cloud, number, names["pool"], names["provider"])
+    return Reply(document=_document(provider, _name(number, names["pool"], names["provider"])))
+
+
+def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the providers of a pool."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.list")
+    with_deleted = call.query.get("showDeleted", "").lower() == "true"
+    providers = [
+        _document(provider, _name(number, names["pool"], provider_id))
+        for provider_id, provider in find_pool(cloud, number, names["pool"]).providers.items()
+        if not is_gone(provider.deleted_at, cloud.now()) and (with_deleted or provider.deleted_at is None)
+    ]
+    return Reply(document={"workloadIdentityPoolProviders": providers} if providers else {})
+
+
+def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Change what the mask names; what it names and the body lacks is cleared."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.update")
+    cloud.quotas.spend(POOL_WRITES, number, cloud.now())
+    provider = _live(cloud, number, names)
+    paths, body = mask_of(call.query.get("updateMask", ""), _MASK), call.json()
+    if any(kind in body for kind in KINDS if kind != provider.kind):
+        raise api_refusal("immutable")
+    wanted = _provider(_masked(_document(provider, ""), body, paths))
+    _check_org_policy(cloud, number, wanted)
+    for path in paths:
+        for field in _MASK[path]:
+            setattr(provider, field, getattr(wanted, field))
+    return Reply(document=started(cloud, _name(number, names["pool"], names["provider"])))
+
+
+def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Delete a provider; it can be had back for 30 days."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.delete")
+    cloud.quotas.spend(POOL_WRITES, number, cloud.now())
+    _live(cloud, number, names).deleted_at = cloud.now()
+    return Reply(document=started(cloud, _name(number, names["pool"], names["provider"])))
+
+
+def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Have a deleted provider back."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.undelete")
+    provider = _find(cloud, number, names["pool"], names["provider"])
+    if provider.deleted_at is None:
+        raise api_refusal("precondition", problem="The provider is not deleted.")
+    provider.deleted_at = None
+    return Reply(document=started(cloud, _name(number, names["pool"], names["provider"])))
+
+
+def _provider(body: Mapping[str, Any]) -> Provider:
+    kinds = [kind for kind in KINDS if body.get(kind) is not None]
+    if len(kinds) != 1:
+        raise api_refusal("invalid", problem="Exactly one of aws, oidc, saml and x509 must be set.")
+    settings, mapping = object_of(body, kinds[0]), object_of(body, "attributeMapping")
+    condition = text_of(body, "attributeCondition")
+    issuer = text_of(settings, "issuerUri") if kinds[0] == "oidc" else ""
+    if kinds[0] == "oidc":
+        check_issuer(issuer)
+        check_audiences(texts_of(settings, "allowedAudiences"))
+    if kinds[0] != "aws" or mapping:  # Google maps the assertions of AWS itself
+        check_mapping(mapping)
+    check_condition(condition, issuer)
+    return Provider(
+        **named(body),
+        disabled=flag_of(body, "disabled"),
+        kind=kinds[0],
+        issuer=issuer,
+        jwks=key_set_of(text_of(settings, "jwksJson")) if kinds[0] == "oidc" else None,
+        allowed_audiences=texts_of(settings, "allowedAudiences") if kinds[0] == "oidc" else [],
+        mapping=mapping,
+        condition=condition,
+        settings={} if kinds[0] == "oidc" else settings,
+    )
+
+
+def _masked(document: dict[str, Any], body: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
+    """Give a document with what the mask names as the body has it, and without what the body lacks."""
+    changed = dict(document)
+    for path in paths:
+        outer, _, inner = path.partition(".")
+        if not inner:
+            changed[outer] = body.get(outer)
+            continue
+        block = dict(object_of(changed, outer))
+        block[inner] = object_of(body, outer).get(inner)
+        changed[outer] = block
+    return changed
+
+
+def _check_org_policy(cloud: Cloud, number: str, provider: Provider) -> None:
+    value = {"oidc": provider.issuer, "aws": "https://sts.amazonaws.com"}.get(provider.kind, "KEY_UPLOAD")
+    project = cloud.state.find_project(number)
+    if project is not None and not allows_value(cloud, project[0], CONSTRAINT, value, default=True):
+        refused = api_refusal("T1")
+        violation = {
+            "type": f"constraints/{CONSTRAINT}",
+            "subject": f"projects/{number}",
+            "description": f"Org Policy violated for value: '{value}'.",
+        }
+        details = [{"@type": "type.googleapis.com/google.rpc.PreconditionFailure", "violations": [violation]}]
+        raise Refusal(refused.status, {"error": refused.document["error"] | {"details": details}}, "T1")
+
+
+def _document(provider: Provider, name: str) -> dict[str, Any]:
+    settings: dict[str, Any] = provider.settings
+    if provider.kind == "oidc":
+        settings = shown(
+            {
+                "issuerUri": provider.issuer,
+                "allowedAudiences": provider.allowed_audiences,
+                "jwksJson": json.dumps(provider.jwks) if provider.jwks is not None else "",
+            }
+        )
+    return shown(
+        {
+            "name": name,
+            "displayName": provider.display_name,
+            "description": provider.description,
+            "disabled": provider.disabled,
+            "attributeMapping": provider.mapping,
+            "attributeCondition": provider.condition,
+            provider.kind: settings,
+            **life(provider.deleted_at),
+        }
+    )
+
+
+def _find(cloud: Cloud, number: str, pool: str, provider: str) -> Provider:
+    found = find_pool(cloud, number, pool).providers.get(provider)
+    if found is None or is_gone(found.deleted_at, cloud.now()):
+        raise api_refusal("not_found")
+    return found
+
+
+def _live(cloud: Cloud, number: str, names: Mapping[str, str]) -> Provider:
+    provider = _find(cloud, number, names["pool"], names["provider"])
+    if provider.deleted_at is not None:
+        raise api_refusal("not_found")
+    return provider
+
+
+def _name(number: str, pool: str, provider: str) -> str:
+    return f"{pool_name(number, pool)}/providers/{provider}"
+
+
+_PROVIDERS = f"{POOL}/providers"
+_PROVIDER = f"{_PROVIDERS}/{{provider}}"
+_IAM = "iam.workloadIdentityPoolProviders"
+
+ROUTES = (
+    Route(f"{_IAM}.create", "POST", _PROVIDERS, create, changes=True),
+    Route(f"{_IAM}.list", "GET", _PROVIDERS, list_),
+    Route(f"{_IAM}.get", "GET", _PROVIDER, get),
+    Route(f"{_IAM}.patch", "PATCH", _PROVIDER, update, changes=True),
+    Route(f"{_IAM}.delete", "DELETE", _PROVIDER, delete, changes=True),
+    Route(f"{_IAM}.undelete", "POST", f"{_PROVIDER}:undelete", undelete, changes=True),
+)

@@ -1,0 +1,212 @@
+"""Service accounts: create, read, update, disable, delete, undelete, and their IAM policies.
+
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are left out: nobody is to
+have any.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.callers import administrator_of, project_resource, require
+from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.iam_admin import policies
+from refresher.emulator.iam_admin.fields import Named, mask_of, project_of, shown
+from refresher.emulator.permissions import Resource, account_resource
+from refresher.emulator.policies import Policy
+from refresher.emulator.state import ServiceAccount, is_gone, unique_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.tokens import Bearer
+
+SERVICE = "iam.googleapis.com"
+_ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
+_MASK = {"displayName": "display_name", "description": "description"}
+
+
+def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Make a service account."""
+    caller = administrator_of(cloud, call, service=SERVICE)
+    require(cloud, caller, "iam.serviceAccounts.create", project_resource(cloud, names["project"], service=SERVICE))
+    project, _ = project_of(cloud, names["project"])
+    body = call.json()
+    account_id, settings = text_of(body, "accountId"), object_of(body, "serviceAccount")
+    if not _ACCOUNT_ID.fullmatch(account_id):
+        raise api_refusal("bad_field", field="account_id")
+    email = f"{account_id}@{project}.iam.gserviceaccount.com"
+    taken = cloud.state.service_accounts.get(email)
+    if taken is not None and taken.deleted_at is None:
+        raise api_refusal("account_exists", account=account_id, project=project)
+    # a new account of an old name is another one: bindings of the old do not hold for it
+    seed = email if taken is None else f"{email} {cloud.now()}"
+    account = ServiceAccount(email=email, unique_id=unique_id_of(seed), project=project, **_texts(settings))
+    cloud.state.service_accounts[email] = account
+    return Reply(document=_document(account))
+
+
+def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the service accounts of a project."""
+    caller = administrator_of(cloud, call, service=SERVICE)
+    require(cloud, caller, "iam.serviceAccounts.list", project_resource(cloud, names["project"], service=SERVICE))
+    project, _ = project_of(cloud, names["project"])
+    accounts = [
+        _document(account)
+        for account in cloud.state.service_accounts.values()
+        if account.project == project and account.deleted_at is None
+    ]
+    return Reply(document={"accounts": accounts} if accounts else {})
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show a service account."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.get")
+    return Reply(document=_document(account))
+
+
+def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Change what the mask in the body names."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
+    body = call.json()
+    settings = object_of(body, "serviceAccount")
+    _check_etag(account, settings)
+    values: dict[str, Any] = {**_texts(settings)}
+    for path in mask_of(text_of(body, "updateMask"), _MASK):
+        setattr(account, _MASK[path], values[_MASK[path]])
+    return Reply(document=_document(account))
+
+
+def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Change display name and description, the older call that gcloud makes."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
+    body = call.json()
+    _check_etag(account, body)
+    account.display_name = text_of(body, "displayName", account.display_name)
+    account.description = text_of(body, "description", account.description)
+    return Reply(document=_document(account))
+
+
+def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Let nobody become a service account."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.disable")
+    account.disabled = True
+    return Reply(document={})
+
+
+def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Let a service account be used again."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.enable")
+    account.disabled = False
+    return Reply(document={})
+
+
+def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Delete a service account; it can be had back for 30 days by its unique id."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
+    account.deleted_at = cloud.now()
+    return Reply(document={})
+
+
+def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Have a deleted service account back."""
+    caller = administrator_of(cloud, call, service=SERVICE)
+    require(cloud, caller, "iam.serviceAccounts.undelete", project_resource(cloud, names["project"], service=SERVICE))
+    account = cloud.state.find_service_account(names["account"])
+    if account is None or account.deleted_at is None or is_gone(account.deleted_at, cloud.now()):
+        raise api_refusal("not_found")
+    account.deleted_at = None
+    return Reply(document={"restoredAccount": _document(account)})
+
+
+def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show the policy of a service account."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.getIamPolicy")
+    return Reply(document=account.policy.as_document())
+
+
+def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the policy of a service account."""
+    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
+    return policies.replace(cloud, account.policy, call.json())
+
+
+def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell which permissions the caller has on a service account."""
+    caller = administrator_of(cloud, call, service=SERVICE)
+    account = _find(cloud, names["account"])
+    return policies.test(cloud, caller, account_resource(account), call.json())
+
+
+def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, ServiceAccount]:
+    caller = administrator_of(cloud, call, service=SERVICE)
+    account = cloud.state.find_service_account(name)
+    if account is None or account.deleted_at is not None:
+        nowhere = Resource(name=f"projects/-/serviceAccounts/{name}", policy=Policy())
+        require(cloud, caller, permission, nowhere)
+        raise api_refusal("no_account")
+    require(cloud, caller, permission, account_resource(account))
+    return caller, account
+
+
+def _find(cloud: Cloud, name: str) -> ServiceAccount:
+    account = cloud.state.find_service_account(name)
+    if account is None or account.deleted_at is not None:
+        raise api_refusal("no_account")
+    return account
+
+
+def _texts(settings: Mapping[str, Any]) -> Named:
+    display_name, description = text_of(settings, "displayName"), text_of(settings, "description")
+    if len(display_name.encode("utf-8", "replace")) > 100 or len(description.encode("utf-8", "replace")) > 256:  # noqa: PLR2004 - bytes, as documented
+        raise api_refusal("bad_field", field="service_account")
+    return Named(display_name=display_name, description=description)
+
+
+def _check_etag(account: ServiceAccount, settings: Mapping[str, Any]) -> None:
+    etag = text_of(settings, "etag")
+    if etag and etag != _etag(account):
+        raise api_refusal("conflict")
+
+
+def _etag(account: ServiceAccount) -> str:
+    return Policy(audit_configs=[{"": [account.display_name, account.description, account.unique_id]}]).etag
+
+
+def _document(account: ServiceAccount) -> dict[str, Any]:
+    return shown(
+        {
+            "name": f"projects/{account.project}/serviceAccounts/{account.email}",
+            "projectId": account.project,
+            "uniqueId": account.unique_id,
+            "email": account.email,
+            "displayName": account.display_name,
+            "etag": _etag(account),
+            "description": account.description,
+            "oauth2ClientId": account.unique_id,
+            "disabled": account.disabled,
+        }
+    )
+
+
+_ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
+_ACCOUNT = f"{_ACCOUNTS}/{{account}}"
+_IAM = "iam.serviceAccounts"
+
+ROUTES = (
+    Route(f"{_IAM}.create", "POST", _ACCOUNTS, create, changes=True),
+    Route(f"{_IAM}.list", "GET", _ACCOUNTS, list_),
+    Route(f"{_IAM}.get", "GET", _ACCOUNT, get),
+    Route(f"{_IAM}.patch", "PATCH", _ACCOUNT, patch, changes=True),
+    Route(f"{_IAM}.update", "PUT", _ACCOUNT, update, changes=True),
+    Route(f"{_IAM}.delete", "DELETE", _ACCOUNT, delete, changes=True),
+    Route(f"{_IAM}.undelete", "POST", f"{_ACCOUNT}:undelete", undelete, changes=True),
+    Route(f"{_IAM}.disable", "POST", f"{_ACCOUNT}:disable", disable, changes=True),
+    Route(f"{_IAM}.enable", "POST", f"{_ACCOUNT}:enable", enable, changes=True),
+    Route(f"{_IAM}.getIamPolicy", "POST", f"{_ACCOUNT}:getIamPolicy", get_policy),
+    Route(f"{_IAM}.setIamPolicy", "POST", f"{_ACCOUNT}:setIamPolicy", set_policy, changes=True),
+    Route(f"{_IAM}.testIamPermissions", "POST", f"{_ACCOUNT}:testIamPermissions", test_permissions),
+)

@@ -1,0 +1,53 @@
+"""Quotas per project and minute; off unless switched on.
+
+https://cloud.google.com/iam/quotas. STS calls count for the project of the pool, as far as is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from refresher.emulator.errors import api_refusal, sts_refusal
+
+MINUTE = 60
+EXCHANGES = "sts.googleapis.com/requests"
+INTROSPECTIONS = "sts.googleapis.com/introspect_requests"
+GENERATIONS = "iamcredentials.googleapis.com/generate_credentials"
+SIGNATURES = "iamcredentials.googleapis.com/sign"
+POOL_WRITES = "iam.googleapis.com/workload_identity_pool_writes"
+
+LIMITS = {EXCHANGES: 6_000, INTROSPECTIONS: 6_000, GENERATIONS: 60_000, SIGNATURES: 60_000, POOL_WRITES: 60}
+
+
+@dataclass(slots=True)
+class Quotas:
+    """How much is allowed in a minute, and how much was used in this one.
+
+    Attributes:
+        enabled: Whether anything is refused at all.
+        limits: Requests per project and minute, by quota; change them to reach one sooner.
+    """
+
+    enabled: bool = False
+    limits: dict[str, int] = field(default_factory=LIMITS.copy)
+    _minute: int = 0
+    _used: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def spend(self, quota: str, project: str, now: float) -> None:
+        """Count a request of a project.
+
+        Raises:
+            Refusal: E13 at STS, its like elsewhere, if the minute's quota is used up.
+        """
+        if not self.enabled:
+            return
+        minute = int(now // MINUTE)
+        if minute != self._minute:
+            self._minute, self._used = minute, {}
+        used = self._used.get((quota, project), 0)
+        if used >= self.limits[quota]:
+            service, _, _ = quota.partition("/")
+            if service == "sts.googleapis.com":
+                raise sts_refusal("E13", quota=quota)
+            raise api_refusal("quota", service=service, quota=quota, project=project)
+        self._used[quota, project] = used + 1

@@ -1,0 +1,148 @@
+"""Buckets: create, read, change, delete, and their IAM policies.
+
+https://cloud.google.com/storage/docs/json_api/v1/buckets.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.calls import Call, Reply, Route, text_of
+from refresher.emulator.iam_admin import policies
+from refresher.emulator.permissions import Resource, may
+from refresher.emulator.storage.access import SERVICE, authorize, authorize_project, identify, invalid, refusal
+from refresher.emulator.storage.resources import bucket_document
+from refresher.emulator.storage.state import Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_GIVEN = ("location", "storageClass", "labels", "lifecycle", "versioning", "iamConfiguration", "website", "cors")
+
+
+def insert(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Make a bucket; whoever makes one through a token gets no role on it but the project's."""
+    body = call.json()
+    project = authorize_project(cloud, call, "storage.buckets.create", call.query.get("project", ""))
+    name = text_of(body, "name")
+    if not _NAME.fullmatch(name):
+        raise invalid(f"Invalid bucket name: '{name}'")
+    if name in cloud.state.buckets:
+        raise refusal(
+            409, "conflict", "Your previous request to create the named bucket succeeded and you already own it."
+        )
+    bucket = Bucket(project=project, created=cloud.now(), fields=_given(body))
+    cloud.state.buckets[name] = bucket
+    return Reply(document=_document(cloud, call, name, bucket))
+
+
+def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List the buckets of a project."""
+    project = authorize_project(cloud, call, "storage.buckets.list", call.query.get("project", ""))
+    prefix = call.query.get("prefix", "")
+    items = [
+        _document(cloud, call, name, bucket)
+        for name, bucket in sorted(cloud.state.buckets.items())
+        if bucket.project == project and name.startswith(prefix)
+    ]
+    return Reply(document={"kind": "storage#buckets"} | ({"items": items} if items else {}))
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show a bucket."""
+    bucket = authorize(cloud, call, "storage.buckets.get", names["bucket"])
+    return Reply(document=_document(cloud, call, names["bucket"], bucket))
+
+
+def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Change what is said of a bucket."""
+    bucket = authorize(cloud, call, "storage.buckets.update", names["bucket"])
+    bucket.fields |= _given(call.json())
+    bucket.metageneration += 1
+    return Reply(document=_document(cloud, call, names["bucket"], bucket))
+
+
+def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Remove an empty bucket."""
+    bucket = authorize(cloud, call, "storage.buckets.delete", names["bucket"])
+    if bucket.objects:
+        raise refusal(409, "conflict", "The bucket you tried to delete is not empty.")
+    del cloud.state.buckets[names["bucket"]]
+    return Reply(status=204)
+
+
+def layout(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell that a bucket has no folders, which gcloud wants to know first."""
+    authorize(cloud, call, "storage.objects.list", names["bucket"])
+    return Reply(
+        document={
+            "kind": "storage#storageLayout",
+            "bucket": names["bucket"],
+            "location": "US",
+            "locationType": "multi-region",
+            "hierarchicalNamespace": {"enabled": False},
+        }
+    )
+
+
+def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show the policy of a bucket."""
+    bucket = authorize(cloud, call, "storage.buckets.getIamPolicy", names["bucket"])
+    return Reply(document=_policy(names["bucket"], bucket))
+
+
+def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the policy of a bucket; the body is the policy itself."""
+    bucket = authorize(cloud, call, "storage.buckets.setIamPolicy", names["bucket"])
+    policies.replace(cloud, bucket.policy, {"policy": call.json()})
+    return Reply(document=_policy(names["bucket"], bucket))
+
+
+def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell which permissions the caller has on a bucket."""
+    caller = identify(cloud, call, "storage.buckets.get", administrable=True)
+    bucket = cloud.state.buckets.get(names["bucket"])
+    if bucket is None:
+        raise refusal(404, "notFound", "The specified bucket does not exist.")
+    name = f"projects/_/buckets/{names['bucket']}"
+    resource = Resource(
+        name=name, service=SERVICE, kind=f"{SERVICE}/Bucket", project=bucket.project, policy=bucket.policy
+    )
+    asked = [value for field, value in call.queries if field == "permissions"]
+    held = [permission for permission in asked if may(cloud, caller, permission, resource)]
+    document: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
+    return Reply(document=document | ({"permissions": held} if held else {}))
+
+
+def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: body[name] for name in _GIVEN if body.get(name) is not None}
+
+
+def _document(cloud: Cloud, call: Call, name: str, bucket: Bucket) -> dict[str, Any]:
+    project = cloud.state.projects.get(bucket.project)
+    return bucket_document(call, name, bucket, project.number if project is not None else "0")
+
+
+def _policy(name: str, bucket: Bucket) -> dict[str, Any]:
+    resource_id = {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{name}", "version": 1}
+    return resource_id | bucket.policy.as_document()
+
+
+_BUCKETS = "/storage/v1/b"
+_BUCKET = f"{_BUCKETS}/{{bucket}}"
+
+ROUTES = (
+    Route("storage.buckets.insert", "POST", _BUCKETS, insert, changes=True),
+    Route("storage.buckets.list", "GET", _BUCKETS, list_),
+    Route("storage.buckets.get", "GET", _BUCKET, get),
+    Route("storage.buckets.patch", "PATCH", _BUCKET, patch, changes=True),
+    Route("storage.buckets.delete", "DELETE", _BUCKET, delete, changes=True),
+    Route("storage.buckets.storageLayout", "GET", f"{_BUCKET}/storageLayout", layout),
+    Route("storage.buckets.getIamPolicy", "GET", f"{_BUCKET}/iam", get_policy),
+    Route("storage.buckets.setIamPolicy", "PUT", f"{_BUCKET}/iam", set_policy, changes=True),
+    Route("storage.buckets.testIamPermissions", "GET", f"{_BUCKET}/iam/testPermissions", test_permissions),
+)

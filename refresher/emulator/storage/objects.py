@@ -1,0 +1,217 @@
+"""Objects: read, list, change, copy, compose, delete. Uploads are in `refresher.emulator.storage.uploads`.
+
+https://cloud.google.com/storage/docs/json_api/v1/objects.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.calls import Call, Reply, Route, list_of, object_of, text_of
+from refresher.emulator.errors import Refusal
+from refresher.emulator.storage.access import authorize, invalid, refusal, stored
+from refresher.emulator.storage.resources import check_preconditions, document_of, etag_of, given, store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.storage.state import StoredObject
+
+LARGEST_PAGE = 1000
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show an object, or give its content with `alt=media`."""
+    bucket_name, name = names["bucket"], names["object"]
+    bucket = authorize(cloud, call, "storage.objects.get", bucket_name, name)
+    found = stored(bucket, bucket_name, name)
+    if call.query.get("generation", str(found.generation)) != str(found.generation):
+        raise refusal(404, "notFound", f"No such object: {bucket_name}/{name}#{call.query['generation']}")
+    try:
+        check_preconditions(call.query, found)
+    except Refusal as refused:
+        if "ifGenerationNotMatch" in call.query or "ifMetagenerationNotMatch" in call.query:
+            return Reply(status=304, content=b"")
+        raise refused from None
+    if call.query.get("alt") == "media" or "/download/" in call.path:
+        return media(call, found)
+    return Reply(document=document_of(call, bucket_name, name, found))
+
+
+def media(call: Call, found: StoredObject) -> Reply:
+    """Give the content of an object, or the range asked for (RFC 9110, section 14).
+
+    Raises:
+        Refusal: The range lies beyond the content.
+    """
+    size = len(found.content)
+    headers = {
+        "content-type": str(found.fields.get("contentType", "application/octet-stream")),
+        "etag": etag_of(found),
+        "accept-ranges": "bytes",
+        "x-goog-generation": str(found.generation),
+        "x-goog-metageneration": str(found.metageneration),
+        "x-goog-hash": f"crc32c={found.crc32c},md5={found.md5}",
+        "x-goog-stored-content-length": str(size),
+        "x-goog-stored-content-encoding": str(found.fields.get("contentEncoding", "identity")),
+        "x-goog-storage-class": "STANDARD",
+    }
+    asked = _RANGE.fullmatch(call.headers.get("range", ""))
+    if asked is None or not (asked[1] or asked[2]):
+        return Reply(content=found.content, headers=headers)
+    begin = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
+    end = min(int(asked[2]), size - 1) if asked[1] and asked[2] else size - 1
+    if begin > end:
+        raise Refusal(416, {"error": {"code": 416, "message": "Requested range not satisfiable"}}, "range")
+    headers["content-range"] = f"bytes {begin}-{end}/{size}"
+    return Reply(content=found.content[begin : end + 1], status=206, headers=headers)
+
+
+def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List objects by prefix, by pages, folded at a delimiter."""
+    bucket_name = names["bucket"]
+    bucket = authorize(cloud, call, "storage.objects.list", bucket_name)
+    query = call.query
+    size = query.get("maxResults", "") or str(LARGEST_PAGE)
+    if not size.isdecimal() or len(size) > 6:  # noqa: PLR2004 - digits, more than any page has
+        raise invalid("Invalid value for maxResults.")
+    entries = _folded(sorted(bucket.objects), query)
+    entries = [entry for entry in entries if entry > query.get("pageToken", "")]
+    page = entries[: min(int(size) or LARGEST_PAGE, LARGEST_PAGE)]
+    document: dict[str, Any] = {"kind": "storage#objects"}
+    delimiter = query.get("delimiter", "")
+    prefixes = [entry for entry in page if _is_prefix(entry, query)]
+    items = [
+        entry
+        for entry in page
+        if entry in bucket.objects and (entry not in prefixes or query.get("includeTrailingDelimiter") == "true")
+    ]
+    if items:
+        document["items"] = [document_of(call, bucket_name, name, bucket.objects[name]) for name in items]
+    if prefixes and delimiter:
+        document["prefixes"] = prefixes
+    if len(page) < len(entries):
+        document["nextPageToken"] = page[-1]
+    return Reply(document=document)
+
+
+def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Change what is said of an object."""
+    bucket_name, name = names["bucket"], names["object"]
+    bucket = authorize(cloud, call, "storage.objects.update", bucket_name, name)
+    found = stored(bucket, bucket_name, name)
+    check_preconditions(call.query, found)
+    body = call.json()
+    changed = {**found.fields, **given(body)}
+    found.fields = {field: value for field, value in changed.items() if body.get(field, value) is not None}
+    found.metageneration += 1
+    found.updated = cloud.now()
+    return Reply(document=document_of(call, bucket_name, name, found))
+
+
+def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Remove an object."""
+    bucket_name, name = names["bucket"], names["object"]
+    bucket = authorize(cloud, call, "storage.objects.delete", bucket_name, name)
+    check_preconditions(call.query, stored(bucket, bucket_name, name))
+    del bucket.objects[name]
+    return Reply(status=204)
+
+
+def copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Copy an object, the older call."""
+    return Reply(document=_copy(cloud, call, names))
+
+
+def rewrite(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Copy an object, done at once."""
+    resource = _copy(cloud, call, names)
+    size = resource["size"]
+    return Reply(
+        document={
+            "kind": "storage#rewriteResponse",
+            "totalBytesRewritten": size,
+            "objectSize": size,
+            "done": True,
+            "resource": resource,
+        }
+    )
+
+
+def compose(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Join up to 32 objects of a bucket into one."""
+    bucket_name, name = names["bucket"], names["object"]
+    bucket = authorize(cloud, call, "storage.objects.create", bucket_name, name)
+    body = call.json()
+    sources = list_of(body, "sourceObjects")
+    if not 0 < len(sources) <= 32 or not all(isinstance(source, dict) for source in sources):  # noqa: PLR2004 - as documented
+        raise invalid("The number of source components is invalid.")
+    content = b"".join(stored(bucket, bucket_name, text_of(source, "name")).content for source in sources)
+    check_preconditions(call.query, bucket.objects.get(name))
+    made = store(cloud, bucket, name, content, object_of(body, "destination"))
+    return Reply(document=document_of(call, bucket_name, name, made))
+
+
+def _copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> dict[str, Any]:
+    source_bucket, source_name = names["bucket"], names["object"]
+    source = stored(
+        authorize(cloud, call, "storage.objects.get", source_bucket, source_name), source_bucket, source_name
+    )
+    bucket_name, name = names["bucket2"], names["object2"]
+    bucket = authorize(cloud, call, "storage.objects.create", bucket_name, name)
+    check_preconditions(call.query, bucket.objects.get(name))
+    made = store(cloud, bucket, name, source.content, {**source.fields, **given(call.json())})
+    return document_of(call, bucket_name, name, made)
+
+
+def _folded(names: list[str], query: Mapping[str, str]) -> list[str]:
+    """Give names with the prefix, in order; what follows a delimiter behind it becomes one entry."""
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    entries: list[str] = []
+    for name in names:
+        if (
+            not name.startswith(prefix)
+            or name < query.get("startOffset", "")
+            or name >= query.get("endOffset", name + " ")
+        ):
+            continue
+        at = name.find(delimiter, len(prefix)) if delimiter else -1
+        entry = name[: at + len(delimiter)] if at >= 0 else name
+        if not entries or entries[-1] != entry:
+            entries.append(entry)
+    return entries
+
+
+def _is_prefix(entry: str, query: Mapping[str, str]) -> bool:
+    delimiter = query.get("delimiter", "")
+    return bool(delimiter) and entry.endswith(delimiter) and len(entry) > len(query.get("prefix", ""))
+
+
+_OBJECTS = "/storage/v1/b/{bucket}/o"
+
+ROUTES = (
+    Route("storage.objects.list", "GET", _OBJECTS, list_),
+    Route(
+        "storage.objects.copy",
+        "POST",
+        "/storage/v1/b/{bucket}/o/{object**}/copyTo/b/{bucket2}/o/{object2**}",
+        copy,
+        changes=True,
+    ),
+    Route(
+        "storage.objects.rewrite",
+        "POST",
+        "/storage/v1/b/{bucket}/o/{object**}/rewriteTo/b/{bucket2}/o/{object2**}",
+        rewrite,
+        changes=True,
+    ),
+    Route("storage.objects.compose", "POST", "/storage/v1/b/{bucket}/o/{object**}/compose", compose, changes=True),
+    Route("storage.objects.get", "GET", "/storage/v1/b/{bucket}/o/{object**}", get),
+    Route("storage.objects.get", "GET", "/download/storage/v1/b/{bucket}/o/{object**}", get),
+    Route("storage.objects.patch", "PATCH", "/storage/v1/b/{bucket}/o/{object**}", patch, changes=True),
+    Route("storage.objects.update", "PUT", "/storage/v1/b/{bucket}/o/{object**}", patch, changes=True),
+    Route("storage.objects.delete", "DELETE", "/storage/v1/b/{bucket}/o/{object**}", delete, changes=True),
+)

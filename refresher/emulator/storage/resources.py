@@ -1,0 +1,146 @@
+"""Buckets and objects as the JSON API shows them, their checksums and their preconditions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+
+from refresher.emulator.storage.access import condition_not_met, invalid
+from refresher.emulator.storage.state import StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.calls import Call
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.storage.state import Bucket
+
+_GIVEN = ("contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
+          "customTime", "storageClass")  # fmt: skip
+"""What somebody may say of an object."""
+
+
+def store(cloud: Cloud, bucket: Bucket, name: str, content: bytes, fields: Mapping[str, Any]) -> StoredObject:
+    """Put a new generation of an object in place of the one that is there.
+
+    Raises:
+        Refusal: The name is none, or a checksum that was sent is another's.
+    """
+    if not name or len(name.encode("utf-8", "surrogatepass")) > 1024 or "\n" in name or "\r" in name:  # noqa: PLR2004 - bytes, as documented
+        raise invalid("Invalid object name.")
+    crc32c = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+    md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    if fields.get("md5Hash", md5) != md5 or fields.get("crc32c", crc32c) != crc32c:
+        raise invalid("Provided checksum does not match the content.")
+    before = bucket.objects.get(name)
+    now = cloud.now()
+    made = StoredObject(
+        content=content,
+        generation=max(int(now * 1e6), before.generation + 1 if before is not None else 0),
+        created=now,
+        updated=now,
+        crc32c=crc32c,
+        md5=md5,
+        fields=given(fields),
+    )
+    bucket.objects[name] = made
+    return made
+
+
+def given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of a document may be said of an object.
+
+    Raises:
+        Refusal: Something is not of its type.
+    """
+    kept = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
+    for name, value in kept.items():
+        if not isinstance(value, dict if name == "metadata" else str):
+            raise invalid(f"Invalid value for {name}.")
+    return kept
+
+
+def check_preconditions(query: Mapping[str, str], found: StoredObject | None) -> None:
+    """Check `ifGenerationMatch` and its like against an object, or its absence.
+
+    Raises:
+        Refusal: One of them does not hold.
+    """
+    generation = found.generation if found is not None else 0
+    metageneration = found.metageneration if found is not None else 0
+    for name, value, wants_same in (
+        ("ifGenerationMatch", generation, True),
+        ("ifGenerationNotMatch", generation, False),
+        ("ifMetagenerationMatch", metageneration, True),
+        ("ifMetagenerationNotMatch", metageneration, False),
+    ):
+        text = query.get(name)
+        if text is None:
+            continue
+        if not text.isdecimal() or len(text) > 20:  # noqa: PLR2004 - digits of an int64
+            raise invalid(f"Invalid value for {name}.")
+        if (int(text) == value) is not wants_same:
+            raise condition_not_met()
+
+
+def document_of(call: Call, bucket_name: str, name: str, found: StoredObject) -> dict[str, Any]:
+    """Show an object."""
+    from urllib.parse import quote  # noqa: PLC0415 - only here
+
+    origin = f"{call.scheme}://{call.headers.get('host', 'storage.googleapis.com')}"
+    path = f"storage/v1/b/{bucket_name}/o/{quote(name, safe='', errors='replace')}"
+    return {
+        "kind": "storage#object",
+        "id": f"{bucket_name}/{name}/{found.generation}",
+        "selfLink": f"{origin}/{path}",
+        "mediaLink": f"{origin}/download/{path}?generation={found.generation}&alt=media",
+        "name": name,
+        "bucket": bucket_name,
+        "generation": str(found.generation),
+        "metageneration": str(found.metageneration),
+        "storageClass": "STANDARD",
+        "size": str(len(found.content)),
+        "md5Hash": found.md5,
+        "crc32c": found.crc32c,
+        "etag": etag_of(found),
+        "timeCreated": time_of(found.created),
+        "updated": time_of(found.updated),
+        "timeStorageClassUpdated": time_of(found.created),
+        **found.fields,
+    }
+
+
+def bucket_document(call: Call, name: str, bucket: Bucket, number: str) -> dict[str, Any]:
+    """Show a bucket."""
+    origin = f"{call.scheme}://{call.headers.get('host', 'storage.googleapis.com')}"
+    access = {"enabled": True, "lockedTime": time_of(bucket.created + 90 * 86_400)}
+    return {
+        "kind": "storage#bucket",
+        "id": name,
+        "name": name,
+        "selfLink": f"{origin}/storage/v1/b/{name}",
+        "projectNumber": number,
+        "metageneration": str(bucket.metageneration),
+        "location": "US",
+        "locationType": "multi-region",
+        "storageClass": "STANDARD",
+        "etag": base64.b64encode(f"b{bucket.metageneration}".encode()).decode(),
+        "timeCreated": time_of(bucket.created),
+        "updated": time_of(bucket.created),
+        "iamConfiguration": {"uniformBucketLevelAccess": access, "publicAccessPrevention": "inherited"},
+        **bucket.fields,
+    }
+
+
+def etag_of(found: StoredObject) -> str:
+    """Tell one generation and metageneration from another."""
+    return base64.b64encode(f"{found.generation}/{found.metageneration}".encode()).decode()
+
+
+def time_of(seconds: float) -> str:
+    """Show a time with milliseconds, as Cloud Storage does."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{int(seconds % 1 * 1000):03d}Z"

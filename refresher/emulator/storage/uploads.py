@@ -1,0 +1,167 @@
+"""Uploads: simple, multipart and resumable.
+
+https://cloud.google.com/storage/docs/uploads-downloads. Resumable uploads that were under way are forgotten by a
+restart.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.storage.access import authorize, invalid, refusal
+from refresher.emulator.storage.resources import check_preconditions, document_of, given, store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+    from refresher.emulator.storage.state import Bucket
+
+MOST_UPLOADS = 1000
+"""Resumable uploads under way at once; the oldest is forgotten for a new one."""
+
+_BOUNDARY = re.compile(r"boundary=(?:\"([^\"]+)\"|'([^']+)'|([^;\s]+))")
+_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
+
+
+@dataclass(slots=True, kw_only=True)
+class Upload:
+    """A resumable upload under way.
+
+    Attributes:
+        bucket: Its bucket's name.
+        name: The object's name.
+        fields: What is said of the object.
+        query: The query that began it, for its preconditions.
+        content: What has come.
+    """
+
+    bucket: str
+    name: str
+    fields: dict[str, Any]
+    query: dict[str, str]
+    content: bytearray = field(default_factory=bytearray)
+
+
+def insert(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Upload an object whole, or begin a resumable upload."""
+    kind = call.query.get("uploadType", "")
+    bucket_name = names["bucket"]
+    if kind == "multipart":
+        fields, content = _parts(call)
+    elif kind == "resumable":
+        fields, content = call.json(), b""
+    elif kind == "media":
+        fields, content = {}, call.body
+        if "content-type" in call.headers:
+            fields["contentType"] = call.headers["content-type"]
+    else:
+        raise invalid("Invalid upload type.")
+    name = fields.get("name") or call.query.get("name", "")
+    if not isinstance(name, str) or not name:
+        raise invalid("Required object name.")
+    bucket = authorize(cloud, call, "storage.objects.create", bucket_name, name)
+    if kind == "resumable":
+        return _begin(cloud, call, bucket_name, name, fields)
+    return Reply(document=_store(cloud, call, bucket, bucket_name, name, content, fields))
+
+
+def resume(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Take the next part of a resumable upload, or tell how much has come."""
+    upload_id = call.query.get("upload_id", "")
+    upload = cloud.uploads.get(upload_id)
+    if upload is None:
+        raise refusal(404, "notFound", "No such upload.")
+    call.facts.update(bucket=upload.bucket, object=upload.name)
+    header = call.headers.get("content-range", "")
+    found = _RANGE.fullmatch(header)
+    if header and found is None:
+        raise invalid("Invalid Content-Range.")
+    total = None if found is None or found[3] == "*" else int(found[3])
+    if found is None or found[1] is not None:
+        begin = int(found[1]) if found is not None else 0
+        if begin > len(upload.content):
+            raise refusal(503, "backendError", "Invalid request. There were bytes missing before.")
+        upload.content[begin:] = call.body
+        total = len(upload.content) if found is None else total
+    if total is None or len(upload.content) < total:
+        last = {"range": f"bytes=0-{len(upload.content) - 1}"} if upload.content else {}
+        return Reply(status=308, content=b"", headers=last)
+    bucket = cloud.state.buckets.get(upload.bucket)
+    if bucket is None:
+        raise refusal(404, "notFound", "The specified bucket does not exist.")
+    began = Call(method=call.method, path=call.path, query=upload.query, headers=call.headers, scheme=call.scheme)
+    document = _store(cloud, began, bucket, upload.bucket, upload.name, bytes(upload.content), upload.fields)
+    del cloud.uploads[upload_id]
+    return Reply(document=document)
+
+
+def cancel(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Forget a resumable upload."""
+    if cloud.uploads.pop(call.query.get("upload_id", ""), None) is None:
+        raise refusal(404, "notFound", "No such upload.")
+    return Reply(status=499, content=b"")
+
+
+def _begin(cloud: Cloud, call: Call, bucket: str, name: str, fields: dict[str, Any]) -> Reply:
+    if "x-upload-content-type" in call.headers:
+        fields.setdefault("contentType", call.headers["x-upload-content-type"])
+    given(fields)
+    while len(cloud.uploads) >= MOST_UPLOADS:
+        del cloud.uploads[next(iter(cloud.uploads))]
+    upload_id = secrets.token_urlsafe(24)
+    cloud.uploads[upload_id] = Upload(bucket=bucket, name=name, fields=fields, query=dict(call.query))
+    host = call.headers.get("host", "storage.googleapis.com")
+    location = f"{call.scheme}://{host}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={upload_id}"
+    return Reply(content=b"", headers={"location": location, "x-guploader-uploadid": upload_id})
+
+
+def _store(
+    cloud: Cloud, call: Call, bucket: Bucket, bucket_name: str, name: str, content: bytes, fields: dict[str, Any]
+) -> dict[str, Any]:
+    check_preconditions(call.query, bucket.objects.get(name))
+    return document_of(call, bucket_name, name, store(cloud, bucket, name, content, fields))
+
+
+def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
+    """Take a multipart/related body apart (RFC 2387): a JSON document, then the content."""
+    found = _BOUNDARY.search(call.headers.get("content-type", ""))
+    if found is None:
+        raise invalid("The multipart boundary is missing.")
+    mark = b"--" + (found[1] or found[2] or found[3]).encode("latin-1", "replace")
+    pieces = (b"\r\n" + call.body.replace(mark + b"\n", mark + b"\r\n", 1)).split(b"\r\n" + mark)
+    if len(pieces) < 4:  # noqa: PLR2004 - before, document, content, end
+        raise invalid("The multipart body must have two parts.")
+    head, content = (_payload(piece) for piece in pieces[1:3])
+    try:
+        fields = json.loads(head[1])
+    except (ValueError, RecursionError):
+        raise invalid("The first part is no JSON.") from None
+    if not isinstance(fields, dict):
+        raise invalid("The first part is no JSON object.")
+    if content[0]:
+        fields.setdefault("contentType", content[0])
+    return fields, content[1]
+
+
+def _payload(piece: bytes) -> tuple[str, bytes]:
+    """Split a part into its content type and its content."""
+    head, _, content = piece.partition(b"\r\n\r\n")
+    kind = re.search(rb"(?im)^content-type:\s*([^\r\n]+)", head)
+    return (kind[1].decode("latin-1").strip() if kind else ""), content
+
+
+_UPLOAD = "/upload/storage/v1/b/{bucket}/o"
+
+ROUTES = (
+    Route("storage.objects.insert", "POST", _UPLOAD, insert, changes=True),
+    Route("storage.objects.insert", "POST", f"/resumable{_UPLOAD}", insert, changes=True),
+    Route("storage.objects.resume", "PUT", _UPLOAD, resume, changes=True),
+    Route("storage.objects.resume", "PUT", f"/resumable{_UPLOAD}", resume, changes=True),
+    Route("storage.objects.cancel", "DELETE", _UPLOAD, cancel),
+)

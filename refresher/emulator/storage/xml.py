@@ -1,0 +1,60 @@
+"""The XML API, for reading alone: `GET /BUCKET/OBJECT`, with errors in XML.
+
+https://cloud.google.com/storage/docs/xml-api. It begins at the root, so it answers only for hosts of Cloud Storage
+and for buckets that exist. Signed URLs are left out.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
+from refresher.emulator.errors import Refusal
+from refresher.emulator.storage.access import authorize, stored
+from refresher.emulator.storage.objects import media
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+_CODES = {400: "InvalidArgument", 401: "AccessDenied", 403: "AccessDenied", 404: "NoSuchKey", 416: "InvalidRange"}
+
+
+def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Give the content of an object."""
+    try:
+        bucket = authorize(cloud, call, "storage.objects.get", names["bucket"], names["object"])
+        return media(call, stored(bucket, names["bucket"], names["object"]))
+    except Refusal as refused:
+        raise _in_xml(refused) from None
+
+
+def route_of(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
+    """Give the route of a request to the XML API; None if it is none."""
+    if call.method not in ("GET", "HEAD"):
+        return None
+    host = call.headers.get("host", "").partition(":")[0]
+    path = call.path.lstrip("/").replace(ENCODED_SLASH, "/")
+    if host.endswith(".storage.googleapis.com"):
+        bucket, name = host.removesuffix(".storage.googleapis.com"), path
+    else:
+        bucket, _, name = path.partition("/")
+    if not name or not (host.endswith("storage.googleapis.com") or bucket in cloud.state.buckets):
+        return None
+    return _ROUTE, {"bucket": bucket, "object": name}
+
+
+def _in_xml(refused: Refusal) -> Refusal:
+    error = refused.document.get("error", {})
+    message = str(error.get("message", "")) if isinstance(error, dict) else ""
+    code = "NoSuchBucket" if "bucket does not exist" in message else _CODES.get(refused.status, "InternalError")
+    text = (
+        f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    )
+    headers = {"content-type": "application/xml; charset=UTF-8"}
+    return Refusal(refused.status, refused.document, refused.entry, text=text, headers=headers)
+
+
+_ROUTE = Route("storage.objects.get", "GET", "", get)

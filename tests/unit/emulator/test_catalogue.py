@@ -1,0 +1,435 @@
+"""Every refusal of Google's catalogue that a server can give, caused one by one, word for word."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from refresher.emulator.state import Provider
+from tests.unit.emulator.conftest import (
+    ALICE,
+    BOB,
+    ISSUER,
+    NOW_SECONDS,
+    NUMBER,
+    POOL,
+    PROVIDER,
+    SCOPE,
+    Google,
+    Issuer,
+    principal,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refresher.emulator.calls import Reply
+
+    Cause = Callable[[Google, Issuer], Reply]
+
+POOLS = "/v1/projects/my-project/locations/global/workloadIdentityPools"
+DEVICES = "https://developers.google.com/identity/sign-in/web/devconsole-project."
+UNAUTHENTICATED = (
+    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+    f"authentication credential. See {DEVICES}"
+)
+ADMINISTRATOR = "anything"
+
+
+def federated_token(google: Google, issuer: Issuer) -> str:
+    """Give a token of `user-1`, who may be alice."""
+    google.cloud.state.allow(ALICE, principal("user-1"))
+    return str(google.exchange(issuer.token()).document["access_token"])
+
+
+def account_token(google: Google, issuer: Issuer) -> str:
+    """Give an access token of alice."""
+    return str(google.impersonate(ALICE, federated_token(google, issuer)).document["accessToken"])
+
+
+def settings(google: Google) -> Provider:
+    """Give the provider."""
+    return google.cloud.state.pools[POOL].providers["refresher"]
+
+
+def condition(google: Google, issuer: Issuer) -> Reply:
+    """Exchange where the condition does not hold."""
+    settings(google).condition = "assertion.sub == 'somebody-else'"
+    return google.exchange(issuer.token())
+
+
+def quota(google: Google, issuer: Issuer) -> Reply:
+    """Exchange once more than a minute's quota allows."""
+    google.cloud.quotas.enabled = True
+    google.cloud.quotas.limits["sts.googleapis.com/requests"] = 1
+    google.exchange(issuer.token())
+    return google.exchange(issuer.token())
+
+
+def aws(google: Google, _: Issuer) -> Reply:
+    """Send a text that is no request to an AWS provider."""
+    google.cloud.state.pools[POOL].providers["refresher"] = Provider(kind="aws", settings={"accountId": "1"})
+    return google.exchange("rubbish", subject_token_type="urn:ietf:params:aws:token-type:aws4_request")
+
+
+def perimeter(google: Google, issuer: Issuer) -> Reply:
+    """Exchange from outside of a service perimeter."""
+    google.cloud.state.projects["my-project"].perimeter.add("sts.googleapis.com")
+    return google.exchange(issuer.token())
+
+
+def older_text(google: Google, issuer: Issuer, entry: str) -> Reply:
+    """Ask for an older wording, which only a fault gives."""
+    google.cloud.faults.add("iamcredentials.generateAccessToken", refusal=entry)
+    return google.impersonate(ALICE, federated_token(google, issuer))
+
+
+def narrow(google: Google, issuer: Issuer) -> Reply:
+    """Impersonate with a token of too little scope."""
+    google.cloud.state.allow(ALICE, principal("user-1"))
+    token = google.exchange(issuer.token(), scope="openid").document["access_token"]
+    return google.impersonate(ALICE, token)
+
+
+def deleted(google: Google, issuer: Issuer) -> Reply:
+    """Impersonate an account that was deleted."""
+    token = federated_token(google, issuer)
+    google.ask("DELETE", f"/v1/projects/my-project/serviceAccounts/{ALICE}", token=ADMINISTRATOR)
+    return google.impersonate(ALICE, token)
+
+
+def quota_project(google: Google, issuer: Issuer) -> Reply:
+    """Impersonate at the expense of a project that one may not use."""
+    return google.ask(
+        "POST",
+        f"/v1/projects/-/serviceAccounts/{ALICE}:generateAccessToken",
+        document={"scope": [SCOPE]},
+        token=federated_token(google, issuer),
+        headers={"x-goog-user-project": "my-project"},
+    )
+
+
+def create(google: Google, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
+    """Make a provider, a good one unless told otherwise."""
+    usual = {"attributeMapping": {"google.subject": "assertion.sub"}, "oidc": {"issuerUri": ISSUER}}
+    return google.ask(
+        "POST",
+        f"{POOLS}/workers/providers",
+        query={"workloadIdentityPoolProviderId": "another"},
+        document={**usual, **body},
+        token=ADMINISTRATOR,
+    )
+
+
+def with_key(google: Google, key: dict[str, Any]) -> Reply:
+    """Make a provider with an uploaded key."""
+    return create(google, oidc={"issuerUri": ISSUER, "jwksJson": json.dumps({"keys": [key]})})
+
+
+def org_policy(google: Google, _: Issuer) -> Reply:
+    """Make a provider of an issuer that the organisation does not allow."""
+    google.ask(
+        "POST",
+        "/v2/projects/my-project/policies",
+        document={
+            "name": f"projects/{NUMBER}/policies/iam.workloadIdentityPoolProviders",
+            "spec": {"rules": [{"values": {"allowedValues": ["https://other.example"]}}]},
+        },
+        token=ADMINISTRATOR,
+    )
+    return create(google)
+
+
+def again(google: Google, _: Issuer) -> Reply:
+    """Make a pool whose id was deleted a day ago."""
+    google.ask("DELETE", f"{POOLS}/workers", token=ADMINISTRATOR)
+    return google.ask("POST", POOLS, query={"workloadIdentityPoolId": "workers"}, document={}, token=ADMINISTRATOR)
+
+
+def bind(google: Google, member: str) -> Reply:
+    """Bind a member to alice."""
+    google.cloud.state.add_service_account(ALICE)
+    binding = {"role": "roles/iam.workloadIdentityUser", "members": [member]}
+    return google.ask(
+        "POST",
+        f"/v1/projects/my-project/serviceAccounts/{ALICE}:setIamPolicy",
+        document={"policy": {"bindings": [binding]}},
+        token=ADMINISTRATOR,
+    )
+
+
+def not_allowed(google: Google, issuer: Issuer) -> Reply:
+    """Make a pool as somebody who may not."""
+    return google.ask(
+        "POST", POOLS, query={"workloadIdentityPoolId": "pool-two"}, document={}, token=account_token(google, issuer)
+    )
+
+
+EC_KEY = {"kty": "EC", "kid": "k", "x": "AA", "y": "AA"}
+DENIED = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)."
+
+CAUSES: dict[str, tuple[Cause, int, str, str]] = {
+    "E1": (
+        lambda google, issuer: google.exchange(issuer.token(), scope=""),
+        400,
+        "invalid_request",
+        "Scope(s) must be provided.",
+    ),
+    "E2": (
+        lambda google, issuer: google.exchange(issuer.token(), audience=f"//iam.googleapis.com//{PROVIDER}"),
+        400,
+        "invalid_request",
+        (
+            'Invalid value for "audience". This value should be the full resource name of the Identity Provider. See '
+            "https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token for the list of possible formats."
+        ),
+    ),
+    "E3": (
+        lambda google, issuer: google.exchange(issuer.token(sub="x" * 128)),
+        400,
+        "invalid_request",
+        (
+            "The size of mapped attribute google.subject exceeds the 127 bytes limit. Either modify your attribute "
+            "mapping or the incoming assertion to produce a mapped attribute that is less than 127 bytes."
+        ),
+    ),
+    "E4": (
+        lambda google, issuer: google.exchange(issuer.token(), audience=f"//iam.googleapis.com/{POOL}"),
+        400,
+        "invalid_target",
+        (
+            'The target service indicated by the "audience" parameters is invalid. This might either be because the '
+            "pool or provider is disabled or deleted or because it doesn't exist."
+        ),
+    ),
+    "E5": (
+        lambda google, issuer: google.exchange(issuer.token(aud="https://other")),
+        400,
+        "invalid_grant",
+        "The audience in ID Token [https://other] does not match the expected audience.",
+    ),
+    "E6": (
+        lambda google, issuer: google.exchange(issuer.token(iss="https://other")),
+        400,
+        "invalid_grant",
+        f"The issuer in ID Token https://other does not match the expected one in config: {ISSUER}",
+    ),
+    "E7": (
+        lambda google, issuer: google.exchange(issuer.token(exp=NOW_SECONDS - 61)),
+        400,
+        "invalid_grant",
+        f"ID Token issued at {NOW_SECONDS} is stale to sign-in.",
+    ),
+    "E8": (
+        lambda google, issuer: google.exchange(issuer.token(without=("iat",))),
+        400,
+        "invalid_grant",
+        "ID Token issued at null is stale to sign-in.",
+    ),
+    "E9": (lambda google, _: google.exchange("ya29.opaque"), 400, "invalid_grant", "Unable to parse the ID Token."),
+    "E10": (
+        lambda google, issuer: google.exchange(issuer.token(headers={"kid": "unknown"})),
+        400,
+        "invalid_grant",
+        "Error connecting to the given credential's issuer.",
+    ),
+    "E11": (
+        lambda google, _: google.exchange(Issuer(key=ec.generate_private_key(ec.SECP256R1())).token()),
+        400,
+        "invalid_grant",
+        "Unable to verify the ID Token signature.",
+    ),
+    "E12": (condition, 400, "unauthorized_client", "The given credential is rejected by the attribute condition."),
+    "E13": (
+        quota,
+        429,
+        "quota_exceeded",
+        "The request was throttled due to rate limit: sts.googleapis.com/requests. Please retry after a few seconds.",
+    ),
+    "E14": (
+        lambda google, issuer: google.exchange(issuer.token(without=("sub",))),
+        400,
+        "unauthorized_client",
+        "Could not obtain a value for google.subject from the given credential.",
+    ),
+    "E15": (
+        lambda google, issuer: google.exchange(issuer.token(exp=NOW_SECONDS + 1)),
+        500,
+        "INTERNAL",
+        "Internal error encountered.",
+    ),
+    "E16": (
+        aws,
+        400,
+        "invalid_grant",
+        "Invalid format of AWS credentials:Error at line 0:0: Unexpected end of stream : expected '{'",
+    ),
+    "E17": (
+        perimeter,
+        403,
+        "PERMISSION_DENIED",
+        "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: emulator",
+    ),
+    "I1": (
+        lambda google, issuer: google.impersonate(BOB, federated_token(google, issuer)),
+        403,
+        "PERMISSION_DENIED",
+        DENIED,
+    ),
+    "I2": (
+        lambda google, issuer: older_text(google, issuer, "I2"),
+        403,
+        "PERMISSION_DENIED",
+        "The caller does not have permission",
+    ),
+    "I3": (narrow, 403, "PERMISSION_DENIED", "Request had insufficient authentication scopes."),
+    "I4": (deleted, 404, "NOT_FOUND", f"Not found; Gaia id not found for email {ALICE}"),
+    "I5": (
+        lambda google, issuer: google.impersonate("alice@example.com", federated_token(google, issuer)),
+        404,
+        "NOT_FOUND",
+        "Requested entity was not found.",
+    ),
+    "I6": (
+        lambda google, issuer: google.impersonate(ALICE, federated_token(google, issuer), scope=[]),
+        400,
+        "INVALID_ARGUMENT",
+        "Request contains an invalid argument.",
+    ),
+    "I7": (
+        lambda google, issuer: older_text(google, issuer, "I7"),
+        400,
+        "INVALID_ARGUMENT",
+        "The access token lifetime cannot exceed 3600 seconds.",
+    ),
+    "I8": (
+        lambda google, issuer: google.impersonate(ALICE, federated_token(google, issuer), lifetime="0s"),
+        400,
+        "INVALID_ARGUMENT",
+        "Lifetime of access token must be larger then zero.",
+    ),
+    "I9": (
+        lambda google, issuer: google.impersonate(ALICE, federated_token(google, issuer), lifetime="3601s"),
+        400,
+        "INVALID_ARGUMENT",
+        (
+            "The requested access tokens can not have lifetimes of more than 1 hour. Use the Org Policy Constraint "
+            "constraints/iam.allowServiceAccountCredentialLifetimeExtension to allow up to 12 hours."
+        ),
+    ),
+    "I10": (lambda google, _: google.impersonate(ALICE, "ya29.over"), 401, "UNAUTHENTICATED", UNAUTHENTICATED),
+    "I11": (
+        lambda google, issuer: google.iam(ALICE, "signJwt", federated_token(google, issuer), payload="{}"),
+        401,
+        "UNAUTHENTICATED",
+        UNAUTHENTICATED,
+    ),
+    "I12": (
+        quota_project,
+        403,
+        "PERMISSION_DENIED",
+        (
+            "Caller does not have required permission to use project my-project. Grant the caller the "
+            "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use "
+            "permission, by visiting https://console.developers.google.com/iam-admin/iam/project?project=my-project "
+            "and then retry. Propagation of the new permission may take a few minutes."
+        ),
+    ),
+    "T1": (org_policy, 400, "FAILED_PRECONDITION", "Precondition check failed."),
+    "T2": (
+        lambda google, _: with_key(google, {**EC_KEY, "crv": "P-256", "x5c": ["AA"]}),
+        400,
+        "INVALID_ARGUMENT",
+        "Input JWK is not in a valid json format",
+    ),
+    "T3": (
+        lambda google, _: with_key(google, {**EC_KEY, "crv": "P-384"}),
+        400,
+        "INVALID_ARGUMENT",
+        "Invalid JWKs. Only RSA, EC key types are supported.",
+    ),
+    "T4": (
+        lambda google, _: with_key(google, {"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "k"}),
+        400,
+        "INVALID_ARGUMENT",
+        "Input jwks contains corrupted key material.",
+    ),
+    "T5": (
+        lambda google, _: create(google, oidc={"issuerUri": "http://workers.invalid"}),
+        400,
+        "INVALID_ARGUMENT",
+        "Invalid OIDC issuer URI. The scheme must be https.",
+    ),
+    "T6": (
+        lambda google, _: create(google, oidc={"issuerUri": "https://token.actions.githubusercontent.com"}),
+        400,
+        "INVALID_ARGUMENT",
+        "The attribute condition must reference one of the provider's claims.",
+    ),
+    "T7": (again, 409, "ALREADY_EXISTS", "Requested entity already exists"),
+    "T8": (
+        lambda google, _: bind(google, principal("user-1", POOL.replace("workers", "absent"))),
+        400,
+        "INVALID_ARGUMENT",
+        (
+            f"Identity Pool does not exist ({POOL.replace('workers', 'absent')}). Please check that you specified a "
+            "valid resource name as returned in the `name` attribute in the configuration API."
+        ),
+    ),
+    "T9": (
+        not_allowed,
+        403,
+        "PERMISSION_DENIED",
+        (
+            "Permission 'iam.workloadIdentityPools.create' denied on resource "
+            "'//iam.googleapis.com/projects/my-project' (or it may not exist)."
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("entry", CAUSES)
+def test_refuses_in_googles_words(google: Google, issuer: Issuer, entry: str) -> None:
+    """Each entry of the catalogue is answered with its exact status, code and text, and noted under its id."""
+    cause, status, code, text = CAUSES[entry]
+
+    reply = cause(google, issuer)
+
+    error = reply.document["error"]
+    said = (
+        (error["status"], error["message"]) if isinstance(error, dict) else (error, reply.document["error_description"])
+    )
+    assert (reply.status, *said) == (status, code, text)
+    assert google.cloud.journal.entries()[-1].refusal == entry
+
+
+def test_names_the_reason_where_google_does(google: Google, issuer: Issuer) -> None:
+    """I11 and T1 carry the details that tell them from others of the same text."""
+    unsupported = CAUSES["I11"][0](google, issuer).document["error"]["details"][0]["reason"]
+    violation = CAUSES["T1"][0](google, issuer).document["error"]["details"][0]["violations"][0]["description"]
+
+    assert unsupported == "ACCESS_TOKEN_TYPE_UNSUPPORTED"
+    assert violation == f"Org Policy violated for value: '{ISSUER}'."
+
+
+def test_the_guide_shows_the_whole_catalogue() -> None:
+    """The table of the guide has exactly these entries, with the status, code and text that were tested."""
+    guide = Path("docs/emulator.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([EIT]\d+) \| (\d+) `([^`]+)` \| (.+?) \| .+ \|$", guide, re.MULTILINE)
+
+    shown = {entry: (int(status), code, text) for entry, status, code, text in rows}
+
+    assert set(shown) == set(CAUSES)
+    for entry, (_, status, code, text) in CAUSES.items():
+        assert shown[entry][:2] == (status, code)
+        assert re.fullmatch(_pattern(shown[entry][2]), text.replace("`", "")), entry
+
+
+def _pattern(text: str) -> str:
+    """Read a text of the guide, where `…` in italics stands for what differs from request to request."""
+    return ".+".join(re.escape(part) for part in re.split(r"\*[A-Z_ ]+\*", text))
