@@ -98,8 +98,7 @@ class Rotation:
             trial.prove(self._clock.now())
             progress.accepted += 1
             if progress.accepted >= ACCEPTANCES:
-                trial.activate(self._clock.now())
-                self._reporter.say("keys.rotated", Severity.INFO, path=str(trial.directory), kid=trial.kid)
+                self._activate(trial)
         except RefresherError as error:
             self._failed(progress, error)
         except Exception as bug:  # noqa: BLE001 - one key's bug must not end the thread that tries them all
@@ -108,6 +107,12 @@ class Rotation:
         with self._lock:
             progress.next_at = self._clock.now() + trial.spacing
             progress.is_busy = False
+
+    def _activate(self, trial: KeyTrial) -> None:
+        trial.activate(self._clock.now())
+        with self._lock:
+            self._progress.pop((trial.directory, trial.kid), None)
+        self._reporter.say("keys.rotated", Severity.INFO, path=str(trial.directory), kid=trial.kid)
 
     def _failed(self, progress: _Progress, error: RefresherError) -> None:
         """Say once what holds a key up."""
