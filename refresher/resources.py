@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
+CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 METADATA_ORIGIN = "http://metadata.google.internal"
 
 

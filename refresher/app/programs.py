@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from refresher import __version__
 from refresher.app.plans import ConfiguredPlans, plan_of
-from refresher.app.suppliers import suppliers_of, transport_of
+from refresher.app.suppliers import connections_of, suppliers_of, transport_of
 from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
 from refresher.engine import once
@@ -37,7 +37,8 @@ GRACE_SECONDS = 3.0
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[str, Outcome]:
     """Refresh the named targets of a configuration, each once; give how each ended."""
-    plan = plan_of(loaded, suppliers_of(loaded))
+    connections = connections_of(loaded)
+    plan = plan_of(loaded, connections, suppliers_of(loaded, connections))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(plan, targets, force=force, clock=SystemClock())
 

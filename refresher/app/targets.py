@@ -56,7 +56,7 @@ def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: 
     supplier = _supplier_settings(loaded, identity)
     is_opaque = isinstance(supplier, GoogleAccessTokenSettings)
     return adc.adc_document(
-        provider=_provider_of(loaded, supplier),
+        provider=provider_of(loaded, supplier),
         token_path=f"{target.container_directory.rstrip('/')}/token",
         service_account=identity.service_account,
         lifetime=identity.lifetime,
@@ -95,7 +95,7 @@ def _target(
     identity = loaded.identity_of(target)
     supplier_name = loaded.supplier_name_of(identity)
     settings = _supplier_settings(loaded, identity)
-    audiences = _audiences(loaded, settings)
+    audiences = audiences_of(loaded, settings)
     return Target(
         name=target.name,
         supplier=supplier_name,
@@ -151,17 +151,18 @@ def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) 
     return loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
 
 
-def _provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
+def provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
+    """Give the name of the provider that accepts a supplier's tokens."""
     provider = loaded.provider_of(settings)
     return WorkloadIdentityProvider(
         project_number=provider.project_number, pool=provider.pool, provider=provider.provider
     )
 
 
-def _audiences(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
+def audiences_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
     """Give the token audiences that the provider accepts, the one to ask for first."""
     allowed = loaded.provider_of(settings).audience
-    provider = _provider_of(loaded, settings)
+    provider = provider_of(loaded, settings)
     return (allowed,) if allowed is not None else (provider.token_audience, provider.sts_audience)
 
 

@@ -34,6 +34,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from refresher.emulator.errors import Refusal
+from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
 from refresher.emulator.state import Project, Provider, Role, State
 from refresher.emulator.storage.state import Bucket
 from refresher.errors import EmulatorError
@@ -90,6 +92,8 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), n
     planned = State(projects={name: Project(number=project.number) for name, project in state.projects.items()})
     try:
         _plant(planned, document, beside, time.time() if now is None else now)
+    except Refusal as refusal:
+        raise EmulatorError(str(refusal.document["error"]["message"]), "mend the provider in the seed") from refusal
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise EmulatorError(
             f"the seed does not have the expected shape ({type(error).__name__})", "see the example in docs/emulator.md"
@@ -110,9 +114,9 @@ def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) 
     for project, bindings in document.get("project_policies", {}).items():
         _grant(state.projects[str(project)].policy, bindings)
     for name, permissions in document.get("roles", {}).items():
-        state.roles[str(name)] = Role(permissions=[str(permission) for permission in permissions])
+        state.roles[str(name)] = Role(permissions=_texts(permissions))
     for group, members in document.get("groups", {}).items():
-        state.groups[str(group)] = {str(member) for member in members}
+        state.groups[str(group)] = set(_texts(members))
     for name, bindings in document.get("buckets", {}).items():
         bucket = state.buckets.setdefault(str(name), Bucket(project=next(iter(state.projects)), created=now))
         _grant(bucket.policy, bindings)
@@ -123,8 +127,19 @@ def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) 
 
 def _grant(policy: Policy, bindings: Mapping[str, Any] | None) -> None:
     for role, members in (bindings or {}).items():
-        for member in members:
-            policy.allow(str(role), str(member))
+        for member in _texts(members):
+            policy.allow(str(role), member)
+
+
+def _texts(value: object) -> list[str]:
+    """Give a list of texts.
+
+    Raises:
+        TypeError: It is none; a text alone would be taken letter by letter.
+    """
+    if not isinstance(value, list) or not all(isinstance(member, str) for member in value):
+        raise TypeError
+    return value
 
 
 def _provider(settings: dict[str, Any], beside: Path) -> Provider:
@@ -134,7 +149,23 @@ def _provider(settings: dict[str, Any], beside: Path) -> Provider:
             settings["jwks"] = json.loads((beside / file).read_bytes())
         except OSError as error:
             raise EmulatorError(f"{beside / file} cannot be read: {error.strerror}", "mend jwks_file") from error
-    return Provider(**settings)
+    provider = Provider(**settings)
+    kinds = {
+        "issuer": str,
+        "condition": str,
+        "display_name": str,
+        "description": str,
+        "mapping": dict,
+        "disabled": bool,
+    }
+    if not all(isinstance(getattr(provider, name), kind) for name, kind in kinds.items()):
+        raise TypeError
+    if provider.jwks is not None and not isinstance(provider.jwks, dict):
+        raise TypeError
+    _texts(provider.allowed_audiences)
+    check_mapping(provider.mapping)
+    check_condition(provider.condition, provider.issuer)
+    return provider
 
 
 def _merge(state: State, planned: State) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from refresher.engine.agenda import Agenda
 from refresher.engine.events import Severity
 from refresher.engine.refresh import Outcome, Refresher, Result
+from refresher.engine.rotation import Rotation
 from refresher.engine.sharing import SharedSupplies
 from refresher.errors import PublishError, RefresherError
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once for drift, a share of them at each."""
+
+_KEYS_LANE = ":keys"
+"""Of workers; no supplier can have that name."""
 
 
 class Plans(Protocol):
@@ -74,6 +78,7 @@ class Daemon:
         self._draw = draw
         self._lock = Lock()
         self._agenda = Agenda()
+        self._rotation = Rotation(reporter=reporter, clock=clock)
         self._refresher: Refresher | None = None
         self._suppliers: object = None
         self._threads: Mapping[str, int] = {}
@@ -96,6 +101,7 @@ class Daemon:
         self._reporter.say("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
         with self._lock:
             self._agenda.reconsider(self._clock.now())
+        self._rotation.reconsider()
 
     def tick(self) -> None:
         """Do what one second may ask for."""
@@ -111,6 +117,8 @@ class Daemon:
             self._watch_failing(now)
         for entry in due:
             self._submit(entry)
+        for attempt in self._rotation.take_due(now):
+            self._workers.submit(_KEYS_LANE, attempt, threads=1)
         self._board.ticked(self._clock.monotonic())
 
     def _take_new_plan(self) -> bool:
@@ -131,6 +139,7 @@ class Daemon:
                 self._suppliers = plan.suppliers
             self._agenda.adopt(plan.targets, new_suppliers=is_new)
             self._threads = plan.threads
+        self._rotation.adopt(plan.trials)
         self._roots.add(plan.root)
         known = self._board.snapshot().complaints
         self._board.adopt(plan.targets, plan.complaints)

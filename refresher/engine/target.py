@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from refresher.engine.rotation import KeyTrial
     from refresher.publishing.directory import CredentialsDirectory
     from refresher.suppliers.interface import Supplier, SupplierContext
     from refresher.tokens import ExpectedClaims
@@ -51,6 +52,7 @@ class Plan:
         targets: By name.
         suppliers: By name.
         threads: By supplier, how many of its targets are worked on at a time.
+        trials: Of keys that wait to be activated.
         complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
     """
 
@@ -58,4 +60,5 @@ class Plan:
     targets: Mapping[str, Target]
     suppliers: Mapping[str, Supplier]
     threads: Mapping[str, int]
+    trials: tuple[KeyTrial, ...] = ()
     complaints: tuple[tuple[str, str], ...] = ()

@@ -194,8 +194,8 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         400,
         "invalid_request",
         (
-            "The size of mapped attribute google.subject exceeds the 127 bytes limit. Either modify your attribute mapping "
-            "or the incoming assertion to produce a mapped attribute that is less than 127 bytes."
+            "The size of mapped attribute google.subject exceeds the 127 bytes limit. Either modify your attribute "
+            "mapping or the incoming assertion to produce a mapped attribute that is less than 127 bytes."
         ),
     ),
     "E4": (
@@ -203,8 +203,8 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         400,
         "invalid_target",
         (
-            'The target service indicated by the "audience" parameters is invalid. This might either be because the pool '
-            "or provider is disabled or deleted or because it doesn't exist."
+            'The target service indicated by the "audience" parameters is invalid. This might either be because the '
+            "pool or provider is disabled or deleted or because it doesn't exist."
         ),
     ),
     "E5": (
@@ -335,9 +335,9 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         "PERMISSION_DENIED",
         (
             "Caller does not have required permission to use project my-project. Grant the caller the "
-            "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use permission, "
-            "by visiting https://console.developers.google.com/iam-admin/iam/project?project=my-project and then retry. "
-            "Propagation of the new permission may take a few minutes."
+            "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use "
+            "permission, by visiting https://console.developers.google.com/iam-admin/iam/project?project=my-project "
+            "and then retry. Propagation of the new permission may take a few minutes."
         ),
     ),
     "T1": (org_policy, 400, "FAILED_PRECONDITION", "Precondition check failed."),
@@ -377,8 +377,8 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         400,
         "INVALID_ARGUMENT",
         (
-            f"Identity Pool does not exist ({POOL.replace('workers', 'absent')}). Please check that you specified a valid "
-            "resource name as returned in the `name` attribute in the configuration API."
+            f"Identity Pool does not exist ({POOL.replace('workers', 'absent')}). Please check that you specified a "
+            "valid resource name as returned in the `name` attribute in the configuration API."
         ),
     ),
     "T9": (
@@ -386,8 +386,8 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         403,
         "PERMISSION_DENIED",
         (
-            "Permission 'iam.workloadIdentityPools.create' denied on resource '//iam.googleapis.com/projects/my-project' "
-            "(or it may not exist)."
+            "Permission 'iam.workloadIdentityPools.create' denied on resource "
+            "'//iam.googleapis.com/projects/my-project' (or it may not exist)."
         ),
     ),
 }

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refresher.emulator.roles import GET_ACCESS_TOKEN
+from refresher.emulator.seed import plant, read_seed
+from refresher.emulator.state import State
+from refresher.errors import EmulatorError
+from tests.unit.emulator.conftest import ALICE, Google
+
+EXAMPLE = Path(__file__).parents[3] / "configs" / "emulator-seed.yaml"
+CAROL = {"member": "user:carol@example.com"}
+
+
+@pytest.fixture
+def planted() -> Google:
+    """Give a cloud in which the example's seed was planted."""
+    google = Google()
+    plant(google.cloud.state, read_seed(EXAMPLE), beside=EXAMPLE.parent, now=google.cloud.now())
+    return google
+
+
+def test_the_example_lets_exist_what_it_says(planted: Google) -> None:
+    """Projects, pools, providers and the machine's account of the example are there."""
+    state = planted.cloud.state
+    (pool,) = state.pools.values()
+
+    assert set(state.projects) == {"my-project", "elsewhere"}
+    assert set(pool.providers) == {"refresher", "google", "retired"}
+    assert pool.providers["retired"].disabled
+    assert (
+        planted.ask(
+            "GET",
+            "/computeMetadata/v1/instance/service-accounts/default/email",
+            headers={"Metadata-Flavor": "Google"},
+        ).text
+        == "worker@my-project.iam.gserviceaccount.com"
+    )
+
+
+def test_the_examples_policies_decide(planted: Google) -> None:
+    """A member of the group has what the custom role gives, and stands in for accounts through the project's policy."""
+    carol = planted.ask("POST", "/emulator/token", document=CAROL).document["access_token"]
+
+    buckets = planted.ask("GET", "/storage/v1/b", token=carol, query={"project": "my-project"})
+    token = planted.impersonate(ALICE, carol).document["accessToken"]
+
+    assert [bucket["name"] for bucket in buckets.document["items"]] == ["data"]
+    assert planted.ask("GET", "/storage/v1/b/data/o", token=token).status == 200
+    assert planted.ask("GET", "/storage/v1/b/data/o", token=carol).status == 403
+
+
+def test_the_example_says_all_that_a_seed_can_say() -> None:
+    """No key that a seed knows is missing from the example."""
+    with pytest.raises(EmulatorError) as refused:
+        plant(State(), {"": None})
+
+    assert set(read_seed(EXAMPLE)) == set(str(refused.value).partition("known are: ")[2].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("provider", "problem"),
+    [
+        ({"issuer": "https://i", "mapping": {}}, "must include google.subject"),
+        ({"issuer": "https://i", "mapping": {"google.subject": 5}}, "must be an expression"),
+        ({"issuer": "https://i", "mapping": 5}, "shape"),
+        ({"issuer": "https://i", "condition": "assertion."}, "Invalid attribute condition"),
+        ({"issuer": "https://i", "condition": 5}, "shape"),
+        ({"issuer": 5}, "shape"),
+        ({"issuer": "https://i", "allowed_audiences": "a"}, "shape"),
+        ({"issuer": "https://i", "jwks": []}, "shape"),
+        ({"issuer": "https://i", "disabled": "no"}, "shape"),
+        ({"issuer": "https://i", "colour": "red"}, "shape"),
+    ],
+)
+def test_refuses_providers_that_cannot_be(provider: dict[str, object], problem: str) -> None:
+    """A provider that Google would not let exist is refused when it is planted, not when it is used."""
+    with pytest.raises(EmulatorError, match=problem):
+        plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]})
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        {"roles": {"projects/my-project/roles/a": GET_ACCESS_TOKEN}},
+        {"service_accounts": {ALICE: {"roles/owner": "user:carol@example.com"}}},
+        {"groups": {"team@example.com": "user:carol@example.com"}},
+        {"projects": ["my-project"]},
+    ],
+)
+def test_refuses_texts_where_lists_belong(seed: dict[str, object]) -> None:
+    """One name where a list of names belongs is a mistake, not a list of letters."""
+    with pytest.raises(EmulatorError, match="shape"):
+        plant(State(), seed)
