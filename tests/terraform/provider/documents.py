@@ -70,6 +70,11 @@ class Alert(Document):
     force_new = frozenset({"project"})
     not_sent = Document.not_sent | {"name", "creation_record"}
 
+    def plan(self, api: Api, values: Values) -> None:
+        """Know the default."""
+        super().plan(api, values)
+        values["enabled"] = True if values.get("enabled") is None else values["enabled"]
+
     def path(self, values: Values) -> str:
         """Give the server's name."""
         return f"v3/{values['id']}"

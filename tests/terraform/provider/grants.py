@@ -187,7 +187,7 @@ class AuditConfig(Grant):
         if found is None:
             return None
         logs = [
-            {"log_type": log["logType"], "exempted_members": log.get("exemptedMembers", [])}
+            {"log_type": log["logType"], "exempted_members": log.get("exemptedMembers")}
             for log in found["auditLogConfigs"]
         ]
         return {**values, "etag": policy.get("etag"), "audit_log_config": logs}

@@ -29,14 +29,11 @@ def problems(type_name: str, values: Values) -> Iterator[str]:
             yield from _pool_id(name, values[name])
     if type_name == "google_iam_workload_identity_pool_provider":
         given = [kind for kind in _KINDS if values.get(kind)]
-        if len(given) != 1:
-            yield (
-                f'"oidc": one of `{",".join(_KINDS)}` must be specified'
-                if not given
-                else (
-                    f'"oidc": only one of `{",".join(_KINDS)}` can be specified, but `{",".join(given)}` were specified.'
-                )
-            )
+        kinds, found = ",".join(_KINDS), ",".join(given)
+        if not given:
+            yield f'"oidc": one of `{kinds}` must be specified'
+        elif len(given) > 1:
+            yield f'"oidc": only one of `{kinds}` can be specified, but `{found}` were specified.'
     if type_name == "google_service_account" and isinstance(values.get("account_id"), str):
         yield from _account_id(values["account_id"])
     account = values.get("service_account_id")
