@@ -120,6 +120,11 @@ variable "identities" {
     condition     = alltrue([for identity in values(var.identities) : !identity.direct || (identity.service_account.email == null && identity.service_account.account_id == null)])
     error_message = "One of identities is direct and has a service_account: leave one of them out."
   }
+
+  validation {
+    condition     = alltrue([for identity in values(var.identities) : (identity.source_service_account != null) == (var.issuer.kind == "google" && var.supplier.via == "generate_id_token")])
+    error_message = "source_service_account is whose ID token the refresher fetches: give it for every identity if issuer.kind is google and supplier.via generate_id_token, and for none otherwise."
+  }
 }
 
 variable "issuer" {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Act = Callable[[Path, Scenario], dict[str, str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def need() -> Need:
     """Give the check that a test needs a program or a right that the machine may lack."""
     return Need()
@@ -56,6 +56,10 @@ class Need:
         if found is None:
             self._lack(f"{name} is not installed: {install}")
         return str(found)
+
+    def terraform(self) -> None:
+        """Go on only where Terraform is installed."""
+        self.tool("terraform", "see developer.hashicorp.com/terraform/install")
 
     def root(self) -> None:
         """Go on only as root."""

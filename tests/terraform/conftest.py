@@ -28,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def terraform_installed(need: Need) -> None:
     """Go on only where Terraform is installed."""
-    need.tool("terraform", "see developer.hashicorp.com/terraform/install")
+    need.terraform()
 
 
 @dataclass

@@ -237,7 +237,7 @@ variable "jwks" {
   }
 
   validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty == "RSA" || (key.kty == "EC" && key.crv == "P-256"), false)])
+    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty, "") == "RSA" || (try(key.kty, "") == "EC" && try(key.crv, "") == "P-256")])
     error_message = "jwks holds a key that is neither RSA nor EC on P-256, the only ones that Google takes: make another with `refresher keys new`."
   }
 
