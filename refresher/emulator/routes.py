@@ -92,6 +92,10 @@ def answer(cloud: Cloud, call: Call) -> Reply:
         except Refusal as refused:
             entry.refusal = refused.entry
             reply = Reply(document=refused.document, status=refused.status, headers=refused.headers)
+        except OSError:  # what exists, or the audit log, cannot be written
+            failed = api_refusal("internal")
+            entry.refusal = failed.entry
+            reply = Reply(document=failed.document, status=failed.status)
         entry.status = reply.status
         cloud.journal.add(entry)
     return reply

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import sys
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 
 from refresher.emulator.routes import OPERATIONS
-from refresher.emulator.testing import emulator
 from tests.fuzz.hammer import hammer
+from tests.fuzz.target import emulator_on_disk
 
 REFUSALS = 100_000
 
@@ -19,7 +21,7 @@ def main(arguments: list[str]) -> int:
     refusals = int(arguments[0]) if arguments else REFUSALS
     seed = int(arguments[1]) if len(arguments) > 1 else secrets.randbelow(1_000_000)
     begin = time.monotonic()
-    with emulator() as google:
+    with tempfile.TemporaryDirectory() as directory, emulator_on_disk(Path(directory)) as google:
         verdict = hammer(google, refusals=refusals, seed=seed)
         met = Counter(entry.operation for entry in google.journal.entries() if entry.operation in OPERATIONS)
         failed = sum(entry.refusal == "internal" for entry in google.journal.entries())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -12,17 +13,30 @@ from urllib.request import Request, urlopen
 
 import jwt
 
+from refresher.emulator.oidc_issuer import discover
+from refresher.emulator.persistence import open_cloud
+from refresher.emulator.server import EmulatorServer
+from refresher.emulator.testing import Scenario
 from tests.fuzz.malformed import ISSUER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from refresher.emulator.testing import Scenario
-
 ALICE = "alice@my-project.iam.gserviceaccount.com"
 CAROL = "user:carol@example.com"
+
+
+@contextmanager
+def emulator_on_disk(directory: Path) -> Iterator[Scenario]:
+    """Run an emulator that writes down what exists, as the command does."""
+    cloud = open_cloud(directory)
+    cloud.discover = discover
+    with EmulatorServer(cloud, directory) as server:
+        yield Scenario(server)
+    cloud.save()
 
 
 def prepare(google: Scenario, key: ec.EllipticCurvePrivateKey) -> dict[str, str]:

@@ -2,21 +2,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from refresher.emulator.persistence import open_cloud
 from tests.fuzz.hammer import hammer, problem_of
+from tests.fuzz.target import emulator_on_disk
 
 if TYPE_CHECKING:
-    from refresher.emulator.testing import Scenario
+    from pathlib import Path
 
 REFUSALS = 4000
 
 
-def test_any_bytes_get_an_answer(google_emulator: Scenario) -> None:
-    """Thousands of malformed requests get errors in Google's shape: no failure of a rule, no silence, no traceback."""
-    verdict = hammer(google_emulator, refusals=REFUSALS, seed=1)
+def test_any_bytes_get_an_answer(tmp_path: Path) -> None:
+    """Thousands of malformed requests get errors in Google's shape, and what they left behind can be read again."""
+    with emulator_on_disk(tmp_path) as google:
+        verdict = hammer(google, refusals=REFUSALS, seed=1)
 
-    assert verdict.wrong == []
-    assert verdict.refused >= REFUSALS
-    assert [entry.path for entry in google_emulator.journal.entries() if entry.refusal == "internal"] == []
+        assert verdict.wrong == []
+        assert verdict.refused >= REFUSALS
+        assert [entry.path for entry in google.journal.entries() if entry.refusal == "internal"] == []
+    assert open_cloud(tmp_path).state == google.state
 
 
 def test_a_failure_would_be_seen() -> None:
