@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ANY = "*"
 _LONGEST = 3600.0
+_LONGEST_SKEW = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ _MAY_BE: dict[str, Callable[[Any], bool]] = {
     "drop": lambda value: isinstance(value, bool),
     "truncate": lambda value: isinstance(value, bool),
     "drip": lambda value: _is_number(value, 0, _LONGEST),
-    "clock_skew": lambda value: value is None or _is_number(value, -1e9, 1e9),
+    "clock_skew": lambda value: value is None or _is_number(value, -_LONGEST_SKEW, _LONGEST_SKEW),
     "times": lambda value: isinstance(value, int) and _is_number(value, 1, 1e9),
 }
 """What each attribute may be."""

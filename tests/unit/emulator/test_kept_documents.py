@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.emulator.conftest import Google
-
 if TYPE_CHECKING:
     from refresher.emulator.calls import Reply
+    from tests.unit.emulator.conftest import Google
 
 DENY = "/v2/policies/cloudresourcemanager.googleapis.com%2Fprojects%2Fmy-project/denypolicies"
 ORG = "/v2/projects/my-project/policies"
@@ -173,7 +172,8 @@ def test_projects_are_shown(google: Google) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", DENY), ("GET", ORG), ("GET", METRICS), ("GET", ALERTS), ("GET", SERVICES), ("GET", "/v1/projects/my-project"),
+        ("GET", DENY), ("GET", ORG), ("GET", METRICS), ("GET", ALERTS), ("GET", SERVICES),
+        ("GET", "/v1/projects/my-project"),
         ("POST", "/v2/entries:list"), ("GET", "/v1/projects/my-project/roles"), ("GET", "/v1/operations/op1"),
         ("GET", "/v1/projects/my-project/serviceAccounts"),
     ],

@@ -33,7 +33,7 @@ def create(google: Google, mapping: dict[str, Any], condition: str = "assertion.
     return reply.status, reply.document.get("error", {}).get("message", "")
 
 
-def members_of(google: Google, issuer: Issuer, **claims: object) -> dict[str, Any]:
+def members_of(google: Google, issuer: Issuer, **claims: Any) -> dict[str, Any]:
     """Exchange a token and tell whom it became."""
     return google.whoami(google.exchange(issuer.token(**claims)).document["access_token"])
 
@@ -60,7 +60,7 @@ def test_maps_attributes_and_groups(google: Google, issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {"worker": None}])
-def test_an_attribute_may_be_absent(google: Google, issuer: Issuer, claims: dict[str, object]) -> None:
+def test_an_attribute_may_be_absent(google: Google, issuer: Issuer, claims: dict[str, Any]) -> None:
     """An assertion that lacks the claim lacks the attribute, and is exchanged all the same."""
     trust(google, issuer, {"attribute.worker": "assertion.worker", "google.groups": "assertion.teams"})
 
@@ -99,7 +99,7 @@ def test_the_condition_decides(
     google: Google,
     issuer: Issuer,
     condition: str,
-    claims: dict[str, object],
+    claims: dict[str, Any],
     holds: bool,  # noqa: FBT001 - a column
 ) -> None:
     """E12: a condition that is not true, or meets an error, rejects the credential."""

@@ -226,8 +226,8 @@ def test_pools_and_projects_have_policies(google: Google, where: str) -> None:
 def test_tokens_of_its_own_are_held_to_policies(
     google: Google,
     role: str,
-    may_read: bool,
-    may_write: bool,  # noqa: FBT001 - columns
+    may_read: bool,  # noqa: FBT001 - a column
+    may_write: bool,  # noqa: FBT001 - a column
 ) -> None:
     """T9: whoever is known may do what the policies grant, at the admin services too."""
     bind(google, PROJECT, binding(role=role))
