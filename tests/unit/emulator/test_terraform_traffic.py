@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,8 @@ def project(google: Google) -> Google:
 
 def renamed(value: Any, names: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
     """Give a recorded value with our names of operations and our etags."""
-    text = json.dumps(value)
-    for recorded, ours in names.items():
-        text = text.replace(f'"{recorded}"', f'"{ours}"').replace(f"/{recorded}", f"/{ours}")
-    return json.loads(text)
+    pattern = r'(?<=[/"])(op\d+|[A-Za-z]{3,4}=?)(?=")'
+    return json.loads(re.sub(pattern, lambda found: names.get(found[0], found[0]), json.dumps(value)))
 
 
 def told(value: Any) -> Any:  # noqa: ANN401 - JSON
