@@ -56,6 +56,10 @@ bench: $(STAMP) ## Measure ratios side by side and write bench-results.json.
 	@$(BIN)/python -m compileall -q refresher
 	@$(BIN)/python tests/bench/run.py
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Send the emulator malformed requests until 100,000 were refused.
+	@$(BIN)/python -m tests.fuzz.run
+
 .PHONY: schema
 schema: $(STAMP) ## Write configs/schema.json anew.
 	@$(BIN)/refresher schema > configs/schema.json

@@ -108,6 +108,12 @@ class ImpersonationError(RefresherError):
     exit_status = ExitStatus.EXCHANGE
 
 
+class TransientImpersonationError(ImpersonationError):
+    """IAM Credentials did not answer this time; it may well answer the next attempt."""
+
+    retryable = True
+
+
 class EmulatorError(RefresherError):
     """The emulator cannot start or go on."""
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from refresher.app.rotation import trials_of
 from refresher.app.suppliers import connections_of, suppliers_of, threads_of
-from refresher.app.targets import targets_of
+from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.loading import load, rescan
 from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.config.watching import signature
 from refresher.engine.target import Plan
+from refresher.google.chain import GoogleChain
 from refresher.keys.registry import signature as keys_signature
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def plan_of(
         root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
         suppliers=suppliers,
+        chain=GoogleChain(transport=connections, endpoints=endpoints_of(loaded)),
         trials=trials_of(loaded, connections),
         threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
         complaints=tuple(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from refresher.config.loading import LoadedConfiguration
     from refresher.engine.daemon import Daemon
     from refresher.engine.events import Listener
-    from refresher.engine.refresh import Outcome
+    from refresher.engine.once import Pass
     from refresher.engine.reporting import Reporter
     from refresher.engine.scheduling import Ticker
 
@@ -35,8 +35,8 @@ GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
 
-def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[str, Outcome]:
-    """Refresh the named targets of a configuration, each once; give how each ended."""
+def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> Pass:
+    """Refresh the named targets of a configuration and their further artifacts, each once; give how each ended."""
     connections = connections_of(loaded)
     plan = plan_of(loaded, connections, suppliers_of(loaded, connections))
     targets = [plan.targets[name] for name in names]

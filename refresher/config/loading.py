@@ -135,7 +135,7 @@ def _with_drop_ins(main: MainFile, previous: LoadedConfiguration | None) -> Load
         main=main,
         scanned=scanned,
         targets={**main.targets, **scanned.targets},
-        warnings=(*main.warnings, *scanned.warnings),
+        warnings=main.warnings,
     )
 
 

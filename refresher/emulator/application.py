@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -58,15 +58,15 @@ class Application:
 
 async def _send(cloud: Cloud, scope: dict[str, Any], send: Send, reply: Reply) -> None:
     kind, content = _content(reply)
-    headers = {"content-type": kind, "content-length": str(len(content)), **reply.headers}
     fault = reply.fault
+    skew = timedelta(seconds=fault.clock_skew or 0.0 if fault is not None else 0.0)
+    date = format_datetime(cloud.clock.now().astimezone(UTC) + skew, usegmt=True)
+    headers = {"date": date, "content-type": kind, "content-length": str(len(content)), **reply.headers}
     if fault is not None:
         await asyncio.sleep(fault.delay)
         if fault.drop:
             scope["extensions"]["emulator.transport"].abort()
             return
-        if fault.clock_skew is not None:
-            headers["date"] = format_datetime(cloud.clock.now() + timedelta(seconds=fault.clock_skew), usegmt=True)
     await send(
         {
             "type": "http.response.start",

@@ -102,15 +102,11 @@ def _place(cloud: Cloud, call: Call) -> tuple[str | None, str]:
         bucket = cloud.state.buckets.get(facts["bucket"])
         name = f"projects/_/buckets/{facts['bucket']}"
         return (bucket.project if bucket else None), f"{name}/objects/{facts['object']}" if "object" in facts else name
-    segments = call.path.split("/")
-    found = (
-        cloud.state.find_project(segments[segments.index("projects") + 1].partition(":")[0])
-        if "projects" in segments[:-1]
-        else None
-    )
-    return (found[0] if found else None), call.path.partition("/projects/")[
-        2
-    ] and f"projects/{call.path.partition('/projects/')[2]}"
+    _, _, name = call.path.partition("/projects/")
+    if not name:
+        return None, ""
+    found = cloud.state.find_project(name.partition("/")[0].partition(":")[0])
+    return (found[0] if found else None), f"projects/{name}"
 
 
 def _is_wanted(cloud: Cloud, project: str, audited: _Audited, principal: str) -> bool:

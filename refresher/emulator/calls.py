@@ -51,12 +51,9 @@ class Call:
             Refusal: It is not one.
         """
         try:
-            document = json.loads(self.body or b"{}", parse_constant=_no_json)
-        except (ValueError, RecursionError):
+            return json_object(self.body or b"{}")
+        except ValueError:
             raise api_refusal("bad_body") from None
-        if not isinstance(document, dict):
-            raise api_refusal("bad_body")
-        return document
 
     def form(self) -> dict[str, str]:
         """Give the body as a form, blank values kept."""
@@ -113,6 +110,23 @@ class Route:
     pattern: str
     rule: Rule
     changes: bool = False
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: It is none, is nested too deeply, or has lone surrogates, which are no text (RFC 8259, section 8.2).
+    """
+    try:
+        document = json.loads(content, parse_constant=_no_json)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    if not isinstance(document, dict):
+        raise ValueError("the JSON is no object")  # noqa: TRY004 - bad content, whatever its type
+    if b"\\u" in content:
+        json.dumps(document, ensure_ascii=False).encode()
+    return document
 
 
 def text_of(document: Mapping[str, Any], name: str, default: str = "") -> str:

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ NAMES = (
     "metadata.google.internal",
     "accounts.google.com",
     "www.googleapis.com",
+    "*.storage.googleapis.com",
     *(
         f"{service}.googleapis.com"
         for service in (
@@ -33,7 +35,11 @@ NAMES = (
             "iam",
             "iamcredentials",
             "logging",
+            "monitoring",
             "oauth2",
+            "openidconnect",
+            "orgpolicy",
+            "serviceusage",
             "storage",
             "sts",
         )
@@ -41,6 +47,7 @@ NAMES = (
 )
 ADDRESSES = ("127.0.0.1", "::1")
 _VALID_FOR = timedelta(days=365)
+_LEFT_AT_LEAST = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +66,18 @@ class Certificates:
 
 
 def make_certificates(directory: Path, now: datetime | None = None) -> Certificates:
-    """Make a new authority and server certificate in a directory, each time anew."""
+    """Give the authority and server certificate of a directory, made anew if they are not there, not whole or too old.
+
+    The authority's key is thrown away: nobody can make another certificate that its clients would trust.
+    """
     found = Certificates(
         ca_file=directory / "ca.pem",
         certificate_file=directory / "server.pem",
         key_file=directory / "server.key",
     )
     begin = (now or datetime.now(UTC)) - timedelta(hours=1)
+    if _are_usable(found, begin):
+        return found
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = _authority(authority_key, begin)
     server = _server(server_key.public_key(), authority, authority_key, begin)
@@ -75,6 +87,23 @@ def make_certificates(directory: Path, now: datetime | None = None) -> Certifica
     with os.fdopen(descriptor, "wb") as file:
         file.write(server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return found
+
+
+def _are_usable(found: Certificates, now: datetime) -> bool:
+    try:
+        authority = x509.load_pem_x509_certificate(found.ca_file.read_bytes())
+        server = x509.load_pem_x509_certificate(found.certificate_file.read_bytes())
+        key = load_pem_private_key(found.key_file.read_bytes(), password=None)
+        server.verify_directly_issued_by(authority)
+        names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return (
+        key.public_key() == server.public_key()
+        and tuple(names.get_values_for_type(x509.DNSName)) == NAMES
+        and server.not_valid_before_utc <= now + timedelta(hours=1)
+        and now + _LEFT_AT_LEAST < min(server.not_valid_after_utc, authority.not_valid_after_utc)
+    )
 
 
 def _authority(key: ec.EllipticCurvePrivateKey, begin: datetime) -> x509.Certificate:

@@ -190,7 +190,7 @@ def sts_refusal(entry: str, **facts: object) -> Refusal:
 def api_refusal(entry: str, *, service: str = "iam.googleapis.com", **facts: object) -> Refusal:
     """Give an error in the shape of `google.rpc.Status`, with ErrorInfo where Google sends it."""
     status, code, text = API[entry]
-    error: dict[str, Any] = {"code": status, "message": text.format(**facts), "status": code}
+    error: dict[str, Any] = {"code": status, "message": text.format(service=service, **facts), "status": code}
     if entry in _REASONS:
         info = {
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",

@@ -15,12 +15,17 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import API, STS
 from refresher.errors import EmulatorError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ANY = "*"
+_LONGEST = 3600.0
+_LONGEST_SKEW = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +122,36 @@ def _short(fault: Fault) -> dict[str, Any]:
 
 
 def _fault(what: dict[str, Any]) -> Fault:
-    try:
-        fault = Fault(**what | {"without": tuple(what.get("without", ()))})
-    except TypeError as error:
-        raise EmulatorError(
-            "the fault has attributes that there are not", "see the table in docs/emulator.md"
-        ) from error
+    unknown = sorted(what.keys() - _MAY_BE.keys())
+    if unknown:
+        raise EmulatorError(f"a fault has no {', '.join(unknown)}", "see the table in docs/emulator.md")
+    wrong = [name for name, value in what.items() if not _MAY_BE[name](value)]
+    if wrong:
+        raise EmulatorError(f"a fault's {wrong[0]} cannot be that", "see the table in docs/emulator.md")
+    fault = Fault(**what | {"without": tuple(what.get("without", ()))})
     if fault.refusal is not None and fault.refusal not in STS and fault.refusal not in API:
         raise EmulatorError(f"{fault.refusal} is no refusal", "use an id of the catalogue in docs/emulator.md")
-    numbers = (fault.delay, fault.drip, fault.clock_skew or 0.0, fault.status or 200, fault.times)
-    if not all(isinstance(number, int | float) for number in numbers) or not 100 <= (fault.status or 200) <= 599:  # noqa: PLR2004 - HTTP statuses
-        raise EmulatorError("the fault has values that cannot be", "see the table in docs/emulator.md")
     return fault
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+_MAY_BE: dict[str, Callable[[Any], bool]] = {
+    "status": lambda value: value is None or (isinstance(value, int) and _is_number(value, 200, 599)),
+    "refusal": lambda value: value is None or isinstance(value, str),
+    "body": lambda value: value is None or isinstance(value, str),
+    "without": lambda value: isinstance(value, list | tuple) and all(isinstance(name, str) for name in value),
+    "fields": lambda value: value is None or isinstance(value, dict),
+    "delay": lambda value: _is_number(value, 0, _LONGEST),
+    "drop": lambda value: isinstance(value, bool),
+    "truncate": lambda value: isinstance(value, bool),
+    "drip": lambda value: _is_number(value, 0, _LONGEST),
+    "clock_skew": lambda value: value is None or _is_number(value, -_LONGEST_SKEW, _LONGEST_SKEW),
+    "times": lambda value: isinstance(value, int) and _is_number(value, 1, 1e9),
+}
+"""What each attribute may be."""
 
 
 def _known(operation: str) -> str:

@@ -51,7 +51,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     lifetime = _lifetime(cloud, account, body.get("lifetime"))
     delegates = texts_of(body, "delegates")
     check_chain(cloud, caller, delegates, account, GET_ACCESS_TOKEN)
-    cloud.quotas.spend(GENERATIONS, account.project, cloud.now())
+    _spend(cloud, account, GENERATIONS)
     expires_at = int(cloud.now() + lifetime)
     bearer = Bearer(
         kind="service_account",
@@ -78,7 +78,7 @@ def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Rep
     if not audience:
         raise api_refusal("I6")
     check_chain(cloud, caller, texts_of(body, "delegates"), account, GET_OPEN_ID_TOKEN)
-    cloud.quotas.spend(GENERATIONS, account.project, cloud.now())
+    _spend(cloud, account, GENERATIONS)
     claims = id_token_claims(cloud, account, audience, with_email=body.get("includeEmail") is True)
     return Reply(document={"token": cloud.vault.sign_id_token(claims)})
 
@@ -92,7 +92,7 @@ def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     account = _account(cloud, call, names["account"], SIGN_JWT)
     claims = _claims(cloud, text_of(body, "payload"))
     check_chain(cloud, caller, texts_of(body, "delegates"), account, SIGN_JWT)
-    cloud.quotas.spend(SIGNATURES, account.project, cloud.now())
+    _spend(cloud, account, SIGNATURES)
     key = key_of(cloud, account)
     signed = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": key_id_of(key)})
     return Reply(document={"keyId": key_id_of(key), "signedJwt": signed})
@@ -108,7 +108,7 @@ def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     except (binascii.Error, ValueError):
         raise api_refusal("bad_field", field="payload") from None
     check_chain(cloud, caller, texts_of(body, "delegates"), account, SIGN_BLOB)
-    cloud.quotas.spend(SIGNATURES, account.project, cloud.now())
+    _spend(cloud, account, SIGNATURES)
     key = key_of(cloud, account)
     signature = key.sign(payload, PKCS1v15(), SHA256())
     return Reply(document={"keyId": key_id_of(key), "signedBlob": base64.b64encode(signature).decode()})
@@ -148,6 +148,11 @@ def _account(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAcc
     check_service(cloud, account.project, SERVICE)
     check_perimeter(cloud, account.project, SERVICE)
     return account
+
+
+def _spend(cloud: Cloud, account: ServiceAccount, quota: str) -> None:
+    found = cloud.state.projects.get(account.project)
+    cloud.quotas.spend(quota, found.number if found is not None else account.project, cloud.now())
 
 
 def _scopes(value: object) -> tuple[str, ...]:

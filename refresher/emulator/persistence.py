@@ -94,7 +94,7 @@ class _Store:
             audit_log=AuditLog(json.loads(entry) for (entry,) in entries),
         )
         cloud.clock.offset = timedelta(seconds=float(state.settings.get("clock_offset", "0")))
-        cloud.save = lambda: self._save(cloud)
+        cloud.save = lambda: self._keep(cloud)
         cloud.audit_log.keep = self._log
         cloud.save()
         return cloud
@@ -114,6 +114,18 @@ class _Store:
             stored.content = content
             found["buckets"][bucket].objects[name] = stored
         return State(**found)
+
+    def _keep(self, cloud: Cloud) -> None:
+        """Write what changed.
+
+        Raises:
+            OSError: It cannot be written, as when the disk is full; what there is in memory is written with the next
+                change.
+        """
+        try:
+            self._save(cloud)
+        except sqlite3.OperationalError as error:
+            raise OSError(str(error)) from error
 
     def _save(self, cloud: Cloud) -> None:
         now = dict(_rows(cloud))
@@ -139,13 +151,17 @@ class _Store:
                 self._database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", values)
             self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # a full disk ends one by itself
+                self._database.execute("ROLLBACK")
             raise
         self._written, self._generations = now, generations
 
     def _log(self, entry: dict[str, Any]) -> None:
-        cursor = self._database.execute("INSERT INTO log (entry) VALUES (?)", (json.dumps(entry),))
-        self._database.execute("DELETE FROM log WHERE number <= ?", ((cursor.lastrowid or 0) - CAPACITY,))
+        try:
+            cursor = self._database.execute("INSERT INTO log (entry) VALUES (?)", (json.dumps(entry),))
+            self._database.execute("DELETE FROM log WHERE number <= ?", ((cursor.lastrowid or 0) - CAPACITY,))
+        except sqlite3.OperationalError as error:
+            raise OSError(str(error)) from error
 
 
 def _rows(cloud: Cloud) -> Iterator[tuple[tuple[str, str], str]]:

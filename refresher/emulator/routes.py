@@ -37,24 +37,26 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
     from refresher.emulator.faults import Fault
 
-_SERVICES: tuple[tuple[Route, ...], ...] = (
-    control.ROUTES,
-    sts.ROUTES,
-    iam_credentials.ROUTES,
-    metadata_server.ROUTES,
-    oidc_issuer.ROUTES,
-    account_keys.ROUTES,
-    oauth2.ROUTES,
-    iam_admin.ROUTES,
-    resource_manager.ROUTES,
-    service_usage.ROUTES,
-    cloud_run.ROUTES,
-    org_policy.ROUTES,
-    cloud_logging.ROUTES,
-    monitoring.ROUTES,
-    bigquery.ROUTES,
-    storage_routes.ROUTES,
+ROUTES: tuple[Route, ...] = (
+    *control.ROUTES,
+    *sts.ROUTES,
+    *iam_credentials.ROUTES,
+    *metadata_server.ROUTES,
+    *oidc_issuer.ROUTES,
+    *account_keys.ROUTES,
+    *oauth2.ROUTES,
+    *iam_admin.ROUTES,
+    *resource_manager.ROUTES,
+    *service_usage.ROUTES,
+    *cloud_run.ROUTES,
+    *org_policy.ROUTES,
+    *cloud_logging.ROUTES,
+    *monitoring.ROUTES,
+    *bigquery.ROUTES,
+    *storage_routes.ROUTES,
 )
+"""Every request that is known, but for the XML API of Cloud Storage."""
+
 _NAME = re.compile(r"\{(\w+)(\*\*)?\}")
 _VERB = re.compile(r":([A-Za-z]+)$")
 _MOST_PREFIXES = 3
@@ -73,7 +75,7 @@ _ROUTES: dict[tuple[str, str], list[tuple[re.Pattern[str], Route]]] = {}
 OPERATIONS: set[str] = set()
 """The name of every operation."""
 
-for _route in (route for routes in _SERVICES for route in routes):
+for _route in ROUTES:
     _verb = _VERB.search(_route.pattern)
     _ROUTES.setdefault((_route.method, _verb[1] if _verb else ""), []).append((_pattern(_route.pattern), _route))
     OPERATIONS.add(_route.operation)
@@ -92,6 +94,10 @@ def answer(cloud: Cloud, call: Call) -> Reply:
         except Refusal as refused:
             entry.refusal = refused.entry
             reply = Reply(document=refused.document, status=refused.status, headers=refused.headers)
+        except OSError:  # what exists, or the audit log, cannot be written
+            failed = api_refusal("internal")
+            entry.refusal = failed.entry
+            reply = Reply(document=failed.document, status=failed.status)
         entry.status = reply.status
         cloud.journal.add(entry)
     return reply

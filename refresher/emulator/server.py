@@ -122,6 +122,7 @@ def _server(application: Application, **more: Any) -> uvicorn.Server:  # noqa: A
             log_level="critical",
             access_log=False,
             server_header=False,
+            date_header=False,  # the application's own follows the cloud's clock
             backlog=512,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,

@@ -34,12 +34,17 @@ _SEAL_BYTES = 16
 class Bearer:
     """Whom an access token speaks for.
 
-    Attributes: kind: `federated`, `service_account` or `user`; without a token of the emulator's own `administrator`
-    or `anonymous`. name: The `principal://…` or the e-mail. expires_at: Unix time in whole seconds. scopes: As
-    granted. pool: Resource name of the pool that a federated principal belongs to. groups: Mapped groups of a
-    federated principal. attributes: Mapped custom attributes of a federated principal. delegation: Who stands in for
-    a service account, as IAM policies name them, caller side first. boundary: The rules of a credential access
-    boundary; None if there is none.
+    Attributes:
+        kind: `federated`, `service_account` or `user`; without a token of the emulator's own `administrator` or
+            `anonymous`.
+        name: The `principal://…` or the e-mail.
+        expires_at: Unix time in whole seconds.
+        scopes: As granted.
+        pool: Resource name of the pool that a federated principal belongs to.
+        groups: Mapped groups of a federated principal.
+        attributes: Mapped custom attributes of a federated principal.
+        delegation: Who stands in for a service account, as IAM policies name them, caller side first.
+        boundary: The rules of a credential access boundary; None if there is none.
     """
 
     kind: str

@@ -34,6 +34,9 @@ _TOKEN = re.compile(
 _SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
 
+_CONNECTIVES = (("word", "AND"), ("word", "OR"), ("word", "NOT"))
+
+
 class FilterError(Exception):
     """A filter is none; the text says where."""
 
@@ -98,7 +101,7 @@ class _Parser:
                 raise FilterError("a parenthesis is not closed")
             self._at += 1
             return inner
-        if kind not in ("word", "quoted"):
+        if kind not in ("word", "quoted") or (kind, text) in _CONNECTIVES:
             raise FilterError(f"unexpected {text!r}")
         if self.peek()[0] != "operator":
             wanted = _unquoted(text).lower()

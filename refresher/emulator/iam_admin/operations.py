@@ -5,6 +5,7 @@ Their names are sealed instead of kept, so that nothing grows with their number.
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
 
 PREFIX = "op"
+_VERSION = re.compile(r"/v\d/")
 
 
 def started(cloud: Cloud, parent: str) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     sealed = names["operation"].removeprefix(PREFIX)
     if cloud.vault.seal(sealed[:12]) != sealed[12:]:
         raise api_refusal("not_found")
-    name = call.path.replace(ENCODED_SLASH, "%2F").lstrip("/").partition("/")[2]
+    name = _VERSION.split(call.path.replace(ENCODED_SLASH, "%2F"), maxsplit=1)[-1]
     return Reply(document={"name": name, "done": True, "response": {}})
 
 

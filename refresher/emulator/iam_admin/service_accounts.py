@@ -85,6 +85,7 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     _check_etag(account, body)
+    _texts(body)
     account.display_name = text_of(body, "displayName", account.display_name)
     account.description = text_of(body, "description", account.description)
     return Reply(document=_document(account))

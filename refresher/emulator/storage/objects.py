@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from refresher.emulator.storage.state import StoredObject
 
 LARGEST_PAGE = 1000
+PRECONDITION_FAILED = 412
+_NEGATIVE = {"ifGenerationNotMatch", "ifMetagenerationNotMatch"}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -33,9 +35,9 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     try:
         check_preconditions(call.query, found)
     except Refusal as refused:
-        if "ifGenerationNotMatch" in call.query or "ifMetagenerationNotMatch" in call.query:
+        if refused.status == PRECONDITION_FAILED and _NEGATIVE & call.query.keys():
             return Reply(status=304, content=b"")
-        raise refused from None
+        raise
     if call.query.get("alt") == "media" or "/download/" in call.path:
         return media(call, found)
     return Reply(document=document_of(call, bucket_name, name, found))

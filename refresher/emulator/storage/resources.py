@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _GIVEN = ("contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
           "customTime", "storageClass")  # fmt: skip
 """What somebody may say of an object."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""What would break the headers that show it."""
 
 
 def store(cloud: Cloud, bucket: Bucket, name: str, content: bytes, fields: Mapping[str, Any]) -> StoredObject:
@@ -59,7 +63,7 @@ def given(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
     for name, value in kept.items():
-        if not isinstance(value, dict if name == "metadata" else str):
+        if not isinstance(value, dict if name == "metadata" else str) or _CONTROL.search(str(value)):
             raise invalid(f"Invalid value for {name}.")
     return kept
 

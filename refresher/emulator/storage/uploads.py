@@ -6,13 +6,12 @@ restart.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.calls import Call, Reply, Route, json_object
 from refresher.emulator.storage.access import authorize, invalid, refusal
 from refresher.emulator.storage.resources import check_preconditions, document_of, given, store
 
@@ -85,6 +84,8 @@ def resume(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     total = None if found is None or found[3] == "*" else int(found[3])
     if found is None or found[1] is not None:
         begin = int(found[1]) if found is not None else 0
+        if found is not None and int(found[2]) - begin + 1 != len(call.body):
+            raise invalid("Content-Range does not match the length of the body.")
         if begin > len(upload.content):
             raise refusal(503, "backendError", "Invalid request. There were bytes missing before.")
         upload.content[begin:] = call.body
@@ -139,11 +140,9 @@ def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
         raise invalid("The multipart body must have two parts.")
     head, content = (_payload(piece) for piece in pieces[1:3])
     try:
-        fields = json.loads(head[1])
-    except (ValueError, RecursionError):
-        raise invalid("The first part is no JSON.") from None
-    if not isinstance(fields, dict):
-        raise invalid("The first part is no JSON object.")
+        fields = json_object(head[1])
+    except ValueError:
+        raise invalid("The first part is no JSON object.") from None
     if content[0]:
         fields.setdefault("contentType", content[0])
     return fields, content[1]

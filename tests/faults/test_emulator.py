@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KILLED = Path(__file__).with_name("killed_emulator.py")
+KILLS = 40
+ALICE = "alice@my-project.iam.gserviceaccount.com"
+SEED = Path(__file__).parents[2] / "configs" / "emulator-seed.yaml"
+
+
+@contextmanager
+def running(directory: Path, *options: str, end: int = signal.SIGKILL) -> Iterator[dict[str, str]]:
+    """Run the command on a directory and end it with a signal; give its ready line."""
+    command = [str(Path(sys.executable).with_name("refresher")), "emulator", "--directory", str(directory), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.send_signal(end)
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == (-end if end == signal.SIGKILL else 0)
+        assert "not Google" in said
+        assert "Traceback" not in said
+
+
+def ask(url: str, document: Any = None, bearer: str = "anything", **more: Any) -> Any:  # noqa: ANN401 - JSON
+    """Ask and give the JSON of the answer."""
+    body = None if document is None else json.dumps(document).encode()
+    headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+    with urlopen(Request(url, data=body, headers=headers), timeout=20, **more) as answer:  # noqa: S310 - our own emulator
+        return json.load(answer)
+
+
+def test_sigkill_while_writing_loses_the_request_in_flight_at_most(tmp_path: Path) -> None:
+    """After each of many kills at random moments all that was answered is there, and nothing that was not begun."""
+    done = subprocess.run(
+        [sys.executable, str(KILLED), str(tmp_path), str(KILLS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["answered"] > KILLS
+    assert found["between"] > KILLS / 20
+
+
+def test_a_restart_of_the_program_forgets_nothing(tmp_path: Path) -> None:
+    """After a SIGKILL a start on the same directory finds resources, tokens, keys, clock and certificates again."""
+    member = {"member": f"serviceAccount:{ALICE}"}
+    with running(tmp_path, "--seed", str(SEED)) as google:
+        http = google["http"]
+        made = ask(f"{http}/v1/projects/my-project/serviceAccounts", {"accountId": "made-here"})
+        jwks = ask(f"{http}/oauth2/v3/certs")
+        own = ask(f"{http}/service_accounts/v1/jwk/{ALICE}")
+        token = ask(f"{http}/emulator/token", member)["access_token"]
+        ask(f"{http}/emulator/clock", {"advance_seconds": 600})
+        authority = Path(google["ca_file"]).read_bytes()
+
+    with running(tmp_path, end=signal.SIGTERM) as google:
+        http = google["http"]
+        assert ask(f"{http}/v1/projects/my-project/serviceAccounts/{made['email']}") == made
+        assert ask(f"{http}/oauth2/v3/certs") == jwks
+        assert ask(f"{http}/service_accounts/v1/jwk/{ALICE}") == own
+        assert ask(f"{http}/emulator/whoami", bearer=token)["service_account"] == ALICE
+        assert ask(f"{http}/emulator/clock")["offset_seconds"] == 600.0
+        trusting = ssl.create_default_context(cadata=authority.decode())
+        assert ask(f"{google['https']}/emulator/clock", context=trusting)["offset_seconds"] == 600.0
+
+
+def test_the_journal_has_every_request_and_no_secret(tmp_path: Path) -> None:
+    """With `--journal` each request is a line of JSON, across restarts, without tokens or queries."""
+    journal = tmp_path / "journal"
+    for _ in range(2):
+        with running(tmp_path / "google", "--journal", str(journal)) as google:
+            token = ask(f"{google['http']}/emulator/token", {"member": "user:carol@example.com"})["access_token"]
+            ask(f"{google['http']}/v1/projects?secret=query-7", bearer=token)
+
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [line["path"] for line in lines] == ["/emulator/token", "/v1/projects"] * 2
+    assert all(line["status"] == 200 and "time" in line for line in lines)
+    assert "ya29." not in journal.read_text()
+    assert "query-7" not in journal.read_text()

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from refresher.emulator.cloud_logging.filters import FilterError, parse
+from refresher.emulator.storage.resources import store
+from refresher.emulator.storage.state import Bucket
+from tests.unit.emulator.conftest import ALICE, BOB, PROVIDER, Google, Issuer, principal
+
+if TYPE_CHECKING:
+    from refresher.emulator.calls import Reply
+
+DATA_ACCESS = "projects/my-project/logs/cloudaudit.googleapis.com%2Fdata_access"
+
+
+@pytest.fixture
+def audited(google: Google) -> Google:
+    """Give a cloud whose project asks for Data Access logs, with what to act on."""
+    kinds = [{"logType": kind} for kind in ("ADMIN_READ", "DATA_READ", "DATA_WRITE")]
+    services = ("sts.googleapis.com", "iam.googleapis.com", "storage.googleapis.com")
+    google.cloud.state.projects["my-project"].policy.audit_configs = [
+        {"service": service, "auditLogConfigs": kinds} for service in services
+    ]
+    google.cloud.state.allow(ALICE, principal("user-1"))
+    google.cloud.state.add_service_account(BOB)
+    bucket = Bucket(project="my-project", created=0.0)
+    bucket.policy.allow("roles/storage.objectViewer", f"serviceAccount:{ALICE}")
+    google.cloud.state.buckets["data"] = bucket
+    store(google.cloud, bucket, "a", b"x", {})
+    return google
+
+
+def entries(google: Google, filter_: str = "", **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+    """Query the log as the administrator."""
+    found: list[dict[str, Any]] = query(google, filter_, **more).document.get("entries", [])
+    return found
+
+
+def query(google: Google, filter_: str = "", **more: Any) -> Reply:  # noqa: ANN401 - JSON
+    """Query the log and give the answer."""
+    document = {"resourceNames": ["projects/my-project"], "filter": filter_, **more}
+    return google.ask("POST", "/v2/entries:list", document=document, token="anything")
+
+
+def test_tells_the_whole_chain(audited: Google, issuer: Issuer) -> None:
+    """An exchange names subject and mapped principal, an impersonation both sides, an access who stood in for whom."""
+    federated = audited.exchange(issuer.token()).document["access_token"]
+    token = audited.impersonate(ALICE, federated).document["accessToken"]
+    audited.ask("GET", "/storage/v1/b/data/o/a", token=token)
+
+    exchange, impersonation, access = (entry["protoPayload"] for entry in entries(audited))
+
+    assert exchange["serviceName"] == "sts.googleapis.com"
+    assert exchange["methodName"] == "google.identity.sts.v1.SecurityTokenService.ExchangeToken"
+    assert exchange["authenticationInfo"] == {"principalSubject": "user-1"}
+    assert exchange["metadata"]["mapped_principal"] == principal("user-1")
+    assert exchange["resourceName"] == PROVIDER
+    assert impersonation["methodName"] == "GenerateAccessToken"
+    assert impersonation["authenticationInfo"] == {"principalSubject": principal("user-1")}
+    assert access["authenticationInfo"]["principalEmail"] == ALICE
+    assert access["authenticationInfo"]["serviceAccountDelegationInfo"] == [{"principalSubject": principal("user-1")}]
+    assert {entry["logName"] for entry in entries(audited)} == {DATA_ACCESS}
+
+
+def test_tells_who_was_refused(audited: Google, federated: str) -> None:
+    """A refused impersonation is logged with code 7 and the principal that was denied."""
+    audited.impersonate(BOB, federated)
+
+    (entry,) = entries(audited, "severity>=ERROR AND protoPayload.status.code=7")
+
+    assert entry["protoPayload"]["authenticationInfo"] == {"principalSubject": principal("user-1")}
+    labels = {"email_id": BOB, "unique_id": entry["resource"]["labels"]["unique_id"], "project_id": "my-project"}
+    assert entry["resource"] == {"type": "service_account", "labels": labels}
+
+
+def test_a_refused_exchange_is_logged(audited: Google, issuer: Issuer) -> None:
+    """An exchange that was refused behind the signature names the subject and the reason."""
+    provider = next(iter(audited.cloud.state.pools.values())).providers["refresher"]
+    provider.condition = "false"
+    audited.exchange(issuer.token())
+
+    (entry,) = entries(audited, 'protoPayload.serviceName="sts.googleapis.com"')
+
+    assert entry["protoPayload"]["status"]["code"] == 3
+    assert "attribute condition" in entry["protoPayload"]["status"]["message"]
+
+
+def test_data_access_is_logged_on_request_alone(google: Google, issuer: Issuer) -> None:
+    """Without an audit configuration exchanges are not logged; administration always is."""
+    google.exchange(issuer.token())
+    assert entries(google) == []
+
+    google.ask("POST", f"/v1/{PROVIDER.rpartition('/')[0]}", document={}, token="anything")
+    google.ask("DELETE", f"/v1/{PROVIDER}", token="anything")
+
+    assert [entry["severity"] for entry in entries(google)] == ["ERROR", "NOTICE"]
+    assert entries(google)[1]["protoPayload"]["methodName"] == "workloadIdentityPoolProviders.delete"
+
+
+def test_whoever_is_exempted_is_not_logged(audited: Google, issuer: Issuer) -> None:
+    """An audit configuration may leave members out."""
+    config = audited.cloud.state.projects["my-project"].policy.audit_configs[0]
+    config["auditLogConfigs"] = [{"logType": "ADMIN_READ", "exemptedMembers": [f"x:{principal('user-1')}"]}]
+
+    audited.exchange(issuer.token())
+    audited.exchange(issuer.token(sub="user-2"))
+
+    assert [entry["protoPayload"]["authenticationInfo"]["principalSubject"] for entry in entries(audited)] == ["user-2"]
+
+
+def test_is_read_by_pages_and_in_order(audited: Google, issuer: Issuer) -> None:
+    """Pages add up, and the newest come first on request."""
+    for number in range(5):
+        audited.exchange(issuer.token(sub=f"user-{number}"))
+
+    def subjects(document: dict[str, Any]) -> list[str]:
+        return [entry["protoPayload"]["authenticationInfo"]["principalSubject"] for entry in document["entries"]]
+
+    first = query(audited, pageSize=3).document
+    second = query(audited, pageSize=3, pageToken=first["nextPageToken"]).document
+    assert subjects(first) + subjects(second) == [f"user-{number}" for number in range(5)]
+    assert "nextPageToken" not in second
+    assert subjects(query(audited, orderBy="timestamp desc").document)[0] == "user-4"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {}, {"resourceNames": "x"}, {"projectIds": ["my-project"], "filter": "a=("}, {"projectIds": [7]},
+        {"projectIds": ["my-project"], "pageSize": -1}, {"projectIds": ["my-project"], "orderBy": "x"},
+        {"projectIds": ["my-project"], "pageToken": "x"}, {"projectIds": ["my-project"], "filter": 'a=~"("'},
+    ],
+)  # fmt: skip
+def test_refuses_queries_that_cannot_be(google: Google, document: dict[str, Any]) -> None:
+    """A query names projects, and its filter, page and order are some."""
+    assert google.ask("POST", "/v2/entries:list", document=document, token="anything").status == 400
+
+
+def test_the_log_is_for_who_may_read_it(google: Google, federated: str) -> None:
+    """Data Access logs are private."""
+    document = {"resourceNames": ["projects/my-project"]}
+    assert google.ask("POST", "/v2/entries:list", document=document, token=federated).status == 403
+
+    google.cloud.state.projects["my-project"].policy.allow("roles/logging.privateLogViewer", principal("user-1"))
+    assert google.ask("POST", "/v2/entries:list", document=document, token=federated).status == 200
+
+
+ENTRY = {
+    "severity": "ERROR",
+    "timestamp": "2026-01-01T12:00:00Z",
+    "protoPayload": {
+        "serviceName": "sts.googleapis.com",
+        "status": {"code": 7},
+        "metadata": {"mapped_principal": "principal://x/workloadIdentityPools/workers/subject/u"},
+        "authorizationInfo": [{"permission": "a"}, {"permission": "b"}],
+        "@type": "t",
+    },
+    "labels": {"k8s/app": "v w"},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("", True),
+        ('protoPayload.serviceName="sts.googleapis.com"', True),
+        ('protoPayload.serviceName="STS.googleapis.com"', True),
+        ("protoPayload.serviceName=sts.googleapis.com", True),
+        ('protoPayload.metadata.mapped_principal=~"workloadIdentityPools/workers/"', True),
+        ('protoPayload.metadata.mapped_principal!~"workloadIdentityPools/workers/"', False),
+        ('protoPayload.metadata.mappedPrincipal:"WORKERS"', False),
+        ('protoPayload.metadata.mapped_principal:"WORKERS"', True),
+        ("protoPayload.status.code=7", True),
+        ("protoPayload.status.code>6 protoPayload.status.code<=7", True),
+        ("protoPayload.status.code!=7", False),
+        ("severity>=WARNING", True),
+        ("severity>CRITICAL", False),
+        ('timestamp>="2026-01-01T00:00:00Z" AND timestamp<"2026-01-02T00:00:00Z"', True),
+        ('timestamp<"2026-01-01T12:00:00Z"', False),
+        ("protoPayload.authorizationInfo.permission=b", True),
+        ("protoPayload.authorizationInfo.permission=(c OR b)", True),
+        ("protoPayload.authorizationInfo.permission=(c OR d)", False),
+        ("severity=(ERROR OR CRITICAL) AND NOT protoPayload.status.code=5", True),
+        ("-severity=ERROR", False),
+        ("severity=INFO OR (severity=ERROR AND protoPayload.status.code=7)", True),
+        ('labels."k8s/app"="v w"', True),
+        ('protoPayload."@type"=t', True),
+        ("absent:*", False),
+        ("protoPayload.status:*", True),
+        ("absent=x", False),
+        ("absent!=x", True),
+        ('"sts.googleapis"', True),
+        ("nowhere", False),
+        ("-- a comment\nseverity=ERROR", True),
+    ],
+)
+def test_filters_mean_what_they_mean_at_google(text: str, holds: bool) -> None:  # noqa: FBT001 - a column
+    """Comparisons, lists, negation, grouping and free text let through what they say."""
+    assert parse(text)(ENTRY) is holds
+
+
+@pytest.mark.parametrize(
+    "text", ["(", "a=", "a=(b", "a=(b c)", ")", "AND", 'a="', 'a=~"("', "(" * 200 + "a", "a" * 20_001]
+)
+def test_refuses_filters_that_are_none(text: str) -> None:
+    """A filter that cannot be read is named as such."""
+    with pytest.raises(FilterError):
+        parse(text)

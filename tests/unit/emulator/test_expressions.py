@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pytest
+
+from refresher.emulator.expressions import BINDING, CONDITION, MAPPING, ExpressionError, check, evaluate, plain
+
+AWS = {
+    "assertion": {
+        "arn": "arn:aws:sts::999999999999:assumed-role/worker/session",
+        "account": "999999999999",
+        "userid": "A:s",
+    }
+}
+AZURE = {
+    "assertion": {
+        "sub": "8f0e", "groups": ["admins", "g-17"], "tid": "t", "email_verified": True, "preferred_username": "a::b",
+        "kubernetes.io": {"namespace": "web", "serviceaccount": {"name": "front"}},
+    }
+}  # fmt: skip
+
+DOCUMENTED = [
+    # examples of Google's guides to attribute mapping and conditions, and what they are documented to give
+    (MAPPING, AZURE, "assertion.sub", "8f0e"),
+    (MAPPING, AZURE, "assertion['sub']", "8f0e"),
+    (MAPPING, AZURE, "assertion['kubernetes.io']['namespace']", "web"),
+    (MAPPING, AZURE, "'gcp::' + assertion.tid + '::' + assertion.sub", "gcp::t::8f0e"),
+    (
+        MAPPING,
+        AZURE,
+        "assertion['kubernetes.io'].namespace + '/' + assertion['kubernetes.io'].serviceaccount.name",
+        "web/front",
+    ),
+    (MAPPING, AZURE, "assertion.groups", ["admins", "g-17"]),
+    (MAPPING, AZURE, "assertion.preferred_username.split('::')[1]", "b"),
+    (MAPPING, AZURE, "assertion.groups.join(',')", "admins,g-17"),
+    (MAPPING, AZURE, "{'8f0e': 'alice', '1c2d': 'bob'}[assertion.sub]", "alice"),
+    (MAPPING, AZURE, "has(assertion.department) ? assertion.department : 'none'", "none"),
+    (MAPPING, AZURE, "assertion.groups.filter(g, g.startsWith('g-')).join(',')", "g-17"),
+    (MAPPING, AZURE, "assertion.groups.map(g, g + '!')[0]", "admins!"),
+    (MAPPING, AWS, "assertion.arn.extract('assumed-role/{role}/')", "worker"),
+    (
+        MAPPING,
+        AWS,
+        (
+            "assertion.arn.contains('assumed-role') ? "
+            "assertion.arn.extract('{account_arn}assumed-role/') + 'assumed-role/' + "
+            "assertion.arn.extract('assumed-role/{role_name}/') : assertion.arn"
+        ),
+        "arn:aws:sts::999999999999:assumed-role/worker",
+    ),
+    (CONDITION, AWS | {"google": {}, "attribute": {}}, "assertion.account == '999999999999'", True),
+    (CONDITION, AZURE | {"google": {"groups": ["admins"]}, "attribute": {}}, "'admins' in google.groups", True),
+    (CONDITION, AZURE | {"google": {}, "attribute": {"env": "prod"}}, "attribute.env in ['prod', 'stage']", True),
+    (CONDITION, AZURE | {"google": {}, "attribute": {}}, "assertion.email_verified == true", True),
+    (CONDITION, AZURE | {"google": {}, "attribute": {}}, "assertion.groups.exists(g, g == 'g-17')", True),
+    (
+        CONDITION,
+        AZURE | {"google": {"subject": "8f0e"}, "attribute": {}},
+        "google.subject.matches('^[0-9a-f]+$')",
+        True,
+    ),
+    (
+        CONDITION,
+        AZURE | {"google": {}, "attribute": {}},
+        "!('admins' in assertion.groups) || assertion.tid == 'x'",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("scope", "values", "expression", "expected"), DOCUMENTED)
+def test_documented_examples_behave_as_documented(
+    scope: str, values: dict[str, object], expression: str, expected: object
+) -> None:
+    """Google's own examples of mappings and conditions give what the guides say."""
+    assert evaluate(expression, scope, values) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        # https://cloud.google.com/iam/docs/conditions-attribute-reference#extract, its table of examples
+        ("/order_date={date}/", "2019-11-03"),
+        ("buckets/{name}/", "acme-orders-aaa"),
+        ("/orders/{empty}order_date", ""),
+        ("{start}/objects/data_lake", "projects/_/buckets/acme-orders-aaa"),
+        ("orders/{end}", "order_date=2019-11-03/aef87g87ae0876"),
+        ("{all}", "projects/_/buckets/acme-orders-aaa/objects/data_lake/orders/order_date=2019-11-03/aef87g87ae0876"),
+        ("/orders/{none}/order_date=", ""),
+        ("/orders/order_date=2019-11-03/{id}/data_lake", ""),
+        ("no placeholder", ""),
+    ],
+)
+def test_extract_takes_out_what_its_template_says(template: str, expected: str) -> None:
+    """`extract` behaves as in the documentation's table, and gives an empty text if the template does not match."""
+    name = "projects/_/buckets/acme-orders-aaa/objects/data_lake/orders/order_date=2019-11-03/aef87g87ae0876"
+
+    assert evaluate(f"assertion.name.extract('{template}')", MAPPING, {"assertion": {"name": name}}) == expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["assertion.absent", "assertion.sub.size", "assertion.number.startsWith('1')", "assertion.list[7]", "1 / 0"],
+)
+def test_an_expression_may_have_no_value(expression: str) -> None:
+    """What meets an error has no value, rather than the error's text."""
+    with pytest.raises(ExpressionError):
+        evaluate(expression, MAPPING, {"assertion": {"sub": "a", "number": 1, "list": []}})
+
+
+@pytest.mark.parametrize(
+    ("expression", "scope"),
+    [
+        ("", MAPPING),
+        ("assertion.", MAPPING),
+        ("google.subject", MAPPING),
+        ("nothing", CONDITION),
+        ("assertion", BINDING),
+    ],
+)
+def test_an_expression_must_compile_where_it_stands(expression: str, scope: str) -> None:
+    """A mapping knows `assertion` alone, a binding neither `assertion` nor `google`."""
+    with pytest.raises(ExpressionError):
+        check(expression, scope)
+
+
+def test_tells_the_type_of_an_expression() -> None:
+    """Whether an expression is a question is known before it is asked."""
+    assert check("assertion.sub == 'a'", CONDITION) == "BOOL"
+    assert check("'a'", MAPPING) == "STRING"
+    assert check("assertion.sub", MAPPING) == "DYN"
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**70), 10**400, "\ud800", {"\ud800": ["\ud800"]}, None, 1.5, True])
+def test_takes_any_json(value: object) -> None:
+    """Numbers beyond CEL's integers and broken texts are made to fit; nothing makes it fail."""
+    assert evaluate("has(assertion.x)", MAPPING, {"assertion": plain({"x": value})}) is True

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.emulator.conftest import ALICE, POOL, Google, principal
+
+if TYPE_CHECKING:
+    from refresher.emulator.calls import Reply
+
+PROJECT = "/v1/projects/my-project"
+ACCOUNT = f"{PROJECT}/serviceAccounts/{ALICE}"
+USER = "roles/iam.workloadIdentityUser"
+CAROL = "user:carol@example.com"
+
+
+def bind(google: Google, where: str, *bindings: Any, **more: Any) -> Reply:  # noqa: ANN401 - JSON
+    """Replace a policy as the administrator."""
+    document = {"policy": {"bindings": list(bindings)}, **more}
+    return google.ask("POST", f"{where}:setIamPolicy", document=document, token="anything")
+
+
+def binding(member: str = CAROL, role: str = USER, expression: str = "") -> dict[str, Any]:
+    """Give a binding of one member."""
+    made: dict[str, Any] = {"role": role, "members": [member]}
+    return made | ({"condition": {"title": "t", "expression": expression}} if expression else {})
+
+
+def token_of(google: Google, member: str) -> str:
+    """Give an access token of a member."""
+    token: str = google.ask("POST", "/emulator/token", document={"member": member}).document["access_token"]
+    return token
+
+
+def test_a_projects_policy_holds_for_its_accounts(google: Google, federated: str) -> None:
+    """A role on the project is a role on every service account in it, and on none of another project."""
+    other = "bob@other.iam.gserviceaccount.com"
+    google.cloud.state.add_service_account(other)
+    bind(google, ACCOUNT)
+    assert google.impersonate(ALICE, federated).status == 403
+
+    bind(google, PROJECT, binding(principal("user-1")))
+
+    assert google.impersonate(ALICE, federated).status == 200
+    assert google.impersonate(other, federated).status == 403
+
+
+@pytest.mark.parametrize("role", ["roles/owner", "roles/editor", "roles/viewer", "roles/iam.serviceAccountUser"])
+def test_basic_roles_let_nobody_stand_in(google: Google, role: str) -> None:
+    """Even the owner of a project needs a role of its own to act as an account."""
+    google.cloud.state.add_service_account(ALICE)
+    bind(google, PROJECT, binding(role=role))
+
+    assert google.impersonate(ALICE, token_of(google, CAROL)).status == 403
+
+
+def test_custom_roles_give_what_they_include(google: Google, federated: str) -> None:
+    """A custom role grants its permissions until it is deleted, and again when it is undeleted."""
+    role = "projects/my-project/roles/tokenOnly"
+    body = {
+        "roleId": "tokenOnly",
+        "role": {"title": "T", "includedPermissions": ["iam.serviceAccounts.getAccessToken"]},
+    }
+    made = google.ask("POST", f"{PROJECT}/roles", document=body, token="anything").document
+    assert bind(google, ACCOUNT, binding(principal("user-1"), role)).status == 200
+    assert google.impersonate(ALICE, federated).status == 200
+
+    google.ask("DELETE", f"/v1/{role}", token="anything")
+    assert google.impersonate(ALICE, federated).status == 403
+    assert google.ask("GET", f"/v1/{role}", token="anything").document["deleted"] is True
+    assert google.ask("GET", f"{PROJECT}/roles", token="anything").document == {}
+    assert google.ask("POST", f"{PROJECT}/roles", document=body, token="anything").status == 400
+
+    google.ask("POST", f"/v1/{role}:undelete", document={}, token="anything")
+    assert google.impersonate(ALICE, federated).status == 200
+    patch = {"includedPermissions": ["iam.serviceAccounts.signBlob"], "etag": made["etag"]}
+    assert google.ask("PATCH", f"/v1/{role}", document=patch, token="anything").status == 200
+    assert google.impersonate(ALICE, federated).status == 403
+    assert google.ask("PATCH", f"/v1/{role}", document=patch, token="anything").status == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"roleId": "a b", "role": {}}, 400),
+        ({"roleId": "ok_role.1", "role": {"stage": "NEVER"}}, 400),
+        ({"roleId": "ok_role.1", "role": {"includedPermissions": "x"}}, 400),
+        ({"roleId": "ok_role.1", "role": {"stage": "BETA"}}, 200),
+    ],
+)
+def test_refuses_roles_that_cannot_be(google: Google, body: dict[str, Any], status: int) -> None:
+    """The id and the stage of a custom role are Google's."""
+    assert google.ask("POST", f"{PROJECT}/roles", document=body, token="anything").status == status
+
+
+@pytest.mark.parametrize(
+    ("expression", "status"),
+    [
+        ("request.time < timestamp('2100-01-01T00:00:00Z')", 200),
+        ("request.time < timestamp('2000-01-01T00:00:00Z')", 403),
+        ("resource.name.startsWith('projects/-/serviceAccounts/')", 200),
+        ("resource.type == 'iam.googleapis.com/ServiceAccount'", 200),
+        ("resource.service == 'storage.googleapis.com'", 403),
+        ("resource.absent == 'x'", 403),
+    ],
+)
+def test_the_condition_of_a_binding_decides(google: Google, federated: str, expression: str, status: int) -> None:
+    """A binding holds while its condition is true; one that meets an error does not."""
+    reply = bind(google, ACCOUNT, binding(principal("user-1"), expression=expression))
+
+    assert reply.status == 200
+    assert google.impersonate(ALICE, federated).status == status
+
+
+def test_a_binding_may_end(google: Google, federated: str) -> None:
+    """A condition on the time is asked at the cloud's time."""
+    end = google.cloud.clock.now() + timedelta(minutes=1)
+    bind(
+        google,
+        ACCOUNT,
+        binding(principal("user-1"), expression=f"request.time < timestamp('{end:%Y-%m-%dT%H:%M:%SZ}')"),
+    )
+
+    assert google.impersonate(ALICE, federated).status == 200
+    google.cloud.clock.advance(timedelta(minutes=1))
+    assert google.impersonate(ALICE, federated).status == 403
+
+
+@pytest.mark.parametrize(
+    ("member", "is_granted"),
+    [
+        (CAROL, True),
+        ("group:team@example.com", True),
+        ("domain:example.com", True),
+        ("allAuthenticatedUsers", True),
+        ("user:mallory@example.com", False),
+        ("group:other@example.com", False),
+        ("domain:example.org", False),
+    ],
+)
+def test_members_of_every_kind(google: Google, member: str, is_granted: bool) -> None:  # noqa: FBT001 - a column
+    """Users are meant by themselves, by groups, by domain, and by everybody."""
+    google.cloud.state.groups = {"team@example.com": {CAROL}, "other@example.com": set()}
+    google.cloud.state.allow(ALICE, member)
+
+    assert (google.impersonate(ALICE, token_of(google, CAROL)).status == 200) is is_granted
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        (binding("carol@example.com"), "is of an unknown type"),
+        (binding("principle://x"), "is of an unknown type"),
+        (binding("principal://pool-one/subject/x"), "Invalid principal"),
+        (binding(principal("x", POOL.replace("workers", "absent"))), "Identity Pool does not exist"),
+        (binding("serviceAccount:nobody@my-project.iam.gserviceaccount.com"), "does not exist"),
+        (binding(role="workloadIdentityUser"), "is not supported for this resource"),
+        (binding(role="projects/my-project/roles/absent"), "is not supported for this resource"),
+        (binding(expression="request."), "Invalid condition expression"),
+        (binding(expression=" && ".join(["true"] * 14)), "at most 12 logical operators"),
+        ({"role": USER, "members": [f"user:u{number}@example.com" for number in range(1501)]}, "at most 1500"),
+        ({"role": USER, "members": "x"}, "Invalid value for field members"),
+        ("x", "Invalid value for field policy.bindings"),
+    ],
+)
+def test_refuses_bindings_that_cannot_be(google: Google, entry: object, text: str) -> None:
+    """T8 and its like: what Google would not take into a policy is refused, and the policy stays."""
+    google.cloud.state.allow(ALICE, CAROL)
+    before = google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document
+
+    reply = bind(google, ACCOUNT, entry)
+
+    assert (reply.status, text in reply.document["error"]["message"]) == (400, True), reply.document
+    assert google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document == before
+
+
+def test_a_policy_with_conditions_is_of_version_three(google: Google) -> None:
+    """The version says whether there are conditions; the same role with and without one is two bindings."""
+    google.cloud.state.add_service_account(ALICE)
+    reply = bind(google, ACCOUNT, binding(), binding("user:dan@example.com"), binding(expression="true"))
+
+    assert reply.document["version"] == 3
+    assert [sorted(entry["members"]) for entry in reply.document["bindings"]] == [
+        [CAROL, "user:dan@example.com"],
+        [CAROL],
+    ]
+
+
+def test_audit_configurations_belong_to_projects(google: Google) -> None:
+    """They are changed only if the mask names them, and `iamcredentials` is refused (measured)."""
+    logs = [{"logType": "ADMIN_READ"}]
+
+    def configure(service: str, mask: str, log_type: str = "ADMIN_READ") -> Reply:
+        policy = {"auditConfigs": [{"service": service, "auditLogConfigs": [{"logType": log_type}]}]}
+        body = {"policy": policy, "updateMask": mask}
+        return google.ask("POST", f"{PROJECT}:setIamPolicy", document=body, token="anything")
+
+    assert "auditConfigs" not in configure("sts.googleapis.com", "bindings").document
+    kept = configure("sts.googleapis.com", "bindings,etag,auditConfigs").document["auditConfigs"]
+    assert kept == [{"service": "sts.googleapis.com", "auditLogConfigs": logs}]
+    assert configure("iamcredentials.googleapis.com", "auditConfigs").status == 400
+    assert configure("sts.googleapis.com", "auditConfigs", "ADMIN_WRITE").status == 400
+
+
+@pytest.mark.parametrize("where", [f"/v1/{POOL}", f"{PROJECT}", "/v3/projects/my-project"])
+def test_pools_and_projects_have_policies(google: Google, where: str) -> None:
+    """What was written is read again."""
+    written = bind(google, where, binding(role="roles/iam.workloadIdentityPoolViewer")).document
+
+    read = google.ask("POST", f"{where}:getIamPolicy", document={"options": {}}, token="anything").document
+    assert read == written
+
+
+@pytest.mark.parametrize(
+    ("role", "may_read", "may_write"),
+    [
+        ("roles/iam.workloadIdentityPoolViewer", True, False),
+        ("roles/iam.workloadIdentityPoolAdmin", True, True),
+        ("roles/viewer", True, False),
+        ("roles/owner", True, True),
+        ("roles/storage.admin", False, False),
+    ],
+)
+def test_tokens_of_its_own_are_held_to_policies(
+    google: Google,
+    role: str,
+    may_read: bool,  # noqa: FBT001 - a column
+    may_write: bool,  # noqa: FBT001 - a column
+) -> None:
+    """T9: whoever is known may do what the policies grant, at the admin services too."""
+    bind(google, PROJECT, binding(role=role))
+    carol = token_of(google, CAROL)
+
+    read = google.ask("GET", f"/v1/{POOL}", token=carol)
+    written = google.ask("PATCH", f"/v1/{POOL}", document={}, query={"updateMask": "disabled"}, token=carol)
+
+    assert (read.status, written.status) == (200 if may_read else 403, 200 if may_write else 403)

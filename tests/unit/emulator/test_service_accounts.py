@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from refresher.emulator.state import KEPT_AFTER_DELETION
+from tests.unit.emulator.conftest import ALICE, Google, principal
+
+if TYPE_CHECKING:
+    from refresher.emulator.calls import Reply
+
+ACCOUNTS = "/v1/projects/my-project/serviceAccounts"
+ACCOUNT = f"{ACCOUNTS}/{ALICE}"
+
+
+def admin(google: Google, method: str, path: str, document: Any = None) -> Reply:  # noqa: ANN401 - JSON
+    """Ask as the administrator."""
+    return google.ask(method, path, document=document, token="anything")
+
+
+@pytest.fixture
+def account(google: Google) -> dict[str, Any]:
+    """Make alice through the API and give what was answered."""
+    body = {"accountId": "alice-1", "serviceAccount": {"displayName": "Alice", "description": "of a user"}}
+    made: dict[str, Any] = admin(google, "POST", ACCOUNTS, body).document
+    return made
+
+
+def test_an_account_is_made_and_shown(google: Google, account: dict[str, Any]) -> None:
+    """The answer has all that Terraform reads; the account is found by e-mail, by unique id and under any project."""
+    assert account["name"] == f"projects/my-project/serviceAccounts/{account['email']}"
+    assert (account["projectId"], account["displayName"], len(account["uniqueId"])) == ("my-project", "Alice", 21)
+    for path in (
+        f"{ACCOUNTS}/{account['email']}",
+        f"{ACCOUNTS}/{account['uniqueId']}",
+        f"/v1/projects/-/serviceAccounts/{account['email'].replace('@', '%40')}",
+        f"/v1/projects/123456789012/serviceAccounts/{account['email']}",
+    ):
+        assert admin(google, "GET", path).document == account
+    assert admin(google, "GET", ACCOUNTS).document == {"accounts": [account]}
+
+
+@pytest.mark.parametrize("account_id", ["", "short", "a" * 31, "1alice", "Alice-1", "alice-"])
+def test_refuses_ids_that_cannot_be(google: Google, account_id: str) -> None:
+    """An id has 6 to 30 of `[-a-z0-9]`, a letter first and no dash last."""
+    assert admin(google, "POST", ACCOUNTS, {"accountId": account_id}).status == 400
+
+
+def test_refuses_an_account_that_is_there(google: Google, account: dict[str, Any]) -> None:
+    """The same id a second time is refused with 409."""
+    reply = admin(google, "POST", ACCOUNTS, {"accountId": "alice-1"})
+
+    assert reply.status == 409
+    assert "Service account alice-1 already exists within project projects/my-project." in str(reply.document)
+
+
+def test_changes_what_the_mask_in_the_body_names(google: Google, account: dict[str, Any]) -> None:
+    """A masked and absent field is cleared; an etag of before is refused."""
+    path = f"{ACCOUNTS}/{account['email']}"
+    body = {"serviceAccount": {"etag": account["etag"], "displayName": "New"}, "updateMask": "description,display_name"}
+
+    changed = admin(google, "PATCH", path, body)
+
+    assert (changed.document["displayName"], changed.document.get("description")) == ("New", None)
+    assert (admin(google, "PATCH", path, body).status, admin(google, "PUT", path, account).status) == (409, 409)
+    assert admin(google, "PUT", path, {"displayName": "Newer"}).document["displayName"] == "Newer"
+    assert admin(google, "PUT", path, {"displayName": "x" * 101}).status == 400
+
+
+def test_a_disabled_account_is_nobodys_to_become(google: Google, federated: str) -> None:
+    """I4: while disabled nobody gets its tokens; enabling it again is enough."""
+    admin(google, "POST", f"{ACCOUNT}:disable", {})
+    refused = google.impersonate(ALICE, federated)
+    shown = admin(google, "GET", ACCOUNT).document
+
+    admin(google, "POST", f"{ACCOUNT}:enable", {})
+
+    assert (refused.status, shown["disabled"]) == (404, True)
+    assert google.impersonate(ALICE, federated).status == 200
+
+
+def test_a_deleted_account_comes_back_by_its_id(google: Google, federated: str) -> None:
+    """For 30 days the unique id leads back to the account and its bindings."""
+    unique_id = admin(google, "GET", ACCOUNT).document["uniqueId"]
+    admin(google, "DELETE", ACCOUNT)
+
+    assert google.impersonate(ALICE, federated).status == 404
+    assert (admin(google, "GET", ACCOUNT).status, admin(google, "GET", ACCOUNTS).document) == (404, {})
+
+    restored = admin(google, "POST", f"{ACCOUNTS}/{unique_id}:undelete", {})
+    assert restored.document["restoredAccount"]["email"] == ALICE
+    assert google.impersonate(ALICE, federated).status == 200
+    assert admin(google, "POST", f"{ACCOUNTS}/{unique_id}:undelete", {}).status == 404
+
+
+def test_a_deleted_account_is_gone_after_thirty_days(google: Google, federated: str) -> None:
+    """Nothing leads back to it then."""
+    unique_id = admin(google, "GET", ACCOUNT).document["uniqueId"]
+    admin(google, "DELETE", ACCOUNT)
+    google.clock.pass_(timedelta(seconds=KEPT_AFTER_DELETION))
+
+    assert admin(google, "POST", f"{ACCOUNTS}/{unique_id}:undelete", {}).status == 404
+
+
+def test_an_account_made_anew_is_another_one(google: Google, account: dict[str, Any], federated: str) -> None:
+    """A new account of an old name has another id, and none of the old bindings."""
+    email = account["email"]
+    google.cloud.state.allow(email, principal("user-1"))
+    assert google.impersonate(email, federated).status == 200
+    admin(google, "DELETE", f"{ACCOUNTS}/{email}")
+
+    made = admin(google, "POST", ACCOUNTS, {"accountId": "alice-1"}).document
+
+    assert made["uniqueId"] != account["uniqueId"]
+    assert google.impersonate(email, federated).status == 403
+
+
+def test_its_policy_is_read_and_replaced(google: Google, federated: str) -> None:
+    """A policy without bindings removes all, and an etag of before is a conflict."""
+    before = google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document
+
+    emptied = admin(google, "POST", f"{ACCOUNT}:setIamPolicy", {"policy": {"etag": before["etag"], "version": 3}})
+
+    assert before["bindings"] == [{"role": "roles/iam.workloadIdentityUser", "members": [principal("user-1")]}]
+    assert emptied.document == {"etag": "ACAB"}
+    assert google.impersonate(ALICE, federated).status == 403
+    conflict = admin(google, "POST", f"{ACCOUNT}:setIamPolicy", {"policy": before})
+    assert (conflict.status, conflict.document["error"]["status"]) == (409, "ABORTED")
+    assert "concurrent policy changes" in conflict.document["error"]["message"]
+
+
+def test_tells_which_permissions_a_caller_has(google: Google, federated: str) -> None:
+    """`testIamPermissions` gives those asked for that the caller holds."""
+    asked = ["iam.serviceAccounts.getAccessToken", "iam.serviceAccounts.signJwt"]
+
+    reply = google.ask("POST", f"{ACCOUNT}:testIamPermissions", document={"permissions": asked}, token=federated)
+
+    assert reply.document == {"permissions": asked[:1]}
+    assert (
+        admin(google, "POST", f"{ACCOUNT}:testIamPermissions", {"permissions": asked}).document["permissions"] == asked
+    )
