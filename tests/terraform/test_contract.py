@@ -12,7 +12,7 @@ import yaml
 from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
 from refresher.config.supplier_models import FileSettings, GoogleIdTokenSettings, SelfIssuedSettings
 from tests.terraform.test_structure import blocks
-from tests.terraform.tool import MODULES, Terraform, environment
+from tests.terraform.tool import MODULES, SECONDS, Terraform, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from refresher.config.settings import Settings
     from tests.conftest import Need
     from tests.terraform.conftest import Site
+
+pytestmark = pytest.mark.timeout(SECONDS)
 
 HOST = {"directory_root", "google", "include", "listen", "targets", "targets_directory"}
 """Keys of the configuration that say where: Terraform never writes them."""

@@ -9,10 +9,12 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import jwt
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from refresher.emulator.state import DEFAULT_NUMBER
 from tests.program import PATIENCE
+from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from tests.conftest import Act
     from tests.terraform.conftest import Site
     from tests.terraform.tool import Terraform
+
+pytestmark = pytest.mark.timeout(SECONDS)
 
 POOL = f"projects/{DEFAULT_NUMBER}/locations/global/workloadIdentityPools/workers"
 USER = "roles/iam.workloadIdentityUser"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from refresher.emulator.state import DEFAULT_NUMBER
+from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
     from tests.terraform.conftest import Site
     from tests.terraform.tool import Terraform
+
+pytestmark = pytest.mark.timeout(SECONDS)
 
 PRINCIPAL = (
     f"principal://iam.googleapis.com/projects/{DEFAULT_NUMBER}/locations/global/workloadIdentityPools/workers/subject/"

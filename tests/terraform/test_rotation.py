@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.terraform.test_examples import POOL, applied
+from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
     from tests.conftest import Act, Need
     from tests.terraform.conftest import Site
     from tests.terraform.tool import Terraform
+
+pytestmark = pytest.mark.timeout(SECONDS)
 
 PROVIDER = "module.federation.module.federation.google_iam_workload_identity_pool_provider.main"
 

@@ -1,0 +1,99 @@
+"""The runbooks of docs/terraform.md, done as they are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
+
+import pytest
+
+from refresher.emulator.state import DEFAULT_NUMBER
+from tests.program import PATIENCE
+from tests.terraform.test_examples import POOL, applied, living
+from tests.terraform.tool import SECONDS
+
+if TYPE_CHECKING:
+    from tests.conftest import Act
+    from tests.terraform.conftest import Site
+    from tests.terraform.tool import Terraform
+
+pytestmark = pytest.mark.timeout(SECONDS)
+
+PLACE = "module.federation.module.federation.google_iam_workload_identity_pool"
+BY_ID = "projects/my-project/locations/global/workloadIdentityPools/workers"
+
+
+def imported(terraform: Terraform, name: str) -> None:
+    """Import pool and provider by the name of the pool."""
+    terraform.run("import", "-input=false", f"{PLACE}.main", name)
+    terraform.run("import", "-input=false", f"{PLACE}_provider.main", f"{name}/providers/refresher")
+
+
+def forget(terraform: Terraform) -> None:
+    """Let Terraform forget pool and provider, as a lost state would."""
+    terraform.run("state", "rm", f"{PLACE}.main", f"{PLACE}_provider.main")
+
+
+def test_undelete_after_a_destroy(site: Site, act: Act) -> None:
+    """A pool's id is taken after a destroy; undeleted and imported by the project's id, it works again."""
+    terraform = site.root("minimal")
+    terraform.apply()
+    terraform.destroy()
+
+    refused = terraform.apply(status=1)
+    assert "Error 409: Requested entity already exists" in refused.text
+
+    for name in (POOL, f"{POOL}/providers/refresher"):
+        _undelete(site, name)
+    imported(terraform, BY_ID)
+    replaced = [actions for actions in terraform.plan().values() if "delete" in actions]
+    applied(site, terraform, "task-alice")
+    site.worker.once()
+
+    assert replaced == []
+    assert POOL in living(site)
+    answer = act(site.worker.directory("task-alice"), site.google)
+    assert answer["service_account"] == "task-alice@my-project.iam.gserviceaccount.com"
+
+
+def test_import_needs_the_projects_id(site: Site) -> None:
+    """What is there is imported by the project's id without a change; by its number it would be replaced."""
+    terraform = site.root("minimal", deletion_protection=True)
+    terraform.apply()
+
+    forget(terraform)
+    imported(terraform, BY_ID)
+    by_id = terraform.plan()
+    forget(terraform)
+    imported(terraform, POOL)
+    by_number = terraform.plan()
+
+    assert [actions for actions in by_id.values() if actions != ["update"]] == []
+    assert {"delete", "create"} == {action for actions in by_number.values() for action in actions} - {"update"}
+    assert f"projects/{DEFAULT_NUMBER}/" in POOL
+
+
+def test_everybody_is_shut_out(site: Site, act: Act) -> None:
+    """A disabled pool refuses every exchange, by one change in place."""
+    terraform = site.root("minimal")
+    applied(site, terraform, "task-alice")
+    site.worker.once()
+    main = terraform.place / "main.tf"
+    main.write_text(main.read_text().replace("supplier ", "disabled = true\n  supplier "))
+
+    changes = terraform.plan()
+    terraform.apply()
+
+    assert changes == {f"{PLACE}.main": ["update"]}
+    assert "pool or provider is disabled" in act(site.worker.directory("task-alice"), site.google)["refused"]
+
+
+def _undelete(site: Site, name: str) -> None:
+    """Undelete a pool or provider, as gcloud does."""
+    request = Request(  # noqa: S310 - the emulator's own origin
+        f"{site.google.http}/v1/{name}:undelete",
+        data=b"{}",
+        headers={"Authorization": "Bearer anything", "Content-Type": "application/json"},
+    )
+    with urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310 - the emulator's own origin
+        assert reply.status == 200
