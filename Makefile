@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := .tools
+CHECKOV := $(TOOLS)/checkov/bin/checkov
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 
 PIN := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
@@ -38,6 +40,19 @@ demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
 	@$(BIN)/python -m pytest -n auto
+
+.PHONY: test-terraform
+test-terraform: $(STAMP) ## Run the Terraform tests alone (REFRESHER_TEST_PROVIDER_MIRROR: with the real provider).
+	@$(BIN)/python -m pytest -n auto tests/terraform
+
+$(CHECKOV): requirements/scan.txt | $(BIN)/python $(UV)
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(TOOLS)/checkov
+	@$(UV) pip install --quiet --python $(TOOLS)/checkov/bin/python --require-hashes -r requirements/scan.txt
+	@touch $@
+
+.PHONY: scan
+scan: $(STAMP) $(CHECKOV) ## Scan the Terraform modules with checkov, in an environment of its own.
+	@$(BIN)/python -m tests.terraform.scan $(CHECKOV)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and who imports whom.
@@ -76,7 +91,8 @@ requirements: | $(UV) ## Pin the requirement files anew.
 		$(PIN) $$options pyproject.toml --output-file requirements/$$name.txt || exit 1; \
 	done
 	@echo uv | $(PIN) - --output-file requirements/uv.txt
+	@echo 'checkov>=3.2' | $(PIN) - --output-file requirements/scan.txt
 
 .PHONY: clean
 clean: ## Remove what the targets above made.
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis bench-results.json
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json

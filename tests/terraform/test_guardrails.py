@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 import pytest
 
 from refresher.emulator.state import DEFAULT_NUMBER
+from tests.program import PATIENCE
+from tests.terraform.test_examples import applied
 from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
+    from tests.conftest import Act
     from tests.terraform.conftest import Site
     from tests.terraform.tool import Terraform
 
@@ -57,6 +61,27 @@ def test_audit_logs_tell_who_became_whom(site: Site) -> None:
     assert site.google.state.projects["my-project"].policy.audit_configs == [other]
 
 
+def test_queries_find_who_acted_as_whom(site: Site, act: Act) -> None:
+    """With the logs on, the queries of the outputs find who became whom, and the alert's filter finds strangers."""
+    federation = site.root("many-users", users={"alice": {"subject": "user-1042"}, "eve": {"subject": "user-1044"}})
+    outputs = applied(site, federation, "alice", "eve")
+    site.google.state.add_project("data-project", "222222222222")
+    watching = rails(site, expected_principals=[outputs["principals"]["alice"]]).output()["rails"]
+    site.worker.once()
+    act(site.worker.directory("alice"), site.google)
+    queries = outputs["audit_queries"]["alice"]
+
+    assert [entry["serviceName"] for entry in _logged(site, queries["exchanges"])] == ["sts.googleapis.com"]
+    assert [entry["methodName"] for entry in _logged(site, queries["by_subject"])] == ["GenerateAccessToken"]
+    assert [entry["methodName"] for entry in _logged(site, queries["became_account"])] == ["GenerateAccessToken"]
+    assert _logged(site, watching["unexpected_filter"]) == []
+
+    act(site.worker.directory("eve"), site.google)
+
+    strangers = [entry["authenticationInfo"] for entry in _logged(site, watching["unexpected_filter"])]
+    assert strangers == [{"principalSubject": outputs["principals"]["eve"]}]
+
+
 def test_everything_else_is_asked_for(site: Site) -> None:
     """Metric, alert, organisation policies and deny policy are made as asked, changed in place, and removed."""
     site.google.state.add_project("data-project", "222222222222")
@@ -91,3 +116,14 @@ def test_everything_else_is_asked_for(site: Site) -> None:
     terraform.destroy()
 
     assert not any(documents.values())
+
+
+def _logged(site: Site, query: str) -> list[dict[str, Any]]:
+    """Give the audit entries of the project that a query finds."""
+    request = Request(  # noqa: S310 - the emulator's own origin
+        f"{site.google.http}/v2/entries:list",
+        data=json.dumps({"resourceNames": ["projects/my-project"], "filter": query}).encode(),
+        headers={"Authorization": "Bearer anything", "Content-Type": "application/json"},
+    )
+    with urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310 - the emulator's own origin
+        return [entry["protoPayload"] for entry in json.load(reply).get("entries", [])]
