@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.emulator.testing import Scenario
-    from tests.e2e.conftest import Act
+    from tests.conftest import Act
 
 READERS = 4
 SECONDS = 30.0
@@ -254,7 +254,7 @@ def test_supplier_that_hangs_delays_only_its_own(worker: Worker) -> None:
         document = worker.document("alice", *(f"m{number}" for number in range(20)))
         document["suppliers"]["machine"] = {"kind": "google_id_token"}
         for name in document["identities"]:
-            document["identities"][name]["supplier"] = "worker" if name == "alice" else "machine"
+            document["identities"][name] |= {"supplier": "worker" if name == "alice" else "machine", "shared_identity": True}
         worker.write(document | {"google": {"emulator": True, "endpoints": {"metadata": origin}}})
 
         with worker.daemon() as log:
