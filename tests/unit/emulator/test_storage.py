@@ -112,9 +112,10 @@ def test_scopes_limit_tokens(
     assert (put(google, token, "b").status == 200) is may_write
 
 
-def test_a_multipart_upload_has_a_document_and_content(google: Google, alice: str) -> None:
-    """Content may hold line ends and dashes; what the document says of the object is kept."""
-    content = b"--b\r\n\r\nline\r\n--\x00"
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_a_multipart_upload_has_a_document_and_content(google: Google, alice: str, end: bytes) -> None:
+    """Content may hold line ends and dashes, lines may end as gcloud ends them, and what is said of it is kept."""
+    content = b"--b\r\n\r\nline\r\n--\x00\n\n"
     fields = {"name": "m", "metadata": {"a": "b"}, "contentType": "text/plain"}
     body = (
         b'--=="x"\r\ncontent-type: application/json\r\n\r\n'
@@ -123,6 +124,7 @@ def test_a_multipart_upload_has_a_document_and_content(google: Google, alice: st
         + content
         + b'\r\n--=="x"--'
     )
+    body = body.replace(content, b"?").replace(b"\r\n", end).replace(b"?", content)
     kind = {**HOST, "content-type": "multipart/related; boundary='==\"x\"'"}
 
     made = google.ask("POST", UPLOAD, body=body, query={"uploadType": "multipart"}, token=alice, headers=kind)
