@@ -69,8 +69,9 @@ schema: $(STAMP) ## Write configs/schema.json anew.
 	@$(BIN)/refresher schema > configs/schema.json
 
 .PHONY: docs
-docs: $(STAMP) ## Write the reference in docs/configuration.md anew.
-	@$(BIN)/python tests/docs/reference.py
+docs: $(STAMP) ## Write the references in docs/configuration.md and docs/terraform.md anew.
+	@$(BIN)/python -m tests.docs.reference
+	@$(BIN)/python -m tests.docs.terraform_reference
 
 .PHONY: requirements
 requirements: | $(UV) ## Pin the requirement files anew.

@@ -96,10 +96,22 @@ class ExchangeError(RefresherError):
     exit_status = ExitStatus.EXCHANGE
 
 
+class TransientExchangeError(ExchangeError):
+    """The STS did not answer this time; it may well answer the next attempt."""
+
+    retryable = True
+
+
 class ImpersonationError(RefresherError):
     """IAM Credentials refused to impersonate the service account, or could not be asked."""
 
     exit_status = ExitStatus.EXCHANGE
+
+
+class TransientImpersonationError(ImpersonationError):
+    """IAM Credentials did not answer this time; it may well answer the next attempt."""
+
+    retryable = True
 
 
 class EmulatorError(RefresherError):

@@ -8,9 +8,13 @@ and provider id; a principal by pool and subject, without the provider. Nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
+CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 METADATA_ORIGIN = "http://metadata.google.internal"
 
 
@@ -100,6 +104,34 @@ class Endpoints:
     def impersonation_url(self, service_account: str, method: str = "generateAccessToken") -> str:
         """Give the IAM Credentials URL of a method on a service account, named by e-mail or unique id."""
         return f"{self.iam_credentials}/v1/projects/-/serviceAccounts/{service_account}:{method}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impersonation:
+    """The way from a subject token to a service account, as far as it is the same for all that is minted.
+
+    Attributes:
+        provider: Which accepts the subject token.
+        subject: As the provider maps it; None where only the supplier knows it.
+        subject_token_type: A URN of RFC 8693, section 3.
+        service_account: The target principal, by e-mail or unique id; None for the federated principal itself.
+        delegates: E-mails of the chain, caller side first.
+        scopes: Of access tokens.
+        lifetime: Of access tokens; None leaves it to Google (an hour).
+    """
+
+    provider: WorkloadIdentityProvider
+    subject: str | None
+    subject_token_type: str
+    service_account: str | None
+    delegates: tuple[str, ...]
+    scopes: tuple[str, ...]
+    lifetime: timedelta | None
+
+    @property
+    def principal(self) -> str:
+        """The federated principal that needs the roles, for messages."""
+        return "the federated principal" if self.subject is None else self.provider.principal(self.subject)
 
 
 def discovery_document(*, issuer: str, service_account: str) -> dict[str, Any]:

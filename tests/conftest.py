@@ -4,14 +4,47 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import sysconfig
+import venv
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.acting import act_as
 
-@pytest.fixture
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from refresher.emulator.testing import Scenario
+
+    Act = Callable[[Path, Scenario], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
 def need() -> Need:
     """Give the check that a test needs a program or a right that the machine may lack."""
     return Need()
+
+
+@pytest.fixture(scope="session")
+def foreign_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the interpreter of another virtual environment, which has google-auth and not this product."""
+    place = tmp_path_factory.mktemp("foreign")
+    venv.create(place, with_pip=False, symlinks=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    libraries = place / "lib" / version / "site-packages" / "google-auth.pth"
+    # .pth files of a folder that is named in one are not read: the product, installed as editable, stays out
+    libraries.write_text(sysconfig.get_path("purelib") + "\n")
+    return place / "bin" / "python"
+
+
+@pytest.fixture
+def act(foreign_python: Path) -> Act:
+    """Give what a user's program does in a container: in another environment, with the `env` file alone."""
+    return partial(act_as, foreign_python)
 
 
 class Need:
@@ -23,6 +56,10 @@ class Need:
         if found is None:
             self._lack(f"{name} is not installed: {install}")
         return str(found)
+
+    def terraform(self) -> None:
+        """Go on only where Terraform is installed."""
+        self.tool("terraform", "see developer.hashicorp.com/terraform/install")
 
     def root(self) -> None:
         """Go on only as root."""

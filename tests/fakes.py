@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from refresher.google.sts import AccessToken
 from refresher.google.transport import Response, TransportError
 from refresher.tokens import SubjectToken, peek
 from tests.tokens import NOW, make_jwt
@@ -14,6 +15,7 @@ from tests.tokens import NOW, make_jwt
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from refresher.resources import Impersonation
     from refresher.suppliers.interface import SupplierContext
 
 
@@ -115,3 +117,40 @@ class FakeSource:
         if self.failure is not None:
             raise self.failure
         return self.value, now + self.lifetime
+
+
+@dataclass
+class FakeChain:
+    """Exchanges and impersonates without Google, or raises what it was told to."""
+
+    clock: FakeClock
+    lifetime: timedelta = timedelta(hours=1)
+    refusal: Exception | None = None
+    meanwhile: Callable[[], object] = bool
+    exchanged: list[str] = field(default_factory=list)
+    minted: int = 0
+    id_token_answer: str | None = None
+
+    def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
+        """Give a federated token that lives as long as the fake says."""
+        self.exchanged.append(way.subject or "")
+        assert subject_token
+        return AccessToken(value=f"ya29.d.{len(self.exchanged)}", expires_at=now + self.lifetime)
+
+    def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
+        """Give an access token of an hour, or fail."""
+        self.minted += 1
+        self.meanwhile()
+        if self.refusal is not None:
+            raise self.refusal
+        value = f"ya29.{way.service_account}.{self.minted}.{federated.value}"
+        return AccessToken(value=value, expires_at=self.clock.now() + timedelta(hours=1))
+
+    def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
+        """Give an unsigned ID token."""
+        self.minted += 1
+        if self.refusal is not None:
+            raise self.refusal
+        if self.id_token_answer is not None:
+            return self.id_token_answer
+        return make_jwt(subject=f"{way.service_account}.{include_email}", issued_at=self.clock.now(), audience=audience)

@@ -9,29 +9,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.app.suppliers import suppliers_of, threads_of
-from refresher.app.targets import targets_of
+from refresher.app.rotation import trials_of
+from refresher.app.suppliers import connections_of, suppliers_of, threads_of
+from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.loading import load, rescan
 from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.config.watching import signature
 from refresher.engine.target import Plan
+from refresher.google.chain import GoogleChain
 from refresher.keys.registry import signature as keys_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.problems import Problem
+    from refresher.google.transport import Transport
     from refresher.suppliers.interface import Supplier
 
+_ATTEMPTS = 2
+"""Loads within one poll: the second knows the files that the first one found included."""
 
-def plan_of(loaded: LoadedConfiguration, suppliers: Mapping[str, Supplier], problems: tuple[Problem, ...] = ()) -> Plan:
+
+def plan_of(
+    loaded: LoadedConfiguration,
+    connections: Callable[[], Transport],
+    suppliers: Mapping[str, Supplier],
+    problems: tuple[Problem, ...] = (),
+) -> Plan:
     """Put targets and suppliers together; problems are those of files that had to be left out."""
     return Plan(
         root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
         suppliers=suppliers,
+        chain=GoogleChain(transport=connections, endpoints=endpoints_of(loaded)),
+        trials=trials_of(loaded, connections),
         threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
         complaints=tuple(
             (f"{found.location}: {found.problem}", found.remedy) for found in (*problems, *loaded.drop_in_problems)
@@ -46,24 +59,33 @@ class ConfiguredPlans:
         self._path = path
         self._loaded = loaded
         self._refused: InvalidConfigurationError | None = None
+        self._connections = connections_of(loaded)
         self._suppliers: Mapping[str, Supplier] | None = None
         self._seen: object = None
         self._keys: object = None
 
     def poll(self, *, force: bool) -> Plan | None:
         """Give the plan if it is the first, if anything changed, or in any case with `force`; else None."""
-        seen = self._look()
-        if self._suppliers is not None and not force and seen == self._seen:
+        # at the first poll too: a while may have passed since the configuration was loaded
+        if self._suppliers is not None and not force and self._look() == self._seen:
             return None
         former = self._loaded
-        if self._suppliers is not None:
+        self._load_until_still()
+        keys = _keys_of(self._loaded)
+        if self._suppliers is None or force or keys != self._keys or _differ(former, self._loaded):
+            self._connections = connections_of(self._loaded)
+            self._suppliers = suppliers_of(self._loaded, self._connections)
+        self._keys = keys
+        problems = self._refused.problems if self._refused else ()
+        return plan_of(self._loaded, self._connections, self._suppliers, problems)
+
+    def _load_until_still(self) -> None:
+        """Load and remember how all looked before: what changes under the reading shows as a difference later."""
+        for _ in range(_ATTEMPTS):
+            self._seen = self._look()
             self._load_again()
-        if self._suppliers is None or force or _keys_of(former) != self._keys or _differ(former, self._loaded):
-            self._suppliers = suppliers_of(self._loaded)
-        self._keys = _keys_of(self._loaded)
-        # looked at before anything was read: what changes meanwhile shows as a difference at the next call
-        self._seen = seen if self._loaded is former else self._look()
-        return plan_of(self._loaded, self._suppliers, self._refused.problems if self._refused else ())
+            if self._look() == self._seen:
+                return
 
     def _load_again(self) -> None:
         """Load what changed; a main file that cannot be used leaves the former one, with the drop-ins as they are."""

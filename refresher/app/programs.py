@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from refresher import __version__
 from refresher.app.plans import ConfiguredPlans, plan_of
-from refresher.app.suppliers import suppliers_of, transport_of
+from refresher.app.suppliers import connections_of, suppliers_of, transport_of
 from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
 from refresher.engine import once
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from refresher.config.loading import LoadedConfiguration
     from refresher.engine.daemon import Daemon
     from refresher.engine.events import Listener
-    from refresher.engine.refresh import Outcome
+    from refresher.engine.once import Pass
     from refresher.engine.reporting import Reporter
     from refresher.engine.scheduling import Ticker
 
@@ -35,9 +35,10 @@ GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
 
-def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[str, Outcome]:
-    """Refresh the named targets of a configuration, each once; give how each ended."""
-    plan = plan_of(loaded, suppliers_of(loaded))
+def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> Pass:
+    """Refresh the named targets of a configuration and their further artifacts, each once; give how each ended."""
+    connections = connections_of(loaded)
+    plan = plan_of(loaded, connections, suppliers_of(loaded, connections))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(plan, targets, force=force, clock=SystemClock())
 

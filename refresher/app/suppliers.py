@@ -50,12 +50,16 @@ def threads_of(settings: SupplierSettings) -> int:
     return _LOCAL_THREADS if isinstance(settings, SelfIssuedSettings | FileSettings) else _REMOTE_THREADS
 
 
-def suppliers_of(loaded: LoadedConfiguration) -> dict[str, Supplier]:
+def connections_of(loaded: LoadedConfiguration) -> Callable[[], Transport]:
+    """Give what gives the one transport of a plan, made when it is first wanted."""
+    return _Once(partial(transport_of, loaded)).get
+
+
+def suppliers_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> dict[str, Supplier]:
     """Give the suppliers of a configuration, by name; none is built yet."""
     endpoints = endpoints_of(loaded)
-    connections = _Once(partial(transport_of, loaded))
     return {
-        name: DeferredSupplier(partial(_build, settings, endpoints, connections.get))
+        name: DeferredSupplier(partial(_build, settings, endpoints, connections))
         for name, settings in loaded.configuration.suppliers.items()
     }
 
@@ -123,7 +127,7 @@ def _self_issued(settings: SelfIssuedSettings) -> Supplier:
     from refresher.keys.directory import load_signing_key
     from refresher.suppliers.self_issued import SelfIssuedSupplier
 
-    return SelfIssuedSupplier(key=load_signing_key(settings.keys), claims=_claims(settings))
+    return SelfIssuedSupplier(key=load_signing_key(settings.keys), claims=claims_of(settings))
 
 
 def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transport) -> Supplier:
@@ -134,11 +138,12 @@ def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transp
         endpoints=endpoints,
         source=_source(settings.credentials, endpoints, transport),
         service_account=settings.service_account,
-        claims=_claims(settings),
+        claims=claims_of(settings),
     )
 
 
-def _claims(settings: SelfIssuedSettings | SignJwtSettings) -> ClaimsTemplate:
+def claims_of(settings: SelfIssuedSettings | SignJwtSettings) -> ClaimsTemplate:
+    """Give what makes the claims of a minting supplier's tokens."""
     from refresher.suppliers.claims import ClaimsTemplate
 
     return ClaimsTemplate(

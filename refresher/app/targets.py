@@ -19,12 +19,13 @@ from refresher.config.supplier_models import (
     SelfIssuedSettings,
     SignJwtSettings,
 )
-from refresher.engine.target import Target
+from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
 from refresher.publishing.directory import CredentialsDirectory
+from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
 from refresher.publishing.ownership import Ownership
-from refresher.resources import Endpoints, WorkloadIdentityProvider
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import ExpectedClaims
 
@@ -54,25 +55,32 @@ def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: 
     """Give the ADC document of one target."""
     identity = loaded.identity_of(target)
     supplier = _supplier_settings(loaded, identity)
-    is_opaque = isinstance(supplier, GoogleAccessTokenSettings)
     return adc.adc_document(
-        provider=_provider_of(loaded, supplier),
+        provider=provider_of(loaded, supplier),
         token_path=f"{target.container_directory.rstrip('/')}/token",
         service_account=identity.service_account,
         lifetime=identity.lifetime,
         quota_project=identity.quota_project,
         endpoints=endpoints,
-        subject_token_type=adc.ACCESS_TOKEN_TYPE if is_opaque else adc.JWT_TYPE,
+        subject_token_type=_token_type(supplier),
     )
 
 
 def variables_of(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
     """Give the environment variables of one target."""
+    identity = loaded.identity_of(target)
     return environment.variables(
         container_directory=target.container_directory,
         project=loaded.configuration.project,
-        quota_project=loaded.identity_of(target).quota_project,
+        quota_project=identity.quota_project,
+        further=further_of(target),
+        is_chain=bool(identity.delegates),
     )
+
+
+def further_of(target: ResolvedTarget) -> tuple[str, ...]:
+    """Name the further artifacts of a target."""
+    return (*(artifact.name for artifact in _minted(target)), *([BOTO] if target.artifacts.boto else []))
 
 
 def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
@@ -95,7 +103,7 @@ def _target(
     identity = loaded.identity_of(target)
     supplier_name = loaded.supplier_name_of(identity)
     settings = _supplier_settings(loaded, identity)
-    audiences = _audiences(loaded, settings)
+    audiences = audiences_of(loaded, settings)
     return Target(
         name=target.name,
         supplier=supplier_name,
@@ -111,10 +119,40 @@ def _target(
             path=target.directory,
             ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
             random_name=_random_name,
+            further=further_of(target),
         ),
         credentials=adc.render(document_of(loaded, target, endpoints)),
         environment=environment.render(variables_of(loaded, target)).encode(),
+        impersonation=_impersonation(loaded, identity, settings),
+        boto=environment.boto(target.container_directory) if target.artifacts.boto else None,
+        minted=_minted(target),
     )
+
+
+def _impersonation(
+    loaded: LoadedConfiguration, identity: IdentitySettings, settings: SupplierSettings
+) -> Impersonation:
+    return Impersonation(
+        provider=provider_of(loaded, settings),
+        subject=identity.subject,
+        subject_token_type=_token_type(settings),
+        service_account=identity.service_account,
+        delegates=identity.delegates,
+        scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
+        lifetime=identity.lifetime,
+    )
+
+
+def _minted(target: ResolvedTarget) -> tuple[MintedArtifact, ...]:
+    wanted = [MintedArtifact(name=ACCESS_TOKEN, request=AccessTokenRequest())] if target.artifacts.access_token else []
+    for name, settings in target.artifacts.id_tokens.items():
+        request = IdTokenRequest(audience=settings.audience, include_email=settings.include_email)
+        wanted.append(MintedArtifact(name=f"{ID_TOKENS}/{name}", request=request))
+    return tuple(wanted)
+
+
+def _token_type(settings: SupplierSettings) -> str:
+    return adc.ACCESS_TOKEN_TYPE if isinstance(settings, GoogleAccessTokenSettings) else adc.JWT_TYPE
 
 
 def _expected(
@@ -151,17 +189,18 @@ def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) 
     return loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
 
 
-def _provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
+def provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
+    """Give the name of the provider that accepts a supplier's tokens."""
     provider = loaded.provider_of(settings)
     return WorkloadIdentityProvider(
         project_number=provider.project_number, pool=provider.pool, provider=provider.provider
     )
 
 
-def _audiences(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
+def audiences_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
     """Give the token audiences that the provider accepts, the one to ask for first."""
     allowed = loaded.provider_of(settings).audience
-    provider = _provider_of(loaded, settings)
+    provider = provider_of(loaded, settings)
     return (allowed,) if allowed is not None else (provider.token_audience, provider.sts_audience)
 
 

@@ -1,14 +1,18 @@
-"""`refresher keys`: make, list and publish the signing keys of a `self_issued` supplier."""
+"""`refresher keys`: make, list, publish and rotate the signing keys of a `self_issued` supplier."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import declare, json_option
+from refresher.cli.options import Duration, declare, json_option
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _directory_option = click.option(
     "--directory",
@@ -21,7 +25,7 @@ _directory_option = click.option(
 
 @click.group("keys")
 def command() -> None:
-    """Make, list and publish the keys that sign self-issued subject tokens."""
+    """Make, list, publish and rotate the keys that sign self-issued subject tokens."""
 
 
 @declare("new", example="refresher keys new --directory /var/lib/refresher/keys")
@@ -35,7 +39,7 @@ def command() -> None:
 )
 def new(directory: Path, algorithm: str) -> None:
     """Make the first key of a directory; it is active at once. Prints its key id."""
-    from refresher.keys.directory import create
+    from refresher.keys.changes import create
 
     record = create(directory, algorithm=algorithm, now=datetime.now(UTC))
     click.echo(record.kid)
@@ -53,17 +57,82 @@ def list_(directory: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(as_document(records), indent=2))
         return
     for record in records:
-        click.echo(f"{record.kid}  {record.algorithm}  {record.state:8}  made {record.created_at:%FT%TZ}")
+        since = record.gone_at or record.retiring_at or record.activated_at or record.created_at
+        until = f", kept until {record.keep_until:%FT%TZ}" if record.keep_until and not record.gone_at else ""
+        click.echo(f"{record.kid}  {record.algorithm}  {record.state:8}  since {since:%FT%TZ}{until}")
 
 
 @declare("jwks", example="refresher keys jwks --directory /var/lib/refresher/keys > jwks.json")
 @_directory_option
 def jwks(directory: Path) -> None:
     """Print the public half of all keys but the gone, to be uploaded to the provider."""
+    _print_jwks(directory)
+
+
+@declare("rotate", example="refresher keys rotate --directory /var/lib/refresher/keys > jwks.json")
+@_directory_option
+@click.option("--algorithm", type=click.Choice(["ES256", "RS256"]), help="Default: that of the active key.")
+def rotate(directory: Path, algorithm: str | None) -> None:
+    """Add the next key and print the JWKS to upload, which holds the old one too.
+
+    The next key signs nothing before the daemon has seen STS accept it, or `keys activate` says so.
+    """
+    from refresher.keys.changes import rotate as add_next
+
+    record = add_next(directory, algorithm=algorithm, now=datetime.now(UTC))
+    click.echo(f"{record.kid} is next: upload this JWKS; the daemon activates the key once STS accepts it", err=True)
+    _print_jwks(directory)
+
+
+@declare("activate", example="refresher keys activate --directory /var/lib/refresher/keys")
+@_directory_option
+@click.option(
+    "--lifetime",
+    type=Duration(),
+    default="24h",
+    show_default=True,
+    help="The longest life of a token signed so far; the old key stays published for that long.",
+)
+@click.argument("kid", required=False)
+def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:
+    """Let the next key sign from now on, whether or not STS accepts it; the active one retires."""
+    from refresher.keys.changes import activate as let_sign
+
+    record = let_sign(directory, kid, lifetime=lifetime, now=datetime.now(UTC))
+    click.echo(record.kid)
+
+
+@declare("retire", example="refresher keys retire --directory /var/lib/refresher/keys > jwks.json")
+@_directory_option
+def retire(directory: Path) -> None:
+    """Remove the retiring keys whose last token is over, and print the JWKS to upload, without them."""
+    from refresher.keys.changes import retire as let_go
+
+    for record in let_go(directory, now=datetime.now(UTC)):
+        click.echo(f"{record.kid} is gone: upload this JWKS", err=True)
+    _print_jwks(directory)
+
+
+@declare("revoke", example="refresher keys revoke --directory /var/lib/refresher/keys KID > jwks.json")
+@_directory_option
+@click.argument("kid")
+def revoke(directory: Path, kid: str) -> None:
+    """Remove a key that leaked, at once, and print the JWKS to upload, without it.
+
+    Google trusts the key until the upload. If it was the active one, the next key signs from now on, or a new one.
+    """
+    from refresher.keys.changes import revoke as withdraw
+
+    record = withdraw(directory, kid, now=datetime.now(UTC))
+    click.echo(f"{kid} is gone: upload this JWKS now; {record.kid} signs", err=True)
+    _print_jwks(directory)
+
+
+def _print_jwks(directory: Path) -> None:
     from refresher.keys.directory import jwks as public_half
 
     click.echo(json.dumps(public_half(directory), indent=2))
 
 
-for _child in (new, list_, jwks):
+for _child in (new, list_, jwks, rotate, activate, retire, revoke):
     command.add_command(_child)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     """Refresh what is due of all targets, or of the TARGETS named, and exit.
 
-    A target that fails, or a drop-in that cannot be used, does not hold up the others; the exit status tells of it.
+    A target or artifact that fails, or a drop-in that cannot be used, does not hold up the others; the exit status
+    tells of it.
     """
     from refresher.app.programs import refresh_once
     from refresher.cli.failures import complain
@@ -33,8 +34,14 @@ def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
 
     loaded = load_leniently(config)
     say_warnings(loaded)
-    outcomes = refresh_once(loaded, chosen(loaded.targets, targets), force=force)
+    done = refresh_once(loaded, chosen(loaded.targets, targets), force=force)
+    outcomes = done.outcomes
     failures = {name: outcome.error for name, outcome in sorted(outcomes.items()) if outcome.error is not None}
+    failures |= {
+        f"{target}/{name}": outcome.error
+        for (target, name), outcome in sorted(done.artifacts.items())
+        if outcome.error is not None
+    }
     for error, names in _grouped(failures):
         complain(error, concerning=names)
     click.echo(_summary(outcomes.values()), err=True)

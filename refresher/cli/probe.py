@@ -16,7 +16,8 @@ from typing import NamedTuple
 from refresher import policy
 from refresher.config.durations import parse_duration
 from refresher.errors import ExitStatus
-from refresher.publishing.contents import Contents, read, token_of
+from refresher.publishing import descriptions
+from refresher.publishing.contents import Contents, read, read_file, token_of
 from refresher.tokens import UnreadableTokenError
 
 POLL_SECONDS = 0.05
@@ -35,11 +36,13 @@ class Request(NamedTuple):
         directory: The credentials directory as this process sees it.
         min_validity: The life a token must have left; None for its own minimum validity.
         timeout: How long to wait; zero to look once.
+        artifacts: Further artifacts that must be usable too.
     """
 
     directory: str
     min_validity: timedelta | None
     timeout: timedelta
+    artifacts: tuple[str, ...] = ()
 
 
 def parse(arguments: list[str]) -> Request | None:
@@ -67,7 +70,7 @@ def parse(arguments: list[str]) -> Request | None:
 def run(request: Request) -> int:
     """Wait until the directory is usable; give the exit status, having said what is wrong if it is not."""
     deadline = time.monotonic() + request.timeout.total_seconds()
-    while (problem := look(request.directory, datetime.now(UTC), request.min_validity)) is not None:
+    while (problem := look(request, datetime.now(UTC))) is not None:
         if time.monotonic() >= deadline:
             sys.stderr.write(f"refresher: {problem} — see `refresher status` on the worker\n")
             return ExitStatus.NOT_READY
@@ -75,17 +78,20 @@ def run(request: Request) -> int:
     return ExitStatus.DONE
 
 
-def look(directory: str, now: datetime, min_validity: timedelta | None) -> str | None:
+def look(request: Request, now: datetime) -> str | None:
     """Say what is wrong with a credentials directory now; None if a client that reads it is served."""
+    directory = request.directory
     try:
         descriptor = os.open(directory, _OPEN)
     except OSError as error:
         return f"{directory} cannot be opened: {os.strerror(error.errno or 0)}"
     try:
         contents = read(descriptor)
+        found = _complaint(directory, contents, now, request.min_validity)
+        further = (_complaint_of(descriptor, name, contents, request, now) for name in request.artifacts)
+        return found or next(filter(None, further), None)
     finally:
         os.close(descriptor)
-    return _complaint(directory, contents, now, min_validity)
 
 
 def _complaint(directory: str, contents: Contents, now: datetime, min_validity: timedelta | None) -> str | None:
@@ -104,3 +110,17 @@ def _complaint(directory: str, contents: Contents, now: datetime, min_validity: 
     if token.expires_at - now <= needed:
         return f"{directory}/token ends at {token.expires_at:%FT%TZ}, too soon"
     return None
+
+
+def _complaint_of(descriptor: int, name: str, contents: Contents, request: Request, now: datetime) -> str | None:
+    place = f"{request.directory}/{name}"
+    file = read_file(descriptor, name)
+    if not file.content:
+        return file.problem or f"{place} is absent"
+    if name == "boto":
+        return None
+    described = descriptions.parse(contents.descriptions.content).get(name)
+    if described is None or described.sha256 != descriptions.digest(file.content):
+        return f"{place} is not what artifacts.json describes"
+    needed = request.min_validity or policy.minimum_validity(described.expires_at - described.issued_at)
+    return None if described.expires_at - now > needed else f"{place} ends at {described.expires_at:%FT%TZ}, too soon"

@@ -27,9 +27,7 @@ def command(config: Path, *, as_json: bool) -> None:
 
     loaded = load_leniently(config)
     now = datetime.now(UTC)
-    verdicts = {
-        name: examine(target, now, loaded.targets[name].artifacts) for name, target in targets_of(loaded).items()
-    }
+    verdicts = {name: examine(target, now) for name, target in targets_of(loaded).items()}
     report = as_report(verdicts, now, is_empty_fine=loaded.configuration.targets_directory is not None)
     if as_json:
         click.echo(json.dumps(report, indent=2))
@@ -44,6 +42,10 @@ def _print(report: dict[str, Any]) -> None:
         state = click.style(f"{target['state']:10}", fg=_COLOURS.get(target["state"], "red"))
         life = f"until {target['expires_at']}, {target['runway_seconds']} s" if target["expires_at"] else "no token"
         click.echo(f"{target['name']:{width}}  {state}  {life}")
+        for artifact in target["artifacts"]:
+            end = f"until {artifact['expires_at']}" if artifact["expires_at"] else ""
+            shown = click.style(f"{artifact['state']:10}", fg=_COLOURS.get(artifact["state"], "red"))
+            click.echo(f"{'':{width}}  {shown}  {artifact['name']} {end}".rstrip())
         if target["problem"]:
             click.echo(f"{'':{width}}  {target['problem']}\n{'':{width}}  remedy: {target['remedy']}")
     click.echo("ready" if report["ready"] else "not ready")

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from refresher.config import durations
 from refresher.config.problems import Mistake
 from refresher.config.supplier_models import GoogleAccessTokenSettings, SelfIssuedSettings, SignJwtSettings
-from refresher.config.targets import artifacts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from refresher.config.models import Configuration, TargetSettings
+    from refresher.config.models import Configuration
 
 SHORT_LIFETIME = timedelta(minutes=10)
 """Below it, half a life is less than the five minutes that Node and C++ want to see left."""
@@ -37,16 +36,8 @@ def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
             clause = (
                 "is a chain, which the ADC document cannot express: clients impersonate the service account directly"
             )
-            remedy = "grant the principal roles/iam.workloadIdentityUser on the service account itself"
+            remedy = (
+                "publish an access token (artifacts: {access_token: true}), which goes the whole chain; or grant the "
+                "principal roles/iam.workloadIdentityUser on the service account itself"
+            )
             yield Mistake(path=("identities", name, "delegates"), clause=clause, remedy=remedy, at_key=True)
-    for name, target in configuration.targets.items():
-        yield from warnings_about_target(target, ("targets", name))
-
-
-def warnings_about_target(target: TargetSettings, path: tuple[str, ...]) -> Iterator[Mistake]:
-    """Name what one target asks for in vain; `path` is its own, empty for a drop-in."""
-    for artifact in artifacts_of(target.artifacts):
-        clause = "is not published by this version"
-        yield Mistake(
-            path=(*path, "artifacts", *artifact.split("/", 1)), clause=clause, remedy="delete it", at_key=True
-        )

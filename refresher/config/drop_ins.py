@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from refresher.config.admission import Admission, DropIn, placed, rank
-from refresher.config.advice import warnings_about_target
+from refresher.config.admission import Admission, DropIn, rank
 from refresher.config.models import TargetSettings
 from refresher.config.nodes import parse
 from refresher.config.problems import Problem, in_order
@@ -26,7 +25,7 @@ from refresher.config.texts import is_name
 from refresher.config.trust import UnusableFileError, require_trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from refresher.config.models import Configuration
@@ -47,13 +46,11 @@ class Scan:
         drop_ins: By name of target.
         targets: Those that are in force, by name.
         problems: What is wrong, by place.
-        warnings: What is allowed and yet worth saying, by place.
     """
 
     drop_ins: Mapping[str, DropIn]
     targets: Mapping[str, ResolvedTarget]
     problems: tuple[Problem, ...]
-    warnings: tuple[Problem, ...] = ()
 
 
 def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], previous: Mapping[str, DropIn]) -> Scan:
@@ -79,16 +76,7 @@ def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], pr
     admission = Admission(configuration, targets)
     for name in sorted(found, key=lambda name: (rank(name, found[name], configuration), name)):
         found[name] = admission.admit(name, found[name], problems)
-    return Scan(
-        drop_ins=found, targets=admission.targets, problems=in_order(problems), warnings=in_order(_warnings(found))
-    )
-
-
-def _warnings(found: Mapping[str, DropIn]) -> Iterator[Problem]:
-    for drop_in in found.values():
-        if drop_in.in_force is not None:
-            for mistake in warnings_about_target(drop_in.in_force, ()):
-                yield placed(mistake, drop_in)
+    return Scan(drop_ins=found, targets=admission.targets, problems=in_order(problems))
 
 
 def _read_all(directory: Path, previous: Mapping[str, DropIn], problems: list[Problem]) -> dict[str, DropIn]:

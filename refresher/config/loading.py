@@ -19,6 +19,7 @@ from refresher.config import drop_ins
 from refresher.config.advice import warnings_about
 from refresher.config.endpoints import mistakes_of_endpoints
 from refresher.config.including import gather
+from refresher.config.isolation import mistakes_of_isolation
 from refresher.config.models import Configuration
 from refresher.config.problems import InvalidConfigurationError, Mistake, Problem, in_order
 from refresher.config.reading import Stamp, stamp_of
@@ -135,7 +136,7 @@ def _with_drop_ins(main: MainFile, previous: LoadedConfiguration | None) -> Load
         main=main,
         scanned=scanned,
         targets={**main.targets, **scanned.targets},
-        warnings=(*main.warnings, *scanned.warnings),
+        warnings=main.warnings,
     )
 
 
@@ -155,6 +156,7 @@ def _load_main(path: Path) -> MainFile:
     mistakes += mistakes_of_endpoints(understood.google)
     if gathered.is_complete:
         mistakes += mistakes_between(understood)
+        mistakes += mistakes_of_isolation(understood)
     targets = _resolve_all(understood, sources, mistakes)
     problems += [sources.problem(mistake) for mistake in mistakes]
     if problems or configuration is None:

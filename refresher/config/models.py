@@ -75,6 +75,10 @@ class IdentitySettings(Settings):
         default=None,
         description="Account that the ID token is for; only with a supplier that goes via generate_id_token.",
     )
+    shared_identity: bool = Field(
+        default=False,
+        description="Says that it is meant when its subject is another identity's too, with another service account.",
+    )
 
 
 class IdTokenSettings(Settings):

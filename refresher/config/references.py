@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from refresher.config.problems import Mistake, instead, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from refresher.config.models import IdentitySettings, TargetSettings
     from refresher.config.understanding import SupplierFacts, Understood
+
+_FOLDED = str.maketrans("-.", "__")
+"""Characters of names that become one in the names of variables."""
 
 _MINTING = frozenset(["self_issued", "sign_jwt"])
 """Kinds of suppliers that write the subject themselves."""
@@ -32,9 +35,15 @@ def mistakes_between(understood: Understood) -> Iterator[Mistake]:
 
 
 def mistakes_of_target(
-    name: str, target: TargetSettings, identities: Collection[str], path: tuple[str, ...]
+    name: str, target: TargetSettings, identities: Mapping[str, IdentitySettings], path: tuple[str, ...]
 ) -> Iterator[Mistake]:
-    """Tell whether a target's identity exists; `path` is the target's own, empty for a drop-in."""
+    """Tell whether a target's identity exists and can have what is asked for; `path` is empty for a drop-in."""
+    identity = identities.get(target.identity or name)
+    if identity is not None and identity.service_account is None and target.artifacts.id_tokens:
+        clause = "are of a service account, and the identity has none"
+        remedy = "delete them, or add service_account: to the identity"
+        yield Mistake(path=(*path, "artifacts", "id_tokens"), clause=clause, remedy=remedy, at_key=True)
+    yield from _of_variables(target, path)
     if target.identity is not None:
         if target.identity not in identities:
             clause = f"is {shown(target.identity)}, which is no identity"
@@ -42,6 +51,16 @@ def mistakes_of_target(
     elif name not in identities:
         clause = "names no identity, and there is none of its own name"
         yield Mistake(path=path, clause=clause, remedy=f"add identity: to it; {instead(name, identities)}", at_key=True)
+
+
+def _of_variables(target: TargetSettings, path: tuple[str, ...]) -> Iterator[Mistake]:
+    """Tell of ID tokens whose files two variables of one name would have to name."""
+    seen: dict[str, str] = {}
+    for name in target.artifacts.id_tokens:
+        other = seen.setdefault(name.translate(_FOLDED), name)
+        if other != name:
+            clause = f"would have its file named by the same variable as {other}"
+            yield Mistake(path=(*path, "artifacts", "id_tokens", name), clause=clause, remedy="rename one", at_key=True)
 
 
 def _of_suppliers(understood: Understood) -> Iterator[Mistake]:

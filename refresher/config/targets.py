@@ -36,7 +36,7 @@ class ResolvedTarget:
         uid: Of the files' owner; None for the daemon's own.
         gid: Of the files' group; None if no group is given.
         mode: Permission bits of the files.
-        artifacts: Names of what else is asked for: `access_token`, `id_tokens/NAME`, `boto`.
+        artifacts: What else is asked for.
         location: `file:line:column` where it is configured.
     """
 
@@ -47,7 +47,7 @@ class ResolvedTarget:
     uid: int | None
     gid: int | None
     mode: int
-    artifacts: tuple[str, ...]
+    artifacts: ArtifactSettings
     location: str
 
 
@@ -130,16 +130,9 @@ def resolve(
         uid=uid,
         gid=gid,
         mode=target.mode,
-        artifacts=artifacts_of(target.artifacts),
+        artifacts=target.artifacts,
         location=location,
     )
-
-
-def artifacts_of(settings: ArtifactSettings) -> tuple[str, ...]:
-    """Name the artifacts that are asked for besides those every target has."""
-    names = ["access_token"] if settings.access_token else []
-    names += [f"id_tokens/{name}" for name in settings.id_tokens]
-    return (*names, "boto") if settings.boto else tuple(names)
 
 
 def _ancestors(directory: str) -> Iterator[str]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from refresher.config.durations import format_duration
 from refresher.emulator.state import DEFAULT_NUMBER, DEFAULT_PROJECT
-from refresher.keys.directory import create, jwks
+from refresher.keys.changes import create
+from refresher.keys.directory import jwks
 
 if TYPE_CHECKING:
     from datetime import datetime

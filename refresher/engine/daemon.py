@@ -6,14 +6,20 @@ It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from refresher.engine.agenda import Agenda
+from refresher.engine.artifact_agenda import ArtifactAgenda
+from refresher.engine.artifacts import ArtifactOutcome, ArtifactRefresher
 from refresher.engine.events import Severity
+from refresher.engine.minting import Mint
 from refresher.engine.refresh import Outcome, Refresher, Result
+from refresher.engine.rotation import Rotation
 from refresher.engine.sharing import SharedSupplies
+from refresher.engine.workers import ARTIFACTS_LANE, ARTIFACTS_THREADS, KEYS_LANE
 from refresher.errors import PublishError, RefresherError
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 
     from refresher.clock import Clock
     from refresher.engine.agenda import Entry
+    from refresher.engine.artifact_agenda import ArtifactEntry
     from refresher.engine.reporting import Reporter
     from refresher.engine.status import Board
     from refresher.engine.target import Plan, Target
@@ -74,6 +81,9 @@ class Daemon:
         self._draw = draw
         self._lock = Lock()
         self._agenda = Agenda()
+        self._rotation = Rotation(reporter=reporter, clock=clock)
+        self._artifacts = ArtifactAgenda()
+        self._artifact_refresher: ArtifactRefresher | None = None
         self._refresher: Refresher | None = None
         self._suppliers: object = None
         self._threads: Mapping[str, int] = {}
@@ -96,6 +106,8 @@ class Daemon:
         self._reporter.say("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
         with self._lock:
             self._agenda.reconsider(self._clock.now())
+            self._artifacts.reconsider()
+        self._rotation.reconsider()
 
     def tick(self) -> None:
         """Do what one second may ask for."""
@@ -108,9 +120,14 @@ class Daemon:
         now = self._clock.now()
         with self._lock:
             due = self._agenda.take_due(now)
+            artifacts = self._artifacts.take_due(now, self._has_token)
             self._watch_failing(now)
         for entry in due:
             self._submit(entry)
+        for artifact in artifacts:
+            self._workers.submit(ARTIFACTS_LANE, partial(self._mint, artifact), threads=ARTIFACTS_THREADS)
+        for attempt in self._rotation.take_due(now):
+            self._workers.submit(KEYS_LANE, attempt, threads=1)
         self._board.ticked(self._clock.monotonic())
 
     def _take_new_plan(self) -> bool:
@@ -128,9 +145,12 @@ class Daemon:
             if self._refresher is None or is_new:
                 supplies = SharedSupplies(plan.suppliers)
                 self._refresher = Refresher(supplies=supplies, clock=self._clock)
+                self._artifact_refresher = ArtifactRefresher(mint=Mint(plan.chain), clock=self._clock)
                 self._suppliers = plan.suppliers
             self._agenda.adopt(plan.targets, new_suppliers=is_new)
+            self._artifacts.adopt(plan.targets, new_suppliers=is_new)
             self._threads = plan.threads
+        self._rotation.adopt(plan.trials)
         self._roots.add(plan.root)
         known = self._board.snapshot().complaints
         self._board.adopt(plan.targets, plan.complaints)
@@ -152,6 +172,7 @@ class Daemon:
                     has_drifted = True
                 if has_drifted:
                     entry.next_at = None
+                    self._artifacts.look_again(entry.target)
 
     def _retire_strays(self) -> None:
         with self._lock:
@@ -183,11 +204,43 @@ class Daemon:
             entry = self._agenda.settle(target, outcome, now, self._draw())
             next_at = entry.next_at if entry is not None else None
             sibling = self._agenda.take_sibling(target, now)
+            if outcome.result is Result.PUBLISHED:
+                self._artifacts.look_again(target)
         if entry is not None:
             self._reporter.refreshed(target, outcome, now, next_at)
         if sibling is not None:
             self._submit(sibling)
         self._announce_ready()
+
+    def _has_token(self, name: str) -> bool:
+        entry = self._agenda.get(name)
+        return entry is not None and entry.token is not None and not entry.handed_over
+
+    def _mint(self, entry: ArtifactEntry) -> None:
+        """Bring one further artifact up to date; nothing it does may end the thread, or hold up its target's token."""
+        if self._stopping:
+            return
+        outcome = self._refresh_artifact(entry)
+        now = self._clock.now()
+        with self._lock:
+            self._artifacts.settle(entry, outcome, now, self._draw())
+            target = self._agenda.get(entry.target.name)
+            if outcome.result is Result.PUBLISHED and target is not None and target.target == entry.target:
+                # what this wrote itself is no drift
+                with suppress(PublishError):
+                    target.signature = entry.target.directory.sign()
+        self._reporter.artifact_refreshed(entry, outcome)
+
+    def _refresh_artifact(self, entry: ArtifactEntry) -> ArtifactOutcome:
+        refresher = self._artifact_refresher
+        if refresher is None:
+            raise AssertionError("nothing is due before the first plan")
+        try:
+            return refresher.refresh(entry.target, entry.artifact)
+        except Exception as bug:  # noqa: BLE001 - one artifact's bug must not take the others down
+            return ArtifactOutcome(
+                result=Result.FAILED, issued_at=None, expires_at=None, error=_bug(entry.target.name, bug), duration=0.0
+            )
 
     def _refresh(self, target: Target, *, force: bool, first: bool, handed_over: bool) -> Outcome:
         refresher = self._refresher
@@ -201,10 +254,7 @@ class Daemon:
                 result=Result.FAILED,
                 token=None,
                 repaired=(),
-                error=RefresherError(
-                    f"target {target.name}: unexpected {type(bug).__name__} at {_place(bug)}",
-                    "report this as a bug of the refresher",
-                ),
+                error=_bug(target.name, bug),
                 duration=self._clock.monotonic() - started,
                 signature=None,
             )
@@ -217,6 +267,11 @@ class Daemon:
             count = len(self._agenda)
         if announce:
             self._reporter.say("daemon.ready", Severity.INFO, targets=count)
+
+
+def _bug(target: str, bug: Exception) -> RefresherError:
+    problem = f"target {target}: unexpected {type(bug).__name__} at {_place(bug)}"
+    return RefresherError(problem, "report this as a bug of the refresher")
 
 
 def _place(error: BaseException) -> str:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from refresher import adc, policy
 from refresher.errors import TokenRejectedError
 from refresher.policy import State
+from refresher.publishing import descriptions
 from refresher.publishing.contents import token_of
 from refresher.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from refresher.engine.target import Target
-    from refresher.publishing.contents import Contents
+    from refresher.engine.target import MintedArtifact, Target
+    from refresher.publishing.contents import Artifact, Contents
+    from refresher.publishing.descriptions import Description
     from refresher.tokens import SubjectToken
 
 
@@ -59,6 +61,24 @@ def judge(target: Target, contents: Contents, now: datetime) -> Judgement:
     if mismatches := target.expected.mismatches(token):
         return Judgement(state=State.FOREIGN, token=token, reason="; ".join(mismatches))
     return Judgement(state=policy.state_of(target.name, token.issued_at, token.expires_at, now), token=token)
+
+
+def judge_artifact(
+    target: Target, artifact: MintedArtifact, file: Artifact, described: Description | None, now: datetime
+) -> State:
+    """Judge a further artifact: its file by what `artifacts.json` says of it, in the words that tokens are judged by.
+
+    Without a description that fits the file it is foreign, as it is when something else was asked for.
+    """
+    if file.problem is not None:
+        return State.UNREADABLE
+    if file.content is None:
+        return State.ABSENT
+    if described is None or described.sha256 != descriptions.digest(file.content):
+        return State.FOREIGN
+    if described.request != artifact.fingerprint(target):
+        return State.FOREIGN
+    return policy.state_of(f"{target.name}/{artifact.name}", described.issued_at, described.expires_at, now)
 
 
 def is_of_another_identity(target: Target, contents: Contents, judgement: Judgement) -> bool:

@@ -20,8 +20,10 @@ from refresher.engine.judgement import (
 )
 from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
 from refresher.policy import State
+from refresher.publishing import descriptions
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, describe
 from refresher.publishing.directory import is_in_place
+from refresher.publishing.further import BOTO
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -99,11 +101,12 @@ class Refresher:
         """Bring one target's directory to what the configuration says, with a token that is fresh.
 
         1. Open the directory and read it; at the first visit sweep what a killed daemon left.
-        2. If it was another identity's, withdraw `env`, then `token`.
-        3. Put `credentials.json` right.
+        2. If it was another identity's, withdraw `env`, then `token` and further artifacts.
+        3. Put `credentials.json` right, and `boto` if there is to be one.
         4. Unless the token is fresh: supply, check and publish another. Where only the supplier knows the subject, it
            is asked at the first visit in any case, and its answer tells whether step 2 is due after all.
-        5. Put owner and mode of a token that stays right, then `env`, which comes last.
+        5. Put owner and mode of a token that stays right, then `env`, which comes last; withdraw further artifacts that
+           are not asked for any more.
         6. At the first visit of a directory where nothing had to be written, prove that writing would work.
 
         Args:
@@ -160,12 +163,13 @@ class _Visit:
         ):
             contents, present = self._take_over(directory)  # 2
         self._settle(directory, CREDENTIALS, contents)  # 3
+        self._settle_boto(directory)
         self.token = present.token if present.is_ours else None
         failure = self._renew(directory, present)  # 4
         if self.token is not None:  # 5
             if self.result is not Result.PUBLISHED:
                 self._settle(directory, TOKEN, contents)
-            self._settle_description(directory, contents)
+            self._settle_descriptions(directory, contents)
             self._settle(directory, ENVIRONMENT, contents)
         if self._first and not self._wrote:
             directory.probe()  # 6
@@ -181,8 +185,10 @@ class _Visit:
             return None
 
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
-        directory.withdraw(ENVIRONMENT)
-        directory.withdraw(TOKEN)
+        with directory.describing():
+            directory.withdraw(ENVIRONMENT)
+            for name in (TOKEN, *directory.present()):
+                directory.withdraw(name)
         contents = directory.read()
         return contents, judge(self._target, contents, self._clock.now())
 
@@ -222,12 +228,51 @@ class _Visit:
         if artifact.signature is not None or artifact.problem is not None:
             self.repaired.append(name)
 
-    def _settle_description(self, directory: OpenDirectory, contents: Contents) -> None:
-        """Keep `artifacts.json` where the token cannot tell its own life, and nowhere else."""
-        if self.token is None or self.token.unverified_claims is not None:
-            if contents.descriptions.signature is not None:
-                directory.withdraw(DESCRIPTIONS)
+    def _settle_boto(self, directory: OpenDirectory) -> None:
+        wanted = self._target.boto
+        if wanted is not None and not is_in_place(directory.read_further(BOTO), wanted, directory.ownership):
+            directory.publish(BOTO, wanted)
+            self._wrote = True
+
+    def _settle_descriptions(self, directory: OpenDirectory, contents: Contents) -> None:
+        """Keep `artifacts.json` where something in it is described: an opaque token, minted artifacts that are wanted.
+
+        What else is there is withdrawn with what describes it.
+        """
+        if not self._is_described_otherwise(contents) and not self._unwanted(directory):
             return
-        wanted = describe(self.token)
-        if not is_in_place(contents.descriptions, wanted, directory.ownership):
-            directory.publish(DESCRIPTIONS, wanted)
+        with directory.describing():
+            for name in self._unwanted(directory):
+                directory.withdraw(name)
+            entries = descriptions.parse(directory.read().descriptions.content)
+            kept = {name: entries[name] for name in self._minted if name in entries} | self._described()
+            if kept:
+                directory.publish(DESCRIPTIONS, descriptions.render(kept))
+            else:
+                directory.withdraw(DESCRIPTIONS)
+
+    def _is_described_otherwise(self, contents: Contents) -> bool:
+        """Tell whether `artifacts.json` is to be written or withdrawn; who mints adds entries himself."""
+        artifact = contents.descriptions
+        if artifact.signature is None and artifact.problem is None:
+            return bool(self._described())
+        entries = descriptions.parse(artifact.content)
+        return (
+            not is_in_place(artifact, descriptions.render(entries), self._target.directory.ownership)
+            or not entries
+            or {name: entry for name, entry in entries.items() if name not in self._minted} != self._described()
+        )
+
+    def _described(self) -> dict[str, descriptions.Description]:
+        """Give the entry of a token that cannot tell its own life."""
+        if self.token is None or self.token.unverified_claims is not None:
+            return {}
+        return {TOKEN: describe(self.token)}
+
+    @property
+    def _minted(self) -> tuple[str, ...]:
+        return tuple(artifact.name for artifact in self._target.minted)
+
+    def _unwanted(self, directory: OpenDirectory) -> list[str]:
+        wanted = {*self._minted, *([] if self._target.boto is None else [BOTO])}
+        return [name for name in directory.present() if name not in wanted]

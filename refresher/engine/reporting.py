@@ -18,6 +18,8 @@ from refresher.policy import State
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from refresher.engine.artifact_agenda import ArtifactEntry
+    from refresher.engine.artifacts import ArtifactOutcome
     from refresher.engine.events import Listener, Value
     from refresher.engine.refresh import Outcome, TokenFacts
     from refresher.engine.status import Board
@@ -58,6 +60,33 @@ class Reporter:
         elif former.consecutive_failures:
             self._say("token.recovered", Severity.INFO, target, outcome.token, failures=former.consecutive_failures)
             self._warned.pop(target.name, None)
+
+    def artifact_refreshed(self, entry: ArtifactEntry, outcome: ArtifactOutcome) -> None:
+        """Report one attempt at a further artifact; `entry` is as it was settled."""
+        target, name, failures = entry.target, entry.artifact.name, entry.failures
+        if outcome.result is Result.PUBLISHED and outcome.expires_at is not None:
+            self._say(
+                "artifact.published",
+                Severity.INFO,
+                target,
+                artifact=name,
+                expires_at=f"{outcome.expires_at:%FT%TZ}",
+                duration_ms=_milliseconds(outcome),
+            )
+        if outcome.error is None:
+            entry.problem = None
+        elif outcome.error.problem != entry.problem or failures & (failures - 1) == 0:
+            entry.problem = outcome.error.problem
+            event = "token.publish_failed" if isinstance(outcome.error, PublishError) else "exchange.refused"
+            self._say(
+                event,
+                Severity.WARNING,
+                target,
+                artifact=name,
+                error=outcome.error.problem,
+                remedy=outcome.error.remedy,
+                failures=failures,
+            )
 
     def watch(self, target: Target, token: TokenFacts, now: datetime) -> None:
         """Tell once when the life of a failing target's token is overdue, and once when it is over."""
@@ -116,5 +145,5 @@ def stage_of(error: RefresherError | None) -> str:
             return "supply"
 
 
-def _milliseconds(outcome: Outcome) -> int:
+def _milliseconds(outcome: Outcome | ArtifactOutcome) -> int:
     return round(outcome.duration * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,48 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from refresher.engine.minting import Chain
+    from refresher.engine.rotation import KeyTrial
     from refresher.publishing.directory import CredentialsDirectory
+    from refresher.resources import Impersonation
     from refresher.suppliers.interface import Supplier, SupplierContext
     from refresher.tokens import ExpectedClaims
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessTokenRequest:
+    """An access token of the target principal, with the scopes and the lifetime of its identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdTokenRequest:
+    """A Google-signed ID token of the target principal.
+
+    Attributes:
+        audience: The `aud` claim.
+        include_email: Whether it tells the account's e-mail.
+    """
+
+    audience: str
+    include_email: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MintedArtifact:
+    """A further artifact that is minted through the whole chain.
+
+    Attributes:
+        name: Its file in the credentials directory, `access_token` or `id_tokens/NAME`.
+        request: What it is to hold.
+    """
+
+    name: str
+    request: AccessTokenRequest | IdTokenRequest
+
+    def fingerprint(self, target: Target) -> str:
+        """Give what differs for anything else that could be asked for, 16 hex digits."""
+        asked = repr((self.request, target.impersonation)).encode()
+        return hashlib.sha256(asked).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +66,9 @@ class Target:
         directory: Where its artifacts lie.
         credentials: Bytes of `credentials.json`.
         environment: Bytes of `env`.
+        impersonation: The way from its token to its service account.
+        boto: Bytes of `boto`; None if it is not asked for.
+        minted: Further artifacts that are minted.
     """
 
     name: str
@@ -35,6 +78,9 @@ class Target:
     directory: CredentialsDirectory
     credentials: bytes
     environment: bytes
+    impersonation: Impersonation
+    boto: bytes | None = None
+    minted: tuple[MintedArtifact, ...] = ()
 
     @property
     def supply_key(self) -> tuple[str, SupplierContext]:
@@ -51,6 +97,8 @@ class Plan:
         targets: By name.
         suppliers: By name.
         threads: By supplier, how many of its targets are worked on at a time.
+        chain: Mints further artifacts.
+        trials: Of keys that wait to be activated.
         complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
     """
 
@@ -58,4 +106,6 @@ class Plan:
     targets: Mapping[str, Target]
     suppliers: Mapping[str, Supplier]
     threads: Mapping[str, int]
+    chain: Chain
+    trials: tuple[KeyTrial, ...] = ()
     complaints: tuple[tuple[str, str], ...] = ()

@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ARTIFACTS_LANE = ":artifacts"
+KEYS_LANE = ":keys"
+"""Lanes beside the suppliers', none of whom can have such a name."""
+
+ARTIFACTS_THREADS = 16
+"""Minting waits for Google most of the time."""
+
 
 class Workers:
     """Runs jobs by lane; a lane has its own threads, started when they are first needed."""

@@ -8,13 +8,30 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refresher.catalogue import entries
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import (
+    ImpersonationError,
+    RefresherError,
+    SupplyError,
+    TransientImpersonationError,
+    TransientSupplyError,
+)
 
 if TYPE_CHECKING:
     from refresher.google.transport import Response
+
+
+class Kinds(NamedTuple):
+    """Which failures a refusal becomes: one that lasts until something is mended, one that may pass by itself."""
+
+    lasting: type[RefresherError]
+    passing: type[RefresherError]
+
+
+SUPPLY = Kinds(SupplyError, TransientSupplyError)
+IMPERSONATION = Kinds(ImpersonationError, TransientImpersonationError)
 
 _PASSING = frozenset({408, 429})
 _LONGEST_TEXT = 500
@@ -66,7 +83,9 @@ def is_passing(status: int) -> bool:
     return status in _PASSING or status >= _SERVER_ERROR
 
 
-def refusal_of(response: Response, asked: str, *secrets: str, service_account: str) -> SupplyError:
+def refusal_of(
+    response: Response, asked: str, *secrets: str, service_account: str, kinds: Kinds = SUPPLY
+) -> RefresherError:
     """Give the failure that an error answer of IAM Credentials stands for.
 
     Args:
@@ -74,8 +93,9 @@ def refusal_of(response: Response, asked: str, *secrets: str, service_account: s
         asked: What was asked of whom, the beginning of the sentence.
         secrets: What was sent and must not come back.
         service_account: Named in the remedy.
+        kinds: Of the failure.
     """
     text = error_text_of(response, *secrets)
-    kind = TransientSupplyError if is_passing(response.status) else SupplyError
+    kind = kinds.passing if is_passing(response.status) else kinds.lasting
     remedy = entries.remedy_of(response.status, text, service_account=service_account)
     return kind(f"{asked} was refused with HTTP {response.status}: {text}", remedy)

@@ -14,13 +14,14 @@ import google.auth
 from google.auth.exceptions import GoogleAuthError
 
 from refresher.errors import SupplyError
+from refresher.resources import CLOUD_PLATFORM_SCOPE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from google.auth.credentials import Credentials
 
-SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+SCOPES = (CLOUD_PLATFORM_SCOPE,)
 _AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
 FAILURES = (

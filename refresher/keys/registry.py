@@ -46,13 +46,22 @@ class KeyRecord:
         state: Where it is in its life.
         created_at: When it was made, UTC.
         activated_at: When it began to sign, UTC; None before.
+        retiring_at: When it ceased to sign, UTC; None before.
+        keep_until: Until when tokens that it signed may be in use, UTC; None as long as it signs.
+        gone_at: When its public half was withdrawn, UTC; None before.
     """
 
     kid: str
     algorithm: str
     state: KeyState
     created_at: datetime
-    activated_at: datetime | None
+    activated_at: datetime | None = None
+    retiring_at: datetime | None = None
+    keep_until: datetime | None = None
+    gone_at: datetime | None = None
+
+
+_TIMES = ("activated_at", "retiring_at", "keep_until", "gone_at")
 
 
 @contextmanager
@@ -150,29 +159,28 @@ def read_file(descriptor: int, name: str) -> bytes:
 
 def as_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
     """Give `keys.json`: `{"version": 1, "keys": [{"kid": …, "algorithm": …, "state": …, …}]}`, times in UTC."""
+    return {"version": 1, "keys": [_entry(record) for record in records]}
+
+
+def _entry(record: KeyRecord) -> dict[str, Any]:
+    times = {name: getattr(record, name) for name in _TIMES}
     return {
-        "version": 1,
-        "keys": [
-            {
-                "kid": record.kid,
-                "algorithm": record.algorithm,
-                "state": record.state.value,
-                "created_at": f"{record.created_at:%FT%TZ}",
-                "activated_at": None if record.activated_at is None else f"{record.activated_at:%FT%TZ}",
-            }
-            for record in records
-        ],
+        "kid": record.kid,
+        "algorithm": record.algorithm,
+        "state": record.state.value,
+        "created_at": f"{record.created_at:%FT%TZ}",
+        **{name: None if time is None else f"{time:%FT%TZ}" for name, time in times.items()},
     }
 
 
 def _record(entry: dict[str, Any]) -> KeyRecord:
-    activated_at = entry["activated_at"]
+    times = {name: entry.get(name) for name in _TIMES}
     return KeyRecord(
         kid=str(entry["kid"]),
         algorithm=str(entry["algorithm"]),
         state=KeyState(entry["state"]),
         created_at=_instant(entry["created_at"]),
-        activated_at=None if activated_at is None else _instant(activated_at),
+        **{name: None if time is None else _instant(time) for name, time in times.items()},
     )
 
 

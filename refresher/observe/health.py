@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from refresher import policy
-from refresher.engine.judgement import Judgement, judge
+from refresher.engine.judgement import Judgement, judge, judge_artifact
 from refresher.errors import PublishError
 from refresher.policy import State
+from refresher.publishing import descriptions
 from refresher.publishing.contents import CREDENTIALS, ENVIRONMENT, TOKEN
 from refresher.publishing.directory import is_in_place
+from refresher.publishing.further import BOTO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from refresher.engine.target import Target
@@ -33,6 +35,29 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactHealth:
+    """The verdict on one further artifact.
+
+    Attributes:
+        name: Of its file.
+        state: What it is worth.
+        expires_at: When it ends, UTC; None if nobody knows, or it has no end.
+        runway: How long it still serves; None if it has no end.
+    """
+
+    name: str
+    state: State
+    expires_at: datetime | None = None
+    runway: timedelta | None = None
+
+    def is_ready(self, minimum_validity: timedelta | None = None) -> bool:
+        """Tell whether a client is served now, with more life left than its minimum validity or the one asked for."""
+        if self.state not in (State.FRESH, State.DUE):
+            return False
+        return self.runway is None or minimum_validity is None or self.runway > minimum_validity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetHealth:
     """The verdict on one target.
 
@@ -40,7 +65,7 @@ class TargetHealth:
         name: The target's.
         state: What its token file is worth.
         token: The token that the file holds, if its life can be told.
-        artifacts: Further artifacts asked for, and whether they are there.
+        artifacts: What further artifacts are worth.
         path: Of the token file.
         runway: How long what is in the file still serves; zero if it does not.
         problem: What is wrong; None if nothing is.
@@ -50,26 +75,35 @@ class TargetHealth:
     name: str
     state: State
     token: SubjectToken | None
-    artifacts: tuple[str, ...]
+    artifacts: tuple[ArtifactHealth, ...]
     path: str
     runway: timedelta
     problem: str | None
     remedy: str | None
 
-    def is_ready(self, minimum_validity: timedelta | None = None) -> bool:
-        """Tell whether a client is served now, with more life left than its minimum validity or the one asked for."""
+    def is_ready(self, minimum_validity: timedelta | None = None, artifacts: Collection[str] = ()) -> bool:
+        """Tell whether a client is served now, with more life left than its minimum validity or the one asked for.
+
+        Args:
+            minimum_validity: The life asked for; None for that of each token.
+            artifacts: Further artifacts that must serve too.
+        """
         if self.problem is not None or self.token is None:
+            return False
+        asked = [artifact for artifact in self.artifacts if artifact.name in artifacts]
+        if not all(artifact.is_ready(minimum_validity) for artifact in asked):
             return False
         needed = policy.minimum_validity(self.token.lifetime) if minimum_validity is None else minimum_validity
         return self.runway > needed
 
 
-def examine(target: Target, now: datetime, artifacts: tuple[str, ...] = ()) -> TargetHealth:
+def examine(target: Target, now: datetime) -> TargetHealth:
     """Read a target's files and give the verdict."""
     try:
         contents = target.directory.read()
+        artifacts = tuple(_examine_artifacts(target, contents, now))
     except PublishError as error:
-        return _verdict(target, Judgement(state=State.UNREADABLE), now, artifacts, (error.problem, error.remedy))
+        return _verdict(target, Judgement(state=State.UNREADABLE), now, (), (error.problem, error.remedy))
     judgement = judge(target, contents, now)
     return _verdict(target, judgement, now, artifacts, _complaint(target, contents, judgement, now))
 
@@ -90,7 +124,14 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
         "audience": None if claims is None else " ".join(claims.audience),
         "fingerprint": None if token is None else token.fingerprint,
         "path": health.path,
-        "artifacts": [{"name": name, "state": State.ABSENT.value, "expires_at": None} for name in health.artifacts],
+        "artifacts": [
+            {
+                "name": artifact.name,
+                "state": artifact.state.value,
+                "expires_at": None if artifact.expires_at is None else f"{artifact.expires_at:%FT%TZ}",
+            }
+            for artifact in health.artifacts
+        ],
         "problem": health.problem,
         "remedy": health.remedy,
     }
@@ -108,8 +149,28 @@ def as_report(verdicts: Mapping[str, TargetHealth], now: datetime, *, is_empty_f
     return {"ready": ready, "targets": [as_document(health, now) for health in verdicts.values()]}
 
 
+def _examine_artifacts(target: Target, contents: Contents, now: datetime) -> Iterator[ArtifactHealth]:
+    described = descriptions.parse(contents.descriptions.content)
+    for artifact in target.minted:
+        file, description = target.directory.read_further(artifact.name), described.get(artifact.name)
+        state = judge_artifact(target, artifact, file, description, now)
+        if description is None or state in (State.ABSENT, State.UNREADABLE, State.FOREIGN):
+            yield ArtifactHealth(name=artifact.name, state=state)
+        else:
+            end = description.expires_at
+            yield ArtifactHealth(name=artifact.name, state=state, expires_at=end, runway=end - now)
+    if target.boto is not None:
+        file = target.directory.read_further(BOTO)
+        state = State.FRESH if file.content == target.boto else State.FOREIGN if file.content else State.ABSENT
+        yield ArtifactHealth(name=BOTO, state=state)
+
+
 def _verdict(
-    target: Target, judgement: Judgement, now: datetime, artifacts: tuple[str, ...], complaint: tuple[str, str] | None
+    target: Target,
+    judgement: Judgement,
+    now: datetime,
+    artifacts: tuple[ArtifactHealth, ...],
+    complaint: tuple[str, str] | None,
 ) -> TargetHealth:
     token = judgement.token
     serves = token is not None and judgement.is_ours and not policy.is_from_the_future(token.issued_at, now)

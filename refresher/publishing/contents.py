@@ -8,14 +8,18 @@ content is worth is judged in `refresher.engine.judgement`.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from refresher.publishing import descriptions
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from refresher.publishing.descriptions import Description
 
 TOKEN = "token"  # noqa: S105 - a file name
 CREDENTIALS = "credentials.json"
@@ -64,10 +68,10 @@ class Contents:
 def read(directory: int) -> Contents:
     """Read all artifacts of an open directory; an unreadable one is described, not raised."""
     return Contents(
-        token=_read(directory, TOKEN),
-        credentials=_read(directory, CREDENTIALS),
-        environment=_read(directory, ENVIRONMENT),
-        descriptions=_read(directory, DESCRIPTIONS),
+        token=read_file(directory, TOKEN),
+        credentials=read_file(directory, CREDENTIALS),
+        environment=read_file(directory, ENVIRONMENT),
+        descriptions=read_file(directory, DESCRIPTIONS),
     )
 
 
@@ -75,7 +79,7 @@ def sign(directory: int) -> tuple[object, ...]:
     """Give what changes with any drift of an open directory or its artifacts, in five calls of stat."""
     status = os.fstat(directory)
     names = (TOKEN, CREDENTIALS, ENVIRONMENT, DESCRIPTIONS)
-    return (status.st_ino, status.st_mode, status.st_gid, *(_sign(directory, name) for name in names))
+    return (status.st_ino, status.st_mode, status.st_gid, *(sign_file(directory, name) for name in names))
 
 
 def token_of(contents: Contents) -> SubjectToken | None:
@@ -101,35 +105,20 @@ def token_of(contents: Contents) -> SubjectToken | None:
     return SubjectToken(value=text, issued_at=issued_at, expires_at=expires_at, unverified_claims=None)
 
 
-def describe(token: SubjectToken) -> bytes:
-    """Give the `artifacts.json` that tells an opaque token's life."""
-    entry = {
-        "sha256": _sha256(token.value.encode()),
-        "issued_at": f"{token.issued_at:%FT%TZ}",
-        "expires_at": f"{token.expires_at:%FT%TZ}",
-    }
-    return json.dumps({TOKEN: entry}, indent=2).encode()
+def describe(token: SubjectToken) -> Description:
+    """Give the entry of `artifacts.json` that tells an opaque token's life."""
+    return descriptions.describe(token.value.encode(), token.issued_at, token.expires_at)
 
 
 def _described_life(contents: Contents) -> tuple[datetime, datetime] | None:
-    if contents.descriptions.content is None:
+    entry = descriptions.parse(contents.descriptions.content).get(TOKEN)
+    if entry is None or entry.sha256 != descriptions.digest(contents.token.content or b""):
         return None
-    try:
-        entry = json.loads(contents.descriptions.content)[TOKEN]
-        if entry["sha256"] != _sha256(contents.token.content or b""):
-            return None
-        return tuple(datetime.fromisoformat(entry[name]).astimezone(UTC) for name in ("issued_at", "expires_at"))  # type: ignore[return-value]  # two names give two instants
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
+    return entry.issued_at, entry.expires_at
 
 
-def _sha256(content: bytes) -> str:
-    import hashlib  # noqa: PLC0415 - only opaque tokens are described, and the exec probe counts milliseconds
-
-    return hashlib.sha256(content).hexdigest()
-
-
-def _read(directory: int, name: str) -> Artifact:
+def read_file(directory: int, name: str) -> Artifact:
+    """Read one file of an open directory; an unreadable one is described, not raised."""
     try:
         descriptor = os.open(name, _READ, dir_fd=directory)
     except FileNotFoundError:
@@ -158,7 +147,8 @@ def _read_whole(descriptor: int, size: int) -> bytes:
     return content
 
 
-def _sign(directory: int, name: str) -> Signature | None:
+def sign_file(directory: int, name: str) -> Signature | None:
+    """Give what changes with any drift of one file; None if it is no regular one."""
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError:

@@ -7,16 +7,19 @@ than a process has descriptors, and a directory that was swapped since is notice
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refresher.publishing import atomic, contents
+from refresher.publishing import atomic, contents, further
+from refresher.publishing.further import ID_TOKENS
 from refresher.publishing.walk import AbsentDirectoryError, open_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from refresher.publishing.contents import Artifact, Contents
@@ -41,6 +44,7 @@ class OpenDirectory:
     descriptor: int
     ownership: Ownership
     random_name: Callable[[], str]
+    further: tuple[str, ...] = ()
 
     def read(self) -> Contents:
         """Read what it holds now."""
@@ -48,7 +52,35 @@ class OpenDirectory:
 
     def sign(self) -> tuple[object, ...]:
         """Give what changes with any drift; compare it with a later `CredentialsDirectory.sign`."""
-        return contents.sign(self.descriptor)
+        return (*contents.sign(self.descriptor), *further.sign(self.descriptor, self.further))
+
+    def read_further(self, name: str) -> Artifact:
+        """Read a further artifact.
+
+        Raises:
+            PublishError: Its folder cannot be trusted.
+        """
+        return further.read(self.descriptor, name, str(self.path), self.ownership)
+
+    def present(self) -> tuple[str, ...]:
+        """Name the further artifacts that are there, whoever they were for.
+
+        Raises:
+            PublishError: Their folder cannot be trusted.
+        """
+        return further.present(self.descriptor, str(self.path), self.ownership)
+
+    @contextmanager
+    def describing(self) -> Iterator[None]:
+        """Keep everybody else from changing `artifacts.json`, and what it describes, for the length of a `with` block.
+
+        Other processes too: `once` may run beside the daemon.
+        """
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
     def publish(self, name: str, content: bytes) -> None:
         """Replace one artifact atomically.
@@ -57,16 +89,20 @@ class OpenDirectory:
             PublishError: The old artifact is still in place.
         """
         try:
-            try:
-                self._replace(name, content)
-            except FileNotFoundError:
-                # a starting process of ours took the temporary file for an orphan: `once` beside the daemon
-                self._replace(name, content)
+            with self._place_of(name, create=True) as (folder, file):
+                try:
+                    self._replace(folder, file, content)
+                except FileNotFoundError:
+                    # a starting process of ours took the temporary file for an orphan: `once` beside the daemon
+                    self._replace(folder, file, content)
         except OSError as error:
             raise atomic.publish_error(error, str(self.path / name)) from error
 
-    def _replace(self, name: str, content: bytes) -> None:
-        atomic.replace(self.descriptor, name, content, ownership=self.ownership, random_name=self.random_name)
+    def _replace(self, folder: int, name: str, content: bytes) -> None:
+        atomic.replace(folder, name, content, ownership=self.ownership, random_name=self.random_name)
+
+    def _place_of(self, name: str, *, create: bool) -> AbstractContextManager[tuple[int, str]]:
+        return further.place_of(self.descriptor, name, str(self.path), self.ownership, create=create)
 
     def withdraw(self, name: str) -> None:
         """Remove one artifact; that it is absent already is fine.
@@ -75,9 +111,12 @@ class OpenDirectory:
             PublishError: It could not be removed.
         """
         try:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self.descriptor)
-            os.fsync(self.descriptor)
+            with self._place_of(name, create=False) as (folder, file):
+                with suppress(FileNotFoundError):
+                    os.unlink(file, dir_fd=folder)
+                os.fsync(folder)
+        except AbsentDirectoryError:
+            return
         except OSError as error:
             raise atomic.publish_error(error, str(self.path / name)) from error
 
@@ -88,6 +127,8 @@ class OpenDirectory:
             PublishError: The system refused.
         """
         try:
+            with suppress(AbsentDirectoryError), self._place_of(f"{ID_TOKENS}/", create=False) as (folder, _):
+                atomic.sweep(folder)
             return atomic.sweep(self.descriptor)
         except OSError as error:
             raise atomic.publish_error(error, str(self.path)) from error
@@ -113,12 +154,14 @@ class CredentialsDirectory:
         path: The directory, strictly below the root.
         ownership: Of its files.
         random_name: Gives 16 hex digits that nobody can guess, for temporary files.
+        further: Names of artifacts that only some targets have and whose drift is to be seen.
     """
 
     root: Path
     path: Path
     ownership: Ownership
     random_name: Callable[[], str]
+    further: tuple[str, ...] = ()
 
     @contextmanager
     def open(self) -> Iterator[OpenDirectory]:
@@ -129,7 +172,11 @@ class CredentialsDirectory:
         """
         with open_directory(self.root, self.path, ownership=self.ownership, create=True) as descriptor:
             yield OpenDirectory(
-                path=self.path, descriptor=descriptor, ownership=self.ownership, random_name=self.random_name
+                path=self.path,
+                descriptor=descriptor,
+                ownership=self.ownership,
+                random_name=self.random_name,
+                further=self.further,
             )
 
     def read(self) -> Contents:
@@ -145,6 +192,18 @@ class CredentialsDirectory:
             nothing = contents.Artifact()
             return contents.Contents(token=nothing, credentials=nothing, environment=nothing, descriptions=nothing)
 
+    def read_further(self, name: str) -> Artifact:
+        """Read a further artifact and change nothing.
+
+        Raises:
+            PublishError: The directory cannot be trusted, or the system refused.
+        """
+        try:
+            with open_directory(self.root, self.path, ownership=self.ownership, create=False) as descriptor:
+                return further.read(descriptor, name, str(self.path), self.ownership)
+        except AbsentDirectoryError:
+            return contents.Artifact()
+
     def sign(self) -> tuple[object, ...]:
         """Give what changes with any drift, empty for an absent directory; cheap enough to ask every few seconds.
 
@@ -153,6 +212,6 @@ class CredentialsDirectory:
         """
         try:
             with open_directory(self.root, self.path, ownership=self.ownership, create=False) as descriptor:
-                return contents.sign(descriptor)
+                return (*contents.sign(descriptor), *further.sign(descriptor, self.further))
         except AbsentDirectoryError:
             return ()

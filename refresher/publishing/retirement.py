@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from refresher.publishing.atomic import is_temporary
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, read
+from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
 GRACE = timedelta(minutes=10)
-_ARTIFACTS = (TOKEN, ENVIRONMENT, DESCRIPTIONS, CREDENTIALS)
+_ARTIFACTS = (ACCESS_TOKEN, BOTO, TOKEN, ENVIRONMENT, DESCRIPTIONS, CREDENTIALS)
 """In the order of removal: the mark goes last, so that a removal cut short is taken up again."""
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -107,6 +108,14 @@ def _remove(name: str, parent: int, directory: int) -> None:
     """Remove our files and then the directory; a file that is not ours keeps it, without its mark."""
     for leftover in filter(is_temporary, os.listdir(directory)):
         os.unlink(leftover, dir_fd=directory)
+    with suppress(FileNotFoundError):
+        folder = os.open(ID_TOKENS, _OPEN, dir_fd=directory)
+        try:
+            for token in os.listdir(folder):  # noqa: PTH208 - of an open folder
+                os.unlink(token, dir_fd=folder)
+        finally:
+            os.close(folder)
+        os.rmdir(ID_TOKENS, dir_fd=directory)
     for artifact in _ARTIFACTS:
         with suppress(FileNotFoundError):
             os.unlink(artifact, dir_fd=directory)

@@ -80,6 +80,25 @@ def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool
             os.close(descriptor)
 
 
+@contextmanager
+def open_folder(parent: int, name: str, place: str, *, ownership: Ownership, create: bool) -> Iterator[int]:
+    """Give the descriptor of a folder inside an open credentials directory, for the length of a `with` block.
+
+    Raises:
+        AbsentDirectoryError: It is not there and `create` is not set.
+        InsecureDirectoryError: It is a symlink, is not the daemon's, or can be written by others.
+        PublishError: The system refused.
+    """
+    descriptor = _open_below(parent, name, place, create=create)
+    try:
+        _check(descriptor, place)
+        if create:
+            _settle(descriptor, place, mode=ownership.directory_mode, gid=ownership.gid)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def open_root(root: Path, *, create: bool) -> int:
     """Give a descriptor of `directory_root`, made if absent and `create` is set.
 

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from refresher.app.suppliers import suppliers_of
+from refresher.app.suppliers import connections_of, suppliers_of
 from refresher.config.loading import load
-from refresher.keys.directory import create
+from refresher.keys.changes import create
 from refresher.suppliers.interface import SupplierContext
 from tests.fakes import FakeSupplier
 from tests.tokens import AUDIENCE, jwt_of, make_jwt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from refresher.config.loading import LoadedConfiguration
     from refresher.suppliers.interface import Supplier
     from refresher.tokens import SubjectToken
 
@@ -46,6 +47,11 @@ KINDS = {
     "command": "{kind: command, argv: [/bin/cat, PLACE/source-token]}",
 }
 REMOTE = ("google_id_token-metadata", "google_id_token-generated", "google_access_token", "sign_jwt")
+
+
+def built(loaded: LoadedConfiguration) -> Supplier:
+    """Give the supplier named worker as the daemon builds it."""
+    return suppliers_of(loaded, connections_of(loaded))["worker"]
 
 
 class Google:
@@ -177,7 +183,7 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
         text = TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
         path.write_text(text.replace("PLACE", str(tmp_path)))
         path.chmod(0o600)
-        return Case(kind=kind, supplier=suppliers_of(load(path))["worker"], google=google, directory=tmp_path)
+        return Case(kind=kind, supplier=built(load(path)), google=google, directory=tmp_path)
 
     return make
 

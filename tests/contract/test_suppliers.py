@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.app.suppliers import DeferredSupplier, suppliers_of
+from refresher.app.suppliers import DeferredSupplier
 from refresher.config.loading import load
 from refresher.errors import SupplyError, TransientSupplyError
 from refresher.tokens import peek
-from tests.contract.conftest import KINDS, REMOTE, SECRETS
+from tests.contract.conftest import KINDS, REMOTE, SECRETS, built
 from tests.tokens import AUDIENCE, make_jwt
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def test_unusable_trust_is_a_failure_of_supply(case_of: MakeCase) -> None:
     path = case.directory / "refresher.yaml"
     path.write_text(path.read_text().replace("emulator: true", "emulator: true, ca_file: absent.pem"))
 
-    case.supplier = suppliers_of(load(path))["worker"]
+    case.supplier = built(load(path))
 
     assert "google.ca_file" in failure_of(case).remedy
 

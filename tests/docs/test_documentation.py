@@ -10,12 +10,13 @@ from refresher.cli.root import COMMANDS
 from refresher.config.loading import load
 from refresher.errors import ExitStatus
 from refresher.policy import State
+from tests.docs import terraform_reference
 from tests.docs.reference import GUIDE, REPOSITORY, reference
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+PAGES = sorted([path for place in ("*.md", "docs/**/*.md", "terraform/**/*.md") for path in REPOSITORY.glob(place)])
 README = REPOSITORY / "README.md"
 EVENT = re.compile(r"\"((?:daemon|target|token|artifact|config|clock)\.[a-z_]+)\"")
 
@@ -25,7 +26,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of the documentation names a file or folder that is there."""
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
@@ -36,6 +37,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_reference_is_made_from_the_schema() -> None:
     """The reference of keys says what the schema says; `make docs` writes it."""
     assert reference() in GUIDE.read_text()
+
+
+def test_terraform_reference_is_made_from_the_modules() -> None:
+    """The tables of inputs and outputs say what the modules say; `make docs` writes them."""
+    assert terraform_reference.reference() in terraform_reference.GUIDE.read_text()
 
 
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)

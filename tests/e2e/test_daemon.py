@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import jwt
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.emulator.testing import Scenario
-    from tests.e2e.conftest import Act
+    from tests.conftest import Act
 
 READERS = 4
 SECONDS = 30.0
@@ -119,14 +120,26 @@ def test_directory_changes_hands_live(cloud: tuple[Worker, Scenario], act: Act) 
 
         worker.configure("alice", "bob", targets={"bob": shared})
         while not log.events("token.published", target="bob"):
-            if "env" in names_in(place):
+            before = stamp_of(place / "env")
+            with suppress(FileNotFoundError):
                 seen = (place / "credentials.json").read_text()
                 claims = jwt.decode((place / "token").read_text(), options={"verify_signature": False})
-                assert (account_of("bob") in seen) == (claims["sub"] == "user-bob")
+                # what was read is one state of the directory only if `env` stood there all the while
+                if before is not None and stamp_of(place / "env") == before:
+                    assert (account_of("bob") in seen) == (claims["sub"] == "user-bob")
         until((place / "env").exists, what="bob's env")
 
         assert act(place, google)["service_account"] == account_of("bob")
         assert place.stat().st_ino == inode
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """Give what tells one file of a name from the next; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_ctime_ns
 
 
 def test_second_daemon_below_the_same_root_is_refused(worker: Worker) -> None:
@@ -241,7 +254,7 @@ def test_supplier_that_hangs_delays_only_its_own(worker: Worker) -> None:
         document = worker.document("alice", *(f"m{number}" for number in range(20)))
         document["suppliers"]["machine"] = {"kind": "google_id_token"}
         for name in document["identities"]:
-            document["identities"][name]["supplier"] = "worker" if name == "alice" else "machine"
+            document["identities"][name] |= {"supplier": "worker" if name == "alice" else "machine", "shared_identity": True}
         worker.write(document | {"google": {"emulator": True, "endpoints": {"metadata": origin}}})
 
         with worker.daemon() as log:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.emulator.testing import Scenario
-    from tests.conftest import Need
-    from tests.e2e.conftest import Act
+    from tests.conftest import Act, Need
 
 AUDIENCE = (
     "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/"

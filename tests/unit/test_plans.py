@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,6 +75,61 @@ def test_drop_in_joins_and_keeps_suppliers(configuration: Path) -> None:
     assert set(second.targets) == {"alice", "task"}
     assert second.suppliers is first.suppliers
     assert second.targets["alice"] == first.targets["alice"]
+
+
+def test_drop_in_that_comes_before_the_first_plan_is_in_it(configuration: Path) -> None:
+    """What changed between loading and the first poll is in the first plan."""
+    plans = plans_of(configuration)
+
+    drop_in(configuration, "task", "identity: alice\n")
+    plan = plans.poll(force=False)
+
+    assert plan is not None
+    assert set(plan.targets) == {"alice", "task"}
+    assert plans.poll(force=False) is None
+
+
+def test_what_changes_while_it_is_read_is_seen_later(configuration: Path) -> None:
+    """However drop-ins come and go during a poll, the next polls give what is there in the end."""
+    plans = plans_of(configuration)
+    plan = None
+
+    def meddle(turn: int) -> None:
+        for number in range(turn, turn + 25):
+            drop_in(configuration, f"task-{number % 40}", "identity: alice\n")
+            (configuration.parent / "targets.d" / f"task-{(number + 20) % 40}.yaml").unlink(missing_ok=True)
+
+    for turn in range(30):
+        with ThreadPoolExecutor(1) as threads:
+            meddler = threads.submit(meddle, turn)
+            while not meddler.done():
+                plan = plans.poll(force=False) or plan
+        for _ in range(3):
+            plan = plans.poll(force=False) or plan
+
+        there = {path.stem for path in (configuration.parent / "targets.d").iterdir()}
+        assert plan is not None
+        assert set(plan.targets) == {"alice", *there}
+
+
+def test_file_included_meanwhile_is_watched(configuration: Path) -> None:
+    """A file that a reload found included is watched from then on, and the reload comes once."""
+    plans = plans_of(configuration)
+    plans.poll(force=False)
+    more = configuration.parent / "more.yaml"
+    more.write_text("targets: {bob: {identity: alice}}\n")
+    more.chmod(0o600)
+
+    configuration.write_text(configuration.read_text() + "include: [more.yaml]\n")
+    included, quiet = plans.poll(force=False), plans.poll(force=False)
+    more.write_text("targets: {carol: {identity: alice}}\n")
+    changed = plans.poll(force=False)
+
+    assert included is not None
+    assert set(included.targets) == {"alice", "bob"}
+    assert quiet is None
+    assert changed is not None
+    assert set(changed.targets) == {"alice", "carol"}
 
 
 def test_bad_drop_in_is_complained_of_and_left_out(configuration: Path) -> None:

@@ -73,6 +73,19 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
         ("bob", "subject: root", f"1:1: subject is not a known key — {KNOWN}"),
         ("bob", "google: {emulator: true}", f"1:1: google is not a known key — {KNOWN}"),
         ("bob", "mode: 0440", '1:7: mode is 0440, a number to YAML, where text belongs — quote it: mode: "0440"'),
+        (
+            "bob",
+            "{identity: alice, artifacts: {id_tokens: {a-b: {audience: x}, a.b: {audience: x}}}}",
+            "1:30: artifacts.id_tokens.a.b would have its file named by the same variable as a-b — rename one",
+        ),
+        (
+            "bob",
+            "artifacts: {id_tokens: {api: {audience: x}}}",
+            (
+                "1:12: artifacts.id_tokens are of a service account, and the identity has none"
+                " — delete them, or add service_account: to the identity"
+            ),
+        ),
         ("bob", "\nartifacts: {bot: true}", "2:13: artifacts.bot is not a known key — did you mean boto?"),
         (
             "bob",
@@ -242,12 +255,3 @@ def test_drop_ins_are_read_while_the_main_file_is_broken(workspace: Workspace) -
     second = rescan(first)
 
     assert set(second.targets) == {"alice", "bob"}
-
-
-def test_a_drop_in_may_be_warned_about(workspace: Workspace) -> None:
-    """Artifacts that are not published are said of a drop-in too."""
-    workspace.write("artifacts: {boto: true}", "targets.d/bob.yaml")
-
-    (warning,) = workspace.load().warnings
-
-    assert workspace.shortened(warning.location) == "targets.d/bob.yaml:1:12"

@@ -11,6 +11,7 @@ import pytest
 
 from refresher.config.listening import TcpSocket, UnixSocket
 from refresher.config.loading import load
+from refresher.config.models import ArtifactSettings
 from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import FileSettings, SelfIssuedSettings
 from refresher.errors import ExitStatus
@@ -30,7 +31,7 @@ def test_the_least_configuration_gets_every_default(workspace: Workspace) -> Non
     supplier = loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
     assert target.directory == Path("/run/refresher/alice")
     assert target.container_directory == "/run/refresher/alice"
-    assert (target.uid, target.gid, target.mode, target.artifacts) == (None, None, 0o400, ())
+    assert (target.uid, target.gid, target.mode, target.artifacts) == (None, None, 0o400, ArtifactSettings())
     assert target.location == f"{workspace.main}:9:3"
     assert identity.subject == "user-1042"
     assert isinstance(supplier, SelfIssuedSettings)
@@ -72,7 +73,9 @@ def test_fills_in_what_a_target_says(workspace: Workspace) -> None:
     assert (target.identity, target.directory) == ("alice", Path("/run/refresher/deep/er"))
     assert target.container_directory == "/var/run/google"
     assert (target.uid, target.gid, target.mode) == (1042, 43, 0o440)
-    assert target.artifacts == ("access_token", "id_tokens/api", "boto")
+    assert target.artifacts.access_token
+    assert target.artifacts.boto
+    assert target.artifacts.id_tokens["api"].audience == "https://a"
 
 
 @pytest.mark.parametrize(
@@ -126,11 +129,11 @@ def test_allows_origins_of_google_and_of_an_emulator(workspace: Workspace, googl
 
 
 def test_warns_of_what_is_allowed_and_unwise(workspace: Workspace) -> None:
-    """Short lifetimes, chains, access tokens and unpublished artifacts load, and are said where they stand."""
+    """Short lifetimes, chains and access tokens of suppliers load, and are said where they stand."""
     text = workspace.valid.replace("keys: keys", "keys: keys, lifetime: 9m")
     text = text.replace("subject: user-1042", "subject: user-1042, supplier: worker, delegates: [a@b.example]")
     text = text.replace("identities:", "  gate: {kind: google_access_token, accept_unsupported: true}\nidentities:")
-    workspace.write(text.replace("alice: {}", "alice: {artifacts: {access_token: true}}"))
+    workspace.write(text)
 
     warnings = workspace.load().warnings
 
@@ -138,7 +141,6 @@ def test_warns_of_what_is_allowed_and_unwise(workspace: Workspace) -> None:
         "refresher.yaml:5:88",
         "refresher.yaml:6:3",
         "refresher.yaml:8:108",
-        "refresher.yaml:10:23",
     ]
     assert all(warning.remedy for warning in warnings)
 

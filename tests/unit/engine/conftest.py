@@ -10,7 +10,7 @@ from refresher import adc, environment
 from refresher.engine.target import Target
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.ownership import Ownership
-from refresher.resources import Endpoints, WorkloadIdentityProvider
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import ExpectedClaims
 from tests.fakes import FakeClock, FakeSupplier
@@ -19,6 +19,8 @@ from tests.tokens import AUDIENCE, ISSUER
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from refresher.engine.target import MintedArtifact
 
 PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
 
@@ -45,6 +47,7 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
         subject: str = "user-1",
         account: str = "alice@p.iam.gserviceaccount.com",
         path: str = "",
+        minted: tuple[MintedArtifact, ...] = (),
     ) -> Target:
         document = adc.adc_document(
             provider=PROVIDER,
@@ -71,9 +74,20 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
                 path=tmp_path / "root" / (path or name),
                 ownership=Ownership(uid=None, gid=None, mode=0o400),
                 random_name=lambda: secrets.token_hex(8),
+                further=tuple(artifact.name for artifact in minted),
             ),
             credentials=adc.render(document),
             environment=environment.render(values).encode(),
+            impersonation=Impersonation(
+                provider=PROVIDER,
+                subject=subject,
+                subject_token_type=adc.JWT_TYPE,
+                service_account=account,
+                delegates=(),
+                scopes=(CLOUD_PLATFORM_SCOPE,),
+                lifetime=None,
+            ),
+            minted=minted,
         )
 
     return make

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from refresher.errors import KeysError
-from refresher.keys.directory import create, jwks, load_signing_key
+from refresher.keys.changes import create
+from refresher.keys.directory import jwks, load_signing_key
 from refresher.keys.registry import KeyState, list_keys, published_key_ids
 from refresher.keys.signing import PrivateKey, UnsupportedKeyError
 from tests.tokens import NOW

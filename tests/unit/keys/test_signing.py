@@ -11,7 +11,8 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from refresher.keys.directory import create, jwks, load_signing_key
+from refresher.keys.changes import create
+from refresher.keys.directory import jwks, load_signing_key
 from refresher.keys.signing import PrivateKey
 from refresher.suppliers.claims import ClaimsTemplate
 from refresher.suppliers.interface import SupplierContext

@@ -1,0 +1,66 @@
+"""run.googleapis.com: the IAM policies of services, which is where `roles/run.invoker` is granted.
+
+https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services. There are no services here: any name in
+a project that exists has a policy, and nothing can be invoked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher.emulator import kept
+from refresher.emulator.callers import administrator_of, require
+from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.iam_admin import policies
+from refresher.emulator.iam_admin.fields import project_of
+from refresher.emulator.permissions import Resource
+from refresher.emulator.policies import Binding, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+SERVICE = "run.googleapis.com"
+KIND = "runPolicies"
+
+
+def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show the policy of a service."""
+    name = _authorize(cloud, call, names, "run.services.getIamPolicy")
+    return Reply(document=_policy(cloud, name).as_document())
+
+
+def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the policy of a service."""
+    name = _authorize(cloud, call, names, "run.services.setIamPolicy")
+    policy = _policy(cloud, name)
+    reply = policies.replace(cloud, policy, call.json())
+    kept.put(cloud, KIND, name, policy.as_document())
+    return reply
+
+
+def _policy(cloud: Cloud, name: str) -> Policy:
+    document = cloud.state.documents.get(KIND, {}).get(name, {})
+    return Policy(
+        bindings=[
+            Binding(role=entry["role"], members=set(entry["members"]), condition=entry.get("condition"))
+            for entry in document.get("bindings", [])
+        ]
+    )
+
+
+def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
+    caller = administrator_of(cloud, call, service=SERVICE)
+    project, _ = project_of(cloud, names["project"])
+    name = f"projects/{project}/locations/{names['location']}/services/{names['service']}"
+    require(cloud, caller, permission, Resource(name=name, service=SERVICE, kind=f"{SERVICE}/Service", project=project))
+    return name
+
+
+_PATH = "/v2/projects/{project}/locations/{location}/services/{service}"
+
+ROUTES = (
+    Route("run.services.getIamPolicy", "GET", f"{_PATH}:getIamPolicy", get_policy),
+    Route("run.services.setIamPolicy", "POST", f"{_PATH}:setIamPolicy", set_policy, changes=True),
+)

@@ -1,0 +1,130 @@
+"""Next keys on trial: each is proved by real exchanges before it signs, however late its public half is uploaded.
+
+Google's servers learn of an upload one after the other, so one acceptance proves little: a key is activated after
+several in a row, some time apart. Until then the active key goes on signing. What an exchange is, and how a key is
+activated, is composed in `refresher.app`; when to try and what to say is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from refresher.engine.events import Severity
+from refresher.errors import RefresherError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from refresher.clock import Clock
+    from refresher.engine.reporting import Reporter
+
+ACCEPTANCES = 3
+"""Exchanges in a row that must succeed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTrial:
+    """A key that waits to be activated.
+
+    Attributes:
+        directory: The keys directory.
+        kid: The key's id.
+        spacing: Time between two attempts.
+        prove: Exchanges a token signed with it; raises a `RefresherError` if that fails.
+        activate: Lets it sign; raises a `RefresherError` if that fails.
+    """
+
+    directory: Path
+    kid: str
+    spacing: timedelta
+    prove: Callable[[datetime], None]
+    activate: Callable[[datetime], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    trial: KeyTrial
+    next_at: datetime | None = None
+    accepted: int = 0
+    problem: str | None = None
+    is_busy: bool = False
+
+
+class Rotation:
+    """The trials of the present plan; safe to use from several threads."""
+
+    def __init__(self, *, reporter: Reporter, clock: Clock) -> None:
+        self._reporter = reporter
+        self._clock = clock
+        self._lock = Lock()
+        self._progress: dict[tuple[Path, str], _Progress] = {}
+
+    def adopt(self, trials: Sequence[KeyTrial]) -> None:
+        """Take over the trials of a plan; those under way go on where they are."""
+        with self._lock:
+            former = self._progress
+            self._progress = {}
+            for trial in trials:
+                progress = former.get((trial.directory, trial.kid)) or _Progress(trial=trial)
+                progress.trial = trial
+                self._progress[trial.directory, trial.kid] = progress
+
+    def take_due(self, now: datetime) -> list[Callable[[], None]]:
+        """Give an attempt for each trial that is due; each is to be run once and does not raise."""
+        with self._lock:
+            due = [
+                progress
+                for progress in self._progress.values()
+                if not progress.is_busy and (progress.next_at is None or progress.next_at <= now)
+            ]
+            for progress in due:
+                progress.is_busy = True
+        return [partial(self._attempt, progress) for progress in due]
+
+    def reconsider(self) -> None:
+        """Let every trial be due at once, after the clock has jumped."""
+        with self._lock:
+            for progress in self._progress.values():
+                progress.next_at = None
+
+    def _attempt(self, progress: _Progress) -> None:
+        trial = progress.trial
+        try:
+            trial.prove(self._clock.now())
+            progress.accepted += 1
+            if progress.accepted >= ACCEPTANCES:
+                self._activate(trial)
+        except RefresherError as error:
+            self._failed(progress, error)
+        except Exception as bug:  # noqa: BLE001 - one key's bug must not end the thread that tries them all
+            text = f"key {trial.kid}: its trial failed unexpectedly ({type(bug).__name__})"
+            self._failed(progress, RefresherError(text, "report this as a bug of the refresher"))
+        with self._lock:
+            progress.next_at = self._clock.now() + trial.spacing
+            progress.is_busy = False
+
+    def _activate(self, trial: KeyTrial) -> None:
+        trial.activate(self._clock.now())
+        with self._lock:
+            self._progress.pop((trial.directory, trial.kid), None)
+        self._reporter.say("keys.rotated", Severity.INFO, path=str(trial.directory), kid=trial.kid)
+
+    def _failed(self, progress: _Progress, error: RefresherError) -> None:
+        """Say once what holds a key up."""
+        progress.accepted = 0
+        if error.problem == progress.problem:
+            return
+        progress.problem = error.problem
+        self._reporter.say(
+            "exchange.refused",
+            Severity.WARNING,
+            path=str(progress.trial.directory),
+            kid=progress.trial.kid,
+            error=error.problem,
+            remedy=error.remedy,
+        )

@@ -1,0 +1,14 @@
+output "principal" {
+  description = "The subject as IAM policies name it."
+  value       = module.target.principal
+}
+
+output "refresher_config" {
+  description = "The half of the refresher's configuration that says who."
+  value       = local._refresher_config
+}
+
+output "refresher_yaml" {
+  description = "The same as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
+  value       = yamlencode(local._refresher_config)
+}

@@ -1,0 +1,15 @@
+variable "deletion_protection" {
+  description = "Whether `terraform destroy` is refused for the pool and the provider."
+  type        = bool
+  default     = true
+}
+
+variable "project_id" {
+  description = "Id of the project that owns the pool."
+  type        = string
+}
+
+variable "worker_unique_id" {
+  description = "Numeric id of the service account that the worker machine runs as."
+  type        = string
+}

@@ -1,0 +1,16 @@
+# One user: a pool that trusts our own key, and one service account that exactly one subject may become.
+module "federation" {
+  source = "../.."
+
+  project_id          = var.project_id
+  deletion_protection = var.deletion_protection
+
+  issuer              = { kind = "self_issued", uri = "https://workers.invalid" }
+  jwks                = var.jwks
+  attribute_condition = { subject_prefix = "user-" }
+  supplier            = { keys = var.keys_directory }
+
+  identities = {
+    task-alice = { subject = "user-1042" }
+  }
+}

@@ -1,0 +1,9 @@
+output "refresher_config" {
+  description = "The half of the refresher's configuration that says who."
+  value       = module.federation.refresher_config
+}
+
+output "refresher_yaml" {
+  description = "The same as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
+  value       = module.federation.refresher_yaml
+}

@@ -1,0 +1,56 @@
+locals {
+  _default_project_id = coalesce(var.default_project_id, var.project_id)
+
+  _refresher_config = merge(
+    module.federation.refresher_config,
+    { identities = merge([for identity in module.identity : identity.refresher_config.identities]...) },
+  )
+}
+
+module "federation" {
+  source = "./modules/federation"
+
+  allowed_audiences   = var.allowed_audiences
+  attribute_condition = var.attribute_condition
+  attribute_mapping   = var.attribute_mapping
+  default_project_id  = local._default_project_id
+  deletion_protection = var.deletion_protection
+  description         = var.description
+  disabled            = var.disabled
+  display_name        = var.display_name
+  enable_services     = var.enable_services
+  issuer              = var.issuer
+  jwks                = var.jwks
+  pool_id             = var.pool_id
+  project_id          = var.project_id
+  provider_id         = var.provider_id
+  supplier            = var.supplier
+}
+
+module "identity" {
+  source   = "./modules/identity"
+  for_each = var.identities
+
+  name           = each.key
+  project_id     = coalesce(each.value.project_id, local._default_project_id)
+  provider_name  = module.federation.provider_name
+  subject_prefix = module.federation.subject_prefix
+  supplier_name  = module.federation.supplier_name
+
+  service_account = each.value.direct ? null : each.value.service_account
+
+  additional_impersonators = each.value.additional_impersonators
+  bucket_roles             = each.value.bucket_roles
+  delegates                = each.value.delegates
+  delegation_role          = each.value.delegation_role
+  lifetime_seconds         = each.value.lifetime_seconds
+  project_roles            = each.value.project_roles
+  quota_project_id         = each.value.quota_project_id
+  run_services             = each.value.run_services
+  scopes                   = each.value.scopes
+  signing                  = each.value.signing
+  source_service_account   = each.value.source_service_account
+  subject                  = each.value.subject
+  token_file               = each.value.token_file
+  token_kinds              = each.value.token_kinds
+}

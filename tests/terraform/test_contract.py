@@ -1,0 +1,192 @@
+"""Terraform's outputs against the refresher's own models, both ways: what is new on either side turns this red."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
+from refresher.config.supplier_models import FileSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from tests.terraform.test_structure import blocks
+from tests.terraform.tool import MODULES, Terraform, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from refresher.config.settings import Settings
+    from tests.conftest import Need
+    from tests.terraform.conftest import Site
+
+HOST = {"directory_root", "google", "include", "listen", "targets", "targets_directory"}
+"""Keys of the configuration that say where: Terraform never writes them."""
+
+NOT_OURS = {"credentials"}
+"""Paths of files on the host that google-auth reads."""
+
+HAND_WRITTEN = {"shared_identity"}
+"""Keys of an identity that Terraform never writes: it gives each a subject of its own."""
+
+FULL: dict[str, Any] = {
+    "source": "../..",
+    "project_id": "my-project",
+    "deletion_protection": False,
+    "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
+    "attribute_condition": {"claims": {"fleet": "batch"}},
+    "allowed_audiences": ["https://workers.invalid/google"],
+    "identities": {
+        "task-full": {
+            "subject": "user-1",
+            "lifetime_seconds": 900,
+            "delegates": ["hop-one@my-project.iam.gserviceaccount.com"],
+            "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
+            "quota_project_id": "my-project",
+        }
+    },
+}
+"""The root with everything that reaches the configuration."""
+
+OTHER_KINDS: dict[str, dict[str, Any]] = {
+    "google": {
+        "source": "../..",
+        "issuer": {"kind": "google"},
+        "attribute_condition": {"subjects": ["100000000000000000001"]},
+        "identities": {
+            "task-google": {
+                "subject": "100000000000000000001",
+                "source_service_account": "source@my-project.iam.gserviceaccount.com",
+            }
+        },
+    },
+    "oidc": {
+        "issuer": {"kind": "oidc", "uri": "https://cluster.invalid"},
+        "attribute_condition": {"subject_prefix": "u-"},
+    },
+}
+MODELS: dict[str, type[Settings]] = {
+    "self_issued": SelfIssuedSettings,
+    "google_id_token": GoogleIdTokenSettings,
+    "file": FileSettings,
+}
+
+
+def keys_of(model: type[Settings]) -> set[str]:
+    """Give the keys that a model knows."""
+    return set(model.model_fields)
+
+
+@pytest.fixture
+def configurations(site: Site) -> list[dict[str, Any]]:
+    """Apply the root with everything, and a pool for each other kind of issuer; give what they hand over."""
+    site.google.add_service_account("hop-one@my-project.iam.gserviceaccount.com")
+    place = site.modules / "examples" / "full"
+    place.mkdir()
+    calls: dict[str, Any] = {"full": {**FULL, "jwks": json.dumps(site.jwks)}}
+    for kind, inputs in OTHER_KINDS.items():
+        supplier = {"name": kind, "provider_name": kind, "via": "generate_id_token"}
+        calls[kind] = {
+            "source": "../../modules/federation",
+            "project_id": "my-project",
+            "pool_id": f"pool-of-{kind}",
+            "deletion_protection": False,
+            "supplier": supplier,
+            **inputs,
+        }
+    outputs = {name: {"value": f"${{module.{name}.refresher_config}}"} for name in calls}
+    (place / "variables.tf").write_text("")
+    (place / "main.tf.json").write_text(json.dumps({"module": calls, "output": outputs}))
+    terraform = site.root("full")
+    terraform.apply()
+    assert terraform.plan() == {}
+    return list(terraform.output().values())
+
+
+def test_every_key_is_handed_over_or_the_hosts_own(site: Site, configurations: list[dict[str, Any]]) -> None:
+    """Together the outputs have exactly the keys of the models, but for those that are the host's, and load."""
+    suppliers = [supplier for told in configurations for supplier in told["suppliers"].values()]
+    identities = [identity for told in configurations for identity in told.get("identities", {}).values()]
+    full = next(told for told in configurations if "task-full" in told.get("identities", {}))
+
+    assert set(full) == keys_of(Configuration) - HOST
+    assert set(full["providers"]["main"]) == keys_of(ProviderSettings)
+    assert set().union(*identities) == keys_of(IdentitySettings) - HAND_WRITTEN
+    assert {supplier["kind"] for supplier in suppliers} == set(MODELS)
+    for supplier in suppliers:
+        assert set(supplier) == keys_of(MODELS[supplier["kind"]]) - NOT_OURS
+
+    names = [f"state-{number}.yaml" for number in range(len(configurations))]
+    for name, told in zip(names, configurations, strict=True):
+        site.write(name, yaml.safe_dump(told))
+    site.check_in_three_lines("task-full", include=tuple(names))
+
+
+def test_root_passes_on_every_input() -> None:
+    """The root has every input of the module federation, and each identity every input of the module identity."""
+    root = {name for name, _ in blocks(MODULES, "variable")}
+    federation = {name for name, _ in blocks(MODULES / "modules" / "federation", "variable")}
+    identity = {name for name, _ in blocks(MODULES / "modules" / "identity", "variable")}
+    declared = re.search(
+        r'variable "identities" {\n(.*?)\n  }\)\)\n', (MODULES / "variables.tf").read_text(), re.DOTALL
+    )
+    assert declared is not None
+    known = set(re.findall(r"^    (\w+) +=", declared[1], re.MULTILINE))
+
+    assert root == federation | {"identities"}
+    assert known == identity - {"name", "provider_name", "subject_prefix", "supplier_name"} | {"direct"}
+
+
+def test_credentials_are_the_refreshers_own(site: Site) -> None:
+    """The ADC documents of the outputs are those that `refresher adc` prints, for both kinds of access."""
+    site.google.add_bucket("data")
+    place = site.modules / "examples" / "adc"
+    place.mkdir()
+    identities = {
+        "task-alice": {"subject": "user-1", "lifetime_seconds": 900, "quota_project_id": "my-project"},
+        "reader": {"subject": "user-2", "direct": True, "bucket_roles": {"data": ["roles/storage.objectViewer"]}},
+    }
+    call = {**FULL, "jwks": json.dumps(site.jwks), "identities": identities}
+    outputs = {name: {"value": f"${{module.all.{name}}}"} for name in ("credentials", "refresher_yaml")}
+    (place / "variables.tf").write_text("")
+    (place / "main.tf.json").write_text(json.dumps({"module": {"all": call}, "output": outputs}))
+    terraform = site.root("adc")
+    terraform.apply()
+    told = terraform.output()
+    site.write("federation.yaml", told["refresher_yaml"])
+    site.check_in_three_lines("task-alice", "reader")
+
+    for name, document in told["credentials"].items():
+        assert json.loads(document) == json.loads(site.worker.command("adc", name).stdout)
+
+
+def test_schema_is_the_providers(tmp_path: Path, home: Path, need: Need) -> None:
+    """Our copy of the schema is what the installed provider tells Terraform, be it the stand-in or the real one."""
+    need.terraform()
+    (tmp_path / "versions.tf").write_text((MODULES / "versions.tf").read_text())
+    terraform = Terraform(tmp_path, environment(home))
+    terraform.init()
+    (told,) = json.loads(terraform.run("providers", "schema", "-json").output)["provider_schemas"].values()
+    ours = json.loads((MODULES.parent / "tests" / "terraform" / "schema.json").read_text())
+
+    for name, schema in ours["resource_schemas"].items():
+        assert bare(told["resource_schemas"][name]["block"]) == bare(schema["block"])
+
+
+def bare(block: dict[str, Any]) -> dict[str, Any]:
+    """Give a schema block without its texts."""
+    attributes = {
+        name: {
+            key: value for key, value in attribute.items() if not key.startswith("description") and value is not False
+        }
+        for name, attribute in block.get("attributes", {}).items()
+    }
+    nested = {
+        name: {
+            **{key: value for key, value in entry.items() if key != "block" and value},
+            "block": bare(entry["block"]),
+        }
+        for name, entry in block.get("block_types", {}).items()
+    }
+    return {"attributes": attributes, "block_types": nested}

@@ -1,0 +1,320 @@
+"""Every example against the emulator: what it makes, that a second plan is empty, who may act as whom, its end."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from refresher.emulator.state import DEFAULT_NUMBER
+from tests.program import PATIENCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from refresher.emulator.state import ServiceAccount
+    from tests.conftest import Act
+    from tests.terraform.conftest import Site
+    from tests.terraform.tool import Terraform
+
+POOL = f"projects/{DEFAULT_NUMBER}/locations/global/workloadIdentityPools/workers"
+USER = "roles/iam.workloadIdentityUser"
+CREATOR = "roles/iam.serviceAccountTokenCreator"
+KUBERNETES = "https://cluster.invalid"
+
+
+def principal(subject: str) -> str:
+    """Name a subject as IAM policies do."""
+    return f"principal://iam.googleapis.com/{POOL}/subject/{subject}"
+
+
+def grants(account: ServiceAccount) -> set[tuple[str, str]]:
+    """Give who has which role on an account."""
+    return {(binding.role, member) for binding in account.bindings for member in binding.members}
+
+
+def account(site: Site, name: str, project: str = "my-project") -> ServiceAccount:
+    """Give a service account that must exist."""
+    found = site.google.state.service_accounts[f"{name}@{project}.iam.gserviceaccount.com"]
+    assert found.deleted_at is None
+    return found
+
+
+def living(site: Site) -> list[str]:
+    """Give the names of pools and accounts that are not deleted."""
+    state = site.google.state
+    pools = [name for name, pool in state.pools.items() if pool.deleted_at is None]
+    return pools + [name for name, found in state.service_accounts.items() if found.deleted_at is None]
+
+
+def applied(site: Site, terraform: Terraform, *targets: str) -> dict[str, Any]:
+    """Apply, see that nothing is left to do, and take the configuration over; give the outputs."""
+    terraform.apply()
+    assert terraform.plan() == {}
+    outputs = terraform.output()
+    site.write("federation.yaml", outputs["refresher_yaml"])
+    site.check_in_three_lines(*targets)
+    site.host(*targets)
+    return outputs
+
+
+def test_one_user(site: Site, act: Act) -> None:
+    """The smallest example: its APIs are on, exactly one subject may become the account, and does from files alone."""
+    site.google.state.projects["my-project"].services = {"serviceusage.googleapis.com"}
+    terraform = site.root("minimal")
+    applied(site, terraform, "task-alice")
+    site.worker.once()
+
+    provider = site.google.state.pools[POOL].providers["refresher"]
+    assert site.google.state.projects["my-project"].services >= {"iam.googleapis.com", "sts.googleapis.com"}
+    assert (provider.jwks, provider.condition) == (site.jwks, "assertion.sub.startsWith('user-')")
+    assert grants(account(site, "task-alice")) == {(USER, principal("user-1042"))}
+    answer = act(site.worker.directory("task-alice"), site.google)
+    assert answer["service_account"] == "task-alice@my-project.iam.gserviceaccount.com"
+
+    terraform.destroy()
+
+    assert living(site) == []
+
+
+def test_protected_pool_stays(site: Site) -> None:
+    """A destroy is refused while the pool is protected, and works once it is not."""
+    terraform = site.root("minimal", deletion_protection=True)
+    terraform.apply()
+
+    refused = terraform.destroy(status=1)
+
+    assert 'without setting deletion_policy="DELETE"' in refused.text
+    assert POOL in living(site)
+
+    terraform.set(deletion_protection=False)
+    terraform.apply()
+    terraform.destroy()
+
+    assert living(site) == []
+
+
+def test_many_users(site: Site, act: Act) -> None:
+    """Each user has an account, what was asked for beside it, and cannot become another."""
+    site.google.add_bucket("data")
+    users: dict[str, Any] = {
+        "alice": {"subject": "user-1042", "buckets": ["data"], "signs": True, "invokes": "api"},
+        "bob": {"subject": "user-1043", "people": ["user:bob@example.com"]},
+    }
+    terraform = site.root("many-users", users=users)
+    outputs = applied(site, terraform, "alice", "bob")
+    site.worker.once()
+
+    alice, bob = account(site, "task-alice"), account(site, "task-bob")
+    invokers = site.google.state.documents["runPolicies"]["projects/my-project/locations/europe-west1/services/api"]
+    assert grants(alice) == {(USER, principal("user-1042")), (CREATOR, f"serviceAccount:{alice.email}")}
+    assert grants(bob) == {(USER, principal("user-1043")), (CREATOR, "user:bob@example.com")}
+    assert invokers["bindings"] == [{"role": "roles/run.invoker", "members": [f"serviceAccount:{alice.email}"]}]
+    assert site.google.state.buckets["data"].policy.bindings[0].members == {f"serviceAccount:{alice.email}"}
+    assert outputs["refresher_config"]["suppliers"]["worker"]["claims"] == {"fleet": "batch"}
+    for name, found in (("alice", alice), ("bob", bob)):
+        assert act(site.worker.directory(name), site.google)["service_account"] == found.email
+
+    _point_at(site.worker.directory("bob"), bob.email, alice.email)
+
+    refused = act(site.worker.directory("bob"), site.google)["refused"]
+    assert "iam.serviceAccounts.getAccessToken" in refused
+    assert "PERMISSION_DENIED" in refused
+
+
+def test_changes_are_made_in_place(site: Site, act: Act) -> None:
+    """Another user changes no provider; another condition is a change in place, and shuts the others out."""
+    users = {"alice": {"subject": "user-1042"}}
+    terraform = site.root("many-users", users=users)
+    terraform.apply()
+
+    terraform.set(users={**users, "carol": {"subject": "user-1044"}})
+    added = terraform.plan()
+    applied(site, terraform, "alice", "carol")
+    site.worker.once()
+
+    assert set(map(tuple, added.values())) == {("create",)}
+    assert act(site.worker.directory("carol"), site.google)["service_account"].startswith("task-carol@")
+
+    terraform.set(fleet="interactive")
+    changed = terraform.plan()
+    terraform.apply()
+
+    assert list(changed.values()) == [["update"]]
+    assert "rejected by the attribute condition" in act(site.worker.directory("carol"), site.google)["refused"]
+
+
+def test_google_is_the_issuer(site: Site, act: Act) -> None:
+    """The machine's own account comes in by its numeric id; another one does not."""
+    worker = site.google.add_service_account("worker@other-project.iam.gserviceaccount.com")
+    stranger = site.google.add_service_account("stranger@other-project.iam.gserviceaccount.com")
+    site.google.state.metadata_account = worker.email
+    terraform = site.root("google-issuer", worker_unique_id=worker.unique_id)
+    outputs = applied(site, terraform, "worker")
+    site.worker.once()
+
+    provider = site.google.state.pools[POOL].providers["refresher"]
+    assert provider.condition == f"assertion.sub in ['{worker.unique_id}']"
+    assert act(site.worker.directory("worker"), site.google)["service_account"].startswith("task-worker@")
+
+    _put_token(site.worker.directory("worker"), site.google.id_token(stranger.email, audience=_audience(outputs)))
+
+    refused = act(site.worker.directory("worker"), site.google)["refused"]
+    assert "rejected by the attribute condition" in refused
+
+
+def test_kubernetes_is_the_issuer(site: Site, act: Act) -> None:
+    """A projected token of the namespace comes in; the keys are the cluster's."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
+    jwks = {"keys": [{**public, "kid": "cluster-1", "alg": "ES256", "use": "sig"}]}
+    path = site.worker.place / "projected"
+    terraform = site.root(
+        "kubernetes-issuer", cluster_issuer=KUBERNETES, cluster_jwks=json.dumps(jwks), token_path=str(path)
+    )
+    outputs = applied(site, terraform, "training")
+    now = int(time.time())
+    claims = {
+        "iss": KUBERNETES,
+        "sub": "system:serviceaccount:training:training",
+        "aud": [f"https:{outputs['audience']}"],
+        "iat": now,
+        "exp": now + 3600,
+    }
+    site.write("projected", jwt.encode(claims, key, "ES256", headers={"kid": "cluster-1"}))
+    site.worker.once()
+
+    assert act(site.worker.directory("training"), site.google)["service_account"].startswith("task-training@")
+
+
+def test_delegation_chain(site: Site) -> None:
+    """The chain works in its order, and no shorter way does."""
+    terraform = site.root("delegation-chain")
+    applied(site, terraform, "target")
+    site.worker.once()
+    federated = _exchanged(site, site.worker.directory("target"))
+    hops = [account(site, name).email for name in ("first-hop", "second-hop")]
+    target = account(site, "chain-target").email
+
+    assert grants(account(site, "first-hop")) == {(CREATOR, principal("user-1042"))}
+    assert grants(account(site, "second-hop")) == {(CREATOR, f"serviceAccount:{hops[0]}")}
+    assert grants(account(site, "chain-target")) == {(CREATOR, f"serviceAccount:{hops[1]}")}
+    assert _impersonated(site, federated, target, hops) == 200
+    assert [_impersonated(site, federated, target, chain) for chain in ([], hops[1:], hops[:1], hops[::-1])] == [
+        403
+    ] * 4
+
+
+def test_direct_access(site: Site, act: Act) -> None:
+    """Without a service account the subject itself has the role."""
+    site.google.add_bucket("data")
+    terraform = site.root("direct-access", bucket="data")
+    applied(site, terraform, "reader")
+    site.worker.once()
+
+    assert living(site) == [POOL]
+    assert site.google.state.buckets["data"].policy.bindings[0].members == {principal("user-1042")}
+    assert act(site.worker.directory("reader"), site.google)["principal"] == principal("user-1042")
+
+
+def test_accounts_in_other_projects(site: Site, act: Act) -> None:
+    """Accounts are made where their resources are, and containers are told that project."""
+    site.google.state.add_project("data-project", "222222222222")
+    site.google.state.add_project("other-project", "333333333333")
+    terraform = site.root("cross-project", data_project_id="data-project", other_project_id="other-project")
+    applied(site, terraform, "task-alice", "task-bob")
+    site.worker.once()
+
+    for name, project in (("task-alice", "data-project"), ("task-bob", "other-project")):
+        answer = act(site.worker.directory(name), site.google)
+        assert (answer["service_account"], answer["project"]) == (
+            f"{name}@{project}.iam.gserviceaccount.com",
+            "data-project",
+        )
+
+
+def test_separate_states(site: Site, act: Act) -> None:
+    """Pool and accounts of two states become one configuration by their includes."""
+    site.google.state.add_project("team-project", "222222222222")
+    pool = site.root("separate-states/pool", default_project_id="team-project")
+    pool.apply()
+    central = pool.output()
+    team = site.root(
+        "separate-states/team",
+        project_id="team-project",
+        provider_name=central["provider_name"],
+        subject_prefix=central["subject_prefix"],
+        subjects={"task-alice": "user-1042"},
+    )
+    team.apply()
+    site.write("pool.yaml", central["refresher_yaml"])
+    site.write("team.yaml", team.output()["refresher_yaml"])
+    includes = ("pool.yaml", "team.yaml")
+    site.check_in_three_lines("task-alice", include=includes)
+    site.host("task-alice", include=includes)
+    site.worker.once()
+
+    assert (pool.plan(), team.plan()) == ({}, {})
+    answer = act(site.worker.directory("task-alice"), site.google)
+    assert answer["service_account"] == "task-alice@team-project.iam.gserviceaccount.com"
+
+
+def _point_at(directory: Path, old: str, new: str) -> None:
+    """Let a user edit the document that he reads to name another's account."""
+    document = directory / "credentials.json"
+    document.chmod(0o600)
+    document.write_text(document.read_text().replace(old, new))
+
+
+def _put_token(directory: Path, token: str) -> None:
+    """Put another subject token in the place of the published one."""
+    (directory / "token").chmod(0o600)
+    (directory / "token").write_text(token)
+
+
+def _audience(outputs: dict[str, Any]) -> str:
+    """Give the default audience of the provider, as its tokens have it."""
+    provider = outputs["refresher_config"]["providers"]["main"]
+    parent = f"projects/{provider['project_number']}/locations/global/workloadIdentityPools/{provider['pool']}"
+    return f"https://iam.googleapis.com/{parent}/providers/{provider['provider']}"
+
+
+def _exchanged(site: Site, directory: Path) -> str:
+    """Exchange a published subject token; give the federated token."""
+    document = json.loads((directory / "credentials.json").read_text())
+    request = {
+        "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "audience": document["audience"],
+        "scope": "https://www.googleapis.com/auth/cloud-platform",
+        "requestedTokenType": "urn:ietf:params:oauth:token-type:access_token",
+        "subjectTokenType": document["subject_token_type"],
+        "subjectToken": (directory / "token").read_text(),
+    }
+    return str(_post(f"{site.google.http}/v1/token", request)["access_token"])
+
+
+def _impersonated(site: Site, federated: str, target: str, delegates: list[str]) -> int:
+    """Ask for an access token over a chain; give the status of the answer."""
+    body = {
+        "scope": ["https://www.googleapis.com/auth/cloud-platform"],
+        "delegates": [f"projects/-/serviceAccounts/{email}" for email in delegates],
+    }
+    try:
+        _post(f"{site.google.http}/v1/projects/-/serviceAccounts/{target}:generateAccessToken", body, federated)
+    except HTTPError as error:
+        with error:
+            return error.code
+    return 200
+
+
+def _post(url: str, body: dict[str, Any], bearer: str | None = None) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+    request = Request(url, data=json.dumps(body).encode(), headers=headers)  # noqa: S310 - the emulator's own origin
+    with urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310 - the emulator's own origin
+        document: dict[str, Any] = json.load(reply)
+    return document

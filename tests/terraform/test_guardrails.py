@@ -1,0 +1,88 @@
+"""The guard rails against the emulator: each optional, each seen in what the emulator holds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.state import DEFAULT_NUMBER
+
+if TYPE_CHECKING:
+    from tests.terraform.conftest import Site
+    from tests.terraform.tool import Terraform
+
+PRINCIPAL = (
+    f"principal://iam.googleapis.com/projects/{DEFAULT_NUMBER}/locations/global/workloadIdentityPools/workers/subject/"
+    "user-1042"
+)
+ADMIN_READ = [{"logType": "ADMIN_READ"}]
+
+
+def rails(site: Site, **inputs: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
+    """Apply the module with these inputs and see that nothing is left to do."""
+    place = site.modules / "examples" / "rails"
+    place.mkdir(exist_ok=True)
+    call = {"source": "../../modules/guardrails", "project_ids": ["my-project", "data-project"], **inputs}
+    (place / "variables.tf").write_text("")
+    (place / "main.tf.json").write_text(
+        json.dumps({"module": {"rails": call}, "output": {"rails": {"value": "${module.rails}"}}})
+    )
+    terraform = site.root("rails")
+    terraform.apply()
+    assert terraform.plan() == {}
+    return terraform
+
+
+def test_audit_logs_tell_who_became_whom(site: Site) -> None:
+    """By default, token events are logged in each project and nothing else is made; other configurations stay."""
+    site.google.state.add_project("data-project", "222222222222")
+    other = {"service": "storage.googleapis.com", "auditLogConfigs": [{"logType": "DATA_READ"}]}
+    site.google.state.projects["my-project"].policy.audit_configs.append(other)
+    terraform = rails(site)
+
+    for project in ("my-project", "data-project"):
+        configs = site.google.state.projects[project].policy.audit_configs
+        told = {config["service"]: config["auditLogConfigs"] for config in configs if config is not other}
+        assert told.pop("storage.googleapis.com", None) in (None, other["auditLogConfigs"])
+        assert told == {"iam.googleapis.com": ADMIN_READ, "sts.googleapis.com": ADMIN_READ}
+    assert not any(site.google.state.documents.values())
+
+    terraform.destroy()
+
+    assert site.google.state.projects["my-project"].policy.audit_configs == [other]
+
+
+def test_everything_else_is_asked_for(site: Site) -> None:
+    """Metric, alert, organisation policies and deny policy are made as asked, changed in place, and removed."""
+    site.google.state.add_project("data-project", "222222222222")
+    asked: dict[str, Any] = {
+        "expected_principals": [PRINCIPAL],
+        "notification_channels": ["projects/my-project/notificationChannels/1"],
+        "org_policies": {"parent": "projects/my-project", "allowed_issuers": ["https://workers.invalid"]},
+        "deny_policy": {
+            "attachment_point": "cloudresourcemanager.googleapis.com/projects/my-project",
+            "exception_principals": ["principal://goog/subject/ann@example.com"],
+        },
+    }
+    terraform = rails(site, **asked)
+    documents = site.google.state.documents
+    shown = json.dumps(documents)
+    policies = documents["orgPolicies"]
+
+    assert shown.count(f'NOT protoPayload.authenticationInfo.principalSubject=(\\"{PRINCIPAL}\\")') == 4
+    assert policies["projects/my-project/policies/iam.workloadIdentityPoolProviders"]["spec"]["rules"][0]["values"] == {
+        "allowedValues": ["https://workers.invalid"]
+    }
+    assert policies["projects/my-project/policies/iam.disableServiceAccountKeyCreation"]["spec"]["rules"][0]["enforce"]
+    assert "iam.googleapis.com/workloadIdentityPoolProviders.update" in shown
+
+    asked["org_policies"]["allowed_issuers"].append("https://other.invalid")
+    asked["deny_policy"]["exception_principals"].append("principalSet://goog/group/admins@example.com")
+    rails(site, **asked)
+
+    assert "https://other.invalid" in json.dumps(documents)
+    assert "admins@example.com" in json.dumps(documents)
+
+    terraform.destroy()
+
+    assert not any(documents.values())

@@ -1,0 +1,511 @@
+"""What the modules refuse, and the remedy that each refusal names: all of it in one plan, one module call a case."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.terraform.tool import Terraform, copy_of_modules, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Need
+
+EC_KEY = {"kty": "EC", "crv": "P-256", "kid": "one", "x": "eA", "y": "eQ", "use": "sig", "alg": "ES256"}
+RSA_KEY = {"kty": "RSA", "kid": "two", "n": "n" * 342, "e": "AQAB"}
+PROVIDER = "projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
+LONG = "x" * 257
+
+
+def jwks(*keys: dict[str, Any]) -> str:
+    """Give a key set as Terraform gets it."""
+    return json.dumps({"keys": keys})
+
+
+VALID: dict[str, dict[str, Any]] = {
+    "federation": {
+        "project_id": "my-project",
+        "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
+        "jwks": jwks(EC_KEY, RSA_KEY),
+        "attribute_condition": {"subject_prefix": "user-"},
+    },
+    "identity": {
+        "name": "task-alice",
+        "project_id": "my-project",
+        "provider_name": PROVIDER,
+        "subject": "user-1042",
+        "subject_prefix": "user-",
+    },
+    "guardrails": {"project_ids": ["my-project"]},
+    "root": {
+        "project_id": "my-project",
+        "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
+        "jwks": jwks(EC_KEY),
+        "attribute_condition": {"subject_prefix": "user-"},
+        "identities": {"task-alice": {"subject": "user-1042"}},
+    },
+}
+"""Inputs of each module that it takes."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A module called with inputs of which one cannot be.
+
+    Attributes:
+        module: Which.
+        inputs: In place of the valid ones.
+        problem: How the message begins.
+        remedy: What else it says.
+    """
+
+    module: str
+    inputs: dict[str, Any]
+    problem: str
+    remedy: str
+
+
+def federation(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
+    """Give a case of the module federation."""
+    return Case("federation", inputs, problem, remedy)
+
+
+def identity(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
+    """Give a case of the module identity."""
+    return Case("identity", inputs, problem, remedy)
+
+
+def guardrails(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
+    """Give a case of the module guardrails."""
+    return Case("guardrails", inputs, problem, remedy)
+
+
+def root(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
+    """Give a case of the root."""
+    return Case("root", inputs, problem, remedy)
+
+
+def self_issued(uri: str) -> dict[str, Any]:
+    """Give an issuer with a key of our own."""
+    return {"issuer": {"kind": "self_issued", "uri": uri}}
+
+
+def condition(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of Terraform's
+    """Give a condition."""
+    return {"attribute_condition": parts}
+
+
+GOOGLE: dict[str, Any] = {"issuer": {"kind": "google"}, "jwks": None, **condition(subjects=["123456789012345678901"])}
+
+CASES = {
+    "project_number": federation("project_id is no project id", "not the number", project_id="123456789012"),
+    "project_name": federation("project_id is no project id", "not the display name", project_id="My Project"),
+    "pool_short": federation("pool_id is not 4 to 32 characters", "rename it", pool_id="abc"),
+    "pool_long": federation("pool_id is not 4 to 32 characters", "rename it", pool_id="a" * 33),
+    "pool_reserved": federation("pool_id is not 4 to 32 characters", "do not begin with gcp-", pool_id="gcp-pool"),
+    "pool_digit": federation("pool_id is not 4 to 32 characters", "begin with a letter", pool_id="1pool"),
+    "pool_dash": federation("pool_id is not 4 to 32 characters", "end without a dash", pool_id="pool-"),
+    "pool_name": federation("pool_id is not", "the id alone", pool_id="projects/1/locations/global/x"),
+    "provider_case": federation("provider_id is not 4 to 32 characters", "rename it", provider_id="Refresher"),
+    "provider_reserved": federation("provider_id is not", "do not begin with gcp-", provider_id="gcp-main"),
+    "default_project": federation("default_project_id is no project id", "give the id", default_project_id="1234567"),
+    "display_name": federation("display_name is longer than 32 characters", "shorten it", display_name="x" * 33),
+    "description": federation("description is longer than 256 characters", "shorten it", description=LONG),
+    "issuer_kind": federation("issuer.kind is none of", "choose one", issuer={"kind": "aws", "uri": "https://a.b"}),
+    "issuer_missing": federation("issuer.uri is missing", "name the iss claim", issuer={"kind": "oidc"}),
+    "issuer_http": federation(
+        "issuer.uri is not an https URL", "exactly as the iss", **self_issued("http://a.invalid")
+    ),
+    "issuer_query": federation(
+        "issuer.uri is not an https URL", "without query", **self_issued("https://a.invalid/?x=1")
+    ),
+    "issuer_text": federation("issuer.uri is not an https URL", "exactly", **self_issued("garbage")),
+    "issuer_google": federation(
+        "issuer.uri is Google's own",
+        "use the kind google",
+        issuer={"kind": "oidc", "uri": "https://accounts.google.com"},
+    ),
+    "issuer_foreign": federation(
+        "issuer.uri of a self-issued key lies in a domain that is not yours",
+        "below .invalid",
+        **self_issued("https://us.github.io"),
+    ),
+    "issuer_example": federation(
+        "issuer.uri of a self-issued key lies", "of your own", **self_issued("https://example.com")
+    ),
+    "issuer_bare": federation(
+        "issuer.uri of a self-issued key is no domain", "below .invalid", **self_issued("https://workers")
+    ),
+    "issuer_address": federation(
+        "issuer.uri of a self-issued key is no domain", "use a domain", **self_issued("https://10.0.0.1")
+    ),
+    "jwks_missing": federation("jwks is missing", "refresher keys jwks", jwks=None),
+    "jwks_text": federation("jwks is no JSON key set", "as it is", jwks="nope"),
+    "jwks_other": federation("jwks is no JSON key set", "refresher keys jwks", jwks='{"kty": "EC"}'),
+    "jwks_empty": federation("jwks holds no key", "keep at least one key", jwks=jwks()),
+    "jwks_nine": federation(
+        "jwks holds more than 8 keys",
+        "refresher keys retire",
+        jwks=jwks(*({**EC_KEY, "kid": str(n)} for n in range(9))),
+    ),
+    "jwks_private": federation("jwks holds a private key", "treat it as stolen", jwks=jwks({**EC_KEY, "d": "ZA"})),
+    "jwks_secret": federation("jwks holds a private key", "make a new one", jwks=jwks({**EC_KEY, "k": "aw"})),
+    "jwks_okp": federation("jwks holds a key that is neither", "make another", jwks=jwks({**EC_KEY, "kty": "OKP"})),
+    "jwks_curve": federation("jwks holds a key that is neither", "P-256", jwks=jwks({**EC_KEY, "crv": "P-384"})),
+    "jwks_small": federation("jwks holds an RSA key below", "make a larger", jwks=jwks({**RSA_KEY, "n": "n" * 171})),
+    "jwks_nameless": federation("jwks holds a key without kid", "name each", jwks=jwks({**EC_KEY, "kid": ""})),
+    "jwks_twice": federation("jwks names a kid twice", "remove one", jwks=jwks(EC_KEY, {**EC_KEY, "x": "eQ"})),
+    "jwks_certificate": federation(
+        "jwks holds certificates", "remove these members", jwks=jwks({**EC_KEY, "x5c": ["a"]})
+    ),
+    "jwks_of_google": federation("jwks is given for Google's own", "leave it out", **{**GOOGLE, "jwks": jwks(EC_KEY)}),
+    "condition_none": federation("attribute_condition admits everybody", "give claims", **condition()),
+    "condition_quote": federation(
+        "attribute_condition.subject_prefix is not", "fixed text", **condition(subject_prefix="u' || true || '")
+    ),
+    "condition_star": federation(
+        "attribute_condition.subject_prefix is not", "wildcards are not known", **condition(subject_prefix="user-*")
+    ),
+    "condition_short": federation(
+        "attribute_condition.subject_prefix is not 2", "choose", **condition(subject_prefix="")
+    ),
+    "claim_name": federation(
+        "A name in attribute_condition.claims", "rename the claim", **condition(claims={"Fleet-1": "a"})
+    ),
+    "claim_reserved": federation(
+        "attribute_condition.claims names iss", "use subject_prefix", **condition(claims={"sub": "a"})
+    ),
+    "claim_value": federation(
+        "A value in attribute_condition.claims", "exact constant", **condition(claims={"fleet": "a' || '"})
+    ),
+    "claim_empty": federation(
+        "A value in attribute_condition.claims", "exact constant", **condition(claims={"fleet": ""})
+    ),
+    "subjects_listed": federation(
+        "attribute_condition.subjects is for Google-signed",
+        "no change of the provider",
+        **condition(subjects=["1234567890"]),
+    ),
+    "subjects_email": federation(
+        "An entry of attribute_condition.subjects is not a numeric id",
+        "unique id",
+        **{**GOOGLE, **condition(subjects=["a@b.iam.gserviceaccount.com"])},
+    ),
+    "subjects_many": federation(
+        "attribute_condition.subjects holds more than 100",
+        "fewer accounts",
+        **{**GOOGLE, **condition(subjects=[str(10**12 + n) for n in range(101)])},
+    ),
+    "google_open": federation(
+        "accounts.google.com signs for every", "name the unique ids", **{**GOOGLE, **condition(subject_prefix="1234")}
+    ),
+    "condition_long": federation(
+        "The attribute condition is longer than 4,096",
+        "fewer claims",
+        **condition(claims={f"claim_{n}": "v" * 200 for n in range(20)}),
+    ),
+    "mapping_subject": federation(
+        "attribute_mapping maps google.subject", "remove it", attribute_mapping={"google.subject": "assertion.email"}
+    ),
+    "mapping_key": federation(
+        "A key of attribute_mapping is not attribute.NAME",
+        "rename it",
+        attribute_mapping={"google.groups": "assertion.groups"},
+    ),
+    "mapping_long": federation(
+        "An expression of attribute_mapping is empty or longer",
+        "shorten it",
+        attribute_mapping={"attribute.a": "a" * 2049},
+    ),
+    "mapping_many": federation(
+        "More than 50 attributes",
+        "remove some",
+        attribute_mapping={f"attribute.a{n}": "assertion.a" for n in range(51)},
+    ),
+    "mapping_again": federation(
+        "attribute_mapping maps a claim of",
+        "mapped already",
+        attribute_mapping={"attribute.fleet": "assertion.other"},
+        **condition(claims={"fleet": "a"}),
+    ),
+    "audiences_many": federation(
+        "allowed_audiences holds more than 10", "remove some", allowed_audiences=[f"https://a{n}" for n in range(11)]
+    ),
+    "audience_empty": federation(
+        "An entry of allowed_audiences is empty", "visible characters", allowed_audiences=[""]
+    ),
+    "audience_long": federation("An entry of allowed_audiences is empty, longer", "1 to 256", allowed_audiences=[LONG]),
+    "audience_twice": federation(
+        "allowed_audiences names an audience twice", "remove one", allowed_audiences=["https://a", "https://a"]
+    ),
+    "supplier_name": federation("supplier.name or supplier.provider_name", "use a-z and 0-9", supplier={"name": "No"}),
+    "supplier_path": federation(
+        "supplier.keys or supplier.path is not absolute", "from / on", supplier={"keys": "keys"}
+    ),
+    "supplier_via": federation("supplier.via is neither", "choose one", supplier={"via": "gcloud"}),
+    "supplier_lifetime": federation(
+        "supplier.lifetime_seconds is no whole number", "use 3600", supplier={"lifetime_seconds": 90000}
+    ),
+    "name": identity(
+        "name is no name", "use a-z and 0-9", name="Task_Alice", service_account={"account_id": "task-alice"}
+    ),
+    "identity_project": identity("project_id is no project id", "not the number", project_id="123456789012"),
+    "provider_by_id": identity(
+        "provider_name is not projects/NUMBER",
+        "copy the output",
+        provider_name=PROVIDER.replace("123456789012", "my-project"),
+    ),
+    "provider_of_pool": identity(
+        "provider_name is not projects/NUMBER", "copy the output", provider_name=PROVIDER.partition("/providers")[0]
+    ),
+    "subject_star": identity("subject holds a *", "exactly one subject", subject="user-*"),
+    "subject_long": identity(
+        "subject is empty, longer than 127 bytes", "an id that is not reused", subject="user-" + "1" * 123
+    ),
+    "subject_space": identity("subject is empty, longer", "white space", subject="user- 1"),
+    "subject_member": identity(
+        "subject is a member of a policy", "sub claim alone", subject="principalSet://x", subject_prefix=""
+    ),
+    "subject_outside": identity("subject does not begin with the prefix", "rename it", subject="robot-1"),
+    "account_short": identity(
+        "The service account's id is not 6 to 30", "give service_account.account_id", name="bob", service_account={}
+    ),
+    "account_case": identity(
+        "The service account's id is not 6 to 30", "begin with a letter", service_account={"account_id": "1worker"}
+    ),
+    "account_both": identity(
+        "service_account has both",
+        "give account_id to make one",
+        service_account={"account_id": "worker-1", "email": "a@b.co"},
+    ),
+    "account_email": identity(
+        "service_account.email is no e-mail", "without a prefix", service_account={"email": "serviceAccount:a@b.co"}
+    ),
+    "account_description": identity(
+        "service_account.description is longer", "shorten it", service_account={"description": LONG}
+    ),
+    "account_display": identity(
+        "service_account.display_name is longer", "shorten it", service_account={"display_name": LONG}
+    ),
+    "account_project": identity(
+        "service_account.project_id is no project id", "give the id", service_account={"project_id": "1"}
+    ),
+    "impersonators_all": identity(
+        "An entry of additional_impersonators", "get nothing", additional_impersonators=["allUsers"]
+    ),
+    "impersonators_pool": identity(
+        "An entry of additional_impersonators",
+        "whole pools get nothing",
+        additional_impersonators=[
+            "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/workers/*"
+        ],
+    ),
+    "impersonators_alone": identity(
+        "additional_impersonators needs a service account",
+        "leave the list empty",
+        service_account=None,
+        additional_impersonators=["user:a@b.co"],
+    ),
+    "bucket_url": identity(
+        "A key of bucket_roles is no bucket",
+        "without gs://",
+        bucket_roles={"gs://data": ["roles/storage.objectViewer"]},
+    ),
+    "bucket_role": identity(
+        "A role in bucket_roles is not written in full", "roles/NAME", bucket_roles={"data": ["storage.objectViewer"]}
+    ),
+    "project_role": identity(
+        "A role in project_roles is not written in full", "roles/NAME", project_roles={"my-project": ["viewer"]}
+    ),
+    "project_role_key": identity(
+        "A key of project_roles is no project id", "give the id", project_roles={"123456": ["roles/bigquery.jobUser"]}
+    ),
+    "project_basic": identity(
+        "project_roles grants a basic role", "what the workload needs", project_roles={"my-project": ["roles/editor"]}
+    ),
+    "project_creator": identity(
+        "project_roles lets the workload become every",
+        "single accounts only",
+        project_roles={"my-project": ["roles/iam.serviceAccountTokenCreator"]},
+    ),
+    "delegates_form": identity(
+        "An entry of delegates is no e-mail", "without a prefix", delegates=["projects/-/serviceAccounts/a@b.co"]
+    ),
+    "delegates_twice": identity(
+        "delegates goes over an account twice", "name each once", delegates=["a@b.co", "a@b.co"]
+    ),
+    "delegates_itself": identity(
+        "delegates names the account itself",
+        "leave it out",
+        delegates=["task-alice@my-project.iam.gserviceaccount.com"],
+    ),
+    "delegates_nowhere": identity(
+        "delegates leads to no service account", "leave the chain empty", service_account=None, delegates=["a@b.co"]
+    ),
+    "delegation_role": identity("delegation_role is not written in full", "roles/NAME", delegation_role="tokenCreator"),
+    "lifetime_short": identity("lifetime_seconds is no whole number", "leave it out", lifetime_seconds=599),
+    "lifetime_long": identity("lifetime_seconds is no whole number", "43200", lifetime_seconds=43201),
+    "lifetime_direct": identity(
+        "lifetime_seconds is of impersonated tokens", "leave it out", lifetime_seconds=900, service_account=None
+    ),
+    "kinds_none": identity("token_kinds is empty", "give one of them", token_kinds=[]),
+    "kinds_unknown": identity("token_kinds is empty or holds something else", "or both", token_kinds=["key"]),
+    "kinds_direct": identity(
+        "token_kinds asks for ID tokens alone", "give service_account", token_kinds=["id_token"], service_account=None
+    ),
+    "signing_direct": identity(
+        "signing needs a service account", "leave signing out", signing=True, service_account=None
+    ),
+    "run_region": identity(
+        "An entry of run_services has no name",
+        "without a URL",
+        run_services={"a": {"name": "api", "location": "everywhere"}},
+    ),
+    "run_direct": identity(
+        "run_services needs ID tokens",
+        "give service_account",
+        run_services={"a": {"name": "api", "location": "europe-west1"}},
+        service_account=None,
+    ),
+    "scope": identity("An entry of scopes is not written in full", "give https", scopes=["cloud-platform"]),
+    "quota": identity("quota_project_id is no project id", "give the id", quota_project_id="123456"),
+    "source": identity("source_service_account is no e-mail", "without a prefix", source_service_account="worker"),
+    "supplier": identity("supplier_name is no name", "use a-z", supplier_name="A"),
+    "token_file": identity("token_file is no absolute path", "as the container sees it", token_file="token"),
+    "rails_projects": guardrails("project_ids is empty", "give ids", project_ids=[]),
+    "rails_types": guardrails(
+        "audit_log_types holds something else", "in capitals", audit_log_types=["ADMIN_READ", "admin_write"]
+    ),
+    "rails_admin": guardrails("audit_log_types lacks ADMIN_READ", "add it", audit_log_types=["DATA_READ"]),
+    "rails_expected": guardrails(
+        "An entry of expected_principals is no single subject",
+        "copy the output",
+        expected_principals=["principalSet://iam.googleapis.com/x/*"],
+    ),
+    "rails_unaudited": guardrails(
+        "expected_principals needs the audit logs",
+        "set audit = true",
+        audit=False,
+        expected_principals=[f"principal://iam.googleapis.com/{PROVIDER.partition('/providers')[0]}/subject/a"],
+    ),
+    "rails_channel": guardrails(
+        "An entry of notification_channels", "copy the channel", notification_channels=["pager"]
+    ),
+    "rails_parent": guardrails("org_policies.parent is not", "write it so", org_policies={"parent": "my-project"}),
+    "rails_issuers": guardrails(
+        "org_policies.allowed_issuers is empty",
+        "leave it out",
+        org_policies={"parent": "projects/my-project", "allowed_issuers": []},
+    ),
+    "rails_point": guardrails(
+        "deny_policy.attachment_point is not",
+        "plain slashes",
+        deny_policy={"attachment_point": "projects/p", "exception_principals": ["principal://goog/subject/a@b.co"]},
+    ),
+    "rails_nobody": guardrails(
+        "deny_policy.exception_principals is empty",
+        "name those who may",
+        deny_policy={"attachment_point": "cloudresourcemanager.googleapis.com/projects/p", "exception_principals": []},
+    ),
+    "rails_exception": guardrails(
+        "An entry of deny_policy.exception_principals",
+        "principal://goog",
+        deny_policy={
+            "attachment_point": "cloudresourcemanager.googleapis.com/projects/p",
+            "exception_principals": ["user:a@b.co"],
+        },
+    ),
+    "root_name": root(
+        "A key of identities is no name",
+        "use a-z",
+        identities={"Alice": {"subject": "user-1", "service_account": {"account_id": "task-alice"}}},
+    ),
+    "root_twice": root(
+        "Two of identities have the same subject",
+        "give each its own",
+        identities={"task-a": {"subject": "user-1"}, "task-b": {"subject": "user-1"}},
+    ),
+    "root_prefix": root(
+        "A subject in identities does not begin with",
+        "rename the subject",
+        identities={"task-a": {"subject": "robot-1"}},
+    ),
+    "root_google": root(
+        "A subject in identities is not among",
+        "add the account's unique id",
+        **GOOGLE,
+        identities={"task-a": {"subject": "999999999999"}},
+    ),
+    "root_source": root(
+        "source_service_account is whose ID token",
+        "for none otherwise",
+        identities={"task-a": {"subject": "user-1", "source_service_account": "a@b.co"}},
+    ),
+    "root_sourceless": root(
+        "source_service_account is whose ID token",
+        "give it for every identity",
+        **GOOGLE,
+        supplier={"via": "generate_id_token"},
+        identities={"task-a": {"subject": "123456789012345678901"}},
+    ),
+    "root_direct": root(
+        "One of identities is direct",
+        "leave one of them out",
+        identities={"task-a": {"subject": "user-1", "direct": True, "service_account": {"account_id": "task-a"}}},
+    ),
+}
+CALLS = {name: Case(name, {}, "", "") for name in VALID} | CASES
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> dict[str, list[str]]:
+    """Plan all cases at once; give the errors, by case.
+
+    Terraform tells what it sees without planning first, and the rest only if there is nothing of that: so what was told
+    is taken away, and the others are planned again.
+    """
+    need.terraform()
+    place = tmp_path_factory.mktemp("refusals")
+    modules = copy_of_modules(place)
+    for name, case in CALLS.items():
+        source = str(modules) if case.module == "root" else str(modules / "modules" / case.module)
+        call = {"source": source, **VALID[case.module], **case.inputs}
+        (place / f"{name}.tf.json").write_text(json.dumps({"module": {name: call}}))
+    terraform = Terraform(place, environment(home, "http://127.0.0.1:9"))
+    terraform.init()
+    found: dict[str, list[str]] = {name: [] for name in CALLS}
+    while errors := _errors(terraform.run("plan", "-json", "-input=false", "-refresh=false", status=None).output):
+        for name, text in errors:
+            found[name].append(text)
+            (place / f"{name}.tf.json").unlink(missing_ok=True)
+    return found
+
+
+def _errors(output: str) -> list[tuple[str, str]]:
+    """Give the errors of a plan with the case that each belongs to."""
+    events = [json.loads(line) for line in output.splitlines()]
+    diagnostics = [event["diagnostic"] for event in events if event.get("@level") == "error"]
+    return [(_case_of(diagnostic), " ".join(diagnostic["detail"].split())) for diagnostic in diagnostics]
+
+
+def _case_of(diagnostic: dict[str, Any]) -> str:
+    """Tell a case by the file of its call, or by Terraform's copy of the module."""
+    return str(diagnostic["range"]["filename"]).removeprefix(".terraform/modules/").split("/")[0].split(".")[0]
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_refusal_names_the_remedy(told: dict[str, list[str]], name: str) -> None:
+    """What cannot be is refused in our words, which say what to do."""
+    case = CASES[name]
+
+    assert [text for text in told[name] if case.problem in text and case.remedy in text], told[name]
+
+
+@pytest.mark.parametrize("module", sorted(VALID))
+def test_valid_inputs_are_taken(told: dict[str, list[str]], module: str) -> None:
+    """The inputs that the cases differ from are taken."""
+    assert told[module] == []

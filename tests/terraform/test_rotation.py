@@ -1,0 +1,55 @@
+"""Signing keys rotated through Terraform, in the documented order: add, wait, switch, wait, drop."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.terraform.test_examples import POOL, applied
+
+if TYPE_CHECKING:
+    from tests.conftest import Act, Need
+    from tests.terraform.conftest import Site
+    from tests.terraform.tool import Terraform
+
+PROVIDER = "module.federation.module.federation.google_iam_workload_identity_pool_provider.main"
+
+
+def keys(site: Site, *command: str) -> str:
+    """Run a command of `refresher keys`; give the JWKS to upload that it prints."""
+    return site.worker.run("keys", *command, "--directory", str(site.worker.place / "keys")).stdout
+
+
+def upload(site: Site, terraform: Terraform, jwks: str) -> None:
+    """Apply other keys, which must be nothing but a change of the provider in place."""
+    terraform.set(jwks=jwks)
+    assert terraform.plan() == {PROVIDER: ["update"]}
+    terraform.apply()
+    assert site.google.state.pools[POOL].providers["refresher"].jwks == json.loads(jwks)
+
+
+def test_keys_rotate_without_a_gap(site: Site, act: Act, need: Need) -> None:
+    """The user acts at every step; at the end only the new key is trusted, and a token of the old one is refused."""
+    terraform = site.root("minimal")
+    applied(site, terraform, "task-alice")
+    site.worker.once()
+    directory = site.worker.directory("task-alice")
+    account = "task-alice@my-project.iam.gserviceaccount.com"
+    old_token = (directory / "token").read_text()
+
+    upload(site, terraform, keys(site, "rotate"))
+    site.worker.once("--force")
+    assert act(directory, site.google)["service_account"] == account
+
+    keys(site, "activate", "--lifetime", "2s")
+    site.worker.once("--force")
+    assert act(directory, site.google)["service_account"] == account
+
+    site.worker.prefix = [need.tool("faketime", "apt-get install faketime"), "-f", "+20m"]
+    upload(site, terraform, keys(site, "retire"))
+    assert len(json.loads(terraform.variables["jwks"])["keys"]) == 1
+    assert act(directory, site.google)["service_account"] == account
+
+    (directory / "token").chmod(0o600)
+    (directory / "token").write_text(old_token)
+    assert "refused" in act(directory, site.google)

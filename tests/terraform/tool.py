@@ -1,0 +1,175 @@
+"""Terraform as a process, on copies of our modules, against the emulator.
+
+Without a real google provider the stand-in in `provider/` is used: set REFRESHER_TEST_PROVIDER_MIRROR to the directory
+of a filesystem mirror with hashicorp/google 7.33 or newer, and everything runs with that instead, unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODULES = Path(__file__).parents[2] / "terraform"
+EXAMPLES = tuple(sorted(path.name for path in (MODULES / "examples").iterdir()))
+MIRROR_VARIABLE = "REFRESHER_TEST_PROVIDER_MIRROR"
+SECONDS = 600.0
+"""How long a command may take; the real provider sleeps after every write."""
+
+_HERE = Path(__file__).parent
+_VERSION = json.loads((_HERE / "schema.json").read_text())["provider_version"]
+_ENDPOINTS = {
+    "iam_beta": "v1/",
+    "iam": "v1/",
+    "resource_manager": "v1/",
+    "service_usage": "v1/",
+    "iam_credentials": "v1/",
+    "logging": "v2/",
+    "org_policy": "v2/",
+    "iam2": "v2/",
+    "monitoring": "",
+    "cloud_run_v2": "v2/",
+    "storage": "storage/v1/",
+}
+_MARKS = re.compile(r"\x1b\[[0-9;]*m|[│╷╵]")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command gave."""
+
+    status: int
+    output: str
+
+    @property
+    def text(self) -> str:
+        """The output on one line without frames, as messages are compared."""
+        return " ".join(_MARKS.sub(" ", self.output).split())
+
+
+@dataclass(frozen=True)
+class Terraform:
+    """Terraform in one directory.
+
+    Attributes:
+        place: A root module.
+        environment: What it runs in.
+        variables: What is set, kept in a file beside the module.
+    """
+
+    place: Path
+    environment: Mapping[str, str]
+    variables: dict[str, Any] = field(default_factory=dict)
+
+    def set(self, **variables: Any) -> None:  # noqa: ANN401 - any value of Terraform's
+        """Set variables, beside those that are set."""
+        self.variables.update(variables)
+        (self.place / "terraform.tfvars.json").write_text(json.dumps(self.variables))
+
+    def run(self, *arguments: str, status: int | None = 0) -> Done:
+        """Run a command and check its exit status, unless that is None."""
+        done = subprocess.run(
+            ["terraform", *arguments],
+            cwd=self.place,
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        result = Done(done.returncode, done.stdout + done.stderr)
+        if status is not None:
+            assert done.returncode == status, result.output[-6000:]
+        return result
+
+    def init(self) -> None:
+        """Install modules and the provider."""
+        self.run("init", "-input=false", "-no-color", "-backend=false")
+
+    def apply(self, *arguments: str, status: int | None = 0) -> Done:
+        """Apply."""
+        return self.run("apply", "-auto-approve", "-input=false", "-no-color", *arguments, status=status)
+
+    def destroy(self, *, status: int | None = 0) -> Done:
+        """Destroy."""
+        return self.apply("-destroy", status=status)
+
+    def plan(self) -> dict[str, list[str]]:
+        """Plan; give what would be done, by the address of each resource that would change."""
+        self.run("plan", "-input=false", "-no-color", "-out=plan.bin")
+        shown = json.loads(self.run("show", "-json", "plan.bin").output)
+        changes = {change["address"]: change["change"]["actions"] for change in shown.get("resource_changes", [])}
+        return {address: actions for address, actions in changes.items() if actions != ["no-op"]}
+
+    def output(self) -> dict[str, Any]:
+        """Give the outputs."""
+        told = json.loads(self.run("output", "-json").output)
+        return {name: entry["value"] for name, entry in told.items()}
+
+
+def copy_of_modules(place: Path) -> Path:
+    """Copy our modules, so that Terraform's own files stay out of the tree."""
+    return Path(
+        shutil.copytree(MODULES, place / "terraform", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
+    )
+
+
+def environment(home: Path, origin: str | None = None, *, project: str = "my-project") -> dict[str, str]:
+    """Give an environment in which the provider comes from a mirror and knows the emulator alone.
+
+    Args:
+        home: A directory of its own.
+        origin: Of the emulator; None if nothing is to be asked.
+        project: The provider's own.
+    """
+    configuration = home / "terraform.rc"
+    configuration.write_text(
+        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{_mirror(home)}"\n  }}\n}}\n'
+    )
+    variables = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "TF_CLI_CONFIG_FILE": str(configuration),
+        "TF_IN_AUTOMATION": "1",
+        "CHECKPOINT_DISABLE": "1",
+        "GOOGLE_OAUTH_ACCESS_TOKEN": "anything",
+        "GOOGLE_PROJECT": project,
+        # the real provider asks a host of its own who it is: that must fail fast
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+    }
+    if origin is not None:
+        variables |= {f"GOOGLE_{name.upper()}_CUSTOM_ENDPOINT": f"{origin}/{path}" for name, path in _ENDPOINTS.items()}
+    return variables
+
+
+def _mirror(home: Path) -> Path:
+    """Give the mirror to install from: the one that a variable names, or one made of the stand-in."""
+    real = os.environ.get(MIRROR_VARIABLE)
+    if real:
+        return Path(real).resolve()
+    mirror = home / "mirror"
+    if mirror.is_dir():
+        return mirror
+    probe = home / "probe"
+    probe.mkdir()
+    shutil.copy(MODULES / "versions.tf", probe)
+    asked = Terraform(probe, {"PATH": os.environ["PATH"], "HOME": str(home), "CHECKPOINT_DISABLE": "1"})
+    source = re.search(r"provider\[([^\]]+)\]", asked.run("providers").output)
+    platform = json.loads(asked.run("version", "-json").output)["platform"]
+    assert source is not None
+    binary = mirror / source[1] / _VERSION / platform / f"terraform-provider-google_v{_VERSION}"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{_HERE.parents[1]}" exec "{sys.executable}" -m tests.terraform.provider\n'
+    )
+    binary.chmod(0o755)
+    return mirror

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.config.problems import InvalidConfigurationError
+
+if TYPE_CHECKING:
+    from tests.unit.config.conftest import Workspace
+
+TEXT = """\
+version: 1
+providers:
+  main: {{project_number: "123456789012", pool: workers, provider: first}}
+  same-pool: {{project_number: "123456789012", pool: workers, provider: second}}
+  other-pool: {{project_number: "123456789012", pool: others, provider: first}}
+suppliers:
+  own: {{kind: self_issued, issuer: https://a.invalid, keys: keys, provider: main}}
+  twin: {{kind: self_issued, issuer: https://b.invalid, keys: keys, provider: same-pool}}
+  elsewhere: {{kind: self_issued, issuer: https://c.invalid, keys: keys, provider: other-pool}}
+  machine: {{kind: google_id_token, provider: main}}
+  generated: {{kind: google_id_token, via: generate_id_token, provider: main}}
+  literal: {{kind: google_access_token, accept_unsupported: true, provider: main}}
+  somebody: {{kind: file, path: token, provider: main}}
+  program: {{kind: command, argv: [/bin/mint], provider: main}}
+directory_root: /run/refresher
+identities:
+  alice: {{service_account: alice@p-1.iam.gserviceaccount.com, {alice}}}
+  bob: {{service_account: {account}@p-1.iam.gserviceaccount.com, {bob}}}
+"""
+
+
+def problems(workspace: Workspace, alice: str, bob: str, account: str = "bob") -> list[str]:
+    """Give what is wrong with two identities, without the remedies."""
+    workspace.write(TEXT.format(alice=alice, bob=bob, account=account))
+    try:
+        workspace.load()
+    except InvalidConfigurationError as error:
+        return [problem.problem for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("alice", "bob"),
+    [
+        ("supplier: own, subject: x", "supplier: own, subject: x"),
+        ("supplier: own, subject: x", "supplier: twin, subject: x"),
+        ("supplier: machine", "supplier: machine"),
+        ("supplier: literal", "supplier: literal"),
+        ("supplier: somebody", "supplier: somebody"),
+        (
+            "supplier: generated, source_service_account: s@p-1.iam.gserviceaccount.com",
+            "supplier: generated, source_service_account: s@p-1.iam.gserviceaccount.com",
+        ),
+    ],
+)
+def test_one_subject_for_two_accounts_is_refused(workspace: Workspace, alice: str, bob: str) -> None:
+    """Who cannot be told apart at Google is named, both of them, unless both say that it is meant."""
+    assert problems(workspace, alice, bob) == [
+        "identities.alice has the same subject as bob and another service account: Google lets each act as both",
+        "identities.bob has the same subject as alice and another service account: Google lets each act as both",
+    ]
+    assert len(problems(workspace, f"{alice}, shared_identity: true", bob)) == 1
+    assert problems(workspace, f"{alice}, shared_identity: true", f"{bob}, shared_identity: true") == []
+    assert problems(workspace, alice, bob, account="alice") == []
+
+
+@pytest.mark.parametrize(
+    ("alice", "bob"),
+    [
+        ("supplier: own, subject: x", "supplier: own, subject: y"),
+        ("supplier: own, subject: x", "supplier: elsewhere, subject: x"),
+        ("supplier: program", "supplier: program"),
+        ("supplier: machine", "supplier: somebody"),
+        (
+            "supplier: generated, source_service_account: s@p-1.iam.gserviceaccount.com",
+            "supplier: generated, source_service_account: t@p-1.iam.gserviceaccount.com",
+        ),
+    ],
+)
+def test_subjects_of_their_own_are_fine(workspace: Workspace, alice: str, bob: str) -> None:
+    """Distinct subjects, pools or sources isolate; what a program prints for whom is its own affair."""
+    assert problems(workspace, alice, bob) == []

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.engine.reporting import Reporter
+from refresher.engine.rotation import ACCEPTANCES, KeyTrial, Rotation
+from refresher.engine.status import Board
+from refresher.errors import ExchangeError, KeysError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from refresher.engine.events import Event
+    from tests.fakes import FakeClock
+
+SPACING = timedelta(seconds=60)
+
+
+@dataclass
+class FakeKey:
+    """A key that is accepted unless a test says otherwise."""
+
+    kid: str = "next"
+    refusal: Exception | None = None
+    obstacle: Exception | None = None
+    proofs: int = 0
+    activated_at: list[datetime] = field(default_factory=list)
+
+    def prove(self, now: datetime) -> None:
+        """Be accepted or refused."""
+        self.proofs += 1
+        if self.refusal is not None:
+            raise self.refusal
+
+    def activate(self, now: datetime) -> None:
+        """Begin to sign."""
+        if self.obstacle is not None:
+            raise self.obstacle
+        self.activated_at.append(now)
+
+    def trial(self) -> KeyTrial:
+        """Give the trial of this key."""
+        return KeyTrial(
+            directory=Path("/keys"), kid=self.kid, spacing=SPACING, prove=self.prove, activate=self.activate
+        )
+
+
+class Stage:
+    """A rotation with what it said."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.events: list[Event] = []
+        self.rotation = Rotation(reporter=Reporter(board=Board(), listener=self.events.append), clock=clock)
+
+    def run(self, *, seconds: int) -> None:
+        """Let time go by, one tick a second."""
+        for _ in range(seconds):
+            for attempt in self.rotation.take_due(self.clock.now()):
+                attempt()
+            self.clock.pass_(timedelta(seconds=1))
+
+    def names(self) -> list[str]:
+        """Give the names of what was said."""
+        return [event.name for event in self.events]
+
+
+@pytest.fixture
+def stage(clock: FakeClock) -> Stage:
+    """Give a rotation without trials."""
+    return Stage(clock)
+
+
+def test_key_is_activated_after_several_acceptances(stage: Stage) -> None:
+    """One acceptance activates nothing; the last of several in a row, each some time after the other, does."""
+    key = FakeKey()
+    stage.rotation.adopt([key.trial()])
+
+    stage.run(seconds=int(SPACING.total_seconds()) * (ACCEPTANCES - 1))
+    assert not key.activated_at
+    stage.run(seconds=1)
+
+    assert key.proofs == ACCEPTANCES
+    assert len(key.activated_at) == 1
+    assert stage.names() == ["keys.rotated"]
+
+
+def test_late_upload_is_waited_for(stage: Stage) -> None:
+    """A key refused for an hour is tried on, said once, and activated some minutes after its upload."""
+    key = FakeKey(refusal=ExchangeError("refused", "upload it"))
+    stage.rotation.adopt([key.trial()])
+
+    stage.run(seconds=3600)
+    assert stage.names() == ["exchange.refused"]
+    assert key.proofs == 60
+    key.refusal = None
+    stage.run(seconds=240)
+
+    assert key.activated_at
+    assert stage.names() == ["exchange.refused", "keys.rotated"]
+
+
+def test_one_refusal_begins_the_count_anew(stage: Stage) -> None:
+    """Acceptances count only in a row: servers learn of an upload one after the other."""
+    key = FakeKey()
+    stage.rotation.adopt([key.trial()])
+    stage.run(seconds=120)
+    key.refusal = ExchangeError("refused", "wait")
+    stage.run(seconds=60)
+    key.refusal = None
+    stage.run(seconds=120)
+
+    assert not key.activated_at
+    stage.run(seconds=60)
+    assert key.activated_at
+
+
+def test_keys_directory_that_cannot_be_written_is_said(stage: Stage) -> None:
+    """A key that is accepted but cannot be activated is complained of once and tried on."""
+    key = FakeKey(obstacle=KeysError("cannot be written", "refresher keys activate"))
+    stage.rotation.adopt([key.trial()])
+
+    stage.run(seconds=1200)
+
+    assert stage.names() == ["exchange.refused"]
+    assert stage.events[0].fields["remedy"] == "refresher keys activate"
+
+
+def test_bug_in_a_trial_is_told_and_survived(stage: Stage) -> None:
+    """An unexpected exception is reported by its type alone and the trial goes on."""
+    key = FakeKey(refusal=ZeroDivisionError("eyJsecret"))
+    stage.rotation.adopt([key.trial()])
+    stage.run(seconds=120)
+    key.refusal = None
+    stage.run(seconds=200)
+
+    assert key.activated_at
+    assert "ZeroDivisionError" in str(stage.events[0].fields["error"])
+    assert "eyJsecret" not in str(stage.events[0].fields)
+
+
+def test_new_plan_keeps_what_was_accepted(stage: Stage) -> None:
+    """A reload in the middle of a trial begins nothing anew; a key that waits no more is forgotten."""
+    key = FakeKey()
+    stage.rotation.adopt([key.trial()])
+    stage.run(seconds=100)
+    stage.rotation.adopt([key.trial()])
+    stage.run(seconds=21)
+    stage.rotation.adopt([])
+    stage.run(seconds=600)
+
+    assert key.proofs == ACCEPTANCES
+    assert len(key.activated_at) == 1

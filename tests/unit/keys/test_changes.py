@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.errors import KeysError
+from refresher.keys.changes import activate, create, retire, revoke, rotate
+from refresher.keys.directory import jwks, load_next_key, load_signing_key
+from refresher.keys.life import SKEW
+from refresher.keys.registry import KeyState, list_keys, published_key_ids
+from tests.tokens import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Give a keys directory with one active RS256 key."""
+    create(tmp_path / "keys", algorithm="RS256", now=NOW)
+    return tmp_path / "keys"
+
+
+def kids(keys: Path) -> set[str]:
+    """Give the ids in the JWKS to upload."""
+    return {key["kid"] for key in jwks(keys)["keys"]}
+
+
+def test_rotation_from_beginning_to_end(keys: Path) -> None:
+    """Each step changes who signs and what is published as documented, and keys keep their algorithm and mode."""
+    old = load_signing_key(keys).kid
+
+    new = rotate(keys, algorithm=None, now=NOW).kid
+    assert load_signing_key(keys).kid == old
+    assert load_next_key(keys, new).algorithm == "RS256"
+    assert kids(keys) == {old, new} == published_key_ids(keys)
+
+    assert activate(keys, new, lifetime=HOUR, now=NOW).kid == new
+    assert load_signing_key(keys).kid == new
+    assert kids(keys) == {old, new}
+
+    (gone,) = retire(keys, now=NOW + HOUR + SKEW)
+    assert gone.kid == old
+    assert kids(keys) == {new}
+    assert {path.name for path in keys.iterdir()} == {f"{new}.pem", "keys.json"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o400}
+
+
+def test_refused_change_leaves_everything(keys: Path) -> None:
+    """A change that is not allowed changes no file."""
+    rotate(keys, algorithm="ES256", now=NOW)
+    before = {path.name: path.read_bytes() for path in keys.iterdir()}
+
+    with pytest.raises(KeysError):
+        rotate(keys, algorithm=None, now=NOW)
+    with pytest.raises(KeysError):
+        retire(keys, now=NOW)
+    with pytest.raises(KeysError):
+        revoke(keys, "unknown", now=NOW)
+
+    assert {path.name: path.read_bytes() for path in keys.iterdir()} == before
+
+
+def test_revoked_key_leaves_the_disk(keys: Path) -> None:
+    """A revoked active key is replaced by a new one at once, and its private half is gone from the disk."""
+    leaked = load_signing_key(keys).kid
+
+    signing = revoke(keys, leaked, now=NOW).kid
+
+    assert load_signing_key(keys).kid == signing != leaked
+    assert kids(keys) == {signing}
+    assert not (keys / f"{leaked}.pem").exists()
+
+
+def test_two_who_rotate_at_once(keys: Path) -> None:
+    """Of several who rotate at the same time one succeeds, and the directory is whole."""
+
+    def attempt(_: int) -> bool:
+        try:
+            rotate(keys, algorithm="ES256", now=NOW)
+        except KeysError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(attempt, range(8))) == 1
+    assert [record.state for record in list_keys(keys)] == [KeyState.ACTIVE, KeyState.NEXT]
+
+
+def test_backup_and_restore(keys: Path, tmp_path: Path) -> None:
+    """A copy of the directory that keeps modes is as good as the directory."""
+    rotate(keys, algorithm=None, now=NOW)
+    shutil.copytree(keys, tmp_path / "backup")
+    before = jwks(keys)
+    shutil.rmtree(keys)
+
+    shutil.copytree(tmp_path / "backup", keys)
+
+    assert jwks(keys) == before
+    assert load_signing_key(keys).kid in kids(keys)
+
+
+def test_registry_of_an_earlier_version_is_read(keys: Path) -> None:
+    """A `keys.json` without the later times is understood."""
+    path = keys / "keys.json"
+    document = json.loads(path.read_text())
+    for entry in document["keys"]:
+        for name in ("retiring_at", "keep_until", "gone_at"):
+            del entry[name]
+    path.unlink()
+    path.write_text(json.dumps(document))
+    path.chmod(0o400)
+
+    (record,) = list_keys(keys)
+
+    assert record.state is KeyState.ACTIVE
+    assert record.keep_until is None
