@@ -39,7 +39,11 @@ demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --ignore=tests/clients
+
+.PHONY: test-clients
+test-clients: $(STAMP) ## Run real clients of several languages against the emulator (installs them from their registries).
+	@$(BIN)/python -m pytest tests/clients
 
 .PHONY: test-terraform
 test-terraform: $(STAMP) ## Run the Terraform tests alone (REFRESHER_TEST_PROVIDER_MIRROR: with the real provider).

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
 
 from refresher.app.targets import endpoints_of
 from refresher.config.supplier_models import (
+    ClientCredentialsSettings,
     CommandSettings,
     FileSettings,
     GoogleAccessTokenSettings,
@@ -97,7 +98,9 @@ class DeferredSupplier:
             ) from None
 
 
-def _build(settings: SupplierSettings, endpoints: Endpoints, transport: Callable[[], Transport]) -> Supplier:
+def _build(  # noqa: PLR0911 - one for each kind
+    settings: SupplierSettings, endpoints: Endpoints, transport: Callable[[], Transport]
+) -> Supplier:
     match settings:
         case SelfIssuedSettings():
             return _self_issued(settings)
@@ -119,6 +122,8 @@ def _build(settings: SupplierSettings, endpoints: Endpoints, transport: Callable
             )
         case SignJwtSettings():
             return _sign_jwt(settings, endpoints, transport())
+        case ClientCredentialsSettings():
+            return _client_credentials(settings, transport())
         case _:
             assert_never(settings)
 
@@ -139,6 +144,34 @@ def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transp
         source=_source(settings.credentials, endpoints, transport),
         service_account=settings.service_account,
         claims=claims_of(settings),
+    )
+
+
+def _client_credentials(settings: ClientCredentialsSettings, transport: Transport) -> Supplier:
+    from refresher.suppliers.client_credentials import (
+        Client,
+        ClientCredentialsSupplier,
+        secret_of_file,
+        secret_of_variable,
+    )
+
+    secret = (
+        partial(secret_of_variable, settings.secret_variable or "", os.environ)
+        if settings.secret_file is None
+        else partial(secret_of_file, settings.secret_file)
+    )
+    return ClientCredentialsSupplier(
+        transport=transport,
+        issuer=settings.issuer,
+        token_url=settings.token_url,
+        client=Client(
+            client_id=settings.client_id,
+            authentication=settings.authentication,
+            secret=secret,
+            key_id=settings.key_id,
+            parameters=settings.parameters,
+        ),
+        random=partial(secrets.token_urlsafe, 16),
     )
 
 

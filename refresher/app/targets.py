@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from refresher import adc, environment
 from refresher.config.supplier_models import (
+    ClientCredentialsSettings,
     CommandSettings,
     FileSettings,
     GoogleAccessTokenSettings,
@@ -179,7 +180,7 @@ def _expected(
                 audiences=audiences,
                 maximum_lifetime=settings.lifetime,
             )
-        case FileSettings() | CommandSettings():
+        case FileSettings() | CommandSettings() | ClientCredentialsSettings():
             return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
         case _:
             assert_never(settings)

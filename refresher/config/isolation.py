@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from refresher.config.models import IdentitySettings
     from refresher.config.understanding import SupplierFacts, Understood
 
-_ONE_SUBJECT = frozenset(["file", "google_access_token"])
+_ONE_SUBJECT = frozenset(["client_credentials", "file", "google_access_token"])
 """Kinds of suppliers that have one token for everybody."""
 
 _MINTING = frozenset(["self_issued", "sign_jwt"])

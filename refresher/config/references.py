@@ -68,6 +68,9 @@ def _of_suppliers(understood: Understood) -> Iterator[Mistake]:
         path = ("suppliers", name)
         if understood.providers is not None and supplier.is_readable:
             yield from _of_default(supplier.provider, understood.providers, path, "provider")
+        if supplier.kind == "client_credentials" and supplier.secrets != 1:
+            remedy = "add one of them" if not supplier.secrets else "delete one of them"
+            yield Mistake(path=path, clause="needs one of secret_file and secret_variable", remedy=remedy, at_key=True)
         if supplier.kind == "google_id_token" and supplier.has_credentials and supplier.via == "metadata_server":
             clause = "is not used by a supplier that asks the metadata server"
             remedy = "delete it, or add via: generate_id_token"

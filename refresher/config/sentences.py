@@ -21,7 +21,7 @@ from refresher.config.models import (
 from refresher.config.problems import Mistake, instead, shown
 from refresher.config.scalars import is_tag, said
 from refresher.config.supplier_models import (
-    UNSUPPORTED_KINDS,
+    ClientCredentialsSettings,
     CommandSettings,
     FileSettings,
     GoogleAccessTokenSettings,
@@ -48,6 +48,7 @@ _KINDS: dict[str, type[Settings]] = {
     "file": FileSettings,
     "command": CommandSettings,
     "sign_jwt": SignJwtSettings,
+    "client_credentials": ClientCredentialsSettings,
 }
 _SECTIONS: dict[str, type[Settings]] = {
     "providers": ProviderSettings,
@@ -138,8 +139,6 @@ def _of_kind(path: Path, context: Error, place: Callable[[Path], Place]) -> Mist
             return Mistake(path=path, clause="is missing", remedy=f"add kind: one of {supported}")
         return Mistake(path=path, clause=f"is {said(seen.kind, seen.text)}", remedy=f"use one of: {supported}")
     tag = str(context["tag"])
-    if tag in UNSUPPORTED_KINDS:
-        return Mistake(path=path, clause=f"is {tag}, not supported by this version", remedy=f"use one of: {supported}")
     near = instead(tag, _KINDS)
     remedy = f"{near} Supported are: {supported}" if near.endswith("?") else f"use one of: {supported}"
     return Mistake(path=path, clause=f"is {shown(tag)}, which is no kind of supplier", remedy=remedy)

@@ -11,7 +11,16 @@ from pydantic import Field
 
 from refresher.config.refusing import Parsed, refused
 from refresher.config.settings import Settings
-from refresher.config.texts import ClaimName, Issuer, Name, ServiceAccountEmail, VariableName
+from refresher.config.texts import (
+    ClaimName,
+    ClientText,
+    Issuer,
+    Name,
+    ParameterName,
+    ServiceAccountEmail,
+    TokenUrl,
+    VariableName,
+)
 from refresher.config.values import (
     AbsolutePath,
     Argv,
@@ -129,6 +138,31 @@ class SignJwtSettings(_SupplierSettings):
     )
 
 
+class ClientCredentialsSettings(_SupplierSettings):
+    """JWT access tokens of an OpenID provider, had as a client of it (RFC 6749, section 4.4)."""
+
+    kind: Literal["client_credentials"] = Field(description="Given by an OpenID provider to a client.")
+    issuer: Issuer = Field(description="The `iss` that its tokens carry; its discovery document names the token URL.")
+    token_url: TokenUrl | None = Field(default=None, description="The token endpoint. Default: discovered.")
+    client_id: ClientText = Field(description="The client, as the issuer knows it.")
+    authentication: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = Field(
+        default="client_secret_basic",
+        description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
+    )
+    secret_file: AbsolutePath | None = Field(
+        default=None, description="The secret, or the private key in PEM; others may not read it."
+    )
+    secret_variable: VariableName | None = Field(
+        default=None, description="Instead of a file: the daemon's variable that holds it."
+    )
+    key_id: ClientText | None = Field(
+        default=None, description="`kid` of the client's key. Default: its RFC 7638 thumbprint."
+    )
+    parameters: Mapping[ParameterName, ClientText] = Field(
+        default={}, description="Further parameters of the request, such as scope, audience or resource."
+    )
+
+
 SupplierSettings = (
     SelfIssuedSettings
     | GoogleIdTokenSettings
@@ -136,7 +170,5 @@ SupplierSettings = (
     | FileSettings
     | CommandSettings
     | SignJwtSettings
+    | ClientCredentialsSettings
 )
-
-UNSUPPORTED_KINDS = ("client_credentials",)
-"""Kinds of suppliers that the contract knows and this version does not have."""

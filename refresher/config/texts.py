@@ -22,6 +22,11 @@ LONGEST_SUBJECT = 127
 RESERVED_CLAIMS = frozenset(["iss", "sub", "aud", "exp", "iat", "nbf", "jti"])
 """The claims of RFC 7519, section 4.1, which are the supplier's to set."""
 
+RESERVED_PARAMETERS = frozenset(
+    ["grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"]
+)
+"""Parameters of a token request that the supplier sets itself (RFC 6749, sections 2.3.1 and 4.4; RFC 7523)."""
+
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 _ACCOUNT = r"[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.-]{0,31}"
@@ -85,6 +90,17 @@ def _parse_place(value: object) -> str:
     return "/" + "/".join(parts)
 
 
+def _parse_parameter(value: object) -> str:
+    name = text_of(value)
+    if name in RESERVED_PARAMETERS:
+        raise refused("is a parameter that the supplier sets itself", "delete it here")
+    if not re.fullmatch(_PARAMETER, name):
+        raise refused(f"is {shown(name)}, not the name of a parameter", "use a-z, 0-9, - and _")
+    return name
+
+
+_PARAMETER = "[A-Za-z0-9_-]{1,64}"
+_TOKEN_URL = rf"(?:https://{_HOST}|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::[0-9]{{1,5}})?/[!-\"$-~]*"
 _NAME = "[a-z0-9](?:[-a-z0-9_.]{0,61}[a-z0-9])?"
 _NUMBER = "[1-9][0-9]{0,18}"
 _PROJECT = r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
@@ -145,5 +161,12 @@ Owner = Annotated[str, _text_or_digits(_OWNER, "an owner", "write USER or USER:G
 Place = Annotated[str, Parsed(_parse_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
 VariableName = Annotated[
     str, _text("[A-Za-z_][A-Za-z0-9_]*", "the name of a variable", "name a variable; its value comes from the daemon's")
+]
+ParameterName = Annotated[str, Parsed(_parse_parameter, {"type": "string", "pattern": f"^{_PARAMETER}$"})]
+ClientText = Annotated[
+    str, _text(r"[ -~]{1,1024}", "printable text of 1 to 1024 characters", "copy it from the issuer")
+]
+TokenUrl = Annotated[
+    str, _text(_TOKEN_URL, "an https URL with a path", "copy token_endpoint of the issuer's discovery document")
 ]
 ClaimName = Annotated[str, Parsed(_parse_claim_name, {"type": "string", "minLength": 1})]

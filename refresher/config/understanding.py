@@ -30,6 +30,7 @@ class SupplierFacts:
         via: How Google ID tokens are had.
         provider: As written; None if it is left out.
         has_credentials: Whether a credentials file is named.
+        secrets: In how many places the secret of a client is said to be.
         is_readable: Whether `provider` is known at all.
     """
 
@@ -37,6 +38,7 @@ class SupplierFacts:
     via: str
     provider: str | None
     has_credentials: bool
+    secrets: int
     is_readable: bool
 
 
@@ -138,5 +140,6 @@ def _facts(body: object) -> SupplierFacts:
         via=via if isinstance(via, str) else "metadata_server",
         provider=provider if isinstance(provider, str) else None,
         has_credentials="credentials" in fields,
+        secrets=len(fields.keys() & {"secret_file", "secret_variable"}),
         is_readable=isinstance(body, dict) and ("provider" not in fields or isinstance(provider, str)),
     )

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 4 * 1024 * 1024
 LARGEST_UPLOAD = 256 * 1024 * 1024
-BODY_SECONDS = 20.0
-"""How long a body may pause."""
 
 
 class Application:
     """Answers for one cloud."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, *, patience: float) -> None:
         self._cloud = cloud
+        self._patience = patience
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request; there are no websockets here."""
         if scope["type"] != "http":
             return
         try:
-            body = await _body(receive, LARGEST_UPLOAD if b"/upload/" in scope["raw_path"] else LARGEST_BODY)
+            largest = LARGEST_UPLOAD if b"/upload/" in scope["raw_path"] else LARGEST_BODY
+            body = await _body(receive, largest, self._patience)
             reply = await self._reply(_call(scope, body))
         except Refusal as refusal:
             reply = Reply(document=refusal.document, status=refusal.status, headers={"connection": "close"})
@@ -104,7 +104,7 @@ def _content(reply: Reply) -> tuple[str, bytes]:
     return "application/json; charset=UTF-8", json.dumps(reply.document).encode()
 
 
-async def _body(receive: Receive, largest: int) -> bytes:
+async def _body(receive: Receive, largest: int, patience: float) -> bytes:
     """Give the whole body.
 
     Raises:
@@ -114,7 +114,7 @@ async def _body(receive: Receive, largest: int) -> bytes:
     size = 0
     while True:
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(patience):
                 message = await receive()
         except TimeoutError:
             raise api_refusal("timeout") from None

@@ -87,35 +87,6 @@ def get_results(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document={"kind": "bigquery#getQueryResultsResponse", **_answer(project, result)})
 
 
-def discovery(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Describe the API, as bq reads it before it does anything."""
-    origin = f"{call.scheme}://{call.headers.get('host', SERVICE)}/"
-    return Reply(
-        document={
-            "kind": "discovery#restDescription",
-            "name": "bigquery",
-            "version": "v2",
-            "rootUrl": origin,
-            "servicePath": "bigquery/v2/",
-            "baseUrl": f"{origin}bigquery/v2/",
-            "batchPath": "batch/bigquery/v2",
-            "parameters": {"alt": {"type": "string", "location": "query"}},
-            "schemas": {},
-            "resources": {
-                "datasets": {"methods": {"list": _method("datasets.list", "GET", "datasets")}},
-                "jobs": {
-                    "methods": {
-                        "query": _method("jobs.query", "POST", "queries"),
-                        "insert": _method("jobs.insert", "POST", "jobs"),
-                        "get": _method("jobs.get", "GET", "jobs/{jobId}"),
-                        "getQueryResults": _method("jobs.getQueryResults", "GET", "queries/{jobId}"),
-                    }
-                },
-            },
-        }
-    )
-
-
 def refusal(status: int, reason: str, message: str) -> Refusal:
     """Give an error in BigQuery's shape."""
     error = {"message": message, "domain": "global", "reason": reason}
@@ -198,18 +169,6 @@ def _job(project: str, job: str, configuration: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _method(name: str, method: str, path: str) -> dict[str, Any]:
-    names = ["projectId", *re.findall(r"\{(\w+)\}", path)]
-    return {
-        "id": f"bigquery.{name}",
-        "path": f"projects/{{projectId}}/{path}",
-        "httpMethod": method,
-        "parameters": {found: {"type": "string", "required": True, "location": "path"} for found in names},
-        "parameterOrder": names,
-        "scopes": list(SCOPES),
-    }
-
-
 _PROJECT = "/bigquery/v2/projects/{project}"
 
 ROUTES = (
@@ -219,6 +178,4 @@ ROUTES = (
     Route("bigquery.jobs.insert", "POST", f"{_PROJECT}/jobs", insert_job),
     Route("bigquery.jobs.get", "GET", f"{_PROJECT}/jobs/{{job}}", get_job),
     Route("bigquery.jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", get_results),
-    Route("bigquery.discovery", "GET", "/discovery/v1/apis/bigquery/v2/rest", discovery),
-    Route("bigquery.discovery", "GET", "/$discovery/rest", discovery),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,19 +16,20 @@ from refresher.emulator.errors import api_refusal
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
-HEAD_SECONDS = 20.0
-"""How long the head of a request may take to arrive on a new connection."""
-
 
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _timer: TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, patience: float, **more: Any) -> None:  # noqa: ANN401 - handed on to uvicorn
+        super().__init__(*arguments, **more)
+        self._patience = patience
+
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn names asyncio's own class
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._refuse, "timeout")
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
@@ -36,7 +37,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """Let the application get at the connection."""
+        """Wait for the rest of a head, and let the application get at the connection."""
+        self._wait()
         super().on_message_begin()
         self.scope["extensions"] = {"emulator.transport": self.transport}  # type: ignore[dict-item]  # no part of ASGI
 
@@ -57,6 +59,10 @@ class Protocol(HttpToolsProtocol):
         head = f"HTTP/1.1 {refusal.status} Refused\r\ncontent-type: application/json; charset=UTF-8\r\n"
         self.transport.write(f"{head}content-length: {len(content)}\r\nconnection: close\r\n\r\n".encode() + content)
         self.transport.close()
+
+    def _wait(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._patience, self._refuse, "timeout")
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

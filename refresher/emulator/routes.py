@@ -10,6 +10,7 @@ from refresher.emulator import (
     account_keys,
     audit_log,
     bigquery,
+    bigquery_discovery,
     cloud_logging,
     cloud_run,
     control,
@@ -53,6 +54,7 @@ ROUTES: tuple[Route, ...] = (
     *cloud_logging.ROUTES,
     *monitoring.ROUTES,
     *bigquery.ROUTES,
+    *bigquery_discovery.ROUTES,
     *storage_routes.ROUTES,
 )
 """Every request that is known, but for the XML API of Cloud Storage."""

@@ -1,7 +1,9 @@
 """The seed: a YAML or JSON document of what is to exist.
 
 ```yaml
-projects: {my-project: "123456789012"}         # number by id
+projects:
+  my-project: "123456789012"                   # number by id
+  elsewhere: {number: "42", services: [sts.googleapis.com], perimeter: [sts.googleapis.com]}
 pools:
   - pool: workers
     project_number: "123456789012"             # default: the first project's
@@ -89,7 +91,12 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), n
     unknown = sorted(set(document) - set(_KNOWN))
     if unknown:
         raise EmulatorError(f"the seed has unknown keys: {', '.join(unknown)}", f"known are: {', '.join(_KNOWN)}")
-    planned = State(projects={name: Project(number=project.number) for name, project in state.projects.items()})
+    planned = State(
+        projects={
+            name: Project(number=project.number, services=set(project.services), perimeter=set(project.perimeter))
+            for name, project in state.projects.items()
+        }
+    )
     try:
         _plant(planned, document, beside, time.time() if now is None else now)
     except Refusal as refusal:
@@ -102,8 +109,8 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), n
 
 
 def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) -> None:
-    for project, number in document.get("projects", {}).items():
-        state.projects[str(project)] = Project(number=str(number))
+    for project, settings in document.get("projects", {}).items():
+        _describe(state.projects.setdefault(str(project), Project(number="")), settings)
     for entry in document.get("pools", []):
         number = str(entry.get("project_number") or next(iter(state.projects.values())).number)
         pool = state.add_pool(str(entry["pool"]), project_number=number)
@@ -142,6 +149,16 @@ def _texts(value: object) -> list[str]:
     return value
 
 
+def _describe(project: Project, settings: object) -> None:
+    """Change of a project what is said of it: its number, or that with services and perimeter."""
+    said = dict(settings) if isinstance(settings, dict) else {"number": settings}
+    project.number = str(said.pop("number"))
+    project.services = set(_texts(said.pop("services", sorted(project.services))))
+    project.perimeter = set(_texts(said.pop("perimeter", sorted(project.perimeter))))
+    if said:
+        raise ValueError
+
+
 def _provider(settings: dict[str, Any], beside: Path) -> Provider:
     file = settings.pop("jwks_file", None)
     if file is not None:
@@ -172,6 +189,7 @@ def _merge(state: State, planned: State) -> None:
     for name, project in planned.projects.items():
         known = state.projects.setdefault(name, project)
         known.number = project.number
+        known.services, known.perimeter = project.services, project.perimeter
         _add(known.policy, project.policy)
     for name, pool in planned.pools.items():
         state.pools.setdefault(name, pool).providers.update(pool.providers)

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import json
 import socket
+from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from refresher.emulator.cloud import Cloud
+
+PATIENCE = 20.0
+"""Seconds that the head of a request, or the next piece of its body, may take to arrive."""
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -49,6 +53,7 @@ class EmulatorServer:
         http_port: int = 0,
         https_port: int = 0,
         exposed: bool = False,
+        patience: float = PATIENCE,
     ) -> None:
         if not exposed and not _is_loopback(host):
             raise EmulatorError(
@@ -56,6 +61,7 @@ class EmulatorServer:
                 "use 127.0.0.1 or ::1, or say --expose if everybody who reaches it may become anybody",
             )
         self.cloud = cloud
+        self._patience = patience
         self._certificates = make_certificates(directory)
         self.ca_file = self._certificates.ca_file
         self._sockets = [_listen(host, http_port), _listen(host, https_port)]
@@ -92,9 +98,10 @@ class EmulatorServer:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        application = Application(self.cloud)
+        application = Application(self.cloud, patience=self._patience)
         secure = {"ssl_certfile": self._certificates.certificate_file, "ssl_keyfile": self._certificates.key_file}
-        self._servers = [_server(application), _server(application, **secure)]
+        protocol = partial(Protocol, patience=self._patience)
+        self._servers = [_server(application, protocol), _server(application, protocol, **secure)]
         tasks = [
             asyncio.create_task(server.serve(sockets=[listener]))
             for server, listener in zip(self._servers, self._sockets, strict=True)
@@ -111,11 +118,11 @@ def _loop_factory() -> Any:  # noqa: ANN401 - uvloop has no types, and is not to
     return uvloop.new_event_loop
 
 
-def _server(application: Application, **more: Any) -> uvicorn.Server:  # noqa: ANN401 - handed on to uvicorn
+def _server(application: Application, protocol: Any, **more: Any) -> uvicorn.Server:  # noqa: ANN401 - handed on to uvicorn
     return uvicorn.Server(
         uvicorn.Config(
             application,
-            http=Protocol,
+            http=protocol,
             lifespan="off",
             ws="none",
             log_config=None,

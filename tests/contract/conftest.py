@@ -44,9 +44,19 @@ KINDS = {
     "google_access_token": "{kind: google_access_token, accept_unsupported: true}",
     "file": "{kind: file, path: source-token}",
     "sign_jwt": "{kind: sign_jwt, issuer: https://fleet.invalid, service_account: signer@p-1.iam.gserviceaccount.com}",
+    "client_credentials": (
+        "{kind: client_credentials, issuer: https://idp.invalid, token_url: ORIGIN/oauth/token, client_id: worker, "
+        "secret_file: secret}"
+    ),
     "command": "{kind: command, argv: [/bin/cat, PLACE/source-token]}",
 }
-REMOTE = ("google_id_token-metadata", "google_id_token-generated", "google_access_token", "sign_jwt")
+REMOTE = (
+    "google_id_token-metadata",
+    "google_id_token-generated",
+    "google_access_token",
+    "sign_jwt",
+    "client_credentials",
+)
 
 
 def built(loaded: LoadedConfiguration) -> Supplier:
@@ -95,6 +105,8 @@ class Google:
             self.calls += 1
         if self.status is not None:
             return self.status, self.body
+        if path == "/oauth/token":
+            return 200, json.dumps({"access_token": _id_token("client", AUDIENCE), "token_type": "Bearer"}).encode()
         if path.endswith("/token"):
             return 200, b'{"access_token": "ya29.source", "expires_in": 3600, "token_type": "Bearer"}'
         if path.endswith(":signJwt"):
@@ -174,6 +186,8 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
     def make(kind: str, *, supplier: str | None = None, origin: str | None = None, prepare: bool = True) -> Case:
         if prepare:
             create(tmp_path / "keys", algorithm="ES256", now=datetime.now(UTC))
+            (tmp_path / "secret").write_text("shh-client")
+            (tmp_path / "secret").chmod(0o400)
             (tmp_path / "source-token").write_text(_id_token("user-1", AUDIENCE))
         if kind == "fake":
             return Case(
@@ -181,7 +195,7 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
             )
         path = tmp_path / "refresher.yaml"
         text = TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
-        path.write_text(text.replace("PLACE", str(tmp_path)))
+        path.write_text(text.replace("PLACE", str(tmp_path)).replace("ORIGIN", origin or google.origin))
         path.chmod(0o600)
         return Case(kind=kind, supplier=built(load(path)), google=google, directory=tmp_path)
 

@@ -22,6 +22,7 @@ SECTIONS = {
     "`suppliers.NAME`, `kind: file`": "FileSettings",
     "`suppliers.NAME`, `kind: command`": "CommandSettings",
     "`suppliers.NAME`, `kind: sign_jwt`": "SignJwtSettings",
+    "`suppliers.NAME`, `kind: client_credentials`": "ClientCredentialsSettings",
     "`identities.NAME`": "IdentitySettings",
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
+
+from refresher.emulator.calls import Call
+from refresher.emulator.persistence import STATE, open_cloud
+from refresher.emulator.routes import answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +86,28 @@ def test_a_restart_of_the_program_forgets_nothing(tmp_path: Path) -> None:
         assert ask(f"{http}/emulator/clock")["offset_seconds"] == 600.0
         trusting = ssl.create_default_context(cadata=authority.decode())
         assert ask(f"{google['https']}/emulator/clock", context=trusting)["offset_seconds"] == 600.0
+
+
+def test_a_state_that_cannot_be_written_is_answered(tmp_path: Path) -> None:
+    """While the disk refuses a request gets a 500 in Google's shape, and what it did is kept when that is over."""
+    cloud = open_cloud(tmp_path)
+
+    def make(name: str) -> int:
+        body = json.dumps({"accountId": name}).encode()
+        path = "/v1/projects/my-project/serviceAccounts"
+        call = Call(method="POST", path=path, headers={"authorization": "Bearer anything"}, body=body)
+        reply = answer(cloud, call)
+        assert reply.status == 200 or reply.document["error"]["status"] == "INTERNAL"
+        return reply.status
+
+    with closing(sqlite3.connect(tmp_path / STATE)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert make("while-locked") == 500
+        other.execute("ROLLBACK")
+    assert make("afterwards") == 200
+
+    found = {email.partition("@")[0] for email in open_cloud(tmp_path).state.service_accounts}
+    assert found == {"while-locked", "afterwards"}
 
 
 def test_the_journal_has_every_request_and_no_secret(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import yaml
 
 from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
-from refresher.config.supplier_models import FileSettings, GoogleIdTokenSettings, SelfIssuedSettings
+from refresher.config.supplier_models import FileSettings, GoogleIdTokenSettings, SelfIssuedSettings, SupplierSettings
 from tests.terraform.test_structure import blocks
 from tests.terraform.tool import MODULES, SECONDS, Terraform, environment
 
@@ -29,9 +29,6 @@ HOST = {"directory_root", "google", "include", "listen", "targets", "targets_dir
 NOT_OURS = {"credentials"}
 """Paths of files on the host that google-auth reads."""
 
-HAND_WRITTEN = {"shared_identity"}
-"""Keys of an identity that Terraform never writes: it gives each a subject of its own."""
-
 FULL: dict[str, Any] = {
     "source": "../..",
     "project_id": "my-project",
@@ -46,6 +43,7 @@ FULL: dict[str, Any] = {
             "delegates": ["hop-one@my-project.iam.gserviceaccount.com"],
             "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
             "quota_project_id": "my-project",
+            "shared_identity": True,
         }
     },
 }
@@ -75,9 +73,18 @@ MODELS: dict[str, type[Settings]] = {
 }
 
 
+WRITTEN_BY_HAND = {"google_access_token", "command", "sign_jwt", "client_credentials"}
+"""Kinds of suppliers that no kind of issuer stands for: their issuer is `oidc`, and the host names the supplier."""
+
+
 def keys_of(model: type[Settings]) -> set[str]:
     """Give the keys that a model knows."""
     return set(model.model_fields)
+
+
+def kinds() -> set[str]:
+    """Give the kinds of suppliers that the configuration knows."""
+    return {get_args(model.model_fields["kind"].annotation)[0] for model in get_args(SupplierSettings)}
 
 
 @pytest.fixture
@@ -114,8 +121,9 @@ def test_every_key_is_handed_over_or_the_hosts_own(site: Site, configurations: l
 
     assert set(full) == keys_of(Configuration) - HOST
     assert set(full["providers"]["main"]) == keys_of(ProviderSettings)
-    assert set().union(*identities) == keys_of(IdentitySettings) - HAND_WRITTEN
+    assert set().union(*identities) == keys_of(IdentitySettings)
     assert {supplier["kind"] for supplier in suppliers} == set(MODELS)
+    assert set(MODELS) == kinds() - WRITTEN_BY_HAND
     for supplier in suppliers:
         assert set(supplier) == keys_of(MODELS[supplier["kind"]]) - NOT_OURS
 

@@ -130,15 +130,19 @@ def _store(
 
 
 def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
-    """Take a multipart/related body apart (RFC 2387): a JSON document, then the content."""
+    """Take a multipart/related body apart (RFC 2387): a JSON document, then the content.
+
+    Lines end as the first one does: gcloud ends them without carriage returns, and Google takes that.
+    """
     found = _BOUNDARY.search(call.headers.get("content-type", ""))
     if found is None:
         raise invalid("The multipart boundary is missing.")
     mark = b"--" + (found[1] or found[2] or found[3]).encode("latin-1", "replace")
-    pieces = (b"\r\n" + call.body.replace(mark + b"\n", mark + b"\r\n", 1)).split(b"\r\n" + mark)
+    end = b"\n" if (mark + b"\n") in call.body[: len(mark) + 4] else b"\r\n"
+    pieces = (end + call.body).split(end + mark)
     if len(pieces) < 4:  # noqa: PLR2004 - before, document, content, end
         raise invalid("The multipart body must have two parts.")
-    head, content = (_payload(piece) for piece in pieces[1:3])
+    head, content = (_payload(piece, end) for piece in pieces[1:3])
     try:
         fields = json_object(head[1])
     except ValueError:
@@ -148,9 +152,9 @@ def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
     return fields, content[1]
 
 
-def _payload(piece: bytes) -> tuple[str, bytes]:
+def _payload(piece: bytes, end: bytes) -> tuple[str, bytes]:
     """Split a part into its content type and its content."""
-    head, _, content = piece.partition(b"\r\n\r\n")
+    head, _, content = piece.partition(end + end)
     kind = re.search(rb"(?im)^content-type:\s*([^\r\n]+)", head)
     return (kind[1].decode("latin-1").strip() if kind else ""), content
 

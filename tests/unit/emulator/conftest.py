@@ -16,8 +16,10 @@ from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import answer
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import Provider
+from refresher.emulator.storage.state import Bucket
 from tests.fakes import FakeClock
 from tests.tokens import NOW
+from tests.unit.emulator.storage_calls import token_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,3 +168,12 @@ def federated(google: Google, issuer: Issuer) -> str:
     google.cloud.state.allow(ALICE, principal("user-1"))
     token: str = google.exchange(issuer.token()).document["access_token"]
     return token
+
+
+@pytest.fixture
+def writer(google: Google) -> str:
+    """Give a token of writer, who may do all with the objects of a bucket; bob may do nothing."""
+    bucket = Bucket(project="my-project", created=0.0)
+    bucket.policy.allow("roles/storage.objectUser", f"serviceAccount:{ALICE}")
+    google.cloud.state.buckets["data"] = bucket
+    return token_of(google, f"serviceAccount:{ALICE}")

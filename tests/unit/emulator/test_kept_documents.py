@@ -184,3 +184,17 @@ def test_the_administration_needs_somebody(google: Google, method: str, path: st
 
     assert google.ask(method, path, document=document).status == 401
     assert google.ask(method, path, document=document, token="ya29.forged").status == 401
+
+
+def test_services_of_cloud_run_have_policies(google: Google) -> None:
+    """Any service has a policy, which is read as it was written and held to its etag."""
+    path = "/v2/projects/my-project/locations/europe-west1/services/api"
+    binding = {"role": "roles/run.invoker", "members": ["user:carol@example.com"]}
+
+    written = admin(google, "POST", f"{path}:setIamPolicy", {"policy": {"bindings": [binding]}}).document
+
+    assert written["bindings"] == [binding]
+    assert admin(google, "GET", f"{path}:getIamPolicy").document == written
+    stale = {"policy": {"bindings": [], "etag": "ACAB"}}
+    assert admin(google, "POST", f"{path}:setIamPolicy", stale).status == 409
+    assert admin(google, "GET", f"{path.replace('my-project', 'absent')}:getIamPolicy").status == 403

@@ -28,6 +28,8 @@ def test_the_example_lets_exist_what_it_says(planted: Google) -> None:
     (pool,) = state.pools.values()
 
     assert set(state.projects) == {"my-project", "elsewhere"}
+    assert state.projects["elsewhere"].services == {"iam.googleapis.com", "sts.googleapis.com"}
+    assert state.projects["elsewhere"].perimeter == {"sts.googleapis.com"}
     assert set(pool.providers) == {"refresher", "google", "retired"}
     assert pool.providers["retired"].disabled
     assert (
@@ -60,6 +62,19 @@ def test_the_example_says_all_that_a_seed_can_say() -> None:
     assert set(read_seed(EXAMPLE)) == set(str(refused.value).partition("known are: ")[2].split(", "))
 
 
+def test_naming_a_project_again_changes_what_is_said_alone() -> None:
+    """A seed that only names a project leaves its services and perimeter as they are."""
+    state = State()
+    state.projects["my-project"].services = {"iam.googleapis.com"}
+    state.projects["my-project"].perimeter = {"sts.googleapis.com"}
+
+    plant(state, {"projects": {"my-project": "77"}})
+    plant(state, {"projects": {"my-project": {"number": "78", "perimeter": []}}})
+
+    project = state.projects["my-project"]
+    assert (project.number, project.services, project.perimeter) == ("78", {"iam.googleapis.com"}, set())
+
+
 @pytest.mark.parametrize(
     ("provider", "problem"),
     [
@@ -88,6 +103,9 @@ def test_refuses_providers_that_cannot_be(provider: dict[str, object], problem: 
         {"service_accounts": {ALICE: {"roles/owner": "user:carol@example.com"}}},
         {"groups": {"team@example.com": "user:carol@example.com"}},
         {"projects": ["my-project"]},
+        {"projects": {"p": {"number": "1", "perimeter": "sts.googleapis.com"}}},
+        {"projects": {"p": {"number": "1", "colour": []}}},
+        {"projects": {"p": {}}},
     ],
 )
 def test_refuses_texts_where_lists_belong(seed: dict[str, object]) -> None:

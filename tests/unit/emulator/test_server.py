@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -13,6 +14,7 @@ from cryptography import x509
 from refresher.emulator.certificates import NAMES, make_certificates
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.server import EmulatorServer
+from refresher.emulator.state import State
 from refresher.emulator.testing import emulator
 from refresher.errors import EmulatorError
 from tests.unit.emulator.conftest import ALICE, ISSUER, Issuer
@@ -69,14 +71,23 @@ def test_its_certificate_names_every_service(tmp_path: Path) -> None:
 
 
 def test_two_in_one_process_stay_apart(issuer: Issuer) -> None:
-    """What exists in one emulator does not in another."""
+    """What exists, is issued, goes wrong, is noted and what time it is in one emulator is nothing to another."""
     with emulator() as one, emulator() as other:
         one.add_provider(issuer=ISSUER, jwks=issuer.jwks)
         one.allow(ALICE, subject="user-1")
+        one.add_bucket("data")
+        one.quotas.enabled = True
+        one.faults.add("metadata.email", status=503)
+        one.clock.advance(timedelta(hours=1))
+        token = one.access_token("user:carol@example.com", lifetime=7200)
+        one.whoami(token)
 
         assert one.http != other.http
-        assert not other.state.service_accounts
-        assert other.state.pools == {}
+        assert other.state == State()
+        assert (other.quotas.enabled, other.faults.pending, other.clock.offset) == (False, {}, timedelta())
+        assert other.journal.entries() == []
+        with pytest.raises(HTTPError, match="401"):
+            other.whoami(token)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "example.com", "::"])  # noqa: S104 - it is refused
@@ -128,3 +139,26 @@ def test_tells_who_a_token_is(google_emulator: Scenario) -> None:
 
     assert google_emulator.whoami(token)["service_account"] == ALICE
     assert google_emulator.journal.entries("/computeMetadata/")[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HT",
+        b"POST /v1/token HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf",
+        b"GET /emulator/clock HTTP/1.1\r\n\r\nGET / HT",
+        b"POST /v1/token HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n4\r\nha",
+    ],
+)
+def test_waits_for_nobody_for_ever(tmp_path: Path, sent: bytes) -> None:
+    """A request that does not come to its end is answered in Google's shape when the patience is over, and closed."""
+    with EmulatorServer(Cloud(), tmp_path, patience=0.2) as server:
+        port = int(server.http.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(sent)
+            received = b""
+            while piece := connection.recv(65536):
+                received += piece
+
+    assert json.loads(received.rpartition(b"\r\n\r\n")[2])["error"]["status"] == "DEADLINE_EXCEEDED"

@@ -1,0 +1,162 @@
+"""What causes the refusals of Google's catalogue that take more than one request."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.state import Provider
+from tests.unit.emulator.conftest import (
+    ALICE,
+    ISSUER,
+    NUMBER,
+    POOL,
+    SCOPE,
+    Google,
+    Issuer,
+    principal,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refresher.emulator.calls import Reply
+
+    Cause = Callable[[Google, Issuer], Reply]
+
+POOLS = "/v1/projects/my-project/locations/global/workloadIdentityPools"
+DEVICES = "https://developers.google.com/identity/sign-in/web/devconsole-project."
+UNAUTHENTICATED = (
+    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+    f"authentication credential. See {DEVICES}"
+)
+ADMINISTRATOR = "anything"
+
+
+def federated_token(google: Google, issuer: Issuer) -> str:
+    """Give a token of `user-1`, who may be alice."""
+    google.cloud.state.allow(ALICE, principal("user-1"))
+    return str(google.exchange(issuer.token()).document["access_token"])
+
+
+def account_token(google: Google, issuer: Issuer) -> str:
+    """Give an access token of alice."""
+    return str(google.impersonate(ALICE, federated_token(google, issuer)).document["accessToken"])
+
+
+def settings(google: Google) -> Provider:
+    """Give the provider."""
+    return google.cloud.state.pools[POOL].providers["refresher"]
+
+
+def condition(google: Google, issuer: Issuer) -> Reply:
+    """Exchange where the condition does not hold."""
+    settings(google).condition = "assertion.sub == 'somebody-else'"
+    return google.exchange(issuer.token())
+
+
+def quota(google: Google, issuer: Issuer) -> Reply:
+    """Exchange once more than a minute's quota allows."""
+    google.cloud.quotas.enabled = True
+    google.cloud.quotas.limits["sts.googleapis.com/requests"] = 1
+    google.exchange(issuer.token())
+    return google.exchange(issuer.token())
+
+
+def aws(google: Google, _: Issuer) -> Reply:
+    """Send a text that is no request to an AWS provider."""
+    google.cloud.state.pools[POOL].providers["refresher"] = Provider(kind="aws", settings={"accountId": "1"})
+    return google.exchange("rubbish", subject_token_type="urn:ietf:params:aws:token-type:aws4_request")
+
+
+def perimeter(google: Google, issuer: Issuer) -> Reply:
+    """Exchange from outside of a service perimeter."""
+    google.cloud.state.projects["my-project"].perimeter.add("sts.googleapis.com")
+    return google.exchange(issuer.token())
+
+
+def older_text(google: Google, issuer: Issuer, entry: str) -> Reply:
+    """Ask for an older wording, which only a fault gives."""
+    google.cloud.faults.add("iamcredentials.generateAccessToken", refusal=entry)
+    return google.impersonate(ALICE, federated_token(google, issuer))
+
+
+def narrow(google: Google, issuer: Issuer) -> Reply:
+    """Impersonate with a token of too little scope."""
+    google.cloud.state.allow(ALICE, principal("user-1"))
+    token = google.exchange(issuer.token(), scope="openid").document["access_token"]
+    return google.impersonate(ALICE, token)
+
+
+def deleted(google: Google, issuer: Issuer) -> Reply:
+    """Impersonate an account that was deleted."""
+    token = federated_token(google, issuer)
+    google.ask("DELETE", f"/v1/projects/my-project/serviceAccounts/{ALICE}", token=ADMINISTRATOR)
+    return google.impersonate(ALICE, token)
+
+
+def quota_project(google: Google, issuer: Issuer) -> Reply:
+    """Impersonate at the expense of a project that one may not use."""
+    return google.ask(
+        "POST",
+        f"/v1/projects/-/serviceAccounts/{ALICE}:generateAccessToken",
+        document={"scope": [SCOPE]},
+        token=federated_token(google, issuer),
+        headers={"x-goog-user-project": "my-project"},
+    )
+
+
+def create(google: Google, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
+    """Make a provider, a good one unless told otherwise."""
+    usual = {"attributeMapping": {"google.subject": "assertion.sub"}, "oidc": {"issuerUri": ISSUER}}
+    return google.ask(
+        "POST",
+        f"{POOLS}/workers/providers",
+        query={"workloadIdentityPoolProviderId": "another"},
+        document={**usual, **body},
+        token=ADMINISTRATOR,
+    )
+
+
+def with_key(google: Google, key: dict[str, Any]) -> Reply:
+    """Make a provider with an uploaded key."""
+    return create(google, oidc={"issuerUri": ISSUER, "jwksJson": json.dumps({"keys": [key]})})
+
+
+def org_policy(google: Google, _: Issuer) -> Reply:
+    """Make a provider of an issuer that the organisation does not allow."""
+    google.ask(
+        "POST",
+        "/v2/projects/my-project/policies",
+        document={
+            "name": f"projects/{NUMBER}/policies/iam.workloadIdentityPoolProviders",
+            "spec": {"rules": [{"values": {"allowedValues": ["https://other.example"]}}]},
+        },
+        token=ADMINISTRATOR,
+    )
+    return create(google)
+
+
+def again(google: Google, _: Issuer) -> Reply:
+    """Make a pool whose id was deleted a day ago."""
+    google.ask("DELETE", f"{POOLS}/workers", token=ADMINISTRATOR)
+    return google.ask("POST", POOLS, query={"workloadIdentityPoolId": "workers"}, document={}, token=ADMINISTRATOR)
+
+
+def bind(google: Google, member: str) -> Reply:
+    """Bind a member to alice."""
+    google.cloud.state.add_service_account(ALICE)
+    binding = {"role": "roles/iam.workloadIdentityUser", "members": [member]}
+    return google.ask(
+        "POST",
+        f"/v1/projects/my-project/serviceAccounts/{ALICE}:setIamPolicy",
+        document={"policy": {"bindings": [binding]}},
+        token=ADMINISTRATOR,
+    )
+
+
+def not_allowed(google: Google, issuer: Issuer) -> Reply:
+    """Make a pool as somebody who may not."""
+    return google.ask(
+        "POST", POOLS, query={"workloadIdentityPoolId": "pool-two"}, document={}, token=account_token(google, issuer)
+    )

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from tests.unit.emulator.conftest import (
+    ISSUER,
+    NOW_SECONDS,
+    PROVIDER,
+    Google,
+    Issuer,
+)
+
+if TYPE_CHECKING:
+    from refresher.emulator.calls import Reply
+
+INVALID_AUDIENCE = (
+    'Invalid value for "audience". This value should be the full resource name of the Identity Provider. See '
+    "https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token for the list of possible formats."
+)
+INVALID_TARGET = (
+    'The target service indicated by the "audience" parameters is invalid. This might either be because the pool or '
+    "provider is disabled or deleted or because it doesn't exist."
+)
+STALE = "ID Token issued at {} is stale to sign-in."
+UNCONNECTED = "Error connecting to the given credential's issuer."
+
+
+def refusal_of(reply: Reply) -> tuple[int, str, str]:
+    """Give status, code and text of an OAuth error."""
+    return reply.status, reply.document["error"], reply.document["error_description"]
+
+
+def test_accepts_both_forms_of_the_default_audience(google: Google, issuer: Issuer) -> None:
+    """While a provider lists no audiences its own name is accepted with and without the scheme."""
+    statuses = [
+        google.exchange(issuer.token(aud=aud)).status
+        for aud in (f"https://iam.googleapis.com/{PROVIDER}", f"//iam.googleapis.com/{PROVIDER}")
+    ]
+
+    assert statuses == [200, 200]
+
+
+def test_listed_audiences_replace_the_default(google: Google, issuer: Issuer) -> None:
+    """E5: once audiences are listed the provider's own name is not accepted any more."""
+    google.cloud.state.add_pool("workers").providers["refresher"].allowed_audiences = ["https://a.example"]
+    own = f"https://iam.googleapis.com/{PROVIDER}"
+
+    assert google.exchange(issuer.token(aud="https://a.example")).status == 200
+    assert google.exchange(issuer.token(aud=["x", "https://a.example"])).status == 200
+    assert refusal_of(google.exchange(issuer.token())) == (
+        400,
+        "invalid_grant",
+        f"The audience in ID Token [{own}] does not match the expected audience.",
+    )
+
+
+@pytest.mark.parametrize(("claimed", "shown"), [("https://other.invalid", "https://other.invalid"), (None, "null")])
+def test_refuses_another_issuer(google: Google, issuer: Issuer, claimed: str | None, shown: str) -> None:
+    """E6: `iss` must be the provider's issuer, character for character."""
+    token = issuer.token(iss=claimed) if claimed else issuer.token(without=("iss",))
+
+    assert refusal_of(google.exchange(token)) == (
+        400,
+        "invalid_grant",
+        f"The issuer in ID Token {shown} does not match the expected one in config: {ISSUER}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("claims", "without", "text"),
+    [
+        ({"exp": NOW_SECONDS - 61}, (), STALE.format(NOW_SECONDS)),
+        ({"iat": NOW_SECONDS + 119}, (), STALE.format(NOW_SECONDS + 119)),
+        ({}, ("exp",), STALE.format(NOW_SECONDS)),
+        ({}, ("iat",), STALE.format("null")),
+        ({"iat": "yesterday"}, (), STALE.format("null")),
+        ({"exp": 1e300}, (), STALE.format(NOW_SECONDS)),
+    ],
+    ids=["expired", "from the future", "no exp", "no iat", "iat is no number", "exp is no time"],
+)
+def test_refuses_a_stale_token(
+    google: Google, issuer: Issuer, claims: dict[str, Any], without: tuple[str, ...], text: str
+) -> None:
+    """E7 and E8: issue and expiry must be there and in their place, with 60 s of skew."""
+    assert refusal_of(google.exchange(issuer.token(without=without, **claims))) == (400, "invalid_grant", text)
+
+
+def test_tolerates_a_minute_of_skew(google: Google, issuer: Issuer) -> None:
+    """A token issued up to 60 s in the future is accepted (measured)."""
+    assert google.exchange(issuer.token(iat=NOW_SECONDS + 60)).status == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _token: "ya29.opaque",
+        lambda token: f"{token}\n",
+        lambda token: f" {token}",
+        lambda token: f"\ufeff{token}",
+        lambda token: f'{{"token": "{token}"}}',
+        lambda token: token.rpartition(".")[0],
+        lambda token: f"{token}.x",
+    ],
+    ids=["opaque", "newline", "space", "byte order mark", "JSON wrapper", "two segments", "four segments"],
+)
+def test_refuses_what_is_no_clean_token(google: Google, issuer: Issuer, change: Any) -> None:  # noqa: ANN401 - a function
+    """E9: what is not exactly a JWT cannot be parsed."""
+    reply = google.exchange(change(issuer.token()))
+
+    assert refusal_of(reply) == (400, "invalid_grant", "Unable to parse the ID Token.")
+
+
+def test_refuses_an_unknown_key(google: Google, issuer: Issuer) -> None:
+    """E10: a `kid` that is not among the uploaded keys gets the misleading text of the real STS."""
+    assert refusal_of(google.exchange(issuer.token(headers={"kid": "key-2"}))) == (400, "invalid_grant", UNCONNECTED)
+
+
+def test_refuses_the_wrong_signature(google: Google) -> None:
+    """E11: the right `kid` with another key's signature is told apart from an unknown `kid`."""
+    stranger = Issuer(key=ec.generate_private_key(ec.SECP256R1()))
+
+    assert refusal_of(google.exchange(stranger.token())) == (
+        400,
+        "invalid_grant",
+        "Unable to verify the ID Token signature.",
+    )
+
+
+def test_refuses_a_key_of_another_type(google: Google) -> None:
+    """E10: a token whose algorithm is not that of the uploaded key is refused as if the key were unknown."""
+    stranger = Issuer(key=rsa.generate_private_key(public_exponent=65537, key_size=2048), algorithm="RS256")
+
+    assert refusal_of(google.exchange(stranger.token()))[2] == UNCONNECTED
+
+
+def test_accepts_rs256(google: Google) -> None:
+    """RSA keys work as EC keys do."""
+    issuer = Issuer(key=rsa.generate_private_key(public_exponent=65537, key_size=2048), algorithm="RS256")
+    google.cloud.state.add_pool("workers").providers["refresher"].jwks = issuer.jwks
+
+    assert google.exchange(issuer.token()).status == 200
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "none"])
+def test_refuses_other_algorithms(google: Google, issuer: Issuer, algorithm: str) -> None:
+    """Only RS256 and ES256 are accepted, a token without signature least of all."""
+    key = "a secret of thirty-two bytes, no less" if algorithm == "HS256" else ""
+    token = jwt.encode({"iss": ISSUER, "sub": "user-1"}, key, algorithm=algorithm, headers={"kid": issuer.kid})
+
+    assert google.exchange(token).document["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("claims", [{"sub": ""}, {"sub": None}, {"sub": 7}], ids=["empty", "null", "number"])
+def test_refuses_a_subject_without_value(google: Google, issuer: Issuer, claims: dict[str, Any]) -> None:
+    """E14: what `google.subject` is mapped from must have a value."""
+    content = {
+        "iss": ISSUER,
+        "aud": f"https://iam.googleapis.com/{PROVIDER}",
+        "iat": NOW_SECONDS,
+        "exp": NOW_SECONDS + 600,
+    }
+    token = jwt.api_jws.encode(
+        json.dumps(content | claims).encode(), issuer.key, algorithm="ES256", headers={"kid": issuer.kid}
+    )
+
+    assert refusal_of(google.exchange(token)) == (
+        400,
+        "unauthorized_client",
+        "Could not obtain a value for google.subject from the given credential.",
+    )
+
+
+@pytest.mark.parametrize(("subject", "status"), [("x" * 127, 200), ("x" * 128, 400), ("é" * 63, 200), ("é" * 64, 400)])
+def test_limits_the_subject_in_bytes(google: Google, issuer: Issuer, subject: str, status: int) -> None:
+    """E3: `google.subject` may be 127 bytes long, not characters."""
+    reply = google.exchange(issuer.token(sub=subject))
+
+    assert reply.status == status
+    assert status == 200 or "exceeds the 127 bytes limit" in reply.document["error_description"]
+
+
+def test_discovers_the_keys_of_an_issuer(google: Google, issuer: Issuer) -> None:
+    """Without uploaded keys the issuer is asked; one that does not answer is E10."""
+    google.cloud.state.add_pool("workers").providers["refresher"].jwks = None
+    unanswered = google.exchange(issuer.token())
+
+    google.cloud.discover = {ISSUER: issuer.jwks}.get
+
+    assert refusal_of(unanswered) == (400, "invalid_grant", UNCONNECTED)
+    assert google.exchange(issuer.token()).status == 200
