@@ -48,7 +48,6 @@ module "identity" {
   quota_project_id         = each.value.quota_project_id
   run_services             = each.value.run_services
   scopes                   = each.value.scopes
-  shared_identity          = each.value.shared_identity
   signing                  = each.value.signing
   source_service_account   = each.value.source_service_account
   subject                  = each.value.subject

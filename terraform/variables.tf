@@ -87,7 +87,6 @@ variable "identities" {
       email        = optional(string)
       project_id   = optional(string)
     }), {})
-    shared_identity        = optional(bool, false)
     signing                = optional(bool, false)
     source_service_account = optional(string)
     subject                = string
@@ -103,8 +102,8 @@ variable "identities" {
   }
 
   validation {
-    condition     = alltrue([for identity in values(var.identities) : identity.shared_identity || length([for other in values(var.identities) : other if other.subject == identity.subject]) == 1])
-    error_message = "Two of identities have the same subject, so that either could act as both: give each its own, or say shared_identity = true in both if that is meant."
+    condition     = length(distinct([for identity in values(var.identities) : identity.subject])) == length(var.identities)
+    error_message = "Two of identities have the same subject, so that either could act as both: give each its own."
   }
 
   validation {

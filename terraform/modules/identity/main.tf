@@ -34,7 +34,6 @@ locals {
     scopes                 = length(var.scopes) == 0 ? null : var.scopes
     quota_project          = var.quota_project_id
     source_service_account = var.source_service_account
-    shared_identity        = var.shared_identity ? true : null
   } : key => value if value != null }
   _refresher_config = {
     version    = 1

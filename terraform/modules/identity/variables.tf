@@ -233,13 +233,6 @@ variable "service_account" {
   }
 }
 
-variable "shared_identity" {
-  description = "Says that it is meant when another identity has this subject too, with another account: either may then act as both."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
 variable "signing" {
   description = "Whether the account may sign on its own behalf, as signed URLs need; it gets roles/iam.serviceAccountTokenCreator on itself."
   type        = bool
