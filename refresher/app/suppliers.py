@@ -60,9 +60,15 @@ def suppliers_of(loaded: LoadedConfiguration, connections: Callable[[], Transpor
     """Give the suppliers of a configuration, by name; none is built yet."""
     endpoints = endpoints_of(loaded)
     return {
-        name: DeferredSupplier(partial(_build, settings, endpoints, connections))
-        for name, settings in loaded.configuration.suppliers.items()
+        name: supplier_of(settings, endpoints, connections) for name, settings in loaded.configuration.suppliers.items()
     }
+
+
+def supplier_of(
+    settings: SupplierSettings, endpoints: Endpoints, connections: Callable[[], Transport]
+) -> DeferredSupplier:
+    """Give one supplier, not built yet."""
+    return DeferredSupplier(partial(_build, settings, endpoints, connections))
 
 
 def transport_of(loaded: LoadedConfiguration) -> Transport:

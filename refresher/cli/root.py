@@ -24,8 +24,10 @@ COMMANDS = {
     "env": "Print the variables of a target.",
     "status": "Tell what the files hold, read from the files.",
     "wait": "Return when targets are ready; also a probe.",
+    "token": "Print one token of a target, for a script.",
+    "inspect": "Explain a token, an ADC document or a JWKS.",
     "discovery": "Print the discovery document that a sign_jwt supplier needs.",
-    "keys": "Make, list and publish signing keys.",
+    "keys": "Make, list, publish and rotate signing keys.",
     "emulator": "Run a local Google.",
     "schema": "Print the JSON Schema of the configuration.",
 }

@@ -113,15 +113,29 @@ def generate_id_token(
 
 
 def sign_jwt(
-    transport: Transport, endpoints: Endpoints, *, service_account: str, claims: Mapping[str, Any], access_token: str
+    transport: Transport,
+    endpoints: Endpoints,
+    *,
+    service_account: str,
+    claims: Mapping[str, Any],
+    access_token: str,
+    kinds: Kinds = SUPPLY,
 ) -> str:
     """Give a JWT of these claims, signed by Google with a key of the service account (RS256).
 
     Google adds nothing and takes no `exp` more than 12 hours ahead.
 
+    Args:
+        transport: Makes the call.
+        endpoints: Where IAM Credentials is.
+        service_account: That signs.
+        claims: Of the JWT.
+        access_token: Of the caller.
+        kinds: Of failure.
+
     Raises:
-        SupplyError: Google refused; the remedy names the role that is missing.
-        TransientSupplyError: Google did not answer, or not as it should.
+        RefresherError: One of `kinds`: Google refused, and the remedy names the role that is missing; or it did not
+            answer, or not as it should.
     """
     answer = _ask(
         transport,
@@ -130,9 +144,9 @@ def sign_jwt(
         method="signJwt",
         body={"payload": json.dumps(dict(claims))},
         access_token=access_token,
-        kinds=SUPPLY,
+        kinds=kinds,
     )
-    return _text(answer, "signedJwt", endpoints, service_account, SUPPLY)
+    return _text(answer, "signedJwt", endpoints, service_account, kinds)
 
 
 def _ask(

@@ -1,0 +1,72 @@
+"""`refresher inspect`: explain a token, an ADC document or a JWKS."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from refresher.cli.options import declare
+from refresher.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from refresher.inspection.findings import Findings
+
+_LARGEST = 1024 * 1024
+
+
+@declare("inspect", example="refresher inspect /run/refresher/alice/token --config refresher.yaml")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hold a token against what this configuration mints, and verify it with its keys.",
+)
+@click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="JWKS to verify a token with.")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+def command(config: Path | None, keys: Path | None, file: Path) -> None:
+    """Explain FILE (- for standard input): its kind, its claims, its times, and what Google would refuse it for.
+
+    A signature is verified where keys are at hand, and never printed. Nobody is asked.
+    """
+    from refresher.app.inspecting import inspect
+    from refresher.cli.loading import load_leniently
+
+    loaded = None if config is None else load_leniently(config)
+    found = inspect(_read(file), datetime.now(UTC), keys=None if keys is None else _keys_in(keys), loaded=loaded)
+    _print(found)
+
+
+def _print(found: Findings) -> None:
+    click.echo(found.kind)
+    width = max((len(label) for label, _ in found.facts), default=0)
+    for label, value in found.facts:
+        click.echo(f"  {label:{width}}  {value}")
+    for problem in found.problems:
+        click.echo(click.style(f"  ! {problem}", fg="red"))
+
+
+def _read(path: Path) -> str:
+    try:
+        content = sys.stdin.buffer.read(_LARGEST) if str(path) == "-" else path.read_bytes()[:_LARGEST]
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a file that you may read") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not text", "name a token, an ADC document or a JWKS") from None
+
+
+def _keys_in(path: Path) -> Sequence[dict[str, Any]]:
+    try:
+        keys = json.loads(_read(path))["keys"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        keys = None
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        raise UsageError(f"{path} is no JWKS", 'give {"keys": […]}, such as refresher keys jwks prints')
+    return keys

@@ -1,0 +1,101 @@
+"""`refresher token`: one token of each kind, for a script."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+
+from tests.e2e.test_artifacts import claims_of
+from tests.program import account_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from refresher.emulator.testing import Scenario
+    from tests.program import Worker
+
+
+@pytest.fixture
+def cloud(cloud: tuple[Worker, Scenario]) -> Iterator[tuple[Worker, Scenario]]:
+    """Give a worker with targets of alice's and bob's; the tokens that it is asked to print are no leak."""
+    worker, _ = cloud
+    worker.configure("alice", "bob")
+    yield cloud
+    assert "eyJ" not in "".join(worker.outputs[1::2])
+    worker.outputs.clear()
+
+
+def test_subject_token(cloud: tuple[Worker, Scenario]) -> None:
+    """A subject token has the audience and the lifetime asked for."""
+    worker, _ = cloud
+
+    printed = worker.command(
+        "token", "alice", "--kind", "subject", "--audience", "https://x", "--lifetime", "5m"
+    ).stdout.strip()
+
+    claims = jwt.decode(printed, options={"verify_signature": False})
+    assert (claims["sub"], claims["aud"], claims["exp"] - claims["iat"]) == ("user-alice", "https://x", 300)
+    assert not worker.directory("alice").exists()
+
+
+def test_access_token(cloud: tuple[Worker, Scenario]) -> None:
+    """The default is an access token of the service account, of the scope and life asked for."""
+    worker, google = cloud
+    scope = "https://www.googleapis.com/auth/devstorage.read_only"
+
+    printed = worker.command("token", "alice", "--scope", scope, "--lifetime", "10m").stdout.strip()
+
+    whoami = google.whoami(printed)
+    assert whoami["service_account"] == account_of("alice")
+    google.clock.advance(timedelta(minutes=11))
+    with pytest.raises(OSError, match="401"):
+        google.whoami(printed)
+
+
+def test_id_token(cloud: tuple[Worker, Scenario]) -> None:
+    """An ID token verifies with Google's keys and tells the e-mail on request."""
+    worker, google = cloud
+
+    printed = worker.command("token", "bob", "--kind", "id", "--audience", "https://y", "--include-email").stdout
+
+    assert claims_of(google, printed.strip(), "https://y")["email"] == account_of("bob")
+
+
+def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
+    """The account signs claims once it may; before, the missing role is named."""
+    worker, google = cloud
+    (tmp_path / "claims.json").write_text(json.dumps({"aud": "z", "role": "reader"}))
+    arguments = ("token", "alice", "--kind", "jwt", "--claims", str(tmp_path / "claims.json"), "--lifetime", "1m")
+
+    refused = worker.command(*arguments, status=5)
+    google.allow_member(
+        account_of("alice"), f"serviceAccount:{account_of('alice')}", role="roles/iam.serviceAccountTokenCreator"
+    )
+    printed = worker.command(*arguments).stdout.strip()
+
+    claims = jwt.decode(printed, options={"verify_signature": False})
+    assert (claims["aud"], claims["role"], claims["exp"] - claims["iat"]) == ("z", "reader", 60)
+    assert "roles/iam.serviceAccountTokenCreator" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("alice", "--kind", "id"), "an ID token is for an audience"),
+        (("alice", "--kind", "jwt"), "a JWT is made of claims"),
+        (("alice", "--audience", "x"), "--audience means nothing for --kind access"),
+        (("alice", "--kind", "subject", "--scope", "x"), "--scope means nothing for --kind subject"),
+        (("alice", "--kind", "jwt", "--claims", "/absent"), "/absent cannot be read"),
+        (("alise",), "did you mean alice?"),
+    ],
+)
+def test_what_does_not_fit_is_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
+    """Options that would be ignored are refused with what to do."""
+    worker, _ = cloud
+
+    assert said in worker.command("token", *arguments, status=2).stderr

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from refresher.inspection.documents import inspect_document, inspect_opaque
+from refresher.inspection.findings import span
+from refresher.inspection.jwts import inspect_jwt
+from refresher.keys.signing import PrivateKey, encode
+from refresher.keys.verifying import verifies
+from refresher.tokens import ExpectedClaims, UnreadableTokenError
+from tests.tokens import AUDIENCE, ISSUER, NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.inspection.findings import Findings
+
+
+def signed(key: PrivateKey, header: Mapping[str, Any] | None = None, **claims: object) -> str:
+    """Give a JWT that a key really signed."""
+    instant = int(NOW.timestamp())
+    payload = {"iss": ISSUER, "sub": "user-1", "aud": AUDIENCE, "iat": instant, "exp": instant + 3600, **claims}
+    parts = ({"alg": key.algorithm, "kid": key.kid} if header is None else header, payload)
+    message = ".".join(encode(json.dumps(part).encode()) for part in parts)
+    return f"{message}.{encode(key.sign(message.encode()))}"
+
+
+def explained(text: str, *, keys: list[dict[str, Any]] | None = None, **expected: ExpectedClaims) -> Findings:
+    """Explain a JWT ten minutes after the tests' beginning of time."""
+    return inspect_jwt(text, NOW + timedelta(minutes=10), keys=keys, expected=expected)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+def test_good_token_is_explained_and_verified(algorithm: str) -> None:
+    """Claims, times in words and the key that signed it are told, and the signature is not."""
+    key = PrivateKey.generate(algorithm)
+    text = signed(key, role="reader")
+
+    found = explained(text, keys=[key.public_jwk])
+
+    facts = dict(found.facts)
+    assert found.problems == ()
+    assert facts["sub"] == "user-1"
+    assert facts["role"] == "reader"
+    assert facts["iat"].endswith("(10 min ago)")
+    assert facts["exp"].endswith("(in 50 min)")
+    assert facts["signature"] == f"verified with key {key.kid}"
+    assert text.rpartition(".")[2] not in str(found)
+
+
+def test_signature_of_somebody_else_is_called_false() -> None:
+    """A token that says it is of a key but is not is told so, loudly; without keys nothing is claimed."""
+    key, other = PrivateKey.generate("ES256"), PrivateKey.generate("ES256")
+    forged = signed(other, {"alg": "ES256", "kid": key.kid})
+
+    assert dict(explained(forged, keys=[key.public_jwk]).facts)["signature"].startswith("FALSE")
+    assert "no key" in dict(explained(forged, keys=[other.public_jwk]).facts)["signature"]
+    assert dict(explained(forged).facts)["signature"] == "not verified: no keys at hand"
+
+
+@pytest.mark.parametrize(
+    ("header", "claims", "problem"),
+    [
+        ({"alg": "HS256", "kid": "k"}, {}, "alg is HS256"),
+        ({"alg": "ES256"}, {}, "no kid"),
+        (None, {"exp": int(NOW.timestamp()) + 60}, "it ended 9 min ago"),
+        (None, {"iat": int(NOW.timestamp()) + 1200}, "issued 10 min from now"),
+        (None, {"exp": int(NOW.timestamp()) + 90000}, "where 24 h is the most"),
+        (None, {"sub": "x" * 128}, "longer than 127 bytes"),
+        (None, {"sub": None}, "no sub"),
+        (None, {"iss": 7}, "no iss"),
+        (None, {"aud": []}, "no aud"),
+        (None, {"exp": None}, "'exp' is missing"),
+    ],
+)
+def test_rules_of_sts_are_named(header: dict[str, Any] | None, claims: dict[str, Any], problem: str) -> None:
+    """Each rule that a token breaks is named, alone."""
+    found = explained(signed(PrivateKey.generate("ES256"), header, **claims))
+
+    assert len(found.problems) == 1
+    assert problem in found.problems[0]
+
+
+def test_token_is_held_against_what_is_expected() -> None:
+    """A token that is no target's is told why for each; one that fits any is fine."""
+    text = signed(PrivateKey.generate("ES256"))
+    wrong, right = ExpectedClaims(subject="user-2"), ExpectedClaims(subject="user-1")
+
+    assert explained(text, bob=wrong).problems == ("it is no token of target bob: sub is 'user-1', not 'user-2'",)
+    assert explained(text, bob=wrong, alice=right).problems == ()
+
+
+@pytest.mark.parametrize("text", ["a.b.c", "e30.W10.x", ".."])
+def test_broken_jwt_is_unreadable(text: str) -> None:
+    """What only looks like a JWT is not explained."""
+    with pytest.raises(UnreadableTokenError):
+        explained(text)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "jwk", "signature"),
+    [
+        ("none", {"kty": "EC"}, ""),
+        ("HS256", {"kty": "oct", "k": "AA"}, "AA"),
+        ("ES256", {"kty": "EC", "x": "AA", "y": "AA"}, "AA" * 43),
+        ("RS256", {"kty": "RSA", "n": "!", "e": "AQAB"}, "AA"),
+        ("RS256", {}, "AA"),
+        ("ES256", {"kty": "EC", "x": 1, "y": None}, "A" * 86),
+    ],
+)
+def test_strange_keys_verify_nothing(algorithm: str, jwk: dict[str, Any], signature: str) -> None:
+    """No algorithm but the two, and no broken key or signature, verifies anything."""
+    assert not verifies(jwk, algorithm, "a.b", signature)
+
+
+GOOD: dict[str, Any] = {
+    "type": "external_account",
+    "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    "token_url": "https://sts.googleapis.com/v1/token",
+    "credential_source": {"file": "/t", "format": {"type": "text"}},
+    "service_account_impersonation_url": (
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:generateAccessToken"
+    ),
+}
+
+
+def test_adc_document_is_explained() -> None:
+    """A good document has no problems, and says as whom it acts."""
+    found = inspect_document(GOOD)
+
+    assert found.problems == ()
+    assert dict(found.facts)["acts as"] == "a@p.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"audience": "https://x"}, "no provider's resource name"),
+        ({"audience": GOOD["audience"].replace("/1/", "/my-project/")}, "names project my-project"),
+        ({"token_url": "http://x"}, "token_url is not https"),
+        ({"quota_project_id": None}, "holds a null"),
+        ({"credential_source": {"file": "/t"}}, "has no format"),
+    ],
+)
+def test_faults_of_an_adc_document(change: dict[str, Any], problem: str) -> None:
+    """What a client or STS would stumble over is named."""
+    (found,) = inspect_document(GOOD | change).problems
+
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("document", "kind", "problem"),
+    [
+        ({"keys": []}, "JWKS of 0", "it is empty"),
+        ({"keys": [{"kid": "a", "kty": "EC", "d": "x"}]}, "JWKS of 1", "private half"),
+        ({"keys": [{"kid": str(n), "kty": "EC"} for n in range(9)]}, "JWKS of 9", "9 keys"),
+        ({"type": "service_account", "private_key": "secret"}, "credentials file of type service_account", "private"),
+        ({"type": "authorized_user"}, "credentials file of type authorized_user", None),
+        ({"a": 1}, "JSON object that is neither", None),
+    ],
+)
+def test_other_documents(document: dict[str, Any], kind: str, problem: str | None) -> None:
+    """Key sets and other credentials files are told, with what is wrong with them and without secrets."""
+    found = inspect_document(document)
+
+    assert found.kind.startswith(kind)
+    assert "secret" not in str(found).replace("a secret that lasts", "")
+    assert (problem or "") in " ".join(found.problems)
+    assert bool(found.problems) is (problem is not None)
+
+
+def test_opaque_tokens_are_told_by_their_beginning() -> None:
+    """An opaque token's kind, size and fingerprint are told, and nothing else of it."""
+    found = inspect_opaque("ya29.d.secret-part")
+
+    assert found.kind == "federated access token of Google's STS"
+    assert "secret-part" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        (timedelta(), "0 s"),
+        (timedelta(seconds=61), "1 min 1 s"),
+        (timedelta(days=2, hours=1, minutes=3), "2 d 1 h"),
+    ],
+)
+def test_spans_in_words(duration: timedelta, words: str) -> None:
+    """A span is told in its two largest units."""
+    assert span(duration) == words
