@@ -254,7 +254,8 @@ def test_supplier_that_hangs_delays_only_its_own(worker: Worker) -> None:
         document = worker.document("alice", *(f"m{number}" for number in range(20)))
         document["suppliers"]["machine"] = {"kind": "google_id_token"}
         for name in document["identities"]:
-            document["identities"][name] |= {"supplier": "worker" if name == "alice" else "machine", "shared_identity": True}
+            supplier = "worker" if name == "alice" else "machine"
+            document["identities"][name] |= {"supplier": supplier, "shared_identity": True}
         worker.write(document | {"google": {"emulator": True, "endpoints": {"metadata": origin}}})
 
         with worker.daemon() as log:
