@@ -99,4 +99,4 @@ requirements: | $(UV) ## Pin the requirement files anew.
 
 .PHONY: clean
 clean: ## Remove what the targets above made.
-	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json tests/clients/.cache

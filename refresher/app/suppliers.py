@@ -19,6 +19,7 @@ from refresher.config.supplier_models import (
     FileSettings,
     GoogleAccessTokenSettings,
     GoogleIdTokenSettings,
+    KubernetesSettings,
     SelfIssuedSettings,
     SignJwtSettings,
 )
@@ -130,6 +131,8 @@ def _build(  # noqa: PLR0911 - one for each kind
             return _sign_jwt(settings, endpoints, transport())
         case ClientCredentialsSettings():
             return _client_credentials(settings, transport())
+        case KubernetesSettings():
+            return _kubernetes(settings)
         case _:
             assert_never(settings)
 
@@ -178,6 +181,20 @@ def _client_credentials(settings: ClientCredentialsSettings, transport: Transpor
             parameters=settings.parameters,
         ),
         random=partial(secrets.token_urlsafe, 16),
+    )
+
+
+def _kubernetes(settings: KubernetesSettings) -> Supplier:
+    from refresher.google.transport import PooledTransport
+    from refresher.suppliers.kubernetes import KubernetesSupplier
+
+    # a pool of its own: the cluster's authority is to be trusted for nothing else
+    ca_file = settings.ca_file if settings.api_server.startswith("https:") else None
+    return KubernetesSupplier(
+        transport=PooledTransport(ca_file=ca_file),
+        api_server=settings.api_server,
+        token_path=settings.token_file,
+        lifetime=settings.lifetime,
     )
 
 

@@ -17,6 +17,7 @@ from refresher.config.supplier_models import (
     FileSettings,
     GoogleAccessTokenSettings,
     GoogleIdTokenSettings,
+    KubernetesSettings,
     SelfIssuedSettings,
     SignJwtSettings,
 )
@@ -180,7 +181,7 @@ def _expected(
                 audiences=audiences,
                 maximum_lifetime=settings.lifetime,
             )
-        case FileSettings() | CommandSettings() | ClientCredentialsSettings():
+        case FileSettings() | CommandSettings() | ClientCredentialsSettings() | KubernetesSettings():
             return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
         case _:
             assert_never(settings)

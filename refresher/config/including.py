@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _DEEPEST = 8
 """Files that include one another in a chain."""
 
-_PATH_KEYS = ("keys", "path", "credentials", "secret_file")
+_PATH_KEYS = ("keys", "path", "credentials", "secret_file", "token_file", "ca_file")
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ONE_SUBJECT = frozenset(["client_credentials", "file", "google_access_token"])
 """Kinds of suppliers that have one token for everybody."""
 
-_MINTING = frozenset(["self_issued", "sign_jwt"])
+_MINTING = frozenset(["kubernetes", "self_issued", "sign_jwt"])
 
 
 def mistakes_of_isolation(understood: Understood) -> Iterator[Mistake]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _FOLDED = str.maketrans("-.", "__")
 """Characters of names that become one in the names of variables."""
 
-_MINTING = frozenset(["self_issued", "sign_jwt"])
-"""Kinds of suppliers that write the subject themselves."""
+_MINTING = frozenset(["kubernetes", "self_issued", "sign_jwt"])
+"""Kinds of suppliers that give the subject that is asked for."""
 
 
 def mistakes_between(understood: Understood) -> Iterator[Mistake]:

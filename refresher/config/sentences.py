@@ -26,6 +26,7 @@ from refresher.config.supplier_models import (
     FileSettings,
     GoogleAccessTokenSettings,
     GoogleIdTokenSettings,
+    KubernetesSettings,
     SelfIssuedSettings,
     SignJwtSettings,
 )
@@ -49,6 +50,7 @@ _KINDS: dict[str, type[Settings]] = {
     "command": CommandSettings,
     "sign_jwt": SignJwtSettings,
     "client_credentials": ClientCredentialsSettings,
+    "kubernetes": KubernetesSettings,
 }
 _SECTIONS: dict[str, type[Settings]] = {
     "providers": ProviderSettings,

@@ -5,6 +5,7 @@ There is no `from __future__ import annotations` here: pydantic reads the annota
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from pydantic import Field
 from refresher.config.refusing import Parsed, refused
 from refresher.config.settings import Settings
 from refresher.config.texts import (
+    ApiServer,
     ClaimName,
     ClientText,
     Issuer,
@@ -26,6 +28,7 @@ from refresher.config.values import (
     Argv,
     ClaimValue,
     CommandTimeout,
+    RequestedLifetime,
     SignedLifetime,
     SuppliedLifetime,
 )
@@ -163,6 +166,36 @@ class ClientCredentialsSettings(_SupplierSettings):
     )
 
 
+_MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its own token and its cluster's authority."""
+
+
+class KubernetesSettings(_SupplierSettings):
+    """Tokens of Kubernetes service accounts, requested by the daemon's own (TokenRequest API)."""
+
+    kind: Literal["kubernetes"] = Field(description="Of the service account that the identity's subject names.")
+    api_server: ApiServer = Field(
+        default="https://kubernetes.default.svc",
+        description="Origin of the API server. Default: https://kubernetes.default.svc.",
+    )
+    ca_file: AbsolutePath = Field(
+        default=_MOUNTED / "ca.crt",
+        description="Certificates that the API server is trusted by. Default: the pod's own.",
+        json_schema_extra={"default": str(_MOUNTED / "ca.crt")},
+    )
+    token_file: AbsolutePath = Field(
+        default=_MOUNTED / "token",
+        description="The token that the daemon asks with. Default: the pod's own.",
+        json_schema_extra={"default": str(_MOUNTED / "token")},
+    )
+    lifetime: RequestedLifetime = Field(
+        default=timedelta(hours=1),
+        description="Of each subject token, 10m to 24h; the API server may shorten it. Default: 1h.",
+        json_schema_extra={"default": "1h"},
+    )
+    issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
+
+
 SupplierSettings = (
     SelfIssuedSettings
     | GoogleIdTokenSettings
@@ -171,4 +204,5 @@ SupplierSettings = (
     | CommandSettings
     | SignJwtSettings
     | ClientCredentialsSettings
+    | KubernetesSettings
 )

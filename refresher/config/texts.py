@@ -100,6 +100,9 @@ def _parse_parameter(value: object) -> str:
 
 
 _PARAMETER = "[A-Za-z0-9_-]{1,64}"
+_API_SERVER = (
+    rf"(?:https://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::[0-9]{{1,5}})?"
+)
 _TOKEN_URL = rf"(?:https://{_HOST}|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::[0-9]{{1,5}})?/[!-\"$-~]*"
 _NAME = "[a-z0-9](?:[-a-z0-9_.]{0,61}[a-z0-9])?"
 _NUMBER = "[1-9][0-9]{0,18}"
@@ -165,6 +168,9 @@ VariableName = Annotated[
 ParameterName = Annotated[str, Parsed(_parse_parameter, {"type": "string", "pattern": f"^{_PARAMETER}$"})]
 ClientText = Annotated[
     str, _text(r"[ -~]{1,1024}", "printable text of 1 to 1024 characters", "copy it from the issuer")
+]
+ApiServer = Annotated[
+    str, _text(_API_SERVER, "an https origin", "write https://HOST or https://HOST:PORT, without a path")
 ]
 TokenUrl = Annotated[
     str, _text(_TOKEN_URL, "an https URL with a path", "copy token_endpoint of the issuer's discovery document")

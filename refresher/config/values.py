@@ -89,6 +89,10 @@ SignedLifetime = Annotated[
     timedelta,
     _duration(timedelta(seconds=2), timedelta(hours=12), "1h suits nearly everybody; Google signs for 12h at most"),
 ]
+RequestedLifetime = Annotated[
+    timedelta,
+    _duration(timedelta(minutes=10), timedelta(hours=24), "1h suits nearly everybody; Kubernetes gives 10m at least"),
+]
 CommandTimeout = Annotated[
     timedelta, _duration(timedelta(seconds=1), timedelta(minutes=2), "10s suits nearly everybody")
 ]

@@ -48,6 +48,7 @@ KINDS = {
         "{kind: client_credentials, issuer: https://idp.invalid, token_url: ORIGIN/oauth/token, client_id: worker, "
         "secret_file: secret}"
     ),
+    "kubernetes": "{kind: kubernetes, api_server: ORIGIN, token_file: own-token}",
     "command": "{kind: command, argv: [/bin/cat, PLACE/source-token]}",
 }
 REMOTE = (
@@ -56,6 +57,7 @@ REMOTE = (
     "google_access_token",
     "sign_jwt",
     "client_credentials",
+    "kubernetes",
 )
 
 
@@ -105,6 +107,11 @@ class Google:
             self.calls += 1
         if self.status is not None:
             return self.status, self.body
+        if path.startswith("/api/v1/namespaces/"):
+            return 201, _requested_token(path, content)
+        return self._answer_well(path, content)
+
+    def _answer_well(self, path: str, content: bytes) -> tuple[int, bytes]:
         if path == "/oauth/token":
             return 200, json.dumps({"access_token": _id_token("client", AUDIENCE), "token_type": "Bearer"}).encode()
         if path.endswith("/token"):
@@ -125,6 +132,12 @@ class Google:
         """End it."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def _requested_token(path: str, content: bytes) -> bytes:
+    (audience,) = json.loads(content)["spec"]["audiences"]
+    _, _, _, namespace, _, name, _ = path.strip("/").split("/")
+    return json.dumps({"status": {"token": _id_token(f"system:serviceaccount:{namespace}:{name}", audience)}}).encode()
 
 
 def _id_token(subject: str, audience: str) -> str:
@@ -153,18 +166,22 @@ class Case:
     @property
     def chooses_subject(self) -> bool:
         """Whether the token speaks for whom it is asked for."""
-        return self.kind in {"self_issued", "google_id_token-generated", "sign_jwt", "fake"}
+        return self.kind in {"self_issued", "google_id_token-generated", "sign_jwt", "kubernetes", "fake"}
 
     @property
     def is_jwt(self) -> bool:
         """Whether the token is a JWT."""
         return self.kind != "google_access_token"
 
+    def subject_of(self, user: str) -> str:
+        """Give the subject that a user has with this kind."""
+        return f"system:serviceaccount:users:{user}" if self.kind == "kubernetes" else user
+
     def supply(self, subject: str = "user-1") -> SubjectToken:
         """Ask for a token of an identity."""
         context = SupplierContext(
             identity="alice",
-            subject=subject,
+            subject=self.subject_of(subject),
             audience=AUDIENCE,
             source_service_account=f"{subject}@p.iam.gserviceaccount.com",
         )
@@ -186,6 +203,7 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
     def make(kind: str, *, supplier: str | None = None, origin: str | None = None, prepare: bool = True) -> Case:
         if prepare:
             create(tmp_path / "keys", algorithm="ES256", now=datetime.now(UTC))
+            (tmp_path / "own-token").write_text("ya29.own")
             (tmp_path / "secret").write_text("shh-client")
             (tmp_path / "secret").chmod(0o400)
             (tmp_path / "source-token").write_text(_id_token("user-1", AUDIENCE))

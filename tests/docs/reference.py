@@ -23,6 +23,7 @@ SECTIONS = {
     "`suppliers.NAME`, `kind: command`": "CommandSettings",
     "`suppliers.NAME`, `kind: sign_jwt`": "SignJwtSettings",
     "`suppliers.NAME`, `kind: client_credentials`": "ClientCredentialsSettings",
+    "`suppliers.NAME`, `kind: kubernetes`": "KubernetesSettings",
     "`identities.NAME`": "IdentitySettings",
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",

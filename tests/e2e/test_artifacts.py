@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
@@ -169,6 +170,23 @@ def test_exchanges_are_shared(cloud: tuple[Worker, Scenario]) -> None:
         "generateAccessToken": 40,
         "generateIdToken": 80,
     }
+
+
+def test_thousand_targets_make_the_calls_that_are_planned(cloud: tuple[Worker, Scenario]) -> None:
+    """Of 1,000 targets with access tokens each makes one exchange and one impersonation, over a few connections."""
+    worker, google = cloud
+    names = [f"t{number}" for number in range(1000)]
+    for name in names:
+        google.allow(account_of(name), subject=f"user-{name}")
+    worker.configure(*names, targets={name: {"artifacts": {"access_token": True}} for name in names})
+
+    with worker.daemon() as log:
+        log.wait_for("artifact.published", count=1000)
+        open_connections = len(os.listdir(f"/proc/{log.process.pid}/fd"))
+
+    asked = Counter(entry.path.rpartition(":")[2] for entry in google.journal.entries())
+    assert asked == {"/v1/token": 1000, "generateAccessToken": 1000}
+    assert open_connections < 100
 
 
 def test_chain_of_delegates(cloud: tuple[Worker, Scenario]) -> None:
