@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from refresher.app.one_off import OneOff
 
 
-@declare("token", example="refresher token --config refresher.yaml alice")
+@declare("token", example="refresher token --config refresher.yaml alice --lifetime 15m")
 @config_option
 @click.option(
     "--kind",
