@@ -75,7 +75,7 @@ MODELS: dict[str, type[Settings]] = {
 }
 
 
-WRITTEN_BY_HAND = {"google_access_token", "command", "sign_jwt", "client_credentials"}
+WRITTEN_BY_HAND = {"google_access_token", "command", "sign_jwt", "client_credentials", "kubernetes"}
 """Kinds of suppliers that no kind of issuer stands for: their issuer is `oidc`, and the host names the supplier."""
 
 
