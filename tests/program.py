@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COMMAND = (str(Path(sys.executable).with_name("refresher")),)
 ISSUER = "https://workers.invalid"
 PROJECT = "my-project"
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that anything waited for may take on a busy machine."""
 
 _SECRET = re.compile(r"eyJ[\w-]{8,}|ya29\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY")
