@@ -6,7 +6,6 @@ It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -224,11 +223,6 @@ class Daemon:
         now = self._clock.now()
         with self._lock:
             self._artifacts.settle(entry, outcome, now, self._draw())
-            target = self._agenda.get(entry.target.name)
-            if outcome.result is Result.PUBLISHED and target is not None and target.target == entry.target:
-                # what this wrote itself is no drift
-                with suppress(PublishError):
-                    target.signature = entry.target.directory.sign()
         self._reporter.artifact_refreshed(entry, outcome)
 
     def _refresh_artifact(self, entry: ArtifactEntry) -> ArtifactOutcome:

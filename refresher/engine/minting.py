@@ -73,7 +73,7 @@ class Mint:
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
-        self._shares: dict[tuple[object, Impersonation], _Share] = {}
+        self._shares: dict[tuple[object, ...], _Share] = {}
         self._lock = Lock()
 
     def mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken, now: datetime) -> MintedToken:
@@ -99,8 +99,11 @@ class Mint:
         return MintedToken(content=token.encode(), issued_at=read.issued_at, expires_at=read.expires_at)
 
     def _federated(self, target: Target, subject_token: SubjectToken, now: datetime) -> AccessToken:
+        # a supplier that alone knows the subject may speak for somebody else by now
+        claims = subject_token.unverified_claims
+        key = (target.supply_key, target.impersonation, None if claims is None else claims.subject)
         with self._lock:
-            share = self._shares.setdefault((target.supply_key, target.impersonation), _Share())
+            share = self._shares.setdefault(key, _Share())
         with share.lock:
             if share.grant is None or share.grant.expires_at - now < LEAST_LIFE:
                 share.grant = self._chain.exchange(target.impersonation, subject_token.value, now)

@@ -13,7 +13,9 @@ from refresher.engine.refresh import Refresher, Result
 from refresher.engine.sharing import SharedSupplies
 from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact
 from refresher.errors import ImpersonationError, TransientImpersonationError
+from refresher.tokens import peek
 from tests.fakes import FakeChain, FakeClock, FakeSupplier
+from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +166,16 @@ def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target
     (alice.directory.path / "access_token").unlink()
     stage.clock.pass_(timedelta(minutes=5) - LEAST_LIFE + timedelta(seconds=1))
     stage.refresh(alice)
+
+    assert len(stage.chain.exchanged) == 2
+
+
+def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, alice: Target) -> None:
+    """A federated token is never used for the artifacts of a subject token that speaks for somebody else."""
+    mint, now = Mint(stage.chain), stage.clock.now()
+
+    for subject in ("user-1", "user-2", "user-1"):
+        mint.mint(alice, ACCESS, peek(make_jwt(subject=subject)), now)
 
     assert len(stage.chain.exchanged) == 2
 
