@@ -6,6 +6,7 @@ their settings and keys are, so that an added target reads no key anew and share
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.config.watching import signature
 from refresher.engine.target import Plan
-from refresher.google.chain import GoogleChain
 from refresher.keys.registry import signature as keys_signature
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.problems import Problem
+    from refresher.engine.minting import Chain
     from refresher.google.transport import Transport
     from refresher.suppliers.interface import Supplier
 
@@ -43,13 +44,19 @@ def plan_of(
         root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
         suppliers=suppliers,
-        chain=GoogleChain(transport=connections, endpoints=endpoints_of(loaded)),
+        chain=partial(_chain_of, loaded, connections),
         trials=trials_of(loaded, connections),
         threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
         complaints=tuple(
             (f"{found.location}: {found.problem}", found.remedy) for found in (*problems, *loaded.drop_in_problems)
         ),
     )
+
+
+def _chain_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> Chain:
+    from refresher.google.chain import GoogleChain
+
+    return GoogleChain(transport=connections, endpoints=endpoints_of(loaded))
 
 
 class ConfiguredPlans:

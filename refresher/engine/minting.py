@@ -16,6 +16,7 @@ from refresher.errors import TransientImpersonationError
 from refresher.tokens import UnreadableTokenError, peek
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from refresher.engine.target import MintedArtifact, Target
@@ -69,9 +70,13 @@ class _Share:
 
 
 class Mint:
-    """Mints artifacts of a plan; safe to use from several threads."""
+    """Mints artifacts of a plan; safe to use from several threads.
 
-    def __init__(self, chain: Chain) -> None:
+    Args:
+        chain: Gives what makes the calls; asked when something is minted.
+    """
+
+    def __init__(self, chain: Callable[[], Chain]) -> None:
         self._chain = chain
         self._shares: dict[tuple[object, ...], _Share] = {}
         self._lock = Lock()
@@ -83,12 +88,12 @@ class Mint:
             ExchangeError: STS refused or did not answer.
             ImpersonationError: IAM Credentials refused or did not answer.
         """
-        way, request = target.impersonation, artifact.request
+        way, request, chain = target.impersonation, artifact.request, self._chain()
         federated = self._federated(target, subject_token, now)
         if isinstance(request, AccessTokenRequest):
-            grant = self._chain.access_token(way, federated)
+            grant = chain.access_token(way, federated)
             return MintedToken(content=grant.value.encode(), issued_at=now, expires_at=grant.expires_at)
-        token = self._chain.id_token(way, request.audience, federated, include_email=request.include_email)
+        token = chain.id_token(way, request.audience, federated, include_email=request.include_email)
         try:
             read = peek(token)
         except UnreadableTokenError as error:
@@ -106,5 +111,5 @@ class Mint:
             share = self._shares.setdefault(key, _Share())
         with share.lock:
             if share.grant is None or share.grant.expires_at - now < LEAST_LIFE:
-                share.grant = self._chain.exchange(target.impersonation, subject_token.value, now)
+                share.grant = self._chain().exchange(target.impersonation, subject_token.value, now)
             return share.grant

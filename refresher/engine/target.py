@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from refresher.engine.minting import Chain
@@ -97,7 +97,7 @@ class Plan:
         targets: By name.
         suppliers: By name.
         threads: By supplier, how many of its targets are worked on at a time.
-        chain: Mints further artifacts.
+        chain: Gives what mints further artifacts, when the first is wanted.
         trials: Of keys that wait to be activated.
         complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
     """
@@ -106,6 +106,6 @@ class Plan:
     targets: Mapping[str, Target]
     suppliers: Mapping[str, Supplier]
     threads: Mapping[str, int]
-    chain: Chain
+    chain: Callable[[], Chain]
     trials: tuple[KeyTrial, ...] = ()
     complaints: tuple[tuple[str, str], ...] = ()

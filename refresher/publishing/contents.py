@@ -117,6 +117,11 @@ def _described_life(contents: Contents) -> tuple[datetime, datetime] | None:
     return entry.issued_at, entry.expires_at
 
 
+def is_there(directory: int, name: str) -> bool:
+    """Tell whether an open directory has an entry of a name."""
+    return os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False)
+
+
 def read_file(directory: int, name: str) -> Artifact:
     """Read one file of an open directory; an unreadable one is described, not raised."""
     try:

@@ -127,8 +127,9 @@ class OpenDirectory:
             PublishError: The system refused.
         """
         try:
-            with suppress(AbsentDirectoryError), self._place_of(f"{ID_TOKENS}/", create=False) as (folder, _):
-                atomic.sweep(folder)
+            if contents.is_there(self.descriptor, ID_TOKENS):
+                with self._place_of(f"{ID_TOKENS}/", create=False) as (folder, _):
+                    atomic.sweep(folder)
             return atomic.sweep(self.descriptor)
         except OSError as error:
             raise atomic.publish_error(error, str(self.path)) from error

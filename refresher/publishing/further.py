@@ -49,12 +49,11 @@ def place_of(directory: int, name: str, place: str, ownership: Ownership, *, cre
 
 def present(directory: int, place: str, ownership: Ownership) -> tuple[str, ...]:
     """Name the further artifacts that are there, whoever they were for."""
-    names = [name for name in (ACCESS_TOKEN, BOTO) if contents.sign_file(directory, name) is not None]
-    try:
+    there = os.listdir(directory)
+    names = [name for name in (ACCESS_TOKEN, BOTO) if name in there]
+    if ID_TOKENS in there:
         with place_of(directory, f"{ID_TOKENS}/", place, ownership, create=False) as (folder, _):
             names += [f"{ID_TOKENS}/{name}" for name in sorted(os.listdir(folder)) if name[0] != "."]  # noqa: PTH208 - of an open folder
-    except AbsentDirectoryError:
-        pass
     return tuple(names)
 
 

@@ -36,7 +36,7 @@ class Stage:
         self.clock = clock
         self.chain = FakeChain(clock)
         self.tokens = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
-        self.artifacts = ArtifactRefresher(mint=Mint(self.chain), clock=clock)
+        self.artifacts = ArtifactRefresher(mint=Mint(lambda: self.chain), clock=clock)
 
     def settle(self, target: Target) -> None:
         """Publish the token, and what belongs to it."""
@@ -172,7 +172,7 @@ def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target
 
 def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, alice: Target) -> None:
     """A federated token is never used for the artifacts of a subject token that speaks for somebody else."""
-    mint, now = Mint(stage.chain), stage.clock.now()
+    mint, now = Mint(lambda: stage.chain), stage.clock.now()
 
     for subject in ("user-1", "user-2", "user-1"):
         mint.mint(alice, ACCESS, peek(make_jwt(subject=subject)), now)
