@@ -156,7 +156,9 @@ def _decode(segment: str, name: str) -> bytes:
 def _json_segment(segment: str, name: str) -> dict[str, Any]:
     try:
         document = json.loads(_decode(segment, name))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except UnreadableTokenError:
+        raise
+    except (ValueError, RecursionError):  # a number of thousands of digits is a plain ValueError
         raise UnreadableTokenError(f"its {name} is not JSON") from None
     if not isinstance(document, dict):
         raise UnreadableTokenError(f"its {name} is not a JSON object")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import socket
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from refresher.engine.once import Pass
     from refresher.engine.reporting import Reporter
     from refresher.engine.scheduling import Ticker
+
+_SIGNALS = 64
+"""Numbers of signals that are read at a time."""
 
 GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
@@ -71,11 +76,27 @@ def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> N
         PublishError: Another daemon holds the same `directory_root`, or it cannot be trusted.
     """
     stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     with hold_root(Path(loaded.configuration.directory_root)), daemon_of(path, loaded, listener) as daemon:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
-        stopping.wait()
+        _wait_with_signals(stopping)
+
+
+def _wait_with_signals(stopping: threading.Event) -> None:
+    """Wait on the main thread and let it handle signals, also those that the kernel gives to another thread.
+
+    Python runs handlers on the main thread alone, which a signal elsewhere does not wake: the wakeup descriptor does.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        os.set_blocking(writer.fileno(), False)
+        former = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            while not stopping.is_set():
+                reader.recv(_SIGNALS)
+        finally:
+            signal.set_wakeup_fd(former)
 
 
 @contextmanager

@@ -115,6 +115,20 @@ def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement,
     Raises:
         TokenRejectedError: It is not what is configured, or would not serve a reader better.
     """
+    require_publishable(target, token, now)
+    if present.token is None or not _is_comparable(present, now):
+        return True
+    if token.expires_at < present.token.expires_at:
+        raise _rejected(target, "it ends before the present one does", "let the supplier hand out newer tokens")
+    return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)
+
+
+def require_publishable(target: Target, token: SubjectToken, now: datetime) -> None:
+    """Check a supplied token by itself, whatever is in the file.
+
+    Raises:
+        TokenRejectedError: It is not what is configured, or would not serve a reader.
+    """
     if mismatches := target.expected.mismatches(token):
         raise _rejected(target, "; ".join(mismatches), "make the supplier's issuer, subject and audience agree")
     if policy.is_from_the_future(token.issued_at, now):
@@ -125,11 +139,6 @@ def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement,
             f"it ends at {token.expires_at:%FT%TZ}, within the minimum validity",
             "renew it earlier at its source",
         )
-    if present.token is None or not _is_comparable(present, now):
-        return True
-    if token.expires_at < present.token.expires_at:
-        raise _rejected(target, "it ends before the present one does", "let the supplier hand out newer tokens")
-    return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)
 
 
 def _is_comparable(present: Judgement, now: datetime) -> bool:

@@ -16,6 +16,7 @@ from refresher.engine.judgement import (
     is_of_another_identity,
     is_worth_publishing,
     judge,
+    require_publishable,
     speaks_for_another,
 )
 from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
@@ -102,7 +103,8 @@ class Refresher:
 
         1. Open the directory and read it; at the first visit sweep what a killed daemon left.
         2. If it was another identity's, withdraw `env`, then `token` and further artifacts.
-        3. Put `credentials.json` right, and `boto` if there is to be one.
+        3. Put `credentials.json` right, and `boto` if there is to be one; beside a token that the configuration would
+           not mint only once there is another, so that the two stay a pair until then.
         4. Unless the token is fresh: supply, check and publish another. Where only the supplier knows the subject, it
            is asked at the first visit in any case, and its answer tells whether step 2 is due after all.
         5. Put owner and mode of a token that stays right, then `env`, which comes last; withdraw further artifacts that
@@ -162,10 +164,16 @@ class _Visit:
             or (token is not None and speaks_for_another(token, present.token))
         ):
             contents, present = self._take_over(directory)  # 2
-        self._settle(directory, CREDENTIALS, contents)  # 3
-        self._settle_boto(directory)
         self.token = present.token if present.is_ours else None
-        failure = self._renew(directory, present)  # 4
+        is_foreign = not present.is_ours and present.state is not State.ABSENT
+        if not is_foreign:  # 3
+            self._settle_documents(directory, contents)
+        supplied, failure = self._supply(present)  # 4
+        if supplied is not None:
+            if is_foreign:
+                self._settle_documents(directory, contents)
+            directory.publish(TOKEN, supplied.value.encode())
+            self.token, self.result, self._wrote = supplied, Result.PUBLISHED, True
         if self.token is not None:  # 5
             if self.result is not Result.PUBLISHED:
                 self._settle(directory, TOKEN, contents)
@@ -180,9 +188,12 @@ class _Visit:
         if not self._first or self._target.expected.subject is not None or present.token is None:
             return None
         try:
-            return self._supplies.supply(self._target, None, self._clock.now())
+            token = self._supplies.supply(self._target, None, self._clock.now())
+            # nobody is believed about the subject whose token would be refused for something else
+            require_publishable(self._target, token, self._clock.now())
         except SupplyError:
             return None
+        return token
 
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
         with directory.describing():
@@ -192,18 +203,17 @@ class _Visit:
         contents = directory.read()
         return contents, judge(self._target, contents, self._clock.now())
 
-    def _renew(self, directory: OpenDirectory, present: Judgement) -> SupplyError | None:
+    def _supply(self, present: Judgement) -> tuple[SubjectToken | None, SupplyError | None]:
+        """Give a token that is worth publishing, and what failed; neither if the present one is good enough."""
         if present.state is State.FRESH and not self._force:
-            return None
+            return None, None
         try:
             token = self._supplies.supply(self._target, self.token, self._clock.now())
             if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
-                return self._leave_unchanged(present)
+                return None, self._leave_unchanged(present)
         except SupplyError as error:
-            return error
-        directory.publish(TOKEN, token.value.encode())
-        self.token, self.result, self._wrote = token, Result.PUBLISHED, True
-        return None
+            return None, error
+        return token, None
 
     def _leave_unchanged(self, present: Judgement) -> SupplyError | None:
         self.result = Result.UNCHANGED
@@ -228,7 +238,8 @@ class _Visit:
         if artifact.signature is not None or artifact.problem is not None:
             self.repaired.append(name)
 
-    def _settle_boto(self, directory: OpenDirectory) -> None:
+    def _settle_documents(self, directory: OpenDirectory, contents: Contents) -> None:
+        self._settle(directory, CREDENTIALS, contents)
         wanted = self._target.boto
         if wanted is not None and not is_in_place(directory.read_further(BOTO), wanted, directory.ownership):
             directory.publish(BOTO, wanted)

@@ -31,7 +31,9 @@ _REMEDIES = {
     errno.EDQUOT: "raise the quota of the daemon's user on that file system",
     errno.EROFS: "mount that file system writable for the daemon",
     errno.EACCES: "let the daemon write there; it must own the directory",
-    errno.EPERM: "run the daemon as root, or give it CAP_CHOWN and CAP_DAC_READ_SEARCH, or drop `owner`",
+    errno.EPERM: (
+        "run the daemon as root, or give it CAP_CHOWN and CAP_DAC_READ_SEARCH, or drop `owner`; as root, see lsattr"
+    ),
     errno.EIO: "check that disk; nothing was replaced",
     errno.EMFILE: "raise the daemon's limit of open files (LimitNOFILE=)",
 }
@@ -87,7 +89,7 @@ def sweep(directory: int) -> int:
     """Remove the temporary files that a killed daemon left; give how many."""
     orphans = [name for name in os.listdir(directory) if is_temporary(name)]
     for name in orphans:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, IsADirectoryError):  # a folder of that name is nobody's orphan
             os.unlink(name, dir_fd=directory)
     return len(orphans)
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from refresher.publishing.atomic import is_temporary
+from refresher.publishing.atomic import is_temporary, sweep
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, read
 from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
 
@@ -94,7 +94,11 @@ def _has_our_mark(contents: Contents) -> bool:
 
 
 def _retire(name: str, parent: int, directory: int, now: datetime) -> bool:
-    """Take `env` away and tell that it was there; else, once the grace is over, remove the directory."""
+    """Take `env` away and tell that it was there; else, once the grace is over, remove the directory.
+
+    What a killed daemon left half written goes at once: it may hold a token.
+    """
+    sweep(directory)
     with suppress(FileNotFoundError):
         os.unlink(ENVIRONMENT, dir_fd=directory)
         os.fsync(directory)

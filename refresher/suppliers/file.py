@@ -63,7 +63,7 @@ class FileSupplier:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise self._useless("it is no regular file")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                content = file.read(MAXIMUM_SIZE + 1)
+                content = file.read(MAXIMUM_SIZE + 1) or b""  # None where nothing is to be had without waiting
         finally:
             os.close(descriptor)
         if len(content) > MAXIMUM_SIZE:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -59,6 +61,34 @@ def test_changed_configuration_is_followed(worker: Worker) -> None:
         log.wait_for("token.published", target="carol")
 
         assert worker.token("alice") == token
+
+
+def test_signal_that_another_thread_gets_is_heard(worker: Worker) -> None:
+    """A signal that the kernel hands to any other thread of the daemon ends it, or loads again, all the same."""
+    worker.configure("alice")
+    tgkill = 234 if platform.machine() == "x86_64" else 131
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        others = sorted(int(name) for name in os.listdir(f"/proc/{log.process.pid}/task"))[1:]
+        assert others
+        ctypes.CDLL(None).syscall(tgkill, log.process.pid, others[0], signal.SIGHUP)
+        log.wait_for("config.reloaded")
+        ctypes.CDLL(None).syscall(tgkill, log.process.pid, others[0], signal.SIGTERM)
+        assert log.process.wait(20) == 0
+
+
+def test_leftover_of_a_target_that_is_gone_is_swept(worker: Worker) -> None:
+    """What a killed run left half written goes at the next start, though its target is configured no more."""
+    worker.configure("alice", "bob")
+    worker.once()
+    leftover = worker.directory("bob") / ".token.0123456789abcdef.tmp"
+    leftover.write_text("half")
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        until(lambda: not leftover.exists(), what="the leftover swept")
 
 
 def test_sighup_loads_again(worker: Worker) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,6 +16,8 @@ EXPECTED = ExpectedClaims(
     key_ids=frozenset({"key-1"}),
     maximum_lifetime=timedelta(hours=1),
 )
+
+DIGITS = base64.urlsafe_b64encode(b'{"exp":' + b"1" * 5000 + b"}").rstrip(b"=").decode()
 
 
 def test_peek_reads_life_and_claims() -> None:
@@ -48,6 +51,7 @@ def test_peek_reads_life_and_claims() -> None:
         pytest.param(jwt_of({"iat": "1", "exp": 1}), "'iat'", id="iat-text"),
         pytest.param(jwt_of({"iat": 1, "exp": 1e300}), "no time of this era", id="exp-far-away"),
         pytest.param(jwt_of({"iat": 1, "exp": float("nan")}), "no time of this era", id="exp-nan"),
+        pytest.param(f"e30.{DIGITS}.YQ", "payload is not JSON", id="exp-of-5000-digits"),
         pytest.param("W1tbW1tb" * 4000 + ".YQ.YQ", "header is not JSON", id="deeply-nested"),
     ],
 )

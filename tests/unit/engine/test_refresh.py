@@ -66,6 +66,43 @@ def test_order_of_publication(target_of: MakeTarget, clock: FakeClock) -> None:
     assert sorted(os.listdir(target.directory.path)) == ["credentials.json"]
 
 
+def test_rejected_token_is_believed_in_nothing(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
+    """Where only the supplier knows the subject, a token that is refused anyway takes no directory over."""
+    target = target_of()
+    target = replace(target, expected=replace(target.expected, subject=None))
+    refresh(target, supplier, clock)
+    before = files_of(target)
+    supplier.fixed = make_jwt(subject="user-2", audience="https://wrong.example")
+
+    outcome = refresh(target, supplier, clock, force=True)
+
+    assert isinstance(outcome.error, TokenRejectedError)
+    assert files_of(target) == before
+
+
+def test_foreign_pair_stays_together_until_there_is_a_token(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """While the supplier fails, the document of another audience stays beside the token that it was made for."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    before = files_of(target)
+    changed = replace(
+        target,
+        credentials=target.credentials.replace(b"/providers/refresher", b"/providers/another"),
+        expected=replace(target.expected, audiences=frozenset({"https://other"})),
+        context=replace(target.context, audience="https://other"),
+    )
+    supplier.failure = TransientSupplyError("no", "wait")
+
+    failed = refresh(changed, supplier, clock)
+    assert failed.result is Result.FAILED
+    assert files_of(target) == before
+    supplier.failure = None
+    assert refresh(changed, supplier, clock).result is Result.PUBLISHED
+    assert files_of(target)["credentials.json"] == changed.credentials
+
+
 def test_fresh_token_is_kept(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """A fresh token is neither replaced nor supplied again, and no file changes."""
     target = target_of()
