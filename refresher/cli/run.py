@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from refresher.cli.options import config_option, configure_logs, declare
@@ -17,6 +18,8 @@ def command(config: Path) -> None:
 
     Ends with valid tokens left in place. A drop-in that cannot be used is reported and does not hold up the others.
     """
+    # asked to load again before anything is loaded: it is about to be
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from refresher.app.programs import run_daemon
     from refresher.config.loading import load
     from refresher.observe.logs import log

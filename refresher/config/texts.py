@@ -27,6 +27,7 @@ RESERVED_PARAMETERS = frozenset(
 )
 """Parameters of a token request that the supplier sets itself (RFC 6749, sections 2.3.1 and 4.4; RFC 7523)."""
 
+_PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 _ACCOUNT = r"[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.-]{0,31}"
@@ -101,9 +102,9 @@ def _parse_parameter(value: object) -> str:
 
 _PARAMETER = "[A-Za-z0-9_-]{1,64}"
 _API_SERVER = (
-    rf"(?:https://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::[0-9]{{1,5}})?"
+    rf"(?:https://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::{_PORT})?"
 )
-_TOKEN_URL = rf"(?:https://{_HOST}|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::[0-9]{{1,5}})?/[!-\"$-~]*"
+_TOKEN_URL = rf"(?:https://{_HOST}|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::{_PORT})?/[!-\"$-~]*"
 _NAME = "[a-z0-9](?:[-a-z0-9_.]{0,61}[a-z0-9])?"
 _NUMBER = "[1-9][0-9]{0,18}"
 _PROJECT = r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
@@ -112,8 +113,8 @@ _AUDIENCE = r"[!-~]{1,256}"
 _EMAIL = r"[a-z0-9](?:[-a-z0-9._]*[a-z0-9])?@[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?\.[a-z]{2,}"
 _EMAIL_REMEDY = "give the e-mail alone, in lower case: NAME@PROJECT.iam.gserviceaccount.com"
 _SCOPE = r"https://[!-~]+|openid|email|profile"
-_ISSUER = rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:/[!-\"$->A-~]*)?"
-_ORIGIN = rf"https?://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?"
+_ISSUER = rf"https://{_HOST}(?::{_PORT})?(?:/[!-\"$->A-~]*)?"
+_ORIGIN = rf"https?://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::{_PORT})?"
 _UNIVERSE = rf"{_LABEL}(?:\.{_LABEL})+"
 _OWNER = rf"(?:{_ACCOUNT})(?::(?:{_ACCOUNT}))?"
 _PLACE = r"/[A-Za-z0-9._/:@-]*"
