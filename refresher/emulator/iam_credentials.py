@@ -52,7 +52,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     delegates = texts_of(body, "delegates")
     check_chain(cloud, caller, delegates, account, GET_ACCESS_TOKEN)
     _spend(cloud, account, GENERATIONS)
-    expires_at = int(cloud.now() + lifetime)
+    expires_at = int(cloud.now() + min(lifetime, account.longest_life or lifetime))
     bearer = Bearer(
         kind="service_account",
         name=account.email,

@@ -24,6 +24,7 @@ groups: {team@example.com: ["user:carol@example.com"]}
 buckets:
   data: {roles/storage.objectViewer: ["serviceAccount:alice@my-project.iam.gserviceaccount.com"]}
 metadata_account: worker@my-project.iam.gserviceaccount.com
+access_token_lives: {alice@my-project.iam.gserviceaccount.com: 300}   # seconds at most, shorter than Google's
 ```
 """
 
@@ -56,6 +57,7 @@ _KNOWN = (
     "groups",
     "buckets",
     "metadata_account",
+    "access_token_lives",
 )
 
 
@@ -116,8 +118,7 @@ def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) 
         pool = state.add_pool(str(entry["pool"]), project_number=number)
         for name, settings in entry.get("providers", {}).items():
             pool.providers[str(name)] = _provider(dict(settings), beside)
-    for email, bindings in document.get("service_accounts", {}).items():
-        _grant(state.add_service_account(str(email)).policy, bindings)
+    _plant_accounts(state, document)
     for project, bindings in document.get("project_policies", {}).items():
         _grant(state.projects[str(project)].policy, bindings)
     for name, permissions in document.get("roles", {}).items():
@@ -132,10 +133,28 @@ def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) 
         state.metadata_account = str(metadata_account)
 
 
+def _plant_accounts(state: State, document: Mapping[str, Any]) -> None:
+    for email, bindings in document.get("service_accounts", {}).items():
+        _grant(state.add_service_account(str(email)).policy, bindings)
+    for email, seconds in document.get("access_token_lives", {}).items():
+        state.add_service_account(str(email)).longest_life = _life(seconds)
+
+
 def _grant(policy: Policy, bindings: Mapping[str, Any] | None) -> None:
     for role, members in (bindings or {}).items():
         for member in _texts(members):
             policy.allow(str(role), member)
+
+
+def _life(seconds: object) -> float:
+    """Give a positive number of seconds.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise ValueError
+    return float(seconds)
 
 
 def _texts(value: object) -> list[str]:
@@ -194,7 +213,9 @@ def _merge(state: State, planned: State) -> None:
     for name, pool in planned.pools.items():
         state.pools.setdefault(name, pool).providers.update(pool.providers)
     for email, account in planned.service_accounts.items():
-        _add(state.service_accounts.setdefault(email, account).policy, account.policy)
+        known_account = state.service_accounts.setdefault(email, account)
+        known_account.longest_life = account.longest_life or known_account.longest_life
+        _add(known_account.policy, account.policy)
     for name, bucket in planned.buckets.items():
         _add(state.buckets.setdefault(name, bucket).policy, bucket.policy)
     state.roles.update(planned.roles)

@@ -103,6 +103,7 @@ class ServiceAccount:
         disabled: Whether nobody may become it.
         key: The PEM of the key that Google holds for it; made when it first signs.
         deleted_at: Unix time; None while it exists.
+        longest_life: Seconds that its access tokens live at most, whatever is asked for; None for Google's own limits.
     """
 
     email: str
@@ -114,6 +115,7 @@ class ServiceAccount:
     description: str = ""
     key: str = ""
     deleted_at: float | None = None
+    longest_life: float | None = None
 
     @property
     def bindings(self) -> list[Binding]:

@@ -62,6 +62,32 @@ def test_the_example_says_all_that_a_seed_can_say() -> None:
     assert set(read_seed(EXAMPLE)) == set(str(refused.value).partition("known are: ")[2].split(", "))
 
 
+def test_says_how_long_access_tokens_live(planted: Google) -> None:
+    """An account's tokens live no longer than the seed says, and a seed that comes later changes it."""
+    state = planted.cloud.state
+    carol = planted.ask("POST", "/emulator/token", document=CAROL).document["access_token"]
+
+    def life(**asked: str) -> float:
+        token = planted.impersonate(ALICE, carol, **asked).document["accessToken"]
+        bearer = planted.cloud.vault.recognise(token, planted.cloud.now())
+        assert bearer is not None
+        return bearer.expires_at - planted.cloud.now()
+
+    assert life() == 1800
+    assert life(lifetime="600s") == 600
+    plant(state, {"access_token_lives": {ALICE: 20}})
+    assert life() == 20
+    plant(state, {"service_accounts": {ALICE: None}})
+    assert life() == 20
+
+
+@pytest.mark.parametrize("life", [0, -1, True, "20", None])
+def test_refuses_a_life_that_cannot_be(life: object) -> None:
+    """A life is a positive number of seconds."""
+    with pytest.raises(EmulatorError, match="expected shape"):
+        plant(State(), {"access_token_lives": {ALICE: life}})
+
+
 def test_naming_a_project_again_changes_what_is_said_alone() -> None:
     """A seed that only names a project leaves its services and perimeter as they are."""
     state = State()
