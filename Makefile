@@ -42,8 +42,17 @@ test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
 	@$(BIN)/python -m pytest -n auto --ignore=tests/clients
 
 .PHONY: test-clients
-test-clients: $(STAMP) ## Run real clients of several languages against the emulator (installs them from their registries).
+test-clients: $(STAMP) ## Put real clients of every language through the same scenarios (installs them from their registries).
+	@$(BIN)/python -m tests.clients.install
 	@$(BIN)/python -m pytest tests/clients
+
+.PHONY: clients
+clients: $(STAMP) ## Run the clients and write the tables in docs/clients.md anew.
+	@$(BIN)/python -m tests.clients.table
+
+.PHONY: soak
+soak: $(STAMP) ## Let all long-lived clients call side by side for ten minutes (SOAK=60: for a minute).
+	@$(BIN)/python -m tests.clients.soak
 
 .PHONY: test-terraform
 test-terraform: $(STAMP) ## Run the Terraform tests alone (REFRESHER_TEST_PROVIDER_MIRROR: with the real provider).
@@ -99,4 +108,4 @@ requirements: | $(UV) ## Pin the requirement files anew.
 
 .PHONY: clean
 clean: ## Remove what the targets above made.
-	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json tests/clients/.cache
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -16,11 +14,9 @@ from refresher.emulator.testing import Scenario, emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from tests.conftest import Need
 
-HERE = Path(__file__).parent
-CACHE = HERE / ".cache"
 ISSUER = "https://workers.invalid"
 PROJECT = "my-project"
 ALICE = f"alice@{PROJECT}.iam.gserviceaccount.com"
@@ -100,20 +96,3 @@ def site(tmp_path: Path) -> Iterator[Site]:
         claims = {"iss": ISSUER, "sub": SUBJECT, "aud": provider.token_audience, "iat": now, "exp": now + 3600}
         (tmp_path / "token").write_text(jwt.encode(claims, key, algorithm="ES256", headers={"kid": "k"}))
         yield Site(google=google, place=tmp_path, audience=provider.sts_audience)
-
-
-def install(name: str, *command: str, need: Need, tool: str, how: str) -> Path:
-    """Give a copy of a client's folder in which a command was run once, as after a change of the folder."""
-    need.tool(tool, how)
-    source, made = HERE / name, CACHE / name
-    files = {path.relative_to(source): path.read_bytes() for path in sorted(source.rglob("*")) if path.is_file()}
-    stamp = made / ".installed"
-    wanted = repr(files)
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return made
-    shutil.rmtree(made, ignore_errors=True)
-    shutil.copytree(source, made)
-    done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr[-OUTPUT:] + done.stdout[-OUTPUT:]
-    stamp.write_text(wanted)
-    return made

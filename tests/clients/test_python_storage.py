@@ -1,23 +1,24 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
-from tests.clients.conftest import BUCKET, OBJECT, install
+import pytest
+
+from tests.clients.conftest import BUCKET, OBJECT
+from tests.clients.install import INSTALL_SECONDS, PYTHON
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Site
-    from tests.conftest import Need
 
 
-def test_googles_own_client_of_cloud_storage(site: Site, need: Need) -> None:
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_googles_own_client_of_cloud_storage(site: Site) -> None:
     """Multipart and resumable uploads, checksums, ranges, pages, preconditions, copies and compositions all work."""
-    command = (sys.executable, "-m", "pip", "install", "--quiet", "--target", "packages", "-r", "requirements.txt")
-    made = install("python", *command, need=need, tool=sys.executable, how="install Python")
-    variables = {**site.variables(None), "PYTHONPATH": str(made / "packages"), "PYTHONDONTWRITEBYTECODE": "1"}
+    made = PYTHON.made()
+    command = (str(made / ".venv" / "bin" / "python"), str(made / "storage.py"), site.google.http, BUCKET)
 
-    done = site.run(sys.executable, str(made / "storage.py"), site.google.http, BUCKET, variables=variables)
+    done = site.run(*command, variables=site.variables(None))
 
     assert json.loads(done.stdout) == {
         "small": ["small", "text/x", {"a": "b"}],

@@ -6,6 +6,7 @@ https://cloud.google.com/storage/docs/json_api/v1/objects.
 from __future__ import annotations
 
 import re
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.calls import Call, Reply, Route, list_of, object_of, text_of
@@ -53,6 +54,7 @@ def media(call: Call, found: StoredObject) -> Reply:
     headers = {
         "content-type": str(found.fields.get("contentType", "application/octet-stream")),
         "etag": etag_of(found),
+        "last-modified": formatdate(found.updated, usegmt=True),
         "accept-ranges": "bytes",
         "x-goog-generation": str(found.generation),
         "x-goog-metageneration": str(found.metageneration),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import google_crc32c
@@ -28,6 +29,7 @@ def test_an_object_comes_back_as_it_was_put(google: Google, writer: str) -> None
     md5 = hashlib.md5(content, usedforsecurity=False).digest()
     assert shown["md5Hash"] == base64.b64encode(md5).decode()
     assert shown["crc32c"] == base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+    assert parsedate_to_datetime(media.headers["last-modified"]).timestamp() == int(google.cloud.now())
     assert media.headers["x-goog-hash"] == f"crc32c={shown['crc32c']},md5={shown['md5Hash']}"
 
 

@@ -1,0 +1,160 @@
+"""The client libraries: one program of each language that lives on, asked for one library at a time."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tests.clients.client import ACCESS_TOKEN, Client
+from tests.clients.install import GO, HERE, JAVA, NODE, PYTHON, RUST
+from tests.clients.probes import Program
+from tests.clients.stage import Part, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.clients.install import Recipe
+    from tests.clients.stage import Stage
+
+    Command = Callable[[Stage], Sequence[str]]
+
+_PASSWORD = "changeit"
+
+
+def _python(library: str) -> Sequence[str]:
+    place = PYTHON.made()
+    return (str(place / ".venv" / "bin" / "python"), str(place / "probe.py"), library)
+
+
+def _node(library: str) -> Sequence[str]:
+    place = NODE.made()
+    (node,) = place.glob("node_modules/node-linux-*/bin/node")
+    return (str(node), str(place / "probe.mjs"), library)
+
+
+def _go(library: str) -> Sequence[str]:
+    return (str(GO.made() / "probe"), library)
+
+
+def _rust(library: str) -> Sequence[str]:
+    return (str(RUST.made() / "target" / "release" / "probe"), library)
+
+
+def _java(library: str, *, stage: Stage) -> Sequence[str]:
+    place = JAVA.made()
+    store = stage.place / f"{library}.p12"
+    if not store.exists():
+        _trust(stage, store)
+    trust = (f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_PASSWORD}")
+    path = f"{place / 'target' / 'classes'}:{(place / 'classpath').read_text().strip()}"
+    return ("java", *trust, "-XX:TieredStopAtLevel=1", "-cp", path, "Probe", library)
+
+
+def _trust(stage: Stage, store: object) -> None:
+    """Put the cloud's authority into a trust store of Java's."""
+    command = (
+        "keytool", "-importcert", "-noprompt", "-alias", "cloud", "-storepass", _PASSWORD, "-storetype", "PKCS12",
+        "-keystore", str(store), "-file", str(stage.cloud.ca_file),
+    )  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+
+
+def _play(client: Client, stage: Stage, variables: dict[str, str], *, command: Command, service: str) -> Program:
+    logs = stage.place / "logs"
+    logs.mkdir(exist_ok=True)
+    origin: str = getattr(stage.endpoints(client.name), service)
+    return Program((*command(stage), origin), variables, logs / client.name)
+
+
+def _pinned(file: str, pattern: str) -> str:
+    """Read a version from the file that pins it."""
+    found = re.search(pattern, (HERE / file).read_text())
+    assert found is not None, f"{file} pins no {pattern}"
+    return found[1]
+
+
+def _library(
+    recipe: Recipe,
+    name: str,
+    title: str,
+    *,
+    command: Command,
+    pinned: tuple[str, str],
+    skew: float = 0.0,
+    short: float = 5.0,
+    part: Part = Part(),  # noqa: B008 - frozen
+    service: str = "storage",
+    recovers: bool = True,
+) -> Client:
+    return Client(
+        name=name,
+        title=title,
+        language=recipe.folder.capitalize(),
+        version=partial(_pinned, *pinned),
+        play=partial(_play, command=command, service=service),
+        recipe=recipe,
+        tool=recipe.tool,
+        remedy=recipe.remedy,
+        skew=skew,
+        short=short,
+        part=part,
+        knows_buckets=service == "storage",
+        recovers=recovers,
+    )
+
+
+def _of_python(name: str, title: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
+    pinned = ("python/requirements.in", rf"(?m)^{title}(?:\[.*\])?==(\S+)")
+    return _library(PYTHON, name, title, command=lambda _: _python(title), pinned=pinned, **more)
+
+
+def _of_node(name: str, title: str, library: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
+    pinned = ("node/package.json", rf'"{title}": "(\S+)"')
+    return _library(NODE, name, title, command=lambda _: _node(library), pinned=pinned, **more)
+
+
+def _of_go(name: str, title: str, module: str, library: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
+    pinned = ("go/go.mod", rf"{re.escape(module)} v(\S+)")
+    return _library(GO, name, title, command=lambda _: _go(library), pinned=pinned, **more)
+
+
+def _of_java(name: str, title: str, library: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
+    pinned = ("java/pom.xml", rf"<artifactId>{title}</artifactId>\s*<version>(\S+)</version>")
+    command = partial(_java, library)
+    return _library(
+        JAVA, name, title, command=lambda stage: command(stage=stage), pinned=pinned, part=Part(way=Way.SECURE), **more
+    )
+
+
+def _of_rust(name: str, title: str) -> Client:
+    pinned = ("rust/Cargo.toml", rf'(?m)^{title} = "=(\S+)"')
+    # it refreshes four minutes before the end, below that every ten seconds; what fails for good ends that for good
+    return _library(
+        RUST, name, title, command=lambda _: _rust(title), pinned=pinned, skew=240.0, short=30.0, recovers=False
+    )
+
+
+_BY_FILE = Part(artifacts=(ACCESS_TOKEN,))
+
+LIBRARIES = (
+    _of_python("python-auth", "google-auth", skew=225.0),
+    _of_python("python-storage", "google-cloud-storage", skew=225.0),
+    _of_python("python-bigquery", "google-cloud-bigquery", skew=225.0, service="bigquery"),
+    _of_python("python-gcsfs", "gcsfs", skew=300.0),
+    _of_python("python-pyarrow", "pyarrow", skew=300.0),
+    # what has no more than two minutes left it does not use at all
+    _of_python("python-opendal", "opendal", skew=120.0, short=130.0),
+    _of_node("node-auth", "google-auth-library", "google-auth-library", skew=300.0),
+    _of_node("node-storage", "@google-cloud/storage", "storage", skew=300.0),
+    _of_go("go-auth", "cloud.google.com/go/auth", "cloud.google.com/go/auth", "auth", skew=225.0),
+    _of_go("go-oauth2", "golang.org/x/oauth2/google", "golang.org/x/oauth2", "oauth2", skew=10.0),
+    _of_go("go-storage", "cloud.google.com/go/storage", "cloud.google.com/go/storage", "storage", skew=225.0),
+    _of_java("java-auth", "google-auth-library-oauth2-http", "auth", skew=225.0),
+    _of_java("java-storage", "google-cloud-storage", "storage", skew=225.0),
+    _of_rust("rust-auth", "google-cloud-auth"),
+    _of_rust("rust-storage", "google-cloud-storage"),
+    _of_python("python-obstore", "obstore", part=_BY_FILE),
+    _of_python("python-duckdb", "duckdb", part=_BY_FILE),
+)

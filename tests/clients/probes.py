@@ -1,0 +1,145 @@
+"""A client at work: a program that lives on and reads when it is asked, or a tool that is run anew for each read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Thread
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+CALL_SECONDS = 100.0
+"""What one call may take on a machine that is busy with all the others."""
+_SHOWN = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of one call.
+
+    Attributes:
+        content: What was read; None if the call failed.
+        error: Which kind of error the client's user got.
+        message: What it said, all of it.
+    """
+
+    content: str | None = None
+    error: str = ""
+    message: str = ""
+
+    def __str__(self) -> str:
+        """Give it in one line that is fit to be shown."""
+        if self.content is not None:
+            return self.content
+        return f"{self.error}: {' '.join(self.message.split())[:_SHOWN]}"
+
+
+class Player(Protocol):
+    """A client that can be asked to read."""
+
+    def read(self, bucket: str) -> Answer:
+        """Read the object of a bucket."""
+        ...
+
+    def close(self) -> None:
+        """Let the client end."""
+        ...
+
+
+class Program:
+    """A program that is started once, and answers each line of its input with one line of JSON."""
+
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                command,
+                env=dict(variables),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=log.parent,
+            )
+        self._lines: Queue[str] = Queue()
+        self._reader = Thread(target=self._listen, daemon=True)
+        self._reader.start()
+
+    def read(self, bucket: str) -> Answer:
+        """Ask, and wait for the answer; a program that ended or hangs gives an error too."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{bucket}\n")
+            self._process.stdin.flush()
+            line = self._lines.get(timeout=CALL_SECONDS)
+        except BrokenPipeError:
+            line = ""
+        except Empty:
+            return Answer(error="hangs", message=f"no answer within {CALL_SECONDS:.0f} s")
+        if not line:
+            return Answer(error=f"ended with status {self._process.wait()}", message=self._log.read_text()[-_SHOWN:])
+        return Answer(**json.loads(line))
+
+    def close(self) -> None:
+        """Close its input, which ends it; a program that goes on all the same is killed."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+
+class Tool:
+    """A tool that is run anew for each read, and prints what it read."""
+
+    def __init__(
+        self,
+        command: Callable[[str], Sequence[str]],
+        variables: Mapping[str, str],
+        place: Path,
+        *,
+        shape: Callable[[str], str] = str.strip,
+    ) -> None:
+        self._command = command
+        self._shape = shape
+        self._variables = dict(variables)
+        self._place = place
+
+    def read(self, bucket: str) -> Answer:
+        """Run it once."""
+        try:
+            done = subprocess.run(
+                self._command(bucket),
+                env=self._variables,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=CALL_SECONDS,
+                cwd=self._place,
+            )
+        except subprocess.TimeoutExpired:
+            return Answer(error="hangs", message=f"not done within {CALL_SECONDS:.0f} s")
+        if done.returncode:
+            return Answer(error=f"exit status {done.returncode}", message=done.stderr.strip() or done.stdout.strip())
+        return Answer(content=self._shape(done.stdout))
+
+    def close(self) -> None:
+        """Nothing is left of it."""

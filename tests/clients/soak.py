@@ -1,0 +1,69 @@
+"""The soak: all long-lived clients side by side for ten minutes, with subject tokens that live 20 s.
+
+Their access tokens live so long that each keeps one for ten seconds, and so renews them all the time. Prints how often
+each called; any failed call fails the soak. `SOAK=60` makes it a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.clients.cloud import bucket_of, cloud, content_of
+from tests.clients.play import PAUSE, Play
+from tests.clients.run import installed
+from tests.clients.stage import stage, subject_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.clients.client import Client
+
+_SHOWN = 3
+
+
+def main() -> int:
+    """Run it; gives 1 if a call failed."""
+    seconds = float(os.environ.get("SOAK", "600"))
+    clients = [client for client in installed() if not client.is_tool]
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        with cloud(place) as google, stage(google, place, {client.name: client.part for client in clients}) as where:
+            play = Play.of(where, clients)
+            play.shorten_lives()
+            end = time.monotonic() + seconds
+            with ThreadPoolExecutor(max_workers=len(clients)) as pool:
+                found = list(pool.map(_soaking(play, end), clients))
+            journal = google.journal
+            for client, (calls, failures) in zip(clients, found, strict=True):
+                renewed = len(journal.exchanges(subject_of(client.name))) if journal is not None else 0
+                sys.stdout.write(f"{client.name:18} {calls:6} calls {renewed:6} exchanges {len(failures):4} failed\n")
+                sys.stdout.writelines(f"  {failure}\n" for failure in failures[:_SHOWN])
+    calls, failed = sum(calls for calls, _ in found), sum(len(failures) for _, failures in found)
+    sys.stdout.write(f"{len(clients)} clients, {calls} calls, {failed} failed\n")
+    return 1 if failed else 0
+
+
+def _soaking(play: Play, end: float) -> Callable[[Client], tuple[int, list[str]]]:
+    def soak(client: Client) -> tuple[int, list[str]]:
+        """Call until the end; give how often, and what went wrong."""
+        calls, failures = 0, []
+        with play.player(client) as player:
+            while time.monotonic() < end:
+                answer = player.read(bucket_of(client.name))
+                calls += 1
+                if answer.content != content_of(client.name):
+                    failures.append(str(answer))
+                time.sleep(PAUSE)
+        return calls, failures
+
+    return soak
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""The tools that are run anew for each call: of the Cloud SDK, of third parties, and curl."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tests.clients.client import ACCESS_TOKEN, Client
+from tests.clients.cloud import OBJECT, content_of
+from tests.clients.probes import Tool
+from tests.clients.stage import Part, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tests.clients.stage import Stage
+
+    Line = Callable[[Stage, str], Sequence[str]]
+    Setting = Callable[[Stage, Client], Mapping[str, str]]
+
+_SDK = "install the Google Cloud CLI"
+_QUIET = {
+    "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+    "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
+    "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+}
+_SECRET = "not a secret"
+_TERRAFORM = """
+terraform {
+  backend "gcs" {}
+}
+
+variable "who" {
+  type = string
+}
+
+output "hello" {
+  value = var.who
+}
+"""
+
+
+def _media(stage: Stage, bucket: str) -> str:
+    return f"{stage.cloud.plain.storage}/storage/v1/b/{bucket}/o/{OBJECT}?alt=media"
+
+
+def _gcloud(stage: Stage, bucket: str) -> Sequence[str]:
+    """Let gcloud print a token, and use it at once: the token itself is never shown."""
+    script = (
+        'token=$(gcloud auth print-access-token) && curl -sS --fail-with-body -H "Authorization: Bearer $token" "$0"'
+    )
+    return ("sh", "-c", script, _media(stage, bucket))
+
+
+def _gcloud_storage(_: Stage, bucket: str) -> Sequence[str]:
+    return ("gcloud", "storage", "cat", f"gs://{bucket}/{OBJECT}")
+
+
+def _bq(stage: Stage, _: str) -> Sequence[str]:
+    question = "SELECT SESSION_USER() AS who"
+    shape = ("--headless", "--quiet", "--format=csv")
+    return ("bq", "--api", stage.cloud.plain.bigquery, *shape, "query", "--use_legacy_sql=false", question)
+
+
+def _gsutil(stage: Stage, bucket: str) -> Sequence[str]:
+    place = urlsplit(stage.cloud.secure.storage)
+    options = (
+        f"Credentials:gs_json_host={place.hostname}",
+        f"Credentials:gs_json_port={place.port or 443}",
+        f"Boto:ca_certificates_file={stage.cloud.ca_file}",
+        "Boto:num_retries=0",
+    )
+    return ("gsutil", "-q", *(word for option in options for word in ("-o", option)), "cat", f"gs://{bucket}/{OBJECT}")
+
+
+def _curl(stage: Stage, bucket: str) -> Sequence[str]:
+    script = 'curl -sS --fail-with-body -H "Authorization: Bearer $(cat "$REFRESHER_ACCESS_TOKEN_FILE")" "$0"'
+    return ("sh", "-c", script, _media(stage, bucket))
+
+
+def _rclone(_: Stage, bucket: str) -> Sequence[str]:
+    options = ("--config=", "--retries=1", "--low-level-retries=1")
+    return ("rclone", "cat", *options, f":gcs:{bucket}/{OBJECT}")
+
+
+def _restic(_: Stage, bucket: str) -> Sequence[str]:
+    """Read a file of a repository, which is made when the bucket has none."""
+    script = (
+        'export RESTIC_REPOSITORY="gs:$0:/repository"; '
+        "restic -q dump latest /hello || "
+        '{ restic -q init && printf "hello %s" "${0%-data}" | restic -q backup --stdin --stdin-filename hello '
+        "&& restic -q dump latest /hello; }"
+    )
+    return ("sh", "-c", script, bucket)
+
+
+def _terraform(_: Stage, bucket: str) -> Sequence[str]:
+    """Read an output of a state, which is made when the bucket has none."""
+    script = (
+        'terraform init -reconfigure -input=false -no-color -backend-config="bucket=$0" >/dev/null && '
+        "found=$(terraform output -no-color -raw hello) && "
+        'case "$found" in hello*) printf %s "$found";; '
+        '*) terraform apply -auto-approve -input=false -no-color -var="who=hello ${0%-data}" >/dev/null '
+        "&& terraform output -no-color -raw hello;; esac"
+    )
+    return ("sh", "-c", script, bucket)
+
+
+def _no_setting(_: Stage, _client: Client) -> Mapping[str, str]:
+    return {}
+
+
+def _sdk_setting(stage: Stage, _: Client) -> Mapping[str, str]:
+    return {
+        **_QUIET,
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{stage.cloud.plain.storage}/storage/v1/",
+    }
+
+
+def _by_name_setting(stage: Stage, _: Client) -> Mapping[str, str]:
+    """Lead a tool that calls Google by name to the cloud, through a proxy."""
+    return {"HTTPS_PROXY": stage.proxy, "RESTIC_PASSWORD": _SECRET}
+
+
+def _terraform_setting(stage: Stage, client: Client) -> Mapping[str, str]:
+    place = stage.place / "homes" / client.name / "terraform"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "main.tf").write_text(_TERRAFORM)
+    return {
+        "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT": f"{stage.cloud.plain.storage}/storage/v1/",
+        "CHECKPOINT_DISABLE": "1",
+        "TF_DATA_DIR": str(place / ".terraform"),
+    }
+
+
+def _play(client: Client, stage: Stage, variables: dict[str, str], *, line: Line, setting: Setting) -> Tool:
+    more = setting(stage, client)
+    place = stage.place / "homes" / client.name
+    place.mkdir(parents=True, exist_ok=True)
+    inner = place / "terraform"
+    shape = _user if line is _bq else str.strip
+    return Tool(partial(line, stage), variables | dict(more), inner if inner.is_dir() else place, shape=shape)
+
+
+def _user(printed: str) -> str:
+    """Give what a read would have given, from the user that BigQuery was asked by."""
+    return content_of(printed.strip().splitlines()[-1].partition("@")[0])
+
+
+def _version(command: Sequence[str], pattern: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    found = re.search(pattern, done.stdout + done.stderr)
+    assert found is not None, f"{command[0]} tells no version"
+    return found[1]
+
+
+def _tool(
+    name: str,
+    title: str,
+    line: Line,
+    *,
+    version: tuple[Sequence[str], str],
+    remedy: str,
+    language: str = "Tools",
+    setting: Setting = _no_setting,
+    part: Part = Part(),  # noqa: B008 - frozen
+    knows_buckets: bool = True,
+) -> Client:
+    return Client(
+        name=name,
+        title=title,
+        language=language,
+        version=partial(_version, *version),
+        play=partial(_play, line=line, setting=setting),
+        tool=version[0][0],
+        remedy=remedy,
+        part=part,
+        is_tool=True,
+        knows_buckets=knows_buckets,
+    )
+
+
+def _of_sdk(name: str, title: str, line: Line, component: str, **more: Any) -> Client:  # noqa: ANN401 - as of _tool
+    version = (("gcloud", "version"), rf"(?m)^{component} (\S+)$")
+    return _tool(name, title, line, version=version, remedy=_SDK, language="Cloud SDK", setting=_sdk_setting, **more)
+
+
+TOOLS = (
+    _of_sdk("gcloud", "gcloud", _gcloud, "Google Cloud SDK"),
+    _of_sdk("gcloud-storage", "gcloud storage", _gcloud_storage, "Google Cloud SDK"),
+    _of_sdk("bq", "bq", _bq, "bq", knows_buckets=False),
+    _of_sdk("gsutil", "gsutil", _gsutil, "gsutil", part=Part(way=Way.SECURE, artifacts=("boto",))),
+    _tool(
+        "curl",
+        "curl",
+        _curl,
+        version=(("curl", "--version"), r"curl (\S+)"),
+        remedy="apt-get install curl",
+        part=Part(artifacts=(ACCESS_TOKEN,)),
+    ),
+    _tool(
+        "rclone",
+        "rclone",
+        _rclone,
+        version=(("rclone", "version"), r"rclone v(\S+)"),
+        remedy="apt-get install rclone",
+        setting=_by_name_setting,
+        part=Part(way=Way.BY_NAME),
+    ),
+    _tool(
+        "restic",
+        "restic",
+        _restic,
+        version=(("restic", "version"), r"restic (\S+)"),
+        remedy="apt-get install restic",
+        setting=_by_name_setting,
+        part=Part(way=Way.BY_NAME),
+    ),
+    _tool(
+        "terraform",
+        "Terraform, backend `gcs`",
+        _terraform,
+        version=(("terraform", "version"), r"Terraform v(\S+)"),
+        remedy="see developer.hashicorp.com/terraform/install",
+        setting=_terraform_setting,
+    ),
+)
