@@ -137,6 +137,8 @@ def duckdb(origin: str) -> Read:
     extension = next(Path(str(duckdb_extension_httpfs.__file__)).parent.rglob("httpfs.duckdb_extension"))
     connection.execute(f"LOAD '{extension}'")
     connection.execute("SET http_retries = 0")
+    # it takes this setting, and none of the usual variables
+    connection.execute(f"SET ca_cert_file = '{os.environ['SSL_CERT_FILE']}'")
 
     def read(bucket: str) -> str:
         connection.execute(
