@@ -105,6 +105,7 @@ requirements: | $(UV) ## Pin the requirement files anew.
 	done
 	@echo uv | $(PIN) - --output-file requirements/uv.txt
 	@echo 'checkov>=3.2' | $(PIN) - --output-file requirements/scan.txt
+	@$(PIN) tests/clients/python/requirements.in --output-file tests/clients/python/requirements.txt
 
 .PHONY: clean
 clean: ## Remove what the targets above made.
