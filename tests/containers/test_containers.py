@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.containers.boxes import CREDENTIALS, EVERYTHING, PYTHON, Mount, run, start
-from tests.program import account_of, until
+from tests.program import COMMAND, account_of, until
+from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Need
     from tests.containers.conftest import Tenant
 
 STALE = f"""
@@ -18,6 +22,15 @@ read -r answer
 sha256sum < {CREDENTIALS}/token
 {PYTHON} -m refresher inspect {CREDENTIALS}/token >&2
 exec {PYTHON} -m refresher wait --directory {CREDENTIALS} --timeout 30s
+"""
+WITHOUT_PROC = """
+directory=$1 refresher=$2
+mount --bind "$directory/source" "$directory/seen"
+mount -t tmpfs tmpfs /proc
+"$refresher" inspect "$directory/seen"
+mv "$directory/next" "$directory/source"
+echo renamed
+"$refresher" inspect "$directory/seen"
 """
 ROTATIONS = 5
 ARTIFACTS = ("token", "credentials.json", "env")
@@ -70,6 +83,22 @@ def test_file_mounted_by_itself_is_told_before_it_is_old(alice: Tenant) -> None:
 
     assert done.returncode == 6
     assert f"{CREDENTIALS}/{name} is mounted by itself and will never be replaced here" in done.stderr
+
+
+def test_without_proc_a_replaced_file_is_told_all_the_same(tmp_path: Path, need: Need) -> None:
+    """Where `/proc` is not mounted, a file mounted by itself is known as soon as it was replaced, and not before."""
+    need.root()
+    need.tool("unshare", "apt install util-linux")
+    source, seen = tmp_path / "source", tmp_path / "seen"
+    for file in (source, seen, tmp_path / "next"):
+        file.write_text(make_jwt())
+
+    done = run(["unshare", "--mount", "sh", "-ec", WITHOUT_PROC, "sh", str(tmp_path), *COMMAND])
+
+    assert done.returncode == 0, done.stderr
+    before, after = done.stdout.split("renamed\n")
+    assert "mounted by itself" not in before
+    assert f"! {seen} is mounted by itself and was replaced since" in after
 
 
 def test_directory_mounted_as_told_satisfies_the_probe(alice: Tenant) -> None:
