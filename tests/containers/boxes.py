@@ -11,7 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +19,7 @@ import refresher
 from tests.program import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 CREDENTIALS = "/mnt/credentials"
 """Where a container sees its credentials directory."""
@@ -28,6 +28,19 @@ EVERYTHING = "/mnt/everything"
 PYTHON = f"/mnt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 OFFSET = 100_000
 """What a user namespace of these tests adds to a container's ids."""
+_SUBORDINATES = 65_536
+_AS_A_USER = """
+uid=$1 first=$2 count=$3 home=$4
+shift 4
+mkdir /mnt/upper /mnt/work
+mount -t overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work overlay /etc
+echo "user:x:$uid:$uid::$home:/bin/sh" >> /etc/passwd
+echo "user:x:$uid:" >> /etc/group
+echo "user:$first:$count" > /etc/subuid
+echo "user:$first:$count" > /etc/subgid
+exec setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
+  env -i PATH="$PATH" HOME="$home" XDG_RUNTIME_DIR="$home/xdg" "$@"
+"""
 _VARIABLES = {
     "PATH": "/usr/bin:/bin",
     "PYTHONPATH": "/mnt/product:/mnt/libraries",
@@ -80,32 +93,83 @@ class Podman:
 
     def command(self, *command: str, uid: int, mounts: Sequence[Mount], env_file: Path | None) -> list[str]:
         """Give the command of podman."""
-        seen = [Mount(source=Path("/usr"), place="/usr"), *TOOLS, *mounts]
         mapping = f"0:{self.offset}:65536"
+        options = [f"--user={uid}:{uid}"]
+        if self.offset:
+            options += [f"--uidmap={mapping}", f"--gidmap={mapping}"]
+        image = _image(self.place, self.offset)
+        seen = [*TOOLS, *mounts]
+        return _podman(self.place, *options, image=image, command=command, mounts=seen, env_file=env_file)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootlessPodman:
+    """Podman as the user himself, who keeps his id in a user namespace; its other ids are his subordinate ones."""
+
+    place: Path
+    offset: int = 0
+
+    def command(self, *command: str, uid: int, mounts: Sequence[Mount], env_file: Path | None) -> list[str]:
+        """Give the command of podman, in a name space where the user exists and after which nothing of it goes on."""
+        first = OFFSET + uid * _SUBORDINATES
+        home = self.place / f"home-{uid}"
+        (home / "xdg").mkdir(parents=True, exist_ok=True)
+        for directory in (home, home / "xdg"):
+            os.chown(directory, uid, uid)
+            directory.chmod(0o700)
+        image = _image(self.place, first)
+        # the user cannot reach the tools where they are, and gets them mounted where he can before podman begins
+        seen = [*(replace(tool, source=Path(tool.place)) for tool in TOOLS), *mounts]
+        podman = _podman(home, "--userns=keep-id", image=image, command=command, mounts=seen, env_file=env_file)
         return [
-            *("podman", "--cgroup-manager=cgroupfs", "--events-backend=none", "--storage-driver=vfs", "--runtime=runc"),
-            *(f"--root={self.place / 'storage'}", f"--runroot={self.place / 'state'}"),
-            *("run", "--rm", "--interactive", "--network=host", "--no-hosts", "--read-only", f"--user={uid}:{uid}"),
-            # the limits of the machine itself may lie below podman's own, which it then could not set
-            *("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
-            *([f"--uidmap={mapping}", f"--gidmap={mapping}"] if self.offset else []),
-            *([f"--env-file={env_file}"] if env_file else []),
-            *(f"--env={name}={value}" for name, value in _VARIABLES.items()),
-            *(f"--volume={each.source}:{each.place}:{'rw' if each.is_writable else 'ro'}" for each in seen),
-            *("--rootfs", str(self._image()), *command),
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+            *(
+                "sh",
+                "-ec",
+                _mounting(TOOLS) + _AS_A_USER,
+                "sh",
+                str(uid),
+                str(first),
+                str(_SUBORDINATES),
+                str(home),
+                *podman,
+            ),
         ]
 
-    def _image(self) -> Path:
-        """Give the root file system: links into `/usr`, and places where the container's root may make mount points."""
-        image = self.place / f"image-{self.offset}"
-        if image.exists():
-            return image
-        for name in ("usr", "etc", "proc", "sys", "dev", "run", "tmp", "var", "mnt"):
-            (image / name).mkdir(parents=True)
-            os.chown(image / name, self.offset, self.offset)
-        for name in ("bin", "sbin", "lib", "lib64"):
-            (image / name).symlink_to(f"usr/{name}")
+
+def _podman(
+    place: Path,
+    *options: str,
+    image: Path,
+    command: Sequence[str],
+    mounts: Sequence[Mount],
+    env_file: Path | None,
+) -> list[str]:
+    seen = [Mount(source=Path("/usr"), place="/usr"), *mounts]
+    return [
+        *("podman", "--cgroup-manager=cgroupfs", "--events-backend=none", "--storage-driver=vfs", "--runtime=runc"),
+        *("--log-level=error", f"--root={place / 'storage'}", f"--runroot={place / 'state'}"),
+        *("run", "--rm", "--interactive", "--network=host", "--no-hosts", "--read-only", *options),
+        # the limits of the machine itself may lie below podman's own, which it then could not set
+        *("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
+        *([f"--env-file={env_file}"] if env_file else []),
+        *(f"--env={name}={value}" for name, value in _VARIABLES.items()),
+        *(f"--volume={each.source}:{each.place}:{'rw' if each.is_writable else 'ro'}" for each in seen),
+        *("--rootfs", str(image), *command),
+    ]
+
+
+def _image(place: Path, owner: int) -> Path:
+    """Give a root file system: links into `/usr`, and places where the container's root may make mount points."""
+    image = place / f"image-{owner}"
+    if image.exists():
         return image
+    for name in ("usr", "etc", "proc", "sys", "dev", "run", "tmp", "var", "mnt"):
+        (image / name).mkdir(parents=True)
+        os.chown(image / name, owner, owner)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (image / name).symlink_to(f"usr/{name}")
+    return image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,22 +180,26 @@ class Namespaces:
 
     def command(self, *command: str, uid: int, mounts: Sequence[Mount], env_file: Path | None) -> list[str]:
         """Give the command of util-linux."""
-        lines = ["mount -t tmpfs -o mode=0755 tmpfs /mnt"]
-        for each in (*TOOLS, *mounts):
-            parent = each.place if each.source.is_dir() else Path(each.place).parent
-            lines += [f"mkdir -p {parent}", f"[ -e {each.place} ] || touch {each.place}"]
-            lines.append(f"mount --bind {each.source} {each.place}")
-            if not each.is_writable:
-                lines.append(f"mount -o remount,bind,ro {each.place}")
-        lines.append('exec "$@"')
         host = str(uid + self.offset)
         further = [] if env_file is None else env_file.read_text().splitlines()
         return [
-            *("unshare", "--mount", "sh", "-ec", "\n".join(lines), "sh"),
+            *("unshare", "--mount", "sh", "-ec", _mounting((*TOOLS, *mounts)) + 'exec "$@"', "sh"),
             *("setpriv", "--reuid", host, "--regid", host, "--clear-groups", "--bounding-set=-all", "--no-new-privs"),
             *(["unshare", "--user", f"--map-user={uid}", f"--map-group={uid}"] if self.offset else []),
             *("env", "-i", *(f"{name}={value}" for name, value in _VARIABLES.items()), *further, *command),
         ]
+
+
+def _mounting(mounts: Iterable[Mount]) -> str:
+    """Give the lines of a shell that mount all of this below an empty `/mnt`."""
+    lines = ["mount -t tmpfs -o mode=0755 tmpfs /mnt"]
+    for each in mounts:
+        parent = each.place if each.source.is_dir() else Path(each.place).parent
+        lines += [f"mkdir -p {parent}", f"[ -e {each.place} ] || touch {each.place}"]
+        lines.append(f"mount --bind {each.source} {each.place}")
+        if not each.is_writable:
+            lines.append(f"mount -o remount,bind,ro {each.place}")
+    return "\n".join(lines) + "\n"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.emulator.testing import emulator
-from tests.containers.boxes import CREDENTIALS, OFFSET, Box, Mount, Namespaces, Podman
+from tests.containers.boxes import CREDENTIALS, OFFSET, Box, Mount, Namespaces, Podman, RootlessPodman
 from tests.program import ISSUER, Log, Worker, account_of, secret_in
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ class Tenant:
         """The credentials directory on the worker."""
         return self.site.worker.directory(self.target)
 
-    def command(self, *command: str, mounts: Sequence[Mount] | None = None, uid: int | None = None) -> list[str]:
+    def command(self, *command: str, mounts: Sequence[Mount] | None = None) -> list[str]:
         """Give what runs a command in a container; without `mounts` as users are told, its directory read-only."""
         usual = [Mount(source=self.directory, place=CREDENTIALS)]
         return self.box.command(
             *command,
-            uid=self.uid if uid is None else uid,
+            uid=self.uid,
             mounts=usual if mounts is None else mounts,
             env_file=self.directory / "env",
         )
@@ -107,6 +107,7 @@ def site(public: Path, need: Need) -> Iterator[Site]:
         "mapped-namespaces",
         pytest.param("podman", marks=pytest.mark.podman),
         pytest.param("mapped-podman", marks=pytest.mark.podman),
+        pytest.param("rootless-podman", marks=pytest.mark.podman),
     ]
 )
 def box(request: pytest.FixtureRequest, public: Path, need: Need) -> Box:
@@ -116,6 +117,9 @@ def box(request: pytest.FixtureRequest, public: Path, need: Need) -> Box:
     if request.param.endswith("podman"):
         need.tool("podman", "apt install podman")
         need.tool("runc", "apt install runc")
+        if request.param.startswith("rootless"):
+            need.tool("newuidmap", "apt install uidmap")
+            return RootlessPodman(place=public)
         return Podman(place=public, offset=offset)
     need.tool("unshare", "apt install util-linux")
     need.tool("setpriv", "apt install util-linux")

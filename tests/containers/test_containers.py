@@ -123,8 +123,8 @@ def test_user_reads_exactly_his_own_directory(alice: Tenant, bob: Tenant) -> Non
         **dict.fromkeys(own, "EACCES"),
         **dict.fromkeys(other, "read"),
     }
-    stranger = answer_of(alice.command(*peep, mounts=everything, uid=3333))
-    assert stranger == dict.fromkeys([*own, *other], "EACCES")
+    stranger = alice.box.command(*peep, uid=3333, mounts=everything, env_file=None)
+    assert answer_of(stranger) == dict.fromkeys([*own, *other], "EACCES")
 
 
 def test_read_only_mount_lets_nothing_be_changed(alice: Tenant) -> None:
