@@ -17,6 +17,7 @@ from refresher.errors import NotReadyError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+REMEDY = "start the container anew with its directory mounted (-v DIRECTORY:DIRECTORY:ro, no subPath)"
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ENTRY = b"mnt_id:"
 _LARGEST = 4096
@@ -35,7 +36,7 @@ class SingleFileMountError(NotReadyError):
         consequence = "was replaced since: this is an old one" if is_replaced else "will never be replaced here"
         super().__init__(
             f"{place} is mounted by itself and {consequence}",
-            "start the container anew with its directory mounted (-v DIRECTORY:DIRECTORY:ro, no subPath)",
+            REMEDY,
         )
 
 

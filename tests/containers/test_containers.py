@@ -23,6 +23,10 @@ sha256sum < {CREDENTIALS}/token
 {PYTHON} -m refresher inspect {CREDENTIALS}/token >&2
 exec {PYTHON} -m refresher wait --directory {CREDENTIALS} --timeout 30s
 """
+WELL = f"""
+{PYTHON} -m refresher wait --directory {CREDENTIALS} --timeout 10s && echo ready
+read -r answer
+"""
 WITHOUT_PROC = """
 directory=$1 refresher=$2
 mount --bind "$directory/source" "$directory/seen"
@@ -56,15 +60,19 @@ def test_container_sees_every_token(alice: Tenant) -> None:
 
 
 def test_file_mounted_by_itself_goes_stale_and_is_told(alice: Tenant) -> None:
-    """A token mounted by itself stays the old one; the probe and `inspect` say so, and what to mount instead."""
+    """A token mounted by itself stays the old one; the probe, `inspect` and `status` say so, and what to mount."""
     mounts = [Mount(source=alice.directory / name, place=f"{CREDENTIALS}/{name}") for name in ARTIFACTS]
 
     with start(alice.command("sh", "-c", STALE, mounts=mounts)) as container:
         assert container.stdout is not None
         first = container.stdout.readline()[:8]
         until(lambda: alice.site.published(alice.target)[-1] != first, what="another token on the worker")
+        warnings = alice.site.worker.command("status").stderr.splitlines()
         output, complaint = container.communicate("go on\n")
 
+    warning = f" has {alice.directory}/token mounted by itself at {CREDENTIALS}/token and reads an old one — start the"
+    assert [warning in line for line in warnings].count(True) == 1, warnings
+    assert len(warnings) == len(mounts)
     assert first, complaint
     assert output[:8] == first
     assert container.returncode == 6
@@ -101,11 +109,16 @@ def test_without_proc_a_replaced_file_is_told_all_the_same(tmp_path: Path, need:
     assert f"! {seen} is mounted by itself and was replaced since" in after
 
 
-def test_directory_mounted_as_told_satisfies_the_probe(alice: Tenant) -> None:
-    """The probe in a container whose directory is mounted finds nothing to complain about."""
-    done = run(alice.command(PYTHON, "-m", "refresher", "wait", "--directory", CREDENTIALS, "--timeout", "10s"))
+def test_directory_mounted_as_told_gives_no_cause_for_complaint(alice: Tenant) -> None:
+    """With its directory mounted, neither the probe inside nor `status` on the worker says a word of mounts."""
+    with start(alice.command("sh", "-c", WELL)) as container:
+        assert container.stdout is not None
+        first = container.stdout.readline()
+        warnings = alice.site.worker.command("status").stderr
+        _, complaint = container.communicate("go on\n")
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert first == "ready\n", complaint
+    assert (container.returncode, complaint, warnings) == (0, "", "")
 
 
 def test_user_reads_exactly_his_own_directory(alice: Tenant, bob: Tenant) -> None:
