@@ -39,7 +39,7 @@ demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
-	@$(BIN)/python -m pytest -n auto --ignore=tests/clients -m "not podman"
+	@$(BIN)/python -m pytest -n auto --ignore=tests/clients -m "not apart"
 
 .PHONY: test-containers
 test-containers: $(STAMP) ## Run the daemon against real containers (podman, and plain namespaces).

@@ -105,9 +105,9 @@ def site(public: Path, need: Need) -> Iterator[Site]:
     params=[
         "namespaces",
         "mapped-namespaces",
-        pytest.param("podman", marks=pytest.mark.podman),
-        pytest.param("mapped-podman", marks=pytest.mark.podman),
-        pytest.param("rootless-podman", marks=pytest.mark.podman),
+        pytest.param("podman", marks=pytest.mark.apart),
+        pytest.param("mapped-podman", marks=pytest.mark.apart),
+        pytest.param("rootless-podman", marks=pytest.mark.apart),
     ]
 )
 def box(request: pytest.FixtureRequest, public: Path, need: Need) -> Box:
