@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator.calls import Call, Reply, Route, json_object
 from refresher.emulator.storage.access import authorize, invalid, refusal
 from refresher.emulator.storage.resources import check_preconditions, document_of, given, store
-from refresher.emulator.storage.upload import Upload
+from refresher.emulator.storage_state import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.storage.state import Bucket
+    from refresher.emulator.storage_state import Bucket
 
 MOST_UPLOADS = 1000
 """Resumable uploads under way at once; the oldest is forgotten for a new one."""

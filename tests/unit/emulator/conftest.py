@@ -16,7 +16,7 @@ from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import OPERATIONS, answer
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import Provider
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from tests.fakes import FakeClock
 from tests.tokens import NOW
 from tests.unit.emulator.storage_calls import token_of
