@@ -66,12 +66,14 @@ class Endpoints:
         universe_domain: `googleapis.com` unless the cloud is another one.
         sts: Origin of the Security Token Service.
         iam_credentials: Origin of the IAM Service Account Credentials API.
+        cloud_kms: Origin of the Cloud KMS API.
         metadata: Origin of the metadata server.
     """
 
     universe_domain: str
     sts: str
     iam_credentials: str
+    cloud_kms: str
     metadata: str
 
     @classmethod
@@ -81,6 +83,7 @@ class Endpoints:
         *,
         sts: str | None = None,
         iam_credentials: str | None = None,
+        cloud_kms: str | None = None,
         metadata: str | None = None,
     ) -> Endpoints:
         """Give the endpoints of a universe, each replaceable by an origin of one's own."""
@@ -88,6 +91,7 @@ class Endpoints:
             universe_domain=universe_domain,
             sts=sts or f"https://sts.{universe_domain}",
             iam_credentials=iam_credentials or f"https://iamcredentials.{universe_domain}",
+            cloud_kms=cloud_kms or f"https://cloudkms.{universe_domain}",
             metadata=metadata or METADATA_ORIGIN,
         )
 

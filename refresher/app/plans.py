@@ -121,5 +121,5 @@ def _keys_of(loaded: LoadedConfiguration) -> dict[str, object]:
     return {
         name: keys_signature(settings.keys)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings)
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
     }

@@ -23,7 +23,7 @@ from refresher.config.supplier_models import (
     SelfIssuedSettings,
     SignJwtSettings,
 )
-from refresher.errors import RefresherError, SupplyError
+from refresher.errors import RefresherError, SupplyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.supplier_models import SupplierSettings
+    from refresher.google.cloud_kms import KmsKey
     from refresher.google.source_credentials import SourceCredential
     from refresher.google.transport import Transport
     from refresher.resources import Endpoints
@@ -49,7 +50,8 @@ _REMOTE_THREADS = 16
 
 def threads_of(settings: SupplierSettings) -> int:
     """Give how many targets of a supplier are worked on at a time."""
-    return _LOCAL_THREADS if isinstance(settings, SelfIssuedSettings | FileSettings) else _REMOTE_THREADS
+    is_local = isinstance(settings, FileSettings) or (isinstance(settings, SelfIssuedSettings) and not settings.signer)
+    return _LOCAL_THREADS if is_local else _REMOTE_THREADS
 
 
 def connections_of(loaded: LoadedConfiguration) -> Callable[[], Transport]:
@@ -110,7 +112,7 @@ def _build(  # noqa: PLR0911 - one for each kind
 ) -> Supplier:
     match settings:
         case SelfIssuedSettings():
-            return _self_issued(settings)
+            return _self_issued(settings, endpoints, transport)
         case GoogleIdTokenSettings():
             return _google_id_token(settings, endpoints, transport())
         case GoogleAccessTokenSettings():
@@ -137,11 +139,35 @@ def _build(  # noqa: PLR0911 - one for each kind
             assert_never(settings)
 
 
-def _self_issued(settings: SelfIssuedSettings) -> Supplier:
+def _self_issued(settings: SelfIssuedSettings, endpoints: Endpoints, transport: Callable[[], Transport]) -> Supplier:
+    if settings.keys is None:
+        from refresher.suppliers.kms_signed import KmsSignedSupplier
+
+        key, source = kms_key_of(settings, endpoints, transport())
+        return KmsSignedSupplier(key=key, source=source, claims=claims_of(settings))
     from refresher.keys.directory import load_signing_key
     from refresher.suppliers.self_issued import SelfIssuedSupplier
 
     return SelfIssuedSupplier(key=load_signing_key(settings.keys), claims=claims_of(settings))
+
+
+def kms_key_of(
+    settings: SelfIssuedSettings, endpoints: Endpoints, transport: Transport
+) -> tuple[KmsKey, SourceCredential]:
+    """Give the key in Cloud KMS that a supplier signs with, and whose credentials ask for it.
+
+    Raises:
+        UsageError: It signs with keys of its own.
+    """
+    from refresher.google.cloud_kms import KmsKey
+
+    if settings.signer is None:
+        raise UsageError("this supplier signs with keys of its own", "name one with signer: {kms: …}")
+    caller = (
+        "the machine's service account" if settings.credentials is None else f"the principal of {settings.credentials}"
+    )
+    key = KmsKey(version=settings.signer.kms, transport=transport, endpoints=endpoints, caller=caller)
+    return key, _source(settings.credentials, endpoints, transport)
 
 
 def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transport) -> Supplier:

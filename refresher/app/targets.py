@@ -49,6 +49,7 @@ def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
         google.universe_domain,
         sts=google.endpoints.sts,
         iam_credentials=google.endpoints.iam_credentials,
+        cloud_kms=google.endpoints.cloud_kms,
         metadata=google.endpoints.metadata,
     )
 
@@ -89,9 +90,9 @@ def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
     """Give the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
     endpoints = endpoints_of(loaded)
     keys = {
-        name: _published(settings)
+        name: _published(settings.keys)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings)
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
     }
     return {name: _target(loaded, target, endpoints, keys) for name, target in loaded.targets.items()}
 
@@ -211,9 +212,9 @@ def _random_name() -> str:
     return secrets.token_hex(8)
 
 
-def _published(settings: SelfIssuedSettings) -> frozenset[str] | None:
+def _published(directory: Path) -> frozenset[str] | None:
     """Give the published key ids; None if they cannot be told, so that no token is called foreign for that."""
     try:
-        return published_key_ids(settings.keys)
+        return published_key_ids(directory)
     except KeysError:
         return None

@@ -124,6 +124,7 @@ class EndpointSettings(Settings):
 
     sts: Origin | None = Field(default=None, description="Security Token Service.")
     iam_credentials: Origin | None = Field(default=None, description="IAM Service Account Credentials API.")
+    cloud_kms: Origin | None = Field(default=None, description="Cloud KMS API.")
     metadata: Origin | None = Field(default=None, description="Metadata server.")
 
 

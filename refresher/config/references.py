@@ -71,10 +71,21 @@ def _of_suppliers(understood: Understood) -> Iterator[Mistake]:
         if supplier.kind == "client_credentials" and supplier.secrets != 1:
             remedy = "add one of them" if not supplier.secrets else "delete one of them"
             yield Mistake(path=path, clause="needs one of secret_file and secret_variable", remedy=remedy, at_key=True)
+        if supplier.kind == "self_issued" and supplier.is_readable:
+            yield from _of_key(supplier, path)
         if supplier.kind == "google_id_token" and supplier.has_credentials and supplier.via == "metadata_server":
             clause = "is not used by a supplier that asks the metadata server"
             remedy = "delete it, or add via: generate_id_token"
             yield Mistake(path=(*path, "credentials"), clause=clause, remedy=remedy, at_key=True)
+
+
+def _of_key(supplier: SupplierFacts, path: tuple[str, ...]) -> Iterator[Mistake]:
+    if supplier.signers != 1:
+        remedy = "add keys: DIRECTORY, or signer: {kms: …}" if not supplier.signers else "delete one of them"
+        yield Mistake(path=path, clause="needs one of keys and signer", remedy=remedy, at_key=True)
+    elif supplier.has_credentials and not supplier.has_signer:
+        clause = "is not used by a supplier that signs with its own keys"
+        yield Mistake(path=(*path, "credentials"), clause=clause, remedy="delete it", at_key=True)
 
 
 def _of_identities(understood: Understood) -> Iterator[Mistake]:
