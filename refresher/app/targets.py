@@ -6,7 +6,10 @@ that commands which mint nothing import none of them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
     from refresher.config.targets import ResolvedTarget
 
 GOOGLE_ISSUER = "https://accounts.google.com"
+
+_NEVER_WHOSE = {"timeout", "lifetime"}
+"""Keys of suppliers that say nothing of whose tokens they supply."""
 
 
 def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
@@ -107,16 +113,18 @@ def _target(
     supplier_name = loaded.supplier_name_of(identity)
     settings = _supplier_settings(loaded, identity)
     audiences = audiences_of(loaded, settings)
+    expected = _expected(settings, identity, frozenset(audiences), keys.get(supplier_name))
+    context = SupplierContext(
+        identity=target.identity,
+        subject=identity.subject,
+        audience=audiences[0],
+        source_service_account=identity.source_service_account,
+    )
     return Target(
         name=target.name,
         supplier=supplier_name,
-        context=SupplierContext(
-            identity=target.identity,
-            subject=identity.subject,
-            audience=audiences[0],
-            source_service_account=identity.source_service_account,
-        ),
-        expected=_expected(settings, identity, frozenset(audiences), keys.get(supplier_name)),
+        context=context,
+        expected=expected,
         directory=CredentialsDirectory(
             root=Path(loaded.configuration.directory_root),
             path=target.directory,
@@ -127,6 +135,7 @@ def _target(
         credentials=adc.render(document_of(loaded, target, endpoints)),
         environment=environment.render(variables_of(loaded, target)).encode(),
         impersonation=_impersonation(loaded, identity, settings),
+        token_request=_token_request(settings, context) if expected.subject is None else None,
         boto=environment.boto(target.container_directory) if target.artifacts.boto else None,
         minted=_minted(target),
     )
@@ -144,6 +153,13 @@ def _impersonation(
         scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
         lifetime=identity.lifetime,
     )
+
+
+def _token_request(settings: SupplierSettings, context: SupplierContext) -> str:
+    """Give what differs for any other source of tokens, or anybody else's, 16 hex digits."""
+    source = settings.model_dump(mode="json", exclude=_NEVER_WHOSE)
+    asked = json.dumps([source, asdict(context)], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 def _minted(target: ResolvedTarget) -> tuple[MintedArtifact, ...]:

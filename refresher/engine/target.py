@@ -67,6 +67,8 @@ class Target:
         credentials: Bytes of `credentials.json`.
         environment: Bytes of `env`.
         impersonation: The way from its token to its service account.
+        token_request: Fingerprint of what its token is supplied from and for whom, where no subject is configured that
+            would tell whose a token is; else None.
         boto: Bytes of `boto`; None if it is not asked for.
         minted: Further artifacts that are minted.
     """
@@ -79,6 +81,7 @@ class Target:
     credentials: bytes
     environment: bytes
     impersonation: Impersonation
+    token_request: str | None = None
     boto: bytes | None = None
     minted: tuple[MintedArtifact, ...] = ()
 

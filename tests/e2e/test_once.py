@@ -289,7 +289,10 @@ def test_directory_that_changes_hands_never_mixes_two_identities(cloud: tuple[Wo
 
 @pytest.mark.parametrize("live", [False, True], ids=["at the next run", "while the daemon runs"])
 def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker, live: bool) -> None:  # noqa: FBT001 - a parameter
-    """With tokens from files, whose subject nobody configured, a directory given to bob soon holds bob's token."""
+    """With tokens from files, whose subject nobody configured, a directory given to bob never keeps alice's token.
+
+    Not even while bob's file is missing and both act on one account, so that nothing else in the directory tells.
+    """
     document = worker.document("alice", "bob")
     for name in ("alice", "bob"):
         minted = make_jwt(subject=name, issued_at=datetime.now(UTC), audience=AUDIENCE)
@@ -300,14 +303,21 @@ def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker
     worker.write(document)
     worker.once()
     document["targets"] = {"task": {"identity": "bob"}}
+    theirs = (worker.place / "bob.jwt").rename(worker.place / "late.jwt")
 
     if live:
         with worker.daemon() as log:
             log.wait_for("daemon.ready")
             worker.write(document)
+            log.wait_for("token.supply_failed")
+            assert worker.files("task").keys() == {"credentials.json"}
+            theirs.rename(worker.place / "bob.jwt")
             log.wait_for("token.published", subject="bob")
     else:
         worker.write(document)
+        worker.once(status=3)
+        assert worker.files("task").keys() == {"credentials.json"}
+        theirs.rename(worker.place / "bob.jwt")
         worker.once()
 
     assert worker.token("task") == (worker.place / "bob.jwt").read_text()
