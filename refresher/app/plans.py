@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher.app.rotation import trials_of
-from refresher.app.suppliers import connections_of, suppliers_of, threads_of
+from refresher.app.suppliers import Once, connections_of, source_of, suppliers_of, threads_of
 from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.loading import load, rescan
 from refresher.config.problems import InvalidConfigurationError
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.problems import Problem
     from refresher.engine.minting import Chain
+    from refresher.google.source_credentials import SourceCredential
     from refresher.google.transport import Transport
+    from refresher.resources import Endpoints
     from refresher.suppliers.interface import Supplier
 
 _ATTEMPTS = 2
@@ -44,7 +46,7 @@ def plan_of(
         root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
         suppliers=suppliers,
-        chain=partial(_chain_of, loaded, connections),
+        chain=Once(partial(chain_of, loaded, connections)).get,
         trials=trials_of(loaded, connections),
         threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
         complaints=tuple(
@@ -53,10 +55,19 @@ def plan_of(
     )
 
 
-def _chain_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> Chain:
+def chain_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> Chain:
+    """Give what mints further artifacts."""
     from refresher.google.chain import GoogleChain
 
-    return GoogleChain(transport=connections, endpoints=endpoints_of(loaded))
+    endpoints = endpoints_of(loaded)
+    own = partial(_own_credentials, endpoints, connections)
+    return GoogleChain(transport=connections, endpoints=endpoints, own=own)
+
+
+def _own_credentials(
+    endpoints: Endpoints, connections: Callable[[], Transport], credentials: Path | None
+) -> SourceCredential:
+    return source_of(credentials, endpoints, connections())
 
 
 class ConfiguredPlans:

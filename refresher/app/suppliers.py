@@ -24,6 +24,7 @@ from refresher.config.supplier_models import (
     SignJwtSettings,
 )
 from refresher.errors import RefresherError, SupplyError, UsageError
+from refresher.resources import own_principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +57,7 @@ def threads_of(settings: SupplierSettings) -> int:
 
 def connections_of(loaded: LoadedConfiguration) -> Callable[[], Transport]:
     """Give what gives the one transport of a plan, made when it is first wanted."""
-    return _Once(partial(transport_of, loaded)).get
+    return Once(partial(transport_of, loaded)).get
 
 
 def suppliers_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> dict[str, Supplier]:
@@ -85,7 +86,7 @@ class DeferredSupplier:
     """A supplier that is built when its first token is wanted, and again as long as that fails."""
 
     def __init__(self, build: Callable[[], Supplier]) -> None:
-        self._built = _Once(build)
+        self._built = Once(build)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Supply as the supplier does.
@@ -118,7 +119,7 @@ def _build(  # noqa: PLR0911 - one for each kind
         case GoogleAccessTokenSettings():
             from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
 
-            return GoogleAccessTokenSupplier(source=_source(settings.credentials, endpoints, transport()))
+            return GoogleAccessTokenSupplier(source=source_of(settings.credentials, endpoints, transport()))
         case FileSettings():
             from refresher.suppliers.file import FileSupplier
 
@@ -163,11 +164,13 @@ def kms_key_of(
 
     if settings.signer is None:
         raise UsageError("this supplier signs with keys of its own", "name one with signer: {kms: …}")
-    caller = (
-        "the machine's service account" if settings.credentials is None else f"the principal of {settings.credentials}"
+    key = KmsKey(
+        version=settings.signer.kms,
+        transport=transport,
+        endpoints=endpoints,
+        caller=own_principal(settings.credentials),
     )
-    key = KmsKey(version=settings.signer.kms, transport=transport, endpoints=endpoints, caller=caller)
-    return key, _source(settings.credentials, endpoints, transport)
+    return key, source_of(settings.credentials, endpoints, transport)
 
 
 def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transport) -> Supplier:
@@ -176,7 +179,7 @@ def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transp
     return SignJwtSupplier(
         transport=transport,
         endpoints=endpoints,
-        source=_source(settings.credentials, endpoints, transport),
+        source=source_of(settings.credentials, endpoints, transport),
         service_account=settings.service_account,
         claims=claims_of(settings),
     )
@@ -241,7 +244,7 @@ def _google_id_token(settings: GoogleIdTokenSettings, endpoints: Endpoints, tran
 
     if settings.via == "metadata_server":
         return MetadataIdTokenSupplier(transport=transport, origin=endpoints.metadata)
-    source = _source(settings.credentials, endpoints, transport)
+    source = source_of(settings.credentials, endpoints, transport)
     return GeneratedIdTokenSupplier(transport=transport, endpoints=endpoints, source=source)
 
 
@@ -250,7 +253,8 @@ def _handed_on(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", *names) if name in os.environ}
 
 
-def _source(credentials: Path | None, endpoints: Endpoints, transport: Transport) -> SourceCredential:
+def source_of(credentials: Path | None, endpoints: Endpoints, transport: Transport) -> SourceCredential:
+    """Give the worker's own credentials: of a file, or of the metadata server."""
     from refresher.google.source_credentials import FileCredential, MetadataCredential
 
     if credentials is None:
@@ -261,7 +265,7 @@ def _source(credentials: Path | None, endpoints: Endpoints, transport: Transport
 T = TypeVar("T")
 
 
-class _Once(Generic[T]):
+class Once(Generic[T]):
     """Something that is made at the first call, by one thread at a time; a failure is tried again."""
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -270,6 +274,7 @@ class _Once(Generic[T]):
         self._lock = Lock()
 
     def get(self) -> T:
+        """Give it, made now or before."""
         with self._lock:
             if self._made is None:
                 self._made = self._make()

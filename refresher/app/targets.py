@@ -83,7 +83,7 @@ def variables_of(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[st
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
         further=further_of(target),
-        is_chain=bool(identity.delegates),
+        is_chain=bool(identity.delegates) or identity.via == "impersonation",
     )
 
 
@@ -152,6 +152,8 @@ def _impersonation(
         delegates=identity.delegates,
         scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
         lifetime=identity.lifetime,
+        is_own=identity.via == "impersonation",
+        credentials=identity.credentials,
     )
 
 

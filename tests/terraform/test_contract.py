@@ -29,8 +29,8 @@ HOST = {"directory_root", "google", "include", "listen", "targets", "targets_dir
 NOT_OURS = {"credentials"}
 """Paths of files on the host that google-auth reads."""
 
-HAND_WRITTEN = {"shared_identity"}
-"""Keys of an identity that Terraform never writes: it gives each a subject of its own."""
+HAND_WRITTEN = {"shared_identity", "via", "credentials"}
+"""Keys of an identity that Terraform never writes: it gives each a subject of its own, and federates it."""
 
 FULL: dict[str, Any] = {
     "source": "../..",
