@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from refresher.app.connections import connections_of
 from refresher.app.plans import chain_of
-from refresher.app.suppliers import connections_of, supplier_of
+from refresher.app.suppliers import supplier_of
 from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.supplier_models import SelfIssuedSettings, SignJwtSettings
 from refresher.errors import UsageError

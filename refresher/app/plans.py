@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refresher.app.connections import Once, connections_of
 from refresher.app.rotation import trials_of
-from refresher.app.suppliers import Once, connections_of, source_of, suppliers_of, threads_of
+from refresher.app.suppliers import source_of, suppliers_of, threads_of
 from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.loading import load, rescan
 from refresher.config.problems import InvalidConfigurationError
@@ -21,13 +22,13 @@ from refresher.engine.target import Plan
 from refresher.keys.registry import signature as keys_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from refresher.app.connections import Connections
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.problems import Problem
     from refresher.engine.minting import Chain
     from refresher.google.source_credentials import SourceCredential
-    from refresher.google.transport import Transport
     from refresher.resources import Endpoints
     from refresher.suppliers.interface import Supplier
 
@@ -37,7 +38,7 @@ _ATTEMPTS = 2
 
 def plan_of(
     loaded: LoadedConfiguration,
-    connections: Callable[[], Transport],
+    connections: Connections,
     suppliers: Mapping[str, Supplier],
     problems: tuple[Problem, ...] = (),
 ) -> Plan:
@@ -55,7 +56,7 @@ def plan_of(
     )
 
 
-def chain_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> Chain:
+def chain_of(loaded: LoadedConfiguration, connections: Connections) -> Chain:
     """Give what mints further artifacts."""
     from refresher.google.chain import GoogleChain
 
@@ -64,9 +65,7 @@ def chain_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) 
     return GoogleChain(transport=connections, endpoints=endpoints, own=own)
 
 
-def _own_credentials(
-    endpoints: Endpoints, connections: Callable[[], Transport], credentials: Path | None
-) -> SourceCredential:
+def _own_credentials(endpoints: Endpoints, connections: Connections, credentials: Path | None) -> SourceCredential:
     return source_of(credentials, endpoints, connections())
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refresher.app.suppliers import connections_of, kms_key_of
+from refresher.app.connections import connections_of
+from refresher.app.suppliers import kms_key_of
 from refresher.app.targets import endpoints_of
 from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.errors import UsageError

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 from functools import partial
-from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
+from typing import TYPE_CHECKING, assert_never
 
+from refresher.app.connections import Once
 from refresher.app.targets import endpoints_of
 from refresher.config.supplier_models import (
     ClientCredentialsSettings,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from refresher.app.connections import Connections
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.supplier_models import SupplierSettings
     from refresher.google.cloud_kms import KmsKey
@@ -55,12 +56,7 @@ def threads_of(settings: SupplierSettings) -> int:
     return _LOCAL_THREADS if is_local else _REMOTE_THREADS
 
 
-def connections_of(loaded: LoadedConfiguration) -> Callable[[], Transport]:
-    """Give what gives the one transport of a plan, made when it is first wanted."""
-    return Once(partial(transport_of, loaded)).get
-
-
-def suppliers_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> dict[str, Supplier]:
+def suppliers_of(loaded: LoadedConfiguration, connections: Connections) -> dict[str, Supplier]:
     """Give the suppliers of a configuration, by name; none is built yet."""
     endpoints = endpoints_of(loaded)
     return {
@@ -68,18 +64,9 @@ def suppliers_of(loaded: LoadedConfiguration, connections: Callable[[], Transpor
     }
 
 
-def supplier_of(
-    settings: SupplierSettings, endpoints: Endpoints, connections: Callable[[], Transport]
-) -> DeferredSupplier:
+def supplier_of(settings: SupplierSettings, endpoints: Endpoints, connections: Connections) -> DeferredSupplier:
     """Give one supplier, not built yet."""
     return DeferredSupplier(partial(_build, settings, endpoints, connections))
-
-
-def transport_of(loaded: LoadedConfiguration) -> Transport:
-    """Give the one pool of connections for everything that a configuration makes us call."""
-    from refresher.google.transport import PooledTransport
-
-    return PooledTransport(ca_file=loaded.configuration.google.ca_file)
 
 
 class DeferredSupplier:
@@ -109,17 +96,17 @@ class DeferredSupplier:
 
 
 def _build(  # noqa: PLR0911 - one for each kind
-    settings: SupplierSettings, endpoints: Endpoints, transport: Callable[[], Transport]
+    settings: SupplierSettings, endpoints: Endpoints, connections: Connections
 ) -> Supplier:
     match settings:
         case SelfIssuedSettings():
-            return _self_issued(settings, endpoints, transport)
+            return _self_issued(settings, endpoints, connections)
         case GoogleIdTokenSettings():
-            return _google_id_token(settings, endpoints, transport())
+            return _google_id_token(settings, endpoints, connections())
         case GoogleAccessTokenSettings():
             from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
 
-            return GoogleAccessTokenSupplier(source=source_of(settings.credentials, endpoints, transport()))
+            return GoogleAccessTokenSupplier(source=source_of(settings.credentials, endpoints, connections()))
         case FileSettings():
             from refresher.suppliers.file import FileSupplier
 
@@ -131,20 +118,20 @@ def _build(  # noqa: PLR0911 - one for each kind
                 argv=settings.argv, timeout=settings.timeout, environment=_handed_on(settings.environment)
             )
         case SignJwtSettings():
-            return _sign_jwt(settings, endpoints, transport())
+            return _sign_jwt(settings, endpoints, connections())
         case ClientCredentialsSettings():
-            return _client_credentials(settings, transport())
+            return _client_credentials(settings, connections())
         case KubernetesSettings():
-            return _kubernetes(settings)
+            return _kubernetes(settings, connections)
         case _:
             assert_never(settings)
 
 
-def _self_issued(settings: SelfIssuedSettings, endpoints: Endpoints, transport: Callable[[], Transport]) -> Supplier:
+def _self_issued(settings: SelfIssuedSettings, endpoints: Endpoints, connections: Connections) -> Supplier:
     if settings.keys is None:
         from refresher.suppliers.kms_signed import KmsSignedSupplier
 
-        key, source = kms_key_of(settings, endpoints, transport())
+        key, source = kms_key_of(settings, endpoints, connections())
         return KmsSignedSupplier(key=key, source=source, claims=claims_of(settings))
     from refresher.keys.directory import load_signing_key
     from refresher.suppliers.self_issued import SelfIssuedSupplier
@@ -213,14 +200,13 @@ def _client_credentials(settings: ClientCredentialsSettings, transport: Transpor
     )
 
 
-def _kubernetes(settings: KubernetesSettings) -> Supplier:
-    from refresher.google.transport import PooledTransport
+def _kubernetes(settings: KubernetesSettings, connections: Connections) -> Supplier:
     from refresher.suppliers.kubernetes import KubernetesSupplier
 
     # a pool of its own: the cluster's authority is to be trusted for nothing else
     ca_file = settings.ca_file if settings.api_server.startswith("https:") else None
     return KubernetesSupplier(
-        transport=PooledTransport(ca_file=ca_file),
+        transport=connections.trusting(ca_file),
         api_server=settings.api_server,
         token_path=settings.token_file,
         lifetime=settings.lifetime,
@@ -260,22 +246,3 @@ def source_of(credentials: Path | None, endpoints: Endpoints, transport: Transpo
     if credentials is None:
         return MetadataCredential(transport=transport, origin=endpoints.metadata)
     return FileCredential(path=credentials, transport=transport)
-
-
-T = TypeVar("T")
-
-
-class Once(Generic[T]):
-    """Something that is made at the first call, by one thread at a time; a failure is tried again."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._made: T | None = None
-        self._lock = Lock()
-
-    def get(self) -> T:
-        """Give it, made now or before."""
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from refresher.app.suppliers import connections_of, suppliers_of
+from refresher.app.connections import Connections, connections_of
+from refresher.app.suppliers import suppliers_of
 from refresher.config.loading import load
 from refresher.keys.changes import create
 from refresher.suppliers.interface import SupplierContext
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.config.loading import LoadedConfiguration
+    from refresher.google.transport import Limits
     from refresher.suppliers.interface import Supplier
     from refresher.tokens import SubjectToken
 
@@ -42,7 +44,7 @@ suppliers: {{worker: {supplier}}}
 identities: {{}}
 directory_root: {root}
 google: {{emulator: true,
-  endpoints: {{sts: {origin}, iam_credentials: {origin}, cloud_kms: {origin}, metadata: {origin}}}}}
+  endpoints: {{sts: {origin}, iam_credentials: {origin}, cloud_kms: {origin}, metadata: {metadata}}}}}
 """
 VERSION = "projects/p-1-test/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
 KINDS = {
@@ -72,9 +74,10 @@ REMOTE = (
 )
 
 
-def built(loaded: LoadedConfiguration) -> Supplier:
-    """Give the supplier named worker as the daemon builds it."""
-    return suppliers_of(loaded, connections_of(loaded))["worker"]
+def built(loaded: LoadedConfiguration, limits: Limits | None = None) -> Supplier:
+    """Give the supplier named worker as the daemon builds it, with shorter limits for its calls if they are given."""
+    connections = connections_of(loaded) if limits is None else Connections(ca_file=None, limits=limits)
+    return suppliers_of(loaded, connections)["worker"]
 
 
 class Google:
@@ -226,7 +229,15 @@ def google() -> Iterator[Google]:
 def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
     """Give a maker of cases."""
 
-    def make(kind: str, *, supplier: str | None = None, origin: str | None = None, prepare: bool = True) -> Case:
+    def make(
+        kind: str,
+        *,
+        supplier: str | None = None,
+        origin: str | None = None,
+        metadata: str | None = None,
+        limits: Limits | None = None,
+        prepare: bool = True,
+    ) -> Case:
         if prepare:
             create(tmp_path / "keys", algorithm="ES256", now=datetime.now(UTC))
             (tmp_path / "own-token").write_text("ya29.own")
@@ -238,10 +249,13 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
                 kind=kind, supplier=FakeSupplier(lifetime=timedelta(hours=1)), google=google, directory=tmp_path
             )
         path = tmp_path / "refresher.yaml"
-        text = TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
-        path.write_text(text.replace("PLACE", str(tmp_path)).replace("ORIGIN", origin or google.origin))
+        place = origin or google.origin
+        text = TEXT.format(
+            supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=place, metadata=metadata or place
+        )
+        path.write_text(text.replace("PLACE", str(tmp_path)).replace("ORIGIN", place))
         path.chmod(0o600)
-        return Case(kind=kind, supplier=built(load(path)), google=google, directory=tmp_path)
+        return Case(kind=kind, supplier=built(load(path), limits), google=google, directory=tmp_path)
 
     return make
 
