@@ -55,6 +55,7 @@ def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
         google.universe_domain,
         sts=google.endpoints.sts,
         iam_credentials=google.endpoints.iam_credentials,
+        cloud_kms=google.endpoints.cloud_kms,
         metadata=google.endpoints.metadata,
     )
 
@@ -82,7 +83,7 @@ def variables_of(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[st
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
         further=further_of(target),
-        is_chain=bool(identity.delegates),
+        is_chain=bool(identity.delegates) or identity.via == "impersonation",
     )
 
 
@@ -95,9 +96,9 @@ def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
     """Give the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
     endpoints = endpoints_of(loaded)
     keys = {
-        name: _published(settings)
+        name: _published(settings.keys)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings)
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
     }
     return {name: _target(loaded, target, endpoints, keys) for name, target in loaded.targets.items()}
 
@@ -151,6 +152,8 @@ def _impersonation(
         delegates=identity.delegates,
         scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
         lifetime=identity.lifetime,
+        is_own=identity.via == "impersonation",
+        credentials=identity.credentials,
     )
 
 
@@ -227,9 +230,9 @@ def _random_name() -> str:
     return secrets.token_hex(8)
 
 
-def _published(settings: SelfIssuedSettings) -> frozenset[str] | None:
+def _published(directory: Path) -> frozenset[str] | None:
     """Give the published key ids; None if they cannot be told, so that no token is called foreign for that."""
     try:
-        return published_key_ids(settings.keys)
+        return published_key_ids(directory)
     except KeysError:
         return None
