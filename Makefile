@@ -39,7 +39,7 @@ demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
-	@$(BIN)/python -m pytest -n auto --ignore=tests/clients -m "not apart"
+	@$(BIN)/python -m pytest -n auto --ignore=tests/clients --ignore=tests/installed -m "not apart"
 
 .PHONY: test-containers
 test-containers: $(STAMP) ## Run the daemon against real containers (podman, and plain namespaces).
@@ -48,6 +48,10 @@ test-containers: $(STAMP) ## Run the daemon against real containers (podman, and
 .PHONY: test-clients
 test-clients: $(STAMP) ## Run real clients of several languages against the emulator (installs them from their registries).
 	@$(BIN)/python -m pytest tests/clients
+
+.PHONY: test-installed
+test-installed: $(STAMP) ## Run the tests with an OpenID provider and programs installed from their registries.
+	@$(BIN)/python -m pytest tests/installed
 
 .PHONY: test-terraform
 test-terraform: $(STAMP) ## Run the Terraform tests alone (REFRESHER_TEST_PROVIDER_MIRROR: with the real provider).
@@ -103,4 +107,4 @@ requirements: | $(UV) ## Pin the requirement files anew.
 
 .PHONY: clean
 clean: ## Remove what the targets above made.
-	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json tests/clients/.cache
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json tests/clients/.cache tests/installed/.cache

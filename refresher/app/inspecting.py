@@ -64,7 +64,7 @@ def _own_keys(loaded: LoadedConfiguration | None) -> list[dict[str, Any]] | None
         return None
     found: list[dict[str, Any]] = []
     for settings in loaded.configuration.suppliers.values():
-        if isinstance(settings, SelfIssuedSettings):
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None:
             try:
                 found += jwks(settings.keys)["keys"]
             except KeysError:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher import __version__
+from refresher.app.connections import connections_of
 from refresher.app.plans import ConfiguredPlans, plan_of
-from refresher.app.suppliers import connections_of, suppliers_of, transport_of
+from refresher.app.suppliers import suppliers_of
 from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
 from refresher.engine import once
@@ -57,7 +58,7 @@ def prove_targets(loaded: LoadedConfiguration, names: Collection[str]) -> dict[s
     """
     from refresher.google.exchange import prove
 
-    transport, endpoints = transport_of(loaded), endpoints_of(loaded)
+    transport, endpoints = connections_of(loaded)(), endpoints_of(loaded)
     return {
         name: prove(
             document_of(loaded, target, endpoints), token_path=target.directory / "token", transport=transport

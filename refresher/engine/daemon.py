@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from refresher.clock import Clock
     from refresher.engine.agenda import Entry
     from refresher.engine.artifact_agenda import ArtifactEntry
+    from refresher.engine.plan import Plan
     from refresher.engine.reporting import Reporter
     from refresher.engine.status import Board
-    from refresher.engine.target import Plan, Target
+    from refresher.engine.target import Target
     from refresher.engine.workers import Workers
 
 SWEEP_TICKS = 5
@@ -187,9 +188,7 @@ class Daemon:
 
     def _submit(self, entry: Entry) -> None:
         target = entry.target
-        refresh = partial(
-            self._refresh, target, force=entry.force, first=not entry.is_known, handed_over=entry.handed_over
-        )
+        refresh = partial(self._refresh, target, force=entry.force, first=not entry.is_known)
         job = partial(self._work, target, refresh)
         self._workers.submit(target.supplier, job, threads=self._threads.get(target.supplier, 1))
 
@@ -213,7 +212,7 @@ class Daemon:
 
     def _has_token(self, name: str) -> bool:
         entry = self._agenda.get(name)
-        return entry is not None and entry.token is not None and not entry.handed_over
+        return entry is not None and entry.token is not None
 
     def _mint(self, entry: ArtifactEntry) -> None:
         """Bring one further artifact up to date; nothing it does may end the thread, or hold up its target's token."""
@@ -236,13 +235,13 @@ class Daemon:
                 result=Result.FAILED, issued_at=None, expires_at=None, error=_bug(entry.target.name, bug), duration=0.0
             )
 
-    def _refresh(self, target: Target, *, force: bool, first: bool, handed_over: bool) -> Outcome:
+    def _refresh(self, target: Target, *, force: bool, first: bool) -> Outcome:
         refresher = self._refresher
         if refresher is None:
             raise AssertionError("nothing is due before the first plan")
         started = self._clock.monotonic()
         try:
-            return refresher.refresh(target, force=force, first=first, handed_over=handed_over)
+            return refresher.refresh(target, force=force, first=first)
         except Exception as bug:  # noqa: BLE001 - one target's bug must not take the others down
             return Outcome(
                 result=Result.FAILED,

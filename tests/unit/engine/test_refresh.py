@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.engine.judgement import judge
 from refresher.engine.refresh import Outcome, Refresher, Result
 from refresher.engine.sharing import SharedSupplies
 from refresher.errors import PublishError, SupplyError, TokenRejectedError, TransientSupplyError
+from refresher.policy import State
 from refresher.tokens import SubjectToken
 from tests.tokens import NOW, jwt_of, make_jwt
 
@@ -389,54 +392,62 @@ def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: FakeSuppl
         assert "eyJ" not in text
 
 
-def unnamed(target: Target) -> Target:
+def unnamed(target: Target, request: str = "file of alice") -> Target:
     """Give the same target with a subject that only the supplier knows."""
     return replace(
-        target, expected=replace(target.expected, subject=None), context=replace(target.context, subject=None)
+        target,
+        expected=replace(target.expected, subject=None),
+        context=replace(target.context, subject=None),
+        token_request=request,
     )
 
 
-def test_supplier_that_speaks_for_another_takes_a_directory_over(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+@pytest.mark.parametrize("gone", [(), ("env",)], ids=["whole", "without env"])
+def test_unnamed_token_is_kept_while_it_is_what_was_asked_for(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, gone: tuple[str, ...]
 ) -> None:
-    """Where no subject is configured, a first visit compares whom the supplier speaks for with the token there."""
-    target = unnamed(target_of())
-    supplier.fixed = make_jwt(subject="alice")
-    refresh(target, supplier, clock)
-
-    assert refresh(target, supplier, clock).result is Result.KEPT
-    supplier.fixed = make_jwt(subject="bob")
-    outcome = refresh(target, supplier, clock)
-
-    assert outcome.token is not None
-    assert (outcome.result, outcome.token.subject) == (Result.PUBLISHED, "bob")
-    assert set(files_of(target)) == {"credentials.json", "env", "token"}
-
-
-def test_supplier_that_fails_to_tell_leaves_the_token(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
-) -> None:
-    """A supplier that is only asked for whom it speaks and fails is no failure while the token is fresh."""
+    """Where no subject is configured, the description says whose a token is, and no supplier needs to be asked."""
     target = unnamed(target_of())
     refresh(target, supplier, clock)
+    token = files_of(target)["token"]
+    for name in gone:
+        (target.directory.path / name).unlink()
     supplier.failure = TransientSupplyError("p", "r")
 
     assert refresh(target, supplier, clock).result is Result.KEPT
+    assert set(files_of(target)) == {"artifacts.json", "credentials.json", "env", "token"}
+    assert files_of(target)["token"] == token
 
 
-@pytest.mark.parametrize("how", ["handed over", "env is gone"])
+@pytest.mark.parametrize("how", ["another request", "no description"])
 def test_unnamed_token_does_not_survive_a_hand_over(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, how: str
 ) -> None:
-    """A directory that changed hands, or was left half way, loses its token even if the new supplier fails."""
+    """A token that was supplied for something else goes, with `env`, even if the new supplier fails."""
     target = unnamed(target_of())
     refresh(target, supplier, clock)
     supplier.failure = TransientSupplyError("p", "r")
-    if how == "env is gone":
-        (target.directory.path / "env").unlink()
+    if how == "no description":
+        (target.directory.path / "artifacts.json").unlink()
+    else:
+        target = unnamed(target, "file of bob")
+    contents = target.directory.read()
 
-    supplies = SharedSupplies({"worker": supplier})
-    outcome = Refresher(supplies=supplies, clock=clock).refresh(target, first=True, handed_over=how == "handed over")
-
-    assert outcome.result is Result.FAILED
+    assert judge(target, contents, clock.now()).state is State.FOREIGN
+    assert refresh(target, supplier, clock).result is Result.FAILED
     assert set(files_of(target)) == {"credentials.json"}
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_unnamed_token_is_described_wherever_publishing_is_cut_short(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, steps: int
+) -> None:
+    """No token is ever there without the description that says what it was supplied for."""
+    target = unnamed(target_of())
+    names = iter([f"{step:016x}" for step in range(steps)])
+    torn = replace(target, directory=replace(target.directory, random_name=lambda: next(names)))
+
+    with suppress(StopIteration):
+        refresh(torn, supplier, clock)
+
+    assert judge(target, target.directory.read(), clock.now()).state in (State.ABSENT, State.FRESH)
