@@ -73,6 +73,24 @@ def test_impossible_questions_are_refused(held: tuple[Worker, Scenario], argumen
     assert said in jwks(held[0], *arguments, status=2).stderr
 
 
+def test_inspect_asks_cloud_kms_if_told_to(held: tuple[Worker, Scenario]) -> None:
+    """With --discover a token that was signed in Cloud KMS is verified with the key that signed it."""
+    worker, google = held
+    document = worker.document("alice")
+    kms: dict[str, Any] = {"kind": "self_issued", "issuer": ISSUER, "signer": {"kms": f"{KEY}/cryptoKeyVersions/1"}}
+    worker.write(document | {"suppliers": {"remote": kms}})
+    worker.once()
+    token = str(worker.directory("alice") / "token")
+
+    found = worker.command("inspect", token, "--discover").stdout
+    google.state.crypto_keys[KEY].policy.bindings.clear()
+    refused = worker.command("inspect", token, "--discover").stdout
+
+    assert "verified with key" in found
+    assert "not verified: the public key" in refused
+    assert "roles/cloudkms.signerVerifier" in refused
+
+
 def test_machine_without_the_role_reads_what_it_lacks(held: tuple[Worker, Scenario]) -> None:
     """Supplying names the role, the key and whose account; so does printing the JWKS."""
     worker, google = held
