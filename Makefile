@@ -39,7 +39,11 @@ demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
-	@$(BIN)/python -m pytest -n auto --ignore=tests/clients --ignore=tests/installed
+	@$(BIN)/python -m pytest -n auto --ignore=tests/clients --ignore=tests/installed -m "not podman"
+
+.PHONY: test-containers
+test-containers: $(STAMP) ## Run the daemon against real containers (podman, and plain namespaces).
+	@$(BIN)/python -m pytest -n auto tests/containers
 
 .PHONY: test-clients
 test-clients: $(STAMP) ## Run real clients of several languages against the emulator (installs them from their registries).

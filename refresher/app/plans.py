@@ -18,7 +18,7 @@ from refresher.config.loading import load, rescan
 from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.config.watching import signature
-from refresher.engine.target import Plan
+from refresher.engine.plan import Plan
 from refresher.keys.registry import signature as keys_signature
 
 if TYPE_CHECKING:

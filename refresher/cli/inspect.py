@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from refresher.inspection.findings import Findings
+    from refresher.publishing.mounts import SingleFileMountError
 
 _LARGEST = 1024 * 1024
 
@@ -48,6 +50,8 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
     given = None if keys is None else _keys_in(keys)
     found = inspect(_read(file), datetime.now(UTC), keys=given, loaded=loaded, discover=discover)
     _print(found)
+    if (mounted := _single_file_mount(file)) is not None:
+        click.echo(click.style(f"  ! {mounted}", fg="red"))
 
 
 def _print(found: Findings) -> None:
@@ -57,6 +61,19 @@ def _print(found: Findings) -> None:
         click.echo(f"  {label:{width}}  {value}")
     for problem in found.problems:
         click.echo(click.style(f"  ! {problem}", fg="red"))
+
+
+def _single_file_mount(path: Path) -> SingleFileMountError | None:
+    from refresher.publishing.mounts import single_file_mount
+
+    try:
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return single_file_mount(directory, [path.name], str(path.parent))
+    finally:
+        os.close(directory)
 
 
 def _read(path: Path) -> str:

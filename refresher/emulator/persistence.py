@@ -18,7 +18,7 @@ from refresher.emulator.audit_log import CAPACITY, AuditLog
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.crypto_keys import CryptoKey
 from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
-from refresher.emulator.storage.state import Bucket, StoredObject
+from refresher.emulator.storage_state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault
 from refresher.errors import EmulatorError
 

@@ -45,7 +45,7 @@ from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
 from refresher.emulator.state import Project, Provider, Role, State
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:

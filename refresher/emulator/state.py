@@ -16,7 +16,7 @@ from refresher.emulator.policies import Policy
 if TYPE_CHECKING:
     from refresher.emulator.crypto_keys import CryptoKey
     from refresher.emulator.policies import Binding
-    from refresher.emulator.storage.state import Bucket
+    from refresher.emulator.storage_state import Bucket
 
 DEFAULT_PROJECT = "my-project"
 DEFAULT_NUMBER = "123456789012"

@@ -36,7 +36,7 @@ from refresher.emulator.state import (
     ServiceAccount,
 )
 from refresher.emulator.storage.resources import store
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
 from refresher.resources import WorkloadIdentityProvider
 

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from refresher.clock import Clock
     from refresher.engine.agenda import Entry
     from refresher.engine.artifact_agenda import ArtifactEntry
+    from refresher.engine.plan import Plan
     from refresher.engine.reporting import Reporter
     from refresher.engine.status import Board
-    from refresher.engine.target import Plan, Target
+    from refresher.engine.target import Target
     from refresher.engine.workers import Workers
 
 SWEEP_TICKS = 5

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from refresher.clock import Clock
-    from refresher.engine.target import MintedArtifact, Plan, Target
+    from refresher.engine.plan import Plan
+    from refresher.engine.target import MintedArtifact, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

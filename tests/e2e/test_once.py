@@ -218,10 +218,11 @@ def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Nee
     assert worker.status()["alice"]["state"] == "fresh"
 
 
-def test_daemon_without_capabilities_says_what_it_lacks(worker: Worker, need: Need) -> None:
-    """Without CAP_CHOWN a configured owner is an error with a remedy, never a file of somebody else's."""
+@pytest.mark.parametrize("capability", ["dac_read_search", "chown"])
+def test_daemon_with_one_capability_says_what_it_lacks(worker: Worker, need: Need, capability: str) -> None:
+    """A configured owner is an error with a remedy unless files can be given away *and* read back."""
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
-    as_daemon_user(worker, need, "+dac_read_search")
+    as_daemon_user(worker, need, f"+{capability}")
 
     assert "give it CAP_CHOWN and CAP_DAC_READ_SEARCH" in worker.once(status=4).stderr
     assert not worker.directory("alice").exists() or os.listdir(worker.directory("alice")) == []
