@@ -64,6 +64,7 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
 
     worker.once()
 
+    assert worker.command("check").stdout.count("minted with the worker's own credentials") == 2
     for name in ("alice", "bob"):
         token = (worker.directory(name) / "access_token").read_text()
         assert google.whoami(token)["service_account"] == account_of(name)
