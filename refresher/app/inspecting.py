@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.inspection.findings import Findings
+    from refresher.tokens import UnverifiedClaims
 
 _SEGMENTS = 3
 
@@ -50,10 +51,10 @@ def inspect(
         return inspect_opaque(text)
     expected = {} if loaded is None else {name: target.expected for name, target in targets_of(loaded).items()}
     lacking = "no keys at hand"
-    if keys is None and discover:
-        keys, lacking = _published_keys(text, loaded, now)
-    elif keys is None:
-        keys = _own_keys(loaded)
+    if keys is None:
+        keys, claims = _own_keys(loaded), _claims_of(text)
+        if discover and not any(claims and key["kid"] == claims.key_id for key in keys or ()):
+            keys, lacking = _published_keys(claims, loaded, now)
     try:
         return inspect_jwt(text, now, keys=keys, expected=expected, lacking=lacking)
     except UnreadableTokenError as error:
@@ -68,16 +69,19 @@ def _of_json(text: str) -> Findings:
     return inspect_document(document)
 
 
+def _claims_of(text: str) -> UnverifiedClaims | None:
+    try:
+        return peek(text).unverified_claims
+    except UnreadableTokenError:
+        return None
+
+
 def _published_keys(
-    text: str, loaded: LoadedConfiguration | None, now: datetime
+    claims: UnverifiedClaims | None, loaded: LoadedConfiguration | None, now: datetime
 ) -> tuple[list[dict[str, Any]] | None, str]:
     """Give the keys that are published for a token's issuer, or why there are none."""
     from refresher.google.published_keys import UnpublishedKeysError
 
-    try:
-        claims = peek(text).unverified_claims
-    except UnreadableTokenError:
-        claims = None
     if claims is None or claims.issuer is None:
         return None, "it names no issuer that could be asked"
     try:

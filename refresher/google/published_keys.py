@@ -6,6 +6,7 @@ publishes its keys below www.googleapis.com. For explaining a token to people: S
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from refresher.google.transport import Transport
 
 _OK = 200
-_ACCOUNTS = ".gserviceaccount.com"
+_ACCOUNT = re.compile(r"[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com")
 
 
 class UnpublishedKeysError(Exception):
@@ -30,14 +31,14 @@ def published_keys(transport: Transport, issuer: str) -> list[dict[str, Any]]:
     Raises:
         UnpublishedKeysError: It is neither, does not answer, or answers something else.
     """
-    if issuer.endswith(_ACCOUNTS) and "/" not in issuer:
+    if _ACCOUNT.fullmatch(issuer) is not None:
         return _key_set(transport, account_keys_url(issuer))
     if not _is_secure(issuer):
         raise UnpublishedKeysError(f"the issuer {issuer!r} is no https URL")
     document = _fetch(transport, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     found = document.get("jwks_uri")
     if document.get("issuer") != issuer:
-        raise UnpublishedKeysError(f"what answers for {issuer} says that it is {document.get('issuer')!r}")
+        raise UnpublishedKeysError(f"what answers for {issuer} says that it is {str(document.get('issuer'))[:200]!r}")
     if not isinstance(found, str) or not _is_secure(found):
         raise UnpublishedKeysError(f"the discovery document of {issuer} names no https jwks_uri")
     return _key_set(transport, found)
@@ -66,4 +67,4 @@ def _is_secure(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" and bool(parts.hostname)
+    return parts.scheme == "https" and bool(parts.hostname) and url.isprintable()

@@ -93,7 +93,8 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
     worker.write(document)
     worker.once()
     token = str(worker.directory("alice") / "token")
-    # no key of the configuration's own may help
+    own = worker.command("inspect", token, "--discover").stdout
+    # from here on no key of the configuration's own may help
     (tmp_path / "keys").rename(tmp_path / "gone")
 
     unasked = worker.command("inspect", token).stdout
@@ -105,6 +106,7 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
     found = worker.command("inspect", token, "--discover").stdout
     untrusted = worker.run("inspect", token, "--discover").stdout
 
+    assert "verified with key" in own
     assert "not verified: no keys at hand" in unasked
     assert f"not verified: {issuer}/.well-known/openid-configuration answered HTTP 404" in absent
     assert f"verified with key {jwks['keys'][0]['kid']}" in found

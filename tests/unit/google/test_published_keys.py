@@ -66,6 +66,8 @@ def test_google_publishes_keys_of_service_accounts() -> None:
         ("http://idp.example.com", {}, "is no https URL"),
         ("workers", {}, "is no https URL"),
         ("https://[", {}, "is no https URL"),
+        ("https://idp.example.com/\x1b[2J", {}, r"'https://idp.example.com/\\x1b\[2J' is no https URL"),
+        ("../x@y.gserviceaccount.com", {}, "is no https URL"),
         (GOOGLE, {}, "answered HTTP 404"),
         (GOOGLE, {"": None}, "answered HTTP 404"),
         (GOOGLE, {f"{GOOGLE}/.well-known/openid-configuration": None}, "cannot be reached"),
