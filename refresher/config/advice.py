@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from refresher.config import durations
@@ -13,14 +12,12 @@ from refresher.config.supplier_models import (
     SelfIssuedSettings,
     SignJwtSettings,
 )
+from refresher.policy import SHORT_LIFETIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from refresher.config.models import Configuration
-
-SHORT_LIFETIME = timedelta(minutes=10)
-"""Below it, half a life is less than the five minutes that Node and C++ want to see left."""
 
 
 def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
