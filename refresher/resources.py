@@ -154,6 +154,11 @@ def own_principal(credentials: Path | None) -> str:
     return "the machine's service account" if credentials is None else f"the principal of {credentials}"
 
 
+def account_keys_url(service_account: str) -> str:
+    """Give where Google publishes the keys of a service account, as a JWKS; it rotates them."""
+    return f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}"
+
+
 def discovery_document(*, issuer: str, service_account: str) -> dict[str, Any]:
     """Give what an issuer serves at `/.well-known/openid-configuration` whose tokens a service account signs.
 
@@ -165,7 +170,7 @@ def discovery_document(*, issuer: str, service_account: str) -> dict[str, Any]:
     """
     return {
         "issuer": issuer,
-        "jwks_uri": f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}",
+        "jwks_uri": account_keys_url(service_account),
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],

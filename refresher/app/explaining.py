@@ -61,6 +61,7 @@ def _explain(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, A
         "identity": target.identity,
         "service_account": identity.service_account,
         "subject": identity.subject,
+        "via": identity.via,
         "supplier": supplier,
         "kind": settings.kind,
         "directory": str(target.directory),

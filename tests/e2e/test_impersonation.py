@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from tests.program import account_of
+from tests.program import Worker, account_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from refresher.emulator.testing import Scenario
-    from tests.program import Worker
+    from tests.conftest import Act
 
     Arrange = Callable[[Worker, Scenario], dict[str, Any]]
 
 CREATOR = "roles/iam.serviceAccountTokenCreator"
 MACHINE = account_of("machine")
+GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
 ARTIFACTS = {"access_token": True, "id_tokens": {"api": {"audience": "https://api-xyz.a.run.app"}}}
 
 
@@ -64,6 +67,7 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
 
     worker.once()
 
+    assert worker.command("check").stdout.count("minted with the worker's own credentials") == 2
     for name in ("alice", "bob"):
         token = (worker.directory(name) / "access_token").read_text()
         assert google.whoami(token)["service_account"] == account_of(name)
@@ -73,6 +77,24 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
     asked = [entry.operation for entry in google.journal.entries()]
     assert asked.count("sts.token") + asked.count("metadata.token") == 1
     assert asked.count("iamcredentials.generateIdToken") == 2
+
+
+def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act, tmp_path: Path) -> None:
+    """With the lines of the guide and no pool, the access token is the account's and the ADC document is nobody's."""
+    origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
+    worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
+    worker.make_keys()
+    of_the_metadata_server(worker, google_emulator)
+    google_emulator.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
+    section = GUIDE.read_text().partition("**Without a pool.**")[2]
+    document = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
+    worker.write(worker.document() | document)
+
+    worker.once()
+
+    token = (worker.directory("alice") / "access_token").read_text()
+    assert google_emulator.whoami(token)["service_account"] == account_of("alice")
+    assert "refused" in act(worker.directory("alice"), google_emulator)
 
 
 def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 
-from tests.program import ISSUER, account_of
+from tests.program import ISSUER, account_of, until
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
     from refresher.emulator.testing import Scenario
+    from tests.conftest import Act
     from tests.program import Worker
 
 KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
 MACHINE = account_of("machine")
+MOST_THREADS = 16
+"""That ask for the public key before the first of them knows it."""
 
 
 def jwks(worker: Worker, *arguments: str, status: int = 0) -> CompletedProcess[str]:
@@ -71,6 +76,78 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
 def test_impossible_questions_are_refused(held: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
     """What cannot be told is refused with what to write instead."""
     assert said in jwks(held[0], *arguments, status=2).stderr
+
+
+def test_rotation_as_the_guide_has_it(held: tuple[Worker, Scenario], act: Act) -> None:
+    """Publish both versions, name the second, publish it alone: whoever exchanges is refused at no time."""
+    worker, google = held
+    worker.lifetime = "20s"
+
+    def configure(version: int) -> None:
+        document = worker.document("alice")
+        name = f"{KEY}/cryptoKeyVersions/{version}"
+        kms = {"kind": "self_issued", "issuer": ISSUER, "lifetime": "20s", "signer": {"kms": name}}
+        worker.write(document | {"suppliers": {"remote": kms}})
+
+    def publish(*versions: str) -> list[str]:
+        chosen = [word for version in versions for word in ("--version", version)]
+        published = json.loads(jwks(worker, "--supplier", "remote", *chosen).stdout)
+        google.add_provider(issuer=ISSUER, jwks=published)
+        return [key["kid"] for key in published["keys"]]
+
+    def key_id() -> str:
+        return str(jwt.get_unverified_header(worker.token("alice"))["kid"])
+
+    configure(1)
+    first, second = publish("1", "2")
+    with worker.daemon() as log:
+        log.wait_for("token.published", target="alice")
+        used = [(key_id(), act(worker.directory("alice"), google))]
+        configure(2)
+        until(lambda: key_id() == second, what="a token of the second version")
+        used.append((key_id(), act(worker.directory("alice"), google)))
+        publish("2")
+        used.append((key_id(), act(worker.directory("alice"), google)))
+
+    assert [kid for kid, _ in used] == [first, second, second]
+    assert [acted["service_account"] for _, acted in used] == [account_of("alice")] * 3
+    assert not log.events("token.supply_failed")
+
+
+def test_each_token_is_one_signature(held: tuple[Worker, Scenario]) -> None:
+    """Forty identities cost forty signatures and one access token of the machine; the key is asked for a few times."""
+    worker, google = held
+    names = [f"t{number}" for number in range(40)]
+    document = worker.document(*names)
+    kms: dict[str, Any] = {"kind": "self_issued", "issuer": ISSUER, "signer": {"kms": f"{KEY}/cryptoKeyVersions/1"}}
+    worker.write(document | {"suppliers": {"remote": kms}})
+    google.journal.clear()
+
+    worker.once()
+
+    asked = Counter(entry.operation for entry in google.journal.entries())
+    assert asked["cloudkms.asymmetricSign"] == len(names)
+    assert asked["metadata.token"] == 1
+    assert 1 <= asked["cloudkms.getPublicKey"] <= MOST_THREADS
+    assert {state["state"] for state in worker.status().values()} == {"fresh"}
+
+
+def test_inspect_asks_cloud_kms_if_told_to(held: tuple[Worker, Scenario]) -> None:
+    """With --discover a token that was signed in Cloud KMS is verified with the key that signed it."""
+    worker, google = held
+    document = worker.document("alice")
+    kms: dict[str, Any] = {"kind": "self_issued", "issuer": ISSUER, "signer": {"kms": f"{KEY}/cryptoKeyVersions/1"}}
+    worker.write(document | {"suppliers": {"remote": kms}})
+    worker.once()
+    token = str(worker.directory("alice") / "token")
+
+    found = worker.command("inspect", token, "--discover").stdout
+    google.state.crypto_keys[KEY].policy.bindings.clear()
+    refused = worker.command("inspect", token, "--discover").stdout
+
+    assert "verified with key" in found
+    assert "not verified: the public key" in refused
+    assert "roles/cloudkms.signerVerifier" in refused
 
 
 def test_machine_without_the_role_reads_what_it_lacks(held: tuple[Worker, Scenario]) -> None:
