@@ -106,13 +106,18 @@ class Agenda:
         """
         self.give_back(target)
         entry = self._entries.get(target.name)
-        if entry is None or entry.target is not target:
+        if entry is None or not self.wants(target):
             return None
         entry.is_known, entry.force = True, False
         entry.token, entry.signature = outcome.token, outcome.signature
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
         entry.next_at = _next_moment(entry, outcome, now, draw)
         return entry
+
+    def wants(self, target: Target) -> bool:
+        """Tell whether the present plan has this very target: the plan may have changed since it was handed out."""
+        entry = self._entries.get(target.name)
+        return entry is not None and entry.target is target
 
     def give_back(self, target: Target) -> None:
         """Take a target back without an outcome."""

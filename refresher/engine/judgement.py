@@ -59,7 +59,7 @@ def judge(target: Target, contents: Contents, now: datetime) -> Judgement:
     if token is None:
         return Judgement(state=State.ABSENT)
     mismatches = target.expected.mismatches(token)
-    if not _was_asked_for(target, contents):
+    if request_of(contents) != target.token_request:
         mismatches = (*mismatches, "it was supplied for something else than what is configured now")
     if mismatches:
         return Judgement(state=State.FOREIGN, token=token, reason="; ".join(mismatches))
@@ -87,18 +87,16 @@ def judge_artifact(
 def is_of_another_identity(target: Target, contents: Contents, judgement: Judgement) -> bool:
     """Tell whether the directory was last used for somebody else.
 
-    Its ADC document tells, and its token's subject; where none is configured, what the token was supplied for.
+    Its ADC document tells, its token's subject, and what a token was supplied for where no subject is configured; that
+    is described before there is a token, and until everything else was taken away.
     """
     if judgement.token is not None and target.expected.is_of_another_subject(judgement.token):
         return True
-    if judgement.token is not None and not _was_asked_for(target, contents):
+    request = request_of(contents)
+    if request != target.token_request and (request is not None or judgement.token is not None):
         return True
     principal = adc.principal_of(contents.credentials.content)
     return principal is not None and principal != adc.principal_of(target.credentials)
-
-
-def _was_asked_for(target: Target, contents: Contents) -> bool:
-    return target.token_request is None or target.token_request == request_of(contents)
 
 
 def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement, now: datetime, *, force: bool) -> bool:

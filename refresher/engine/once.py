@@ -62,7 +62,9 @@ def refresh_once(plan: Plan, targets: Sequence[Target], *, force: bool, clock: C
 
     def mint(target: Target, artifact: MintedArtifact) -> None:
         try:
-            done.artifacts[target.name, artifact.name] = artifact_refresher.refresh(target, artifact, force=force)
+            # with a supplier that fails nothing is replaced that is still good, even if that was asked for
+            forced = force and done.outcomes[target.name].error is None
+            done.artifacts[target.name, artifact.name] = artifact_refresher.refresh(target, artifact, force=forced)
         except BaseException as bug:  # noqa: BLE001 - carried to the caller's thread
             bugs.append(bug)
 

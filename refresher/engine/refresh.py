@@ -100,11 +100,12 @@ class Refresher:
         """Bring one target's directory to what the configuration says, with a token that is fresh.
 
         1. Open the directory and read it; at the first visit sweep what a killed daemon left.
-        2. If it was another identity's, withdraw `env`, then `token` and further artifacts.
+        2. If it was another identity's, withdraw `env`, further artifacts and `token`.
         3. Put `credentials.json` right, and `boto` if there is to be one; beside a token that the configuration would
            not mint only once there is another, so that the two stay a pair until then.
-        4. Unless the token is fresh: supply, check, describe and publish another. The description is there first: at
-           no moment does it name another request than the token was supplied for.
+        4. Unless the token is fresh: supply another, with the directory left to others meanwhile; look again, check,
+           describe and publish. The description is there first: at no moment does it name another request than the
+           token was supplied for.
         5. Put owner and mode of a token that stays right, then `env`, which comes last; withdraw further artifacts that
            are not asked for any more.
         6. At the first visit of a directory where nothing had to be written, prove that writing would work.
@@ -148,8 +149,30 @@ class _Visit:
         self.repaired: list[str] = []
         self._wrote = False
 
-    def bring_up_to_date(self, directory: OpenDirectory) -> SupplyError | None:
+    def bring_up_to_date(self, directory: OpenDirectory) -> RefresherError | None:
         """Go through the steps of `Refresher.refresh`; give a supplier's failure after all else was put right."""
+        with directory.held():
+            present = self._look(directory)  # 1 to 3
+        supplied, failure = self._supply(present)  # 4
+        with directory.held():
+            contents = directory.read()
+            present = judge(self._target, contents, self._clock.now())
+            if is_of_another_identity(self._target, contents, present):
+                return self._changed_hands()
+            self.token = present.token if present.is_ours else None
+            if supplied is not None:
+                failure = self._publish(directory, supplied, contents, present)
+            if self.token is not None:  # 5
+                if self.result is not Result.PUBLISHED:
+                    self._settle(directory, TOKEN, contents)
+                    self._settle_descriptions(directory, contents, self.token)
+                self._settle(directory, ENVIRONMENT, contents)
+            if self._first and not self._wrote:
+                directory.probe()  # 6
+        return failure
+
+    def _look(self, directory: OpenDirectory) -> Judgement:
+        """Read and judge; take over what is another identity's, and settle what may be settled before a token."""
         if self._first:
             directory.sweep()
         contents = directory.read()  # 1
@@ -157,44 +180,51 @@ class _Visit:
         if is_of_another_identity(self._target, contents, present):
             contents, present = self._take_over(directory)  # 2
         self.token = present.token if present.is_ours else None
-        is_foreign = not present.is_ours and present.state is not State.ABSENT
-        if not is_foreign:  # 3
+        if not _is_foreign(present):  # 3
             self._settle_documents(directory, contents)
-        supplied, failure = self._supply(present)  # 4
-        if supplied is not None:
-            if is_foreign:
-                self._settle_documents(directory, contents)
-            self._settle_descriptions(directory, contents, supplied)
-            directory.publish(TOKEN, supplied.value.encode())
-            self.token, self.result, self._wrote = supplied, Result.PUBLISHED, True
-        if self.token is not None:  # 5
-            if self.result is not Result.PUBLISHED:
-                self._settle(directory, TOKEN, contents)
-                self._settle_descriptions(directory, contents, self.token)
-            self._settle(directory, ENVIRONMENT, contents)
-        if self._first and not self._wrote:
-            directory.probe()  # 6
-        return failure
+        return present
 
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
-        with directory.describing():
-            directory.withdraw(ENVIRONMENT)
-            for name in (TOKEN, *directory.present(), DESCRIPTIONS):
-                directory.withdraw(name)
+        """Withdraw everything of the former identity; the token and its description last, since they tell whose it was.
+
+        A takeover that is cut short is then taken up again.
+        """
+        for name in (ENVIRONMENT, *directory.present(), TOKEN, DESCRIPTIONS):
+            directory.withdraw(name)
         contents = directory.read()
         return contents, judge(self._target, contents, self._clock.now())
 
     def _supply(self, present: Judgement) -> tuple[SubjectToken | None, SupplyError | None]:
-        """Give a token that is worth publishing, and what failed; neither if the present one is good enough."""
+        """Give a token to be checked, or what failed; neither if the present one is good enough."""
         if present.state is State.FRESH and not self._force:
             return None, None
         try:
-            token = self._supplies.supply(self._target, self.token, self._clock.now())
-            if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
-                return None, self._leave_unchanged(present)
+            return self._supplies.supply(self._target, self.token, self._clock.now()), None
         except SupplyError as error:
             return None, error
-        return token, None
+
+    def _publish(
+        self, directory: OpenDirectory, token: SubjectToken, contents: Contents, present: Judgement
+    ) -> SupplyError | None:
+        """Publish a supplied token if it is worth it; give why the supplier is to blame if it is not."""
+        try:
+            if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
+                return self._leave_unchanged(present)
+        except SupplyError as error:
+            return error
+        if _is_foreign(present):
+            self._settle_documents(directory, contents)
+        self._settle_descriptions(directory, contents, token)
+        directory.publish(TOKEN, token.value.encode())
+        self.token, self.result, self._wrote = token, Result.PUBLISHED, True
+        return None
+
+    def _changed_hands(self) -> PublishError:
+        self.token = None
+        return PublishError(
+            f"target {self._target.name}: another process gave its directory to another identity meanwhile",
+            "let the daemon and `refresher once` read the same configuration",
+        )
 
     def _leave_unchanged(self, present: Judgement) -> SupplyError | None:
         self.result = Result.UNCHANGED
@@ -234,15 +264,14 @@ class _Visit:
         described = self._describe(token)
         if not self._is_described_otherwise(contents, described) and not self._unwanted(directory):
             return
-        with directory.describing():
-            for name in self._unwanted(directory):
-                directory.withdraw(name)
-            entries = descriptions.parse(directory.read().descriptions.content)
-            kept = {name: entries[name] for name in self._minted if name in entries} | described
-            if kept:
-                directory.publish(DESCRIPTIONS, descriptions.render(kept))
-            else:
-                directory.withdraw(DESCRIPTIONS)
+        for name in self._unwanted(directory):
+            directory.withdraw(name)
+        entries = descriptions.parse(contents.descriptions.content)
+        kept = {name: entries[name] for name in self._minted if name in entries} | described
+        if kept:
+            directory.publish(DESCRIPTIONS, descriptions.render(kept))
+        else:
+            directory.withdraw(DESCRIPTIONS)
 
     def _is_described_otherwise(self, contents: Contents, described: Mapping[str, Description]) -> bool:
         """Tell whether `artifacts.json` is to be written or withdrawn; who mints adds entries himself."""
@@ -270,3 +299,7 @@ class _Visit:
     def _unwanted(self, directory: OpenDirectory) -> list[str]:
         wanted = {*self._minted, *([] if self._target.boto is None else [BOTO])}
         return [name for name in directory.present() if name not in wanted]
+
+
+def _is_foreign(present: Judgement) -> bool:
+    return not present.is_ours and present.state is not State.ABSENT
