@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
@@ -25,6 +25,7 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_BELOW = _OPEN | os.O_NOFOLLOW
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _INTERMEDIATE_MODE = 0o711
+_ROOT_MODE = 0o755
 
 
 class InsecureDirectoryError(PublishError):
@@ -139,8 +140,10 @@ def _open_or_make_root(root: Path, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o755)
+    for directory in reversed([root, *root.parents]):
+        with suppress(FileExistsError):
+            directory.mkdir()
+            directory.chmod(_ROOT_MODE)
     return os.open(root, _OPEN)
 
 

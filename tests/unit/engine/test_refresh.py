@@ -18,8 +18,10 @@ from tests.tokens import NOW, jwt_of, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from refresher.engine.target import Target
+    from refresher.suppliers.interface import SupplierContext
     from tests.fakes import FakeClock, FakeSupplier
 
     MakeTarget = Callable[..., Target]
@@ -451,3 +453,70 @@ def test_unnamed_token_is_described_wherever_publishing_is_cut_short(
         refresh(torn, supplier, clock)
 
     assert judge(target, target.directory.read(), clock.now()).state in (State.ABSENT, State.FRESH)
+
+
+@pytest.mark.parametrize("unnamed_too", [False, True], ids=["by its subject", "by its request"])
+def test_directory_that_changes_hands_during_a_supply_is_left_alone(
+    target_of: MakeTarget,
+    supplier: FakeSupplier,
+    clock: FakeClock,
+    unnamed_too: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Another process may give the directory to bob while alice's token is supplied: hers is then not published."""
+    alice, bob = target_of(), target_of("bob", subject="user-2", path="alice")
+    if unnamed_too:
+        alice, bob = unnamed(alice, "file of alice"), unnamed(bob, "file of bob")
+    theirs: list[dict[str, bytes]] = []
+
+    class Overtaken:
+        def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+            assert refresh(bob, supplier, clock).result is Result.PUBLISHED
+            theirs.append(files_of(bob))
+            return supplier.supply(context, now)
+
+    outcome = refresh(alice, Overtaken(), clock)
+
+    assert isinstance(outcome.error, PublishError)
+    assert outcome.token is None
+    assert files_of(alice) == theirs[0]
+
+
+def test_better_token_of_another_process_is_kept(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """What another process published meanwhile for the same identity is compared, not overwritten."""
+    target = target_of()
+
+    class Overtaken:
+        def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+            early = supplier.supply(context, now)
+            clock.pass_(timedelta(minutes=1))
+            assert refresh(target, supplier, clock).result is Result.PUBLISHED
+            return early
+
+    outcome = refresh(target, Overtaken(), clock)
+
+    assert isinstance(outcome.error, TokenRejectedError)
+    assert outcome.token is not None
+    assert outcome.token.issued_at == NOW + timedelta(minutes=1)
+
+
+def test_takeover_that_is_cut_short_is_taken_up_again(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """While an artifact of alice's cannot be taken away, bob's token is not published beside it; then all goes."""
+    alice, bob = unnamed(target_of(), "file of alice"), unnamed(target_of(), "file of bob")
+    refresh(alice, supplier, clock)
+    (alice.directory.path / "boto").write_bytes(b"of alice")
+    obstacle = alice.directory.path / "access_token"
+    obstacle.mkdir()
+
+    outcomes = [refresh(bob, supplier, clock) for _ in range(2)]
+    there = sorted(path.name for path in obstacle.parent.iterdir())
+    obstacle.rmdir()
+    last = refresh(bob, supplier, clock)
+
+    assert [type(outcome.error) for outcome in outcomes] == [PublishError, PublishError]
+    assert "env" not in there
+    assert last.result is Result.PUBLISHED
+    assert set(files_of(bob)) == {"artifacts.json", "credentials.json", "env", "token"}

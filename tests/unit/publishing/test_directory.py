@@ -359,3 +359,17 @@ def test_root_that_others_can_write_to_is_warned_of(root: Path) -> None:
     root.chmod(0o777)
 
     assert "can be written by others" in str(root_warning(root))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_missing_root_is_made_with_its_parents(tmp_path: Path, umask: int) -> None:
+    """Each directory on the way to a missing root is made for all to traverse and for nobody else to write to."""
+    former = os.umask(umask)
+    try:
+        root = tmp_path / "opt" / "deep" / "root"
+        with directory_at(root, "alice").open():
+            pass
+    finally:
+        os.umask(former)
+
+    assert [mode_of(path) for path in (root, root.parent, root.parent.parent)] == [0o755] * 3
