@@ -14,9 +14,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from refresher.errors import PublishError
 from refresher.publishing.atomic import is_temporary, sweep
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, read
 from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
+from refresher.publishing.lock import held_directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -50,9 +52,11 @@ def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[st
         return ()
     try:
         for path, parent, directory in _below(root, descriptor, kept, depth=0):
-            with suppress(OSError):
-                if _is_ours(directory) and _retire(path.name, parent, directory, now):
-                    withdrawn.append(str(path))
+            with suppress(OSError, PublishError):
+                if _is_ours(directory):
+                    with held_directory(root, path, patience=0):
+                        if _retire(path.name, parent, directory, now):
+                            withdrawn.append(str(path))
     finally:
         os.close(descriptor)
     return tuple(withdrawn)

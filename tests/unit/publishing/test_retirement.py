@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.publishing.lock import held_directory
 from refresher.publishing.retirement import GRACE, retire_strays
 
 if TYPE_CHECKING:
@@ -55,6 +56,16 @@ def test_stray_is_found_wherever_it_is(root: Path, place: str) -> None:
 
     assert retire_strays(root, {kept}, datetime.now(UTC)) == (str(stray),)
     assert (kept / "env").exists()
+
+
+def test_what_another_process_writes_into_is_no_stray_yet(root: Path) -> None:
+    """`once` with a newer configuration may be at a directory that the daemon does not know of yet."""
+    theirs = make(root / "alice")
+
+    with held_directory(root, theirs):
+        retire_strays(root, set(), datetime.now(UTC))
+
+    assert (theirs / "env").exists()
 
 
 def test_beginning_of_a_killed_daemon_is_removed(root: Path) -> None:
