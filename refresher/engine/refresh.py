@@ -152,26 +152,25 @@ class _Visit:
     def bring_up_to_date(self, directory: OpenDirectory) -> RefresherError | None:
         """Go through the steps of `Refresher.refresh`; give a supplier's failure after all else was put right."""
         with directory.held():
-            present = self._look(directory)  # 1 to 3
-        supplied, failure = self._supply(present)  # 4
+            contents, present = self._look(directory)  # 1 to 3
+            if present.state is State.FRESH and not self._force:
+                self._finish(directory, contents)
+                return None
+            seen = directory.sign()
+        token, failure = self._supply()  # 4
         with directory.held():
-            contents = directory.read()
-            present = judge(self._target, contents, self._clock.now())
-            if is_of_another_identity(self._target, contents, present):
-                return self._changed_hands()
-            self.token = present.token if present.is_ours else None
-            if supplied is not None:
-                failure = self._publish(directory, supplied, contents, present)
-            if self.token is not None:  # 5
-                if self.result is not Result.PUBLISHED:
-                    self._settle(directory, TOKEN, contents)
-                    self._settle_descriptions(directory, contents, self.token)
-                self._settle(directory, ENVIRONMENT, contents)
-            if self._first and not self._wrote:
-                directory.probe()  # 6
+            if directory.sign() != seen:
+                contents = directory.read()
+                present = judge(self._target, contents, self._clock.now())
+                if is_of_another_identity(self._target, contents, present):
+                    return self._changed_hands()
+                self.token = present.token if present.is_ours else None
+            if token is not None:
+                failure = self._publish(directory, token, contents, present)
+            self._finish(directory, contents)
         return failure
 
-    def _look(self, directory: OpenDirectory) -> Judgement:
+    def _look(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
         """Read and judge; take over what is another identity's, and settle what may be settled before a token."""
         if self._first:
             directory.sweep()
@@ -182,7 +181,17 @@ class _Visit:
         self.token = present.token if present.is_ours else None
         if not _is_foreign(present):  # 3
             self._settle_documents(directory, contents)
-        return present
+        return contents, present
+
+    def _finish(self, directory: OpenDirectory, contents: Contents) -> None:
+        """Put everything right beside a token of ours, and prove at the first visit that writing works."""
+        if self.token is not None:  # 5
+            if self.result is not Result.PUBLISHED:
+                self._settle(directory, TOKEN, contents)
+                self._settle_descriptions(directory, contents, self.token)
+            self._settle(directory, ENVIRONMENT, contents)
+        if self._first and not self._wrote:
+            directory.probe()  # 6
 
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
         """Withdraw everything of the former identity; the token and its description last, since they tell whose it was.
@@ -194,10 +203,8 @@ class _Visit:
         contents = directory.read()
         return contents, judge(self._target, contents, self._clock.now())
 
-    def _supply(self, present: Judgement) -> tuple[SubjectToken | None, SupplyError | None]:
-        """Give a token to be checked, or what failed; neither if the present one is good enough."""
-        if present.state is State.FRESH and not self._force:
-            return None, None
+    def _supply(self) -> tuple[SubjectToken | None, SupplyError | None]:
+        """Give a token to be checked, or what failed."""
         try:
             return self._supplies.supply(self._target, self.token, self._clock.now()), None
         except SupplyError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from refresher.publishing import atomic, contents, further
 from refresher.publishing.further import ID_TOKENS
-from refresher.publishing.lock import held_directory
+from refresher.publishing.lock import held_directory, open_lock
 from refresher.publishing.walk import AbsentDirectoryError, open_directory
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def is_in_place(artifact: Artifact, content: bytes, ownership: Ownership) -> boo
 class OpenDirectory:
     """A credentials directory found trustworthy and open for the length of a `with` block."""
 
-    root: Path
     path: Path
     descriptor: int
+    lock: int
     ownership: Ownership
     random_name: Callable[[], str]
     further: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class OpenDirectory:
         Entering it raises:
             PublishError: It could not be had.
         """
-        return held_directory(self.root, self.path)
+        return held_directory(self.lock, self.path)
 
     def publish(self, name: str, content: bytes) -> None:
         """Replace one artifact atomically.
@@ -161,11 +161,14 @@ class CredentialsDirectory:
         Raises:
             PublishError: It cannot be had, or not be trusted.
         """
-        with open_directory(self.root, self.path, ownership=self.ownership, create=True) as descriptor:
+        with (
+            open_directory(self.root, self.path, ownership=self.ownership, create=True) as descriptor,
+            open_lock(self.root) as lock,
+        ):
             yield OpenDirectory(
-                root=self.root,
                 path=self.path,
                 descriptor=descriptor,
+                lock=lock,
                 ownership=self.ownership,
                 random_name=self.random_name,
                 further=self.further,

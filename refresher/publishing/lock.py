@@ -73,31 +73,44 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
 
 
 @contextmanager
-def held_directory(root: Path, path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
+def open_lock(root: Path) -> Iterator[int]:
+    """Give the descriptor of a root's lock for the length of a `with` block; what it holds is let go at the end.
+
+    Raises:
+        PublishError: The lock cannot be had, or not be trusted.
+    """
+    descriptor = _open(root)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held_directory(lock: int, path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
     """Keep every other process, and thread, from writing into a credentials directory for the length of a `with` block.
 
     Args:
-        root: `directory_root`.
+        lock: Descriptor of the root's lock.
         path: The credentials directory.
         patience: How long to wait for it, in seconds.
 
     Raises:
         DirectoryHeldError: Somebody else has held it all the time.
-        PublishError: The lock cannot be had, or not be trusted.
     """
-    descriptor = _open(root)
+    byte = _byte_of(path)
+    deadline = time.monotonic() + patience
+    while not _take(lock, byte):
+        if time.monotonic() >= deadline:
+            raise DirectoryHeldError(
+                f"another process has been writing into {path} for {patience:.0f} s",
+                "end the `refresher once` that hangs",
+            )
+        time.sleep(_PAUSE)
     try:
-        deadline = time.monotonic() + patience
-        while not _take(descriptor, _byte_of(path)):
-            if time.monotonic() >= deadline:
-                raise DirectoryHeldError(
-                    f"another process has been writing into {path} for {patience:.0f} s",
-                    "end the `refresher once` that hangs",
-                )
-            time.sleep(_PAUSE)
         yield
     finally:
-        os.close(descriptor)
+        _set(lock, byte, fcntl.F_UNLCK)
 
 
 def _open(root: Path) -> int:
@@ -116,12 +129,19 @@ def _open(root: Path) -> int:
 
 
 def _take(descriptor: int, byte: int) -> bool:
-    wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
-    except OSError as error:
-        return error.errno not in _HELD
+        _set(descriptor, byte, fcntl.F_WRLCK)
+    except OSError:
+        return False
     return True
+
+
+def _set(descriptor: int, byte: int, kind: int) -> None:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
+    except OSError as error:
+        if error.errno in _HELD:
+            raise
 
 
 def _byte_of(path: Path) -> int:

@@ -18,7 +18,7 @@ from refresher.errors import PublishError
 from refresher.publishing.atomic import is_temporary, sweep
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, read
 from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
-from refresher.publishing.lock import held_directory
+from refresher.publishing.lock import held_directory, open_lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -54,7 +54,7 @@ def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[st
         for path, parent, directory in _below(root, descriptor, kept, depth=0):
             with suppress(OSError, PublishError):
                 if _is_ours(directory):
-                    with held_directory(root, path, patience=0):
+                    with open_lock(root) as lock, held_directory(lock, path, patience=0):
                         if _retire(path.name, parent, directory, now):
                             withdrawn.append(str(path))
     finally:

@@ -3,14 +3,16 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.errors import PublishError
-from refresher.publishing.lock import DirectoryHeldError, RootHeldError, held_directory, held_roots
+from refresher.publishing.lock import DirectoryHeldError, RootHeldError, held_directory, held_roots, open_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Need
@@ -18,18 +20,25 @@ if TYPE_CHECKING:
 TENANT = 54_321
 
 
+@contextmanager
+def held(root: Path, name: str) -> Iterator[None]:
+    """Hold a directory as another process does, and wait for nobody."""
+    with open_lock(root) as lock, held_directory(lock, root / name, patience=0):
+        yield
+
+
 def test_directory_is_in_one_pair_of_hands(root: Path) -> None:
     """Who holds a directory keeps others out of it, and of nothing else."""
-    with held_directory(root, root / "alice"):
-        with held_directory(root, root / "bob", patience=0):
+    with held(root, "alice"):
+        with held(root, "bob"):
             pass
         with (
             pytest.raises(DirectoryHeldError, match="another process has been writing into"),
-            held_directory(root, root / "alice", patience=0),
+            held(root, "alice"),
         ):
             pass
 
-    with held_directory(root, root / "alice", patience=0):
+    with held(root, "alice"):
         pass
 
 
@@ -40,7 +49,7 @@ def test_root_has_one_daemon(root: Path) -> None:
         hold(root)
         with pytest.raises(RootHeldError, match="another daemon"), held_roots() as second:
             second(root)
-        with held_directory(root, root / "alice", patience=0):
+        with held(root, "alice"):
             pass
 
     with held_roots() as hold:
@@ -56,7 +65,7 @@ def test_tenant_can_hold_up_nobody(root: Path, umask: int) -> None:
     try:
         for descriptor in theirs:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with held_roots() as hold, held_directory(root, root / "alice", patience=0):
+        with held_roots() as hold, held(root, "alice"):
             hold(root)
     finally:
         os.umask(former)
@@ -83,7 +92,7 @@ def test_lock_that_is_not_the_daemons_alone_is_refused(root: Path, tmp_path: Pat
         need.root()
         os.chown(lock, TENANT, TENANT)
 
-    with pytest.raises(PublishError), held_directory(root, root / "a"):
+    with pytest.raises(PublishError), held(root, "a"):
         pass
 
     assert not (tmp_path / "elsewhere").exists()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.publishing.lock import held_directory
+from refresher.publishing.lock import held_directory, open_lock
 from refresher.publishing.retirement import GRACE, retire_strays
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_what_another_process_writes_into_is_no_stray_yet(root: Path) -> None:
     """`once` with a newer configuration may be at a directory that the daemon does not know of yet."""
     theirs = make(root / "alice")
 
-    with held_directory(root, theirs):
+    with open_lock(root) as lock, held_directory(lock, theirs):
         retire_strays(root, set(), datetime.now(UTC))
 
     assert (theirs / "env").exists()
