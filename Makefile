@@ -39,7 +39,11 @@ demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
-	@$(BIN)/python -m pytest -n auto --ignore=tests/clients
+	@$(BIN)/python -m pytest -n auto --ignore=tests/clients --ignore=tests/installed -m "not apart"
+
+.PHONY: test-containers
+test-containers: $(STAMP) ## Run the daemon against real containers (podman, and plain namespaces).
+	@$(BIN)/python -m pytest -n auto tests/containers
 
 .PHONY: test-clients
 test-clients: $(STAMP) ## Put real clients of every language through the same scenarios (installs them from their registries).
@@ -53,6 +57,10 @@ clients: $(STAMP) ## Run the clients and write the tables in docs/clients.md ane
 .PHONY: soak
 soak: $(STAMP) ## Let all long-lived clients call side by side for ten minutes (SOAK=60: for a minute).
 	@$(BIN)/python -m tests.clients.soak
+
+.PHONY: test-installed
+test-installed: $(STAMP) ## Run the tests with an OpenID provider and programs installed from their registries.
+	@$(BIN)/python -m pytest tests/installed
 
 .PHONY: test-terraform
 test-terraform: $(STAMP) ## Run the Terraform tests alone (REFRESHER_TEST_PROVIDER_MIRROR: with the real provider).
@@ -109,4 +117,4 @@ requirements: | $(UV) ## Pin the requirement files anew.
 
 .PHONY: clean
 clean: ## Remove what the targets above made.
-	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json tests/installed/.cache

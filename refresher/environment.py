@@ -42,8 +42,8 @@ def variables(
         project: Id of the project to work in.
         quota_project: Id of the project that pays quota.
         further: Names of further artifacts in the directory.
-        is_chain: Whether the service account can only be reached through delegates, which no client's own way does:
-            then gcloud gets the access token, which it does not renew while a command runs.
+        is_chain: Whether the service account can only be reached through delegates, or as the worker, which no client's
+            own way does: then gcloud gets the access token, which it does not renew while a command runs.
     """
     place = container_directory.rstrip("/")
     credentials = f"{place}/credentials.json"

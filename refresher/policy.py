@@ -13,6 +13,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 MINIMUM_VALIDITY_LIMIT = timedelta(minutes=6)
+SHORT_LIFETIME = timedelta(minutes=10)
+"""Below it, half a life is less than the five minutes that Node and C++ want to see left."""
+
 CLOCK_SKEW = timedelta(seconds=30)
 """How far ahead `iat` may be before a token counts as issued in the future; real STS allows about 60 s."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from pathlib import Path
 
 DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -66,12 +67,14 @@ class Endpoints:
         universe_domain: `googleapis.com` unless the cloud is another one.
         sts: Origin of the Security Token Service.
         iam_credentials: Origin of the IAM Service Account Credentials API.
+        cloud_kms: Origin of the Cloud KMS API.
         metadata: Origin of the metadata server.
     """
 
     universe_domain: str
     sts: str
     iam_credentials: str
+    cloud_kms: str
     metadata: str
 
     @classmethod
@@ -81,6 +84,7 @@ class Endpoints:
         *,
         sts: str | None = None,
         iam_credentials: str | None = None,
+        cloud_kms: str | None = None,
         metadata: str | None = None,
     ) -> Endpoints:
         """Give the endpoints of a universe, each replaceable by an origin of one's own."""
@@ -88,6 +92,7 @@ class Endpoints:
             universe_domain=universe_domain,
             sts=sts or f"https://sts.{universe_domain}",
             iam_credentials=iam_credentials or f"https://iamcredentials.{universe_domain}",
+            cloud_kms=cloud_kms or f"https://cloudkms.{universe_domain}",
             metadata=metadata or METADATA_ORIGIN,
         )
 
@@ -118,6 +123,8 @@ class Impersonation:
         delegates: E-mails of the chain, caller side first.
         scopes: Of access tokens.
         lifetime: Of access tokens; None leaves it to Google (an hour).
+        is_own: Whether the worker's own credentials impersonate, instead of a federated token.
+        credentials: The file that holds them; None for the metadata server.
     """
 
     provider: WorkloadIdentityProvider
@@ -127,11 +134,29 @@ class Impersonation:
     delegates: tuple[str, ...]
     scopes: tuple[str, ...]
     lifetime: timedelta | None
+    is_own: bool = False
+    credentials: Path | None = None
 
     @property
     def principal(self) -> str:
-        """The federated principal that needs the roles, for messages."""
+        """The principal that needs the roles, for messages."""
+        if self.is_own:
+            return own_principal(self.credentials)
         return "the federated principal" if self.subject is None else self.provider.principal(self.subject)
+
+
+def own_principal(credentials: Path | None) -> str:
+    """Name the principal of the worker's own credentials, for messages.
+
+    Args:
+        credentials: The file that holds them; None for the metadata server.
+    """
+    return "the machine's service account" if credentials is None else f"the principal of {credentials}"
+
+
+def account_keys_url(service_account: str) -> str:
+    """Give where Google publishes the keys of a service account, as a JWKS; it rotates them."""
+    return f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}"
 
 
 def discovery_document(*, issuer: str, service_account: str) -> dict[str, Any]:
@@ -145,7 +170,7 @@ def discovery_document(*, issuer: str, service_account: str) -> dict[str, Any]:
     """
     return {
         "issuer": issuer,
-        "jwks_uri": f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}",
+        "jwks_uri": account_keys_url(service_account),
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],

@@ -163,9 +163,10 @@ variable "provider_id" {
 }
 
 variable "supplier" {
-  description = "How the refresher gets subject tokens: keys is the keys directory on its host (self_issued), via is metadata_server or generate_id_token (google), path is the file that somebody else renews (oidc), lifetime_seconds is of self-issued tokens; name and provider_name name the entries of the configuration."
+  description = "How the refresher gets subject tokens: keys is the keys directory on its host (self_issued), or kms_key_version the version of a key in Cloud KMS that signs instead, via is metadata_server or generate_id_token (google), path is the file that somebody else renews (oidc), lifetime_seconds is of self-issued tokens; name and provider_name name the entries of the configuration."
   type = object({
     keys             = optional(string, "/var/lib/refresher/keys")
+    kms_key_version  = optional(string)
     lifetime_seconds = optional(number, 3600)
     name             = optional(string, "worker")
     path             = optional(string, "/var/run/secrets/tokens/subject-token")

@@ -27,7 +27,7 @@ PROJECT = "my-project"
 PATIENCE = 60.0
 """Seconds that anything waited for may take on a busy machine."""
 
-_SECRET = re.compile(r"eyJ[\w-]{8,}|ya29\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY")
+_SECRET = re.compile(r"(?<![\w-])eyJ[\w-]{8,}|ya29\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY")
 _VARIABLES = ("HOME", "PATH", "LANG", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
 
 

@@ -27,7 +27,7 @@ def complaints_of_keys(loaded: LoadedConfiguration) -> list[KeysError]:
     """Give what is wrong with the keys directories of self-issuing suppliers; the daemon would fail to supply."""
     found = []
     for settings in loaded.configuration.suppliers.values():
-        if isinstance(settings, SelfIssuedSettings):
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None:
             try:
                 published_key_ids(settings.keys)
             except KeysError as error:
@@ -61,6 +61,7 @@ def _explain(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, A
         "identity": target.identity,
         "service_account": identity.service_account,
         "subject": identity.subject,
+        "via": identity.via,
         "supplier": supplier,
         "kind": settings.kind,
         "directory": str(target.directory),

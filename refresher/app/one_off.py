@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from refresher.app.suppliers import connections_of, supplier_of
+from refresher.app.connections import connections_of
+from refresher.app.plans import chain_of
+from refresher.app.suppliers import supplier_of
 from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.supplier_models import SelfIssuedSettings, SignJwtSettings
 from refresher.errors import UsageError
 from refresher.google import iam_credentials
 from refresher.google.answers import IMPERSONATION
-from refresher.google.chain import GoogleChain
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class OneOff:
         self._now = now
         self._transport = connections_of(loaded)
         self._endpoints = endpoints_of(loaded)
-        self._chain = GoogleChain(transport=self._transport, endpoints=self._endpoints)
+        self._chain = chain_of(loaded, self._transport)
 
     def subject_token(self, audience: str | None = None) -> str:
         """Give a subject token, for another audience than the provider's if that is given.

@@ -10,23 +10,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refresher.app.connections import Once, connections_of
 from refresher.app.rotation import trials_of
-from refresher.app.suppliers import connections_of, suppliers_of, threads_of
+from refresher.app.suppliers import source_of, suppliers_of, threads_of
 from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.loading import load, rescan
 from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.config.watching import signature
-from refresher.engine.target import Plan
+from refresher.engine.plan import Plan
 from refresher.keys.registry import signature as keys_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from refresher.app.connections import Connections
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.problems import Problem
     from refresher.engine.minting import Chain
-    from refresher.google.transport import Transport
+    from refresher.google.source_credentials import SourceCredential
+    from refresher.resources import Endpoints
     from refresher.suppliers.interface import Supplier
 
 _ATTEMPTS = 2
@@ -35,7 +38,7 @@ _ATTEMPTS = 2
 
 def plan_of(
     loaded: LoadedConfiguration,
-    connections: Callable[[], Transport],
+    connections: Connections,
     suppliers: Mapping[str, Supplier],
     problems: tuple[Problem, ...] = (),
 ) -> Plan:
@@ -44,7 +47,7 @@ def plan_of(
         root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
         suppliers=suppliers,
-        chain=partial(_chain_of, loaded, connections),
+        chain=Once(partial(chain_of, loaded, connections)).get,
         trials=trials_of(loaded, connections),
         threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
         complaints=tuple(
@@ -53,10 +56,17 @@ def plan_of(
     )
 
 
-def _chain_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> Chain:
+def chain_of(loaded: LoadedConfiguration, connections: Connections) -> Chain:
+    """Give what mints further artifacts."""
     from refresher.google.chain import GoogleChain
 
-    return GoogleChain(transport=connections, endpoints=endpoints_of(loaded))
+    endpoints = endpoints_of(loaded)
+    own = partial(_own_credentials, endpoints, connections)
+    return GoogleChain(transport=connections, endpoints=endpoints, own=own)
+
+
+def _own_credentials(endpoints: Endpoints, connections: Connections, credentials: Path | None) -> SourceCredential:
+    return source_of(credentials, endpoints, connections())
 
 
 class ConfiguredPlans:
@@ -121,5 +131,5 @@ def _keys_of(loaded: LoadedConfiguration) -> dict[str, object]:
     return {
         name: keys_signature(settings.keys)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings)
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
     }

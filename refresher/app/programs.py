@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher import __version__
+from refresher.app.connections import connections_of
 from refresher.app.plans import ConfiguredPlans, plan_of
-from refresher.app.suppliers import connections_of, suppliers_of, transport_of
+from refresher.app.suppliers import suppliers_of
 from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
 from refresher.engine import once
 from refresher.engine.events import Severity
-from refresher.publishing.lock import hold_root
+from refresher.publishing.lock import held_roots
 from refresher.publishing.retirement import retire_strays
 from refresher.publishing.walk import root_warning
 
@@ -57,7 +58,7 @@ def prove_targets(loaded: LoadedConfiguration, names: Collection[str]) -> dict[s
     """
     from refresher.google.exchange import prove
 
-    transport, endpoints = transport_of(loaded), endpoints_of(loaded)
+    transport, endpoints = connections_of(loaded)(), endpoints_of(loaded)
     return {
         name: prove(
             document_of(loaded, target, endpoints), token_path=target.directory / "token", transport=transport
@@ -78,7 +79,7 @@ def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> N
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with hold_root(Path(loaded.configuration.directory_root)), daemon_of(path, loaded, listener) as daemon:
+    with daemon_of(path, loaded, listener) as daemon:
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
         _wait_with_signals(stopping)
 
@@ -101,7 +102,11 @@ def _wait_with_signals(stopping: threading.Event) -> None:
 
 @contextmanager
 def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> Iterator[Daemon]:
-    """Give a running daemon for the length of a `with` block; at its end the files stay as they are."""
+    """Give a running daemon for the length of a `with` block; at its end the files stay as they are.
+
+    Raises:
+        PublishError: Another daemon holds the same `directory_root`, or it cannot be trusted.
+    """
     from refresher.engine.daemon import Daemon
     from refresher.engine.guard import ClockGuard
     from refresher.engine.reporting import Reporter
@@ -111,21 +116,24 @@ def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> It
 
     clock, board, workers = SystemClock(), Board(), Workers()
     reporter = Reporter(board=board, listener=listener)
-    daemon = Daemon(
-        plans=ConfiguredPlans(path, loaded),
-        retire=retire_strays,
-        workers=workers,
-        reporter=reporter,
-        board=board,
-        clock=clock,
-        draw=random.random,
-    )
-    _say_beginning(reporter, loaded)
-    with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=partial(_jumped, daemon, ticker)):
-        yield daemon
-    daemon.stop()
-    workers.wait(GRACE_SECONDS)
-    workers.stop()
+    with held_roots() as hold:
+        hold(Path(loaded.configuration.directory_root))
+        daemon = Daemon(
+            plans=ConfiguredPlans(path, loaded),
+            hold=hold,
+            retire=retire_strays,
+            workers=workers,
+            reporter=reporter,
+            board=board,
+            clock=clock,
+            draw=random.random,
+        )
+        _say_beginning(reporter, loaded)
+        with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=partial(_jumped, daemon, ticker)):
+            yield daemon
+        daemon.stop()
+        workers.wait(GRACE_SECONDS)
+        workers.stop()
     reporter.say("daemon.stopped", Severity.INFO)
 
 

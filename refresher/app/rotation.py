@@ -35,7 +35,7 @@ def trials_of(loaded: LoadedConfiguration, transport: Callable[[], Transport]) -
     """Give a trial for every next key of a configuration; reads `keys.json` of each directory and no key."""
     suppliers: dict[Path, dict[str, SelfIssuedSettings]] = {}
     for name, settings in loaded.configuration.suppliers.items():
-        if isinstance(settings, SelfIssuedSettings):
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None:
             suppliers.setdefault(settings.keys, {})[name] = settings
     return tuple(
         _trial(loaded, directory, kid, sharing, transport)

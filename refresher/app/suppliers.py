@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 from functools import partial
-from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
+from typing import TYPE_CHECKING, assert_never
 
+from refresher.app.connections import Once
 from refresher.app.targets import endpoints_of
 from refresher.config.supplier_models import (
     ClientCredentialsSettings,
@@ -23,15 +23,18 @@ from refresher.config.supplier_models import (
     SelfIssuedSettings,
     SignJwtSettings,
 )
-from refresher.errors import RefresherError, SupplyError
+from refresher.errors import RefresherError, SupplyError, UsageError
+from refresher.resources import own_principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
     from pathlib import Path
 
+    from refresher.app.connections import Connections
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.supplier_models import SupplierSettings
+    from refresher.google.cloud_kms import KmsKey
     from refresher.google.source_credentials import SourceCredential
     from refresher.google.transport import Transport
     from refresher.resources import Endpoints
@@ -49,15 +52,11 @@ _REMOTE_THREADS = 16
 
 def threads_of(settings: SupplierSettings) -> int:
     """Give how many targets of a supplier are worked on at a time."""
-    return _LOCAL_THREADS if isinstance(settings, SelfIssuedSettings | FileSettings) else _REMOTE_THREADS
+    is_local = isinstance(settings, FileSettings) or (isinstance(settings, SelfIssuedSettings) and not settings.signer)
+    return _LOCAL_THREADS if is_local else _REMOTE_THREADS
 
 
-def connections_of(loaded: LoadedConfiguration) -> Callable[[], Transport]:
-    """Give what gives the one transport of a plan, made when it is first wanted."""
-    return _Once(partial(transport_of, loaded)).get
-
-
-def suppliers_of(loaded: LoadedConfiguration, connections: Callable[[], Transport]) -> dict[str, Supplier]:
+def suppliers_of(loaded: LoadedConfiguration, connections: Connections) -> dict[str, Supplier]:
     """Give the suppliers of a configuration, by name; none is built yet."""
     endpoints = endpoints_of(loaded)
     return {
@@ -65,25 +64,16 @@ def suppliers_of(loaded: LoadedConfiguration, connections: Callable[[], Transpor
     }
 
 
-def supplier_of(
-    settings: SupplierSettings, endpoints: Endpoints, connections: Callable[[], Transport]
-) -> DeferredSupplier:
+def supplier_of(settings: SupplierSettings, endpoints: Endpoints, connections: Connections) -> DeferredSupplier:
     """Give one supplier, not built yet."""
     return DeferredSupplier(partial(_build, settings, endpoints, connections))
-
-
-def transport_of(loaded: LoadedConfiguration) -> Transport:
-    """Give the one pool of connections for everything that a configuration makes us call."""
-    from refresher.google.transport import PooledTransport
-
-    return PooledTransport(ca_file=loaded.configuration.google.ca_file)
 
 
 class DeferredSupplier:
     """A supplier that is built when its first token is wanted, and again as long as that fails."""
 
     def __init__(self, build: Callable[[], Supplier]) -> None:
-        self._built = _Once(build)
+        self._built = Once(build)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Supply as the supplier does.
@@ -106,17 +96,17 @@ class DeferredSupplier:
 
 
 def _build(  # noqa: PLR0911 - one for each kind
-    settings: SupplierSettings, endpoints: Endpoints, transport: Callable[[], Transport]
+    settings: SupplierSettings, endpoints: Endpoints, connections: Connections
 ) -> Supplier:
     match settings:
         case SelfIssuedSettings():
-            return _self_issued(settings)
+            return _self_issued(settings, endpoints, connections)
         case GoogleIdTokenSettings():
-            return _google_id_token(settings, endpoints, transport())
+            return _google_id_token(settings, endpoints, connections())
         case GoogleAccessTokenSettings():
             from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
 
-            return GoogleAccessTokenSupplier(source=_source(settings.credentials, endpoints, transport()))
+            return GoogleAccessTokenSupplier(source=source_of(settings.credentials, endpoints, connections()))
         case FileSettings():
             from refresher.suppliers.file import FileSupplier
 
@@ -128,20 +118,46 @@ def _build(  # noqa: PLR0911 - one for each kind
                 argv=settings.argv, timeout=settings.timeout, environment=_handed_on(settings.environment)
             )
         case SignJwtSettings():
-            return _sign_jwt(settings, endpoints, transport())
+            return _sign_jwt(settings, endpoints, connections())
         case ClientCredentialsSettings():
-            return _client_credentials(settings, transport())
+            return _client_credentials(settings, connections())
         case KubernetesSettings():
-            return _kubernetes(settings)
+            return _kubernetes(settings, connections)
         case _:
             assert_never(settings)
 
 
-def _self_issued(settings: SelfIssuedSettings) -> Supplier:
+def _self_issued(settings: SelfIssuedSettings, endpoints: Endpoints, connections: Connections) -> Supplier:
+    if settings.keys is None:
+        from refresher.suppliers.kms_signed import KmsSignedSupplier
+
+        key, source = kms_key_of(settings, endpoints, connections())
+        return KmsSignedSupplier(key=key, source=source, claims=claims_of(settings))
     from refresher.keys.directory import load_signing_key
     from refresher.suppliers.self_issued import SelfIssuedSupplier
 
     return SelfIssuedSupplier(key=load_signing_key(settings.keys), claims=claims_of(settings))
+
+
+def kms_key_of(
+    settings: SelfIssuedSettings, endpoints: Endpoints, transport: Transport
+) -> tuple[KmsKey, SourceCredential]:
+    """Give the key in Cloud KMS that a supplier signs with, and whose credentials ask for it.
+
+    Raises:
+        UsageError: It signs with keys of its own.
+    """
+    from refresher.google.cloud_kms import KmsKey
+
+    if settings.signer is None:
+        raise UsageError("this supplier signs with keys of its own", "name one with signer: {kms: …}")
+    key = KmsKey(
+        version=settings.signer.kms,
+        transport=transport,
+        endpoints=endpoints,
+        caller=own_principal(settings.credentials),
+    )
+    return key, source_of(settings.credentials, endpoints, transport)
 
 
 def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transport) -> Supplier:
@@ -150,7 +166,7 @@ def _sign_jwt(settings: SignJwtSettings, endpoints: Endpoints, transport: Transp
     return SignJwtSupplier(
         transport=transport,
         endpoints=endpoints,
-        source=_source(settings.credentials, endpoints, transport),
+        source=source_of(settings.credentials, endpoints, transport),
         service_account=settings.service_account,
         claims=claims_of(settings),
     )
@@ -184,14 +200,13 @@ def _client_credentials(settings: ClientCredentialsSettings, transport: Transpor
     )
 
 
-def _kubernetes(settings: KubernetesSettings) -> Supplier:
-    from refresher.google.transport import PooledTransport
+def _kubernetes(settings: KubernetesSettings, connections: Connections) -> Supplier:
     from refresher.suppliers.kubernetes import KubernetesSupplier
 
     # a pool of its own: the cluster's authority is to be trusted for nothing else
     ca_file = settings.ca_file if settings.api_server.startswith("https:") else None
     return KubernetesSupplier(
-        transport=PooledTransport(ca_file=ca_file),
+        transport=connections.trusting(ca_file),
         api_server=settings.api_server,
         token_path=settings.token_file,
         lifetime=settings.lifetime,
@@ -215,7 +230,7 @@ def _google_id_token(settings: GoogleIdTokenSettings, endpoints: Endpoints, tran
 
     if settings.via == "metadata_server":
         return MetadataIdTokenSupplier(transport=transport, origin=endpoints.metadata)
-    source = _source(settings.credentials, endpoints, transport)
+    source = source_of(settings.credentials, endpoints, transport)
     return GeneratedIdTokenSupplier(transport=transport, endpoints=endpoints, source=source)
 
 
@@ -224,27 +239,10 @@ def _handed_on(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", *names) if name in os.environ}
 
 
-def _source(credentials: Path | None, endpoints: Endpoints, transport: Transport) -> SourceCredential:
+def source_of(credentials: Path | None, endpoints: Endpoints, transport: Transport) -> SourceCredential:
+    """Give the worker's own credentials: of a file, or of the metadata server."""
     from refresher.google.source_credentials import FileCredential, MetadataCredential
 
     if credentials is None:
         return MetadataCredential(transport=transport, origin=endpoints.metadata)
     return FileCredential(path=credentials, transport=transport)
-
-
-T = TypeVar("T")
-
-
-class _Once(Generic[T]):
-    """Something that is made at the first call, by one thread at a time; a failure is tried again."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._made: T | None = None
-        self._lock = Lock()
-
-    def get(self) -> T:
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made

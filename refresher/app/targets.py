@@ -6,7 +6,10 @@ that commands which mint nothing import none of them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
 
 GOOGLE_ISSUER = "https://accounts.google.com"
 
+_NEVER_WHOSE = {"timeout", "lifetime"}
+"""Keys of suppliers that say nothing of whose tokens they supply."""
+
 
 def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
     """Give where Google's services are for a configuration."""
@@ -49,6 +55,7 @@ def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
         google.universe_domain,
         sts=google.endpoints.sts,
         iam_credentials=google.endpoints.iam_credentials,
+        cloud_kms=google.endpoints.cloud_kms,
         metadata=google.endpoints.metadata,
     )
 
@@ -76,7 +83,7 @@ def variables_of(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[st
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
         further=further_of(target),
-        is_chain=bool(identity.delegates),
+        is_chain=bool(identity.delegates) or identity.via == "impersonation",
     )
 
 
@@ -89,9 +96,9 @@ def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
     """Give the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
     endpoints = endpoints_of(loaded)
     keys = {
-        name: _published(settings)
+        name: _published(settings.keys)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings)
+        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
     }
     return {name: _target(loaded, target, endpoints, keys) for name, target in loaded.targets.items()}
 
@@ -106,16 +113,18 @@ def _target(
     supplier_name = loaded.supplier_name_of(identity)
     settings = _supplier_settings(loaded, identity)
     audiences = audiences_of(loaded, settings)
+    expected = _expected(settings, identity, frozenset(audiences), keys.get(supplier_name))
+    context = SupplierContext(
+        identity=target.identity,
+        subject=identity.subject,
+        audience=audiences[0],
+        source_service_account=identity.source_service_account,
+    )
     return Target(
         name=target.name,
         supplier=supplier_name,
-        context=SupplierContext(
-            identity=target.identity,
-            subject=identity.subject,
-            audience=audiences[0],
-            source_service_account=identity.source_service_account,
-        ),
-        expected=_expected(settings, identity, frozenset(audiences), keys.get(supplier_name)),
+        context=context,
+        expected=expected,
         directory=CredentialsDirectory(
             root=Path(loaded.configuration.directory_root),
             path=target.directory,
@@ -126,6 +135,7 @@ def _target(
         credentials=adc.render(document_of(loaded, target, endpoints)),
         environment=environment.render(variables_of(loaded, target)).encode(),
         impersonation=_impersonation(loaded, identity, settings),
+        token_request=_token_request(settings, context) if expected.subject is None else None,
         boto=environment.boto(target.container_directory) if target.artifacts.boto else None,
         minted=_minted(target),
     )
@@ -142,7 +152,16 @@ def _impersonation(
         delegates=identity.delegates,
         scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
         lifetime=identity.lifetime,
+        is_own=identity.via == "impersonation",
+        credentials=identity.credentials,
     )
+
+
+def _token_request(settings: SupplierSettings, context: SupplierContext) -> str:
+    """Give what differs for any other source of tokens, or anybody else's, 16 hex digits."""
+    source = settings.model_dump(mode="json", exclude=_NEVER_WHOSE)
+    asked = json.dumps([source, asdict(context)], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 def _minted(target: ResolvedTarget) -> tuple[MintedArtifact, ...]:
@@ -211,9 +230,9 @@ def _random_name() -> str:
     return secrets.token_hex(8)
 
 
-def _published(settings: SelfIssuedSettings) -> frozenset[str] | None:
+def _published(directory: Path) -> frozenset[str] | None:
     """Give the published key ids; None if they cannot be told, so that no token is called foreign for that."""
     try:
-        return published_key_ids(settings.keys)
+        return published_key_ids(directory)
     except KeysError:
         return None

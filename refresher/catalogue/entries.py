@@ -7,6 +7,10 @@ by a part of the text, the first match counts, so the narrow ones stand first.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 UNKNOWN_REMEDY = "look the message up in Google's documentation of workload identity federation"
 
@@ -273,9 +277,9 @@ ENTRIES = (
 )
 
 
-def recognise(status: int, text: str) -> Entry | None:
+def recognise(status: int, text: str, among: Iterable[Entry] = ENTRIES) -> Entry | None:
     """Give the entry of an error by its HTTP status and Google's words; None for an unknown one."""
-    return next((entry for entry in ENTRIES if entry.status in (0, status) and entry.text in text), None)
+    return next((entry for entry in among if entry.status in (0, status) and entry.text in text), None)
 
 
 def remedy_of(status: int, text: str, *, service_account: str | None = None) -> str:

@@ -45,6 +45,8 @@ def _sentence(target: dict[str, Any]) -> str:
         f"  in {target['directory']}, seen as {target['container_directory']}",
         f"  files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
     ]
+    if target["via"] == "impersonation":
+        lines.append("  further artifacts minted with the worker's own credentials")
     if target["lifetime"]:
         lines.append(f"  tokens live {target['lifetime']}; the issuer may be down {target['least_runway']} unnoticed")
     return "\n".join(lines)

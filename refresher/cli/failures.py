@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from refresher.config.problems import InvalidConfigurationError
-from refresher.errors import ExitStatus, RefresherError
+from refresher.errors import ExitStatus, RefresherError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ INTERRUPTED = 130
 """What a shell expects of a program that SIGINT ended."""
 
 _MOST_NAMED = 10
+
+_UNPRINTABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def guarded(call: Callable[[], object]) -> int:
@@ -31,6 +34,8 @@ def guarded(call: Callable[[], object]) -> int:
         return error.exit_status
     except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError) as end:
         return _ended(end)
+    except OSError as error:
+        return _outside(error)
     except Exception as bug:  # noqa: BLE001 - the top of the command line
         return _unexpected(bug)
 
@@ -61,6 +66,19 @@ def _ended(end: BaseException) -> int:
             return ExitStatus.DONE
         case _:
             return INTERRUPTED
+
+
+def _outside(error: OSError) -> int:
+    """Tell of what no file that we name is to blame for: where we were told to print, and where we were started."""
+    if error.filename is None and error.errno in _UNPRINTABLE:
+        problem, remedy = "standard output cannot be written", "free some space, or print to another place"
+    elif error.filename is None and isinstance(error, FileNotFoundError):
+        problem, remedy = "the current directory does not exist any more", "change into one that does"
+    else:
+        return _unexpected(error)
+    failure = UsageError(f"{problem}: {os.strerror(error.errno or 0)}", remedy)
+    complain(failure)
+    return failure.exit_status
 
 
 def _unexpected(bug: Exception) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from refresher.inspection.findings import Findings
+    from refresher.publishing.mounts import SingleFileMountError
 
 _LARGEST = 1024 * 1024
 
@@ -29,18 +31,27 @@ _LARGEST = 1024 * 1024
     help="Hold a token against what this configuration mints, and verify it with its keys.",
 )
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="JWKS to verify a token with.")
+@click.option(
+    "--discover",
+    is_flag=True,
+    help="Ask the issuer that the token names, or Google for a service account, for the keys to verify it with.",
+)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-def command(config: Path | None, keys: Path | None, file: Path) -> None:
+def command(config: Path | None, keys: Path | None, file: Path, *, discover: bool) -> None:
     """Explain FILE (- for standard input): its kind, its claims, its times, and what Google would refuse it for.
 
-    A signature is verified where keys are at hand, and never printed. Nobody is asked.
+    A signature is verified where keys are at hand, and never printed. Nobody is asked, unless --discover says so: then
+    the token chooses which host is called.
     """
     from refresher.app.inspecting import inspect
     from refresher.cli.loading import load_leniently
 
     loaded = None if config is None else load_leniently(config)
-    found = inspect(_read(file), datetime.now(UTC), keys=None if keys is None else _keys_in(keys), loaded=loaded)
+    given = None if keys is None else _keys_in(keys)
+    found = inspect(_read(file), datetime.now(UTC), keys=given, loaded=loaded, discover=discover)
     _print(found)
+    if (mounted := _single_file_mount(file)) is not None:
+        click.echo(click.style(f"  ! {mounted}", fg="red"))
 
 
 def _print(found: Findings) -> None:
@@ -50,6 +61,19 @@ def _print(found: Findings) -> None:
         click.echo(f"  {label:{width}}  {value}")
     for problem in found.problems:
         click.echo(click.style(f"  ! {problem}", fg="red"))
+
+
+def _single_file_mount(path: Path) -> SingleFileMountError | None:
+    from refresher.publishing.mounts import single_file_mount
+
+    try:
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return single_file_mount(directory, [path.name], str(path.parent))
+    finally:
+        os.close(directory)
 
 
 def _read(path: Path) -> str:

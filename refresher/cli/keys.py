@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import Duration, declare, json_option
+from refresher.cli.options import Duration, config_option, declare, json_option
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -63,10 +63,36 @@ def list_(directory: Path, *, as_json: bool) -> None:
 
 
 @declare("jwks", example="refresher keys jwks --directory /var/lib/refresher/keys > jwks.json")
-@_directory_option
-def jwks(directory: Path) -> None:
-    """Print the public half of all keys but the gone, to be uploaded to the provider."""
-    _print_jwks(directory)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The keys directory, as `suppliers.NAME.keys` names it; then no configuration is read.",
+)
+@config_option
+@click.option("--supplier", metavar="NAME", help="Instead of a directory: the supplier whose keys are meant.")
+@click.option(
+    "--version",
+    "versions",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="N",
+    help="Version of the supplier's key in Cloud KMS; may be repeated. Default: the one that signs.",
+)
+def jwks(directory: Path | None, config: Path, supplier: str | None, versions: tuple[int, ...]) -> None:
+    """Print the public half of all keys but the gone, to be uploaded to the provider.
+
+    Of a key in Cloud KMS, print what the supplier of that name signs with.
+    """
+    if directory is not None and supplier is None:
+        _print_jwks(directory)
+    elif supplier is not None and directory is None:
+        from refresher.app.published_keys import jwks_of
+        from refresher.cli.loading import load_strictly
+
+        click.echo(json.dumps(jwks_of(load_strictly(config), supplier, versions, datetime.now(UTC)), indent=2))
+    else:
+        raise click.UsageError("Give one of --directory and --supplier.")
 
 
 @declare("rotate", example="refresher keys rotate --directory /var/lib/refresher/keys > jwks.json")

@@ -1,8 +1,9 @@
 """The exec probe `refresher wait --directory DIR`: is this credentials directory usable, in standard library only.
 
 It sees what a client sees in its own container, so it knows no configuration: the token file holds a token with more
-than its minimum validity left, and `credentials.json` and `env` are there. What the configuration would mint instead is
-`refresher wait --config`'s question. A command line that it does not understand is left to the full command.
+than its minimum validity left, `credentials.json` and `env` are there, and none of them is mounted by itself, which
+would cut the container off from every refresh. What the configuration would mint instead is `refresher wait --config`'s
+question. A command line that it does not understand is left to the full command.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import NamedTuple
 
 from refresher import policy
 from refresher.config.durations import parse_duration
-from refresher.errors import ExitStatus
+from refresher.errors import ExitStatus, NotReadyError
 from refresher.publishing import descriptions
-from refresher.publishing.contents import Contents, read, read_file, token_of
+from refresher.publishing.contents import CREDENTIALS, ENVIRONMENT, TOKEN, Contents, read, read_file, token_of
+from refresher.publishing.mounts import SingleFileMountError, single_file_mount
 from refresher.tokens import UnreadableTokenError
 
 POLL_SECONDS = 0.05
+_ARTIFACTS = (TOKEN, CREDENTIALS, ENVIRONMENT)
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPTIONS = {
     "--directory": "REFRESHER_WAIT_DIRECTORY",
@@ -70,32 +73,39 @@ def parse(arguments: list[str]) -> Request | None:
 def run(request: Request) -> int:
     """Wait until the directory is usable; give the exit status, having said what is wrong if it is not."""
     deadline = time.monotonic() + request.timeout.total_seconds()
-    while (problem := look(request, datetime.now(UTC))) is not None:
-        if time.monotonic() >= deadline:
-            sys.stderr.write(f"refresher: {problem} — see `refresher status` on the worker\n")
+    while (error := look(request, datetime.now(UTC))) is not None:
+        if isinstance(error, SingleFileMountError) or time.monotonic() >= deadline:
+            sys.stderr.write(f"refresher: {error}\n")
             return ExitStatus.NOT_READY
         time.sleep(POLL_SECONDS)
     return ExitStatus.DONE
 
 
-def look(request: Request, now: datetime) -> str | None:
-    """Say what is wrong with a credentials directory now; None if a client that reads it is served."""
+def look(request: Request, now: datetime) -> NotReadyError | None:
+    """Give what is wrong with a credentials directory now; None if a client that reads it is served, and will be."""
     directory = request.directory
     try:
         descriptor = os.open(directory, _OPEN)
     except OSError as error:
-        return f"{directory} cannot be opened: {os.strerror(error.errno or 0)}"
+        return _not_ready(f"{directory} cannot be opened: {os.strerror(error.errno or 0)}")
     try:
         contents = read(descriptor)
+        if (mounted := single_file_mount(descriptor, (*_ARTIFACTS, *request.artifacts), directory)) is not None:
+            return mounted
         found = _complaint(directory, contents, now, request.min_validity)
         further = (_complaint_of(descriptor, name, contents, request, now) for name in request.artifacts)
-        return found or next(filter(None, further), None)
+        problem = found or next(filter(None, further), None)
+        return None if problem is None else _not_ready(problem)
     finally:
         os.close(descriptor)
 
 
+def _not_ready(problem: str) -> NotReadyError:
+    return NotReadyError(problem, "see `refresher status` on the worker")
+
+
 def _complaint(directory: str, contents: Contents, now: datetime, min_validity: timedelta | None) -> str | None:
-    for name, artifact in (("credentials.json", contents.credentials), ("env", contents.environment)):
+    for name, artifact in ((CREDENTIALS, contents.credentials), (ENVIRONMENT, contents.environment)):
         if not artifact.content:
             return artifact.problem or f"{directory}/{name} is absent"
     try:

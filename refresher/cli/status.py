@@ -20,19 +20,26 @@ _COLOURS = {"fresh": "green", "due": "yellow"}
 @config_option
 @json_option
 def command(config: Path, *, as_json: bool) -> None:
-    """Tell what each target's files hold now, judged against the configuration. Changes nothing."""
+    """Tell what each target's files hold now, judged against the configuration. Changes nothing.
+
+    As root it also warns of containers that have one of the files mounted by itself.
+    """
     from refresher.app.targets import targets_of
     from refresher.cli.loading import load_leniently
     from refresher.observe.health import as_report, examine
+    from refresher.observe.holders import holders
 
     loaded = load_leniently(config)
     now = datetime.now(UTC)
-    verdicts = {name: examine(target, now) for name, target in targets_of(loaded).items()}
+    targets = targets_of(loaded)
+    verdicts = {name: examine(target, now) for name, target in targets.items()}
     report = as_report(verdicts, now, is_empty_fine=loaded.configuration.targets_directory is not None)
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
         _print(report)
+    for holder in holders(target.directory.path for target in targets.values()):
+        click.echo(f"warning: {holder}", err=True)
 
 
 def _print(report: dict[str, Any]) -> None:

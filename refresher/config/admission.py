@@ -1,7 +1,8 @@
 """Which drop-ins become targets: existing identity, name and place that nobody else has, known owner.
 
-Who wins when two want one directory: the main file, then whoever had it before, then the earlier name. A drop-in that
-is refused keeps the body it had, as far as that one still fits. Reading is `refresher.config.drop_ins`'.
+Who wins when two want one directory: the main file, then whoever had it before, then the file that has been there for
+longer (a process that starts does not know who had it, but a container may run with it). A drop-in that is refused
+keeps the body it had, as far as that one still fits. Reading is `refresher.config.drop_ins`'.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ class DropIn:
     in_force: TargetSettings | None = None
 
 
-def rank(name: str, drop_in: DropIn, configuration: Configuration) -> int:
-    """Order drop-ins: those that keep their place first, then those that move, then the newcomers."""
+def rank(name: str, drop_in: DropIn, configuration: Configuration) -> tuple[int, int]:
+    """Order drop-ins: those that keep their place, then those that move, then newcomers, the oldest file first."""
     if drop_in.in_force is None:
-        return 2
+        return 2, drop_in.stamp.changed_ns
     if drop_in.settings is None:
-        return 0
+        return 0, 0
     root = configuration.directory_root
-    return int(directory_of(name, drop_in.settings, root) != directory_of(name, drop_in.in_force, root))
+    return int(directory_of(name, drop_in.settings, root) != directory_of(name, drop_in.in_force, root)), 0
 
 
 class Admission:

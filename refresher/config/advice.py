@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from refresher.config import durations
 from refresher.config.problems import Mistake
-from refresher.config.supplier_models import GoogleAccessTokenSettings, SelfIssuedSettings, SignJwtSettings
+from refresher.config.supplier_models import (
+    GoogleAccessTokenSettings,
+    KubernetesSettings,
+    SelfIssuedSettings,
+    SignJwtSettings,
+)
+from refresher.policy import SHORT_LIFETIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from refresher.config.models import Configuration
-
-SHORT_LIFETIME = timedelta(minutes=10)
-"""Below it, half a life is less than the five minutes that Node and C++ want to see left."""
 
 
 def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
@@ -31,6 +33,7 @@ def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
         if isinstance(supplier, GoogleAccessTokenSettings):
             clause = "hands out access tokens, which the real STS refuses for workload pools"
             yield Mistake(path=("suppliers", name), clause=clause, remedy="use google_id_token", at_key=True)
+    yield from _of_direct_access(configuration)
     for name, identity in configuration.identities.items():
         if identity.delegates:
             clause = (
@@ -41,3 +44,21 @@ def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
                 "principal roles/iam.workloadIdentityUser on the service account itself"
             )
             yield Mistake(path=("identities", name, "delegates"), clause=clause, remedy=remedy, at_key=True)
+
+
+def _of_direct_access(configuration: Configuration) -> Iterator[Mistake]:
+    """Name every identity without a service account whose access tokens are as short-lived as its subject tokens."""
+    only = next(iter(configuration.suppliers)) if len(configuration.suppliers) == 1 else ""
+    for name, identity in configuration.identities.items():
+        supplier = configuration.suppliers.get(identity.supplier or only)
+        if identity.service_account is not None:
+            continue
+        if not isinstance(supplier, SelfIssuedSettings | SignJwtSettings | KubernetesSettings):
+            continue  # how long its tokens live is told by them alone
+        if supplier.lifetime <= SHORT_LIFETIME:
+            clause = (
+                f"acts directly, with tokens of {durations.format_duration(supplier.lifetime)}: its access tokens live "
+                "no longer, so that Node, C++ and gcloud exchange one for every call, Rust every 10 s"
+            )
+            remedy = "let the supplier's tokens live longer (lifetime: 1h), or add service_account: to it"
+            yield Mistake(path=("identities", name), clause=clause, remedy=remedy, at_key=True)

@@ -22,7 +22,7 @@ _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:/]*)(?::[0-9]
 
 def mistakes_of_endpoints(google: GoogleSettings) -> Iterator[Mistake]:
     """Name every origin that is not allowed as things stand."""
-    for key in ("sts", "iam_credentials", "metadata"):
+    for key in ("sts", "iam_credentials", "cloud_kms", "metadata"):
         origin = getattr(google.endpoints, key)
         if origin is not None:
             yield from _of_origin(google, key, origin)

@@ -109,11 +109,12 @@ def _absolute_paths(value: dict[str, Any], base: str) -> None:
     google, suppliers = value.get("google"), value.get("suppliers")
     if isinstance(google, dict):
         _absolute(google, "ca_file", base)
-    if isinstance(suppliers, dict):
-        for supplier in suppliers.values():
-            if isinstance(supplier, dict):
-                for key in _PATH_KEYS:
-                    _absolute(supplier, key, base)
+    for section in (suppliers, value.get("identities")):
+        if isinstance(section, dict):
+            for body in section.values():
+                if isinstance(body, dict):
+                    for key in _PATH_KEYS:
+                        _absolute(body, key, base)
 
 
 def _absolute(body: dict[str, Any], key: str, base: str) -> None:

@@ -75,6 +75,16 @@ class IdentitySettings(Settings):
         default=None,
         description="Account that the ID token is for; only with a supplier that goes via generate_id_token.",
     )
+    via: Literal["federation", "impersonation"] = Field(
+        default="federation",
+        description="How further artifacts are minted: by exchanging the subject token, or straight from the worker's "
+        "own credentials, which need no pool.",
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None,
+        description="google-auth credentials file to impersonate with; only with via: impersonation. Default: the "
+        "metadata server.",
+    )
     shared_identity: bool = Field(
         default=False,
         description="Says that it is meant when its subject is another identity's too, with another service account.",
@@ -124,6 +134,7 @@ class EndpointSettings(Settings):
 
     sts: Origin | None = Field(default=None, description="Security Token Service.")
     iam_credentials: Origin | None = Field(default=None, description="IAM Service Account Credentials API.")
+    cloud_kms: Origin | None = Field(default=None, description="Cloud KMS API.")
     metadata: Origin | None = Field(default=None, description="Metadata server.")
 
 

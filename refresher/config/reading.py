@@ -10,14 +10,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import NamedTuple
 
 from refresher.config.trust import UnusableFileError, require_trusted
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of one file; a hundred thousand targets fit."""
 
-Stamp = tuple[int, int, int, int, int]
-"""Device, inode, times of modification and change in nanoseconds, and size: the same stamp, the same content."""
+
+class Stamp(NamedTuple):
+    """What tells one state of a file from the next: the same stamp, the same content."""
+
+    device: int
+    inode: int
+    modified_ns: int
+    changed_ns: int
+    size: int
+
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _CHUNK = 1024 * 1024
@@ -25,7 +34,7 @@ _CHUNK = 1024 * 1024
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """Give what tells one state of a file from the next."""
-    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+    return Stamp(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
 def read_trusted(path: str, *, directory: int | None = None, shown_as: str | None = None) -> tuple[bytes, Stamp]:

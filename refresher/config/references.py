@@ -71,10 +71,21 @@ def _of_suppliers(understood: Understood) -> Iterator[Mistake]:
         if supplier.kind == "client_credentials" and supplier.secrets != 1:
             remedy = "add one of them" if not supplier.secrets else "delete one of them"
             yield Mistake(path=path, clause="needs one of secret_file and secret_variable", remedy=remedy, at_key=True)
+        if supplier.kind == "self_issued" and supplier.is_readable:
+            yield from _of_key(supplier, path)
         if supplier.kind == "google_id_token" and supplier.has_credentials and supplier.via == "metadata_server":
             clause = "is not used by a supplier that asks the metadata server"
             remedy = "delete it, or add via: generate_id_token"
             yield Mistake(path=(*path, "credentials"), clause=clause, remedy=remedy, at_key=True)
+
+
+def _of_key(supplier: SupplierFacts, path: tuple[str, ...]) -> Iterator[Mistake]:
+    if supplier.signers != 1:
+        remedy = "add keys: DIRECTORY, or signer: {kms: …}" if not supplier.signers else "delete one of them"
+        yield Mistake(path=path, clause="needs one of keys and signer", remedy=remedy, at_key=True)
+    elif supplier.has_credentials and not supplier.has_signer:
+        clause = "is not used by a supplier that signs with its own keys"
+        yield Mistake(path=(*path, "credentials"), clause=clause, remedy="delete it", at_key=True)
 
 
 def _of_identities(understood: Understood) -> Iterator[Mistake]:
@@ -87,6 +98,7 @@ def _of_identities(understood: Understood) -> Iterator[Mistake]:
             yield from _of_default(identity.supplier, suppliers, path, "supplier")
             supplier = suppliers.get(identity.supplier or only or "")
         yield from _of_subject(identity, supplier, path, understood)
+        yield from _of_way(identity, path, understood)
         if supplier is not None and (*path, "source_service_account") not in understood.broken:
             yield from _of_source(identity, supplier, path)
 
@@ -103,6 +115,18 @@ def _of_subject(
     else:
         return
     yield Mistake(path=path, clause=clause, remedy=remedy, at_key=True)
+
+
+def _of_way(identity: IdentitySettings, path: tuple[str, ...], understood: Understood) -> Iterator[Mistake]:
+    if identity.via == "federation" and identity.credentials is not None and (*path, "via") not in understood.broken:
+        clause = "is not used by an identity that is federated"
+        yield Mistake(
+            path=(*path, "credentials"), clause=clause, remedy="delete it, or add via: impersonation", at_key=True
+        )
+    is_nobody = identity.service_account is None and (*path, "service_account") not in understood.broken
+    if identity.via == "impersonation" and is_nobody:
+        clause = "has no service_account, which via: impersonation needs"
+        yield Mistake(path=path, clause=clause, remedy="add service_account: E-MAIL to it", at_key=True)
 
 
 def _of_source(identity: IdentitySettings, supplier: SupplierFacts, path: tuple[str, ...]) -> Iterator[Mistake]:

@@ -28,6 +28,7 @@ from refresher.config.supplier_models import (
     GoogleIdTokenSettings,
     KubernetesSettings,
     SelfIssuedSettings,
+    SignerSettings,
     SignJwtSettings,
 )
 
@@ -153,6 +154,8 @@ def _known_keys(model: type[Settings], path: Path, tag: str) -> set[str]:
     match path[:-1]:
         case ("suppliers", _):
             model = _KINDS[tag]
+        case ("suppliers", _, "signer"):
+            model = SignerSettings
         case (str(section), _) if section in _SECTIONS:
             model = _SECTIONS[section]
         case ("targets", _, "artifacts"):

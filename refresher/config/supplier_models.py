@@ -17,6 +17,7 @@ from refresher.config.texts import (
     ClaimName,
     ClientText,
     Issuer,
+    KeyVersionName,
     Name,
     ParameterName,
     ServiceAccountEmail,
@@ -47,14 +48,24 @@ class _SupplierSettings(Settings):
     provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
 
 
+class SignerSettings(Settings):
+    """A signing key that never comes to the worker."""
+
+    kms: KeyVersionName = Field(
+        description="Version of a key in Cloud KMS with the algorithm EC_SIGN_P256_SHA256, by its resource name."
+    )
+
+
 class SelfIssuedSettings(_SupplierSettings):
     """Subject tokens signed with our own key; the provider holds the public half."""
 
     kind: Literal["self_issued"] = Field(description="Signed with our own key.")
     issuer: Issuer = Field(description="The `iss` claim: https, a domain you own or one below .invalid.")
-    keys: AbsolutePath = Field(
-        description="The keys directory, made by `refresher keys new`; relative to the file that names it."
+    keys: AbsolutePath | None = Field(
+        default=None,
+        description="The keys directory, made by `refresher keys new`; relative to the file that names it.",
     )
+    signer: SignerSettings | None = Field(default=None, description="Instead of `keys`: a key that is elsewhere.")
     lifetime: SuppliedLifetime = Field(
         default=timedelta(hours=1),
         description="Of each subject token, 2s to 24h. Default: 1h.",
@@ -62,6 +73,10 @@ class SelfIssuedSettings(_SupplierSettings):
     )
     claims: Mapping[ClaimName, ClaimValue] = Field(
         default={}, description="Further constant claims, to be mapped to attributes."
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None,
+        description="google-auth credentials file that asks the `signer`. Default: the metadata server.",
     )
 
 

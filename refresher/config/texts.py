@@ -112,6 +112,10 @@ _POOL = r"(?!gcp-)[a-z0-9-]{4,32}"
 _AUDIENCE = r"[!-~]{1,256}"
 _EMAIL = r"[a-z0-9](?:[-a-z0-9._]*[a-z0-9])?@[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?\.[a-z]{2,}"
 _EMAIL_REMEDY = "give the e-mail alone, in lower case: NAME@PROJECT.iam.gserviceaccount.com"
+_KEY_VERSION = (
+    rf"projects/(?:{_PROJECT}|{_NUMBER})/locations/[a-z0-9-]{{1,63}}/keyRings/[A-Za-z0-9_-]{{1,63}}"
+    r"/cryptoKeys/[A-Za-z0-9_-]{1,63}/cryptoKeyVersions/[1-9][0-9]{0,9}"
+)
 _SCOPE = r"https://[!-~]+|openid|email|profile"
 _ISSUER = rf"https://{_HOST}(?::{_PORT})?(?:/[!-\"$->A-~]*)?"
 _ORIGIN = rf"https?://(?:{_HOST}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::{_PORT})?"
@@ -175,5 +179,13 @@ ApiServer = Annotated[
 ]
 TokenUrl = Annotated[
     str, _text(_TOKEN_URL, "an https URL with a path", "copy token_endpoint of the issuer's discovery document")
+]
+KeyVersionName = Annotated[
+    str,
+    _text(
+        _KEY_VERSION,
+        "the name of a key version in Cloud KMS",
+        "write projects/ID/locations/PLACE/keyRings/RING/cryptoKeys/KEY/cryptoKeyVersions/NUMBER",
+    ),
 ]
 ClaimName = Annotated[str, Parsed(_parse_claim_name, {"type": "string", "minLength": 1})]

@@ -31,6 +31,8 @@ class SupplierFacts:
         provider: As written; None if it is left out.
         has_credentials: Whether a credentials file is named.
         secrets: In how many places the secret of a client is said to be.
+        signers: In how many places the key of a self-issuing supplier is said to be.
+        has_signer: Whether the key is elsewhere.
         is_readable: Whether `provider` is known at all.
     """
 
@@ -39,6 +41,8 @@ class SupplierFacts:
     provider: str | None
     has_credentials: bool
     secrets: int
+    signers: int
+    has_signer: bool
     is_readable: bool
 
 
@@ -140,6 +144,8 @@ def _facts(body: object) -> SupplierFacts:
         via=via if isinstance(via, str) else "metadata_server",
         provider=provider if isinstance(provider, str) else None,
         has_credentials="credentials" in fields,
+        signers=len(fields.keys() & {"keys", "signer"}),
+        has_signer="signer" in fields,
         secrets=len(fields.keys() & {"secret_file", "secret_variable"}),
         is_readable=isinstance(body, dict) and ("provider" not in fields or isinstance(provider, str)),
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from refresher.emulator.storage.uploads import Upload
+    from refresher.emulator.storage_state import Upload
 
 
 @dataclass(slots=True, kw_only=True)

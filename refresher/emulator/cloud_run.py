@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator import kept
+from refresher.emulator import kept, policy_calls
 from refresher.emulator.callers import administrator_of, require
 from refresher.emulator.calls import Call, Reply, Route
-from refresher.emulator.iam_admin import policies
-from refresher.emulator.iam_admin.fields import project_of
+from refresher.emulator.fields import project_of
 from refresher.emulator.permissions import Resource
 from refresher.emulator.policies import Binding, Policy
 
@@ -35,7 +34,7 @@ def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.setIamPolicy")
     policy = _policy(cloud, name)
-    reply = policies.replace(cloud, policy, call.json())
+    reply = policy_calls.replace(cloud, policy, call.json())
     kept.put(cloud, KIND, name, policy.as_document())
     return reply
 

@@ -21,7 +21,7 @@ from refresher.emulator.errors import API, STS
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 ANY = "*"
 _LONGEST = 3600.0
@@ -66,9 +66,14 @@ class _Queued:
 
 
 class Faults:
-    """The queues, and how often each fault was met."""
+    """The queues, and how often each fault was met.
+
+    Attributes:
+        operations: Those that there are, set by who answers them; None while nobody does.
+    """
 
     def __init__(self) -> None:
+        self.operations: Container[str] | None = None
         self._queues: dict[str, deque[_Queued]] = {}
         self.met: list[tuple[str, Fault]] = []
         """Operation and fault, in the order in which they were met; the last thousand."""
@@ -80,7 +85,12 @@ class Faults:
             EmulatorError: There is no such operation, attribute or refusal.
         """
         fault = _fault(what)
-        self._queues.setdefault(_known(operation), deque()).append(_Queued(fault=fault, left=fault.times))
+        self._queues.setdefault(self._known(operation), deque()).append(_Queued(fault=fault, left=fault.times))
+
+    def _known(self, operation: str) -> str:
+        if self.operations is not None and operation != ANY and operation not in self.operations:
+            raise EmulatorError(f"{operation} is no operation", "use one of the list in docs/emulator.md, or *")
+        return operation
 
     def take(self, operation: str) -> Fault | None:
         """Give the fault that a request of an operation meets, and count it."""
@@ -152,11 +162,3 @@ _MAY_BE: dict[str, Callable[[Any], bool]] = {
     "times": lambda value: isinstance(value, int) and _is_number(value, 1, 1e9),
 }
 """What each attribute may be."""
-
-
-def _known(operation: str) -> str:
-    from refresher.emulator.routes import OPERATIONS  # noqa: PLC0415 - routes know every service, and services know faults
-
-    if operation != ANY and operation not in OPERATIONS:
-        raise EmulatorError(f"{operation} is no operation", "use one of the list in docs/emulator.md, or *")
-    return operation

@@ -12,7 +12,7 @@ from refresher.emulator import kept
 from refresher.emulator.callers import administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.iam_admin.fields import time_of
+from refresher.emulator.fields import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

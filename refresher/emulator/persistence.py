@@ -16,8 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from refresher.emulator.audit_log import CAPACITY, AuditLog
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.crypto_keys import CryptoKey
 from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
-from refresher.emulator.storage.state import Bucket, StoredObject
+from refresher.emulator.storage_state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault
 from refresher.errors import EmulatorError
 
@@ -39,6 +40,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "service_accounts": TypeAdapter(ServiceAccount),
     "roles": TypeAdapter(Role),
     "buckets": TypeAdapter(Bucket),
+    "crypto_keys": TypeAdapter(CryptoKey),
     "groups": TypeAdapter(set[str]),
     "documents": TypeAdapter(dict[str, dict[str, Any]]),
     "settings": TypeAdapter(str),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator import policy_calls
 from refresher.emulator.callers import administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route
-from refresher.emulator.iam_admin import policies
-from refresher.emulator.iam_admin.fields import project_of
+from refresher.emulator.fields import project_of
 from refresher.emulator.permissions import Resource, may
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a project."""
     project = _authorize(cloud, call, names, "resourcemanager.projects.setIamPolicy")
-    return policies.replace(cloud, project.policy, call.json(), auditable=True)
+    return policy_calls.replace(cloud, project.policy, call.json(), auditable=True)
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Tell which permissions the caller has on a project."""
     caller = administrator_of(cloud, call, service=SERVICE)
     project, _ = project_of(cloud, names["project"])
-    return policies.test(cloud, caller, _resource(project), call.json())
+    return policy_calls.test(cloud, caller, _resource(project), call.json())
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> Project:

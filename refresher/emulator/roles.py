@@ -97,6 +97,13 @@ ROLES: dict[str, tuple[str, ...]] = {
         "storage.objects.list",
         "storage.objects.delete",
     ),
+    "roles/cloudkms.signer": ("cloudkms.cryptoKeyVersions.useToSign",),
+    "roles/cloudkms.publicKeyViewer": ("cloudkms.cryptoKeyVersions.viewPublicKey",),
+    "roles/cloudkms.signerVerifier": (
+        "cloudkms.cryptoKeyVersions.useToSign",
+        "cloudkms.cryptoKeyVersions.useToVerify",
+        "cloudkms.cryptoKeyVersions.viewPublicKey",
+    ),
     "roles/bigquery.admin": ("bigquery.*",),
     "roles/bigquery.user": ("bigquery.jobs.create", "bigquery.datasets.get", "bigquery.datasets.create"),
     "roles/bigquery.jobUser": ("bigquery.jobs.create",),

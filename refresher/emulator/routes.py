@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from refresher.emulator import (
     account_keys,
-    audit_log,
+    auditing,
     bigquery,
     bigquery_discovery,
+    cloud_kms,
     cloud_logging,
     cloud_run,
     control,
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *resource_manager.ROUTES,
     *service_usage.ROUTES,
     *cloud_run.ROUTES,
+    *cloud_kms.ROUTES,
     *org_policy.ROUTES,
     *cloud_logging.ROUTES,
     *monitoring.ROUTES,
@@ -112,11 +114,11 @@ def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
     try:
         reply = _apply(cloud, call, route, names, fault)
     except Refusal as refused:
-        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=refused)
+        auditing.record(cloud, route.operation, call, changes=route.changes, refusal=refused)
         entry.refusal = refused.entry
         reply = Reply(document=refused.document, text=refused.text, status=refused.status, headers=refused.headers)
     else:
-        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=None)
+        auditing.record(cloud, route.operation, call, changes=route.changes, refusal=None)
         if route.changes:
             cloud.save()
     return replace(reply, fault=fault) if fault is not None else reply

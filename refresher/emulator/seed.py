@@ -23,6 +23,10 @@ roles: {projects/my-project/roles/tokenOnly: [iam.serviceAccounts.getAccessToken
 groups: {team@example.com: ["user:carol@example.com"]}
 buckets:
   data: {roles/storage.objectViewer: ["serviceAccount:alice@my-project.iam.gserviceaccount.com"]}
+crypto_keys:
+  projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer:
+    versions: {"1": ENABLED}
+    bindings: {roles/cloudkms.signerVerifier: ["serviceAccount:worker@my-project.iam.gserviceaccount.com"]}
 metadata_account: worker@my-project.iam.gserviceaccount.com
 access_token_lives: {alice@my-project.iam.gserviceaccount.com: 300}   # seconds at most, shorter than Google's
 ```
@@ -31,16 +35,18 @@ access_token_lives: {alice@my-project.iam.gserviceaccount.com: 300}   # seconds 
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
 from refresher.emulator.state import Project, Provider, Role, State
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
@@ -56,9 +62,11 @@ _KNOWN = (
     "roles",
     "groups",
     "buckets",
+    "crypto_keys",
     "metadata_account",
     "access_token_lives",
 )
+_KEY_NAME = re.compile("projects/(?P<project>[^/]+)/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
 def read_seed(path: Path) -> dict[str, Any]:
@@ -128,6 +136,7 @@ def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) 
     for name, bindings in document.get("buckets", {}).items():
         bucket = state.buckets.setdefault(str(name), Bucket(project=next(iter(state.projects)), created=now))
         _grant(bucket.policy, bindings)
+    _plant_crypto_keys(state, document.get("crypto_keys", {}))
     if (metadata_account := document.get("metadata_account")) is not None:
         state.add_service_account(str(metadata_account))
         state.metadata_account = str(metadata_account)
@@ -138,6 +147,11 @@ def _plant_accounts(state: State, document: Mapping[str, Any]) -> None:
         _grant(state.add_service_account(str(email)).policy, bindings)
     for email, seconds in document.get("access_token_lives", {}).items():
         state.add_service_account(str(email)).longest_life = _life(seconds)
+
+
+def _plant_crypto_keys(state: State, keys: Mapping[str, Any]) -> None:
+    for name, settings in keys.items():
+        state.crypto_keys[str(name)] = _crypto_key(state, str(name), dict(settings or {}))
 
 
 def _grant(policy: Policy, bindings: Mapping[str, Any] | None) -> None:
@@ -204,6 +218,20 @@ def _provider(settings: dict[str, Any], beside: Path) -> Provider:
     return provider
 
 
+def _crypto_key(state: State, name: str, settings: dict[str, Any]) -> CryptoKey:
+    """Make a signing key of Cloud KMS; one version of it is enabled unless others are named."""
+    found = _KEY_NAME.fullmatch(name)
+    if found is None or found["project"] not in state.projects:
+        raise ValueError
+    key = CryptoKey(project=found["project"], algorithm=str(settings.pop("algorithm", EC_P256)))
+    for number, condition in settings.pop("versions", {"1": ENABLED}).items():
+        key.add_version(str(number), state=condition)
+    _grant(key.policy, settings.pop("bindings", None))
+    if settings:
+        raise ValueError
+    return key
+
+
 def _merge(state: State, planned: State) -> None:
     for name, project in planned.projects.items():
         known = state.projects.setdefault(name, project)
@@ -218,6 +246,11 @@ def _merge(state: State, planned: State) -> None:
         _add(known_account.policy, account.policy)
     for name, bucket in planned.buckets.items():
         _add(state.buckets.setdefault(name, bucket).policy, bucket.policy)
+    for name, key in planned.crypto_keys.items():
+        kept = state.crypto_keys.setdefault(name, key)
+        _add(kept.policy, key.policy)
+        for number, version in key.versions.items():
+            kept.versions.setdefault(number, version).state = version.state
     state.roles.update(planned.roles)
     state.groups.update(planned.groups)
     state.metadata_account = planned.metadata_account or state.metadata_account

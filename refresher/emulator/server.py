@@ -19,6 +19,7 @@ import uvicorn
 from refresher.emulator.application import Application
 from refresher.emulator.certificates import make_certificates
 from refresher.emulator.protocol import Protocol
+from refresher.emulator.routes import OPERATIONS
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class EmulatorServer:
             for scheme, listener in zip(("http", "https"), self._sockets, strict=True)
         )
         cloud.origin = self.http
+        cloud.faults.operations = OPERATIONS
         self._servers: list[uvicorn.Server] = []
         self._started = Event()
         self._thread = Thread(target=self._run, name="emulator", daemon=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator.callers import administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route, texts_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.iam_admin.fields import project_of
+from refresher.emulator.fields import project_of
 from refresher.emulator.iam_admin.operations import started
 from refresher.emulator.state import SERVICES, Project
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator.policies import Policy
 
 if TYPE_CHECKING:
+    from refresher.emulator.crypto_keys import CryptoKey
     from refresher.emulator.policies import Binding
-    from refresher.emulator.storage.state import Bucket
+    from refresher.emulator.storage_state import Bucket
 
 DEFAULT_PROJECT = "my-project"
 DEFAULT_NUMBER = "123456789012"
@@ -26,6 +27,7 @@ KEPT_AFTER_DELETION = 30 * 86_400
 
 SERVICES = (
     "bigquery.googleapis.com",
+    "cloudkms.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "iam.googleapis.com",
     "iamcredentials.googleapis.com",
@@ -166,6 +168,7 @@ class State:
         service_accounts: By e-mail.
         roles: Custom roles by resource name, with the project's id.
         buckets: By name.
+        crypto_keys: Signing keys of Cloud KMS, by resource name, as requests spell it.
         groups: Members of Google groups, by the group's e-mail.
         documents: What is only kept and shown again (log metrics, alert policies, organisation and deny policies),
             by kind and resource name.
@@ -177,6 +180,7 @@ class State:
     service_accounts: dict[str, ServiceAccount] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     buckets: dict[str, Bucket] = field(default_factory=dict)
+    crypto_keys: dict[str, CryptoKey] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
     documents: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)

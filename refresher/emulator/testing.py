@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.control import bearer_for
+from refresher.emulator.crypto_keys import EC_P256, CryptoKey
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
 from refresher.emulator.iam_credentials import LIFETIME_CONSTRAINT, id_token_claims
@@ -35,7 +36,7 @@ from refresher.emulator.state import (
     ServiceAccount,
 )
 from refresher.emulator.storage.resources import store
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
 from refresher.resources import WorkloadIdentityProvider
 
@@ -162,6 +163,16 @@ class Scenario:
         """Put an object into a bucket."""
         with self._cloud.lock:
             store(self._cloud, self.state.buckets[bucket], name, content, {})
+
+    def add_crypto_key(self, name: str, *, signers: tuple[str, ...] = (), algorithm: str = EC_P256) -> CryptoKey:
+        """Make a signing key of Cloud KMS with one version, which exactly these members may use and see."""
+        key = CryptoKey(project=DEFAULT_PROJECT, algorithm=algorithm)
+        key.add_version()
+        for member in signers:
+            key.policy.allow("roles/cloudkms.signerVerifier", member)
+        with self._cloud.lock:
+            self.state.crypto_keys[name] = key
+        return key
 
     def write_audit_logs(self, *, project: str = DEFAULT_PROJECT) -> None:
         """Let Data Access logs be written, as an audit configuration of the project would."""

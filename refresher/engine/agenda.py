@@ -35,7 +35,6 @@ class Entry:
         signature: What its directory looked like after the last refresh.
         is_known: Whether this process has refreshed it before.
         force: Whether the next refresh replaces a fresh token too.
-        handed_over: Whether its directory was another identity's and nobody has taken it over yet.
     """
 
     target: Target
@@ -45,7 +44,6 @@ class Entry:
     signature: tuple[object, ...] | None = None
     is_known: bool = False
     force: bool = False
-    handed_over: bool = False
 
 
 class Agenda:
@@ -72,10 +70,9 @@ class Agenda:
         Args:
             targets: Of the plan, by name.
             new_suppliers: Whether the suppliers are others than before. Then those targets are due at once too that
-                failed, since it may be mended, and those whose subject only the supplier knows, as if never visited.
+                failed, since it may be mended.
         """
         former = self._entries
-        predecessors = {entry.target.directory.path: entry for entry in former.values()}
         self._entries = {}
         self._siblings = {}
         for name, target in targets.items():
@@ -84,12 +81,8 @@ class Agenda:
                 entry = Entry(target=target)
             elif entry.target != target:
                 entry = Entry(target=target, is_known=entry.is_known)
-            elif new_suppliers and target.expected.subject is None:
-                entry.next_at, entry.is_known = None, False
             elif new_suppliers and entry.failures:
                 entry.next_at = None
-            predecessor = predecessors.get(target.directory.path)
-            entry.handed_over = predecessor is not None and _is_handed_over(predecessor, target)
             self._entries[name] = entry
             self._siblings.setdefault(target.supply_key, []).append(name)
 
@@ -113,14 +106,18 @@ class Agenda:
         """
         self.give_back(target)
         entry = self._entries.get(target.name)
-        if entry is None or entry.target is not target:
+        if entry is None or not self.wants(target):
             return None
         entry.is_known, entry.force = True, False
-        entry.handed_over = entry.handed_over and outcome.signature is None
         entry.token, entry.signature = outcome.token, outcome.signature
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
         entry.next_at = _next_moment(entry, outcome, now, draw)
         return entry
+
+    def wants(self, target: Target) -> bool:
+        """Tell whether the present plan has this very target: the plan may have changed since it was handed out."""
+        entry = self._entries.get(target.name)
+        return entry is not None and entry.target is target
 
     def give_back(self, target: Target) -> None:
         """Take a target back without an outcome."""
@@ -148,12 +145,6 @@ class Agenda:
             return False
         self._busy |= held
         return True
-
-
-def _is_handed_over(predecessor: Entry, target: Target) -> bool:
-    """Tell whether a directory changes hands without its files being able to tell: no subject is configured."""
-    changes = predecessor.target.supply_key != target.supply_key and target.expected.subject is None
-    return changes or predecessor.handed_over
 
 
 def _next_moment(entry: Entry, outcome: Outcome, now: datetime, draw: float) -> datetime:

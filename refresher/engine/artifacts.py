@@ -110,7 +110,7 @@ class ArtifactRefresher:
 
     def _publish(self, target: Target, artifact: MintedArtifact, minted: MintedToken) -> Description | None:
         """Publish unless the directory changed hands. A description that lags behind only means due."""
-        with target.directory.open() as directory, directory.describing():
+        with target.directory.open() as directory, directory.held():
             if not self._is_still_ours(target, directory):
                 return None
             entries = descriptions.parse(directory.read().descriptions.content)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from refresher.engine.agenda import Agenda
 from refresher.engine.artifact_agenda import ArtifactAgenda
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from refresher.clock import Clock
     from refresher.engine.agenda import Entry
     from refresher.engine.artifact_agenda import ArtifactEntry
+    from refresher.engine.plan import Plan
     from refresher.engine.reporting import Reporter
     from refresher.engine.status import Board
-    from refresher.engine.target import Plan, Target
+    from refresher.engine.target import Target
     from refresher.engine.workers import Workers
 
 SWEEP_TICKS = 5
@@ -57,6 +58,13 @@ class Retirement(Protocol):
         ...
 
 
+class _Engines(NamedTuple):
+    """What refreshes the targets of one plan: a queued target never meets another plan's suppliers."""
+
+    tokens: Refresher
+    artifacts: ArtifactRefresher
+
+
 class Daemon:
     """Keeps the targets of the present plan fresh, one `tick` at a time."""
 
@@ -64,6 +72,7 @@ class Daemon:
         self,
         *,
         plans: Plans,
+        hold: Callable[[Path], None],
         retire: Retirement,
         workers: Workers,
         reporter: Reporter,
@@ -72,6 +81,7 @@ class Daemon:
         draw: Callable[[], float],
     ) -> None:
         self._plans = plans
+        self._hold = hold
         self._retire = retire
         self._workers = workers
         self._reporter = reporter
@@ -82,8 +92,7 @@ class Daemon:
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=reporter, clock=clock)
         self._artifacts = ArtifactAgenda()
-        self._artifact_refresher: ArtifactRefresher | None = None
-        self._refresher: Refresher | None = None
+        self._engines: _Engines | None = None
         self._suppliers: object = None
         self._threads: Mapping[str, int] = {}
         self._ticks = 0
@@ -120,11 +129,12 @@ class Daemon:
         with self._lock:
             due = self._agenda.take_due(now)
             artifacts = self._artifacts.take_due(now, self._has_token)
+            engines = self._engines
             self._watch_failing(now)
         for entry in due:
-            self._submit(entry)
+            self._submit(entry, engines)
         for artifact in artifacts:
-            self._workers.submit(ARTIFACTS_LANE, partial(self._mint, artifact), threads=ARTIFACTS_THREADS)
+            self._workers.submit(ARTIFACTS_LANE, partial(self._mint, artifact, engines), threads=ARTIFACTS_THREADS)
         for attempt in self._rotation.take_due(now):
             self._workers.submit(KEYS_LANE, attempt, threads=1)
         self._board.ticked(self._clock.monotonic())
@@ -134,6 +144,11 @@ class Daemon:
         plan = self._plans.poll(force=force)
         if plan is None:
             return False
+        try:
+            self._hold(plan.root)
+        except PublishError as error:
+            self._reporter.say("config.rejected", Severity.ERROR, error=error.problem, remedy=error.remedy)
+            return False
         self._adopt(plan)
         return True
 
@@ -141,10 +156,11 @@ class Daemon:
         with self._lock:
             former = {entry.target.name for entry in self._agenda}
             is_new = plan.suppliers is not self._suppliers
-            if self._refresher is None or is_new:
-                supplies = SharedSupplies(plan.suppliers)
-                self._refresher = Refresher(supplies=supplies, clock=self._clock)
-                self._artifact_refresher = ArtifactRefresher(mint=Mint(plan.chain), clock=self._clock)
+            if self._engines is None or is_new:
+                self._engines = _Engines(
+                    tokens=Refresher(supplies=SharedSupplies(plan.suppliers), clock=self._clock),
+                    artifacts=ArtifactRefresher(mint=Mint(plan.chain), clock=self._clock),
+                )
                 self._suppliers = plan.suppliers
             self._agenda.adopt(plan.targets, new_suppliers=is_new)
             self._artifacts.adopt(plan.targets, new_suppliers=is_new)
@@ -185,11 +201,11 @@ class Daemon:
             if entry.failures and entry.token is not None:
                 self._reporter.watch(entry.target, entry.token, now)
 
-    def _submit(self, entry: Entry) -> None:
+    def _submit(self, entry: Entry, engines: _Engines | None) -> None:
+        if engines is None:
+            raise AssertionError("nothing is due before the first plan")
         target = entry.target
-        refresh = partial(
-            self._refresh, target, force=entry.force, first=not entry.is_known, handed_over=entry.handed_over
-        )
+        refresh = partial(self._refresh, engines.tokens, target, force=entry.force, first=not entry.is_known)
         job = partial(self._work, target, refresh)
         self._workers.submit(target.supplier, job, threads=self._threads.get(target.supplier, 1))
 
@@ -197,38 +213,44 @@ class Daemon:
         """Refresh one target and take up the next of its identity; nothing a target does may end the thread."""
         if self._stopping:
             return
-        outcome = refresh()
+        with self._lock:
+            is_wanted = self._agenda.wants(target)
+            if not is_wanted:
+                self._agenda.give_back(target)
+        if is_wanted:
+            self._settle(target, refresh())
+        with self._lock:
+            sibling = self._agenda.take_sibling(target, self._clock.now())
+            engines = self._engines
+        if sibling is not None:
+            self._submit(sibling, engines)
+        self._announce_ready()
+
+    def _settle(self, target: Target, outcome: Outcome) -> None:
         now = self._clock.now()
         with self._lock:
             entry = self._agenda.settle(target, outcome, now, self._draw())
             next_at = entry.next_at if entry is not None else None
-            sibling = self._agenda.take_sibling(target, now)
             if outcome.result is Result.PUBLISHED:
                 self._artifacts.look_again(target)
         if entry is not None:
             self._reporter.refreshed(target, outcome, now, next_at)
-        if sibling is not None:
-            self._submit(sibling)
-        self._announce_ready()
 
     def _has_token(self, name: str) -> bool:
         entry = self._agenda.get(name)
-        return entry is not None and entry.token is not None and not entry.handed_over
+        return entry is not None and entry.token is not None
 
-    def _mint(self, entry: ArtifactEntry) -> None:
+    def _mint(self, entry: ArtifactEntry, engines: _Engines | None) -> None:
         """Bring one further artifact up to date; nothing it does may end the thread, or hold up its target's token."""
-        if self._stopping:
+        if self._stopping or engines is None:
             return
-        outcome = self._refresh_artifact(entry)
+        outcome = self._refresh_artifact(engines.artifacts, entry)
         now = self._clock.now()
         with self._lock:
             self._artifacts.settle(entry, outcome, now, self._draw())
         self._reporter.artifact_refreshed(entry, outcome)
 
-    def _refresh_artifact(self, entry: ArtifactEntry) -> ArtifactOutcome:
-        refresher = self._artifact_refresher
-        if refresher is None:
-            raise AssertionError("nothing is due before the first plan")
+    def _refresh_artifact(self, refresher: ArtifactRefresher, entry: ArtifactEntry) -> ArtifactOutcome:
         try:
             return refresher.refresh(entry.target, entry.artifact)
         except Exception as bug:  # noqa: BLE001 - one artifact's bug must not take the others down
@@ -236,13 +258,10 @@ class Daemon:
                 result=Result.FAILED, issued_at=None, expires_at=None, error=_bug(entry.target.name, bug), duration=0.0
             )
 
-    def _refresh(self, target: Target, *, force: bool, first: bool, handed_over: bool) -> Outcome:
-        refresher = self._refresher
-        if refresher is None:
-            raise AssertionError("nothing is due before the first plan")
+    def _refresh(self, refresher: Refresher, target: Target, *, force: bool, first: bool) -> Outcome:
         started = self._clock.monotonic()
         try:
-            return refresher.refresh(target, force=force, first=first, handed_over=handed_over)
+            return refresher.refresh(target, force=force, first=first)
         except Exception as bug:  # noqa: BLE001 - one target's bug must not take the others down
             return Outcome(
                 result=Result.FAILED,

@@ -13,7 +13,7 @@ from refresher import adc, policy
 from refresher.errors import TokenRejectedError
 from refresher.policy import State
 from refresher.publishing import descriptions
-from refresher.publishing.contents import token_of
+from refresher.publishing.contents import request_of, token_of
 from refresher.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ def judge(target: Target, contents: Contents, now: datetime) -> Judgement:
         return Judgement(state=State.UNREADABLE, reason=str(error))
     if token is None:
         return Judgement(state=State.ABSENT)
-    if mismatches := target.expected.mismatches(token):
+    mismatches = target.expected.mismatches(token)
+    if request_of(contents) != target.token_request:
+        mismatches = (*mismatches, "it was supplied for something else than what is configured now")
+    if mismatches:
         return Judgement(state=State.FOREIGN, token=token, reason="; ".join(mismatches))
     return Judgement(state=policy.state_of(target.name, token.issued_at, token.expires_at, now), token=token)
 
@@ -82,24 +85,18 @@ def judge_artifact(
 
 
 def is_of_another_identity(target: Target, contents: Contents, judgement: Judgement) -> bool:
-    """Tell whether the directory was last used for somebody else, by its token's subject or its ADC document.
+    """Tell whether the directory was last used for somebody else.
 
-    Where the configuration does not say the subject, a token without `env` counts as somebody else's: a retirement or
-    a hand-over was cut short there.
+    Its ADC document tells, its token's subject, and what a token was supplied for where no subject is configured; that
+    is described before there is a token, and until everything else was taken away.
     """
     if judgement.token is not None and target.expected.is_of_another_subject(judgement.token):
         return True
-    if judgement.token is not None and target.expected.subject is None and contents.environment.signature is None:
+    request = request_of(contents)
+    if request != target.token_request and (request is not None or judgement.token is not None):
         return True
     principal = adc.principal_of(contents.credentials.content)
     return principal is not None and principal != adc.principal_of(target.credentials)
-
-
-def speaks_for_another(token: SubjectToken, present: SubjectToken | None) -> bool:
-    """Tell whether two JWTs have different subjects."""
-    if present is None or present.unverified_claims is None or token.unverified_claims is None:
-        return False
-    return token.unverified_claims.subject != present.unverified_claims.subject
 
 
 def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement, now: datetime, *, force: bool) -> bool:
@@ -115,7 +112,7 @@ def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement,
     Raises:
         TokenRejectedError: It is not what is configured, or would not serve a reader better.
     """
-    require_publishable(target, token, now)
+    _require_publishable(target, token, now)
     if present.token is None or not _is_comparable(present, now):
         return True
     if token.expires_at < present.token.expires_at:
@@ -123,12 +120,8 @@ def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement,
     return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)
 
 
-def require_publishable(target: Target, token: SubjectToken, now: datetime) -> None:
-    """Check a supplied token by itself, whatever is in the file.
-
-    Raises:
-        TokenRejectedError: It is not what is configured, or would not serve a reader.
-    """
+def _require_publishable(target: Target, token: SubjectToken, now: datetime) -> None:
+    """Check a supplied token by itself, whatever is in the file."""
     if mismatches := target.expected.mismatches(token):
         raise _rejected(target, "; ".join(mismatches), "make the supplier's issuer, subject and audience agree")
     if policy.is_from_the_future(token.issued_at, now):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from refresher.clock import Clock
-    from refresher.engine.target import MintedArtifact, Plan, Target
+    from refresher.engine.plan import Plan
+    from refresher.engine.target import MintedArtifact, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,9 @@ def refresh_once(plan: Plan, targets: Sequence[Target], *, force: bool, clock: C
 
     def mint(target: Target, artifact: MintedArtifact) -> None:
         try:
-            done.artifacts[target.name, artifact.name] = artifact_refresher.refresh(target, artifact, force=force)
+            # with a supplier that fails nothing is replaced that is still good, even if that was asked for
+            forced = force and done.outcomes[target.name].error is None
+            done.artifacts[target.name, artifact.name] = artifact_refresher.refresh(target, artifact, force=forced)
         except BaseException as bug:  # noqa: BLE001 - carried to the caller's thread
             bugs.append(bug)
 

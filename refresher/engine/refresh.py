@@ -16,8 +16,6 @@ from refresher.engine.judgement import (
     is_of_another_identity,
     is_worth_publishing,
     judge,
-    require_publishable,
-    speaks_for_another,
 )
 from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
 from refresher.policy import State
@@ -27,11 +25,13 @@ from refresher.publishing.directory import is_in_place
 from refresher.publishing.further import BOTO
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from refresher.clock import Clock
     from refresher.engine.sharing import SharedSupplies
     from refresher.engine.target import Target
+    from refresher.publishing.descriptions import Description
     from refresher.publishing.directory import OpenDirectory
     from refresher.tokens import SubjectToken
 
@@ -96,17 +96,16 @@ class Refresher:
         self._supplies = supplies
         self._clock = clock
 
-    def refresh(
-        self, target: Target, *, force: bool = False, first: bool = False, handed_over: bool = False
-    ) -> Outcome:
+    def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
         """Bring one target's directory to what the configuration says, with a token that is fresh.
 
         1. Open the directory and read it; at the first visit sweep what a killed daemon left.
-        2. If it was another identity's, withdraw `env`, then `token` and further artifacts.
+        2. If it was another identity's, withdraw `env`, further artifacts and `token`.
         3. Put `credentials.json` right, and `boto` if there is to be one; beside a token that the configuration would
            not mint only once there is another, so that the two stay a pair until then.
-        4. Unless the token is fresh: supply, check and publish another. Where only the supplier knows the subject, it
-           is asked at the first visit in any case, and its answer tells whether step 2 is due after all.
+        4. Unless the token is fresh: supply another, with the directory left to others meanwhile; look again, check,
+           describe and publish. The description is there first: at no moment does it name another request than the
+           token was supplied for.
         5. Put owner and mode of a token that stays right, then `env`, which comes last; withdraw further artifacts that
            are not asked for any more.
         6. At the first visit of a directory where nothing had to be written, prove that writing would work.
@@ -115,7 +114,6 @@ class Refresher:
             target: Which one.
             force: Replace a fresh token too.
             first: Whether this process has not been there yet.
-            handed_over: Whether the directory was another identity's in the former plan, which files may not tell.
         """
         visit = _Visit(target, self._supplies, self._clock, force=force, first=first)
         started = self._clock.monotonic()
@@ -123,7 +121,7 @@ class Refresher:
         error: RefresherError | None = None
         try:
             with target.directory.open() as directory:
-                error = visit.bring_up_to_date(directory, handed_over=handed_over)
+                error = visit.bring_up_to_date(directory)
                 signature = directory.sign()
         except PublishError as refused:
             error = refused
@@ -151,69 +149,89 @@ class _Visit:
         self.repaired: list[str] = []
         self._wrote = False
 
-    def bring_up_to_date(self, directory: OpenDirectory, *, handed_over: bool) -> SupplyError | None:
+    def bring_up_to_date(self, directory: OpenDirectory) -> RefresherError | None:
         """Go through the steps of `Refresher.refresh`; give a supplier's failure after all else was put right."""
+        with directory.held():
+            contents, present = self._look(directory)  # 1 to 3
+            if present.state is State.FRESH and not self._force:
+                self._finish(directory, contents)
+                return None
+            seen = directory.sign()
+        token, failure = self._supply()  # 4
+        with directory.held():
+            if directory.sign() != seen:
+                contents = directory.read()
+                present = judge(self._target, contents, self._clock.now())
+                if is_of_another_identity(self._target, contents, present):
+                    return self._changed_hands()
+                self.token = present.token if present.is_ours else None
+            if token is not None:
+                failure = self._publish(directory, token, contents, present)
+            self._finish(directory, contents)
+        return failure
+
+    def _look(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
+        """Read and judge; take over what is another identity's, and settle what may be settled before a token."""
         if self._first:
             directory.sweep()
         contents = directory.read()  # 1
         present = judge(self._target, contents, self._clock.now())
-        token = None if handed_over else self._token_that_tells(present)
-        if (
-            handed_over
-            or is_of_another_identity(self._target, contents, present)
-            or (token is not None and speaks_for_another(token, present.token))
-        ):
+        if is_of_another_identity(self._target, contents, present):
             contents, present = self._take_over(directory)  # 2
         self.token = present.token if present.is_ours else None
-        is_foreign = not present.is_ours and present.state is not State.ABSENT
-        if not is_foreign:  # 3
+        if not _is_foreign(present):  # 3
             self._settle_documents(directory, contents)
-        supplied, failure = self._supply(present)  # 4
-        if supplied is not None:
-            if is_foreign:
-                self._settle_documents(directory, contents)
-            directory.publish(TOKEN, supplied.value.encode())
-            self.token, self.result, self._wrote = supplied, Result.PUBLISHED, True
+        return contents, present
+
+    def _finish(self, directory: OpenDirectory, contents: Contents) -> None:
+        """Put everything right beside a token of ours, and prove at the first visit that writing works."""
         if self.token is not None:  # 5
             if self.result is not Result.PUBLISHED:
                 self._settle(directory, TOKEN, contents)
-            self._settle_descriptions(directory, contents)
+                self._settle_descriptions(directory, contents, self.token)
             self._settle(directory, ENVIRONMENT, contents)
         if self._first and not self._wrote:
             directory.probe()  # 6
-        return failure
-
-    def _token_that_tells(self, present: Judgement) -> SubjectToken | None:
-        """Ask the supplier whom it speaks for, where nothing else says; None if that is known, or it cannot tell."""
-        if not self._first or self._target.expected.subject is not None or present.token is None:
-            return None
-        try:
-            token = self._supplies.supply(self._target, None, self._clock.now())
-            # nobody is believed about the subject whose token would be refused for something else
-            require_publishable(self._target, token, self._clock.now())
-        except SupplyError:
-            return None
-        return token
 
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
-        with directory.describing():
-            directory.withdraw(ENVIRONMENT)
-            for name in (TOKEN, *directory.present()):
-                directory.withdraw(name)
+        """Withdraw everything of the former identity; the token and its description last, since they tell whose it was.
+
+        A takeover that is cut short is then taken up again.
+        """
+        for name in (ENVIRONMENT, *directory.present(), TOKEN, DESCRIPTIONS):
+            directory.withdraw(name)
         contents = directory.read()
         return contents, judge(self._target, contents, self._clock.now())
 
-    def _supply(self, present: Judgement) -> tuple[SubjectToken | None, SupplyError | None]:
-        """Give a token that is worth publishing, and what failed; neither if the present one is good enough."""
-        if present.state is State.FRESH and not self._force:
-            return None, None
+    def _supply(self) -> tuple[SubjectToken | None, SupplyError | None]:
+        """Give a token to be checked, or what failed."""
         try:
-            token = self._supplies.supply(self._target, self.token, self._clock.now())
-            if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
-                return None, self._leave_unchanged(present)
+            return self._supplies.supply(self._target, self.token, self._clock.now()), None
         except SupplyError as error:
             return None, error
-        return token, None
+
+    def _publish(
+        self, directory: OpenDirectory, token: SubjectToken, contents: Contents, present: Judgement
+    ) -> SupplyError | None:
+        """Publish a supplied token if it is worth it; give why the supplier is to blame if it is not."""
+        try:
+            if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
+                return self._leave_unchanged(present)
+        except SupplyError as error:
+            return error
+        if _is_foreign(present):
+            self._settle_documents(directory, contents)
+        self._settle_descriptions(directory, contents, token)
+        directory.publish(TOKEN, token.value.encode())
+        self.token, self.result, self._wrote = token, Result.PUBLISHED, True
+        return None
+
+    def _changed_hands(self) -> PublishError:
+        self.token = None
+        return PublishError(
+            f"target {self._target.name}: another process gave its directory to another identity meanwhile",
+            "let the daemon and `refresher once` read the same configuration",
+        )
 
     def _leave_unchanged(self, present: Judgement) -> SupplyError | None:
         self.result = Result.UNCHANGED
@@ -245,40 +263,41 @@ class _Visit:
             directory.publish(BOTO, wanted)
             self._wrote = True
 
-    def _settle_descriptions(self, directory: OpenDirectory, contents: Contents) -> None:
-        """Keep `artifacts.json` where something in it is described: an opaque token, minted artifacts that are wanted.
+    def _settle_descriptions(self, directory: OpenDirectory, contents: Contents, token: SubjectToken) -> None:
+        """Keep `artifacts.json` where something is described in it: a token that does not tell all, minted artifacts.
 
         What else is there is withdrawn with what describes it.
         """
-        if not self._is_described_otherwise(contents) and not self._unwanted(directory):
+        described = self._describe(token)
+        if not self._is_described_otherwise(contents, described) and not self._unwanted(directory):
             return
-        with directory.describing():
-            for name in self._unwanted(directory):
-                directory.withdraw(name)
-            entries = descriptions.parse(directory.read().descriptions.content)
-            kept = {name: entries[name] for name in self._minted if name in entries} | self._described()
-            if kept:
-                directory.publish(DESCRIPTIONS, descriptions.render(kept))
-            else:
-                directory.withdraw(DESCRIPTIONS)
+        for name in self._unwanted(directory):
+            directory.withdraw(name)
+        entries = descriptions.parse(contents.descriptions.content)
+        kept = {name: entries[name] for name in self._minted if name in entries} | described
+        if kept:
+            directory.publish(DESCRIPTIONS, descriptions.render(kept))
+        else:
+            directory.withdraw(DESCRIPTIONS)
 
-    def _is_described_otherwise(self, contents: Contents) -> bool:
+    def _is_described_otherwise(self, contents: Contents, described: Mapping[str, Description]) -> bool:
         """Tell whether `artifacts.json` is to be written or withdrawn; who mints adds entries himself."""
         artifact = contents.descriptions
         if artifact.signature is None and artifact.problem is None:
-            return bool(self._described())
+            return bool(described)
         entries = descriptions.parse(artifact.content)
         return (
             not is_in_place(artifact, descriptions.render(entries), self._target.directory.ownership)
             or not entries
-            or {name: entry for name, entry in entries.items() if name not in self._minted} != self._described()
+            or {name: entry for name, entry in entries.items() if name not in self._minted} != described
         )
 
-    def _described(self) -> dict[str, descriptions.Description]:
-        """Give the entry of a token that cannot tell its own life."""
-        if self.token is None or self.token.unverified_claims is not None:
+    def _describe(self, token: SubjectToken) -> dict[str, Description]:
+        """Give the entry of a token that cannot tell its own life, or whom it was supplied for."""
+        request = self._target.token_request
+        if request is None and token.unverified_claims is not None:
             return {}
-        return {TOKEN: describe(self.token)}
+        return {TOKEN: describe(token, request)}
 
     @property
     def _minted(self) -> tuple[str, ...]:
@@ -287,3 +306,7 @@ class _Visit:
     def _unwanted(self, directory: OpenDirectory) -> list[str]:
         wanted = {*self._minted, *([] if self._target.boto is None else [BOTO])}
         return [name for name in directory.present() if name not in wanted]
+
+
+def _is_foreign(present: Judgement) -> bool:
+    return not present.is_ours and present.state is not State.ABSENT

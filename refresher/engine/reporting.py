@@ -34,6 +34,7 @@ class Reporter:
         self._board = board
         self._listen = listener
         self._warned: dict[str, State] = {}
+        self._advised: set[str] = set()
 
     def refreshed(self, target: Target, outcome: Outcome, now: datetime, next_at: datetime | None) -> None:
         """Report one refresh."""
@@ -55,6 +56,8 @@ class Reporter:
             self._say("artifact.repaired", Severity.WARNING, target, artifact=name)
         if outcome.result is Result.PUBLISHED and outcome.token is not None:
             self._say("token.published", Severity.INFO, target, outcome.token, duration_ms=_milliseconds(outcome))
+        if outcome.token is not None:
+            self._advise(target, outcome.token)
         if outcome.error is not None:
             self._failed(target, outcome, outcome.error, former, failures)
         elif former.consecutive_failures:
@@ -98,6 +101,24 @@ class Reporter:
     def say(self, name: str, severity: Severity, **fields: Value) -> None:
         """Tell of something that concerns no single refresh."""
         self._listen(Event(name=name, severity=severity, fields=fields))
+
+    def _advise(self, target: Target, token: TokenFacts) -> None:
+        """Tell once for each supplier of direct access by tokens so short that some clients exchange at every call.
+
+        Where the configuration sets their life, `check` and the start have said so.
+        """
+        is_ours = target.impersonation.service_account is not None or target.expected.maximum_lifetime is not None
+        if is_ours or token.expires_at - token.issued_at > policy.SHORT_LIFETIME or target.supplier in self._advised:
+            return
+        self._advised.add(target.supplier)
+        self._say(
+            "token.short_lived",
+            Severity.WARNING,
+            target,
+            token,
+            error="acts directly, by tokens so short that Node, C++ and gcloud exchange one for every call",
+            remedy="let the supplier's tokens live an hour, or add service_account: to the identity",
+        )
 
     def _failed(
         self, target: Target, outcome: Outcome, error: RefresherError, former: TargetStatus, failures: int

@@ -7,14 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from refresher.engine.minting import Chain
-    from refresher.engine.rotation import KeyTrial
     from refresher.publishing.directory import CredentialsDirectory
     from refresher.resources import Impersonation
-    from refresher.suppliers.interface import Supplier, SupplierContext
+    from refresher.suppliers.interface import SupplierContext
     from refresher.tokens import ExpectedClaims
 
 
@@ -67,6 +62,8 @@ class Target:
         credentials: Bytes of `credentials.json`.
         environment: Bytes of `env`.
         impersonation: The way from its token to its service account.
+        token_request: Fingerprint of what its token is supplied from and for whom, where no subject is configured that
+            would tell whose a token is; else None.
         boto: Bytes of `boto`; None if it is not asked for.
         minted: Further artifacts that are minted.
     """
@@ -79,6 +76,7 @@ class Target:
     credentials: bytes
     environment: bytes
     impersonation: Impersonation
+    token_request: str | None = None
     boto: bytes | None = None
     minted: tuple[MintedArtifact, ...] = ()
 
@@ -86,26 +84,3 @@ class Target:
     def supply_key(self) -> tuple[str, SupplierContext]:
         """What targets that may share a token have in common."""
         return (self.supplier, self.context)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that the daemon is to keep alive, and with what.
-
-    Attributes:
-        root: `directory_root`, below which every target's directory lies.
-        targets: By name.
-        suppliers: By name.
-        threads: By supplier, how many of its targets are worked on at a time.
-        chain: Gives what mints further artifacts, when the first is wanted.
-        trials: Of keys that wait to be activated.
-        complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
-    """
-
-    root: Path
-    targets: Mapping[str, Target]
-    suppliers: Mapping[str, Supplier]
-    threads: Mapping[str, int]
-    chain: Callable[[], Chain]
-    trials: tuple[KeyTrial, ...] = ()
-    complaints: tuple[tuple[str, str], ...] = ()

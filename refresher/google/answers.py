@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, quote_plus
 
 from refresher.catalogue import entries
 from refresher.errors import (
@@ -74,8 +75,14 @@ def error_text_of(response: Response, *secrets: str) -> str:
 def clean(text: str, *secrets: str) -> str:
     """Give a foreign text on one line of at most 500 characters, without what is or looks like a secret."""
     for secret in filter(None, secrets):
-        text = text.replace(secret, "…")
+        for form in forms_of(secret):
+            text = text.replace(form, "…")
     return " ".join(_SECRETS.sub("…", text).split())[:_LONGEST_TEXT]
+
+
+def forms_of(secret: str) -> tuple[str, ...]:
+    """Give a secret in every form in which a server may quote a request: as it is, of a URL, of a form, of JSON."""
+    return (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
 
 
 def is_passing(status: int) -> bool:

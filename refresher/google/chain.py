@@ -5,6 +5,7 @@ Each step is one call; who shares an exchange with whom is decided in `refresher
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from refresher.errors import ImpersonationError
@@ -15,10 +16,17 @@ from refresher.resources import CLOUD_PLATFORM_SCOPE
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
+    from refresher.google.source_credentials import SourceCredential
     from refresher.google.sts import AccessToken
     from refresher.google.transport import Transport
     from refresher.resources import Endpoints, Impersonation
+
+
+_OF_FEDERATED = "roles/iam.workloadIdentityUser"
+_OF_OTHERS = "roles/iam.serviceAccountTokenCreator"
+"""The roles that let a principal be a service account, if it is federated and otherwise."""
 
 
 class GoogleChain:
@@ -27,18 +35,35 @@ class GoogleChain:
     Args:
         transport: Gives what makes them; asked at the first one.
         endpoints: Where they go.
+        own: Gives the worker's own credentials, of a file or (None) of the metadata server; asked once for each.
     """
 
-    def __init__(self, *, transport: Callable[[], Transport], endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        *,
+        transport: Callable[[], Transport],
+        endpoints: Endpoints,
+        own: Callable[[Path | None], SourceCredential],
+    ) -> None:
         self._transport = transport
         self._endpoints = endpoints
+        self._own = own
+        self._sources: dict[Path | None, SourceCredential] = {}
+        self._lock = Lock()
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
-        """Exchange a subject token for a federated token, with the scopes that the federated principal itself needs.
+        """Give what the service account is asked with.
+
+        That is a federated token for the subject token, with the scopes that the federated principal itself needs; or,
+        for whoever impersonates as the worker, an access token of the worker's own, and STS is not asked.
 
         Raises:
             ExchangeError: STS refused or did not answer.
+            SupplyError: The worker's own credentials give no token.
         """
+        if way.is_own:
+            value, expires_at = self._source_of(way.credentials).access_token(now)
+            return sts.AccessToken(value=value, expires_at=expires_at)
         return sts.exchange(
             self._transport(),
             self._endpoints,
@@ -92,7 +117,15 @@ class GoogleChain:
         except ImpersonationError as error:
             raise _naming(way, error) from error
 
+    def _source_of(self, credentials: Path | None) -> SourceCredential:
+        with self._lock:
+            found = self._sources.get(credentials)
+            if found is None:
+                found = self._sources[credentials] = self._own(credentials)
+            return found
+
 
 def _naming(way: Impersonation, error: ImpersonationError) -> ImpersonationError:
-    """Say for whom it was asked: the role is to be granted to that principal."""
-    return type(error)(f"{error.problem} (asked as {way.principal})", error.remedy)
+    """Say for whom it was asked, since the role is to be granted to that principal, another if it is federated."""
+    remedy = error.remedy.replace(_OF_FEDERATED, _OF_OTHERS) if way.is_own else error.remedy
+    return type(error)(f"{error.problem} (asked as {way.principal})", remedy)

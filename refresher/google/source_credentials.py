@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LEAST_LIFE = timedelta(minutes=5)
 _WORTH_A_CALL = timedelta(seconds=30)
+_LONGEST_WAIT = timedelta(minutes=1)
+"""Whoever waits for another's fetch came before it; a clock that went back by less harms no token of an hour."""
 
 
 class SourceCredential(Protocol):
@@ -49,7 +51,7 @@ class _Held:
 
     def has_left(self, life: timedelta, now: datetime) -> bool:
         # fetched in the future: the clock went back, and how long it lives is not known any more
-        return self.expires_at - now >= life and self.fetched_at <= now
+        return self.expires_at - now >= life and self.fetched_at - now <= _LONGEST_WAIT
 
 
 class _Shared:

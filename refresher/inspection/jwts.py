@@ -31,7 +31,12 @@ _MOST_TARGETS = 5
 
 
 def inspect_jwt(
-    text: str, now: datetime, *, keys: Sequence[Mapping[str, Any]] | None, expected: Mapping[str, ExpectedClaims]
+    text: str,
+    now: datetime,
+    *,
+    keys: Sequence[Mapping[str, Any]] | None,
+    expected: Mapping[str, ExpectedClaims],
+    lacking: str = "no keys at hand",
 ) -> Findings:
     """Explain a JWT.
 
@@ -40,6 +45,7 @@ def inspect_jwt(
         now: The wall clock's time.
         keys: JWKs of its issuer; None if there are none to be had.
         expected: What the token of each target of a configuration must be, by its name.
+        lacking: Why there are no keys.
 
     Raises:
         UnreadableTokenError: Its segments cannot be read.
@@ -48,7 +54,7 @@ def inspect_jwt(
     facts = [("size", f"{len(text)} bytes"), ("fingerprint", fingerprint(text.encode()))]
     facts += [(f"header {name}", _shown(value)) for name, value in header.items()]
     facts += [(name, _claim(name, value, now)) for name, value in claims.items()]
-    facts.append(("signature", _verdict(text, header, keys)))
+    facts.append(("signature", _verdict(text, header, keys, lacking)))
     try:
         token = peek(text)
     except UnreadableTokenError as error:
@@ -83,9 +89,9 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
 
 
-def _verdict(text: str, header: Mapping[str, Any], keys: Sequence[Mapping[str, Any]] | None) -> str:
+def _verdict(text: str, header: Mapping[str, Any], keys: Sequence[Mapping[str, Any]] | None, lacking: str) -> str:
     if keys is None:
-        return "not verified: no keys at hand"
+        return f"not verified: {lacking}"
     kid = header.get("kid")
     fitting = [key for key in keys if key.get("kid") == kid]
     if not fitting:

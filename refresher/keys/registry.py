@@ -81,7 +81,8 @@ def open_keys(directory: Path) -> Iterator[int]:
         status = os.fstat(descriptor)
         if status.st_uid not in (0, os.geteuid()):
             raise KeysError(
-                f"the keys directory {directory} belongs to uid {status.st_uid}", f"chown it to uid {os.geteuid()}"
+                f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
+                f"run this as uid {status.st_uid} if that is the daemon's, else chown it to uid {os.geteuid()}",
             )
         if status.st_mode & (_WRITABLE & ~stat.S_IXOTH):
             raise KeysError(

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 
 _P256_BYTES = 32
@@ -47,7 +48,7 @@ class PrivateKey:
     def __init__(self, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
         self._key = key
         self.algorithm = "ES256" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS256"
-        self.public_jwk = self._public_jwk()
+        self.public_jwk = _public_jwk(key.public_key())
         self.kid = self.public_jwk["kid"]
 
     def __repr__(self) -> str:
@@ -85,25 +86,50 @@ class PrivateKey:
         """Give the raw JWS signature of a message (RFC 7518, sections 3.3 and 3.4)."""
         if isinstance(self._key, rsa.RSAPrivateKey):
             return self._key.sign(message, padding.PKCS1v15(), SHA256())
-        r, s = decode_dss_signature(self._key.sign(message, ec.ECDSA(SHA256())))
-        return r.to_bytes(_P256_BYTES, "big") + s.to_bytes(_P256_BYTES, "big")
+        return raw_signature(self._key.sign(message, ec.ECDSA(SHA256())))
 
-    def _public_jwk(self) -> dict[str, str]:
-        if isinstance(self._key, ec.EllipticCurvePrivateKey):
-            point = self._key.public_key().public_numbers()
-            members = {
-                "crv": "P-256",
-                "kty": "EC",
-                "x": _number(point.x, _P256_BYTES),
-                "y": _number(point.y, _P256_BYTES),
-            }
-        else:
-            public = self._key.public_key().public_numbers()
-            members = {"e": _number(public.e), "kty": "RSA", "n": _number(public.n)}
-        # RFC 7638, section 3: the required members only, sorted, without white space
-        canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
-        kid = encode(hashlib.sha256(canonical).digest())
-        return members | {"alg": self.algorithm, "use": "sig", "kid": kid}
+
+def raw_signature(der: bytes) -> bytes:
+    """Give an EC P-256 signature as JWS has it (r and s, 32 bytes each), from its DER form.
+
+    Raises:
+        ValueError: It is no such signature.
+    """
+    r, s = decode_dss_signature(der)
+    try:
+        return r.to_bytes(_P256_BYTES, "big") + s.to_bytes(_P256_BYTES, "big")
+    except OverflowError as error:
+        raise ValueError("the signature is no P-256 signature") from error
+
+
+def public_jwk_of_pem(pem: bytes) -> dict[str, str]:
+    """Give the public JWK of an EC P-256 public key in PEM (SubjectPublicKeyInfo), its thumbprint as `kid`.
+
+    Raises:
+        UnsupportedKeyError: It is no such key.
+    """
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise UnsupportedKeyError("it is no public key in PEM") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise UnsupportedKeyError("it is not EC P-256")
+    return _public_jwk(key)
+
+
+def _public_jwk(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> dict[str, str]:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        point = key.public_numbers()
+        algorithm = "ES256"
+        members = {"crv": "P-256", "kty": "EC", "x": _number(point.x, _P256_BYTES), "y": _number(point.y, _P256_BYTES)}
+    else:
+        public = key.public_numbers()
+        algorithm = "RS256"
+        members = {"e": _number(public.e), "kty": "RSA", "n": _number(public.n)}
+    # RFC 7638, section 3: the required members only, sorted, without white space
+    canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+    kid = encode(hashlib.sha256(canonical).digest())
+    return members | {"alg": algorithm, "use": "sig", "kid": kid}
 
 
 def encode(content: bytes) -> str:

@@ -99,6 +99,14 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
+def _read_back(directory: int, temporary: str) -> None:
+    """Prove that a file that was given away can still be read: it would count as lost at every later visit."""
+    try:
+        os.close(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory))
+    except PermissionError:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM)) from None
+
+
 def _write(directory: int, temporary: str, content: bytes, ownership: Ownership) -> None:
     descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)  # 2
     try:
@@ -109,6 +117,7 @@ def _write(directory: int, temporary: str, content: bytes, ownership: Ownership)
                 -1 if ownership.uid is None else ownership.uid,
                 -1 if ownership.gid is None else ownership.gid,
             )
+            _read_back(directory, temporary)
         remaining = memoryview(content)
         while remaining:  # 4
             remaining = remaining[os.write(descriptor, remaining) :]

@@ -98,16 +98,25 @@ def token_of(contents: Contents) -> SubjectToken | None:
         text = contents.token.content.decode("ascii")
     except UnicodeDecodeError:
         raise UnreadableTokenError("it is not ASCII") from None
-    described = _described_life(contents)
-    if described is None:
+    try:
         return peek(text)
+    except UnreadableTokenError:
+        described = _described_life(contents)
+        if described is None:
+            raise
     issued_at, expires_at = described
     return SubjectToken(value=text, issued_at=issued_at, expires_at=expires_at, unverified_claims=None)
 
 
-def describe(token: SubjectToken) -> Description:
-    """Give the entry of `artifacts.json` that tells an opaque token's life."""
-    return descriptions.describe(token.value.encode(), token.issued_at, token.expires_at)
+def describe(token: SubjectToken, request: str | None) -> Description:
+    """Give the entry of `artifacts.json` that tells a token's life, and what it was supplied for."""
+    return descriptions.describe(token.value.encode(), token.issued_at, token.expires_at, request)
+
+
+def request_of(contents: Contents) -> str | None:
+    """Give the fingerprint of what the token in the directory was supplied for; None if that is not described."""
+    entry = descriptions.parse(contents.descriptions.content).get(TOKEN)
+    return None if entry is None else entry.request
 
 
 def _described_life(contents: Contents) -> tuple[datetime, datetime] | None:

@@ -1,7 +1,8 @@
-"""`artifacts.json`: what each artifact that cannot tell its own life is, and how long it lives.
+"""`artifacts.json`: what each artifact that cannot tell it itself is, how long it lives, and what was asked for.
 
 `{NAME: {"sha256": …, "issued_at": …, "expires_at": …, "request": …}}`: the SHA-256 of the file, instants in UTC, and
-for minted artifacts a fingerprint of what was asked for. An entry counts only while its digest is that of the file.
+a fingerprint of the request. An entry tells a life only while its digest is that of the file; the request of the
+subject token is told whatever the digest, since it is written before a token and is what tells whose directory it is.
 Standard library only: the exec probe reads it too.
 """
 
@@ -22,7 +23,7 @@ class Description(NamedTuple):
         sha256: Of the file's bytes, in hex.
         issued_at: UTC, whole seconds.
         expires_at: UTC, whole seconds.
-        request: Fingerprint of what was asked for; None for the subject token.
+        request: Fingerprint of what was asked for; None for a subject token that tells whose it is.
     """
 
     sha256: str

@@ -7,7 +7,6 @@ than a process has descriptors, and a directory that was swapped since is notice
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from refresher.publishing import atomic, contents, further
 from refresher.publishing.further import ID_TOKENS
+from refresher.publishing.lock import held_directory, open_lock
 from refresher.publishing.walk import AbsentDirectoryError, open_directory
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class OpenDirectory:
 
     path: Path
     descriptor: int
+    lock: int
     ownership: Ownership
     random_name: Callable[[], str]
     further: tuple[str, ...] = ()
@@ -70,17 +71,13 @@ class OpenDirectory:
         """
         return further.present(self.descriptor, str(self.path), self.ownership)
 
-    @contextmanager
-    def describing(self) -> Iterator[None]:
-        """Keep everybody else from changing `artifacts.json`, and what it describes, for the length of a `with` block.
+    def held(self) -> AbstractContextManager[None]:
+        """Keep everybody else from writing here for the length of a `with` block: `once` may run beside the daemon.
 
-        Other processes too: `once` may run beside the daemon.
+        Entering it raises:
+            PublishError: It could not be had.
         """
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        return held_directory(self.lock, self.path)
 
     def publish(self, name: str, content: bytes) -> None:
         """Replace one artifact atomically.
@@ -90,16 +87,9 @@ class OpenDirectory:
         """
         try:
             with self._place_of(name, create=True) as (folder, file):
-                try:
-                    self._replace(folder, file, content)
-                except FileNotFoundError:
-                    # a starting process of ours took the temporary file for an orphan: `once` beside the daemon
-                    self._replace(folder, file, content)
+                atomic.replace(folder, file, content, ownership=self.ownership, random_name=self.random_name)
         except OSError as error:
             raise atomic.publish_error(error, str(self.path / name)) from error
-
-    def _replace(self, folder: int, name: str, content: bytes) -> None:
-        atomic.replace(folder, name, content, ownership=self.ownership, random_name=self.random_name)
 
     def _place_of(self, name: str, *, create: bool) -> AbstractContextManager[tuple[int, str]]:
         return further.place_of(self.descriptor, name, str(self.path), self.ownership, create=create)
@@ -171,10 +161,14 @@ class CredentialsDirectory:
         Raises:
             PublishError: It cannot be had, or not be trusted.
         """
-        with open_directory(self.root, self.path, ownership=self.ownership, create=True) as descriptor:
+        with (
+            open_directory(self.root, self.path, ownership=self.ownership, create=True) as descriptor,
+            open_lock(self.root) as lock,
+        ):
             yield OpenDirectory(
                 path=self.path,
                 descriptor=descriptor,
+                lock=lock,
                 ownership=self.ownership,
                 random_name=self.random_name,
                 further=self.further,

@@ -1,19 +1,40 @@
-"""One daemon per `directory_root`: two would take each other's directories for strays."""
+"""Who may write below a `directory_root`: one daemon, and into one credentials directory one process at a time.
+
+Both are locks on ranges of one file, `directory_root/.lock`, which nobody but the daemon's user can open: a lock on a
+directory itself could be taken, and kept, by whoever can read it. The locks belong to the open file (`F_OFD_SETLK`,
+fcntl(2)), so that they hold between threads too and end with the process. A file system that knows no locks is taken as
+it is.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
-from contextlib import contextmanager
+import stat
+import struct
+import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
-from refresher.publishing.walk import open_root
+from refresher.publishing.atomic import publish_error
+from refresher.publishing.walk import InsecureDirectoryError, open_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+LOCK = ".lock"
+PATIENCE = 10.0
+"""How long to wait for another process that writes into a directory, in seconds; it should take milliseconds."""
+
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DAEMON = 0
+"""The byte that a daemon holds; directories have the others."""
+_PAUSE = 0.01
+_HELD = (errno.EAGAIN, errno.EACCES)
 
 
 class RootHeldError(PublishError):
@@ -22,26 +43,107 @@ class RootHeldError(PublishError):
     retryable = False
 
 
+class DirectoryHeldError(PublishError):
+    """Another process has been writing into a credentials directory for too long."""
+
+
 @contextmanager
-def hold_root(root: Path) -> Iterator[None]:
-    """Hold the root for the length of a `with` block; made if absent. Other commands may publish meanwhile.
+def held_roots() -> Iterator[Callable[[Path], None]]:
+    """Give what holds a root as the daemon, made if absent, until the end of a `with` block; again does nothing.
 
-    A file system that knows no locks is taken as it is.
-
-    Raises:
+    Other commands may publish meanwhile. The function raises:
         RootHeldError: Another process holds it.
         PublishError: It cannot be had, or not be trusted.
     """
-    descriptor = open_root(root, create=True)
+    roots: set[Path] = set()
+    with ExitStack() as stack:
+
+        def hold(root: Path) -> None:
+            if root not in roots:
+                descriptor = _open(root)
+                stack.callback(os.close, descriptor)
+                if not _take(descriptor, _DAEMON):
+                    raise RootHeldError(
+                        f"another daemon already publishes below {root}",
+                        "stop it, or give this one its own directory_root",
+                    )
+                roots.add(root)
+
+        yield hold
+
+
+@contextmanager
+def open_lock(root: Path) -> Iterator[int]:
+    """Give the descriptor of a root's lock for the length of a `with` block; what it holds is let go at the end.
+
+    Raises:
+        PublishError: The lock cannot be had, or not be trusted.
+    """
+    descriptor = _open(root)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno == errno.EWOULDBLOCK:
-            os.close(descriptor)
-            raise RootHeldError(
-                f"another daemon already publishes below {root}", "stop it, or give this one its own directory_root"
-            ) from error
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held_directory(lock: int, path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
+    """Keep every other process, and thread, from writing into a credentials directory for the length of a `with` block.
+
+    Args:
+        lock: Descriptor of the root's lock.
+        path: The credentials directory.
+        patience: How long to wait for it, in seconds.
+
+    Raises:
+        DirectoryHeldError: Somebody else has held it all the time.
+    """
+    byte = _byte_of(path)
+    deadline = time.monotonic() + patience
+    while not _take(lock, byte):
+        if time.monotonic() >= deadline:
+            raise DirectoryHeldError(
+                f"another process has been writing into {path} for {patience:.0f} s",
+                "end the `refresher once` that hangs",
+            )
+        time.sleep(_PAUSE)
     try:
         yield
     finally:
+        _set(lock, byte, fcntl.F_UNLCK)
+
+
+def _open(root: Path) -> int:
+    directory = open_root(root, create=True)
+    try:
+        descriptor = os.open(LOCK, _OPEN, 0o600, dir_fd=directory)
+    except OSError as error:
+        raise publish_error(error, f"{root}/{LOCK}") from error
+    finally:
+        os.close(directory)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(descriptor)
+        raise InsecureDirectoryError(f"{root}/{LOCK} is not the daemon's alone", f"remove {root}/{LOCK}")
+    return descriptor
+
+
+def _take(descriptor: int, byte: int) -> bool:
+    try:
+        _set(descriptor, byte, fcntl.F_WRLCK)
+    except OSError:
+        return False
+    return True
+
+
+def _set(descriptor: int, byte: int, kind: int) -> None:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
+    except OSError as error:
+        if error.errno in _HELD:
+            raise
+
+
+def _byte_of(path: Path) -> int:
+    """Give the byte that stands for a directory; two that share one only wait for each other."""
+    return 1 + int.from_bytes(hashlib.sha256(os.fsencode(path)).digest()[:7])

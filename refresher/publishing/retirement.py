@@ -14,9 +14,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from refresher.errors import PublishError
 from refresher.publishing.atomic import is_temporary, sweep
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, read
 from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
+from refresher.publishing.lock import held_directory, open_lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -27,7 +29,9 @@ _ARTIFACTS = (ACCESS_TOKEN, BOTO, TOKEN, ENVIRONMENT, DESCRIPTIONS, CREDENTIALS)
 """In the order of removal: the mark goes last, so that a removal cut short is taken up again."""
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEEPEST = 8
+_DEEPEST = 64
+_LEAF_LINKS = 2
+"""Links of a directory that has no other in it, where the file system counts those."""
 
 
 def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
@@ -48,40 +52,47 @@ def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[st
         return ()
     try:
         for path, parent, directory in _below(root, descriptor, kept, depth=0):
-            with suppress(OSError):
-                if _is_ours(directory) and _retire(path.name, parent, directory, now):
-                    withdrawn.append(str(path))
+            with suppress(OSError, PublishError):
+                if _is_ours(directory):
+                    with open_lock(root) as lock, held_directory(lock, path, patience=0):
+                        if _retire(path.name, parent, directory, now):
+                            withdrawn.append(str(path))
     finally:
         os.close(descriptor)
     return tuple(withdrawn)
 
 
 def _below(path: Path, parent: int, kept: Collection[Path], *, depth: int) -> Iterator[tuple[Path, int, int]]:
-    """Give every directory below an open one but the kept, deepest first, with its parent's descriptor and its own."""
-    if depth == _DEEPEST:
+    """Give every directory below an open one but the kept, deepest first, with its parent's descriptor and its own.
+
+    A kept one is looked into: a target's former place may lie inside another's present one.
+    """
+    if depth == _DEEPEST or os.fstat(parent).st_nlink == _LEAF_LINKS:
         return
     with os.scandir(parent) as entries:
         names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     for name in names:
-        if path / name in kept:
-            continue
         try:
             descriptor = os.open(name, _OPEN, dir_fd=parent)
         except OSError:
             continue
         try:
             yield from _below(path / name, descriptor, kept, depth=depth + 1)
-            yield path / name, parent, descriptor
+            if path / name not in kept:
+                yield path / name, parent, descriptor
         finally:
             os.close(descriptor)
 
 
 def _is_ours(directory: int) -> bool:
-    """Tell whether a directory is the daemon's own, writable by nobody else, and holds our ADC document."""
+    """Tell whether a directory is the daemon's own, writable by nobody else, and holds our ADC document.
+
+    Or what a daemon left that was killed over the very first one.
+    """
     status = os.fstat(directory)
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return False
-    return _has_our_mark(read(directory))
+    return _has_our_mark(read(directory)) or any(is_temporary(name) for name in os.listdir(directory))
 
 
 def _has_our_mark(contents: Contents) -> bool:
@@ -98,7 +109,9 @@ def _retire(name: str, parent: int, directory: int, now: datetime) -> bool:
 
     What a killed daemon left half written goes at once: it may hold a token.
     """
-    sweep(directory)
+    if sweep(directory) and not os.listdir(directory):
+        os.rmdir(name, dir_fd=parent)
+        return False
     with suppress(FileNotFoundError):
         os.unlink(ENVIRONMENT, dir_fd=directory)
         os.fsync(directory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
@@ -25,6 +25,7 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_BELOW = _OPEN | os.O_NOFOLLOW
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _INTERMEDIATE_MODE = 0o711
+_ROOT_MODE = 0o755
 
 
 class InsecureDirectoryError(PublishError):
@@ -66,12 +67,13 @@ def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool
     descriptors: list[int] = []
     try:
         descriptors.append(open_root(root, create=create))
+        trusted = _trusted(os.fstat(descriptors[-1]).st_uid, create=create)
         parts = path.parts[len(root.parts) :]
         place = str(root)
         for part in parts:
             place = f"{place}/{part}"
             descriptors.append(_open_below(descriptors[-1], part, place, create=create))
-            _check(descriptors[-1], place)
+            _check(descriptors[-1], place, trusted)
         if create:
             _settle(descriptors[-1], place, mode=ownership.directory_mode, gid=ownership.gid)
         yield descriptors[-1]
@@ -91,7 +93,7 @@ def open_folder(parent: int, name: str, place: str, *, ownership: Ownership, cre
     """
     descriptor = _open_below(parent, name, place, create=create)
     try:
-        _check(descriptor, place)
+        _check(descriptor, place, _trusted(os.fstat(parent).st_uid, create=create))
         if create:
             _settle(descriptor, place, mode=ownership.directory_mode, gid=ownership.gid)
         yield descriptor
@@ -104,7 +106,7 @@ def open_root(root: Path, *, create: bool) -> int:
 
     Raises:
         AbsentDirectoryError: It is not there and `create` is not set.
-        InsecureDirectoryError: It belongs to neither root nor the daemon.
+        InsecureDirectoryError: It is to be written to, and belongs to neither root nor the daemon.
         PublishError: The system refused.
     """
     try:
@@ -114,12 +116,22 @@ def open_root(root: Path, *, create: bool) -> int:
     except OSError as error:
         raise publish_error(error, str(root)) from error
     owner = os.fstat(descriptor).st_uid
-    if owner not in (0, os.geteuid()):
+    if create and owner not in (0, os.geteuid()):
         os.close(descriptor)
         raise InsecureDirectoryError(
-            f"directory_root {root} belongs to uid {owner}, neither root nor the daemon", f"chown root {root}"
+            f"directory_root {root} belongs to uid {owner}, neither root nor the daemon (uid {os.geteuid()})",
+            f"run this as uid {owner} if that is the daemon's, else chown root {root}",
         )
     return descriptor
+
+
+def _trusted(owner: int, *, create: bool) -> frozenset[int]:
+    """Give whose directories are trusted below one of this owner.
+
+    Who publishes trusts himself alone. Who only reads, root above all, need not be the daemon: the owner of what lies
+    above could have replaced everything below anyway.
+    """
+    return frozenset({os.geteuid()} if create else {os.geteuid(), owner})
 
 
 def _open_or_make_root(root: Path, *, create: bool) -> int:
@@ -128,8 +140,10 @@ def _open_or_make_root(root: Path, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o755)
+    for directory in reversed([root, *root.parents]):
+        with suppress(FileExistsError):
+            directory.mkdir()
+            directory.chmod(_ROOT_MODE)
     return os.open(root, _OPEN)
 
 
@@ -155,9 +169,9 @@ def _open_below(parent: int, name: str, place: str, *, create: bool) -> int:
     return descriptor
 
 
-def _check(descriptor: int, place: str) -> None:
+def _check(descriptor: int, place: str, trusted: frozenset[int]) -> None:
     status = os.fstat(descriptor)
-    if status.st_uid != os.geteuid():
+    if status.st_uid not in trusted:
         raise InsecureDirectoryError(
             f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})",
             f"remove {place}, the daemon makes it anew; or chown it to the daemon's user",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from refresher.errors import SupplyError, TransientSupplyError
-from refresher.google.answers import document_of, error_text_of, is_passing
+from refresher.google.answers import document_of, error_text_of, forms_of, is_passing
 from refresher.google.transport import TransportError
 from refresher.keys.signing import PrivateKey, UnsupportedKeyError, encode
 from refresher.tokens import SubjectToken, UnreadableTokenError, peek
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _OK = 200
 _LARGEST_SECRET = 64 * 1024
 _ASSERTION_SECONDS = 60
+_SHORTEST_BLANKED = 7
+"""A shorter secret is part of ordinary words, and blanking it in them would tell it."""
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -87,7 +89,8 @@ class ClientCredentialsSupplier:
         headers, form = self._request(token_url, secret, now)
         response = self._call("POST", token_url, headers, urlencode(form).encode())
         if response.status != _OK:
-            raise self._refusal(response, secret, *form.values())
+            credential = headers.get("Authorization", "").removeprefix("Basic ")
+            raise self._refusal(response, secret, credential, form.get("client_assertion", ""))
         self._token_url = token_url
         token = (document_of(response) or {}).get("access_token")
         if not isinstance(token, str) or not token:
@@ -167,7 +170,10 @@ class ClientCredentialsSupplier:
 
     def _refusal(self, response: Response, *secrets: str) -> SupplyError:
         kind = TransientSupplyError if is_passing(response.status) else SupplyError
-        text = error_text_of(response, *(secret for secret in secrets if len(secret) > len("openid")))
+        text = error_text_of(response, *(secret for secret in secrets if len(secret) >= _SHORTEST_BLANKED))
+        short = [form for secret in secrets if 0 < len(secret) < _SHORTEST_BLANKED for form in forms_of(secret)]
+        if any(form in text for form in short):
+            text = "its words are withheld, since the secret is in them"
         return kind(
             f"the issuer {self._issuer} refused client {self._client.client_id} with HTTP {response.status}: {text}",
             "check client_id, its secret, authentication and parameters at the issuer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,15 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import google_crc32c
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from refresher.app.suppliers import connections_of, suppliers_of
+from refresher.app.connections import Connections, connections_of
+from refresher.app.suppliers import suppliers_of
 from refresher.config.loading import load
 from refresher.keys.changes import create
 from refresher.suppliers.interface import SupplierContext
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.config.loading import LoadedConfiguration
+    from refresher.google.transport import Limits
     from refresher.suppliers.interface import Supplier
     from refresher.tokens import SubjectToken
 
@@ -35,10 +43,13 @@ providers: {{main: {{project_number: "123456789012", pool: workers, provider: re
 suppliers: {{worker: {supplier}}}
 identities: {{}}
 directory_root: {root}
-google: {{emulator: true, endpoints: {{sts: {origin}, iam_credentials: {origin}, metadata: {origin}}}}}
+google: {{emulator: true,
+  endpoints: {{sts: {origin}, iam_credentials: {origin}, cloud_kms: {origin}, metadata: {metadata}}}}}
 """
+VERSION = "projects/p-1-test/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
 KINDS = {
     "self_issued": "{kind: self_issued, issuer: https://workers.invalid, keys: keys}",
+    "self_issued-kms": f"{{kind: self_issued, issuer: https://workers.invalid, signer: {{kms: {VERSION}}}}}",
     "google_id_token-metadata": "{kind: google_id_token}",
     "google_id_token-generated": "{kind: google_id_token, via: generate_id_token}",
     "google_access_token": "{kind: google_access_token, accept_unsupported: true}",
@@ -51,7 +62,9 @@ KINDS = {
     "kubernetes": "{kind: kubernetes, api_server: ORIGIN, token_file: own-token}",
     "command": "{kind: command, argv: [/bin/cat, PLACE/source-token]}",
 }
+CHOOSING = ("self_issued", "self_issued-kms", "google_id_token-generated", "sign_jwt", "kubernetes", "fake")
 REMOTE = (
+    "self_issued-kms",
     "google_id_token-metadata",
     "google_id_token-generated",
     "google_access_token",
@@ -61,9 +74,10 @@ REMOTE = (
 )
 
 
-def built(loaded: LoadedConfiguration) -> Supplier:
-    """Give the supplier named worker as the daemon builds it."""
-    return suppliers_of(loaded, connections_of(loaded))["worker"]
+def built(loaded: LoadedConfiguration, limits: Limits | None = None) -> Supplier:
+    """Give the supplier named worker as the daemon builds it, with shorter limits for its calls if they are given."""
+    connections = connections_of(loaded) if limits is None else Connections(ca_file=None, limits=limits)
+    return suppliers_of(loaded, connections)["worker"]
 
 
 class Google:
@@ -73,6 +87,7 @@ class Google:
         self.status: int | None = None
         self.body = b"rubbish"
         self.calls = 0
+        self.key = ec.generate_private_key(ec.SECP256R1())
         self._lock = Lock()
         outer = self
 
@@ -116,6 +131,8 @@ class Google:
             return 200, json.dumps({"access_token": _id_token("client", AUDIENCE), "token_type": "Bearer"}).encode()
         if path.endswith("/token"):
             return 200, b'{"access_token": "ya29.source", "expires_in": 3600, "token_type": "Bearer"}'
+        if path.startswith(f"/v1/{VERSION}"):
+            return 200, self._kms(content)
         if path.endswith(":signJwt"):
             signed = jwt_of(json.loads(json.loads(content)["payload"]))
             return 200, json.dumps({"keyId": "k", "signedJwt": signed}).encode()
@@ -123,6 +140,18 @@ class Google:
             subject = path.rpartition("/")[2].partition("@")[0]
             return 200, json.dumps({"token": _id_token(subject, json.loads(content)["audience"])}).encode()
         return 200, _id_token("machine", parse_qs(urlsplit(path).query)["audience"][0]).encode()
+
+    def _kms(self, content: bytes) -> bytes:
+        if not content:
+            pem = self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            document = {"pem": pem.decode(), "pemCrc32c": str(google_crc32c.value(pem))}
+        else:
+            digest = base64.b64decode(json.loads(content)["digest"]["sha256"])
+            signature = self.key.sign(digest, ec.ECDSA(Prehashed(SHA256())))
+            checksum = str(google_crc32c.value(signature))
+            document = {"signature": base64.b64encode(signature).decode(), "signatureCrc32c": checksum}
+        known = {"name": VERSION, "algorithm": "EC_SIGN_P256_SHA256", "verifiedDigestCrc32c": True}
+        return json.dumps(document | known).encode()
 
     def fail(self, status: int, body: bytes = b"rubbish") -> None:
         """Answer every call so from now on."""
@@ -166,7 +195,7 @@ class Case:
     @property
     def chooses_subject(self) -> bool:
         """Whether the token speaks for whom it is asked for."""
-        return self.kind in {"self_issued", "google_id_token-generated", "sign_jwt", "kubernetes", "fake"}
+        return self.kind in CHOOSING
 
     @property
     def is_jwt(self) -> bool:
@@ -200,7 +229,15 @@ def google() -> Iterator[Google]:
 def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
     """Give a maker of cases."""
 
-    def make(kind: str, *, supplier: str | None = None, origin: str | None = None, prepare: bool = True) -> Case:
+    def make(
+        kind: str,
+        *,
+        supplier: str | None = None,
+        origin: str | None = None,
+        metadata: str | None = None,
+        limits: Limits | None = None,
+        prepare: bool = True,
+    ) -> Case:
         if prepare:
             create(tmp_path / "keys", algorithm="ES256", now=datetime.now(UTC))
             (tmp_path / "own-token").write_text("ya29.own")
@@ -212,10 +249,13 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
                 kind=kind, supplier=FakeSupplier(lifetime=timedelta(hours=1)), google=google, directory=tmp_path
             )
         path = tmp_path / "refresher.yaml"
-        text = TEXT.format(supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=origin or google.origin)
-        path.write_text(text.replace("PLACE", str(tmp_path)).replace("ORIGIN", origin or google.origin))
+        place = origin or google.origin
+        text = TEXT.format(
+            supplier=supplier or KINDS[kind], root=tmp_path / "run", origin=place, metadata=metadata or place
+        )
+        path.write_text(text.replace("PLACE", str(tmp_path)).replace("ORIGIN", place))
         path.chmod(0o600)
-        return Case(kind=kind, supplier=built(load(path)), google=google, directory=tmp_path)
+        return Case(kind=kind, supplier=built(load(path), limits), google=google, directory=tmp_path)
 
     return make
 

@@ -17,6 +17,7 @@ SECTIONS = {
     "The file": "",
     "`providers.NAME`": "ProviderSettings",
     "`suppliers.NAME`, `kind: self_issued`": "SelfIssuedSettings",
+    "`suppliers.NAME.signer`": "SignerSettings",
     "`suppliers.NAME`, `kind: google_id_token`": "GoogleIdTokenSettings",
     "`suppliers.NAME`, `kind: google_access_token`": "GoogleAccessTokenSettings",
     "`suppliers.NAME`, `kind: file`": "FileSettings",

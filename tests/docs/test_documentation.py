@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+import subprocess
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -16,6 +18,8 @@ from tests.docs.reference import GUIDE, REPOSITORY, reference
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.conftest import Need
+
 PAGES = sorted([path for place in ("*.md", "docs/**/*.md", "terraform/**/*.md") for path in REPOSITORY.glob(place)])
 README = REPOSITORY / "README.md"
 EVENT = re.compile(r"\"((?:daemon|target|token|artifact|config|clock)\.[a-z_]+)\"")
@@ -24,6 +28,13 @@ EVENT = re.compile(r"\"((?:daemon|target|token|artifact|config|clock)\.[a-z_]+)\
 def blocks(page: Path, language: str) -> list[str]:
     """Give the code blocks of a page in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def without_nothing(node: Any) -> Any:  # noqa: ANN401 - any part of a document
+    """Give a part of a document without what is null or empty."""
+    if isinstance(node, dict):
+        return {key: without_nothing(value) for key, value in node.items() if value not in (None, {}, [])}
+    return [without_nothing(value) for value in node] if isinstance(node, list) else node
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
@@ -54,6 +65,28 @@ def test_configurations_shown_are_valid(page: Path, tmp_path: Path) -> None:
         path.write_text(text)
         path.chmod(0o600)
         assert load(path).warnings == ()
+
+
+@pytest.mark.parametrize("text", blocks(REPOSITORY / "docs" / "containers.md", "yaml"))
+def test_pods_shown_are_pods(text: str, need: Need, tmp_path: Path) -> None:
+    """Each pod in the documentation is decoded by kubectl, which drops whatever a pod does not have: nothing."""
+    kubectl = need.tool("kubectl", "apt install kubernetes-client (1.28 or newer)")
+    file = tmp_path / "pod.yaml"
+    file.write_text(text)
+
+    done = subprocess.run(
+        [kubectl, "set", "env", "--local", "-f", str(file), "IS=decoded", "-o", "json"],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    decoded = json.loads(done.stdout)
+    for container in (*decoded["spec"]["containers"], *decoded["spec"].get("initContainers", [])):
+        assert container["env"].pop() == {"name": "IS", "value": "decoded"}
+    assert without_nothing(decoded) == without_nothing(yaml.safe_load(text))
 
 
 def test_commands_are_listed() -> None:

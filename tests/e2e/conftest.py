@@ -25,7 +25,7 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
 @pytest.fixture
 def cloud(google_emulator: Scenario, tmp_path: Path) -> Iterator[tuple[Worker, Scenario]]:
     """Give a worker whose keys a local Google trusts, and that Google; alice and bob have accounts of their own."""
-    origins = {"sts": google_emulator.http, "iam_credentials": google_emulator.http, "metadata": google_emulator.http}
+    origins = dict.fromkeys(("sts", "iam_credentials", "cloud_kms", "metadata"), google_emulator.http)
     made = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
     google_emulator.add_provider(issuer=ISSUER, jwks=made.make_keys())
     for name in ("alice", "bob"):

@@ -174,6 +174,26 @@ def test_closed_pipe_is_no_failure(worker: Worker) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("{refresher} schema >/dev/full", "standard output cannot be written: No space left on device"),
+        (
+            "mkdir gone && cd gone && rmdir ../gone && {refresher} check --config refresher.yaml",
+            "the current directory does not exist any more",
+        ),
+    ],
+    ids=["full", "gone"],
+)
+def test_fault_of_the_surroundings_is_no_bug(tmp_path: Path, script: str, problem: str) -> None:
+    """A full disk behind the output, or a directory that is gone, is named with its remedy."""
+    done = subprocess.run(
+        ["sh", "-c", script.format(refresher=COMMAND[0])], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, problem in done.stderr, "remedy: " in done.stderr) == (2, True, True)
+
+
 def test_discovery_document_names_the_signers_keys(worker: Worker) -> None:
     """`discovery` prints what the issuer of a sign_jwt supplier serves, and refuses suppliers of other kinds."""
     signer = "signer@my-project.iam.gserviceaccount.com"

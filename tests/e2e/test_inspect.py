@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import ssl
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refresher.emulator.certificates import make_certificates
+from tests.program import Worker
+
 if TYPE_CHECKING:
-    from tests.program import Worker
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -52,3 +59,56 @@ def test_foreign_token_is_told(published: Worker) -> None:
     (published.place / "rubbish").write_bytes(b"\xff\xfe")
     assert "is not text" in published.run("inspect", str(published.place / "rubbish"), status=2).stderr
     assert "cannot be read" in published.run("inspect", str(published.place / "absent"), status=2).stderr
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> Iterator[str]:
+    """Give an issuer over TLS that serves what is below `served`, under a certificate of the emulator's kind."""
+    certificates = make_certificates(tmp_path)
+    (tmp_path / "served" / ".well-known").mkdir(parents=True)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - the library's signature
+            super().__init__(*arguments, directory=str(tmp_path / "served"), **options)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the library's signature
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate_file, certificates.key_file)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
+    """With --discover the issuer's published keys verify a token; without it, or without keys, that is said."""
+    worker = Worker(place=tmp_path, google={"emulator": True, "ca_file": "ca.pem"})
+    jwks = worker.make_keys()
+    document = worker.document("alice")
+    document["suppliers"]["worker"]["issuer"] = issuer
+    worker.write(document)
+    worker.once()
+    token = str(worker.directory("alice") / "token")
+    own = worker.command("inspect", token, "--discover").stdout
+    # from here on no key of the configuration's own may help
+    (tmp_path / "keys").rename(tmp_path / "gone")
+
+    unasked = worker.command("inspect", token).stdout
+    absent = worker.command("inspect", token, "--discover").stdout
+    (tmp_path / "served" / "keys").write_text(json.dumps(jwks))
+    (tmp_path / "served" / ".well-known" / "openid-configuration").write_text(
+        json.dumps({"issuer": issuer, "jwks_uri": f"{issuer}/keys"})
+    )
+    found = worker.command("inspect", token, "--discover").stdout
+    untrusted = worker.run("inspect", token, "--discover").stdout
+
+    assert "verified with key" in own
+    assert "not verified: no keys at hand" in unasked
+    assert f"not verified: {issuer}/.well-known/openid-configuration answered HTTP 404" in absent
+    assert f"verified with key {jwks['keys'][0]['kid']}" in found
+    assert "not verified: 127.0.0.1" in untrusted
+    assert "certificate is not trusted" in untrusted

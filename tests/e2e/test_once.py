@@ -218,10 +218,11 @@ def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Nee
     assert worker.status()["alice"]["state"] == "fresh"
 
 
-def test_daemon_without_capabilities_says_what_it_lacks(worker: Worker, need: Need) -> None:
-    """Without CAP_CHOWN a configured owner is an error with a remedy, never a file of somebody else's."""
+@pytest.mark.parametrize("capability", ["dac_read_search", "chown"])
+def test_daemon_with_one_capability_says_what_it_lacks(worker: Worker, need: Need, capability: str) -> None:
+    """A configured owner is an error with a remedy unless files can be given away *and* read back."""
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
-    as_daemon_user(worker, need, "+dac_read_search")
+    as_daemon_user(worker, need, f"+{capability}")
 
     assert "give it CAP_CHOWN and CAP_DAC_READ_SEARCH" in worker.once(status=4).stderr
     assert not worker.directory("alice").exists() or os.listdir(worker.directory("alice")) == []
@@ -289,7 +290,10 @@ def test_directory_that_changes_hands_never_mixes_two_identities(cloud: tuple[Wo
 
 @pytest.mark.parametrize("live", [False, True], ids=["at the next run", "while the daemon runs"])
 def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker, live: bool) -> None:  # noqa: FBT001 - a parameter
-    """With tokens from files, whose subject nobody configured, a directory given to bob soon holds bob's token."""
+    """With tokens from files, whose subject nobody configured, a directory given to bob never keeps alice's token.
+
+    Not even while bob's file is missing and both act on one account, so that nothing else in the directory tells.
+    """
     document = worker.document("alice", "bob")
     for name in ("alice", "bob"):
         minted = make_jwt(subject=name, issued_at=datetime.now(UTC), audience=AUDIENCE)
@@ -300,14 +304,21 @@ def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker
     worker.write(document)
     worker.once()
     document["targets"] = {"task": {"identity": "bob"}}
+    theirs = (worker.place / "bob.jwt").rename(worker.place / "late.jwt")
 
     if live:
         with worker.daemon() as log:
             log.wait_for("daemon.ready")
             worker.write(document)
+            log.wait_for("token.supply_failed")
+            assert worker.files("task").keys() == {"credentials.json"}
+            theirs.rename(worker.place / "bob.jwt")
             log.wait_for("token.published", subject="bob")
     else:
         worker.write(document)
+        worker.once(status=3)
+        assert worker.files("task").keys() == {"credentials.json"}
+        theirs.rename(worker.place / "bob.jwt")
         worker.once()
 
     assert worker.token("task") == (worker.place / "bob.jwt").read_text()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 GOOGLE = "https://accounts.google.com"
 ISSUER = "https://idp.invalid"
 SIGNER, SOURCE, MACHINE = account_of("signer"), account_of("source"), account_of("machine")
+CRYPTO_KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
 CREATOR = "roles/iam.serviceAccountTokenCreator"
 AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
 KUBERNETES_SUBJECT = "system:serviceaccount:users:alice"
@@ -109,6 +110,16 @@ def account_signs(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tupl
     return {"kind": "sign_jwt", "issuer": ISSUER, "service_account": SIGNER}, "user-alice"
 
 
+def cloud_kms_signs(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple[dict[str, Any], str]:
+    """A key in Cloud KMS, whose public half the command prints for the upload."""
+    google.add_crypto_key(CRYPTO_KEY, signers=(f"serviceAccount:{MACHINE}",))
+    supplier = {"kind": "self_issued", "issuer": ISSUER, "signer": {"kms": f"{CRYPTO_KEY}/cryptoKeyVersions/1"}}
+    worker.write(worker.document() | {"suppliers": {"it": supplier}})
+    printed = worker.run("keys", "jwks", "--config", str(worker.configuration), "--supplier", "it")
+    google.add_provider(issuer=ISSUER, jwks=json.loads(printed.stdout))
+    return supplier, "user-alice"
+
+
 def somebody_renews_a_file(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple[dict[str, Any], str]:
     """A file that another program keeps fresh."""
     google.add_provider(issuer=ISSUER, jwks={"keys": [issuer.key.public_jwk]})
@@ -145,6 +156,7 @@ def cluster_grants(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tup
         google_signs,
         google_generates,
         account_signs,
+        cloud_kms_signs,
         somebody_renews_a_file,
         program_prints,
         provider_grants,
@@ -159,7 +171,7 @@ def test_whole_way(cloud: tuple[Worker, Scenario], act: Act, issuer: OtherIssuer
     supplier, subject = arrange(worker, google, issuer)
     google.add_service_account(account_of("target"))
     identity: dict[str, Any] = {"service_account": account_of("target")}
-    if supplier["kind"] in ("sign_jwt", "kubernetes"):
+    if supplier["kind"] in ("self_issued", "sign_jwt", "kubernetes"):
         identity["subject"] = subject
     if supplier.get("via"):
         identity["source_service_account"] = SOURCE

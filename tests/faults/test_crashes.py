@@ -112,18 +112,6 @@ def test_refused_system_call_changes_nothing(worker: Worker, need: Need, calls: 
     assert worker.files("alice") == before
 
 
-def test_temporary_file_swept_by_another_process_is_written_again(worker: Worker, need: Need) -> None:
-    """When a starting process takes the temporary file for an orphan, the replacement is done again and succeeds."""
-    worker.once()
-    before = worker.token("alice")
-    inject(worker, need, "rename,renameat,renameat2", "error=ENOENT:when=1")
-
-    worker.once("--force")
-
-    assert worker.token("alice") != before
-    assert names_in(worker) == ["credentials.json", "env", "token"]
-
-
 def test_full_disk_changes_nothing(worker: Worker, need: Need) -> None:
     """On a file system without space the present token stays whole and the failure says to free some."""
     need.root()

@@ -29,8 +29,8 @@ HOST = {"directory_root", "google", "include", "listen", "targets", "targets_dir
 NOT_OURS = {"credentials"}
 """Paths of files on the host that google-auth reads."""
 
-HAND_WRITTEN = {"shared_identity"}
-"""Keys of an identity that Terraform never writes: it gives each a subject of its own."""
+HAND_WRITTEN = {"shared_identity", "via", "credentials"}
+"""Keys of an identity that Terraform never writes: it gives each a subject of its own, and federates it."""
 
 FULL: dict[str, Any] = {
     "source": "../..",
@@ -51,7 +51,13 @@ FULL: dict[str, Any] = {
 }
 """The root with everything that reaches the configuration."""
 
+KEY_VERSION = "projects/my-project/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
+
 OTHER_KINDS: dict[str, dict[str, Any]] = {
+    "kms": {
+        "issuer": {"kind": "self_issued", "uri": "https://kms.invalid"},
+        "attribute_condition": {"subject_prefix": "k-"},
+    },
     "google": {
         "source": "../..",
         "issuer": {"kind": "google"},
@@ -97,7 +103,7 @@ def configurations(site: Site) -> list[dict[str, Any]]:
     place.mkdir()
     calls: dict[str, Any] = {"full": {**FULL, "jwks": json.dumps(site.jwks)}}
     for kind, inputs in OTHER_KINDS.items():
-        supplier = {"name": kind, "provider_name": kind, "via": "generate_id_token"}
+        supplier = {"name": kind, "provider_name": kind, "via": "generate_id_token", "kms_key_version": KEY_VERSION}
         calls[kind] = {
             "source": "../../modules/federation",
             "project_id": "my-project",
@@ -105,6 +111,7 @@ def configurations(site: Site) -> list[dict[str, Any]]:
             "deletion_protection": False,
             "supplier": supplier,
             **inputs,
+            **({"jwks": json.dumps(site.jwks)} if kind == "kms" else {}),
         }
     outputs = {name: {"value": f"${{module.{name}.refresher_config}}"} for name in calls}
     (place / "variables.tf").write_text("")
@@ -126,8 +133,9 @@ def test_every_key_is_handed_over_or_the_hosts_own(site: Site, configurations: l
     assert set().union(*identities) == keys_of(IdentitySettings) - HAND_WRITTEN
     assert {supplier["kind"] for supplier in suppliers} == set(MODELS)
     assert set(MODELS) == kinds() - WRITTEN_BY_HAND
-    for supplier in suppliers:
-        assert set(supplier) == keys_of(MODELS[supplier["kind"]]) - NOT_OURS
+    for kind, model in MODELS.items():
+        written = [supplier for supplier in suppliers if supplier["kind"] == kind]
+        assert set().union(*written) == keys_of(model) - NOT_OURS
 
     names = [f"state-{number}.yaml" for number in range(len(configurations))]
     for name, told in zip(names, configurations, strict=True):

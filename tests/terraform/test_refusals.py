@@ -246,6 +246,9 @@ CASES = {
     "supplier_path": federation(
         "supplier.keys or supplier.path is not absolute", "from / on", supplier={"keys": "keys"}
     ),
+    "supplier_kms_key_version": federation(
+        "supplier.kms_key_version is no key version", "write projects/ID", supplier={"kms_key_version": "projects/p/k"}
+    ),
     "supplier_via": federation("supplier.via is neither", "choose one", supplier={"via": "gcloud"}),
     "supplier_lifetime": federation(
         "supplier.lifetime_seconds is no whole number", "use 3600", supplier={"lifetime_seconds": 90000}

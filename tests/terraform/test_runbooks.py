@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from textwrap import dedent
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
@@ -10,7 +12,7 @@ import pytest
 from refresher.emulator.state import DEFAULT_NUMBER
 from tests.program import PATIENCE
 from tests.terraform.test_examples import POOL, applied, living
-from tests.terraform.tool import SECONDS
+from tests.terraform.tool import MODULES, SECONDS
 
 if TYPE_CHECKING:
     from tests.conftest import Act
@@ -86,6 +88,52 @@ def test_everybody_is_shut_out(site: Site, act: Act) -> None:
 
     assert changes == {f"{PLACE}.main": ["update"]}
     assert "pool or provider is disabled" in act(site.worker.directory("task-alice"), site.google)["refused"]
+
+
+def test_move_to_another_issuer(site: Site, act: Act) -> None:
+    """At each step of the move the user acts, as the same account; at the end the old pool is gone and nothing else."""
+    terraform = site.root("minimal", deletion_protection=True)
+    applied(site, terraform, "task-alice")
+    site.worker.once()
+    directory, account = site.worker.directory("task-alice"), "task-alice@my-project.iam.gserviceaccount.com"
+    main = terraform.place / "main.tf"
+    call = main.read_text()
+    addition, removal = (_at(site, block) for block in _blocks("Move to another issuer"))
+
+    main.write_text(call + addition)
+    terraform.init()
+    terraform.apply()
+    assert act(directory, site.google)["service_account"] == account
+    site.write("moved.yaml", terraform.output()["moved_yaml"])
+    site.host("task-alice", include=("moved.yaml",))
+    site.worker.once()
+    assert act(directory, site.google)["service_account"] == account
+
+    terraform.set(deletion_protection=False)
+    terraform.apply()
+    (terraform.place / "outputs.tf").unlink()
+    main.write_text(removal + addition)
+    terraform.apply()
+
+    assert terraform.plan() == {}
+    assert living(site) == [f"{POOL}-2", account]
+    assert act(directory, site.google)["service_account"] == account
+
+
+def _blocks(section: str) -> list[str]:
+    """Give what a section of the guide says to write."""
+    guide = (MODULES.parent / "docs" / "terraform.md").read_text()
+    text = guide.partition(f"### {section}\n")[2].partition("\n## ")[0]
+    return [dedent(block) for block in re.findall(r"^ *```hcl\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)]
+
+
+def _at(site: Site, block: str) -> str:
+    """Let a block of the guide name our modules and the worker's keys."""
+    return (
+        block.replace("…/terraform/", "../../")
+        .replace('file("jwks.json")', "var.jwks")
+        .replace("/var/lib/refresher/keys", str(site.worker.place / "keys"))
+    )
 
 
 def _undelete(site: Site, name: str) -> None:

@@ -50,6 +50,19 @@ def test_targets_of_two_loads_are_equal(configuration: Path) -> None:
     assert targets_of(load(configuration)) == targets_of(load(configuration))
 
 
+def test_supplier_that_waits_for_answers_gets_more_threads(configuration: Path) -> None:
+    """A key of the worker's own keeps few threads busy; one in Cloud KMS is waited for by many."""
+    key = "projects/p-1-test/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
+    local = plans_of(configuration).poll(force=True)
+    configuration.write_text(configuration.read_text().replace("keys: keys", f"signer: {{kms: {key}}}"))
+
+    remote = plans_of(configuration).poll(force=True)
+
+    assert local is not None
+    assert remote is not None
+    assert local.threads["worker"] < 5 < remote.threads["worker"]
+
+
 def test_plan_comes_once_and_then_on_changes(configuration: Path) -> None:
     """The first poll gives the plan, the next ones nothing until a file changes or they are forced."""
     plans = plans_of(configuration)

@@ -12,17 +12,33 @@ from refresher.tokens import ExpectedClaims
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from refresher.engine.target import Target
+
 TEXT = """
 version: 1
 providers: {{main: {{project_number: "123456789012", pool: workers, provider: refresher}}}}
 suppliers: {{worker: {supplier}}}
-identities: {{alice: {{service_account: alice@p-1.iam.gserviceaccount.com, subject: user-1{more}}}}}
+identities: {{{identity}: {{service_account: alice@p-1.iam.gserviceaccount.com{more}}}}}
 directory_root: {root}
-targets: {{alice: {{}}}}
+targets: {{task: {{identity: {identity}}}}}
 """
 NAME = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
 AUDIENCES = frozenset({NAME, f"https:{NAME}"})
+SUBJECT = ", subject: user-1"
 SOURCE = ", source_service_account: source@p-1.iam.gserviceaccount.com"
+
+
+def target_of(place: Path, supplier: str, more: str, identity: str = "alice") -> Target:
+    """Give the one target of a configuration with this supplier and this identity."""
+    path = place / "refresher.yaml"
+    path.write_text(TEXT.format(supplier=supplier, more=more, identity=identity, root=place / "run"))
+    path.chmod(0o600)
+    return targets_of(load(path))["task"]
+
+
+def request_of(place: Path, supplier: str, more: str = "", identity: str = "alice") -> str | None:
+    """Give what the token of such a target is supplied for."""
+    return target_of(place, supplier, more, identity).token_request
 
 
 @pytest.mark.parametrize(
@@ -30,7 +46,7 @@ SOURCE = ", source_service_account: source@p-1.iam.gserviceaccount.com"
     [
         (
             "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m}",
-            "",
+            SUBJECT,
             ExpectedClaims(
                 issuer="https://w.invalid",
                 subject="user-1",
@@ -41,14 +57,14 @@ SOURCE = ", source_service_account: source@p-1.iam.gserviceaccount.com"
         ),
         (
             "{kind: google_id_token, via: generate_id_token}",
-            SOURCE,
+            SUBJECT + SOURCE,
             ExpectedClaims(issuer="https://accounts.google.com", subject="user-1", audiences=AUDIENCES),
         ),
-        ("{kind: google_access_token, accept_unsupported: true}", "", ExpectedClaims(is_jwt=False)),
-        ("{kind: file, path: token}", "", ExpectedClaims(subject="user-1", audiences=AUDIENCES)),
+        ("{kind: google_access_token, accept_unsupported: true}", SUBJECT, ExpectedClaims(is_jwt=False)),
+        ("{kind: file, path: token}", SUBJECT, ExpectedClaims(subject="user-1", audiences=AUDIENCES)),
         (
             "{kind: file, path: token, issuer: https://i.invalid}",
-            "",
+            SUBJECT,
             ExpectedClaims(issuer="https://i.invalid", subject="user-1", audiences=AUDIENCES),
         ),
     ],
@@ -58,8 +74,17 @@ def test_tokens_are_held_to_what_is_configured(
     tmp_path: Path, supplier: str, more: str, expected: ExpectedClaims
 ) -> None:
     """Of each kind of supplier a target expects the claims that the configuration fixes, and no others."""
-    path = tmp_path / "refresher.yaml"
-    path.write_text(TEXT.format(supplier=supplier, more=more, root=tmp_path / "run"))
-    path.chmod(0o600)
+    assert target_of(tmp_path, supplier, more).expected == expected
 
-    assert targets_of(load(path))["alice"].expected == expected
+
+def test_what_a_token_is_supplied_for_is_told_where_no_subject_is(tmp_path: Path) -> None:
+    """It differs with the source and with the identity, but not with how long the source may take."""
+    command = "{kind: command, argv: [/bin/mint], timeout: 5s}"
+    wanted = request_of(tmp_path, command)
+
+    assert wanted is not None
+    assert request_of(tmp_path, command.replace("5s", "9s")) == wanted
+    assert request_of(tmp_path, command.replace("mint", "print")) not in (None, wanted)
+    assert request_of(tmp_path, command, identity="bob") not in (None, wanted)
+    assert request_of(tmp_path, command, SUBJECT) is None
+    assert request_of(tmp_path, "{kind: google_access_token, accept_unsupported: true}", SUBJECT) is not None

@@ -12,7 +12,7 @@ from refresher.emulator.callers import administrator_of, project_resource, requi
 from refresher.emulator.calls import Call, Reply, Route, text_of
 from refresher.emulator.cloud_logging.filters import FilterError, parse
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.iam_admin.fields import project_of, time_of
+from refresher.emulator.fields import project_of, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator.callers import administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route, object_of, text_of, texts_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.iam_admin.fields import project_of, shown
+from refresher.emulator.fields import project_of
+from refresher.emulator.iam_admin.fields import shown
 from refresher.emulator.policies import Policy
 from refresher.emulator.state import Role, is_gone
 

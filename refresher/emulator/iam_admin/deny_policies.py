@@ -11,7 +11,7 @@ from refresher.emulator import kept
 from refresher.emulator.callers import administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route, text_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.iam_admin.fields import time_of
+from refresher.emulator.fields import time_of
 from refresher.emulator.iam_admin.operations import started
 
 if TYPE_CHECKING:

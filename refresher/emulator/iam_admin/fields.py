@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from refresher.emulator.calls import text_of
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.fields import time_of
 from refresher.emulator.state import KEPT_AFTER_DELETION
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import Project
 
 _ID = re.compile(r"[a-z0-9-]{4,32}")
 LONGEST_NAME = 32
@@ -26,18 +24,6 @@ class Named(TypedDict):
 
     display_name: str
     description: str
-
-
-def project_of(cloud: Cloud, name: str) -> tuple[str, Project]:
-    """Give a project with its id, by id or number.
-
-    Raises:
-        Refusal: There is none, which Google tells like a missing permission.
-    """
-    found = cloud.state.find_project(name)
-    if found is None:
-        raise api_refusal("I2")
-    return found
 
 
 def check_id(name: str, *, field: str) -> None:
@@ -71,11 +57,6 @@ def life(deleted_at: float | None) -> dict[str, str]:
     if deleted_at is None:
         return {"state": "ACTIVE"}
     return {"state": "DELETED", "expireTime": time_of(deleted_at + KEPT_AFTER_DELETION)}
-
-
-def time_of(seconds: float) -> str:
-    """Show a time as the API does."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def mask_of(text: str, known: Container[str]) -> list[str]:

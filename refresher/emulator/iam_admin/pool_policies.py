@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from refresher.emulator import policy_calls
 from refresher.emulator.calls import Call, Reply, Route
-from refresher.emulator.iam_admin import policies
 from refresher.emulator.iam_admin.pools import POOL, authorize, find_pool
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a pool."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.setIamPolicy")
-    return policies.replace(cloud, find_pool(cloud, number, names["pool"]).policy, call.json())
+    return policy_calls.replace(cloud, find_pool(cloud, number, names["pool"]).policy, call.json())
 
 
 ROUTES = (

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator.callers import administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route, flag_of, list_of, text_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.iam_admin.fields import check_id, life, mask_of, named, project_of, shown
+from refresher.emulator.fields import project_of
+from refresher.emulator.iam_admin.fields import check_id, life, mask_of, named, shown
 from refresher.emulator.iam_admin.operations import started
 from refresher.emulator.quotas import POOL_WRITES
 from refresher.emulator.state import Pool, is_gone, pool_name

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator import policy_calls
 from refresher.emulator.callers import administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.iam_admin import policies
-from refresher.emulator.iam_admin.fields import Named, mask_of, project_of, shown
+from refresher.emulator.fields import project_of
+from refresher.emulator.iam_admin.fields import Named, mask_of, shown
 from refresher.emulator.permissions import Resource, account_resource
 from refresher.emulator.policies import Policy
 from refresher.emulator.state import ServiceAccount, is_gone, unique_id_of
@@ -132,14 +133,14 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service account."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
-    return policies.replace(cloud, account.policy, call.json())
+    return policy_calls.replace(cloud, account.policy, call.json())
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Tell which permissions the caller has on a service account."""
     caller = administrator_of(cloud, call, service=SERVICE)
     account = _find(cloud, names["account"])
-    return policies.test(cloud, caller, account_resource(account), call.json())
+    return policy_calls.test(cloud, caller, account_resource(account), call.json())
 
 
 def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, ServiceAccount]:

@@ -12,7 +12,7 @@ from refresher.emulator.tokens import PREFIX
 if TYPE_CHECKING:
     from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.storage.state import Bucket, StoredObject
+    from refresher.emulator.storage_state import Bucket, StoredObject
     from refresher.emulator.tokens import Bearer
 
 SERVICE = "storage.googleapis.com"

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator import policy_calls
 from refresher.emulator.calls import Call, Reply, Route, text_of
-from refresher.emulator.iam_admin import policies
 from refresher.emulator.permissions import Resource, may
 from refresher.emulator.storage.access import SERVICE, authorize, authorize_project, identify, invalid, refusal
 from refresher.emulator.storage.resources import bucket_document
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +98,7 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a bucket; the body is the policy itself."""
     bucket = authorize(cloud, call, "storage.buckets.setIamPolicy", names["bucket"])
-    policies.replace(cloud, bucket.policy, {"policy": call.json()})
+    policy_calls.replace(cloud, bucket.policy, {"policy": call.json()})
     return Reply(document=_policy(names["bucket"], bucket))
 
 

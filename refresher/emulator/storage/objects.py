@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.storage.state import StoredObject
+    from refresher.emulator.storage_state import StoredObject
 
 LARGEST_PAGE = 1000
 PRECONDITION_FAILED = 412

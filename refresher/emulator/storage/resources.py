@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 
 from refresher.emulator.storage.access import condition_not_met, invalid
-from refresher.emulator.storage.state import StoredObject
+from refresher.emulator.storage_state import StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.storage.state import Bucket
+    from refresher.emulator.storage_state import Bucket
 
 _GIVEN = ("contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
           "customTime", "storageClass")  # fmt: skip

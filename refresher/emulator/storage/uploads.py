@@ -8,43 +8,24 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.calls import Call, Reply, Route, json_object
 from refresher.emulator.storage.access import authorize, invalid, refusal
 from refresher.emulator.storage.resources import check_preconditions, document_of, given, store
+from refresher.emulator.storage_state import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.storage.state import Bucket
+    from refresher.emulator.storage_state import Bucket
 
 MOST_UPLOADS = 1000
 """Resumable uploads under way at once; the oldest is forgotten for a new one."""
 
 _BOUNDARY = re.compile(r"boundary=(?:\"([^\"]+)\"|'([^']+)'|([^;\s]+))")
 _RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
-
-
-@dataclass(slots=True, kw_only=True)
-class Upload:
-    """A resumable upload under way.
-
-    Attributes:
-        bucket: Its bucket's name.
-        name: The object's name.
-        fields: What is said of the object.
-        query: The query that began it, for its preconditions.
-        content: What has come.
-    """
-
-    bucket: str
-    name: str
-    fields: dict[str, Any]
-    query: dict[str, str]
-    content: bytearray = field(default_factory=bytearray)
 
 
 def insert(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:

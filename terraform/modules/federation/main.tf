@@ -20,9 +20,10 @@ locals {
         kind     = "self_issued"
         provider = var.supplier.provider_name
         issuer   = local._issuer
-        keys     = var.supplier.keys
         lifetime = "${var.supplier.lifetime_seconds}s"
       },
+      { for key, value in { keys = var.supplier.keys } : key => value if var.supplier.kms_key_version == null },
+      { for key, value in { signer = { kms = var.supplier.kms_key_version } } : key => value if var.supplier.kms_key_version != null },
       length(var.attribute_condition.claims) == 0 ? {} : { claims = var.attribute_condition.claims },
     )
     google = {

@@ -181,16 +181,18 @@ def test_an_unchanged_drop_in_follows_a_change_of_the_main_file(workspace: Works
     ]
 
 
-def test_the_earlier_name_wins_among_newcomers(workspace: Workspace) -> None:
-    """Of two new drop-ins that want one directory, the one first in the order of names gets it."""
-    workspace.write("{identity: alice, directory: /run/refresher/x}", "targets.d/b.yaml")
-    workspace.write("{identity: alice, directory: /run/refresher/x}", "targets.d/a.yaml")
+def test_the_older_file_wins_among_newcomers(workspace: Workspace) -> None:
+    """Of two drop-ins that want one directory, whoever starts gives it to the file that has been there for longer."""
+    body = "{identity: alice, directory: /run/refresher/x}"
+    older = workspace.write(body, "targets.d/b.yaml").stat().st_ctime_ns
+    while workspace.write(body, "targets.d/a.yaml").stat().st_ctime_ns <= older:
+        pass
 
     loaded = workspace.load()
 
-    assert set(loaded.targets) == {"alice", "a"}
-    clause = 'directory is "/run/refresher/x", which is that of target a too'
-    assert _problems(workspace, loaded) == [f"targets.d/b.yaml:1:30: {clause} — give every target a place of its own"]
+    assert set(loaded.targets) == {"alice", "b"}
+    clause = 'directory is "/run/refresher/x", which is that of target b too'
+    assert _problems(workspace, loaded) == [f"targets.d/a.yaml:1:30: {clause} — give every target a place of its own"]
 
 
 def test_whoever_was_there_wins_against_a_newcomer(workspace: Workspace) -> None:

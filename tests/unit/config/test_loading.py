@@ -145,6 +145,26 @@ def test_warns_of_what_is_allowed_and_unwise(workspace: Workspace) -> None:
     assert all(warning.remedy for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("supplier", "says"),
+    [
+        ("{kind: self_issued, issuer: 'https://workers.invalid', keys: keys, lifetime: 10m}", True),
+        ("{kind: kubernetes, lifetime: 10m}", True),
+        ("{kind: sign_jwt, issuer: 'https://f.invalid', service_account: a@b.example, lifetime: 11m}", False),
+        ("{kind: file, path: token}", False),
+    ],
+)
+def test_warns_of_direct_access_with_short_tokens(workspace: Workspace, supplier: str, says: bool) -> None:  # noqa: FBT001 - of a table
+    """Without a service account access tokens live as long as subject tokens, which short ones make costly."""
+    text = workspace.valid.replace('{kind: self_issued, issuer: "https://workers.invalid", keys: keys}', supplier)
+    workspace.write(text.replace("service_account: alice@my-project.iam.gserviceaccount.com, ", ""))
+
+    told = [warning.problem for warning in workspace.load().warnings if "acts directly" in warning.problem]
+
+    assert bool(told) is says
+    assert all("Node, C++ and gcloud" in problem for problem in told)
+
+
 def test_a_refusal_is_a_configuration_error(workspace: Workspace) -> None:
     """The error carries every problem, one line each, and leaves with the status for configuration."""
     workspace.write("version: 1\nzzz: 1\nyyy: 2\n")

@@ -13,10 +13,10 @@ from refresher.emulator.application import path_of
 from refresher.emulator.calls import Call, Reply
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.oidc_issuer import KeysNeeded
-from refresher.emulator.routes import answer
+from refresher.emulator.routes import OPERATIONS, answer
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import Provider
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from tests.fakes import FakeClock
 from tests.tokens import NOW
 from tests.unit.emulator.storage_calls import token_of
@@ -84,6 +84,7 @@ class Google:
 
     def __post_init__(self) -> None:
         self.cloud = Cloud(clock=SettableClock(self.clock))
+        self.cloud.faults.operations = OPERATIONS
 
     def ask(
         self,

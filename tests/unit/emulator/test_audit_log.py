@@ -6,7 +6,7 @@ import pytest
 
 from refresher.emulator.cloud_logging.filters import FilterError, parse
 from refresher.emulator.storage.resources import store
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from tests.unit.emulator.conftest import ALICE, BOB, PROVIDER, Google, Issuer, principal
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from refresher.emulator.storage.resources import store
-from refresher.emulator.storage.state import Bucket
+from refresher.emulator.storage_state import Bucket
 from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ALICE, Google
 
 if TYPE_CHECKING:

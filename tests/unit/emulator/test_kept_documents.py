@@ -138,7 +138,7 @@ def test_services_are_switched(google: Google) -> None:
         if not page:
             break
     assert {"run.googleapis.com", "pubsub.googleapis.com", "a.googleapis.com"} < set(names)
-    assert len(names) == len(set(names)) == 12
+    assert len(names) == len(set(names)) == 13
     disabled = admin(google, "GET", SERVICES, filter="state:DISABLED").document["services"]
     assert [service["config"]["name"] for service in disabled] == ["sts.googleapis.com"]
     assert admin(google, "POST", f"{SERVICES}:batchEnable", {"serviceIds": []}).status == 400

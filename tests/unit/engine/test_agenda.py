@@ -188,20 +188,3 @@ def test_what_failed_is_due_at_once_when_it_may_be_mended(target_of: MakeTarget)
     agenda.adopt({"failed": failed, "fresh": fresh}, new_suppliers=True)
 
     assert due(agenda, NOW) == ["failed"]
-
-
-def test_directory_that_changes_hands_unseen_is_handed_over(target_of: MakeTarget) -> None:
-    """Where no subject is configured, another identity's directory is handed over until somebody has been there."""
-    former = target_of("alice", path="shared")
-    heir = target_of("bob", path="shared")
-    heir = replace(heir, expected=replace(heir.expected, subject=None))
-    agenda = agenda_of(former)
-
-    agenda.adopt({"bob": heir})
-    (entry,) = agenda.take_due(NOW)
-    assert entry.handed_over
-    agenda.settle(heir, replace(outcome_of(Result.FAILED, SupplyError("p", "r")), signature=None), NOW, 0.5)
-    assert entry.handed_over
-    agenda.settle(heir, outcome_of(), NOW, 0.5)
-
-    assert not entry.handed_over

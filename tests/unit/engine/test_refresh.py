@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.engine.judgement import judge
 from refresher.engine.refresh import Outcome, Refresher, Result
 from refresher.engine.sharing import SharedSupplies
 from refresher.errors import PublishError, SupplyError, TokenRejectedError, TransientSupplyError
+from refresher.policy import State
 from refresher.tokens import SubjectToken
 from tests.tokens import NOW, jwt_of, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from refresher.engine.target import Target
+    from refresher.suppliers.interface import SupplierContext
     from tests.fakes import FakeClock, FakeSupplier
 
     MakeTarget = Callable[..., Target]
@@ -389,54 +394,129 @@ def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: FakeSuppl
         assert "eyJ" not in text
 
 
-def unnamed(target: Target) -> Target:
+def unnamed(target: Target, request: str = "file of alice") -> Target:
     """Give the same target with a subject that only the supplier knows."""
     return replace(
-        target, expected=replace(target.expected, subject=None), context=replace(target.context, subject=None)
+        target,
+        expected=replace(target.expected, subject=None),
+        context=replace(target.context, subject=None),
+        token_request=request,
     )
 
 
-def test_supplier_that_speaks_for_another_takes_a_directory_over(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+@pytest.mark.parametrize("gone", [(), ("env",)], ids=["whole", "without env"])
+def test_unnamed_token_is_kept_while_it_is_what_was_asked_for(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, gone: tuple[str, ...]
 ) -> None:
-    """Where no subject is configured, a first visit compares whom the supplier speaks for with the token there."""
-    target = unnamed(target_of())
-    supplier.fixed = make_jwt(subject="alice")
-    refresh(target, supplier, clock)
-
-    assert refresh(target, supplier, clock).result is Result.KEPT
-    supplier.fixed = make_jwt(subject="bob")
-    outcome = refresh(target, supplier, clock)
-
-    assert outcome.token is not None
-    assert (outcome.result, outcome.token.subject) == (Result.PUBLISHED, "bob")
-    assert set(files_of(target)) == {"credentials.json", "env", "token"}
-
-
-def test_supplier_that_fails_to_tell_leaves_the_token(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
-) -> None:
-    """A supplier that is only asked for whom it speaks and fails is no failure while the token is fresh."""
+    """Where no subject is configured, the description says whose a token is, and no supplier needs to be asked."""
     target = unnamed(target_of())
     refresh(target, supplier, clock)
+    token = files_of(target)["token"]
+    for name in gone:
+        (target.directory.path / name).unlink()
     supplier.failure = TransientSupplyError("p", "r")
 
     assert refresh(target, supplier, clock).result is Result.KEPT
+    assert set(files_of(target)) == {"artifacts.json", "credentials.json", "env", "token"}
+    assert files_of(target)["token"] == token
 
 
-@pytest.mark.parametrize("how", ["handed over", "env is gone"])
+@pytest.mark.parametrize("how", ["another request", "no description"])
 def test_unnamed_token_does_not_survive_a_hand_over(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, how: str
 ) -> None:
-    """A directory that changed hands, or was left half way, loses its token even if the new supplier fails."""
+    """A token that was supplied for something else goes, with `env`, even if the new supplier fails."""
     target = unnamed(target_of())
     refresh(target, supplier, clock)
     supplier.failure = TransientSupplyError("p", "r")
-    if how == "env is gone":
-        (target.directory.path / "env").unlink()
+    if how == "no description":
+        (target.directory.path / "artifacts.json").unlink()
+    else:
+        target = unnamed(target, "file of bob")
+    contents = target.directory.read()
 
-    supplies = SharedSupplies({"worker": supplier})
-    outcome = Refresher(supplies=supplies, clock=clock).refresh(target, first=True, handed_over=how == "handed over")
-
-    assert outcome.result is Result.FAILED
+    assert judge(target, contents, clock.now()).state is State.FOREIGN
+    assert refresh(target, supplier, clock).result is Result.FAILED
     assert set(files_of(target)) == {"credentials.json"}
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_unnamed_token_is_described_wherever_publishing_is_cut_short(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, steps: int
+) -> None:
+    """No token is ever there without the description that says what it was supplied for."""
+    target = unnamed(target_of())
+    names = iter([f"{step:016x}" for step in range(steps)])
+    torn = replace(target, directory=replace(target.directory, random_name=lambda: next(names)))
+
+    with suppress(StopIteration):
+        refresh(torn, supplier, clock)
+
+    assert judge(target, target.directory.read(), clock.now()).state in (State.ABSENT, State.FRESH)
+
+
+@pytest.mark.parametrize("unnamed_too", [False, True], ids=["by its subject", "by its request"])
+def test_directory_that_changes_hands_during_a_supply_is_left_alone(
+    target_of: MakeTarget,
+    supplier: FakeSupplier,
+    clock: FakeClock,
+    unnamed_too: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Another process may give the directory to bob while alice's token is supplied: hers is then not published."""
+    alice, bob = target_of(), target_of("bob", subject="user-2", path="alice")
+    if unnamed_too:
+        alice, bob = unnamed(alice, "file of alice"), unnamed(bob, "file of bob")
+    theirs: list[dict[str, bytes]] = []
+
+    class Overtaken:
+        def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+            assert refresh(bob, supplier, clock).result is Result.PUBLISHED
+            theirs.append(files_of(bob))
+            return supplier.supply(context, now)
+
+    outcome = refresh(alice, Overtaken(), clock)
+
+    assert isinstance(outcome.error, PublishError)
+    assert outcome.token is None
+    assert files_of(alice) == theirs[0]
+
+
+def test_better_token_of_another_process_is_kept(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """What another process published meanwhile for the same identity is compared, not overwritten."""
+    target = target_of()
+
+    class Overtaken:
+        def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+            early = supplier.supply(context, now)
+            clock.pass_(timedelta(minutes=1))
+            assert refresh(target, supplier, clock).result is Result.PUBLISHED
+            return early
+
+    outcome = refresh(target, Overtaken(), clock)
+
+    assert isinstance(outcome.error, TokenRejectedError)
+    assert outcome.token is not None
+    assert outcome.token.issued_at == NOW + timedelta(minutes=1)
+
+
+def test_takeover_that_is_cut_short_is_taken_up_again(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """While an artifact of alice's cannot be taken away, bob's token is not published beside it; then all goes."""
+    alice, bob = unnamed(target_of(), "file of alice"), unnamed(target_of(), "file of bob")
+    refresh(alice, supplier, clock)
+    (alice.directory.path / "boto").write_bytes(b"of alice")
+    obstacle = alice.directory.path / "access_token"
+    obstacle.mkdir()
+
+    outcomes = [refresh(bob, supplier, clock) for _ in range(2)]
+    there = sorted(path.name for path in obstacle.parent.iterdir())
+    obstacle.rmdir()
+    last = refresh(bob, supplier, clock)
+
+    assert [type(outcome.error) for outcome in outcomes] == [PublishError, PublishError]
+    assert "env" not in there
+    assert last.result is Result.PUBLISHED
+    assert set(files_of(bob)) == {"artifacts.json", "credentials.json", "env", "token"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 
     MakeTarget = Callable[..., Target]
 
+SHORT = TokenFacts(
+    issued_at=NOW, expires_at=NOW + timedelta(minutes=10), issuer=ISSUER, subject="user-1", fingerprint="1a2b3c4d"
+)
 TOKEN = TokenFacts(
     issued_at=NOW, expires_at=NOW + timedelta(hours=1), issuer=ISSUER, subject="user-1", fingerprint="1a2b3c4d"
 )
 
 
-def outcome_of(error: RefresherError | None = None) -> Outcome:
+def outcome_of(error: RefresherError | None = None, token: TokenFacts = TOKEN) -> Outcome:
     """Give a success, or a failure of this kind."""
     result = Result.PUBLISHED if error is None else Result.FAILED
-    return Outcome(result=result, token=TOKEN, repaired=(), error=error, duration=0.0125, signature=None)
+    return Outcome(result=result, token=token, repaired=(), error=error, duration=0.0125, signature=None)
 
 
 def reporter_of(target: Target) -> tuple[Reporter, Board, list[Event]]:
@@ -104,3 +108,36 @@ def test_life_that_runs_out_is_told_once_each(target_of: MakeTarget) -> None:
         reporter.watch(target, TOKEN, NOW + timedelta(minutes=minutes))
 
     assert [event.name for event in events] == ["token.overdue", "token.expired"]
+
+
+@pytest.mark.parametrize(
+    ("account", "longest", "token", "count"),
+    [
+        (None, None, SHORT, 1),
+        (None, None, TOKEN, 0),
+        (None, timedelta(hours=1), SHORT, 0),
+        ("a@p.iam.gserviceaccount.com", None, SHORT, 0),
+    ],
+    ids=["direct", "long", "configured", "impersonated"],
+)
+def test_direct_access_by_short_tokens_is_told_once(
+    target_of: MakeTarget, account: str | None, longest: timedelta | None, token: TokenFacts, count: int
+) -> None:
+    """Tokens that are short by their supplier's doing are told of once, however many and of how many targets."""
+    one, two = (
+        replace(
+            target,
+            impersonation=replace(target.impersonation, service_account=account),
+            expected=replace(target.expected, maximum_lifetime=longest),
+        )
+        for target in (target_of(), target_of("bob"))
+    )
+    reporter, board, events = reporter_of(one)
+    board.adopt(["alice", "bob"], ())
+
+    for target in (one, two, one):
+        reporter.refreshed(target, outcome_of(token=token), NOW, None)
+
+    told = [event for event in events if event.name == "token.short_lived"]
+    assert len(told) == count
+    assert all("Node" in str(event.fields["error"]) and event.fields["remedy"] for event in told)

@@ -103,6 +103,17 @@ def test_clock_that_went_back_brings_another_token() -> None:
     assert len(transport.requests) == 2
 
 
+def test_caller_who_waited_for_the_fetch_is_served() -> None:
+    """Whoever came a moment before another's fetch was done takes what was fetched."""
+    transport = FakeTransport(metadata)
+    source = MetadataCredential(transport=transport, origin="http://m")
+    source.access_token(NOW)
+
+    source.access_token(NOW - timedelta(seconds=20))
+
+    assert len(transport.requests) == 1
+
+
 def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
     """Building a source touches neither the file nor the network."""
     transport = FakeTransport(oauth)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.unit.google.conftest import LineServer
+    from tests.line_server import LineServer
 
     Serve = Callable[[Callable[[socket.socket, threading.Event], None]], LineServer]
 

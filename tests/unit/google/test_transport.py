@@ -10,17 +10,14 @@ import pytest
 
 from refresher.errors import ConfigurationError
 from refresher.google.transport import LARGEST_ANSWER, Limits, PooledTransport, TransportError
+from tests.line_server import answering, closing, dripping, read_request, silent
 from tests.program import until
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.unit.google.conftest import LineServer
-
-    Treat = Callable[[socket.socket, threading.Event], None]
-    Serve = Callable[[Treat], LineServer]
+    from tests.line_server import Serve, Treat
 
 LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 IMPATIENT = Limits(connect=0.3, read=0.3, call=5.0)
@@ -30,50 +27,6 @@ SECRET = "eyJhbGciOi.eyJzdWIi.c2VjcmV0"
 def transport_of(limits: Limits = LIMITS) -> PooledTransport:
     """Give a transport with short limits."""
     return PooledTransport(ca_file=None, limits=limits)
-
-
-def read_request(connection: socket.socket) -> bytes:
-    """Read until the end of the headers."""
-    content = b""
-    while b"\r\n\r\n" not in content:
-        piece = connection.recv(4096)
-        if not piece:
-            raise ConnectionError
-        content += piece
-    return content
-
-
-def answering(content: bytes) -> Treat:
-    """Answer every request of a connection with these bytes."""
-
-    def treat(connection: socket.socket, ended: threading.Event) -> None:
-        while not ended.is_set():
-            read_request(connection)
-            connection.sendall(content)
-
-    return treat
-
-
-def dripping(start: bytes, piece: bytes) -> Treat:
-    """Answer with a beginning, then for ever with a piece, each well within the read limit."""
-
-    def treat(connection: socket.socket, ended: threading.Event) -> None:
-        read_request(connection)
-        connection.sendall(start)
-        while not ended.wait(0.05):
-            connection.sendall(piece)
-
-    return treat
-
-
-def silent(_connection: socket.socket, ended: threading.Event) -> None:
-    """Accept and say nothing."""
-    ended.wait(30)
-
-
-def closing(connection: socket.socket, _ended: threading.Event) -> None:
-    """Read the request and close."""
-    read_request(connection)
 
 
 def test_answer_is_given_whatever_its_status(serve: Serve) -> None:

@@ -103,6 +103,26 @@ def test_directory_of_somebody_else_is_refused(directory: CredentialsDirectory, 
         pass
 
 
+@pytest.mark.parametrize("owner_of_root", [0, CONTAINER_UID], ids=["roots", "the daemon's"])
+def test_reader_need_not_be_the_daemon(
+    root: Path, directory: CredentialsDirectory, need: Need, owner_of_root: int
+) -> None:
+    """Root reads what another user's daemon publishes below its own root, and writes nothing there."""
+    need.root()
+    directory.path.mkdir(mode=0o711)
+    (directory.path / "token").write_bytes(b"a token")
+    os.chown(directory.path, CONTAINER_UID, -1)
+    os.chown(root, owner_of_root, -1)
+
+    if owner_of_root == CONTAINER_UID:
+        assert directory.read().token.content == b"a token"
+    else:
+        with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"):
+            directory.read()
+    with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), directory.open():
+        pass
+
+
 @pytest.mark.parametrize("planted", ["alice", "team"], ids=["last-component", "on-the-way"])
 def test_symlink_below_the_root_is_not_followed(root: Path, tmp_path: Path, planted: str) -> None:
     """A symlink planted where a directory belongs is refused and its goal stays untouched."""
@@ -339,3 +359,17 @@ def test_root_that_others_can_write_to_is_warned_of(root: Path) -> None:
     root.chmod(0o777)
 
     assert "can be written by others" in str(root_warning(root))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_missing_root_is_made_with_its_parents(tmp_path: Path, umask: int) -> None:
+    """Each directory on the way to a missing root is made for all to traverse and for nobody else to write to."""
+    former = os.umask(umask)
+    try:
+        root = tmp_path / "opt" / "deep" / "root"
+        with directory_at(root, "alice").open():
+            pass
+    finally:
+        os.umask(former)
+
+    assert [mode_of(path) for path in (root, root.parent, root.parent.parent)] == [0o755] * 3

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.publishing.lock import held_directory, open_lock
 from refresher.publishing.retirement import GRACE, retire_strays
 
 if TYPE_CHECKING:
@@ -45,6 +46,36 @@ def test_directories_of_targets_are_kept(root: Path) -> None:
     retire_strays(root, {kept}, datetime.now(UTC) + timedelta(days=1))
 
     assert sorted(os.listdir(kept)) == ["credentials.json", "env", "token"]
+
+
+@pytest.mark.parametrize("place", ["alice/inner", "/".join("abcdefghijkl")], ids=["in-a-kept-one", "deep"])
+def test_stray_is_found_wherever_it_is(root: Path, place: str) -> None:
+    """A former place inside a target's present one, or far below the root, loses `env` as any other."""
+    kept = make(root / "alice")
+    stray = make(root / place)
+
+    assert retire_strays(root, {kept}, datetime.now(UTC)) == (str(stray),)
+    assert (kept / "env").exists()
+
+
+def test_what_another_process_writes_into_is_no_stray_yet(root: Path) -> None:
+    """`once` with a newer configuration may be at a directory that the daemon does not know of yet."""
+    theirs = make(root / "alice")
+
+    with open_lock(root) as lock, held_directory(lock, theirs):
+        retire_strays(root, set(), datetime.now(UTC))
+
+    assert (theirs / "env").exists()
+
+
+def test_beginning_of_a_killed_daemon_is_removed(root: Path) -> None:
+    """A directory that holds nothing but the temporary file of a first publication goes with it."""
+    (root / "alice").mkdir(mode=0o711)
+    (root / "alice" / ".credentials.json.0123456789abcdef.tmp").write_bytes(b"{")
+
+    retire_strays(root, set(), datetime.now(UTC))
+
+    assert not (root / "alice").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, quote, quote_plus, unquote
 
 import jwt
 import pytest
@@ -40,6 +40,7 @@ class Provider:
     def __init__(self) -> None:
         self.discovery: dict[str, str] = {"issuer": ISSUER, "token_endpoint": TOKEN_URL}
         self.status = 200
+        self.echoes = False
         self.answer: dict[str, object] = {"access_token": make_jwt(issuer=ISSUER)}
         self.transport = FakeTransport(self._respond)
 
@@ -66,6 +67,8 @@ class Provider:
 
     def _respond(self, request: Request) -> Response:
         document = self.discovery if request.method == "GET" else self.answer
+        if self.echoes:
+            document = {"error": "invalid_request", "error_description": f"{request.headers} {request.body!r}"}
         return Response(status=self.status, headers={}, body=json.dumps(document).encode())
 
 
@@ -172,6 +175,25 @@ def test_refusal_does_not_repeat_the_secret() -> None:
         provider.supply("client_secret_post", token_url=TOKEN_URL)
 
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("authentication", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("secret", [SECRET, "openid", "ü"])
+def test_issuer_that_quotes_the_request_tells_no_secret(authentication: str, secret: str) -> None:
+    """Neither the header nor the form comes back in any coding, however short the secret is."""
+    provider = Provider()
+    provider.status, provider.echoes = 400, True
+
+    with pytest.raises(SupplyError, match="refused client") as caught:
+        provider.supply(authentication, secret=secret, token_url=TOKEN_URL)
+
+    (request,) = provider.transport.requests
+    said = str(caught.value).replace("openid-configuration", "")
+    sent = [
+        request.headers.get("Authorization", "Basic ").removeprefix("Basic "),
+        *form_of(request).get("client_secret", []),
+    ]
+    assert [form for form in (secret, quote(secret, safe=""), quote_plus(secret), *sent) if form and form in said] == []
 
 
 def test_unusable_key_is_not_quoted() -> None:

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.emulator.testing import emulator
+from tests.containers.boxes import CREDENTIALS, OFFSET, Box, Mount, Namespaces, Podman, RootlessPodman
+from tests.program import ISSUER, Log, Worker, account_of, secret_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from refresher.emulator.testing import Scenario
+    from tests.conftest import Need
+
+UIDS = {"alice": 1042, "bob": 2077}
+"""The users inside their containers."""
+OFFSETS = (0, OFFSET)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A worker whose daemon replaces tokens every few seconds, for each user once with and once without an offset."""
+
+    worker: Worker
+    google: Scenario
+    log: Log
+
+    def published(self, target: str) -> list[str]:
+        """Give the fingerprints of a target's tokens so far, in their order."""
+        return [str(event["fingerprint"]) for event in self.log.events("token.published", target=target)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """A user with a container of a kind.
+
+    Attributes:
+        uid: Inside the container.
+        target: The user's on the worker.
+    """
+
+    site: Site
+    box: Box
+    uid: int
+    target: str
+
+    @property
+    def directory(self) -> Path:
+        """The credentials directory on the worker."""
+        return self.site.worker.directory(self.target)
+
+    def command(self, *command: str, mounts: Sequence[Mount] | None = None) -> list[str]:
+        """Give what runs a command in a container; without `mounts` as users are told, its directory read-only."""
+        usual = [Mount(source=self.directory, place=CREDENTIALS)]
+        return self.box.command(
+            *command,
+            uid=self.uid,
+            mounts=usual if mounts is None else mounts,
+            env_file=self.directory / "env",
+        )
+
+
+def target_of(name: str, offset: int) -> str:
+    """Give the target of a user whose container's ids are moved by an offset."""
+    return f"{name}-{offset}"
+
+
+@pytest.fixture(scope="session")
+def public() -> Iterator[Path]:
+    """Give a directory that every user may traverse, as `/run/refresher` is one; pytest's are root's alone."""
+    place = Path(tempfile.mkdtemp(prefix="refresher-containers-"))
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def site(public: Path, need: Need) -> Iterator[Site]:
+    """Give a worker with a running daemon and the local Google that trusts it; nothing it logs may hold a secret."""
+    need.root()
+    owners = {
+        target_of(name, offset): f"{uid + offset}:{uid + offset}" for name, uid in UIDS.items() for offset in OFFSETS
+    }
+    with emulator() as google:
+        origins = {"sts": google.http, "iam_credentials": google.http, "metadata": google.http}
+        worker = Worker(place=public, lifetime="6s", google={"emulator": True, "endpoints": origins})
+        google.add_provider(issuer=ISSUER, jwks=worker.make_keys())
+        for target in owners:
+            google.allow(account_of(target), subject=f"user-{target}")
+        where = {"container_directory": CREDENTIALS, "mode": "0440"}
+        worker.configure(*owners, targets={target: {"owner": owner, **where} for target, owner in owners.items()})
+        with worker.daemon() as log:
+            log.wait_for("daemon.ready")
+            yield Site(worker=worker, google=google, log=log)
+    assert secret_in(worker.everything_printed()) is None
+
+
+@pytest.fixture(
+    params=[
+        "namespaces",
+        "mapped-namespaces",
+        pytest.param("podman", marks=pytest.mark.apart),
+        pytest.param("mapped-podman", marks=pytest.mark.apart),
+        pytest.param("rootless-podman", marks=pytest.mark.apart),
+    ]
+)
+def box(request: pytest.FixtureRequest, public: Path, need: Need) -> Box:
+    """Give each kind of container."""
+    need.root()
+    offset = OFFSET if request.param.startswith("mapped") else 0
+    if request.param.endswith("podman"):
+        need.tool("podman", "apt install podman")
+        need.tool("runc", "apt install runc")
+        if request.param.startswith("rootless"):
+            need.tool("newuidmap", "apt install uidmap")
+            return RootlessPodman(place=public)
+        return Podman(place=public, offset=offset)
+    need.tool("unshare", "apt install util-linux")
+    need.tool("setpriv", "apt install util-linux")
+    return Namespaces(offset=offset)
+
+
+@pytest.fixture
+def alice(site: Site, box: Box) -> Tenant:
+    """Give alice."""
+    return Tenant(site=site, box=box, uid=UIDS["alice"], target=target_of("alice", box.offset))
+
+
+@pytest.fixture
+def bob(site: Site, box: Box) -> Tenant:
+    """Give bob."""
+    return Tenant(site=site, box=box, uid=UIDS["bob"], target=target_of("bob", box.offset))

@@ -1,0 +1,132 @@
+"""Artifacts via: impersonation: minted as the worker itself, for those who have no pool."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.program import Worker, account_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refresher.emulator.testing import Scenario
+    from tests.conftest import Act
+
+    Arrange = Callable[[Worker, Scenario], dict[str, Any]]
+
+CREATOR = "roles/iam.serviceAccountTokenCreator"
+MACHINE = account_of("machine")
+GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
+ARTIFACTS = {"access_token": True, "id_tokens": {"api": {"audience": "https://api-xyz.a.run.app"}}}
+
+
+def of_the_metadata_server(worker: Worker, google: Scenario) -> dict[str, Any]:
+    """The machine's own account."""
+    google.add_service_account(MACHINE)
+    google.state.metadata_account = MACHINE
+    return {}
+
+
+def of_a_federated_file(worker: Worker, google: Scenario) -> dict[str, Any]:
+    """An ADC document of another target, whose account is the machine's: google-auth does the exchange."""
+    google.allow(MACHINE, subject="user-machine")
+    worker.configure("machine")
+    worker.once()
+    shutil.copytree(worker.directory("machine"), worker.place / "own")
+    document = json.loads((worker.place / "own" / "credentials.json").read_text())
+    document["credential_source"]["file"] = str(worker.place / "own" / "token")
+    (worker.place / "own" / "credentials.json").chmod(0o600)
+    (worker.place / "own" / "credentials.json").write_text(json.dumps(document))
+    return {"credentials": "own/credentials.json"}
+
+
+def configure(worker: Worker, own: dict[str, Any], *names: str) -> None:
+    """Configure targets whose artifacts are minted as the worker."""
+    document = worker.document(*names)
+    for name in names:
+        document["identities"][name] |= {"via": "impersonation", **own}
+        document["targets"][name] = {"artifacts": ARTIFACTS}
+    worker.write(document)
+
+
+@pytest.mark.parametrize("arrange", [of_the_metadata_server, of_a_federated_file])
+def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario], arrange: Arrange) -> None:
+    """No subject token is exchanged: each account is asked for with the worker's own token, which is fetched once."""
+    worker, google = cloud
+    own = arrange(worker, google)
+    for name in ("alice", "bob"):
+        google.allow_member(account_of(name), f"serviceAccount:{MACHINE}", CREATOR)
+    configure(worker, own, "alice", "bob")
+    google.journal.clear()
+
+    worker.once()
+
+    assert worker.command("check").stdout.count("minted with the worker's own credentials") == 2
+    for name in ("alice", "bob"):
+        token = (worker.directory(name) / "access_token").read_text()
+        assert google.whoami(token)["service_account"] == account_of(name)
+        assert (worker.directory(name) / "id_tokens" / "api").read_text().startswith("eyJ")
+        variables = (worker.directory(name) / "env").read_text()
+        assert f"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE={worker.directory(name)}/access_token" in variables
+    asked = [entry.operation for entry in google.journal.entries()]
+    assert asked.count("sts.token") + asked.count("metadata.token") == 1
+    assert asked.count("iamcredentials.generateIdToken") == 2
+
+
+def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act, tmp_path: Path) -> None:
+    """With the lines of the guide and no pool, the access token is the account's and the ADC document is nobody's."""
+    origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
+    worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
+    worker.make_keys()
+    of_the_metadata_server(worker, google_emulator)
+    google_emulator.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
+    section = GUIDE.read_text().partition("**Without a pool.**")[2]
+    document = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
+    worker.write(worker.document() | document)
+
+    worker.once()
+
+    token = (worker.directory("alice") / "access_token").read_text()
+    assert google_emulator.whoami(token)["service_account"] == account_of("alice")
+    assert "refused" in act(worker.directory("alice"), google_emulator)
+
+
+def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
+    """Without the role the token file is fresh, and the failure names the role, the account and the machine's own."""
+    worker, google = cloud
+    configure(worker, of_the_metadata_server(worker, google), "alice")
+
+    done = worker.once(status=5)
+
+    assert worker.status()["alice"]["state"] == "fresh"
+    assert f"grant the principal {CREATOR} on {account_of('alice')}" in done.stderr
+    assert "asked as the machine's service account" in done.stderr
+
+
+def test_unusable_credentials_are_told(cloud: tuple[Worker, Scenario]) -> None:
+    """A credentials file that is not there fails the artifacts alone, and is named."""
+    worker, _ = cloud
+    configure(worker, {"credentials": "absent.json"}, "alice")
+
+    done = worker.once(status=3)
+
+    assert worker.status()["alice"]["state"] == "fresh"
+    assert str(worker.place / "absent.json") in done.stderr
+
+
+def test_one_off_goes_the_same_way(cloud: tuple[Worker, Scenario]) -> None:
+    """`refresher token` asks as the worker too, over the configured chain."""
+    worker, google = cloud
+    configure(worker, of_the_metadata_server(worker, google), "alice")
+    google.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
+
+    printed = worker.command("token", "alice", "--kind", "access").stdout.strip()
+    worker.outputs.clear()
+
+    assert google.whoami(printed)["service_account"] == account_of("alice")

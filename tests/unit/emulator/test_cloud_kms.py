@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from refresher.emulator.crypto_keys import RSA_2048, STATES, CryptoKey
+from refresher.emulator.seed import plant
+from refresher.emulator.state import State
+from refresher.errors import EmulatorError
+from tests.unit.emulator.storage_calls import token_of
+
+if TYPE_CHECKING:
+    from refresher.emulator.calls import Reply
+    from tests.unit.emulator.conftest import Google
+
+KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
+VERSION = f"{KEY}/cryptoKeyVersions/1"
+CAROL = "user:carol@example.com"
+MESSAGE = b"header.payload"
+DIGEST = hashlib.sha256(MESSAGE).digest()
+
+
+def sign(google: Google, token: str, version: str = VERSION, **fields: Any) -> Reply:  # noqa: ANN401 - any JSON
+    """Ask for a signature of the digest, with its checksum unless told otherwise."""
+    digest = {"sha256": base64.b64encode(DIGEST).decode()}
+    document = {"digest": digest, "digestCrc32c": str(google_crc32c.value(DIGEST)), **fields}
+    return google.ask("POST", f"/v1/{version}:asymmetricSign", document=document, token=token)
+
+
+@pytest.fixture
+def key(google: Google) -> CryptoKey:
+    """Give a key that carol may sign with and see."""
+    made = CryptoKey(project="my-project")
+    made.add_version()
+    made.policy.allow("roles/cloudkms.signerVerifier", CAROL)
+    google.cloud.state.crypto_keys[KEY] = made
+    return made
+
+
+@pytest.fixture
+def carol(google: Google, key: CryptoKey) -> str:
+    """Give an access token of carol's."""
+    return token_of(google, CAROL)
+
+
+def test_public_key_verifies_the_signature(google: Google, carol: str) -> None:
+    """What was signed is verified by the published public key; every content comes with its CRC32C."""
+    signed = sign(google, carol).document
+    published = google.ask("GET", f"/v1/{VERSION}/publicKey", token=carol).document
+
+    public = load_pem_public_key(published["pem"].encode())
+    signature = base64.b64decode(signed["signature"])
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    public.verify(signature, MESSAGE, ec.ECDSA(SHA256()))
+    assert published["algorithm"] == "EC_SIGN_P256_SHA256"
+    assert published["pemCrc32c"] == str(google_crc32c.value(published["pem"].encode()))
+    assert signed["signatureCrc32c"] == str(google_crc32c.value(signature))
+    assert signed["verifiedDigestCrc32c"] is True
+    assert signed["name"] == published["name"] == VERSION
+
+
+def test_rsa_key_signs_too(google: Google, key: CryptoKey, carol: str) -> None:
+    """A key of another algorithm says which, and signs with it."""
+    google.cloud.state.crypto_keys[KEY] = CryptoKey(project="my-project", algorithm=RSA_2048, policy=key.policy)
+    google.cloud.state.crypto_keys[KEY].add_version()
+
+    published = google.ask("GET", f"/v1/{VERSION}/publicKey", token=carol).document
+    signature = base64.b64decode(sign(google, carol).document["signature"])
+
+    public = load_pem_public_key(published["pem"].encode())
+    assert isinstance(public, rsa.RSAPublicKey)
+    public.verify(signature, MESSAGE, padding.PKCS1v15(), SHA256())
+    assert published["algorithm"] == "RSA_SIGN_PKCS1_2048_SHA256"
+
+
+def test_digest_without_checksum_is_not_verified(google: Google, carol: str) -> None:
+    """Who sends no checksum is told that none was verified."""
+    assert sign(google, carol, digestCrc32c=None).document["verifiedDigestCrc32c"] is False
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"digestCrc32c": "1"},
+        {"digest": {"sha256": "AAAA"}},
+        {"digest": {"sha256": "no base64"}},
+        {"digest": {"sha512": base64.b64encode(DIGEST).decode()}},
+        {"digest": None},
+    ],
+    ids=["checksum", "short", "text", "sha512", "none"],
+)
+def test_bad_digests_are_refused(google: Google, carol: str, fields: dict[str, Any]) -> None:
+    """A digest that is none of SHA-256, or does not match its checksum, is not signed."""
+    refused = sign(google, carol, **fields)
+
+    assert refused.status == 400
+    assert refused.document["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_stranger_is_refused_in_googles_words(google: Google, carol: str) -> None:
+    """Whoever has no role on the key reads which permission is denied on what, and not whether there is such a key."""
+    stranger = token_of(google, "user:mallory@example.com")
+
+    signing = sign(google, stranger)
+    seeing = google.ask("GET", f"/v1/{VERSION}/publicKey", token=stranger)
+    absent = sign(google, stranger, VERSION.replace("signer", "other"))
+
+    said = "Permission 'cloudkms.cryptoKeyVersions.{}' denied on resource '{}' (or it may not exist)."
+    assert signing.status == seeing.status == absent.status == 403
+    assert signing.document["error"]["message"] == said.format("useToSign", KEY)
+    assert seeing.document["error"]["message"] == said.format("viewPublicKey", VERSION)
+    assert absent.document["error"]["message"] == said.format("useToSign", KEY.replace("signer", "other"))
+
+
+def test_signer_alone_may_not_see_the_public_key(google: Google, key: CryptoKey) -> None:
+    """The role of a signer signs, and shows no public key."""
+    key.policy.allow("roles/cloudkms.signer", "user:dave@example.com")
+    dave = token_of(google, "user:dave@example.com")
+
+    assert sign(google, dave).status == 200
+    assert google.ask("GET", f"/v1/{VERSION}/publicKey", token=dave).status == 403
+
+
+@pytest.mark.parametrize("state", STATES[1:])
+def test_version_that_is_not_enabled_answers_nothing(google: Google, key: CryptoKey, carol: str, state: str) -> None:
+    """Neither signature nor public key is had of a version in any other state, which is told."""
+    key.versions["1"].state = state
+
+    answers = [sign(google, carol), google.ask("GET", f"/v1/{VERSION}/publicKey", token=carol)]
+
+    for answer in answers:
+        assert answer.status == 400
+        assert answer.document["error"]["status"] == "FAILED_PRECONDITION"
+        assert answer.document["error"]["message"] == f"{VERSION} is not enabled, current state is: {state}."
+
+
+def test_absent_version_and_key_are_not_found(google: Google, carol: str) -> None:
+    """Whoever may use all keys of the project reads what is not there."""
+    google.cloud.state.projects["my-project"].policy.allow("roles/cloudkms.signerVerifier", CAROL)
+
+    version = sign(google, carol, f"{KEY}/cryptoKeyVersions/2")
+    key = sign(google, carol, VERSION.replace("signer", "other"))
+
+    assert version.document["error"]["message"] == f"CryptoKeyVersion {KEY}/cryptoKeyVersions/2 not found."
+    assert key.document["error"]["message"] == f"CryptoKey {KEY.replace('signer', 'other')} not found."
+    assert version.status == key.status == 404
+
+
+def test_switched_off_api_refuses(google: Google, carol: str) -> None:
+    """Without the API nothing is signed, and the message says what to enable."""
+    google.cloud.state.projects["my-project"].services.discard("cloudkms.googleapis.com")
+
+    refused = sign(google, carol)
+
+    assert refused.status == 403
+    assert refused.document["error"]["message"].startswith("cloudkms.googleapis.com has not been used in project")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"no-key": {}},
+        {KEY.replace("my-project", "unknown"): {}},
+        {KEY: {"algorithm": "EC_SIGN_P384_SHA384"}},
+        {KEY: {"versions": {"1": "BROKEN"}}},
+        {KEY: {"colour": "red"}},
+    ],
+    ids=["name", "project", "algorithm", "state", "unknown"],
+)
+def test_seed_with_an_impossible_key_is_refused(key: dict[str, Any]) -> None:
+    """A seed that names no key, another algorithm, another state or something else lets nothing exist."""
+    state = State()
+
+    with pytest.raises(EmulatorError):
+        plant(state, {"crypto_keys": key})
+
+    assert state.crypto_keys == {}
+
+
+def test_seed_planted_again_keeps_the_key(google: Google) -> None:
+    """A version that is there keeps its key and takes the state that the seed says."""
+    plant(google.cloud.state, {"crypto_keys": {KEY: None}})
+    before = google.cloud.state.crypto_keys[KEY].versions["1"].key
+
+    plant(google.cloud.state, {"crypto_keys": {KEY: {"versions": {"1": "DISABLED", "2": "ENABLED"}}}})
+
+    versions = google.cloud.state.crypto_keys[KEY].versions
+    assert versions["1"].key == before
+    assert {number: version.state for number, version in versions.items()} == {"1": "DISABLED", "2": "ENABLED"}

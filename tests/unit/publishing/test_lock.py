@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.errors import PublishError
+from refresher.publishing.lock import DirectoryHeldError, RootHeldError, held_directory, held_roots, open_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Need
+
+TENANT = 54_321
+
+
+@contextmanager
+def held(root: Path, name: str) -> Iterator[None]:
+    """Hold a directory as another process does, and wait for nobody."""
+    with open_lock(root) as lock, held_directory(lock, root / name, patience=0):
+        yield
+
+
+def test_directory_is_in_one_pair_of_hands(root: Path) -> None:
+    """Who holds a directory keeps others out of it, and of nothing else."""
+    with held(root, "alice"):
+        with held(root, "bob"):
+            pass
+        with (
+            pytest.raises(DirectoryHeldError, match="another process has been writing into"),
+            held(root, "alice"),
+        ):
+            pass
+
+    with held(root, "alice"):
+        pass
+
+
+def test_root_has_one_daemon(root: Path) -> None:
+    """A second daemon is refused below the same root, and who holds it may publish all the same."""
+    with held_roots() as hold:
+        hold(root)
+        hold(root)
+        with pytest.raises(RootHeldError, match="another daemon"), held_roots() as second:
+            second(root)
+        with held(root, "alice"):
+            pass
+
+    with held_roots() as hold:
+        hold(root)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_tenant_can_hold_up_nobody(root: Path, umask: int) -> None:
+    """Nobody else can open the lock, and locks on what they can open mean nothing."""
+    (root / "alice").mkdir(mode=0o755)
+    former = os.umask(umask)
+    theirs = [os.open(place, os.O_RDONLY) for place in (root, root / "alice")]
+    try:
+        for descriptor in theirs:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with held_roots() as hold, held(root, "alice"):
+            hold(root)
+    finally:
+        os.umask(former)
+        for descriptor in theirs:
+            os.close(descriptor)
+
+    status = (root / ".lock").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, os.geteuid())
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "readable", "another's"])
+def test_lock_that_is_not_the_daemons_alone_is_refused(root: Path, tmp_path: Path, need: Need, kind: str) -> None:
+    """Whatever was planted at the lock's name is not used."""
+    lock = root / ".lock"
+    if kind == "link":
+        lock.symlink_to(tmp_path / "elsewhere")
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        lock.touch(mode=0o600)
+    if kind == "readable":
+        lock.chmod(0o644)
+    if kind == "another's":
+        need.root()
+        os.chown(lock, TENANT, TENANT)
+
+    with pytest.raises(PublishError), held(root, "a"):
+        pass
+
+    assert not (tmp_path / "elsewhere").exists()
