@@ -143,7 +143,7 @@ def _account(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAcc
         if not name.isdecimal() and not name.endswith(".gserviceaccount.com"):
             raise api_refusal("I5")
         raise denied(permission)
-    if account.disabled or account.deleted_at is not None:
+    if not account.is_usable:
         raise api_refusal("I4", email=account.email)
     check_service(cloud, account.project, SERVICE)
     check_perimeter(cloud, account.project, SERVICE)

@@ -73,7 +73,7 @@ def check_chain(
     names = names_of(cloud.state, caller)
     for delegate in delegates:
         account = cloud.state.find_service_account(delegate.removeprefix(_DELEGATE))
-        if account is None or account.disabled or account.deleted_at is not None:
+        if account is None or not account.is_usable:
             raise denied(IMPLICIT_DELEGATION)
         if caller.boundary is not None or not _is_granted(cloud, names, IMPLICIT_DELEGATION, account_resource(account)):
             raise denied(IMPLICIT_DELEGATION)
