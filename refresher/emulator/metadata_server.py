@@ -1,7 +1,8 @@
 """The metadata server of a Compute Engine machine, `http://metadata.google.internal/computeMetadata/v1/…`.
 
 https://cloud.google.com/compute/docs/metadata/overview. Access tokens are cached until five minutes before their end,
-as on real machines; identity tokens are made for each request. Directory listings are left out but for the account.
+as on real machines; identity tokens are made for each request. Clients find out by the flavor in the answers to `/` and
+to `instance` whether there is a metadata server at all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ CACHED_UNTIL = 300
 
 LIFE = 3600
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
+INSTANCE_ID = "4207849484203875001"
+INSTANCE_NAME = "emulator"
+ZONE = "europe-west1-b"
+FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
+"""Headers of whatever a metadata server answers."""
 
 
 def access_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
@@ -49,7 +54,7 @@ def identity(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     is_full = call.query.get("format") == "full"
     claims = id_token_claims(cloud, account, audience, with_email=is_full)
     if is_full:
-        claims["google"] = {"compute_engine": _machine(cloud, account)}
+        claims["google"] = {"compute_engine": _machine(cloud)}
     return _text(cloud.vault.sign_id_token(claims))
 
 
@@ -79,6 +84,30 @@ def scopes(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _text(f"{SCOPE}\n")
 
 
+def list_instance(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List what there is of the machine."""
+    _check_headers(call)
+    return _text("id\nname\nservice-accounts/\nzone\n")
+
+
+def instance_id(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the machine's number."""
+    _check_headers(call)
+    return _text(INSTANCE_ID)
+
+
+def instance_name(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the machine's name."""
+    _check_headers(call)
+    return _text(INSTANCE_NAME)
+
+
+def zone(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give where the machine is, as a resource name with the project's number."""
+    _check_headers(call)
+    return _text(f"projects/{next(iter(cloud.state.projects.values())).number}/zones/{ZONE}")
+
+
 def project_id(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Give the id of the machine's project."""
     _check_headers(call)
@@ -97,15 +126,15 @@ def universe_domain(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _text("googleapis.com")
 
 
-def _machine(cloud: Cloud, account: ServiceAccount) -> dict[str, object]:
+def _machine(cloud: Cloud) -> dict[str, object]:
     project, found = next(iter(cloud.state.projects.items()))
     return {
         "instance_creation_timestamp": int(cloud.now()) - 3600,
-        "instance_id": account.unique_id[:19],
-        "instance_name": "emulator",
+        "instance_id": INSTANCE_ID,
+        "instance_name": INSTANCE_NAME,
         "project_id": project,
         "project_number": int(found.number) if found.number.isdecimal() else 0,
-        "zone": "europe-west1-b",
+        "zone": ZONE,
     }
 
 
@@ -125,30 +154,36 @@ def _check_headers(call: Call) -> None:
 
 
 def _refusal(status: int, text: str) -> Refusal:
-    return Refusal(status, {"error": text}, "metadata")
+    return Refusal(status, {"error": text}, "metadata", headers=FLAVOR)
 
 
 def _json(document: dict[str, object]) -> Reply:
-    return Reply(document=document, headers=_FLAVOR)
+    return Reply(document=document, headers=FLAVOR)
 
 
 def _text(text: str) -> Reply:
-    return Reply(text=text, headers=_FLAVOR)
+    return Reply(text=text, headers=FLAVOR)
 
 
-_INSTANCE = "/computeMetadata/v1/instance/service-accounts"
+_INSTANCE = "/computeMetadata/v1/instance"
+_ACCOUNTS = f"{_INSTANCE}/service-accounts"
 _PROJECT = "/computeMetadata/v1/project"
 _UNIVERSE = "/computeMetadata/v1/universe"
 
 ROUTES = (
-    Route("metadata.token", "GET", f"{_INSTANCE}/{{account}}/token", access_token),
-    Route("metadata.identity", "GET", f"{_INSTANCE}/{{account}}/identity", identity),
-    Route("metadata.email", "GET", f"{_INSTANCE}/{{account}}/email", email),
-    Route("metadata.scopes", "GET", f"{_INSTANCE}/{{account}}/scopes", scopes),
-    Route("metadata.account", "GET", f"{_INSTANCE}/{{account}}/", describe_account),
-    Route("metadata.account", "GET", f"{_INSTANCE}/{{account}}", describe_account),
-    Route("metadata.accounts", "GET", f"{_INSTANCE}/", list_accounts),
-    Route("metadata.accounts", "GET", _INSTANCE, list_accounts),
+    Route("metadata.token", "GET", f"{_ACCOUNTS}/{{account}}/token", access_token),
+    Route("metadata.identity", "GET", f"{_ACCOUNTS}/{{account}}/identity", identity),
+    Route("metadata.email", "GET", f"{_ACCOUNTS}/{{account}}/email", email),
+    Route("metadata.scopes", "GET", f"{_ACCOUNTS}/{{account}}/scopes", scopes),
+    Route("metadata.account", "GET", f"{_ACCOUNTS}/{{account}}/", describe_account),
+    Route("metadata.account", "GET", f"{_ACCOUNTS}/{{account}}", describe_account),
+    Route("metadata.accounts", "GET", f"{_ACCOUNTS}/", list_accounts),
+    Route("metadata.accounts", "GET", _ACCOUNTS, list_accounts),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/", list_instance),
+    Route("metadata.instance", "GET", _INSTANCE, list_instance),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/id", instance_id),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/name", instance_name),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/zone", zone),
     Route("metadata.project", "GET", f"{_PROJECT}/project-id", project_id),
     Route("metadata.project", "GET", f"{_PROJECT}/numeric-project-id", project_number),
     Route("metadata.universe", "GET", f"{_UNIVERSE}/universe-domain", universe_domain),

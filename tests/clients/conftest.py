@@ -70,6 +70,11 @@ class Site:
             "HOME": str(self.place),
         }
 
+    def machine_variables(self) -> dict[str, str]:
+        """Give the variables of a program that has nothing but the metadata server of a machine."""
+        host = self.google.http.removeprefix("http://")
+        return {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host, "HOME": str(self.place)}
+
     def run(self, *command: str, variables: Mapping[str, str], status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a program with these variables and a PATH, and nothing else."""
         done = subprocess.run(

@@ -79,6 +79,16 @@ def test_acts_directly_without_an_account(site: Site, need: Need, client: Any) -
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+def test_acts_as_the_machines_account(site: Site, need: Need, client: Any) -> None:  # noqa: ANN401 - a function
+    """Default credentials find the metadata server and act as the account of the machine."""
+    site.google.state.metadata_account = ALICE
+
+    told = client(site, site.machine_variables(), need)
+
+    assert (told["whoami"]["service_account"], told["content"]) == (ALICE, CONTENT)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
 def test_cannot_act_as_somebody_else(site: Site, need: Need, client: Any) -> None:  # noqa: ANN401 - a function
     """Naming another account in the document gets Google's refusal, which the client shows."""
     assert DENIED in client(site, site.variables(BOB), need)["refused"]

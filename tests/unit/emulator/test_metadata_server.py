@@ -70,6 +70,11 @@ def test_identity_needs_an_audience(machine: Google) -> None:
         (f"{ACCOUNT}/scopes", "https://www.googleapis.com/auth/cloud-platform\n"),
         (f"{ACCOUNT}/", "aliases\nemail\nidentity\nscopes\ntoken\n"),
         ("/computeMetadata/v1/instance/service-accounts/", f"default/\n{ALICE}/\n"),
+        ("/computeMetadata/v1/instance", "id\nname\nservice-accounts/\nzone\n"),
+        ("/computeMetadata/v1/instance/", "id\nname\nservice-accounts/\nzone\n"),
+        ("/computeMetadata/v1/instance/id", "4207849484203875001"),
+        ("/computeMetadata/v1/instance/name", "emulator"),
+        ("/computeMetadata/v1/instance/zone", "projects/123456789012/zones/europe-west1-b"),
         ("/computeMetadata/v1/project/project-id", "my-project"),
         ("/computeMetadata/v1/project/numeric-project-id", "123456789012"),
         ("/computeMetadata/v1/universe/universe-domain", "googleapis.com"),
@@ -78,6 +83,16 @@ def test_identity_needs_an_audience(machine: Google) -> None:
 def test_describes_the_machine(machine: Google, path: str, text: str) -> None:
     """What clients look up at start is there, as text."""
     assert machine.ask("GET", path, headers=FLAVOR).text == text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/computeMetadata/v1/instance", 200), (f"{ACCOUNT}/identity", 400)]
+)
+def test_every_answer_tells_what_it_is(machine: Google, path: str, status: int) -> None:
+    """Clients look for a metadata server by the flavor of an answer, and refuse what comes without."""
+    reply = machine.ask("GET", path, headers=FLAVOR)
+
+    assert (reply.status, reply.headers["metadata-flavor"]) == (status, "Google")
 
 
 def test_describes_the_account_recursively(machine: Google) -> None:
