@@ -32,9 +32,9 @@ FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
 """Headers of whatever a metadata server answers."""
 
 
-def access_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the machine's access token, the same one while it is cached."""
-    account = _account(cloud, call)
+    account = _account(cloud, call, names)
     now = int(cloud.now())
     token, expires_at = cloud.metadata_tokens.get(account.email, ("", 0))
     if expires_at - now <= CACHED_UNTIL:
@@ -45,22 +45,25 @@ def access_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _json({"access_token": token, "expires_in": expires_at - now, "token_type": "Bearer"})
 
 
-def identity(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def identity(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give an ID token of the machine's account for an audience."""
-    account = _account(cloud, call)
+    account = _account(cloud, call, names)
     audience = call.query.get("audience", "")
     if not audience:
         raise _refusal(400, "non-empty audience parameter required")
-    is_full = call.query.get("format") == "full"
+    form = call.query.get("format", "standard")
+    if form not in ("standard", "full"):
+        raise _refusal(400, "format must be standard or full")
+    is_full = form == "full"
     claims = id_token_claims(cloud, account, audience, with_email=is_full)
     if is_full:
         claims["google"] = {"compute_engine": _machine(cloud)}
     return _text(cloud.vault.sign_id_token(claims))
 
 
-def describe_account(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def describe_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """List the machine's account, or describe it with `recursive=true`."""
-    account = _account(cloud, call)
+    account = _account(cloud, call, names)
     if call.query.get("recursive", "").lower() != "true":
         return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
     return _json({"aliases": ["default"], "email": account.email, "scopes": [SCOPE]})
@@ -73,14 +76,14 @@ def list_accounts(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _text(f"default/\n{email}/\n" if email else "")
 
 
-def email(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def email(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the e-mail of the machine's account."""
-    return _text(_account(cloud, call).email)
+    return _text(_account(cloud, call, names).email)
 
 
-def scopes(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def scopes(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the access scopes of the machine."""
-    _account(cloud, call)
+    _account(cloud, call, names)
     return _text(f"{SCOPE}\n")
 
 
@@ -138,10 +141,11 @@ def _machine(cloud: Cloud) -> dict[str, object]:
     }
 
 
-def _account(cloud: Cloud, call: Call) -> ServiceAccount:
+def _account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> ServiceAccount:
+    """Give the machine's account, which is called `default` or by its e-mail; a machine has no other."""
     _check_headers(call)
     account = cloud.state.service_accounts.get(cloud.state.metadata_account or "")
-    if account is None:
+    if account is None or not account.is_usable or names["account"] not in ("default", account.email):
         raise _refusal(404, "The requested URL was not found on this server.")
     return account
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.emulator.conftest import ALICE, NOW_SECONDS, Google
+from tests.unit.emulator.conftest import ALICE, BOB, NOW_SECONDS, Google
 from tests.unit.emulator.test_iam_credentials import claims_of
 
 FLAVOR = {"Metadata-Flavor": "Google"}
@@ -61,6 +61,34 @@ def test_gives_identity_tokens(machine: Google, form: str, *, has_email: bool) -
 def test_identity_needs_an_audience(machine: Google) -> None:
     """Without an audience there is no identity token."""
     assert machine.ask("GET", f"{ACCOUNT}/identity", headers=FLAVOR).status == 400
+
+
+@pytest.mark.parametrize("form", ["bogus", "", "FULL"])
+def test_knows_two_forms_of_identity_tokens(machine: Google, form: str) -> None:
+    """Any form but `standard` and `full` is refused."""
+    query = {"audience": "https://a", "format": form}
+
+    assert machine.ask("GET", f"{ACCOUNT}/identity", query=query, headers=FLAVOR).status == 400
+
+
+@pytest.mark.parametrize("what", ["/token", "/identity", "/email", "/scopes", "/", ""])
+def test_knows_the_machines_account_alone(machine: Google, what: str) -> None:
+    """The account is there by its e-mail too; any other is not, though it may exist."""
+    machine.cloud.state.add_service_account(BOB)
+    accounts = ACCOUNT.removesuffix("/default")
+
+    def status(name: str) -> int:
+        return machine.ask("GET", f"{accounts}/{name}{what}", query={"audience": "https://a"}, headers=FLAVOR).status
+
+    assert (status("default"), status(ALICE), status(BOB), status("nobody@x")) == (200, 200, 404, 404)
+
+
+def test_a_disabled_account_has_no_tokens(machine: Google) -> None:
+    """A machine of an account that is disabled gets none, also of those that are cached."""
+    machine.ask("GET", f"{ACCOUNT}/token", headers=FLAVOR)
+    machine.cloud.state.service_accounts[ALICE].disabled = True
+
+    assert machine.ask("GET", f"{ACCOUNT}/token", headers=FLAVOR).status == 404
 
 
 @pytest.mark.parametrize(
