@@ -39,6 +39,8 @@ DEFAULT_LIFETIME = 3600.0
 LONGEST_LIFETIME = 3600.0
 EXTENDED_LIFETIME = 43_200.0
 ID_TOKEN_LIFE = 3600
+_SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*")
+"""The form of https://developers.google.com/identity/protocols/oauth2/scopes; which of them exist is not known here."""
 _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -157,9 +159,13 @@ def _spend(cloud: Cloud, account: ServiceAccount, quota: str) -> None:
 
 def _scopes(value: object) -> tuple[str, ...]:
     scopes = value.split() if isinstance(value, str) else value
-    if not isinstance(scopes, list) or not scopes or not all(isinstance(scope, str) and scope for scope in scopes):
+    if not isinstance(scopes, list) or not scopes or not all(_is_scope(scope) for scope in scopes):
         raise api_refusal("I6")
     return tuple(scopes)
+
+
+def _is_scope(value: object) -> bool:
+    return isinstance(value, str) and _SCOPE.fullmatch(value) is not None
 
 
 def _lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:

@@ -90,7 +90,23 @@ def test_refuses_other_lifetimes(google: Google, federated: str, lifetime: objec
     assert refusal_of(google.impersonate(ALICE, federated, lifetime=lifetime)) == (400, "INVALID_ARGUMENT", text)
 
 
-@pytest.mark.parametrize("scope", [[], "", None, [""], [7], {"a": "b"}])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        [],
+        "",
+        None,
+        [""],
+        [7],
+        {"a": "b"},
+        ["bogus"],
+        ["cloud-platform"],
+        [SCOPE, "bogus"],
+        [f"{SCOPE} {SCOPE}"],
+        ["https://googleapis.example/auth/cloud-platform"],
+        ["http://www.googleapis.com/auth/cloud-platform"],
+    ],
+)
 def test_needs_scopes(google: Google, federated: str, scope: object) -> None:
     """I6: without a usable scope the request is an invalid argument."""
     assert refusal_of(google.impersonate(ALICE, federated, scope=scope)) == (
