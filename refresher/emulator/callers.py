@@ -32,7 +32,7 @@ def caller_of(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] =
     Raises:
         Refusal: I10 if for nobody, I3 if its scopes do not suffice, I12 if it may not use its quota project.
     """
-    bearer = cloud.vault.recognise(call.bearer_token() or "", cloud.now())
+    bearer = cloud.recognise(call.bearer_token() or "")
     if bearer is None:
         raise api_refusal("I10" if "authorization" in call.headers else "unauthenticated", service=service)
     call.facts["principal"] = bearer.name

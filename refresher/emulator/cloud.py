@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from refresher.emulator.storage_state import Upload
+    from refresher.emulator.tokens import Bearer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,3 +67,11 @@ class Cloud:
     def now(self) -> float:
         """Give the cloud's time, Unix seconds."""
         return self.clock.now().timestamp()
+
+    def recognise(self, token: str) -> Bearer | None:
+        """Give whom an access token speaks for; None if it is not ours, over, or of an account disabled or deleted."""
+        bearer = self.vault.recognise(token, self.now())
+        if bearer is None or bearer.kind != "service_account":
+            return bearer
+        account = self.state.find_service_account(bearer.name)
+        return bearer if account is None or account.is_usable else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from refresher.emulator.callers import CLOUD_PLATFORM
 from refresher.emulator.calls import Call, Reply, Route, texts_of
 from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.metadata_server import FLAVOR
 from refresher.emulator.permissions import names_of
 from refresher.emulator.seed import plant
 from refresher.emulator.tokens import Bearer
@@ -25,13 +26,13 @@ NOTICE = "This is the emulator of wif-refresher. It is not Google, and it is not
 
 
 def notice(_cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Say what this is."""
-    return Reply(text=NOTICE)
+    """Say what this is; by the flavor clients know that there is a metadata server too."""
+    return Reply(text=NOTICE, headers=FLAVOR)
 
 
 def whoami(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Tell whom the token of the Authorization header speaks for."""
-    bearer = cloud.vault.recognise(call.bearer_token() or "", cloud.now())
+    bearer = cloud.recognise(call.bearer_token() or "")
     if bearer is None:
         raise api_refusal("I10")
     is_federated = bearer.kind == "federated"

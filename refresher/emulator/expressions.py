@@ -29,6 +29,8 @@ BINDING = "binding"
 MATCHING = "matching"
 """The one question of `matches` sees `text` and `pattern`."""
 
+DEEPEST = 100
+"""Levels of nesting that are looked at, as many as the JSON of protocol buffers may have."""
 _WORDS = 64  # CEL's integers are that many bits wide
 
 
@@ -60,12 +62,18 @@ def evaluate(expression: str, scope: str, values: Mapping[str, Any]) -> Any:  # 
     return value.plain_value()
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give a JSON value as CEL can take it: integers that do not fit become floating point, lone surrogates `?`."""
+def plain(value: Any, levels: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON
+    """Give a JSON value as CEL can take it: integers that do not fit become floating point, lone surrogates `?`.
+
+    Raises:
+        ExpressionError: It is nested deeper than that many levels.
+    """
+    if isinstance(value, dict | list) and not levels:
+        raise ExpressionError("nested too deeply")
     if isinstance(value, dict):
-        return {plain(name): plain(inner) for name, inner in value.items()}
+        return {plain(name): plain(inner, levels - 1) for name, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner) for inner in value]
+        return [plain(inner, levels - 1) for inner in value]
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and value.bit_length() >= _WORDS:

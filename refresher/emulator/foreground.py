@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from refresher.emulator.control import NOTICE
+from refresher.emulator.directory_lock import hold_directory
 from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.persistence import open_cloud
 from refresher.emulator.seed import plant, read_seed
@@ -35,27 +36,29 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
     """Serve until SIGTERM or SIGINT; to be called on the main thread.
 
     Raises:
-        EmulatorError: The directory, the seed, the journal or a port cannot be used.
+        EmulatorError: The directory, the seed, the journal or a port cannot be used; another emulator has the
+            directory.
     """
-    cloud = open_cloud(directory)
-    cloud.discover = discover
-    cloud.lenient = lenient
-    if seed is not None:
-        plant(cloud.state, read_seed(seed), beside=seed.parent, now=cloud.now())
-        cloud.save()
-    stopping = threading.Event()
-    with (
-        _file(journal) as cloud.journal.file,
-        EmulatorServer(
-            cloud, directory, host=host, http_port=http_port, https_port=https_port, exposed=exposed
-        ) as server,
-    ):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
-        sys.stderr.write(NOTICE)
-        output.write(server.ready_line() + "\n")
-        output.flush()
-        stopping.wait()
+    with hold_directory(directory):
+        cloud = open_cloud(directory)
+        cloud.discover = discover
+        cloud.lenient = lenient
+        if seed is not None:
+            plant(cloud.state, read_seed(seed), beside=seed.parent, now=cloud.now())
+            cloud.save()
+        stopping = threading.Event()
+        with (
+            _file(journal) as cloud.journal.file,
+            EmulatorServer(
+                cloud, directory, host=host, http_port=http_port, https_port=https_port, exposed=exposed
+            ) as server,
+        ):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stopping.set())
+            sys.stderr.write(NOTICE)
+            output.write(server.ready_line() + "\n")
+            output.flush()
+            stopping.wait()
 
 
 @contextmanager

@@ -39,6 +39,9 @@ DEFAULT_LIFETIME = 3600.0
 LONGEST_LIFETIME = 3600.0
 EXTENDED_LIFETIME = 43_200.0
 ID_TOKEN_LIFE = 3600
+_DELEGATE = re.compile(r"projects/-/serviceAccounts/[^/]+")
+_SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*")
+"""The form of https://developers.google.com/identity/protocols/oauth2/scopes; which of them exist is not known here."""
 _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -46,10 +49,10 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     """Give an access token of a service account to whom its policy allows it."""
     caller = caller_of(cloud, call, service=SERVICE)
     body = call.json()
-    account = _account(cloud, call, names["account"], GET_ACCESS_TOKEN)
+    account = _account(cloud, call, names, GET_ACCESS_TOKEN)
     scopes = _scopes(body.get("scope"))
     lifetime = _lifetime(cloud, account, body.get("lifetime"))
-    delegates = texts_of(body, "delegates")
+    delegates = _delegates(body)
     check_chain(cloud, caller, delegates, account, GET_ACCESS_TOKEN)
     _spend(cloud, account, GENERATIONS)
     expires_at = int(cloud.now() + min(lifetime, account.longest_life or lifetime))
@@ -58,7 +61,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
         name=account.email,
         expires_at=expires_at,
         scopes=scopes,
-        delegation=(caller.member, *(f"serviceAccount:{name.rpartition('/')[2]}" for name in delegates)),
+        delegation=(caller.member, *(f"serviceAccount:{name}" for name in delegates)),
     )
     return Reply(
         document={
@@ -73,11 +76,11 @@ def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Rep
     """Give an ID token of a service account for an audience to whom its policy allows it."""
     caller = caller_of(cloud, call, service=SERVICE)
     body = call.json()
-    account = _account(cloud, call, names["account"], GET_OPEN_ID_TOKEN)
+    account = _account(cloud, call, names, GET_OPEN_ID_TOKEN)
     audience = text_of(body, "audience")
     if not audience:
         raise api_refusal("I6")
-    check_chain(cloud, caller, texts_of(body, "delegates"), account, GET_OPEN_ID_TOKEN)
+    check_chain(cloud, caller, _delegates(body), account, GET_OPEN_ID_TOKEN)
     _spend(cloud, account, GENERATIONS)
     claims = id_token_claims(cloud, account, audience, with_email=body.get("includeEmail") is True)
     return Reply(document={"token": cloud.vault.sign_id_token(claims)})
@@ -89,9 +92,9 @@ def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if caller.kind == "federated":
         raise api_refusal("I11", service=SERVICE, method="google.iam.credentials.v1.IAMCredentials.SignJwt")
     body = call.json()
-    account = _account(cloud, call, names["account"], SIGN_JWT)
+    account = _account(cloud, call, names, SIGN_JWT)
     claims = _claims(cloud, text_of(body, "payload"))
-    check_chain(cloud, caller, texts_of(body, "delegates"), account, SIGN_JWT)
+    check_chain(cloud, caller, _delegates(body), account, SIGN_JWT)
     _spend(cloud, account, SIGNATURES)
     key = key_of(cloud, account)
     signed = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": key_id_of(key)})
@@ -102,12 +105,12 @@ def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Sign bytes with the key that Google holds for a service account, RSA with SHA-256."""
     caller = caller_of(cloud, call, service=SERVICE)
     body = call.json()
-    account = _account(cloud, call, names["account"], SIGN_BLOB)
+    account = _account(cloud, call, names, SIGN_BLOB)
     try:
         payload = base64.b64decode(text_of(body, "payload"), validate=True)
     except (binascii.Error, ValueError):
         raise api_refusal("bad_field", field="payload") from None
-    check_chain(cloud, caller, texts_of(body, "delegates"), account, SIGN_BLOB)
+    check_chain(cloud, caller, _delegates(body), account, SIGN_BLOB)
     _spend(cloud, account, SIGNATURES)
     key = key_of(cloud, account)
     signature = key.sign(payload, PKCS1v15(), SHA256())
@@ -133,8 +136,11 @@ def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, wit
     return claims | {"email": account.email, "email_verified": True} if with_email else claims
 
 
-def _account(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAccount:
+def _account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> ServiceAccount:
     """Find the target principal; whether one exists is told to nobody who may not use it (403, as Google does)."""
+    name = names["account"]
+    if names["project"] != "-":  # the wildcard is required, a project's id is invalid
+        raise api_refusal("I6")
     call.facts["service_account"] = name
     account = cloud.state.find_service_account(name)
     if account is None:
@@ -143,7 +149,7 @@ def _account(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAcc
         if not name.isdecimal() and not name.endswith(".gserviceaccount.com"):
             raise api_refusal("I5")
         raise denied(permission)
-    if account.disabled or account.deleted_at is not None:
+    if not account.is_usable:
         raise api_refusal("I4", email=account.email)
     check_service(cloud, account.project, SERVICE)
     check_perimeter(cloud, account.project, SERVICE)
@@ -157,9 +163,21 @@ def _spend(cloud: Cloud, account: ServiceAccount, quota: str) -> None:
 
 def _scopes(value: object) -> tuple[str, ...]:
     scopes = value.split() if isinstance(value, str) else value
-    if not isinstance(scopes, list) or not scopes or not all(isinstance(scope, str) and scope for scope in scopes):
+    if not isinstance(scopes, list) or not scopes or not all(_is_scope(scope) for scope in scopes):
         raise api_refusal("I6")
     return tuple(scopes)
+
+
+def _delegates(body: Mapping[str, Any]) -> list[str]:
+    """Give the e-mails or unique ids of the delegates, which are sent as resource names."""
+    delegates = texts_of(body, "delegates")
+    if not all(_DELEGATE.fullmatch(delegate) for delegate in delegates):
+        raise api_refusal("I6")
+    return [delegate.rpartition("/")[2] for delegate in delegates]
+
+
+def _is_scope(value: object) -> bool:
+    return isinstance(value, str) and _SCOPE.fullmatch(value) is not None
 
 
 def _lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:

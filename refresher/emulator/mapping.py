@@ -45,9 +45,13 @@ def identity_of(provider: Provider, assertion: Mapping[str, object]) -> Identity
     """Map an assertion and ask the provider's condition.
 
     Raises:
-        Refusal: E14 without a subject, E3 if it is too long, E12 if the condition does not hold.
+        Refusal: E9 if a claim is nested too deeply, E14 without a subject, E3 if it is too long, E12 if the condition
+            does not hold.
     """
-    values = {"assertion": plain(dict(assertion))}
+    try:
+        values = {"assertion": plain(dict(assertion))}
+    except ExpressionError:
+        raise sts_refusal("E9") from None
     identity = Identity(
         subject=_subject(provider.mapping.get(SUBJECT, ""), values),
         groups=_groups(provider.mapping.get(GROUPS), values),

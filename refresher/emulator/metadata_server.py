@@ -1,7 +1,8 @@
 """The metadata server of a Compute Engine machine, `http://metadata.google.internal/computeMetadata/v1/…`.
 
 https://cloud.google.com/compute/docs/metadata/overview. Access tokens are cached until five minutes before their end,
-as on real machines; identity tokens are made for each request. Directory listings are left out but for the account.
+as on real machines; identity tokens are made for each request. Clients find out by the flavor in the answers to `/` and
+to `instance` whether there is a metadata server at all.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ CACHED_UNTIL = 300
 
 LIFE = 3600
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
+INSTANCE_ID = "4207849484203875001"
+INSTANCE_NAME = "emulator"
+ZONE = "europe-west1-b"
+FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
+"""Headers of whatever a metadata server answers."""
 
 
-def access_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the machine's access token, the same one while it is cached."""
-    account = _account(cloud, call)
+    account = _account(cloud, call, names)
     now = int(cloud.now())
     token, expires_at = cloud.metadata_tokens.get(account.email, ("", 0))
     if expires_at - now <= CACHED_UNTIL:
@@ -40,22 +45,25 @@ def access_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _json({"access_token": token, "expires_in": expires_at - now, "token_type": "Bearer"})
 
 
-def identity(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def identity(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give an ID token of the machine's account for an audience."""
-    account = _account(cloud, call)
+    account = _account(cloud, call, names)
     audience = call.query.get("audience", "")
     if not audience:
         raise _refusal(400, "non-empty audience parameter required")
-    is_full = call.query.get("format") == "full"
+    form = call.query.get("format", "standard")
+    if form not in ("standard", "full"):
+        raise _refusal(400, "format must be standard or full")
+    is_full = form == "full"
     claims = id_token_claims(cloud, account, audience, with_email=is_full)
     if is_full:
-        claims["google"] = {"compute_engine": _machine(cloud, account)}
+        claims["google"] = {"compute_engine": _machine(cloud)}
     return _text(cloud.vault.sign_id_token(claims))
 
 
-def describe_account(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def describe_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """List the machine's account, or describe it with `recursive=true`."""
-    account = _account(cloud, call)
+    account = _account(cloud, call, names)
     if call.query.get("recursive", "").lower() != "true":
         return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
     return _json({"aliases": ["default"], "email": account.email, "scopes": [SCOPE]})
@@ -68,15 +76,39 @@ def list_accounts(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _text(f"default/\n{email}/\n" if email else "")
 
 
-def email(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def email(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the e-mail of the machine's account."""
-    return _text(_account(cloud, call).email)
+    return _text(_account(cloud, call, names).email)
 
 
-def scopes(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def scopes(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the access scopes of the machine."""
-    _account(cloud, call)
+    _account(cloud, call, names)
     return _text(f"{SCOPE}\n")
+
+
+def list_instance(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List what there is of the machine."""
+    _check_headers(call)
+    return _text("id\nname\nservice-accounts/\nzone\n")
+
+
+def instance_id(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the machine's number."""
+    _check_headers(call)
+    return _text(INSTANCE_ID)
+
+
+def instance_name(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give the machine's name."""
+    _check_headers(call)
+    return _text(INSTANCE_NAME)
+
+
+def zone(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Give where the machine is, as a resource name with the project's number."""
+    _check_headers(call)
+    return _text(f"projects/{next(iter(cloud.state.projects.values())).number}/zones/{ZONE}")
 
 
 def project_id(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
@@ -97,22 +129,23 @@ def universe_domain(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _text("googleapis.com")
 
 
-def _machine(cloud: Cloud, account: ServiceAccount) -> dict[str, object]:
+def _machine(cloud: Cloud) -> dict[str, object]:
     project, found = next(iter(cloud.state.projects.items()))
     return {
         "instance_creation_timestamp": int(cloud.now()) - 3600,
-        "instance_id": account.unique_id[:19],
-        "instance_name": "emulator",
+        "instance_id": INSTANCE_ID,
+        "instance_name": INSTANCE_NAME,
         "project_id": project,
         "project_number": int(found.number) if found.number.isdecimal() else 0,
-        "zone": "europe-west1-b",
+        "zone": ZONE,
     }
 
 
-def _account(cloud: Cloud, call: Call) -> ServiceAccount:
+def _account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> ServiceAccount:
+    """Give the machine's account, which is called `default` or by its e-mail; a machine has no other."""
     _check_headers(call)
     account = cloud.state.service_accounts.get(cloud.state.metadata_account or "")
-    if account is None:
+    if account is None or not account.is_usable or names["account"] not in ("default", account.email):
         raise _refusal(404, "The requested URL was not found on this server.")
     return account
 
@@ -125,30 +158,36 @@ def _check_headers(call: Call) -> None:
 
 
 def _refusal(status: int, text: str) -> Refusal:
-    return Refusal(status, {"error": text}, "metadata")
+    return Refusal(status, {"error": text}, "metadata", headers=FLAVOR)
 
 
 def _json(document: dict[str, object]) -> Reply:
-    return Reply(document=document, headers=_FLAVOR)
+    return Reply(document=document, headers=FLAVOR)
 
 
 def _text(text: str) -> Reply:
-    return Reply(text=text, headers=_FLAVOR)
+    return Reply(text=text, headers=FLAVOR)
 
 
-_INSTANCE = "/computeMetadata/v1/instance/service-accounts"
+_INSTANCE = "/computeMetadata/v1/instance"
+_ACCOUNTS = f"{_INSTANCE}/service-accounts"
 _PROJECT = "/computeMetadata/v1/project"
 _UNIVERSE = "/computeMetadata/v1/universe"
 
 ROUTES = (
-    Route("metadata.token", "GET", f"{_INSTANCE}/{{account}}/token", access_token),
-    Route("metadata.identity", "GET", f"{_INSTANCE}/{{account}}/identity", identity),
-    Route("metadata.email", "GET", f"{_INSTANCE}/{{account}}/email", email),
-    Route("metadata.scopes", "GET", f"{_INSTANCE}/{{account}}/scopes", scopes),
-    Route("metadata.account", "GET", f"{_INSTANCE}/{{account}}/", describe_account),
-    Route("metadata.account", "GET", f"{_INSTANCE}/{{account}}", describe_account),
-    Route("metadata.accounts", "GET", f"{_INSTANCE}/", list_accounts),
-    Route("metadata.accounts", "GET", _INSTANCE, list_accounts),
+    Route("metadata.token", "GET", f"{_ACCOUNTS}/{{account}}/token", access_token),
+    Route("metadata.identity", "GET", f"{_ACCOUNTS}/{{account}}/identity", identity),
+    Route("metadata.email", "GET", f"{_ACCOUNTS}/{{account}}/email", email),
+    Route("metadata.scopes", "GET", f"{_ACCOUNTS}/{{account}}/scopes", scopes),
+    Route("metadata.account", "GET", f"{_ACCOUNTS}/{{account}}/", describe_account),
+    Route("metadata.account", "GET", f"{_ACCOUNTS}/{{account}}", describe_account),
+    Route("metadata.accounts", "GET", f"{_ACCOUNTS}/", list_accounts),
+    Route("metadata.accounts", "GET", _ACCOUNTS, list_accounts),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/", list_instance),
+    Route("metadata.instance", "GET", _INSTANCE, list_instance),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/id", instance_id),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/name", instance_name),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/zone", zone),
     Route("metadata.project", "GET", f"{_PROJECT}/project-id", project_id),
     Route("metadata.project", "GET", f"{_PROJECT}/numeric-project-id", project_number),
     Route("metadata.universe", "GET", f"{_UNIVERSE}/universe-domain", universe_domain),

@@ -25,7 +25,7 @@ def tokeninfo(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     id_token = fields.get("id_token")
     if id_token:
         return Reply(document=_id_token(cloud, id_token))
-    bearer = cloud.vault.recognise(fields.get("access_token") or call.bearer_token() or "", cloud.now())
+    bearer = cloud.recognise(fields.get("access_token") or call.bearer_token() or "")
     account = cloud.state.find_service_account(bearer.name) if bearer is not None else None
     if bearer is None or account is None or bearer.kind != "service_account":
         raise _invalid()

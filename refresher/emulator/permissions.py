@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from refresher.emulator.state import ServiceAccount, State
     from refresher.emulator.tokens import Bearer
 
-_DELEGATE = "projects/-/serviceAccounts/"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
@@ -63,7 +61,7 @@ def check_chain(
     Args:
         cloud: Where.
         caller: Who begins.
-        delegates: `projects/-/serviceAccounts/NAME`, caller side first.
+        delegates: E-mails or unique ids, caller side first.
         target: Whom it is about.
         permission: What the last in the chain needs on the target.
 
@@ -72,8 +70,8 @@ def check_chain(
     """
     names = names_of(cloud.state, caller)
     for delegate in delegates:
-        account = cloud.state.find_service_account(delegate.removeprefix(_DELEGATE))
-        if account is None or account.disabled or account.deleted_at is not None:
+        account = cloud.state.find_service_account(delegate)
+        if account is None or not account.is_usable:
             raise denied(IMPLICIT_DELEGATION)
         if caller.boundary is not None or not _is_granted(cloud, names, IMPLICIT_DELEGATION, account_resource(account)):
             raise denied(IMPLICIT_DELEGATION)

@@ -102,7 +102,7 @@ class ServiceAccount:
         unique_id: 21 digits; the `sub` of its ID tokens.
         project: Id of its project.
         policy: Who may use it.
-        disabled: Whether nobody may become it.
+        disabled: Whether nobody may become it, and its access tokens are void.
         key: The PEM of the key that Google holds for it; made when it first signs.
         deleted_at: Unix time; None while it exists.
         longest_life: Seconds that its access tokens live at most, whatever is asked for; None for Google's own limits.
@@ -118,6 +118,11 @@ class ServiceAccount:
     key: str = ""
     deleted_at: float | None = None
     longest_life: float | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is neither disabled nor deleted."""
+        return not self.disabled and self.deleted_at is None
 
     @property
     def bindings(self) -> list[Binding]:

@@ -59,7 +59,7 @@ def introspect(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Tell what a federated token is (RFC 7662), as gcloud asks when there is no service account."""
     fields = fields_of(call)
     cloud.quotas.spend(INTROSPECTIONS, DEFAULT_NUMBER, cloud.now())
-    bearer = cloud.vault.recognise(fields.get("token", ""), cloud.now())
+    bearer = cloud.recognise(fields.get("token", ""))
     if bearer is None or bearer.kind != "federated":
         return Reply(document={"active": False})
     return Reply(
@@ -159,7 +159,7 @@ def _downscope(cloud: Cloud, fields: Mapping[str, str], options: dict[str, Any])
     if fields.get("audience"):
         raise sts_refusal("access_token")
     boundary = boundaries.boundary_of(options)
-    bearer = cloud.vault.recognise(fields["subject_token"], cloud.now())
+    bearer = cloud.recognise(fields["subject_token"])
     if bearer is None or bearer.boundary is not None:
         raise sts_refusal("opaque")
     return Reply(document=_answer(cloud, downscoped(bearer, boundary), 0))

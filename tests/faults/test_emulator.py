@@ -48,6 +48,19 @@ def ask(url: str, document: Any = None, bearer: str = "anything", **more: Any) -
         return json.load(answer)
 
 
+def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
+    """The second is told what to do and changes nothing; a killed one leaves no lock behind."""
+    command = [str(Path(sys.executable).with_name("refresher")), "emulator", "--directory", str(tmp_path)]
+    with running(tmp_path):
+        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    assert (second.returncode != 0, second.stdout) == (True, "")
+    assert f"another emulator already runs on {tmp_path}" in second.stderr
+    assert "give this one its own --directory" in second.stderr
+    with running(tmp_path, end=signal.SIGTERM) as ready:
+        assert ready["http"]
+
+
 def test_sigkill_while_writing_loses_the_request_in_flight_at_most(tmp_path: Path) -> None:
     """After each of many kills at random moments all that was answered is there, and nothing that was not begun."""
     done = subprocess.run(

@@ -116,7 +116,7 @@ def identify(cloud: Cloud, call: Call, permission: str, *, administrable: bool) 
     if administrable and not token.startswith((PREFIX, "eyJ")):
         call.facts["principal"] = ADMINISTRATOR.name
         return ADMINISTRATOR
-    if cloud.vault.recognise(token, cloud.now()) is None:
+    if cloud.recognise(token) is None:
         raise refusal(401, "authError", "Invalid Credentials")
     is_reading = permission.endswith((".get", ".list"))
     scopes = READ_SCOPES if is_reading else WRITE_SCOPES if ".objects." in permission else CONTROL_SCOPES

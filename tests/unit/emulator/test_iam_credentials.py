@@ -90,7 +90,23 @@ def test_refuses_other_lifetimes(google: Google, federated: str, lifetime: objec
     assert refusal_of(google.impersonate(ALICE, federated, lifetime=lifetime)) == (400, "INVALID_ARGUMENT", text)
 
 
-@pytest.mark.parametrize("scope", [[], "", None, [""], [7], {"a": "b"}])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        [],
+        "",
+        None,
+        [""],
+        [7],
+        {"a": "b"},
+        ["bogus"],
+        ["cloud-platform"],
+        [SCOPE, "bogus"],
+        [f"{SCOPE} {SCOPE}"],
+        ["https://googleapis.example/auth/cloud-platform"],
+        ["http://www.googleapis.com/auth/cloud-platform"],
+    ],
+)
 def test_needs_scopes(google: Google, federated: str, scope: object) -> None:
     """I6: without a usable scope the request is an invalid argument."""
     assert refusal_of(google.impersonate(ALICE, federated, scope=scope)) == (
@@ -204,6 +220,34 @@ def test_workload_identity_user_does_not_delegate(google: Google, federated: str
     reply = google.impersonate(BOB, federated, delegates=[f"projects/-/serviceAccounts/{ALICE}"])
 
     assert refusal_of(reply) == denied("iam.serviceAccounts.implicitDelegation")
+
+
+@pytest.mark.parametrize("method", ["generateAccessToken", "generateIdToken", "signJwt", "signBlob"])
+def test_names_no_project(google: Google, federated: str, method: str) -> None:
+    """I6: the account is named under the wildcard `projects/-`; a project in its place is an invalid argument."""
+    token = google.impersonate(ALICE, federated).document["accessToken"]
+    google.cloud.state.allow(ALICE, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
+    body = {"scope": [SCOPE], "audience": "a", "payload": "{}" if method == "signJwt" else "YQ=="}
+
+    def ask(project: str) -> Reply:
+        path = f"/v1/projects/{project}/serviceAccounts/{ALICE}:{method}"
+        return google.ask("POST", path, document=body, token=token)
+
+    assert ask("-").status == 200
+    for project in ("my-project", "123456789012"):
+        assert refusal_of(ask(project)) == (400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+
+
+@pytest.mark.parametrize(
+    "name", [ALICE, f"serviceAccounts/{ALICE}", f"projects/my-project/serviceAccounts/{ALICE}", ""]
+)
+def test_takes_delegates_by_their_resource_names_alone(google: Google, federated: str, name: str) -> None:
+    """I6: a delegate is named as `projects/-/serviceAccounts/NAME` and in no other way."""
+    google.cloud.state.allow(ALICE, principal("user-1"), TOKEN_CREATOR)
+    google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
+
+    assert google.impersonate(BOB, federated, delegates=[f"projects/-/serviceAccounts/{ALICE}"]).status == 200
+    assert google.impersonate(BOB, federated, delegates=[name]).status == 400
 
 
 @pytest.mark.parametrize("delegates", [None, []])

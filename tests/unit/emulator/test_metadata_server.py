@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.emulator.conftest import ALICE, NOW_SECONDS, Google
+from tests.unit.emulator.conftest import ALICE, BOB, NOW_SECONDS, Google
 from tests.unit.emulator.test_iam_credentials import claims_of
 
 FLAVOR = {"Metadata-Flavor": "Google"}
@@ -63,6 +63,34 @@ def test_identity_needs_an_audience(machine: Google) -> None:
     assert machine.ask("GET", f"{ACCOUNT}/identity", headers=FLAVOR).status == 400
 
 
+@pytest.mark.parametrize("form", ["bogus", "", "FULL"])
+def test_knows_two_forms_of_identity_tokens(machine: Google, form: str) -> None:
+    """Any form but `standard` and `full` is refused."""
+    query = {"audience": "https://a", "format": form}
+
+    assert machine.ask("GET", f"{ACCOUNT}/identity", query=query, headers=FLAVOR).status == 400
+
+
+@pytest.mark.parametrize("what", ["/token", "/identity", "/email", "/scopes", "/", ""])
+def test_knows_the_machines_account_alone(machine: Google, what: str) -> None:
+    """The account is there by its e-mail too; any other is not, though it may exist."""
+    machine.cloud.state.add_service_account(BOB)
+    accounts = ACCOUNT.removesuffix("/default")
+
+    def status(name: str) -> int:
+        return machine.ask("GET", f"{accounts}/{name}{what}", query={"audience": "https://a"}, headers=FLAVOR).status
+
+    assert (status("default"), status(ALICE), status(BOB), status("nobody@x")) == (200, 200, 404, 404)
+
+
+def test_a_disabled_account_has_no_tokens(machine: Google) -> None:
+    """A machine of an account that is disabled gets none, also of those that are cached."""
+    machine.ask("GET", f"{ACCOUNT}/token", headers=FLAVOR)
+    machine.cloud.state.service_accounts[ALICE].disabled = True
+
+    assert machine.ask("GET", f"{ACCOUNT}/token", headers=FLAVOR).status == 404
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [
@@ -70,6 +98,11 @@ def test_identity_needs_an_audience(machine: Google) -> None:
         (f"{ACCOUNT}/scopes", "https://www.googleapis.com/auth/cloud-platform\n"),
         (f"{ACCOUNT}/", "aliases\nemail\nidentity\nscopes\ntoken\n"),
         ("/computeMetadata/v1/instance/service-accounts/", f"default/\n{ALICE}/\n"),
+        ("/computeMetadata/v1/instance", "id\nname\nservice-accounts/\nzone\n"),
+        ("/computeMetadata/v1/instance/", "id\nname\nservice-accounts/\nzone\n"),
+        ("/computeMetadata/v1/instance/id", "4207849484203875001"),
+        ("/computeMetadata/v1/instance/name", "emulator"),
+        ("/computeMetadata/v1/instance/zone", "projects/123456789012/zones/europe-west1-b"),
         ("/computeMetadata/v1/project/project-id", "my-project"),
         ("/computeMetadata/v1/project/numeric-project-id", "123456789012"),
         ("/computeMetadata/v1/universe/universe-domain", "googleapis.com"),
@@ -78,6 +111,16 @@ def test_identity_needs_an_audience(machine: Google) -> None:
 def test_describes_the_machine(machine: Google, path: str, text: str) -> None:
     """What clients look up at start is there, as text."""
     assert machine.ask("GET", path, headers=FLAVOR).text == text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/computeMetadata/v1/instance", 200), (f"{ACCOUNT}/identity", 400)]
+)
+def test_every_answer_tells_what_it_is(machine: Google, path: str, status: int) -> None:
+    """Clients look for a metadata server by the flavor of an answer, and refuse what comes without."""
+    reply = machine.ask("GET", path, headers=FLAVOR)
+
+    assert (reply.status, reply.headers["metadata-flavor"]) == (status, "Google")
 
 
 def test_describes_the_account_recursively(machine: Google) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.emulator.state import KEPT_AFTER_DELETION
-from tests.unit.emulator.conftest import ALICE, Google, principal
+from tests.unit.emulator.conftest import ALICE, BOB, Google, principal
+from tests.unit.emulator.storage_calls import OBJECTS, put
 
 if TYPE_CHECKING:
     from refresher.emulator.calls import Reply
@@ -79,6 +80,35 @@ def test_a_disabled_account_is_nobodys_to_become(google: Google, federated: str)
 
     assert (refused.status, shown["disabled"]) == (404, True)
     assert google.impersonate(ALICE, federated).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "back"),
+    [("POST", f"{ACCOUNT}:disable", ":enable"), ("DELETE", ACCOUNT, ":undelete")],
+    ids=["disabled", "deleted"],
+)
+def test_tokens_of_who_may_not_act_are_void(google: Google, writer: str, method: str, path: str, back: str) -> None:
+    """I10: the tokens of a disabled or deleted account are refused everywhere until it is usable again."""
+    google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", "roles/iam.serviceAccountTokenCreator")
+    put(google, writer, "a")
+    unique_id = google.cloud.state.add_service_account(ALICE).unique_id
+
+    def asked() -> list[int]:
+        return [
+            google.ask("GET", f"{OBJECTS}/a", token=writer).status,
+            google.impersonate(BOB, writer).status,
+            google.ask("GET", ACCOUNTS, token=writer).status,
+            google.ask("GET", "/tokeninfo", query={"access_token": writer}).status,
+        ]
+
+    before = asked()
+    admin(google, method, path, {})
+    refused = asked()
+    admin(google, "POST", f"{ACCOUNTS}/{unique_id}{back}", {})
+
+    assert before == [200, 200, 403, 200]
+    assert refused == [401, 401, 401, 400]
+    assert asked() == before
 
 
 def test_a_deleted_account_comes_back_by_its_id(google: Google, federated: str) -> None:

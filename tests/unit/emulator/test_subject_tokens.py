@@ -7,6 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from refresher.emulator.expressions import DEEPEST
 from tests.unit.emulator.conftest import (
     ISSUER,
     NOW_SECONDS,
@@ -113,6 +114,21 @@ def test_refuses_what_is_no_clean_token(google: Google, issuer: Issuer, change: 
     reply = google.exchange(change(issuer.token()))
 
     assert refusal_of(reply) == (400, "invalid_grant", "Unable to parse the ID Token.")
+
+
+@pytest.mark.parametrize("levels", [100, 101, 495, 800])
+def test_refuses_claims_nested_too_deeply(google: Google, issuer: Issuer, levels: int) -> None:
+    """E9: a claim with more levels than a reader of JSON has to follow is refused, however many there are."""
+    claim: Any = "a"
+    for _ in range(levels - 1):
+        claim = [claim]
+
+    reply = google.exchange(issuer.token(extra=claim))
+
+    if levels > DEEPEST:
+        assert refusal_of(reply) == (400, "invalid_grant", "Unable to parse the ID Token.")
+    else:
+        assert reply.status == 200
 
 
 def test_refuses_an_unknown_key(google: Google, issuer: Issuer) -> None:
