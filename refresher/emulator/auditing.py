@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STS = "sts.googleapis.com"
 _IAM_CREDENTIALS = "iamcredentials.googleapis.com"
+_KMS = "cloudkms.googleapis.com"
 _STORAGE = "storage.googleapis.com"
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 412: 9, 429: 8}
 """google.rpc.Code by HTTP status."""
@@ -41,6 +42,8 @@ _AUDITED = {
     "iamcredentials.generateIdToken": _admin_read(_IAM_CREDENTIALS, "GenerateIdToken"),
     "iamcredentials.signJwt": _admin_read(_IAM_CREDENTIALS, "SignJwt"),
     "iamcredentials.signBlob": _admin_read(_IAM_CREDENTIALS, "SignBlob"),
+    "cloudkms.asymmetricSign": _Audited(_KMS, "AsymmetricSign", "DATA_READ"),
+    "cloudkms.getPublicKey": _Audited(_KMS, "GetPublicKey", "DATA_READ"),
     "storage.objects.get": _Audited(_STORAGE, "storage.objects.get", "DATA_READ"),
     "storage.objects.list": _Audited(_STORAGE, "storage.objects.list", "DATA_READ"),
     "storage.objects.insert": _Audited(_STORAGE, "storage.objects.create", "DATA_WRITE"),
@@ -81,6 +84,9 @@ def _place(cloud: Cloud, call: Call) -> tuple[str | None, str]:
         bucket = cloud.state.buckets.get(facts["bucket"])
         name = f"projects/_/buckets/{facts['bucket']}"
         return (bucket.project if bucket else None), f"{name}/objects/{facts['object']}" if "object" in facts else name
+    if "key_version" in facts:
+        found = cloud.state.find_project(facts["key_version"].split("/")[1])
+        return (found[0] if found else None), facts["key_version"]
     _, _, name = call.path.partition("/projects/")
     if not name:
         return None, ""
@@ -162,5 +168,9 @@ def _resource(cloud: Cloud, call: Call, audited: _Audited, project: str) -> dict
         return {"type": "service_account", "labels": labels}
     if "bucket" in call.facts:
         return {"type": "gcs_bucket", "labels": {"bucket_name": call.facts["bucket"], "project_id": project}}
+    if "key_version" in call.facts:
+        _, _, _, location, _, ring, _, key, _, version = call.facts["key_version"].split("/")
+        key_labels = {"location": location, "key_ring_id": ring, "crypto_key_id": key, "crypto_key_version_id": version}
+        return {"type": "cloudkms_cryptokeyversion", "labels": {"project_id": project, **key_labels}}
     labels = {"service": audited.service, "method": audited.method, "project_id": project}
     return {"type": "audited_resource", "labels": labels}

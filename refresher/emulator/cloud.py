@@ -39,7 +39,7 @@ class Cloud:
         lenient: Whether what the real services may or may not refuse is accepted.
         discover: Gives the JWKS of an issuer that uploaded none; None if it cannot be had.
         key_sets: What discovery found, and when, by issuer.
-        metadata_tokens: What the metadata server gave last: token and end, by e-mail.
+        metadata_tokens: What the metadata server gave last: token and end, by unique id of the account.
         loaded_keys: Keys of service accounts, by their PEM.
         uploads: Resumable uploads under way, by id.
         origin: Where the cloud is reached, for documents that name themselves; set by the server.
@@ -69,9 +69,13 @@ class Cloud:
         return self.clock.now().timestamp()
 
     def recognise(self, token: str) -> Bearer | None:
-        """Give whom an access token speaks for; None if it is not ours, over, or of an account disabled or deleted."""
+        """Give whom an access token speaks for; None if it is not ours, over, or of an account disabled or deleted.
+
+        One made anew with the name of a deleted account is another account.
+        """
         bearer = self.vault.recognise(token, self.now())
         if bearer is None or bearer.kind != "service_account":
             return bearer
         account = self.state.find_service_account(bearer.name)
-        return bearer if account is None or account.is_usable else None
+        is_same = account is None or bearer.account_id in ("", account.unique_id)
+        return bearer if is_same and (account is None or account.is_usable) else None

@@ -38,8 +38,8 @@ _DIGEST_BYTES = 32
 
 def public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the public half of a key version as PEM, with its checksum."""
+    name = call.facts["key_version"] = _version_name(names)
     caller = _caller(cloud, call)
-    name = _version_name(names)
     key, version = _found(cloud, caller, names, VIEW_PUBLIC_KEY, name)
     pem = _loaded(version.key).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     document = {
@@ -55,8 +55,8 @@ def public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def asymmetric_sign(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Sign a SHA-256 digest, having checked its checksum if one is sent; the signature is DER for EC keys."""
+    name = call.facts["key_version"] = _version_name(names)
     caller = _caller(cloud, call)
-    name = _version_name(names)
     _, version = _found(cloud, caller, names, USE_TO_SIGN, name.rpartition("/cryptoKeyVersions/")[0])
     body = call.json()
     digest = _digest(text_of(object_of(body, "digest"), "sha256"))

@@ -63,9 +63,11 @@ def make_token(cloud: Cloud, call: Call, _names: Mapping[str, str]) -> Reply:
 def bearer_for(cloud: Cloud, member: str, seconds: float, scopes: list[str] | None = None) -> Bearer:
     """Describe a token of a user or service account, named as in IAM policies."""
     kind, _, email = member.partition(":")
+    account = cloud.state.find_service_account(email) if kind == "serviceAccount" else None
     return Bearer(
         kind="service_account" if kind == "serviceAccount" else "user",
         name=email,
+        account_id=account.unique_id if account is not None else "",
         expires_at=int(cloud.now() + seconds),
         scopes=tuple(scopes or [CLOUD_PLATFORM]),
     )

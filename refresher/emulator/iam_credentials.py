@@ -59,6 +59,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     bearer = Bearer(
         kind="service_account",
         name=account.email,
+        account_id=account.unique_id,
         expires_at=expires_at,
         scopes=scopes,
         delegation=(caller.member, *(f"serviceAccount:{name}" for name in delegates)),

@@ -36,12 +36,18 @@ def access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the machine's access token, the same one while it is cached."""
     account = _account(cloud, call, names)
     now = int(cloud.now())
-    token, expires_at = cloud.metadata_tokens.get(account.email, ("", 0))
+    token, expires_at = cloud.metadata_tokens.get(account.unique_id, ("", 0))
     if expires_at - now <= CACHED_UNTIL:
         expires_at = now + LIFE
-        bearer = Bearer(kind="service_account", name=account.email, expires_at=expires_at, scopes=(SCOPE,))
+        bearer = Bearer(
+            kind="service_account",
+            name=account.email,
+            expires_at=expires_at,
+            scopes=(SCOPE,),
+            account_id=account.unique_id,
+        )
         token = cloud.vault.issue(bearer)
-        cloud.metadata_tokens[account.email] = (token, expires_at)
+        cloud.metadata_tokens[account.unique_id] = (token, expires_at)
     return _json({"access_token": token, "expires_in": expires_at - now, "token_type": "Bearer"})
 
 

@@ -45,6 +45,7 @@ class Bearer:
         attributes: Mapped custom attributes of a federated principal.
         delegation: Who stands in for a service account, as IAM policies name them, caller side first.
         boundary: The rules of a credential access boundary; None if there is none.
+        account_id: Unique id of the service account; empty if there was none of that name.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Bearer:
     attributes: dict[str, str] = field(default_factory=dict)
     delegation: tuple[str, ...] = ()
     boundary: tuple[dict[str, Any], ...] | None = None
+    account_id: str = ""
 
     @property
     def member(self) -> str:
@@ -178,7 +180,7 @@ def downscoped(bearer: Bearer, boundary: list[dict[str, Any]]) -> Bearer:
 
 
 def _bearer(values: list[Any]) -> Bearer:
-    kind, name, expires_at, scopes, pool, groups, attributes, delegation, boundary = values
+    kind, name, expires_at, scopes, pool, groups, attributes, delegation, boundary, *more = values
     return Bearer(
         kind=kind,
         name=name,
@@ -189,6 +191,7 @@ def _bearer(values: list[Any]) -> Bearer:
         attributes=attributes,
         delegation=tuple(delegation),
         boundary=None if boundary is None else tuple(boundary),
+        account_id=more[0] if more else "",  # a token of before there were ids
     )
 
 

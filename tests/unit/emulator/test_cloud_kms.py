@@ -194,3 +194,37 @@ def test_seed_planted_again_keeps_the_key(google: Google) -> None:
     versions = google.cloud.state.crypto_keys[KEY].versions
     assert versions["1"].key == before
     assert {number: version.state for number, version in versions.items()} == {"1": "DISABLED", "2": "ENABLED"}
+
+
+def test_tells_who_signed(google: Google, carol: str) -> None:
+    """Where Data Access logs are asked for, a signature, a look at the public half and a refusal name who and which."""
+    mallory = token_of(google, "user:mallory@example.com")
+    sign(google, carol)
+    google.cloud.state.projects["my-project"].policy.audit_configs = [
+        {"service": "cloudkms.googleapis.com", "auditLogConfigs": [{"logType": "DATA_READ"}]}
+    ]
+
+    sign(google, carol)
+    google.ask("GET", f"/v1/{VERSION}/publicKey", token=carol)
+    sign(google, mallory)
+
+    body = {"resourceNames": ["projects/my-project"], "filter": 'resource.type="cloudkms_cryptokeyversion"'}
+    entries = google.ask("POST", "/v2/entries:list", document=body, token="anything").document["entries"]
+    told = [entry["protoPayload"] for entry in entries]
+    assert [
+        (entry["methodName"], entry["authenticationInfo"]["principalEmail"], entry["status"].get("code"))
+        for entry in told
+    ] == [
+        ("AsymmetricSign", "carol@example.com", None),
+        ("GetPublicKey", "carol@example.com", None),
+        ("AsymmetricSign", "mallory@example.com", 7),
+    ]
+    assert {entry["resourceName"] for entry in told} == {VERSION}
+    assert entries[0]["resource"]["labels"] == {
+        "project_id": "my-project",
+        "location": "global",
+        "key_ring_id": "workers",
+        "crypto_key_id": "signer",
+        "crypto_key_version_id": "1",
+    }
+    assert entries[0]["logName"] == "projects/my-project/logs/cloudaudit.googleapis.com%2Fdata_access"

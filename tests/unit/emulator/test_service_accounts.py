@@ -7,7 +7,7 @@ import pytest
 
 from refresher.emulator.state import KEPT_AFTER_DELETION
 from tests.unit.emulator.conftest import ALICE, BOB, Google, principal
-from tests.unit.emulator.storage_calls import OBJECTS, put
+from tests.unit.emulator.storage_calls import OBJECTS, put, token_of
 
 if TYPE_CHECKING:
     from refresher.emulator.calls import Reply
@@ -145,6 +145,31 @@ def test_an_account_made_anew_is_another_one(google: Google, account: dict[str, 
 
     assert made["uniqueId"] != account["uniqueId"]
     assert google.impersonate(email, federated).status == 403
+
+
+def test_old_tokens_do_not_speak_for_a_new_account(google: Google, account: dict[str, Any], federated: str) -> None:
+    """I10: tokens of a deleted account are void also when there is another of its name, however they were got."""
+    email = account["email"]
+    google.cloud.state.allow(email, principal("user-1"))
+    google.cloud.state.metadata_account = email
+    metadata = "/computeMetadata/v1/instance/service-accounts/default/token"
+
+    def machines_token() -> str:
+        token: str = google.ask("GET", metadata, headers={"Metadata-Flavor": "Google"}).document["access_token"]
+        return token
+
+    def status(token: str) -> int:
+        return google.ask("GET", "/emulator/whoami", token=token).status
+
+    impersonated = google.impersonate(email, federated).document["accessToken"]
+    tokens = [impersonated, machines_token(), token_of(google, f"serviceAccount:{email}")]
+    before = [status(token) for token in tokens]
+    admin(google, "DELETE", f"{ACCOUNTS}/{email}")
+    admin(google, "POST", ACCOUNTS, {"accountId": "alice-1"})
+
+    assert before == [200, 200, 200]
+    assert [status(token) for token in tokens] == [401, 401, 401]
+    assert status(machines_token()) == 200
 
 
 def test_its_policy_is_read_and_replaced(google: Google, federated: str) -> None:
