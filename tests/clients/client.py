@@ -10,9 +10,9 @@ from tests.clients.stage import Part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.clients.install import Recipe
     from tests.clients.probes import Player
     from tests.clients.stage import Stage
+    from tests.installing import Recipe
 
     Play = Callable[["Client", Stage, dict[str, str]], Player]
 

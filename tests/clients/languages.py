@@ -15,8 +15,8 @@ from tests.clients.stage import Part, Way
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.clients.install import Recipe
     from tests.clients.stage import Stage
+    from tests.installing import Recipe
 
     Command = Callable[[Stage], Sequence[str]]
 

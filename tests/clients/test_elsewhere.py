@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.cloud import Cloud, cloud
-from tests.clients.install import INSTALL_SECONDS
 from tests.clients.play import Play
 from tests.clients.run import installed
 from tests.clients.stage import STRANGER, stage
+from tests.installing import INSTALL_SECONDS
 from tests.program import Worker
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.conftest import BUCKET, OBJECT
-from tests.clients.install import INSTALL_SECONDS, PYTHON
+from tests.clients.install import PYTHON
+from tests.installing import INSTALL_SECONDS
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Site
