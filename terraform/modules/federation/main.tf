@@ -12,11 +12,6 @@ locals {
     var.attribute_mapping,
     { "google.subject" = "assertion.sub" },
   )
-  # Only what makes a public key is sent, and so kept in the state: whatever else a file holds stays there.
-  _members = ["alg", "crv", "e", "key_ops", "kid", "kty", "n", "use", "x", "y"]
-  _jwks = var.jwks == null ? null : jsonencode({
-    keys = [for key in jsondecode(var.jwks).keys : { for name, value in key : name => value if contains(local._members, name) }]
-  })
   _issuer = var.issuer.kind == "google" ? "https://accounts.google.com" : var.issuer.uri
 
   _suppliers = {
@@ -93,7 +88,7 @@ resource "google_iam_workload_identity_pool_provider" "main" {
   oidc {
     issuer_uri        = local._issuer
     allowed_audiences = var.allowed_audiences
-    jwks_json         = local._jwks
+    jwks_json         = var.jwks == null ? null : jsonencode(jsondecode(var.jwks))
   }
 
   lifecycle {

@@ -50,11 +50,6 @@ variable "attribute_condition" {
   }
 
   validation {
-    condition     = alltrue([for name in keys(var.attribute_condition.claims) : !contains(["as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"], name)])
-    error_message = "A name in attribute_condition.claims is a reserved word of CEL: rename the claim at the issuer."
-  }
-
-  validation {
     condition     = alltrue([for value in values(var.attribute_condition.claims) : can(regex("^[A-Za-z0-9 ._:/@#=+-]{1,256}$", value))])
     error_message = "A value in attribute_condition.claims is not 1 to 256 of the characters A-Z a-z 0-9 space . _ : / @ # = + -: give the exact constant; patterns and quotes are not known."
   }
@@ -222,7 +217,7 @@ variable "jwks" {
   }
 
   validation {
-    condition     = var.jwks == null ? true : can(jsondecode(var.jwks).keys[0]) || try(length(jsondecode(var.jwks).keys) == 0, false)
+    condition     = var.jwks == null ? true : can([for key in jsondecode(var.jwks).keys : key])
     error_message = "jwks is no JSON key set: give the output of `refresher keys jwks` as it is."
   }
 
@@ -242,33 +237,13 @@ variable "jwks" {
   }
 
   validation {
-    condition     = var.jwks == null ? true : !strcontains(var.jwks, "PRIVATE KEY")
-    error_message = "jwks holds a private key in PEM: treat it as stolen, make a new one with `refresher keys new` and upload only what `refresher keys jwks` prints."
-  }
-
-  validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty != "EC" ? true : length(key.x) == 43 && length(key.y) == 43, false)])
-    error_message = "jwks holds an EC key without its point (x and y of 43 characters): give the output of `refresher keys jwks` as it is."
-  }
-
-  validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.alg, "ES256") == "ES256" || try(key.alg, "") == "RS256"])
-    error_message = "jwks holds a key whose alg is neither ES256 nor RS256: make another with `refresher keys new`."
-  }
-
-  validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.use, "sig") == "sig"])
-    error_message = "jwks holds a key that is not for signing (use is not sig): leave it out."
-  }
-
-  validation {
     condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty, "") == "RSA" || (try(key.kty, "") == "EC" && try(key.crv, "") == "P-256")])
     error_message = "jwks holds a key that is neither RSA nor EC on P-256, the only ones that Google takes: make another with `refresher keys new`."
   }
 
   validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty != "RSA" ? true : length(key.n) >= 342, false)])
-    error_message = "jwks holds an RSA key below 2,048 bits, or without n: make a larger one."
+    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty != "RSA" || length(key.n) >= 342, true)])
+    error_message = "jwks holds an RSA key below 2,048 bits: make a larger one."
   }
 
   validation {
