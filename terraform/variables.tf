@@ -140,6 +140,8 @@ variable "jwks" {
   description = "Public keys of the issuer, as `refresher keys jwks` prints them: needed for self_issued, possible for oidc where Google cannot reach the issuer, never for google. Hold the old and the new key while rotating."
   type        = string
   default     = null
+  # a refused value would be shown beside the message, and a private key may be in it
+  sensitive = true
 }
 
 variable "pool_id" {
