@@ -345,6 +345,15 @@ CASES = {
     "project_basic": identity(
         "project_roles grants a basic role", "what the workload needs", project_roles={"my-project": ["roles/editor"]}
     ),
+    "project_basic_new": identity(
+        "project_roles grants a basic role", "what the workload needs", project_roles={"my-project": ["roles/writer"]}
+    ),
+    "bucket_basic": identity(
+        "bucket_roles grants a predefined role", "roles/storage.NAME", bucket_roles={"data": ["roles/owner"]}
+    ),
+    "delegation_basic": identity(
+        "delegation_role is a predefined role other", "custom role", delegation_role="roles/owner", delegates=["a@b.co"]
+    ),
     "project_creator": identity(
         "project_roles lets the workload become every",
         "single accounts only",
