@@ -19,6 +19,21 @@ EC_KEY = {"kty": "EC", "crv": "P-256", "kid": "one", "x": "x" * 43, "y": "y" * 4
 RSA_KEY = {"kty": "RSA", "kid": "two", "n": "n" * 342, "e": "AQAB"}
 PROVIDER = "projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
 LONG = "x" * 257
+POWERFUL = (
+    "cloudbuild.builds.builder",
+    "deploymentmanager.editor",
+    "iam.roleAdmin",
+    "iam.securityAdmin",
+    "iam.serviceAccountAdmin",
+    "iam.serviceAccountKeyAdmin",
+    "iam.serviceAccountTokenCreator",
+    "iam.serviceAccountUser",
+    "iam.workloadIdentityPoolAdmin",
+    "resourcemanager.folderAdmin",
+    "resourcemanager.organizationAdmin",
+    "resourcemanager.projectIamAdmin",
+)
+"""Roles by which their holder becomes every account of a project, or grants itself what it lacks."""
 SECRET = "-----BEGIN PRIVATE KEY-----"
 
 
@@ -40,6 +55,7 @@ VALID: dict[str, dict[str, Any]] = {
         "provider_name": PROVIDER,
         "subject": "user-1042",
         "subject_prefix": "user-",
+        "project_roles": {"my-project": ["roles/bigquery.jobUser", "roles/iam.securityReviewer"]},
     },
     "guardrails": {"project_ids": ["my-project"]},
     "root": {
@@ -354,11 +370,14 @@ CASES = {
     "delegation_basic": identity(
         "delegation_role is a predefined role other", "custom role", delegation_role="roles/owner", delegates=["a@b.co"]
     ),
-    "project_creator": identity(
-        "project_roles lets the workload become every",
-        "single accounts only",
-        project_roles={"my-project": ["roles/iam.serviceAccountTokenCreator"]},
-    ),
+    **{
+        f"project_{role.partition('.')[2].replace('.', '_')}": identity(
+            "project_roles grants a role of IAM",
+            "single accounts only",
+            project_roles={"my-project": [f"roles/{role}"]},
+        )
+        for role in POWERFUL
+    },
     "delegates_form": identity(
         "An entry of delegates is no e-mail", "without a prefix", delegates=["projects/-/serviceAccounts/a@b.co"]
     ),

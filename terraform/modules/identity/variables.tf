@@ -120,7 +120,7 @@ variable "project_id" {
 }
 
 variable "project_roles" {
-  description = "Roles on whole projects, by the project's id, such as {my-project = [\"roles/bigquery.jobUser\"]}; basic roles are refused."
+  description = "Roles on whole projects, by the project's id, such as {my-project = [\"roles/bigquery.jobUser\"]}; refused are basic roles and, unless for viewing, those of IAM, Resource Manager, Deployment Manager and Cloud Build."
   type        = map(set(string))
   default     = {}
   nullable    = false
@@ -141,8 +141,8 @@ variable "project_roles" {
   }
 
   validation {
-    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : !contains(["roles/iam.workloadIdentityUser", "roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountOpenIdTokenCreator", "roles/iam.serviceAccountUser", "roles/iam.serviceAccountKeyAdmin"], role)])
-    error_message = "project_roles lets the workload become every service account of a project: grant such roles on single accounts only."
+    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : !can(regex("^roles/(iam|resourcemanager|deploymentmanager|cloudbuild)\\.", role)) || can(regex("(Viewer|Reviewer|viewer)$", role))])
+    error_message = "project_roles grants a role of IAM, Resource Manager, Deployment Manager or Cloud Build that is not for viewing, by which the workload may become other accounts: grant such roles on single accounts only, elsewhere."
   }
 }
 
