@@ -34,6 +34,7 @@ POWERFUL = (
     "resourcemanager.projectIamAdmin",
 )
 """Roles by which their holder becomes every account of a project, or grants itself what it lacks."""
+AS_TASK_A = {"service_account": {"email": "task-a@my-project.iam.gserviceaccount.com"}}
 SECRET = "-----BEGIN PRIVATE KEY-----"
 
 
@@ -63,7 +64,11 @@ VALID: dict[str, dict[str, Any]] = {
         "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
         "jwks": jwks(EC_KEY),
         "attribute_condition": {"subject_prefix": "user-"},
-        "identities": {"task-alice": {"subject": "user-1042"}},
+        "identities": {
+            "task-alice": {"subject": "user-1042"},
+            "task-a": {"subject": "user-1", "shared_account": True},
+            "task-b": {"subject": "user-2", "shared_account": True, **AS_TASK_A},
+        },
     },
 }
 """Inputs of each module that it takes."""
@@ -474,6 +479,27 @@ CASES = {
         "Two of identities have the same subject",
         "give each its own",
         identities={"task-a": {"subject": "user-1"}, "task-b": {"subject": "user-1"}},
+    ),
+    "root_shared": root(
+        "Two of identities act as one service account",
+        "shared_account = true",
+        identities={"task-a": {"subject": "user-1"}, "task-b": {"subject": "user-2", **AS_TASK_A}},
+    ),
+    "root_half_shared": root(
+        "Two of identities act as one service account",
+        "give each its own",
+        identities={
+            "task-a": {"subject": "user-1"},
+            "task-b": {"subject": "user-2", "shared_account": True, **AS_TASK_A},
+        },
+    ),
+    "root_made_twice": root(
+        "Two of identities make the same service account",
+        "another account_id",
+        identities={
+            "task-a": {"subject": "user-1", "shared_account": True},
+            "b": {"subject": "user-2", "shared_account": True, "service_account": {"account_id": "task-a"}},
+        },
     ),
     "root_prefix": root(
         "A subject in identities does not begin with",
