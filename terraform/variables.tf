@@ -63,7 +63,7 @@ variable "enable_services" {
 }
 
 variable "identities" {
-  description = "Who containers are, by name: for each the subject, and what else the module identity takes. Adding one changes no provider."
+  description = "Who containers are, by name: for each the subject, and what else the module identity takes; shared_account lets it act as the account of another one that says so too. Adding one changes no provider."
   type = map(object({
     additional_impersonators = optional(set(string), [])
     bucket_roles             = optional(map(set(string)), {})
@@ -87,6 +87,7 @@ variable "identities" {
       email        = optional(string)
       project_id   = optional(string)
     }), {})
+    shared_account         = optional(bool, false)
     signing                = optional(bool, false)
     source_service_account = optional(string)
     subject                = string
@@ -122,6 +123,16 @@ variable "identities" {
   }
 
   validation {
+    condition     = length(distinct([for name, identity in var.identities : coalesce(identity.service_account.email, "${coalesce(identity.service_account.account_id, name)}@${coalesce(identity.service_account.project_id, identity.project_id, var.default_project_id, var.project_id)}.iam.gserviceaccount.com") if !identity.direct && identity.service_account.email == null])) == length([for identity in values(var.identities) : identity if !identity.direct && identity.service_account.email == null])
+    error_message = "Two of identities make the same service account: give one of them another account_id, or the email of the account that the other makes."
+  }
+
+  validation {
+    condition     = alltrue([for names in values({ for name, identity in var.identities : coalesce(identity.service_account.email, "${coalesce(identity.service_account.account_id, name)}@${coalesce(identity.service_account.project_id, identity.project_id, var.default_project_id, var.project_id)}.iam.gserviceaccount.com") => name... if !identity.direct }) : length(names) == 1 || alltrue([for name in names : var.identities[name].shared_account])])
+    error_message = "Two of identities act as one service account, so that their subjects are one to whatever they reach: give each its own, or say shared_account = true for each that uses it."
+  }
+
+  validation {
     condition     = alltrue([for identity in values(var.identities) : (identity.source_service_account != null) == (var.issuer.kind == "google" && var.supplier.via == "generate_id_token")])
     error_message = "source_service_account is whose ID token the refresher fetches: give it for every identity if issuer.kind is google and supplier.via generate_id_token, and for none otherwise."
   }
@@ -140,6 +151,8 @@ variable "jwks" {
   description = "Public keys of the issuer, as `refresher keys jwks` prints them: needed for self_issued, possible for oidc where Google cannot reach the issuer, never for google. Hold the old and the new key while rotating."
   type        = string
   default     = null
+  # a refused value would be shown beside the message, and a private key may be in it
+  sensitive = true
 }
 
 variable "pool_id" {

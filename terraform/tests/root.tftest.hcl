@@ -36,7 +36,7 @@ mock_provider "google" {
 variables {
   project_id          = "my-project"
   issuer              = { kind = "self_issued", uri = "https://workers.invalid" }
-  jwks                = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"one\",\"x\":\"eA\",\"y\":\"eQ\"}]}"
+  jwks                = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"one\",\"x\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",\"y\":\"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\"}]}"
   attribute_condition = { subject_prefix = "user-" }
   identities = {
     task-alice = { subject = "user-1042" }

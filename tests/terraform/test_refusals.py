@@ -15,10 +15,27 @@ if TYPE_CHECKING:
 
     from tests.conftest import Need
 
-EC_KEY = {"kty": "EC", "crv": "P-256", "kid": "one", "x": "eA", "y": "eQ", "use": "sig", "alg": "ES256"}
+EC_KEY = {"kty": "EC", "crv": "P-256", "kid": "one", "x": "x" * 43, "y": "y" * 43, "use": "sig", "alg": "ES256"}
 RSA_KEY = {"kty": "RSA", "kid": "two", "n": "n" * 342, "e": "AQAB"}
 PROVIDER = "projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
 LONG = "x" * 257
+POWERFUL = (
+    "cloudbuild.builds.builder",
+    "deploymentmanager.editor",
+    "iam.roleAdmin",
+    "iam.securityAdmin",
+    "iam.serviceAccountAdmin",
+    "iam.serviceAccountKeyAdmin",
+    "iam.serviceAccountTokenCreator",
+    "iam.serviceAccountUser",
+    "iam.workloadIdentityPoolAdmin",
+    "resourcemanager.folderAdmin",
+    "resourcemanager.organizationAdmin",
+    "resourcemanager.projectIamAdmin",
+)
+"""Roles by which their holder becomes every account of a project, or grants itself what it lacks."""
+AS_TASK_A = {"service_account": {"email": "task-a@my-project.iam.gserviceaccount.com"}}
+SECRET = "-----BEGIN PRIVATE KEY-----"
 
 
 def jwks(*keys: dict[str, Any]) -> str:
@@ -39,6 +56,7 @@ VALID: dict[str, dict[str, Any]] = {
         "provider_name": PROVIDER,
         "subject": "user-1042",
         "subject_prefix": "user-",
+        "project_roles": {"my-project": ["roles/bigquery.jobUser", "roles/iam.securityReviewer"]},
     },
     "guardrails": {"project_ids": ["my-project"]},
     "root": {
@@ -46,7 +64,11 @@ VALID: dict[str, dict[str, Any]] = {
         "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
         "jwks": jwks(EC_KEY),
         "attribute_condition": {"subject_prefix": "user-"},
-        "identities": {"task-alice": {"subject": "user-1042"}},
+        "identities": {
+            "task-alice": {"subject": "user-1042"},
+            "task-a": {"subject": "user-1", "shared_account": True},
+            "task-b": {"subject": "user-2", "shared_account": True, **AS_TASK_A},
+        },
     },
 }
 """Inputs of each module that it takes."""
@@ -154,11 +176,25 @@ CASES = {
     ),
     "jwks_private": federation("jwks holds a private key", "treat it as stolen", jwks=jwks({**EC_KEY, "d": "ZA"})),
     "jwks_secret": federation("jwks holds a private key", "make a new one", jwks=jwks({**EC_KEY, "k": "aw"})),
+    "jwks_beside": root(
+        "jwks has members beside keys", "upload only", jwks=json.dumps({"keys": [EC_KEY], "private": SECRET})
+    ),
+    "jwks_member": root("jwks holds a key with other members", "upload only", jwks=jwks({**EC_KEY, "pem": SECRET})),
+    "jwks_kid": root("jwks holds a key without kid", "name each", jwks=jwks({**EC_KEY, "kid": SECRET})),
+    "jwks_mixed": root("jwks holds an RSA key whose members", "upload only", jwks=jwks({**RSA_KEY, "x": SECRET})),
+    "jwks_rsa_bare": federation("jwks holds an RSA key whose", "n and e", jwks=jwks({"kty": "RSA", "kid": "a"})),
+    "jwks_ec_bare": federation(
+        "jwks holds an EC key whose", "x and y", jwks=jwks({"kty": "EC", "crv": "P-256", "kid": "a"})
+    ),
+    "jwks_named": federation("jwks is no JSON key set", "as it is", jwks=json.dumps({"keys": {"a": EC_KEY}})),
+    "jwks_string": federation("jwks is no JSON key set", "as it is", jwks='{"keys": "abc"}'),
+    "jwks_alg": federation("jwks holds a key whose alg", "leave alg out", jwks=jwks({**EC_KEY, "alg": "HS256"})),
+    "jwks_use": federation("jwks holds a key whose use", "the keys that sign", jwks=jwks({**EC_KEY, "use": "enc"})),
     "jwks_okp": federation("jwks holds a key that is neither", "make another", jwks=jwks({**EC_KEY, "kty": "OKP"})),
     "jwks_curve": federation("jwks holds a key that is neither", "P-256", jwks=jwks({**EC_KEY, "crv": "P-384"})),
     "jwks_small": federation("jwks holds an RSA key below", "make a larger", jwks=jwks({**RSA_KEY, "n": "n" * 171})),
     "jwks_nameless": federation("jwks holds a key without kid", "name each", jwks=jwks({**EC_KEY, "kid": ""})),
-    "jwks_twice": federation("jwks names a kid twice", "remove one", jwks=jwks(EC_KEY, {**EC_KEY, "x": "eQ"})),
+    "jwks_twice": federation("jwks names a kid twice", "remove one", jwks=jwks(EC_KEY, {**EC_KEY, "x": "y" * 43})),
     "jwks_certificate": federation(
         "jwks holds certificates", "remove these members", jwks=jwks({**EC_KEY, "x5c": ["a"]})
     ),
@@ -330,11 +366,23 @@ CASES = {
     "project_basic": identity(
         "project_roles grants a basic role", "what the workload needs", project_roles={"my-project": ["roles/editor"]}
     ),
-    "project_creator": identity(
-        "project_roles lets the workload become every",
-        "single accounts only",
-        project_roles={"my-project": ["roles/iam.serviceAccountTokenCreator"]},
+    "project_basic_new": identity(
+        "project_roles grants a basic role", "what the workload needs", project_roles={"my-project": ["roles/writer"]}
     ),
+    "bucket_basic": identity(
+        "bucket_roles grants a predefined role", "roles/storage.NAME", bucket_roles={"data": ["roles/owner"]}
+    ),
+    "delegation_basic": identity(
+        "delegation_role is a predefined role other", "custom role", delegation_role="roles/owner", delegates=["a@b.co"]
+    ),
+    **{
+        f"project_{role.partition('.')[2].replace('.', '_')}": identity(
+            "project_roles grants a role of IAM",
+            "single accounts only",
+            project_roles={"my-project": [f"roles/{role}"]},
+        )
+        for role in POWERFUL
+    },
     "delegates_form": identity(
         "An entry of delegates is no e-mail", "without a prefix", delegates=["projects/-/serviceAccounts/a@b.co"]
     ),
@@ -432,6 +480,27 @@ CASES = {
         "give each its own",
         identities={"task-a": {"subject": "user-1"}, "task-b": {"subject": "user-1"}},
     ),
+    "root_shared": root(
+        "Two of identities act as one service account",
+        "shared_account = true",
+        identities={"task-a": {"subject": "user-1"}, "task-b": {"subject": "user-2", **AS_TASK_A}},
+    ),
+    "root_half_shared": root(
+        "Two of identities act as one service account",
+        "give each its own",
+        identities={
+            "task-a": {"subject": "user-1"},
+            "task-b": {"subject": "user-2", "shared_account": True, **AS_TASK_A},
+        },
+    ),
+    "root_made_twice": root(
+        "Two of identities make the same service account",
+        "another account_id",
+        identities={
+            "task-a": {"subject": "user-1", "shared_account": True},
+            "b": {"subject": "user-2", "shared_account": True, "service_account": {"account_id": "task-a"}},
+        },
+    ),
     "root_prefix": root(
         "A subject in identities does not begin with",
         "rename the subject",
@@ -477,15 +546,25 @@ def told(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> di
     for name, case in CALLS.items():
         source = str(modules) if case.module == "root" else str(modules / "modules" / case.module)
         call = {"source": source, **VALID[case.module], **case.inputs}
+        if call.get("jwks") is not None:
+            (place / f"{name}.jwks").write_text(call["jwks"])
+            call["jwks"] = f'${{file("{name}.jwks")}}'
         (place / f"{name}.tf.json").write_text(json.dumps({"module": {name: call}}))
     terraform = Terraform(place, environment(home, "http://127.0.0.1:9"))
     terraform.init()
     found: dict[str, list[str]] = {name: [] for name in CALLS}
-    while errors := _errors(terraform.run("plan", "-json", "-input=false", "-refresh=false", status=None).output):
+    while errors := _errors(_planned(terraform)):
         for name, text in errors:
             found[name].append(text)
             (place / f"{name}.tf.json").unlink(missing_ok=True)
     return found
+
+
+def _planned(terraform: Terraform) -> str:
+    """Plan; give what is printed, in which no private key may be."""
+    output = terraform.run("plan", "-json", "-input=false", "-refresh=false", status=None).output
+    assert SECRET not in output, "a private key is printed"
+    return output
 
 
 def _errors(output: str) -> list[tuple[str, str]]:
@@ -506,6 +585,12 @@ def test_refusal_names_the_remedy(told: dict[str, list[str]], name: str) -> None
     case = CASES[name]
 
     assert [text for text in told[name] if case.problem in text and case.remedy in text], told[name]
+
+
+@pytest.mark.parametrize("name", ["jwks_text", "jwks_string", "jwks_named", "jwks_beside", "jwks_rsa_bare"])
+def test_one_mistake_is_one_message(told: dict[str, list[str]], name: str) -> None:
+    """A key set that is wrong in one way is refused once."""
+    assert len(told[name]) == 1
 
 
 @pytest.mark.parametrize("module", sorted(VALID))

@@ -14,6 +14,13 @@ locals {
   )
   _issuer = var.issuer.kind == "google" ? "https://accounts.google.com" : var.issuer.uri
 
+  # Only the members of public keys are sent, and thus kept in the state: nothing else that the text may hold.
+  _jwks = var.jwks == null ? null : nonsensitive(jsonencode({
+    keys = [for key in jsondecode(var.jwks).keys : {
+      for member in ["alg", "crv", "e", "kid", "kty", "n", "use", "x", "y"] : member => key[member] if can(key[member])
+    }]
+  }))
+
   _suppliers = {
     self_issued = merge(
       {
@@ -88,7 +95,7 @@ resource "google_iam_workload_identity_pool_provider" "main" {
   oidc {
     issuer_uri        = local._issuer
     allowed_audiences = var.allowed_audiences
-    jwks_json         = var.jwks == null ? null : jsonencode(jsondecode(var.jwks))
+    jwks_json         = local._jwks
   }
 
   lifecycle {

@@ -205,6 +205,8 @@ variable "jwks" {
   description = "Public keys of the issuer, as `refresher keys jwks` prints them: needed for self_issued, possible for oidc where Google cannot reach the issuer, never for google. Hold the old and the new key while rotating."
   type        = string
   default     = null
+  # the root's is too, which keeps a refused value from being shown beside the message
+  sensitive = true
 
   validation {
     condition     = var.issuer.kind == "self_issued" ? var.jwks != null : true
@@ -217,48 +219,78 @@ variable "jwks" {
   }
 
   validation {
-    condition     = var.jwks == null ? true : can([for key in jsondecode(var.jwks).keys : key])
+    condition     = var.jwks == null ? true : can([for key in concat(jsondecode(var.jwks).keys, []) : keys(key)])
     error_message = "jwks is no JSON key set: give the output of `refresher keys jwks` as it is."
   }
 
   validation {
-    condition     = var.jwks == null ? true : try(length(jsondecode(var.jwks).keys), 1) >= 1
+    condition     = var.jwks == null ? true : try(length(concat(jsondecode(var.jwks).keys, [])), 1) >= 1
     error_message = "jwks holds no key, so that Google would discover keys at the issuer's domain, and whoever owns that would own the pool: keep at least one key, and set disabled = true to shut everybody out."
   }
 
   validation {
-    condition     = var.jwks == null ? true : try(length(jsondecode(var.jwks).keys), 1) <= 8
+    condition     = var.jwks == null ? true : length(try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], [])) <= 8
     error_message = "jwks holds more than 8 keys: drop the retired ones with `refresher keys retire`."
   }
 
   validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : length(setintersection(try(keys(key), []), ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])) == 0])
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : length(setintersection(keys(key), ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])) == 0])
     error_message = "jwks holds a private key, which would end in the state: treat it as stolen, make a new one with `refresher keys new` and upload only what `refresher keys jwks` prints."
   }
 
   validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty, "") == "RSA" || (try(key.kty, "") == "EC" && try(key.crv, "") == "P-256")])
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : length(setintersection(keys(key), ["x5c", "x5t", "x5t#S256", "x5u"])) == 0])
+    error_message = "jwks holds certificates (x5c, x5t, x5u), which Google refuses: remove these members."
+  }
+
+  validation {
+    condition     = var.jwks == null ? true : try(length(setsubtract(keys(jsondecode(var.jwks)), ["keys"])) == 0, true)
+    error_message = "jwks has members beside keys, which would be sent unseen: upload only what `refresher keys jwks` prints."
+  }
+
+  validation {
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : length(setsubtract(keys(key), ["alg", "crv", "d", "dp", "dq", "e", "k", "kid", "kty", "n", "oth", "p", "q", "qi", "use", "x", "x5c", "x5t", "x5t#S256", "x5u", "y"])) == 0])
+    error_message = "jwks holds a key with other members than kty, kid, alg, use, n, e, crv, x and y: upload only what `refresher keys jwks` prints."
+  }
+
+  validation {
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : try(key.kty, "") == "RSA" || (try(key.kty, "") == "EC" && try(key.crv, "") == "P-256")])
     error_message = "jwks holds a key that is neither RSA nor EC on P-256, the only ones that Google takes: make another with `refresher keys new`."
   }
 
   validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : try(key.kty != "RSA" || length(key.n) >= 342, true)])
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : try(key.kty, "") != "RSA" || (can(regex("^[A-Za-z0-9_-]+$", key.n)) && can(regex("^[A-Za-z0-9_-]{1,8}$", key.e)) && !can(key.crv) && !can(key.x) && !can(key.y))])
+    error_message = "jwks holds an RSA key whose members are not n and e in base64url: upload only what `refresher keys jwks` prints."
+  }
+
+  validation {
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : try(key.kty, "") != "EC" || try(key.crv, "") != "P-256" || (can(regex("^[A-Za-z0-9_-]{43}$", key.x)) && can(regex("^[A-Za-z0-9_-]{43}$", key.y)) && !can(key.n) && !can(key.e))])
+    error_message = "jwks holds an EC key whose members are not x and y of 32 bytes in base64url: upload only what `refresher keys jwks` prints."
+  }
+
+  validation {
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : !can(key.use) || try(key.use == "sig", false)])
+    error_message = "jwks holds a key whose use is not sig: upload the keys that sign."
+  }
+
+  validation {
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : !can(key.alg) || try(contains(["RSA RS256", "EC ES256"], "${key.kty} ${key.alg}"), false) || !contains(["RSA", "EC"], try(key.kty, ""))])
+    error_message = "jwks holds a key whose alg is not RS256 for RSA or ES256 for EC: name the algorithm that it signs with, or leave alg out."
+  }
+
+  validation {
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : try(key.kty != "RSA" || length(key.n) >= 342, true)])
     error_message = "jwks holds an RSA key below 2,048 bits: make a larger one."
   }
 
   validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : length(try(tostring(key.kid), "")) > 0])
-    error_message = "jwks holds a key without kid: name each, since tokens name the key that signed them."
+    condition     = var.jwks == null ? true : alltrue([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : can(regex("^[!-~]{1,256}$", key.kid)) && !can(regex("-----BEGIN", key.kid))])
+    error_message = "jwks holds a key without kid, or with one that is not 1 to 256 visible characters: name each, since tokens name the key that signed them."
   }
 
   validation {
-    condition     = var.jwks == null ? true : length(distinct([for key in try(jsondecode(var.jwks).keys, []) : try(key.kid, "")])) == try(length(jsondecode(var.jwks).keys), 0)
+    condition     = var.jwks == null ? true : length(distinct([for key in try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []) : try(tostring(key.kid), "")])) == length(try([for key in concat(jsondecode(var.jwks).keys, []) : merge(key, {})], []))
     error_message = "jwks names a kid twice: remove one of the keys."
-  }
-
-  validation {
-    condition     = var.jwks == null ? true : alltrue([for key in try(jsondecode(var.jwks).keys, []) : length(setintersection(try(keys(key), []), ["x5c", "x5t", "x5t#S256", "x5u"])) == 0])
-    error_message = "jwks holds certificates (x5c, x5t, x5u), which Google refuses: remove these members."
   }
 }
 

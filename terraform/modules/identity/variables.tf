@@ -16,7 +16,7 @@ variable "additional_impersonators" {
 }
 
 variable "bucket_roles" {
-  description = "Roles on Cloud Storage buckets, by the bucket's name, such as {data = [\"roles/storage.objectViewer\"]}."
+  description = "Roles on Cloud Storage buckets, by the bucket's name, such as {data = [\"roles/storage.objectViewer\"]}: of roles/storage alone, or custom ones."
   type        = map(set(string))
   default     = {}
   nullable    = false
@@ -29,6 +29,11 @@ variable "bucket_roles" {
   validation {
     condition     = alltrue([for role in flatten([for roles in values(var.bucket_roles) : tolist(roles)]) : can(regex("^(roles|projects/[a-z0-9:.-]+/roles|organizations/[0-9]+/roles)/[A-Za-z0-9_.]+$", role))])
     error_message = "A role in bucket_roles is not written in full: give roles/NAME, projects/ID/roles/NAME or organizations/NUMBER/roles/NAME."
+  }
+
+  validation {
+    condition     = alltrue([for role in flatten([for roles in values(var.bucket_roles) : tolist(roles)]) : !startswith(role, "roles/") || startswith(role, "roles/storage.")])
+    error_message = "bucket_roles grants a predefined role that is not of Cloud Storage: give roles/storage.NAME, such as roles/storage.objectViewer, or a custom role."
   }
 }
 
@@ -68,6 +73,11 @@ variable "delegation_role" {
   validation {
     condition     = can(regex("^(roles|projects/[a-z0-9:.-]+/roles|organizations/[0-9]+/roles)/[A-Za-z0-9_.]+$", var.delegation_role))
     error_message = "delegation_role is not written in full: give roles/NAME, projects/ID/roles/NAME or organizations/NUMBER/roles/NAME."
+  }
+
+  validation {
+    condition     = !startswith(var.delegation_role, "roles/") || var.delegation_role == "roles/iam.serviceAccountTokenCreator"
+    error_message = "delegation_role is a predefined role other than roles/iam.serviceAccountTokenCreator: give that, or a custom role with iam.serviceAccounts.implicitDelegation."
   }
 }
 
@@ -110,7 +120,7 @@ variable "project_id" {
 }
 
 variable "project_roles" {
-  description = "Roles on whole projects, by the project's id, such as {my-project = [\"roles/bigquery.jobUser\"]}; basic roles are refused."
+  description = "Roles on whole projects, by the project's id, such as {my-project = [\"roles/bigquery.jobUser\"]}; refused are basic roles and, unless for viewing, those of IAM, Resource Manager, Deployment Manager and Cloud Build."
   type        = map(set(string))
   default     = {}
   nullable    = false
@@ -126,13 +136,13 @@ variable "project_roles" {
   }
 
   validation {
-    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : !contains(["roles/owner", "roles/editor", "roles/viewer"], role)])
-    error_message = "project_roles grants a basic role (owner, editor, viewer): grant what the workload needs."
+    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : !contains(["roles/owner", "roles/editor", "roles/viewer", "roles/admin", "roles/writer", "roles/reader"], role)])
+    error_message = "project_roles grants a basic role (owner, editor, viewer, admin, writer, reader): grant what the workload needs."
   }
 
   validation {
-    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : !contains(["roles/iam.workloadIdentityUser", "roles/iam.serviceAccountTokenCreator", "roles/iam.serviceAccountOpenIdTokenCreator", "roles/iam.serviceAccountUser", "roles/iam.serviceAccountKeyAdmin"], role)])
-    error_message = "project_roles lets the workload become every service account of a project: grant such roles on single accounts only."
+    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : !can(regex("^roles/(iam|resourcemanager|deploymentmanager|cloudbuild)\\.", role)) || can(regex("(Viewer|Reviewer|viewer)$", role))])
+    error_message = "project_roles grants a role of IAM, Resource Manager, Deployment Manager or Cloud Build that is not for viewing, by which the workload may become other accounts: grant such roles on single accounts only, elsewhere."
   }
 }
 
