@@ -190,6 +190,7 @@ CASES = {
     "jwks_string": federation("jwks is no JSON key set", "as it is", jwks='{"keys": "abc"}'),
     "jwks_alg": federation("jwks holds a key whose alg", "leave alg out", jwks=jwks({**EC_KEY, "alg": "HS256"})),
     "jwks_use": federation("jwks holds a key whose use", "the keys that sign", jwks=jwks({**EC_KEY, "use": "enc"})),
+    "claims_reserved": federation("is a reserved word of CEL", "rename the claim", **condition(claims={"in": "x"})),
     "jwks_okp": federation("jwks holds a key that is neither", "make another", jwks=jwks({**EC_KEY, "kty": "OKP"})),
     "jwks_curve": federation("jwks holds a key that is neither", "P-256", jwks=jwks({**EC_KEY, "crv": "P-384"})),
     "jwks_small": federation("jwks holds an RSA key below", "make a larger", jwks=jwks({**RSA_KEY, "n": "n" * 171})),

@@ -50,6 +50,11 @@ variable "attribute_condition" {
   }
 
   validation {
+    condition     = alltrue([for name in keys(var.attribute_condition.claims) : !contains(["as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"], name)])
+    error_message = "A name in attribute_condition.claims is a reserved word of CEL: rename the claim at the issuer."
+  }
+
+  validation {
     condition     = alltrue([for value in values(var.attribute_condition.claims) : can(regex("^[A-Za-z0-9 ._:/@#=+-]{1,256}$", value))])
     error_message = "A value in attribute_condition.claims is not 1 to 256 of the characters A-Z a-z 0-9 space . _ : / @ # = + -: give the exact constant; patterns and quotes are not known."
   }
