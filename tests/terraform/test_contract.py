@@ -155,7 +155,8 @@ def test_root_passes_on_every_input() -> None:
     known = set(re.findall(r"^    (\w+) +=", declared[1], re.MULTILINE))
 
     assert root == federation | {"identities"}
-    assert known == identity - {"name", "provider_name", "subject_prefix", "supplier_name"} | {"direct"}
+    of_the_root = {"direct", "shared_account"}
+    assert known == identity - {"name", "provider_name", "subject_prefix", "supplier_name"} | of_the_root
 
 
 def test_credentials_are_the_refreshers_own(site: Site) -> None:

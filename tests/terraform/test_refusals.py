@@ -310,6 +310,23 @@ CASES = {
     "subject_member": identity(
         "subject is a member of a policy", "sub claim alone", subject="principalSet://x", subject_prefix=""
     ),
+    "subject_prefix": identity("subject is the prefix alone", "add an id", subject="user-"),
+    "account_person": identity(
+        "service_account.email is no e-mail", "without a prefix", service_account={"email": "ann@example.com"}
+    ),
+    "impersonators_account": identity(
+        "An entry of additional_impersonators",
+        "an identity of their own",
+        additional_impersonators=["user:a@my-project.iam.gserviceaccount.com"],
+    ),
+    "issuer_google_case": federation(
+        "issuer.uri is Google's own",
+        "use the kind google",
+        issuer={"kind": "oidc", "uri": "https://ACCOUNTS.GOOGLE.COM"},
+    ),
+    "issuer_foreign_case": federation(
+        "issuer.uri of a self-issued key lies", "below .invalid", **self_issued("https://us.GitHub.io")
+    ),
     "subject_outside": identity("subject does not begin with the prefix", "rename it", subject="robot-1"),
     "account_short": identity(
         "The service account's id is not 6 to 30", "give service_account.account_id", name="bob", service_account={}

@@ -191,12 +191,12 @@ variable "issuer" {
   }
 
   validation {
-    condition     = var.issuer.kind == "google" || var.issuer.uri == null ? true : !can(regex("^https://accounts\\.google\\.com", var.issuer.uri))
+    condition     = var.issuer.kind == "google" || var.issuer.uri == null ? true : !can(regex("(?i)^https://accounts\\.google\\.com", var.issuer.uri))
     error_message = "issuer.uri is Google's own: use the kind google, which asks for the numeric subjects."
   }
 
   validation {
-    condition     = var.issuer.kind != "self_issued" || var.issuer.uri == null ? true : !can(regex("^https://([^/]*\\.)?(googleapis\\.com|google\\.com|github\\.com|github\\.io|githubusercontent\\.com|gitlab\\.com|gitlab\\.io|terraform\\.io|amazonaws\\.com|windows\\.net|microsoftonline\\.com|example\\.(com|net|org)|localhost)(:[0-9]+)?(/|$)", var.issuer.uri))
+    condition     = var.issuer.kind != "self_issued" || var.issuer.uri == null ? true : !can(regex("(?i)^https://([^/]*\\.)?(googleapis\\.com|google\\.com|github\\.com|github\\.io|githubusercontent\\.com|gitlab\\.com|gitlab\\.io|terraform\\.io|amazonaws\\.com|windows\\.net|microsoftonline\\.com|example\\.(com|net|org)|localhost)(:[0-9]+)?(/|$)", var.issuer.uri))
     error_message = "issuer.uri of a self-issued key lies in a domain that is not yours: use a domain of your own, or one below .invalid, since whoever owns it owns the pool once the keys are discovered there."
   }
 

@@ -5,7 +5,7 @@ variable "additional_impersonators" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for member in var.additional_impersonators : can(regex("^(user|group):[a-z0-9][a-z0-9._+-]*@[a-z0-9.-]+\\.[a-z]{2,}$", member))])
+    condition     = alltrue([for member in var.additional_impersonators : can(regex("^(user|group):[a-z0-9][a-z0-9._+-]*@[a-z0-9.-]+\\.[a-z]{2,}$", member)) && !endswith(member, ".gserviceaccount.com")])
     error_message = "An entry of additional_impersonators is not user:EMAIL or group:EMAIL in lower case: workloads get an identity of their own, and allUsers, domains and whole pools get nothing."
   }
 
@@ -223,7 +223,7 @@ variable "service_account" {
   }
 
   validation {
-    condition     = var.service_account == null ? true : var.service_account.email == null ? true : can(regex("^[a-z0-9][a-z0-9._-]*@[a-z0-9.-]+\\.[a-z]{2,}$", var.service_account.email))
+    condition     = var.service_account == null ? true : var.service_account.email == null ? true : can(regex("^[a-z0-9][a-z0-9._-]*@[a-z0-9.-]+\\.gserviceaccount\\.com$", var.service_account.email))
     error_message = "service_account.email is no e-mail of a service account: give NAME@PROJECT.iam.gserviceaccount.com, without a prefix."
   }
 
@@ -289,6 +289,11 @@ variable "subject" {
   validation {
     condition     = startswith(var.subject, var.subject_prefix)
     error_message = "subject does not begin with the prefix that the provider's condition asks for, so that it would never be let in: rename it, or use the pool that it belongs to."
+  }
+
+  validation {
+    condition     = var.subject != var.subject_prefix
+    error_message = "subject is the prefix alone: add an id that is not reused, such as 1042."
   }
 }
 
