@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from refresher.config.models import ArtifactSettings, TargetSettings
 
 _LARGEST_ID = 2**32 - 2
+_LOCK = ".lock"
+"""A file of `refresher.publishing.lock`, on which nothing here depends."""
 """The id above it means "leave it as it is" to chown(2)."""
 
 
@@ -70,6 +72,9 @@ class Directories:
             return Mistake(path=where, clause=clause, remedy="give every target a place of its own", at_key=not has_key)
         if target.directory is not None and self._root is not None and not directory.startswith(f"{self._root}/"):
             clause = f"is {shown(directory)}, which is not below directory_root {self._root}"
+            return Mistake(path=(*path, "directory"), clause=clause, remedy=f"move it to {self._root}/{name}")
+        if self._root is not None and f"{directory}/".startswith(f"{self._root}/{_LOCK}/"):
+            clause = f"is {shown(directory)}, where the daemon has its lock"
             return Mistake(path=(*path, "directory"), clause=clause, remedy=f"move it to {self._root}/{name}")
         self.reserve(name, directory)
         return None

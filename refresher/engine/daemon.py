@@ -93,6 +93,7 @@ class Daemon:
         self._rotation = Rotation(reporter=reporter, clock=clock)
         self._artifacts = ArtifactAgenda()
         self._engines: _Engines | None = None
+        self._held_up: Plan | None = None
         self._suppliers: object = None
         self._threads: Mapping[str, int] = {}
         self._ticks = 0
@@ -141,14 +142,18 @@ class Daemon:
 
     def _take_new_plan(self) -> bool:
         force, self._reload_asked = self._reload_asked, False
-        plan = self._plans.poll(force=force)
+        found = self._plans.poll(force=force)
+        plan = found or self._held_up
         if plan is None:
             return False
         try:
             self._hold(plan.root)
         except PublishError as error:
-            self._reporter.say("config.rejected", Severity.ERROR, error=error.problem, remedy=error.remedy)
+            self._held_up = plan
+            if found is not None:
+                self._reporter.say("config.rejected", Severity.ERROR, error=error.problem, remedy=error.remedy)
             return False
+        self._held_up = None
         self._adopt(plan)
         return True
 

@@ -88,8 +88,11 @@ def is_of_another_identity(target: Target, contents: Contents, judgement: Judgem
     """Tell whether the directory was last used for somebody else.
 
     Its ADC document tells, its token's subject, and what a token was supplied for where no subject is configured; that
-    is described before there is a token, and until everything else was taken away.
+    is described before there is a token, and until everything else was taken away. What cannot be read tells nothing,
+    and might be anybody's: the files' owner can keep us from reading them (a lease, fcntl(2)).
     """
+    if any(artifact.problem is not None for artifact in (contents.token, contents.credentials, contents.descriptions)):
+        return True
     if judgement.token is not None and target.expected.is_of_another_subject(judgement.token):
         return True
     request = request_of(contents)

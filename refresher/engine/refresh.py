@@ -196,8 +196,9 @@ class _Visit:
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
         """Withdraw everything of the former identity; the token and its description last, since they tell whose it was.
 
-        A takeover that is cut short is then taken up again.
+        A takeover that is cut short is then taken up again. What a killed process left half written may be his too.
         """
+        directory.sweep()
         for name in (ENVIRONMENT, *directory.present(), TOKEN, DESCRIPTIONS):
             directory.withdraw(name)
         contents = directory.read()

@@ -26,6 +26,9 @@ CREDENTIALS = "credentials.json"
 ENVIRONMENT = "env"
 DESCRIPTIONS = "artifacts.json"
 
+_LARGEST_DESCRIPTIONS = 4 * 1024 * 1024
+"""Bytes of `artifacts.json`, which grows with the ID tokens of a target."""
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -71,7 +74,7 @@ def read(directory: int) -> Contents:
         token=read_file(directory, TOKEN),
         credentials=read_file(directory, CREDENTIALS),
         environment=read_file(directory, ENVIRONMENT),
-        descriptions=read_file(directory, DESCRIPTIONS),
+        descriptions=read_file(directory, DESCRIPTIONS, largest=_LARGEST_DESCRIPTIONS),
     )
 
 
@@ -131,7 +134,7 @@ def is_there(directory: int, name: str) -> bool:
     return os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False)
 
 
-def read_file(directory: int, name: str) -> Artifact:
+def read_file(directory: int, name: str, *, largest: int = MAXIMUM_SIZE) -> Artifact:
     """Read one file of an open directory; an unreadable one is described, not raised."""
     try:
         descriptor = os.open(name, _READ, dir_fd=directory)
@@ -144,8 +147,8 @@ def read_file(directory: int, name: str) -> Artifact:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return Artifact(problem=f"{name} is no regular file")
-        if status.st_size > MAXIMUM_SIZE:
-            return Artifact(problem=f"{name} is larger than {MAXIMUM_SIZE} bytes", signature=_signature(status))
+        if status.st_size > largest:
+            return Artifact(problem=f"{name} is larger than {largest} bytes", signature=_signature(status))
         return Artifact(content=_read_whole(descriptor, status.st_size), signature=_signature(status))
     except OSError as error:
         return Artifact(problem=f"{name} cannot be read: {os.strerror(error.errno or 0)}")

@@ -42,7 +42,7 @@ class OpenDirectory:
 
     path: Path
     descriptor: int
-    lock: int
+    lock: int | None
     ownership: Ownership
     random_name: Callable[[], str]
     further: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class OpenDirectory:
         Entering it raises:
             PublishError: It could not be had.
         """
-        return held_directory(self.lock, self.path)
+        return held_directory(self.lock, self.descriptor, str(self.path))
 
     def publish(self, name: str, content: bytes) -> None:
         """Replace one artifact atomically.

@@ -2,8 +2,8 @@
 
 Both are locks on ranges of one file, `directory_root/.lock`, which nobody but the daemon's user can open: a lock on a
 directory itself could be taken, and kept, by whoever can read it. The locks belong to the open file (`F_OFD_SETLK`,
-fcntl(2)), so that they hold between threads too and end with the process. A file system that knows no locks is taken as
-it is.
+fcntl(2)), so that they hold between threads too and end with the process. A file system that knows no locks, and a root
+in which the daemon may make no file, are taken as they are.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _DAEMON = 0
 """The byte that a daemon holds; directories have the others."""
 _PAUSE = 0.01
 _HELD = (errno.EAGAIN, errno.EACCES)
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class RootHeldError(PublishError):
@@ -60,9 +61,8 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
 
         def hold(root: Path) -> None:
             if root not in roots:
-                descriptor = _open(root)
-                stack.callback(os.close, descriptor)
-                if not _take(descriptor, _DAEMON):
+                descriptor = stack.enter_context(open_lock(root))
+                if descriptor is not None and not _take(descriptor, _DAEMON):
                     raise RootHeldError(
                         f"another daemon already publishes below {root}",
                         "stop it, or give this one its own directory_root",
@@ -73,8 +73,10 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
 
 
 @contextmanager
-def open_lock(root: Path) -> Iterator[int]:
+def open_lock(root: Path) -> Iterator[int | None]:
     """Give the descriptor of a root's lock for the length of a `with` block; what it holds is let go at the end.
+
+    None where it cannot be made: in a root that is not the daemon's to write to, or on a read-only file system.
 
     Raises:
         PublishError: The lock cannot be had, or not be trusted.
@@ -83,28 +85,33 @@ def open_lock(root: Path) -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @contextmanager
-def held_directory(lock: int, path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
+def held_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> Iterator[None]:
     """Keep every other process, and thread, from writing into a credentials directory for the length of a `with` block.
 
     Args:
-        lock: Descriptor of the root's lock.
-        path: The credentials directory.
+        lock: Descriptor of the root's lock; None if there is none.
+        directory: Descriptor of the directory, which is known by its inode, by whatever path it was reached.
+        place: Its path, for the message.
         patience: How long to wait for it, in seconds.
 
     Raises:
         DirectoryHeldError: Somebody else has held it all the time.
     """
-    byte = _byte_of(path)
+    if lock is None:
+        yield
+        return
+    byte = _byte_of(os.fstat(directory))
     deadline = time.monotonic() + patience
     while not _take(lock, byte):
         if time.monotonic() >= deadline:
             raise DirectoryHeldError(
-                f"another process has been writing into {path} for {patience:.0f} s",
-                "end the `refresher once` that hangs",
+                f"another process has been writing into {place} for {patience:.0f} s",
+                "see who has the lock (lslocks): a `refresher once` that hangs or was stopped?",
             )
         time.sleep(_PAUSE)
     try:
@@ -113,11 +120,13 @@ def held_directory(lock: int, path: Path, *, patience: float = PATIENCE) -> Iter
         _set(lock, byte, fcntl.F_UNLCK)
 
 
-def _open(root: Path) -> int:
+def _open(root: Path) -> int | None:
     directory = open_root(root, create=True)
     try:
         descriptor = os.open(LOCK, _OPEN, 0o600, dir_fd=directory)
     except OSError as error:
+        if error.errno in _UNWRITABLE:
+            return None
         raise publish_error(error, f"{root}/{LOCK}") from error
     finally:
         os.close(directory)
@@ -144,6 +153,7 @@ def _set(descriptor: int, byte: int, kind: int) -> None:
             raise
 
 
-def _byte_of(path: Path) -> int:
+def _byte_of(status: os.stat_result) -> int:
     """Give the byte that stands for a directory; two that share one only wait for each other."""
-    return 1 + int.from_bytes(hashlib.sha256(os.fsencode(path)).digest()[:7])
+    known_by = f"{status.st_dev}:{status.st_ino}".encode()
+    return 1 + int.from_bytes(hashlib.sha256(known_by).digest()[:7])

@@ -54,7 +54,7 @@ def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[st
         for path, parent, directory in _below(root, descriptor, kept, depth=0):
             with suppress(OSError, PublishError):
                 if _is_ours(directory):
-                    with open_lock(root) as lock, held_directory(lock, path, patience=0):
+                    with open_lock(root) as lock, held_directory(lock, directory, str(path), patience=0):
                         if _retire(path.name, parent, directory, now):
                             withdrawn.append(str(path))
     finally:
@@ -96,6 +96,8 @@ def _is_ours(directory: int) -> bool:
 
 
 def _has_our_mark(contents: Contents) -> bool:
+    if contents.credentials.problem is not None:
+        return True  # the files' owner can keep us from reading them, but not from owning what they lie in
     try:
         document = json.loads(contents.credentials.content or b"")
         path = str(document["credential_source"]["file"])

@@ -32,8 +32,12 @@ class Site:
     log: Log
 
     def published(self, target: str) -> list[str]:
-        """Give the fingerprints of a target's tokens so far, in their order."""
-        return [str(event["fingerprint"]) for event in self.log.events("token.published", target=target)]
+        """Give the fingerprints of a target's tokens so far, in their order.
+
+        A token that was published again, since its owner had spoilt the file, counts once.
+        """
+        events = self.log.events("token.published", target=target)
+        return list(dict.fromkeys(str(event["fingerprint"]) for event in events))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,7 +123,7 @@ def test_target_that_waited_meets_no_other_plans_supplier(stage: Stage, target_o
 
 
 def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: MakeTarget, tmp_path: Path) -> None:
-    """A plan whose root another daemon holds is told of, and the former one stays."""
+    """A plan whose root another daemon holds is told of once; the former one stays until the root is free."""
     target, supplier = target_of(), FakeSupplier()
     stage.follow(target, supplier)
     stage.daemon.tick()
@@ -135,6 +135,13 @@ def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: M
     stage.daemon.tick()
     stage.workers.work()
 
+    stage.daemon.tick()
     assert stage.events.count("config.rejected") == 1
     assert not (tmp_path / "b").exists()
     assert (target.directory.path / "env").exists()
+
+    stage.refused = None
+    stage.daemon.tick()
+    stage.workers.work()
+
+    assert (elsewhere.directory.path / "env").exists()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -520,3 +522,26 @@ def test_takeover_that_is_cut_short_is_taken_up_again(
     assert "env" not in there
     assert last.result is Result.PUBLISHED
     assert set(files_of(bob)) == {"artifacts.json", "credentials.json", "env", "token"}
+
+
+@pytest.mark.parametrize("name", ["token", "credentials.json", "artifacts.json"])
+def test_what_cannot_be_read_is_taken_over(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str
+) -> None:
+    """The files' owner can keep us from reading them (a lease): nothing of his outlives that, not even half a file."""
+    alice = target_of()
+    bob = target_of("bob", subject="user-2", account="bob@p.iam.gserviceaccount.com", path="alice")
+    refresh(alice, supplier, clock)
+    directory = alice.directory.path
+    for left in ("access_token", ".token.0123456789abcdef.tmp", "artifacts.json"):
+        (directory / left).write_bytes(b"{}")
+    lease = os.open(directory / name, os.O_RDWR)
+    fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
+    fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+    Refresher(supplies=SharedSupplies({"worker": supplier}), clock=clock).refresh(bob, first=False)
+    os.close(lease)
+
+    files = files_of(bob)
+    assert set(files) == {"credentials.json", "env", "token"}
+    assert (files["credentials.json"], files["env"]) == (bob.credentials, bob.environment)

@@ -3,7 +3,11 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +17,6 @@ from refresher.publishing.lock import DirectoryHeldError, RootHeldError, held_di
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import Need
 
@@ -23,8 +26,13 @@ TENANT = 54_321
 @contextmanager
 def held(root: Path, name: str) -> Iterator[None]:
     """Hold a directory as another process does, and wait for nobody."""
-    with open_lock(root) as lock, held_directory(lock, root / name, patience=0):
-        yield
+    (root / name).mkdir(exist_ok=True)
+    descriptor = os.open(root / name, os.O_RDONLY)
+    try:
+        with open_lock(root) as lock, held_directory(lock, descriptor, name, patience=0):
+            yield
+    finally:
+        os.close(descriptor)
 
 
 def test_directory_is_in_one_pair_of_hands(root: Path) -> None:
@@ -59,7 +67,7 @@ def test_root_has_one_daemon(root: Path) -> None:
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_tenant_can_hold_up_nobody(root: Path, umask: int) -> None:
     """Nobody else can open the lock, and locks on what they can open mean nothing."""
-    (root / "alice").mkdir(mode=0o755)
+    (root / "alice").mkdir()
     former = os.umask(umask)
     theirs = [os.open(place, os.O_RDONLY) for place in (root, root / "alice")]
     try:
@@ -96,3 +104,17 @@ def test_lock_that_is_not_the_daemons_alone_is_refused(root: Path, tmp_path: Pat
         pass
 
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_root_that_is_not_the_daemons_to_write_to_has_no_lock(need: Need) -> None:
+    """Where the daemon may make no file, nothing is held, and nothing is refused for that."""
+    need.root()
+    script = "import os, sys; from pathlib import Path; from refresher.publishing.lock import held_roots\n"
+    script += "os.setuid(54321)\nwith held_roots() as hold: hold(Path(sys.argv[1]))"
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    try:
+        subprocess.run([sys.executable, "-c", script, str(place)], check=True)
+        assert list(place.iterdir()) == []
+    finally:
+        place.rmdir()

@@ -62,8 +62,10 @@ def test_what_another_process_writes_into_is_no_stray_yet(root: Path) -> None:
     """`once` with a newer configuration may be at a directory that the daemon does not know of yet."""
     theirs = make(root / "alice")
 
-    with open_lock(root) as lock, held_directory(lock, theirs):
+    descriptor = os.open(theirs, os.O_RDONLY)
+    with open_lock(root) as lock, held_directory(lock, descriptor, "theirs"):
         retire_strays(root, set(), datetime.now(UTC))
+    os.close(descriptor)
 
     assert (theirs / "env").exists()
 
