@@ -60,14 +60,17 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
     with ExitStack() as stack:
 
         def hold(root: Path) -> None:
-            if root not in roots:
-                descriptor = stack.enter_context(open_lock(root))
+            if root in roots:
+                return
+            with ExitStack() as attempt:
+                descriptor = attempt.enter_context(open_lock(root))
                 if descriptor is not None and not _take(descriptor, _DAEMON):
                     raise RootHeldError(
                         f"another daemon already publishes below {root}",
                         "stop it, or give this one its own directory_root",
                     )
-                roots.add(root)
+                stack.enter_context(attempt.pop_all())
+            roots.add(root)
 
         yield hold
 
