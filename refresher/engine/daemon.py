@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from refresher.engine.agenda import Agenda
 from refresher.engine.artifact_agenda import ArtifactAgenda
-from refresher.engine.artifacts import ArtifactOutcome, ArtifactRefresher
+from refresher.engine.engines import Engines
 from refresher.engine.events import Severity
-from refresher.engine.minting import Mint
-from refresher.engine.refresh import Outcome, Refresher, Result
+from refresher.engine.refresh import Result
 from refresher.engine.rotation import Rotation
-from refresher.engine.sharing import SharedSupplies
 from refresher.engine.workers import ARTIFACTS_LANE, ARTIFACTS_THREADS, KEYS_LANE
-from refresher.errors import PublishError, RefresherError
+from refresher.errors import PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from refresher.engine.agenda import Entry
     from refresher.engine.artifact_agenda import ArtifactEntry
     from refresher.engine.plan import Plan
+    from refresher.engine.refresh import Outcome
     from refresher.engine.reporting import Reporter
     from refresher.engine.status import Board
     from refresher.engine.target import Target
@@ -56,13 +55,6 @@ class Retirement(Protocol):
     def __call__(self, root: Path, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
         """Retire every directory of ours below a root that is not kept; give those from which `env` was taken."""
         ...
-
-
-class _Engines(NamedTuple):
-    """What refreshes the targets of one plan: a queued target never meets another plan's suppliers."""
-
-    tokens: Refresher
-    artifacts: ArtifactRefresher
 
 
 class Daemon:
@@ -92,7 +84,7 @@ class Daemon:
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=reporter, clock=clock)
         self._artifacts = ArtifactAgenda()
-        self._engines: _Engines | None = None
+        self._engines: Engines | None = None
         self._held_up: Plan | None = None
         self._suppliers: object = None
         self._threads: Mapping[str, int] = {}
@@ -162,10 +154,7 @@ class Daemon:
             former = {entry.target.name for entry in self._agenda}
             is_new = plan.suppliers is not self._suppliers
             if self._engines is None or is_new:
-                self._engines = _Engines(
-                    tokens=Refresher(supplies=SharedSupplies(plan.suppliers), clock=self._clock),
-                    artifacts=ArtifactRefresher(mint=Mint(plan.chain), clock=self._clock),
-                )
+                self._engines = Engines(plan, self._clock)
                 self._suppliers = plan.suppliers
             self._agenda.adopt(plan.targets, new_suppliers=is_new)
             self._artifacts.adopt(plan.targets, new_suppliers=is_new)
@@ -206,11 +195,11 @@ class Daemon:
             if entry.failures and entry.token is not None:
                 self._reporter.watch(entry.target, entry.token, now)
 
-    def _submit(self, entry: Entry, engines: _Engines | None) -> None:
+    def _submit(self, entry: Entry, engines: Engines | None) -> None:
         if engines is None:
             raise AssertionError("nothing is due before the first plan")
         target = entry.target
-        refresh = partial(self._refresh, engines.tokens, target, force=entry.force, first=not entry.is_known)
+        refresh = partial(engines.refresh, target, force=entry.force, first=not entry.is_known)
         job = partial(self._work, target, refresh)
         self._workers.submit(target.supplier, job, threads=self._threads.get(target.supplier, 1))
 
@@ -245,37 +234,15 @@ class Daemon:
         entry = self._agenda.get(name)
         return entry is not None and entry.token is not None
 
-    def _mint(self, entry: ArtifactEntry, engines: _Engines | None) -> None:
+    def _mint(self, entry: ArtifactEntry, engines: Engines | None) -> None:
         """Bring one further artifact up to date; nothing it does may end the thread, or hold up its target's token."""
         if self._stopping or engines is None:
             return
-        outcome = self._refresh_artifact(engines.artifacts, entry)
+        outcome = engines.mint(entry.target, entry.artifact)
         now = self._clock.now()
         with self._lock:
             self._artifacts.settle(entry, outcome, now, self._draw())
         self._reporter.artifact_refreshed(entry, outcome)
-
-    def _refresh_artifact(self, refresher: ArtifactRefresher, entry: ArtifactEntry) -> ArtifactOutcome:
-        try:
-            return refresher.refresh(entry.target, entry.artifact)
-        except Exception as bug:  # noqa: BLE001 - one artifact's bug must not take the others down
-            return ArtifactOutcome(
-                result=Result.FAILED, issued_at=None, expires_at=None, error=_bug(entry.target.name, bug), duration=0.0
-            )
-
-    def _refresh(self, refresher: Refresher, target: Target, *, force: bool, first: bool) -> Outcome:
-        started = self._clock.monotonic()
-        try:
-            return refresher.refresh(target, force=force, first=first)
-        except Exception as bug:  # noqa: BLE001 - one target's bug must not take the others down
-            return Outcome(
-                result=Result.FAILED,
-                token=None,
-                repaired=(),
-                error=_bug(target.name, bug),
-                duration=self._clock.monotonic() - started,
-                signature=None,
-            )
 
     def _announce_ready(self) -> None:
         with self._lock:
@@ -285,19 +252,3 @@ class Daemon:
             count = len(self._agenda)
         if announce:
             self._reporter.say("daemon.ready", Severity.INFO, targets=count)
-
-
-def _bug(target: str, bug: Exception) -> RefresherError:
-    problem = f"target {target}: unexpected {type(bug).__name__} at {_place(bug)}"
-    return RefresherError(problem, "report this as a bug of the refresher")
-
-
-def _place(error: BaseException) -> str:
-    """Name the innermost line of a traceback: a bug's text may quote what it choked on, a place never does."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return "an unknown place"
-    code = traceback.tb_frame.f_code
-    return f"{code.co_qualname}:{traceback.tb_lineno}"

@@ -17,21 +17,17 @@ from refresher.engine.judgement import (
     is_worth_publishing,
     judge,
 )
+from refresher.engine.settling import Settling
 from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
 from refresher.policy import State
-from refresher.publishing import descriptions
-from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, describe
-from refresher.publishing.directory import is_in_place
-from refresher.publishing.further import BOTO
+from refresher.publishing.contents import DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from refresher.clock import Clock
     from refresher.engine.sharing import SharedSupplies
     from refresher.engine.target import Target
-    from refresher.publishing.descriptions import Description
     from refresher.publishing.directory import OpenDirectory
     from refresher.tokens import SubjectToken
 
@@ -128,7 +124,7 @@ class Refresher:
         return Outcome(
             result=Result.FAILED if error is not None else visit.result,
             token=None if visit.token is None else TokenFacts.of(visit.token),
-            repaired=tuple(visit.repaired),
+            repaired=tuple(visit.settling.repaired),
             error=error,
             duration=self._clock.monotonic() - started,
             signature=signature,
@@ -144,10 +140,9 @@ class _Visit:
         self._clock = clock
         self._force = force
         self._first = first
+        self.settling = Settling(target)
         self.result = Result.KEPT
         self.token: SubjectToken | None = None
-        self.repaired: list[str] = []
-        self._wrote = False
 
     def bring_up_to_date(self, directory: OpenDirectory) -> RefresherError | None:
         """Go through the steps of `Refresher.refresh`; give a supplier's failure after all else was put right."""
@@ -180,17 +175,17 @@ class _Visit:
             contents, present = self._take_over(directory)  # 2
         self.token = present.token if present.is_ours else None
         if not _is_foreign(present):  # 3
-            self._settle_documents(directory, contents)
+            self.settling.settle_documents(directory, contents)
         return contents, present
 
     def _finish(self, directory: OpenDirectory, contents: Contents) -> None:
         """Put everything right beside a token of ours, and prove at the first visit that writing works."""
         if self.token is not None:  # 5
             if self.result is not Result.PUBLISHED:
-                self._settle(directory, TOKEN, contents)
-                self._settle_descriptions(directory, contents, self.token)
-            self._settle(directory, ENVIRONMENT, contents)
-        if self._first and not self._wrote:
+                self.settling.settle(directory, TOKEN, contents)
+                self.settling.settle_descriptions(directory, contents, self.token)
+            self.settling.settle(directory, ENVIRONMENT, contents)
+        if self._first and self.result is not Result.PUBLISHED and not self.settling.wrote:
             directory.probe()  # 6
 
     def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
@@ -221,10 +216,10 @@ class _Visit:
         except SupplyError as error:
             return error
         if _is_foreign(present):
-            self._settle_documents(directory, contents)
-        self._settle_descriptions(directory, contents, token)
+            self.settling.settle_documents(directory, contents)
+        self.settling.settle_descriptions(directory, contents, token)
         directory.publish(TOKEN, token.value.encode())
-        self.token, self.result, self._wrote = token, Result.PUBLISHED, True
+        self.token, self.result = token, Result.PUBLISHED
         return None
 
     def _changed_hands(self) -> PublishError:
@@ -242,71 +237,6 @@ class _Visit:
             f"target {self._target.name}: the supplier hands out the same token again, and it is {present.state}",
             "find out why it is not renewed at its source",
         )
-
-    def _settle(self, directory: OpenDirectory, name: str, contents: Contents) -> None:
-        """Write an artifact unless it is in place with its owner and mode."""
-        artifact, wanted = {
-            CREDENTIALS: lambda: (contents.credentials, self._target.credentials),
-            ENVIRONMENT: lambda: (contents.environment, self._target.environment),
-            TOKEN: lambda: (contents.token, contents.token.content or b""),
-        }[name]()
-        if is_in_place(artifact, wanted, directory.ownership):
-            return
-        directory.publish(name, wanted)
-        self._wrote = True
-        if artifact.signature is not None or artifact.problem is not None:
-            self.repaired.append(name)
-
-    def _settle_documents(self, directory: OpenDirectory, contents: Contents) -> None:
-        self._settle(directory, CREDENTIALS, contents)
-        wanted = self._target.boto
-        if wanted is not None and not is_in_place(directory.read_further(BOTO), wanted, directory.ownership):
-            directory.publish(BOTO, wanted)
-            self._wrote = True
-
-    def _settle_descriptions(self, directory: OpenDirectory, contents: Contents, token: SubjectToken) -> None:
-        """Keep `artifacts.json` where something is described in it: a token that does not tell all, minted artifacts.
-
-        What else is there is withdrawn with what describes it.
-        """
-        described = self._describe(token)
-        if not self._is_described_otherwise(contents, described) and not self._unwanted(directory):
-            return
-        for name in self._unwanted(directory):
-            directory.withdraw(name)
-        entries = descriptions.parse(contents.descriptions.content)
-        kept = {name: entries[name] for name in self._minted if name in entries} | described
-        if kept:
-            directory.publish(DESCRIPTIONS, descriptions.render(kept))
-        else:
-            directory.withdraw(DESCRIPTIONS)
-
-    def _is_described_otherwise(self, contents: Contents, described: Mapping[str, Description]) -> bool:
-        """Tell whether `artifacts.json` is to be written or withdrawn; who mints adds entries himself."""
-        artifact = contents.descriptions
-        if artifact.signature is None and artifact.problem is None:
-            return bool(described)
-        entries = descriptions.parse(artifact.content)
-        return (
-            not is_in_place(artifact, descriptions.render(entries), self._target.directory.ownership)
-            or not entries
-            or {name: entry for name, entry in entries.items() if name not in self._minted} != described
-        )
-
-    def _describe(self, token: SubjectToken) -> dict[str, Description]:
-        """Give the entry of a token that cannot tell its own life, or whom it was supplied for."""
-        request = self._target.token_request
-        if request is None and token.unverified_claims is not None:
-            return {}
-        return {TOKEN: describe(token, request)}
-
-    @property
-    def _minted(self) -> tuple[str, ...]:
-        return tuple(artifact.name for artifact in self._target.minted)
-
-    def _unwanted(self, directory: OpenDirectory) -> list[str]:
-        wanted = {*self._minted, *([] if self._target.boto is None else [BOTO])}
-        return [name for name in directory.present() if name not in wanted]
 
 
 def _is_foreign(present: Judgement) -> bool:
