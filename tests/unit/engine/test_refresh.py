@@ -13,6 +13,7 @@ import pytest
 from refresher.engine.judgement import judge
 from refresher.engine.refresh import Outcome, Refresher, Result
 from refresher.engine.sharing import SharedSupplies
+from refresher.engine.target import IdTokenRequest, MintedArtifact
 from refresher.errors import PublishError, SupplyError, TokenRejectedError, TransientSupplyError
 from refresher.policy import State
 from refresher.tokens import SubjectToken
@@ -524,10 +525,7 @@ def test_takeover_that_is_cut_short_is_taken_up_again(
     assert set(files_of(bob)) == {"artifacts.json", "credentials.json", "env", "token"}
 
 
-@pytest.mark.parametrize("name", ["token", "credentials.json", "artifacts.json"])
-def test_what_cannot_be_read_is_taken_over(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str
-) -> None:
+def test_what_cannot_be_read_is_taken_over(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """The files' owner can keep us from reading them (a lease): nothing of his outlives that, not even half a file."""
     alice = target_of()
     bob = target_of("bob", subject="user-2", account="bob@p.iam.gserviceaccount.com", path="alice")
@@ -535,13 +533,35 @@ def test_what_cannot_be_read_is_taken_over(
     directory = alice.directory.path
     for left in ("access_token", ".token.0123456789abcdef.tmp", "artifacts.json"):
         (directory / left).write_bytes(b"{}")
-    lease = os.open(directory / name, os.O_RDWR)
-    fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
-    fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    leases = [os.open(directory / name, os.O_RDWR) for name in ("token", "credentials.json", "artifacts.json")]
+    for lease in leases:
+        fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
+        fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
     Refresher(supplies=SharedSupplies({"worker": supplier}), clock=clock).refresh(bob, first=False)
-    os.close(lease)
+    for lease in leases:
+        os.close(lease)
 
     files = files_of(bob)
     assert set(files) == {"credentials.json", "env", "token"}
     assert (files["credentials.json"], files["env"]) == (bob.credentials, bob.environment)
+
+
+def test_takeover_of_a_named_token_is_taken_up_again(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """The former token goes after what was minted with it: it alone tells whose that is, if both act as one account."""
+    web = MintedArtifact(name="id_tokens/web", request=IdTokenRequest(audience="web", include_email=False))
+    alice, bob = target_of(), target_of("bob", subject="user-2", path="alice", minted=(web,))
+    refresh(alice, supplier, clock)
+    folder, obstacle = alice.directory.path / "id_tokens", alice.directory.path / "access_token"
+    folder.mkdir(mode=0o711)
+    (folder / "web").write_bytes(b"of alice")
+    obstacle.mkdir()
+
+    cut_short = refresh(bob, supplier, clock)
+    obstacle.rmdir()
+    last = refresh(bob, supplier, clock)
+
+    assert (cut_short.result, last.result) == (Result.FAILED, Result.PUBLISHED)
+    assert list(folder.iterdir()) == []
