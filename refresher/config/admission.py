@@ -1,8 +1,8 @@
 """Which drop-ins become targets: existing identity, name and place that nobody else has, known owner.
 
 Who wins when two want one directory: the main file, then whoever had it before, then the file that has been there for
-longer (a process that starts does not know who had it, but a container may run with it). A drop-in that is refused
-keeps the body it had, as far as that one still fits. Reading is `refresher.config.drop_ins`'.
+longer. A process that starts does not know who had it: `refresher.app.loading` asks the directory. A drop-in that is
+refused keeps the body it had, as far as that one still fits. Reading is `refresher.config.drop_ins`'.
 """
 
 from __future__ import annotations
@@ -51,10 +51,16 @@ def rank(name: str, drop_in: DropIn, configuration: Configuration) -> tuple[int,
 
 
 class Admission:
-    """Lets drop-ins in one by one, as far as the main file and those before them allow."""
+    """Lets drop-ins in one by one, as far as the main file and those before them allow.
+
+    Attributes:
+        targets: Those let in, by name.
+        rivals: Those refused for their place alone, as they would have been, by name.
+    """
 
     def __init__(self, configuration: Configuration, targets: Mapping[str, ResolvedTarget]) -> None:
         self.targets: dict[str, ResolvedTarget] = {}
+        self.rivals: dict[str, ResolvedTarget] = {}
         self._configuration = configuration
         self._main = targets
         self._accounts = Accounts()
@@ -84,11 +90,13 @@ class Admission:
         if isinstance(ids, Mistake):
             mistakes.append(ids)
         elif not mistakes:
+            root, location = self._configuration.directory_root, drop_in.places[""]
+            target = resolve(name, settings, root=root, ids=ids, location=location)
             clash = self._directories.claim(name, settings, ())
             if clash is None:
-                root, location = self._configuration.directory_root, drop_in.places[""]
-                self.targets[name] = resolve(name, settings, root=root, ids=ids, location=location)
+                self.targets[name] = target
             else:
+                self.rivals[name] = target
                 mistakes.append(clash)
         yield from mistakes
 

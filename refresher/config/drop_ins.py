@@ -25,7 +25,7 @@ from refresher.config.texts import is_name
 from refresher.config.trust import UnusableFileError, require_trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from refresher.config.models import Configuration
@@ -45,12 +45,21 @@ class Scan:
     Attributes:
         drop_ins: By name of target.
         targets: Those that are in force, by name.
+        rivals: Those that are not in force, or not as their file says, for their place alone; by name.
         problems: What is wrong, by place.
     """
 
     drop_ins: Mapping[str, DropIn]
     targets: Mapping[str, ResolvedTarget]
+    rivals: Mapping[str, ResolvedTarget]
     problems: tuple[Problem, ...]
+
+    def as_if_in_force(self, names: Collection[str]) -> dict[str, DropIn]:
+        """Give what a scan is to believe of the past: these were in force as their files say, and no other was."""
+        return {
+            name: replace(drop_in, in_force=drop_in.settings if name in names else None)
+            for name, drop_in in self.drop_ins.items()
+        }
 
 
 def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], previous: Mapping[str, DropIn]) -> Scan:
@@ -62,7 +71,7 @@ def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], pr
         previous: What the last scan saw; files that did not change since are not read again.
     """
     if configuration.targets_directory is None:
-        return Scan(drop_ins={}, targets={}, problems=())
+        return Scan(drop_ins={}, targets={}, rivals={}, problems=())
     problems: list[Problem] = []
     try:
         found = _read_all(configuration.targets_directory, previous, problems)
@@ -76,7 +85,7 @@ def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], pr
     admission = Admission(configuration, targets)
     for name in sorted(found, key=lambda name: (rank(name, found[name], configuration), name)):
         found[name] = admission.admit(name, found[name], problems)
-    return Scan(drop_ins=found, targets=admission.targets, problems=in_order(problems))
+    return Scan(drop_ins=found, targets=admission.targets, rivals=admission.rivals, problems=in_order(problems))
 
 
 def _read_all(directory: Path, previous: Mapping[str, DropIn], problems: list[Problem]) -> dict[str, DropIn]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -30,7 +30,7 @@ from refresher.config.targets import Accounts, Directories, ResolvedTarget, reso
 from refresher.config.understanding import Understood, understand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from refresher.config.models import IdentitySettings, ProviderSettings
@@ -121,6 +121,12 @@ def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedCo
         else:
             main = _load_main(path)
         return _with_drop_ins(main, previous)
+
+
+def admit_first(names: Collection[str], loaded: LoadedConfiguration) -> LoadedConfiguration:
+    """Admit the drop-ins again, these before all others, as if they had their directories already."""
+    believed = replace(loaded.scanned, drop_ins=loaded.scanned.as_if_in_force(names))
+    return rescan(replace(loaded, scanned=believed))
 
 
 def rescan(previous: LoadedConfiguration) -> LoadedConfiguration:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from refresher.config.models import ArtifactSettings, TargetSettings
 
 _LARGEST_ID = 2**32 - 2
+"""The id above it means "leave it as it is" to chown(2)."""
+
 _LOCK = ".lock"
 """A file of `refresher.publishing.lock`, on which nothing here depends."""
-"""The id above it means "leave it as it is" to chown(2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from refresher import adc, policy
-from refresher.errors import TokenRejectedError
+from refresher.errors import PublishError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing import descriptions
 from refresher.publishing.contents import request_of, token_of
@@ -100,6 +100,17 @@ def is_of_another_identity(target: Target, contents: Contents, judgement: Judgem
         return True
     principal = adc.principal_of(contents.credentials.content)
     return principal is not None and principal != adc.principal_of(target.credentials)
+
+
+def serves(target: Target, now: datetime) -> bool:
+    """Tell whether a target's directory holds what was published for its identity, fresh or not."""
+    try:
+        contents = target.directory.read()
+    except PublishError:
+        return False
+    if contents.credentials.content is None:
+        return False
+    return not is_of_another_identity(target, contents, judge(target, contents, now))
 
 
 def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement, now: datetime, *, force: bool) -> bool:

@@ -324,6 +324,28 @@ def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker
     assert worker.token("task") == (worker.place / "bob.jwt").read_text()
 
 
+@pytest.mark.parametrize("holder", ["alice", "bob"])
+def test_of_two_drop_ins_whom_a_directory_serves_keeps_it(worker: Worker, holder: str) -> None:
+    """Whoever starts asks the directory whose it is: neither an edit nor a file's age hands it to another."""
+    other = {"alice": "bob", "bob": "alice"}[holder]
+    shared = {"directory": str(worker.root / "shared")}
+    worker.configure("alice", "bob", targets={}, targets_directory=str(worker.drop_ins))
+    worker.drop_in(holder, **shared)
+    worker.once()
+    before = worker.token("shared")
+    worker.drop_in(other, **shared)
+    worker.drop_in(holder, **shared, container_directory="/var/run/google")
+
+    worker.once(status=None)
+    status = worker.status()
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+
+    assert list(status) == [holder]
+    assert worker.token("shared") == before
+    assert "/var/run/google/token" in (worker.directory("shared") / "credentials.json").read_text()
+
+
 def test_status_is_read_from_the_files(worker: Worker) -> None:
     """`status` tells what a file holds now, whatever was published before, and changes nothing."""
     worker.configure("alice", "bob", "carol")
