@@ -30,6 +30,7 @@ class Client:
         title: Its name in the table.
         language: What it is written for.
         version: Gives which version is installed.
+        is_pinned: Whether a file here says which version that is; else it is what the machine or a registry has.
         play: Brings it on stage, with variables.
         recipe: How it is installed; None for a tool that is there or not.
         tool: The program that must be there.
@@ -47,6 +48,7 @@ class Client:
     title: str
     language: str
     version: Callable[[], str]
+    is_pinned: bool = True
     play: Play
     recipe: Recipe | None = None
     tool: str

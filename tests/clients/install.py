@@ -38,7 +38,8 @@ RUST = Recipe(
     remedy="install Rust",
     commands=(("cargo", "build", "--quiet", "--release"),),
 )
-RECIPES = (PYTHON, NODE, GO, JAVA, RUST)
+RUBY = Recipe(source=HERE / "ruby", tool="ruby", remedy="apt-get install ruby", commands=(("sh", "install.sh"),))
+RECIPES = (PYTHON, NODE, GO, JAVA, RUST, RUBY)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.clients.client import ACCESS_TOKEN, Client
-from tests.clients.install import GO, HERE, JAVA, NODE, PYTHON, RUST
+from tests.clients.install import GO, HERE, JAVA, NODE, PYTHON, RUBY, RUST
 from tests.clients.probes import Program
 from tests.clients.stage import Part, Way
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Command = Callable[[Stage], Sequence[str]]
 
 _PASSWORD = "changeit"
+_GEMS = "root/usr/share/rubygems-integration/all"
+_VENDOR = "root/usr/lib/ruby/vendor_ruby"
 
 
 def _python(library: str) -> Sequence[str]:
@@ -40,6 +42,18 @@ def _go(library: str) -> Sequence[str]:
 
 def _rust(library: str) -> Sequence[str]:
     return (str(RUST.made() / "target" / "release" / "probe"), library)
+
+
+def _ruby(_: Stage) -> Sequence[str]:
+    place = RUBY.made()
+    paths = (f"GEM_PATH={place / _GEMS}", f"RUBYLIB={place / _VENDOR}")
+    return ("env", *paths, "ruby", str(place / "probe.rb"), "googleauth")
+
+
+def _googleauth_version() -> str:
+    """Tell which googleauth the next release of Debian has: nothing pins it."""
+    (gem,) = (RUBY.made() / _GEMS / "gems").glob("googleauth-*")
+    return gem.name.removeprefix("googleauth-")
 
 
 def _java(library: str, *, stage: Stage) -> Sequence[str]:
@@ -81,7 +95,8 @@ def _library(
     title: str,
     *,
     command: Command,
-    pinned: tuple[str, str],
+    version: Callable[[], str],
+    is_pinned: bool = True,
     skew: float = 0.0,
     short: float = 5.0,
     part: Part = Part(),  # noqa: B008 - frozen
@@ -92,7 +107,8 @@ def _library(
         name=name,
         title=title,
         language=recipe.folder.capitalize(),
-        version=partial(_pinned, *pinned),
+        version=version,
+        is_pinned=is_pinned,
         play=partial(_play, command=command, service=service),
         recipe=recipe,
         tool=recipe.tool,
@@ -106,34 +122,44 @@ def _library(
 
 
 def _of_python(name: str, title: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
-    pinned = ("python/requirements.in", rf"(?m)^{title}(?:\[.*\])?==(\S+)")
-    return _library(PYTHON, name, title, command=lambda _: _python(title), pinned=pinned, **more)
+    version = partial(_pinned, "python/requirements.in", rf"(?m)^{title}(?:\[.*\])?==(\S+)")
+    return _library(PYTHON, name, title, command=lambda _: _python(title), version=version, **more)
 
 
 def _of_node(name: str, title: str, library: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
-    pinned = ("node/package.json", rf'"{title}": "(\S+)"')
-    return _library(NODE, name, title, command=lambda _: _node(library), pinned=pinned, **more)
+    version = partial(_pinned, "node/package.json", rf'"{title}": "(\S+)"')
+    return _library(NODE, name, title, command=lambda _: _node(library), version=version, **more)
 
 
 def _of_go(name: str, title: str, module: str, library: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
-    pinned = ("go/go.mod", rf"{re.escape(module)} v(\S+)")
-    return _library(GO, name, title, command=lambda _: _go(library), pinned=pinned, **more)
+    version = partial(_pinned, "go/go.mod", rf"{re.escape(module)} v(\S+)")
+    return _library(GO, name, title, command=lambda _: _go(library), version=version, **more)
 
 
 def _of_java(name: str, title: str, library: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
-    pinned = ("java/pom.xml", rf"<artifactId>{title}</artifactId>\s*<version>(\S+)</version>")
+    version = partial(_pinned, "java/pom.xml", rf"<artifactId>{title}</artifactId>\s*<version>(\S+)</version>")
     command = partial(_java, library)
     return _library(
-        JAVA, name, title, command=lambda stage: command(stage=stage), pinned=pinned, part=Part(way=Way.SECURE), **more
+        JAVA,
+        name,
+        title,
+        command=lambda stage: command(stage=stage),
+        version=version,
+        part=Part(way=Way.SECURE),
+        **more,
     )
 
 
 def _of_rust(name: str, title: str) -> Client:
-    pinned = ("rust/Cargo.toml", rf'(?m)^{title} = "=(\S+)"')
+    version = partial(_pinned, "rust/Cargo.toml", rf'(?m)^{title} = "=(\S+)"')
     # it refreshes four minutes before the end, below that every ten seconds; what fails for good ends that for good
     return _library(
-        RUST, name, title, command=lambda _: _rust(title), pinned=pinned, skew=240.0, short=30.0, recovers=False
+        RUST, name, title, command=lambda _: _rust(title), version=version, skew=240.0, short=30.0, recovers=False
     )
+
+
+def _of_ruby(name: str, title: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
+    return _library(RUBY, name, title, command=_ruby, version=_googleauth_version, is_pinned=False, **more)
 
 
 _BY_FILE = Part(artifacts=(ACCESS_TOKEN,))
@@ -155,6 +181,7 @@ LIBRARIES = (
     _of_java("java-storage", "google-cloud-storage", "storage", skew=225.0),
     _of_rust("rust-auth", "google-cloud-auth"),
     _of_rust("rust-storage", "google-cloud-storage"),
+    _of_ruby("ruby-auth", "googleauth", skew=60.0),
     _of_python("python-obstore", "obstore", part=_BY_FILE),
     _of_python("python-duckdb", "duckdb", part=_BY_FILE),
 )

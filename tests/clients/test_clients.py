@@ -43,8 +43,8 @@ def test_the_guide_claims_what_the_run_shows(client: Client, records: dict[str, 
     rows = [line.split(" | ") for line in committed("results").splitlines()]
     shown = results([client], records).splitlines()[-1].split(" | ")
 
-    # a tool that is not pinned may be newer where the test runs than where the table was made
-    unpinned = {1} if client.recipe is None else set()
+    # what is not pinned may be newer where the test runs than where the table was made
+    unpinned = set() if client.is_pinned else {1}
     (claimed,) = [row for row in rows if row[0] == shown[0]]
     assert [cell for place, cell in enumerate(claimed) if place not in unpinned] == [
         cell for place, cell in enumerate(shown) if place not in unpinned

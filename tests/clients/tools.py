@@ -174,6 +174,7 @@ def _tool(
         title=title,
         language=language,
         version=partial(_version, *version),
+        is_pinned=False,
         play=partial(_play, line=line, setting=setting),
         tool=version[0][0],
         remedy=remedy,
