@@ -11,7 +11,7 @@ from refresher.google.transport import Response
 from refresher.suppliers.interface import SupplierContext
 from refresher.suppliers.kubernetes import KubernetesSupplier
 from tests.fakes import FakeTransport
-from tests.tokens import AUDIENCE, NOW
+from tests.tokens import AUDIENCE, NOW, make_jwt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,15 +54,34 @@ def test_unreached_server_may_be_an_untrusted_one(tmp_path: Path) -> None:
     assert "let the daemon's pod reach it, and the supplier's ca_file name" in error.remedy
 
 
-def failure_of(place: Path, answer: Response | None) -> SupplyError:
-    """Give how a supply fails when the API server answers so."""
-    (place / "own").write_text("own-token")
-    supplier = KubernetesSupplier(
-        transport=FakeTransport(lambda _: answer),
+def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
+    """The kubelet replaces the daemon's own token: what the file holds at the time is what asks."""
+    token = make_jwt(subject="system:serviceaccount:users:alice")
+    body = json.dumps({"status": {"token": token}}).encode()
+    transport = FakeTransport(lambda _: Response(status=201, headers={}, body=body))
+    supplier = supplier_of(tmp_path, transport)
+
+    for own in ("first", "second"):
+        (tmp_path / "own").write_text(f"{own}\n")
+        supplier.supply(CONTEXT, NOW)
+
+    assert [request.headers["Authorization"] for request in transport.requests] == ["Bearer first", "Bearer second"]
+
+
+def supplier_of(place: Path, transport: FakeTransport) -> KubernetesSupplier:
+    """Give a supplier that asks with the token in `own`."""
+    return KubernetesSupplier(
+        transport=transport,
         api_server="https://cluster.example",
         token_path=place / "own",
         lifetime=timedelta(hours=1),
     )
+
+
+def failure_of(place: Path, answer: Response | None) -> SupplyError:
+    """Give how a supply fails when the API server answers so."""
+    (place / "own").write_text("own-token")
+    supplier = supplier_of(place, FakeTransport(lambda _: answer))
     with pytest.raises(SupplyError) as caught:
         supplier.supply(CONTEXT, NOW)
     return caught.value
