@@ -59,7 +59,7 @@ soak: $(STAMP) ## Let all long-lived clients call side by side for ten minutes (
 	@$(BIN)/python -m tests.clients.soak
 
 .PHONY: test-installed
-test-installed: $(STAMP) ## Run the tests with an OpenID provider and programs installed from their registries.
+test-installed: $(STAMP) ## Run the tests with an OpenID provider, a Kubernetes API server and programs installed from their registries.
 	@$(BIN)/python -m pytest tests/installed
 
 .PHONY: test-terraform

@@ -7,11 +7,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from refresher.config.loading import LoadedConfiguration
-    from refresher.google.transport import Limits, Transport
+    from refresher.google.transport import Limits, Response, Transport
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Connections:
 
     def __init__(self, *, ca_file: Path | None, limits: Limits | None = None) -> None:
         self._limits = limits
-        self._shared = Once(partial(self.trusting, ca_file))
+        self._shared = Once(partial(self._made, ca_file, "google.ca_file"))
 
     def __call__(self) -> Transport:
         """Give the shared transport.
@@ -36,15 +36,63 @@ class Connections:
         """
         return self._shared.get()
 
-    def trusting(self, ca_file: Path | None) -> Transport:
-        """Give a transport of its own, for whom these certificates are to be trusted and for nobody else.
+    def trusting(self, ca_file: Path, ca_key: str) -> Transport:
+        """Give a transport of its own, for whom the certificates in a file are to be trusted and for nobody else.
 
-        Raises:
-            ConfigurationError: `ca_file` cannot be used.
+        Args:
+            ca_file: Certificates, trusted as they are at each call.
+            ca_key: Of the configuration, which names the file.
         """
+        return CurrentTrust(ca_file, partial(self._made, ca_file, ca_key))
+
+    def _made(self, ca_file: Path | None, ca_key: str) -> Transport:
         from refresher.google.transport import PooledTransport
 
-        return PooledTransport(ca_file=ca_file, limits=self._limits)
+        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits)
+
+
+class CurrentTrust:
+    """A transport that is made anew when the file changes that says whom to trust; safe to use from several threads.
+
+    An authority that is replaced is announced in the file before it signs anything, and a daemon outlives it.
+
+    Args:
+        ca_file: The file.
+        make: Makes a transport by what the file holds.
+    """
+
+    def __init__(self, ca_file: Path, make: Callable[[], Transport]) -> None:
+        self._ca_file = ca_file
+        self._make = make
+        self._made: tuple[object, Transport] | None = None
+        self._lock = Lock()
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """Make one call as the transport does.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
+            TransportError: As the transport does.
+        """
+        return self._current().request(method, url, headers=headers, body=body)
+
+    def _current(self) -> Transport:
+        with self._lock:
+            state = _state_of(self._ca_file)
+            if self._made is None or self._made[0] != state:
+                self._made = state, self._make()
+            return self._made[1]
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """Give what differs when a file is another; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Once(Generic[T]):

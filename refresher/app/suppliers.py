@@ -204,9 +204,9 @@ def _kubernetes(settings: KubernetesSettings, connections: Connections) -> Suppl
     from refresher.suppliers.kubernetes import KubernetesSupplier
 
     # a pool of its own: the cluster's authority is to be trusted for nothing else
-    ca_file = settings.ca_file if settings.api_server.startswith("https:") else None
+    is_secure = settings.api_server.startswith("https:")
     return KubernetesSupplier(
-        transport=connections.trusting(ca_file),
+        transport=connections.trusting(settings.ca_file, "the supplier's ca_file") if is_secure else connections(),
         api_server=settings.api_server,
         token_path=settings.token_file,
         lifetime=settings.lifetime,

@@ -195,7 +195,7 @@ class KubernetesSettings(_SupplierSettings):
     )
     ca_file: AbsolutePath = Field(
         default=_MOUNTED / "ca.crt",
-        description="Certificates that the API server is trusted by. Default: the pod's own.",
+        description="Certificates that the API server is trusted by; a change is followed. Default: the pod's own.",
         json_schema_extra={"default": str(_MOUNTED / "ca.crt")},
     )
     token_file: AbsolutePath = Field(

@@ -97,20 +97,21 @@ class PooledTransport:
 
     Args:
         ca_file: Certificates to trust beside the system's; None for the system's alone.
+        ca_key: Of the configuration, which names `ca_file`.
         limits: How long a call may take.
 
     Raises:
         ConfigurationError: `ca_file` cannot be read or holds no certificate.
     """
 
-    def __init__(self, *, ca_file: Path | None, limits: Limits | None = None) -> None:
+    def __init__(self, *, ca_file: Path | None, ca_key: str = "google.ca_file", limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._pool = urllib3.PoolManager(
             num_pools=16,
             maxsize=_CONNECTIONS,
             retries=False,
             timeout=urllib3.Timeout(connect=self._limits.connect, read=self._limits.read),
-            ssl_context=_trust(ca_file),
+            ssl_context=_trust(ca_file, ca_key),
         )
         self._pool.pool_classes_by_scheme = bounded_pools()
 
@@ -143,7 +144,7 @@ class PooledTransport:
         return f"it was not done after {self._limits.call:g} s"
 
 
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
+def _trust(ca_file: Path | None, ca_key: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
@@ -151,7 +152,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise ConfigurationError(
                 f"{ca_file} cannot be used as trust: {error.strerror if isinstance(error, OSError) else 'no path'}",
-                "let google.ca_file name a readable PEM file of certificates",
+                f"let {ca_key} name a readable PEM file of certificates",
             ) from error
     return context
 

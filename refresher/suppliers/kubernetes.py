@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from refresher.errors import SupplyError, TransientSupplyError
@@ -86,7 +87,8 @@ class KubernetesSupplier:
             )
         except TransportError as error:
             raise TransientSupplyError(
-                f"the API server {self._api_server} was not reached: {error}", "let the daemon's pod reach it"
+                f"the API server {self._api_server} was not reached: {error}",
+                "let the daemon's pod reach it, and the supplier's ca_file name the cluster's authority",
             ) from error
 
     def _refusal(self, response: Response, account: str, bearer: str) -> SupplyError:
@@ -96,8 +98,21 @@ class KubernetesSupplier:
         kind = TransientSupplyError if is_passing(response.status) else SupplyError
         return kind(
             f"the API server refused a token of {account} with HTTP {response.status}: {text}",
-            f"create the account, and let the daemon's own create serviceaccounts/token of {account} (RBAC)",
+            self._remedy(response.status, account),
         )
+
+    def _remedy(self, status: int, account: str) -> str:
+        match status:
+            case HTTPStatus.UNAUTHORIZED:
+                return f"see what renews {self._token_path}: that token is over, or another cluster's"
+            case HTTPStatus.FORBIDDEN:
+                return f"let the daemon's own account create serviceaccounts/token of {account} (RBAC)"
+            case HTTPStatus.NOT_FOUND:
+                return f"create the service account {account}, or mend the identity's subject"
+            case HTTPStatus.UNPROCESSABLE_ENTITY:
+                return f"let the cluster's admission policies allow the daemon tokens of {account} for this audience"
+            case _:
+                return "see the log of the API server"
 
     def _own_token(self) -> str:
         try:

@@ -1,0 +1,285 @@
+"""The `kubernetes` supplier with a real API server: with the rights and under the policy that docs/fleets.md shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from refresher.emulator.certificates import make_certificates
+from tests.installed.cluster import ISSUER, VERSION, running_cluster
+from tests.installed.cluster_guide import ABSENT, DAEMON, GUIDE, POWERLESS, USERS, set_up
+from tests.program import Worker, account_of, secret_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from refresher.emulator.testing import Scenario
+    from tests.conftest import Act, Need
+    from tests.installed.cluster import Cluster
+
+AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
+
+
+def subject_of(account: str) -> str:
+    """Give the subject of `NAMESPACE/NAME`."""
+    return f"system:serviceaccount:{account.replace('/', ':')}"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, need: Need) -> Iterator[Cluster]:
+    """Give a cluster with users and the daemon's account, as the guide sets it up."""
+    with running_cluster(tmp_path_factory.mktemp("cluster"), need) as made:
+        set_up(made)
+        yield made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A cluster, a Google whose pool trusts it, and a daemon."""
+
+    cluster: Cluster
+    google: Scenario
+    worker: Worker
+
+    def be(self, account: str) -> None:
+        """Let the daemon's own token be one of this account."""
+        namespace, name = account.split("/")
+        token = self.cluster.kubectl("create", "token", name, "--namespace", namespace, "--duration", "1h")
+        self.hold(token)
+
+    def hold(self, token: str) -> None:
+        """Replace the daemon's own token, as the kubelet does."""
+        temporary = self.worker.place / "own.new"
+        temporary.write_text(token)
+        temporary.chmod(0o600)
+        temporary.rename(self.worker.place / "own")
+
+    def configure(self, *users: str, **changes: Any) -> None:  # noqa: ANN401 - any key
+        """Configure a target for each account `NAMESPACE/NAME`, which is called NAME, as is its service account."""
+        supplier = {
+            "kind": "kubernetes",
+            "api_server": self.cluster.origin,
+            "ca_file": str(self.cluster.ca_file),
+            "token_file": "own",
+            "issuer": ISSUER,
+        }
+        names = {user.split("/")[1]: user for user in users}
+        self.worker.configure(
+            *names,
+            suppliers={"cluster": supplier | changes},
+            identities={
+                name: {"subject": subject_of(user), "service_account": account_of(name)} for name, user in names.items()
+            },
+        )
+
+
+@pytest.fixture
+def site(cluster: Cluster, google_emulator: Scenario, tmp_path: Path) -> Iterator[Site]:
+    """Give a site whose daemon has the right that it needs; nothing that the daemon prints may hold a secret."""
+    origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
+    worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
+    google_emulator.add_provider(
+        issuer=ISSUER,
+        jwks=cluster.jwks(),
+        mapping={
+            "google.subject": "assertion.sub",
+            "attribute.namespace": "assertion['kubernetes.io']['namespace']",
+        },
+        condition="assertion.sub.startsWith('system:serviceaccount:users:')",
+    )
+    for user in USERS:
+        google_emulator.add_service_account(account_of(user.split("/")[1]))
+    made = Site(cluster=cluster, google=google_emulator, worker=worker)
+    made.be(DAEMON)
+    yield made
+    assert secret_in(worker.everything_printed()) is None
+
+
+def life_of(status: dict[str, Any]) -> float:
+    """Give how many seconds the token of a target lives in all."""
+    begin, end = (datetime.fromisoformat(status[name]) for name in ("issued_at", "expires_at"))
+    return (end - begin).total_seconds()
+
+
+def test_pods_account_acts_as_its_service_account(site: Site, act: Act) -> None:
+    """Google, which has the cluster's public keys, refuses a pod's account until it is bound, and takes it then."""
+    site.configure("users/alice")
+
+    site.worker.once()
+    refused = act(site.worker.directory("alice"), site.google)
+    site.google.allow(account_of("alice"), subject=subject_of("users/alice"))
+    accepted = act(site.worker.directory("alice"), site.google)
+
+    status = site.worker.status()["alice"]
+    told = (status["issuer"], status["subject"], status["audience"])
+    assert told == (ISSUER, "system:serviceaccount:users:alice", AUDIENCE)
+    assert "iam.serviceAccounts.getAccessToken" in refused["refused"]
+    assert accepted["service_account"] == account_of("alice")
+
+
+def test_each_account_is_nobody_but_itself(site: Site, act: Act) -> None:
+    """Of two users that one daemon serves, each acts as itself, and a token of Bob does not open Alice's account."""
+    for name in ("alice", "bob"):
+        site.google.allow(account_of(name), subject=subject_of(f"users/{name}"))
+    site.configure("users/alice", "users/bob")
+
+    site.worker.once()
+    accepted = {name: act(site.worker.directory(name), site.google)["service_account"] for name in ("alice", "bob")}
+    (site.worker.directory("alice") / "token").unlink()
+    (site.worker.directory("alice") / "token").write_text(site.worker.token("bob"))
+    refused = act(site.worker.directory("alice"), site.google)
+
+    assert accepted == {"alice": account_of("alice"), "bob": account_of("bob")}
+    assert "iam.serviceAccounts.getAccessToken" in refused["refused"]
+
+
+@pytest.mark.parametrize(
+    ("own", "account", "status", "reason", "remedy"),
+    [
+        pytest.param(
+            POWERLESS,
+            "users/alice",
+            403,
+            '"system:serviceaccount:refresher:powerless" cannot create resource "serviceaccounts/token"',
+            "let the daemon's own account create serviceaccounts/token of users/alice (RBAC)",
+            id="no-right",
+        ),
+        pytest.param(
+            DAEMON,
+            "users/eve",
+            403,
+            '"system:serviceaccount:refresher:refresher" cannot create resource "serviceaccounts/token"',
+            "let the daemon's own account create serviceaccounts/token of users/eve (RBAC)",
+            id="account-not-named",
+        ),
+        pytest.param(
+            DAEMON,
+            ABSENT,
+            404,
+            'serviceaccounts "nobody" not found',
+            "create the service account users/nobody, or mend the identity's subject",
+            id="no-account",
+        ),
+    ],
+)
+def test_refusal_is_told_with_what_to_do(
+    site: Site, own: str, account: str, status: int, reason: str, remedy: str
+) -> None:
+    """Who lacks the right, or names an account that is not there, reads it in the API server's words, with a remedy."""
+    site.be(own)
+    site.configure(account)
+
+    done = site.worker.once(status=3)
+
+    assert f"the API server refused a token of {account} with HTTP {status}: " in done.stderr
+    assert reason in done.stderr
+    assert remedy in done.stderr
+    assert not site.worker.directory(account.split("/")[1]).joinpath("token").exists()
+
+
+def test_own_token_that_is_replaced_is_used(site: Site) -> None:
+    """An own token that the cluster does not take is told with its file, and the one that replaces it is taken."""
+    site.hold("of another cluster")
+    site.configure("users/alice")
+
+    refused = site.worker.once(status=3)
+    site.be(DAEMON)
+    site.worker.once()
+
+    assert "HTTP 401: Unauthorized" in refused.stderr
+    assert f"see what renews {site.worker.place / 'own'}" in refused.stderr
+    assert "of another cluster" not in refused.stderr
+    assert site.worker.status()["alice"]["state"] == "fresh"
+
+
+def test_daemon_has_tokens_for_google_alone(site: Site) -> None:
+    """Under the guide's policy the daemon is given no token of an audience that the API server takes."""
+    site.configure("users/alice")
+    document = yaml.safe_load(site.worker.configuration.read_text())
+    document["providers"]["main"]["audience"] = ISSUER
+    site.worker.write(document)
+
+    done = site.worker.once(status=3)
+
+    assert "the refresher requests tokens for Google alone" in done.stderr
+    assert "let the cluster's admission policies allow" in done.stderr
+
+
+@pytest.mark.parametrize(("asked", "given"), [("10m", 600), ("1h", 3600), ("24h", 7200)])
+def test_token_lives_as_long_as_the_cluster_grants(site: Site, asked: str, given: int) -> None:
+    """The least that can be asked for is granted, and what is more than the cluster's most is cut to that."""
+    site.configure("users/alice", lifetime=asked)
+
+    site.worker.once()
+
+    assert life_of(site.worker.status()["alice"]) == given
+
+
+def test_less_than_the_configuration_allows_is_refused(cluster: Cluster) -> None:
+    """The API server grants no less than ten minutes, which is why the configuration takes no less."""
+    refused = cluster.attempt("create", "token", "alice", "--namespace", "users", "--duration", "599s")
+
+    assert "may not specify a duration less than 10 minutes" in refused.stderr
+
+
+def test_files_outlive_the_api_server(site: Site) -> None:
+    """While the API server is away everything stays as it is and is told; when it is back, so are new tokens."""
+    site.configure("users/alice")
+    site.worker.once()
+    before = site.worker.files("alice")
+    site.cluster.stop()
+
+    try:
+        away = site.worker.once("--force", status=3)
+        during = site.worker.files("alice")
+    finally:
+        site.cluster.start()
+    site.worker.once("--force")
+
+    assert f"the API server {site.cluster.origin} was not reached" in away.stderr
+    assert during == before
+    assert site.worker.token("alice").encode() != before["token"]
+
+
+def test_daemon_recovers_by_itself(site: Site) -> None:
+    """A daemon that starts before the API server does has its tokens once that is there."""
+    site.configure("users/alice")
+    site.cluster.stop()
+
+    with site.worker.daemon() as log:
+        try:
+            log.wait_for("token.supply_failed", target="alice")
+        finally:
+            site.cluster.start()
+        log.wait_for("token.published", target="alice")
+
+    assert site.worker.status()["alice"]["state"] == "fresh"
+
+
+def test_another_authority_is_trusted_once_the_file_names_it(site: Site) -> None:
+    """A server of an unknown authority is sent nothing; a running daemon minds the file in which that becomes known."""
+    make_certificates(site.worker.place)
+    site.configure("users/alice", ca_file="ca.pem")
+
+    with site.worker.daemon() as log:
+        failure = log.wait_for("token.supply_failed", target="alice")
+        (site.worker.place / "ca.new").write_bytes(site.cluster.ca_file.read_bytes())
+        (site.worker.place / "ca.new").rename(site.worker.place / "ca.pem")
+        log.wait_for("token.published", target="alice")
+
+    assert "its certificate is not trusted" in failure["error"]
+    assert "the supplier's ca_file" in failure["remedy"]
+
+
+def test_version_is_what_the_guide_says(site: Site) -> None:
+    """The guide names the version that runs here."""
+    told = json.loads(site.cluster.kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
+
+    assert told == f"v{VERSION}"
+    assert f"Kubernetes {VERSION}" in GUIDE.read_text()

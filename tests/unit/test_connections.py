@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.app.connections import Connections, CurrentTrust
+from refresher.errors import ConfigurationError
+from refresher.google.transport import Response
+from tests.fakes import FakeTransport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URL = "https://cluster.example/api"
+
+
+class Maker:
+    """Makes transports that answer with what the file held when they were made, and remembers that."""
+
+    def __init__(self, ca_file: Path) -> None:
+        self.ca_file = ca_file
+        self.made: list[bytes] = []
+
+    def __call__(self) -> FakeTransport:
+        held = self.ca_file.read_bytes()
+        self.made.append(held)
+        return FakeTransport(lambda _: Response(status=200, headers={}, body=held))
+
+
+def test_trust_is_made_once(tmp_path: Path) -> None:
+    """As long as the file stays as it is, one transport makes all calls, and so keeps its connections."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(b"first")
+    make = Maker(ca_file)
+    transport = CurrentTrust(ca_file, make)
+
+    answers = [transport.request("GET", URL).body for _ in range(3)]
+
+    assert answers == [b"first"] * 3
+    assert make.made == [b"first"]
+
+
+def test_trust_follows_the_file(tmp_path: Path) -> None:
+    """A file that is replaced, also as the kubelet does by a link above it, is what the next call trusts."""
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ca.pem").write_text(folder)
+    (tmp_path / "data").symlink_to("old")
+    ca_file = tmp_path / "data" / "ca.pem"
+    transport = CurrentTrust(ca_file, Maker(ca_file))
+    before = transport.request("GET", URL).body
+    (tmp_path / "link").symlink_to("new")
+    (tmp_path / "link").rename(tmp_path / "data")
+
+    after = transport.request("GET", URL).body
+
+    assert (before, after) == (b"old", b"new")
+
+
+def test_trust_that_cannot_be_used_names_its_key(tmp_path: Path) -> None:
+    """A file that is not there is told with the key that names it, when it is wanted."""
+    transport = Connections(ca_file=None).trusting(tmp_path / "absent.pem", "the supplier's ca_file")
+
+    with pytest.raises(ConfigurationError) as caught:
+        transport.request("GET", URL)
+
+    assert "absent.pem cannot be used as trust" in caught.value.problem
+    assert "let the supplier's ca_file name" in caught.value.remedy
