@@ -47,6 +47,9 @@ def inspect(
     text = text.strip()
     if text.startswith("{"):
         return _of_json(text)
+    if not text or len(text.split()) > 1:
+        said = "it is empty" if not text else "it is neither a token, an ADC document nor a JWKS"
+        raise UsageError(said, "name a file that holds one of these and nothing else")
     if len(text.split(".")) != _SEGMENTS or text.startswith("ya29."):
         return inspect_opaque(text)
     expected = {} if loaded is None else {name: target.expected for name, target in targets_of(loaded).items()}

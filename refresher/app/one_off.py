@@ -10,7 +10,9 @@ from refresher.app.connections import connections_of
 from refresher.app.plans import chain_of
 from refresher.app.suppliers import supplier_of
 from refresher.app.targets import endpoints_of, targets_of
+from refresher.config.durations import format_duration
 from refresher.config.supplier_models import SelfIssuedSettings, SignJwtSettings
+from refresher.config.values import SIGNED_RANGE, SUPPLIED_RANGE
 from refresher.errors import UsageError
 from refresher.google import iam_credentials
 from refresher.google.answers import IMPERSONATION
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from refresher.suppliers.interface import SupplierContext
 
 _HOUR = timedelta(hours=1)
+_ACCESS_TOKEN_RANGE = timedelta(seconds=1), timedelta(hours=12)
+"""What generateAccessToken takes at all; more than an hour needs an organization policy."""
 
 
 class OneOff:
@@ -50,12 +54,19 @@ class OneOff:
 
         Raises:
             SupplyError: The supplier has none.
-            UsageError: Its lifetime is not ours to choose.
+            UsageError: Its lifetime is not ours to choose, or out of range.
         """
         name = self._target.supplier
         settings = self._loaded.configuration.suppliers[name]
-        if self._lifetime is not None and not isinstance(settings, SelfIssuedSettings | SignJwtSettings):
-            raise UsageError(f"the lifetime of tokens of supplier {name} is its own affair", "leave --lifetime away")
+        if self._lifetime is not None:
+            match settings:
+                case SelfIssuedSettings():
+                    self._require_lifetime(SUPPLIED_RANGE)
+                case SignJwtSettings():
+                    self._require_lifetime(SIGNED_RANGE)
+                case _:
+                    clause = f"the lifetime of tokens of supplier {name} is its own affair"
+                    raise UsageError(clause, "leave --lifetime away")
         context = self._target.context if audience is None else replace(self._target.context, audience=audience)
         return self._supply(context, self._lifetime)
 
@@ -65,6 +76,7 @@ class OneOff:
         Raises:
             RefresherError: Supply, exchange or impersonation failed.
         """
+        self._require_lifetime(_ACCESS_TOKEN_RANGE)
         way = self._target.impersonation
         way = replace(way, scopes=scopes or way.scopes, lifetime=self._lifetime or way.lifetime)
         federated = self._chain.exchange(way, self._supply(self._target.context), self._now)
@@ -74,9 +86,11 @@ class OneOff:
         """Give a Google-signed ID token of the service account.
 
         Raises:
-            RefresherError: Supply, exchange or impersonation failed.
+            RefresherError: Supply, exchange or impersonation failed, or there is no service account.
         """
         way = self._target.impersonation
+        if way.service_account is None:
+            raise UsageError("there is no service account that an ID token could be of", "name one in the identity")
         federated = self._chain.exchange(way, self._supply(self._target.context), self._now)
         return self._chain.id_token(way, audience, federated, include_email=include_email)
 
@@ -92,6 +106,7 @@ class OneOff:
         account = way.service_account
         if account is None:
             raise UsageError("there is no service account that could sign", "name one in the identity")
+        self._require_lifetime(SIGNED_RANGE)
         way = replace(way, scopes=(CLOUD_PLATFORM_SCOPE,), lifetime=None)
         federated = self._chain.exchange(way, self._supply(self._target.context), self._now)
         own = self._chain.access_token(way, federated)
@@ -105,6 +120,12 @@ class OneOff:
             access_token=own.value,
             kinds=IMPERSONATION,
         )
+
+    def _require_lifetime(self, allowed: tuple[timedelta, timedelta]) -> None:
+        least, most = allowed
+        if self._lifetime is not None and not least <= self._lifetime <= most:
+            asked, low, high = (format_duration(each) for each in (self._lifetime, least, most))
+            raise UsageError(f"--lifetime is {asked}, not between {low} and {high}", "ask for another one")
 
     def _supply(self, context: SupplierContext, lifetime: timedelta | None = None) -> str:
         name = self._target.supplier

@@ -74,6 +74,8 @@ def _require_fitting(
     """
     if kind == "id" and audience is None:
         raise UsageError("an ID token is for an audience", "add --audience URL")
+    if audience == "":
+        raise UsageError("--audience is empty", "name whom the token is for, or leave it away")
     if kind == "jwt" and claims is None:
         raise UsageError("a JWT is made of claims", "add --claims FILE")
     unused = (

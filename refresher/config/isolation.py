@@ -16,46 +16,61 @@ if TYPE_CHECKING:
     from refresher.config.models import IdentitySettings
     from refresher.config.understanding import SupplierFacts, Understood
 
-_ONE_SUBJECT = frozenset(["client_credentials", "file", "google_access_token"])
-"""Kinds of suppliers that have one token for everybody."""
+_SOURCES: Mapping[str, tuple[str, ...]] = {
+    "client_credentials": ("issuer", "client_id"),
+    "command": ("argv",),
+    "file": ("path",),
+    "google_access_token": ("credentials",),
+}
+"""Kinds of suppliers that give everybody the token of one source, and the keys that tell one source from another."""
 
-_MINTING = frozenset(["kubernetes", "self_issued", "sign_jwt"])
+_OWN = ("{identity}", "{subject}")
+"""Placeholders by which a program can tell for whom it is asked."""
 
 
 def mistakes_of_isolation(understood: Understood) -> Iterator[Mistake]:
     """Name every identity that could act as another one's service account."""
     sharing: dict[object, dict[str, IdentitySettings]] = {}
     for name, identity in (understood.identities or {}).items():
-        if (key := _subject_of(identity, understood)) is not None:
+        for key in _subjects_of(identity, understood):
             sharing.setdefault(key, {})[name] = identity
+    found: dict[str, Mistake] = {}
     for members in sharing.values():
-        yield from _of_members(members)
+        for name, mistake in _of_members(members):
+            found.setdefault(name, mistake)
+    yield from found.values()
 
 
-def _of_members(members: Mapping[str, IdentitySettings]) -> Iterator[Mistake]:
+def _of_members(members: Mapping[str, IdentitySettings]) -> Iterator[tuple[str, Mistake]]:
     for name, identity in members.items():
         others = (other for other, each in members.items() if each.service_account != identity.service_account)
         other = next(others, None)
         if other is not None and not identity.shared_identity:
             clause = f"has the same subject as {other} and another service account: Google lets each act as both"
             remedy = "give each a subject of its own; or add shared_identity: true to both if that is meant"
-            yield Mistake(path=("identities", name), clause=clause, remedy=remedy, at_key=True)
+            yield name, Mistake(path=("identities", name), clause=clause, remedy=remedy, at_key=True)
 
 
-def _subject_of(identity: IdentitySettings, understood: Understood) -> object:
-    """Give what is equal for identities with the same subject; None if that cannot be told."""
+def _subjects_of(identity: IdentitySettings, understood: Understood) -> Iterator[object]:
+    """Give what is equal for identities with one subject, whichever suppliers they name; nothing if it is not told."""
     suppliers = understood.suppliers or {}
     name = identity.supplier or (next(iter(suppliers)) if len(suppliers) == 1 else None)
     supplier = suppliers.get(name) if name is not None else None
     if supplier is None:
-        return None
-    if supplier.kind in _ONE_SUBJECT or (supplier.kind == "google_id_token" and supplier.via == "metadata_server"):
-        return ("supplier", name)
-    if supplier.kind == "google_id_token" and identity.source_service_account is not None:
-        return ("source", _pool_of(supplier, understood), identity.source_service_account)
-    if supplier.kind in _MINTING and identity.subject is not None:
-        return ("subject", _pool_of(supplier, understood), identity.subject)
-    return None
+        return
+    pool = _pool_of(supplier, understood)
+    if identity.subject is not None:
+        yield ("subject", pool, identity.subject)
+    if supplier.kind == "google_id_token":
+        if supplier.via == "metadata_server":
+            yield ("machine", pool)
+        elif identity.source_service_account is not None:
+            yield ("source", pool, identity.source_service_account)
+    keys = _SOURCES.get(supplier.kind or "")
+    if keys is not None:
+        source = repr([supplier.written.get(key) for key in keys])
+        if supplier.kind != "command" or not any(each in source for each in _OWN):
+            yield (supplier.kind, source)
 
 
 def _pool_of(supplier: SupplierFacts, understood: Understood) -> object:

@@ -34,6 +34,7 @@ class SupplierFacts:
         signers: In how many places the key of a self-issuing supplier is said to be.
         has_signer: Whether the key is elsewhere.
         is_readable: Whether `provider` is known at all.
+        written: All that is written of it.
     """
 
     kind: str | None
@@ -44,6 +45,7 @@ class SupplierFacts:
     signers: int
     has_signer: bool
     is_readable: bool
+    written: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,4 +150,5 @@ def _facts(body: object) -> SupplierFacts:
         has_signer="signer" in fields,
         secrets=len(fields.keys() & {"secret_file", "secret_variable"}),
         is_readable=isinstance(body, dict) and ("provider" not in fields or isinstance(provider, str)),
+        written=fields,
     )

@@ -81,13 +81,16 @@ def _parse_listen(value: object) -> Listen:
         raise refused(f"is {shown(text)}, {error}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none") from None
 
 
+SUPPLIED_RANGE = timedelta(seconds=2), timedelta(hours=24)
+"""Least and most life of a subject token that we sign; Google's STS takes 24 h at most."""
+SIGNED_RANGE = timedelta(seconds=2), timedelta(hours=12)
+"""Least and most life of a JWT that a service account signs."""
+
 SuppliedLifetime = Annotated[
-    timedelta,
-    _duration(timedelta(seconds=2), timedelta(hours=24), "1h suits nearly everybody; below 10m clients exchange often"),
+    timedelta, _duration(*SUPPLIED_RANGE, "1h suits nearly everybody; below 10m clients exchange often")
 ]
 SignedLifetime = Annotated[
-    timedelta,
-    _duration(timedelta(seconds=2), timedelta(hours=12), "1h suits nearly everybody; Google signs for 12h at most"),
+    timedelta, _duration(*SIGNED_RANGE, "1h suits nearly everybody; Google signs for 12h at most")
 ]
 RequestedLifetime = Annotated[
     timedelta,

@@ -44,6 +44,7 @@ import yaml
 
 from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.errors import Refusal
+from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
 from refresher.emulator.state import Project, Provider, Role, State
 from refresher.emulator.storage_state import Bucket
@@ -110,7 +111,8 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), n
     try:
         _plant(planned, document, beside, time.time() if now is None else now)
     except Refusal as refusal:
-        raise EmulatorError(str(refusal.document["error"]["message"]), "mend the provider in the seed") from refusal
+        message = str(refusal.document["error"]["message"])
+        raise EmulatorError(message, "mend the pool or provider in the seed") from refusal
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise EmulatorError(
             f"the seed does not have the expected shape ({type(error).__name__})", "see the example in docs/emulator.md"
@@ -123,8 +125,10 @@ def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) 
         _describe(state.projects.setdefault(str(project), Project(number="")), settings)
     for entry in document.get("pools", []):
         number = str(entry.get("project_number") or next(iter(state.projects.values())).number)
+        check_id(str(entry["pool"]), field="pool")
         pool = state.add_pool(str(entry["pool"]), project_number=number)
         for name, settings in entry.get("providers", {}).items():
+            check_id(str(name), field="provider")
             pool.providers[str(name)] = _provider(dict(settings), beside)
     _plant_accounts(state, document)
     for project, bindings in document.get("project_policies", {}).items():

@@ -27,10 +27,12 @@ _PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "k")
 
 def inspect_opaque(text: str) -> Findings:
     """Tell what a text that is neither JSON nor a JWT seems to be."""
-    kind = next((name for prefix, name in _OPAQUE if text.startswith(prefix)), "opaque text")
+    kind = next((name for prefix, name in _OPAQUE if text.startswith(prefix)), None)
     facts = (("size", f"{len(text)} bytes"), ("fingerprint", fingerprint(text.encode())))
-    problems = ("STS refuses it as a subject token for a workload pool: it is no JWT",)
-    return Findings(kind=kind, facts=facts, problems=problems)
+    refused = "STS refuses it as a subject token for a workload pool: it is no JWT"
+    if kind is None:
+        return Findings(kind="opaque text", facts=facts, problems=(refused,))
+    return Findings(kind=kind, facts=(*facts, ("as subject token", refused)))
 
 
 def inspect_document(document: Mapping[str, Any]) -> Findings:

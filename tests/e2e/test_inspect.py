@@ -58,6 +58,10 @@ def test_foreign_token_is_told(published: Worker) -> None:
     assert "it is no token of target carol: sub is 'user-alice', not 'user-carol'" in found
     (published.place / "rubbish").write_bytes(b"\xff\xfe")
     assert "is not text" in published.run("inspect", str(published.place / "rubbish"), status=2).stderr
+    (published.place / "rubbish").write_bytes(b" \n")
+    assert "it is empty" in published.run("inspect", str(published.place / "rubbish"), status=2).stderr
+    variables = str(published.directory("alice") / "env")
+    assert "neither a token" in published.run("inspect", variables, status=2).stderr
     assert "cannot be read" in published.run("inspect", str(published.place / "absent"), status=2).stderr
 
 

@@ -91,11 +91,19 @@ def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
         (("alice", "--audience", "x"), "--audience means nothing for --kind access"),
         (("alice", "--kind", "subject", "--scope", "x"), "--scope means nothing for --kind subject"),
         (("alice", "--kind", "jwt", "--claims", "/absent"), "/absent cannot be read"),
+        (("alice", "--kind", "jwt", "--claims", "/dev/null"), "/dev/null holds no JSON"),
+        (("alice", "--lifetime", "0s"), "--lifetime is 0s, not between 1s and 12h"),
+        (("alice", "--kind", "subject", "--lifetime", "48h"), "--lifetime is 48h, not between 2s and 24h"),
+        (("alice", "--kind", "subject", "--audience", ""), "--audience is empty"),
+        (("carol", "--kind", "id", "--audience", "https://y"), "no service account that an ID token could be of"),
         (("alise",), "did you mean alice?"),
     ],
 )
 def test_what_does_not_fit_is_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
     """Options that would be ignored are refused with what to do."""
     worker, _ = cloud
+    document = worker.document("alice", "bob", "carol")
+    del document["identities"]["carol"]["service_account"]
+    worker.write(document)
 
     assert said in worker.command("token", *arguments, status=2).stderr

@@ -181,6 +181,8 @@ def test_opaque_tokens_are_told_by_their_beginning() -> None:
 
     assert found.kind == "federated access token of Google's STS"
     assert "secret-part" not in str(found)
+    assert not found.problems
+    assert inspect_opaque("another").problems
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,14 @@ suppliers:
   generated: {{kind: google_id_token, via: generate_id_token, provider: main}}
   literal: {{kind: google_access_token, accept_unsupported: true, provider: main}}
   somebody: {{kind: file, path: token, provider: main}}
-  program: {{kind: command, argv: [/bin/mint], provider: main}}
+  somebody-too: {{kind: file, path: token, provider: other-pool}}
+  machine-too: {{kind: google_id_token, provider: same-pool}}
+  client: {{kind: client_credentials, issuer: https://i.example.com, client_id: c, secret_file: s, provider: main}}
+  client-too: {{kind: client_credentials, issuer: https://i.example.com, client_id: c, secret_file: t, provider: main}}
+  client-else: {{kind: client_credentials, issuer: https://i.example.com, client_id: d, secret_file: s, provider: main}}
+  program: {{kind: command, argv: [/bin/mint, "{{identity}}"], provider: main}}
+  deaf: {{kind: command, argv: [/bin/mint, "{{audience}}"], provider: main}}
+  deaf-too: {{kind: command, argv: [/bin/mint, "{{audience}}"], timeout: 5s, provider: main}}
 directory_root: /run/refresher
 identities:
   alice: {{service_account: alice@p-1.iam.gserviceaccount.com, {alice}}}
@@ -49,6 +56,13 @@ def problems(workspace: Workspace, alice: str, bob: str, account: str = "bob") -
         ("supplier: machine", "supplier: machine"),
         ("supplier: literal", "supplier: literal"),
         ("supplier: somebody", "supplier: somebody"),
+        ("supplier: deaf", "supplier: deaf"),
+        ("supplier: somebody", "supplier: somebody-too"),
+        ("supplier: machine", "supplier: machine-too"),
+        ("supplier: client", "supplier: client-too"),
+        ("supplier: deaf", "supplier: deaf-too"),
+        ("supplier: own, subject: x", "supplier: program, subject: x"),
+        ("supplier: somebody, subject: x", "supplier: program, subject: x"),
         (
             "supplier: generated, source_service_account: s@p-1.iam.gserviceaccount.com",
             "supplier: generated, source_service_account: s@p-1.iam.gserviceaccount.com",
@@ -73,6 +87,8 @@ def test_one_subject_for_two_accounts_is_refused(workspace: Workspace, alice: st
         ("supplier: own, subject: x", "supplier: elsewhere, subject: x"),
         ("supplier: program", "supplier: program"),
         ("supplier: machine", "supplier: somebody"),
+        ("supplier: client", "supplier: client-else"),
+        ("supplier: program", "supplier: deaf"),
         (
             "supplier: generated, source_service_account: s@p-1.iam.gserviceaccount.com",
             "supplier: generated, source_service_account: t@p-1.iam.gserviceaccount.com",

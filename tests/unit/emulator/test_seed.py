@@ -122,6 +122,16 @@ def test_refuses_providers_that_cannot_be(provider: dict[str, object], problem: 
         plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]})
 
 
+@pytest.mark.parametrize(("pool", "provider"), [("idp", "refresher"), ("workers", "idp"), ("gcp-pool", "refresher")])
+def test_refuses_names_that_cannot_be(pool: str, provider: str) -> None:
+    """Whoever tests with a seed does not learn names that Google would not take."""
+    settings = {"issuer": "https://workers.invalid"}
+    seed = {"projects": {"p-1": "1"}, "pools": [{"pool": pool, "providers": {provider: settings}}]}
+
+    with pytest.raises(EmulatorError, match="Invalid value for field"):
+        plant(State(), seed)
+
+
 @pytest.mark.parametrize(
     "seed",
     [

@@ -74,7 +74,9 @@ def test_plants_everything_a_seed_may_say(tmp_path: Path) -> None:
                     {
                         "pool": "others",
                         "project_number": "42",
-                        "providers": {"p": {"issuer": ISSUER, "jwks_file": "jwks.json", "allowed_audiences": ["a"]}},
+                        "providers": {
+                            "first": {"issuer": ISSUER, "jwks_file": "jwks.json", "allowed_audiences": ["a"]}
+                        },
                     }
                 ],
                 "service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal("user-1")]}},
@@ -86,7 +88,7 @@ def test_plants_everything_a_seed_may_say(tmp_path: Path) -> None:
 
     plant(state, read_seed(tmp_path / "seed.yaml"), beside=tmp_path)
 
-    provider = state.add_pool("others", project_number="42").providers["p"]
+    provider = state.add_pool("others", project_number="42").providers["first"]
     assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, {"keys": []}, ["a"])
     assert set(state.service_accounts) == {ALICE, "worker@other.iam.gserviceaccount.com"}
     assert state.metadata_account == "worker@other.iam.gserviceaccount.com"
