@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+
 
 def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
     """Make the first key of a directory, which is made with mode 0700 if absent; the key is active at once.
@@ -39,7 +42,7 @@ def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
         KeysError: There is a key already, or the directory cannot be used.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(directory)
     except OSError as error:
         raise KeysError(f"{directory} cannot be made: {error.strerror}", "choose a directory you may make") from error
     with _locked(directory) as descriptor:
@@ -127,11 +130,19 @@ def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
     return _active(after)
 
 
+def _make(directory: Path) -> None:
+    """Make a directory, and those above it so that nobody else may write there, whatever the umask."""
+    for parent in reversed(directory.parents):
+        parent.mkdir(mode=0o755, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def _locked(directory: Path) -> Iterator[int]:
     with open_keys(directory) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
+            _sweep(descriptor)
             yield descriptor
         except OSError as error:
             raise KeysError(
@@ -154,6 +165,13 @@ def _remove_gone(descriptor: int, before: Sequence[KeyRecord], after: Sequence[K
         with suppress(FileNotFoundError):
             os.unlink(f"{record.kid}.pem", dir_fd=descriptor)
     return gone
+
+
+def _sweep(descriptor: int) -> None:
+    """Remove what a killed run left half written: it may hold a private key."""
+    for name in os.listdir(descriptor):
+        if _TEMPORARY.fullmatch(name):
+            os.unlink(name, dir_fd=descriptor)
 
 
 def _write(descriptor: int, records: Sequence[KeyRecord]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,28 @@ def test_rotation_from_beginning_to_end(keys: Path) -> None:
     assert kids(keys) == {new}
     assert {path.name for path in keys.iterdir()} == {f"{new}.pem", "keys.json"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o400}
+
+
+def test_what_a_killed_run_left_half_written_goes(keys: Path) -> None:
+    """A temporary file may hold a private key: the next change removes it, and nothing that is not ours."""
+    (keys / ".keys.json.0123456789abcdef.tmp").write_text("half")
+    (keys / "notes.tmp").write_text("somebody's")
+
+    rotate(keys, algorithm=None, now=NOW)
+
+    assert {path.name for path in keys.iterdir() if path.suffix == ".tmp"} == {"notes.tmp"}
+
+
+def test_directories_made_on_the_way_are_nobody_elses(tmp_path: Path) -> None:
+    """Without a umask too, others cannot write above a keys directory that is made, nor look into it."""
+    umask = os.umask(0)
+    try:
+        create(tmp_path / "a" / "b" / "keys", algorithm="ES256", now=NOW)
+    finally:
+        os.umask(umask)
+
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/keys")}
+    assert modes == {"a": 0o755, "a/b": 0o755, "a/b/keys": 0o700}
 
 
 def test_refused_change_leaves_everything(keys: Path) -> None:
