@@ -238,7 +238,7 @@ def test_drift_is_repaired(worker: Worker) -> None:
 
         until(lambda: names_in(place) == set(before) and worker.files("alice") == before, what="drift repaired")
         until(lambda: (place / "token").stat().st_mode & 0o777 == 0o400, what="mode repaired")
-        assert log.events("artifact.repaired", artifact="credentials.json")
+        log.wait_for("artifact.repaired", artifact="credentials.json")
 
 
 READER = """
