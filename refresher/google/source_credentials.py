@@ -1,14 +1,14 @@
 """The worker's own Google credentials, from which Google-signed tokens are had: one per supplier, for all targets.
 
 google-auth would copy a source credential for each impersonated one and refresh every copy. Here one is refreshed,
-under a lock, when less than five minutes are left; while that fails, what is held serves as long as it is worth a call.
+by one caller for all, when less than five minutes are left; while that fails, what is held serves as long as it is
+worth a call.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from refresher.errors import SupplyError, TransientSupplyError
@@ -16,6 +16,7 @@ from refresher.google.answers import is_passing
 from refresher.google.credentials_files import FAILURES, load
 from refresher.google.metadata_server import MetadataServer
 from refresher.google.request_adapter import RequestAdapter
+from refresher.joining import Joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,18 +56,17 @@ class _Held:
 
 
 class _Shared:
-    """One access token for all callers; of those who come together, one fetches and the others wait."""
+    """One access token for all callers; of those who come together, one fetches and the others take what came of it."""
 
     def __init__(self, fetch: Callable[[datetime], tuple[str, datetime]]) -> None:
         self._fetch = fetch
-        self._held: _Held | None = None
-        self._lock = Lock()
+        self._joined: Joined[_Held] = Joined()
 
     def get(self, now: datetime) -> tuple[str, datetime]:
-        with self._lock:
-            if self._held is None or not self._held.has_left(LEAST_LIFE, now):
-                self._held = self._next(self._held, now)
-            return self._held.value, self._held.expires_at
+        held = self._joined.get(
+            serves=lambda held: held.has_left(LEAST_LIFE, now), fetch=lambda held: self._next(held, now)
+        )
+        return held.value, held.expires_at
 
     def _next(self, held: _Held | None, now: datetime) -> _Held:
         try:
