@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +48,7 @@ class HangingChain(FakeChain):
     refusals: int = 0
     let_go: Event = field(default_factory=Event)
     waiting: int = 0
+    lock: Lock = field(default_factory=Lock)
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
         """Give an access token, to alice."""
@@ -62,10 +63,11 @@ class HangingChain(FakeChain):
     def _hang(self, way: Impersonation) -> None:
         if (way.service_account or "").startswith("alice"):
             return
-        if self.refusals > 0:
-            self.refusals -= 1
-        else:
-            self.waiting += 1
+        with self.lock:
+            hangs = self.refusals == 0
+            self.refusals -= not hangs
+            self.waiting += hangs
+        if hangs:
             self.let_go.wait(60)
         raise TransientImpersonationError("nobody answers", "wait")
 
@@ -178,3 +180,18 @@ def test_target_is_served_while_those_that_failed_hang_again(
     stage.follow(*others, alice)
 
     until(lambda: stage.has(alice), what="alice's access token")
+
+
+def test_many_artifacts_of_one_identity_need_one_look(stage: Stage, target_of: MakeTarget) -> None:
+    """Those that had to wait for others of their identity follow at once, not at the next look."""
+    alice = target_of(minted=(ACCESS, *ID_TOKENS))
+    stage.follow(alice)
+    stage.tick()
+    assert stage.workers.wait(30)
+
+    stage.tick()
+    assert stage.workers.wait(30)
+
+    names = {path.name for path in (alice.directory.path / "id_tokens").iterdir()}
+    assert names == {f"n{number}" for number in range(MANY)}
+    assert (alice.directory.path / "access_token").exists()
