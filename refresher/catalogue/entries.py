@@ -6,38 +6,25 @@ by a part of the text, the first match counts, so the narrow ones stand first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from refresher.catalogue.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 UNKNOWN_REMEDY = "look the message up in Google's documentation of workload identity federation"
 
+OPAQUE_REMEDY = (
+    "use a supplier of JWTs, such as google_id_token or self_issued: Google's STS takes no opaque access token for a "
+    "workload identity pool"
+)
+"""Google's words for that refusal are in no public record; that it refuses is in its guide to other providers."""
+
+UNPARSED = "E9"
 _TROUBLESHOOTING = "https://docs.cloud.google.com/iam/docs/troubleshooting-workload-identity-federation"
 _CREDENTIALS = "https://docs.cloud.google.com/iam/docs/create-short-lived-credentials-direct"
 _ISSUES = "https://github.com/google-github-actions/auth/blob/main/docs/TROUBLESHOOTING.md"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One known failure.
-
-    Attributes:
-        name: Its id.
-        status: The HTTP status it comes with; 0 for any.
-        text: A part of what Google says; empty to go by the status alone.
-        cause: Why it happens.
-        remedy: What to do, imperative; may name `{service_account}`.
-        source: Where it is documented or was measured.
-    """
-
-    name: str
-    status: int
-    text: str
-    cause: str
-    remedy: str
-    source: str
 
 
 ENTRIES = (
@@ -106,7 +93,7 @@ ENTRIES = (
         source="https://github.com/googleapis/google-cloud-go/issues/12440",
     ),
     Entry(
-        name="E9",
+        name=UNPARSED,
         status=400,
         text="Unable to parse the ID Token",
         cause="the file holds no clean JWT",
@@ -160,6 +147,16 @@ ENTRIES = (
         cause="the caller may not have ID tokens of this account",
         remedy="grant the caller roles/iam.serviceAccountOpenIdTokenCreator on {service_account}",
         source=_CREDENTIALS,
+        is_missing_role=True,
+    ),
+    Entry(
+        name="I1-delegation",
+        status=403,
+        text="iam.serviceAccounts.implicitDelegation",
+        cause="in a chain of delegates somebody may not go on to the next",
+        remedy="let each of the chain have roles/iam.serviceAccountTokenCreator on the next, up to {service_account}",
+        source=_CREDENTIALS,
+        is_missing_role=True,
     ),
     Entry(
         name="I1-sign",
@@ -168,6 +165,7 @@ ENTRIES = (
         cause="the caller may not sign with this account",
         remedy="grant the caller roles/iam.serviceAccountTokenCreator on {service_account}",
         source=_CREDENTIALS,
+        is_missing_role=True,
     ),
     Entry(
         name="I1",
@@ -176,6 +174,7 @@ ENTRIES = (
         cause="this exact principal may not act as the account, or the grant is not two minutes old",
         remedy="grant the principal roles/iam.workloadIdentityUser on {service_account}",
         source=_ISSUES,
+        is_missing_role=True,
     ),
     Entry(
         name="I3",
@@ -204,8 +203,17 @@ ENTRIES = (
     Entry(
         name="I2",
         status=403,
+        text="The caller does not have permission",
+        cause="the caller lacks a permission; Google's older words, and those for a chain of delegates",
+        remedy="grant the caller roles/iam.serviceAccountTokenCreator on {service_account}",
+        source=_ISSUES,
+        is_missing_role=True,
+    ),
+    Entry(
+        name="I2-other",
+        status=403,
         text="",
-        cause="the caller lacks a permission",
+        cause="the caller lacks a permission, or the API is not enabled",
         remedy="grant the caller roles/iam.serviceAccountTokenCreator on {service_account}, and enable the IAM "
         "Credentials API",
         source=_CREDENTIALS,

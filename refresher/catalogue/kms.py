@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from refresher.catalogue.entries import ENTRIES, UNKNOWN_REMEDY, Entry, recognise
+from refresher.catalogue.entries import ENTRIES, UNKNOWN_REMEDY, recognise
+from refresher.catalogue.entry import Entry
 
 _ROLES = "https://docs.cloud.google.com/kms/docs/reference/permissions-and-roles"
 _STATES = "https://docs.cloud.google.com/kms/docs/key-states"

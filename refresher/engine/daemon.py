@@ -16,7 +16,7 @@ from refresher.engine.engines import Engines
 from refresher.engine.events import Severity
 from refresher.engine.refresh import Result
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import ARTIFACTS_LANE, ARTIFACTS_THREADS, KEYS_LANE
+from refresher.engine.workers import ARTIFACTS_THREADS, KEYS_LANE
 from refresher.errors import PublishError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Daemon:
         for entry in due:
             self._submit(entry, engines)
         for artifact in artifacts:
-            self._workers.submit(ARTIFACTS_LANE, partial(self._mint, artifact, engines), threads=ARTIFACTS_THREADS)
+            self._submit_artifact(artifact, engines)
         for attempt in self._rotation.take_due(now):
             self._workers.submit(KEYS_LANE, attempt, threads=1)
         self._board.ticked(self._clock.monotonic())
@@ -234,6 +234,9 @@ class Daemon:
         entry = self._agenda.get(name)
         return entry is not None and entry.token is not None
 
+    def _submit_artifact(self, entry: ArtifactEntry, engines: Engines | None) -> None:
+        self._workers.submit(entry.lane, partial(self._mint, entry, engines), threads=ARTIFACTS_THREADS)
+
     def _mint(self, entry: ArtifactEntry, engines: Engines | None) -> None:
         """Bring one further artifact up to date; nothing it does may end the thread, or hold up its target's token."""
         if self._stopping or engines is None:
@@ -242,6 +245,10 @@ class Daemon:
         now = self._clock.now()
         with self._lock:
             self._artifacts.settle(entry, outcome, now, self._draw())
+            sibling = self._artifacts.take_sibling(entry, now, self._has_token)
+            engines = self._engines
+        if sibling is not None:
+            self._submit_artifact(sibling, engines)
         self._reporter.artifact_refreshed(entry, outcome)
 
     def _announce_ready(self) -> None:

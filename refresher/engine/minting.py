@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from refresher.engine.target import AccessTokenRequest
 from refresher.errors import TransientImpersonationError
+from refresher.joining import Joined
 from refresher.tokens import UnreadableTokenError, peek
 
 if TYPE_CHECKING:
@@ -59,16 +60,6 @@ class MintedToken:
     expires_at: datetime
 
 
-class _Share:
-    """The last federated token of one identity, and the lock that lets one caller at a time fetch the next."""
-
-    __slots__ = ("grant", "lock")
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.grant: AccessToken | None = None
-
-
 class Mint:
     """Mints artifacts of a plan; safe to use from several threads.
 
@@ -78,7 +69,7 @@ class Mint:
 
     def __init__(self, chain: Callable[[], Chain]) -> None:
         self._chain = chain
-        self._shares: dict[tuple[object, ...], _Share] = {}
+        self._grants: dict[tuple[object, ...], Joined[AccessToken]] = {}
         self._lock = Lock()
 
     def mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken, now: datetime) -> MintedToken:
@@ -108,8 +99,8 @@ class Mint:
         claims = subject_token.unverified_claims
         key = (target.supply_key, target.impersonation, None if claims is None else claims.subject)
         with self._lock:
-            share = self._shares.setdefault(key, _Share())
-        with share.lock:
-            if share.grant is None or share.grant.expires_at - now < LEAST_LIFE:
-                share.grant = self._chain().exchange(target.impersonation, subject_token.value, now)
-            return share.grant
+            joined = self._grants.setdefault(key, Joined())
+        return joined.get(
+            serves=lambda grant: grant.expires_at - now >= LEAST_LIFE,
+            fetch=lambda _: self._chain().exchange(target.impersonation, subject_token.value, now),
+        )

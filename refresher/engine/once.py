@@ -13,7 +13,7 @@ from refresher.engine.artifacts import ArtifactOutcome, ArtifactRefresher
 from refresher.engine.minting import Mint
 from refresher.engine.refresh import Outcome, Refresher
 from refresher.engine.sharing import SharedSupplies
-from refresher.engine.workers import ARTIFACTS_LANE, ARTIFACTS_THREADS, Workers
+from refresher.engine.workers import ARTIFACTS_THREADS, Workers, artifacts_lane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,8 @@ def refresh_once(plan: Plan, targets: Sequence[Target], *, force: bool, clock: C
     workers.wait(None)
     for target in targets:
         for artifact in target.minted:
-            workers.submit(ARTIFACTS_LANE, partial(mint, target, artifact), threads=ARTIFACTS_THREADS)
+            lane = artifacts_lane(target.impersonation, is_failing=False)
+            workers.submit(lane, partial(mint, target, artifact), threads=ARTIFACTS_THREADS)
     workers.wait(None)
     workers.stop()
     if bugs:

@@ -1,4 +1,4 @@
-"""A bounded pool of worker threads per supplier, so that one that hangs delays only its own.
+"""A bounded pool of worker threads per supplier and per way of minting, so that one that hangs delays only its own.
 
 The threads are daemonic: a supplier that hangs in a call must not hold up the end of the process. A publish that is
 cut short by that end leaves a temporary file at most, which the next start sweeps.
@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ARTIFACTS_LANE = ":artifacts"
+    from refresher.resources import Impersonation
+
 KEYS_LANE = ":keys"
-"""Lanes beside the suppliers', none of whom can have such a name."""
+"""A lane beside the suppliers', none of whom can have such a name."""
 
 ARTIFACTS_THREADS = 16
-"""Minting waits for Google most of the time."""
+"""Of each lane of artifacts: minting waits for Google most of the time."""
+
+
+def artifacts_lane(way: Impersonation, *, is_failing: bool) -> str:
+    """Name the lane of what is minted in one way: who does not answer there keeps none that goes another way.
+
+    Args:
+        way: By the worker's own credentials, each in a lane, or by a provider.
+        is_failing: Whether the last attempt failed: a lane of its own, lest it keep those that go the same way.
+    """
+    by = (way.credentials or "metadata server") if way.is_own else way.provider.resource_name
+    return f":artifacts {by}{' again' if is_failing else ''}"
 
 
 class Workers:
@@ -33,7 +45,7 @@ class Workers:
         """Run a job as soon as one of its lane's threads is free; the job must not raise.
 
         Args:
-            lane: Name of the supplier.
+            lane: Name of the supplier, or another lane's.
             job: What to run.
             threads: How many the lane may have; what is said first counts.
         """

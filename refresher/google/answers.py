@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 
 
 class Kinds(NamedTuple):
-    """Which failures a refusal becomes: one that lasts until something is mended, one that may pass by itself."""
+    """Which failures a refusal becomes: lasting until something is mended, may pass by itself, for want of a role."""
 
     lasting: type[RefresherError]
     passing: type[RefresherError]
+    missing_role: type[RefresherError]
 
 
-SUPPLY = Kinds(SupplyError, TransientSupplyError)
-IMPERSONATION = Kinds(ImpersonationError, TransientImpersonationError)
+class MissingRoleError(ImpersonationError):
+    """The caller may not be the service account; which role it needs where is its own affair."""
+
+
+SUPPLY = Kinds(SupplyError, TransientSupplyError, SupplyError)
+IMPERSONATION = Kinds(ImpersonationError, TransientImpersonationError, MissingRoleError)
 
 _PASSING = frozenset({408, 429})
 _LONGEST_TEXT = 500
@@ -103,6 +108,10 @@ def refusal_of(
         kinds: Of the failure.
     """
     text = error_text_of(response, *secrets)
-    kind = kinds.passing if is_passing(response.status) else kinds.lasting
+    entry = entries.recognise(response.status, text)
+    if is_passing(response.status):
+        kind = kinds.passing
+    else:
+        kind = kinds.missing_role if entry is not None and entry.is_missing_role else kinds.lasting
     remedy = entries.remedy_of(response.status, text, service_account=service_account)
     return kind(f"{asked} was refused with HTTP {response.status}: {text}", remedy)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from refresher.errors import ImpersonationError
 from refresher.google import iam_credentials, sts
-from refresher.google.answers import IMPERSONATION
+from refresher.google.answers import IMPERSONATION, MissingRoleError
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from refresher.google.transport import Transport
     from refresher.resources import Endpoints, Impersonation
 
-
 _OF_FEDERATED = "roles/iam.workloadIdentityUser"
 _OF_OTHERS = "roles/iam.serviceAccountTokenCreator"
-"""The roles that let a principal be a service account, if it is federated and otherwise."""
+_OF_OTHERS_FOR_ID_TOKENS = "roles/iam.serviceAccountOpenIdTokenCreator"
+"""The roles that let a principal be a service account, if it is federated and otherwise; the first has both kinds of
+tokens, but does not let anybody go on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
 
 
 class GoogleChain:
@@ -93,7 +94,7 @@ class GoogleChain:
                 access_token=federated.value,
             )
         except ImpersonationError as error:
-            raise _naming(way, error) from error
+            raise _naming(way, error, _OF_OTHERS) from error
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
         """Give an ID token of the service account, a JWT.
@@ -115,7 +116,7 @@ class GoogleChain:
                 kinds=IMPERSONATION,
             )
         except ImpersonationError as error:
-            raise _naming(way, error) from error
+            raise _naming(way, error, _OF_OTHERS_FOR_ID_TOKENS) from error
 
     def _source_of(self, credentials: Path | None) -> SourceCredential:
         with self._lock:
@@ -125,7 +126,18 @@ class GoogleChain:
             return found
 
 
-def _naming(way: Impersonation, error: ImpersonationError) -> ImpersonationError:
-    """Say for whom it was asked, since the role is to be granted to that principal, another if it is federated."""
-    remedy = error.remedy.replace(_OF_FEDERATED, _OF_OTHERS) if way.is_own else error.remedy
-    return type(error)(f"{error.problem} (asked as {way.principal})", remedy)
+def _naming(way: Impersonation, error: ImpersonationError, of_others: str) -> ImpersonationError:
+    """Say for whom it was asked, and which role it lacks: another if it is federated, more if there are delegates."""
+    problem = f"{error.problem} (asked as {way.principal})"
+    if not isinstance(error, MissingRoleError):
+        return type(error)(problem, error.remedy)
+    if not way.delegates:
+        role = of_others if way.is_own else _OF_FEDERATED
+        return ImpersonationError(problem, f"grant the principal {role} on {way.service_account}")
+    accounts = (*way.delegates, str(way.service_account))
+    links = zip((way.principal, *way.delegates), accounts, strict=True)
+    return ImpersonationError(
+        problem,
+        f"let each of the chain have {_OF_OTHERS} on the next (Google does not tell which has not): "
+        + ", then ".join(f"{member} on {account}" for member, account in links),
+    )

@@ -14,6 +14,7 @@ from google.auth import identity_pool
 
 from refresher.catalogue import entries
 from refresher.errors import ExchangeError, ImpersonationError
+from refresher.google import sts
 from refresher.google.answers import error_text_of
 from refresher.google.credentials_files import FAILURES, SCOPES
 from refresher.google.request_adapter import RequestAdapter
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from refresher.google.transport import Transport
 
 _OK = 200
+_IMPERSONATION = ":generateAccessToken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def prove(document: dict[str, Any], *, token_path: Path, transport: Transport) -
         credentials.refresh(request)
     except FAILURES as error:
         # no cause: its text may quote an answer, and that a token
-        raise _refused(error, request, principal, token_path) from None
+        raise _refused(error, request, principal, token_path, str(document.get("subject_token_type"))) from None
     if not isinstance(credentials.token, str) or not isinstance(credentials.expiry, datetime):
         raise ExchangeError("the exchange gave no access token that ends", entries.UNKNOWN_REMEDY)
     return Proof(
@@ -81,25 +83,28 @@ def _credentials(document: dict[str, Any], token_path: Path) -> Any:  # noqa: AN
 
 
 def _refused(
-    error: Exception, request: RequestAdapter, principal: str | None, token_path: Path
+    error: Exception, request: RequestAdapter, principal: str | None, token_path: Path, subject_token_type: str
 ) -> ExchangeError | ImpersonationError:
     if not request.last_url:
         return ExchangeError(
             f"{token_path} holds no subject token to be exchanged ({type(error).__name__})",
             "publish one: refresher once; or see why the daemon does not",
         )
-    said, remedy = _said(request, principal)
-    if request.last_url.endswith(":generateAccessToken"):
+    said, remedy = _said(request, principal, subject_token_type)
+    if request.last_url.endswith(_IMPERSONATION):
         return ImpersonationError(f"impersonating {principal} failed: {said}", remedy)
     return ExchangeError(f"the exchange failed: {said}", remedy)
 
 
-def _said(request: RequestAdapter, principal: str | None) -> tuple[str, str]:
+def _said(request: RequestAdapter, principal: str | None, subject_token_type: str) -> tuple[str, str]:
     answer = request.last_answer
     if answer is None:
         return request.last_failure, "let this machine reach that host; google.endpoints names another"
     if answer.status == _OK:
         return "the answer holds no access token that ends", "see whether something else answers there"
     text = error_text_of(answer)
-    remedy = entries.remedy_of(answer.status, text, service_account=principal)
+    if request.last_url.endswith(_IMPERSONATION):
+        remedy = entries.remedy_of(answer.status, text, service_account=principal)
+    else:
+        remedy = sts.remedy_of(answer.status, text, subject_token_type=subject_token_type)
     return (f"HTTP {answer.status}: {text}" if text != f"HTTP {answer.status}" else text), remedy

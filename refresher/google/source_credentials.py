@@ -1,14 +1,14 @@
 """The worker's own Google credentials, from which Google-signed tokens are had: one per supplier, for all targets.
 
 google-auth would copy a source credential for each impersonated one and refresh every copy. Here one is refreshed,
-under a lock, when less than five minutes are left; while that fails, what is held serves as long as it is worth a call.
+by one caller for all, when less than five minutes are left; while that fails, what is held serves as long as it is
+worth a call.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from refresher.errors import SupplyError, TransientSupplyError
@@ -16,13 +16,13 @@ from refresher.google.answers import is_passing
 from refresher.google.credentials_files import FAILURES, load
 from refresher.google.metadata_server import MetadataServer
 from refresher.google.request_adapter import RequestAdapter
+from refresher.joining import Joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from google.auth.credentials import Credentials
-
+    from refresher.google.credentials_files import Loaded
     from refresher.google.transport import Transport
 
 LEAST_LIFE = timedelta(minutes=5)
@@ -55,18 +55,17 @@ class _Held:
 
 
 class _Shared:
-    """One access token for all callers; of those who come together, one fetches and the others wait."""
+    """One access token for all callers; of those who come together, one fetches and the others take what came of it."""
 
     def __init__(self, fetch: Callable[[datetime], tuple[str, datetime]]) -> None:
         self._fetch = fetch
-        self._held: _Held | None = None
-        self._lock = Lock()
+        self._joined: Joined[_Held] = Joined()
 
     def get(self, now: datetime) -> tuple[str, datetime]:
-        with self._lock:
-            if self._held is None or not self._held.has_left(LEAST_LIFE, now):
-                self._held = self._next(self._held, now)
-            return self._held.value, self._held.expires_at
+        held = self._joined.get(
+            serves=lambda held: held.has_left(LEAST_LIFE, now), fetch=lambda held: self._next(held, now)
+        )
+        return held.value, held.expires_at
 
     def _next(self, held: _Held | None, now: datetime) -> _Held:
         try:
@@ -102,7 +101,7 @@ class FileCredential:
     def __init__(self, *, path: Path, transport: Transport) -> None:
         self._path = path
         self._transport = transport
-        self._credentials: Credentials | None = None
+        self._loaded: Loaded | None = None
         self._shared = _Shared(self._fetch)
 
     def access_token(self, now: datetime) -> tuple[str, datetime]:
@@ -114,30 +113,29 @@ class FileCredential:
         return self._shared.get(now)
 
     def _fetch(self, _now: datetime) -> tuple[str, datetime]:
-        credentials, self._credentials = self._credentials or load(self._path), None
+        loaded, self._loaded = self._loaded or load(self._path), None
         request = RequestAdapter(self._transport)
         try:
-            credentials.refresh(request)  # type: ignore[no-untyped-call]  # google-auth types it half
+            token, expiry = loaded.refresh(request)
         except FAILURES as error:
             # no cause: its text may quote the answer to a token call
             raise self._refused(request, type(error).__name__) from None
-        token, expiry = credentials.token, credentials.expiry
         if not isinstance(token, str) or not token or not isinstance(expiry, datetime):
             raise SupplyError(
                 f"the credentials in {self._path} give no access token that ends", "use another kind of credentials"
             )
-        self._credentials = credentials
+        self._loaded = loaded
         return token, expiry.replace(tzinfo=UTC)  # google-auth means UTC and does not say so
 
     def _refused(self, request: RequestAdapter, kind: str) -> SupplyError:
         answer = request.last_answer
         if answer is None:
             failure = TransientSupplyError if request.last_url else SupplyError
-            said = "nobody answered" if request.last_url else "nobody was asked"
+            said = request.last_failure or f"nobody was asked ({kind})"
         else:
             failure = TransientSupplyError if is_passing(answer.status) else SupplyError
-            said = f"HTTP {answer.status}"
+            said = f"HTTP {answer.status} ({kind})"
         return failure(
-            f"the credentials in {self._path} cannot be refreshed: {said} ({kind})",
+            f"the credentials in {self._path} cannot be refreshed: {said}",
             "check that file, that its account is enabled, and that this machine reaches Google",
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
 _OK = 200
+_BAD_REQUEST = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +86,32 @@ def exchange(
             f"the exchange was not answered: {error}", f"let this machine reach {endpoints.sts}"
         ) from error
     if response.status != _OK:
-        raise _refusal(response, subject_token)
+        raise _refusal(response, subject_token, subject_token_type)
     return _read(response, endpoints, now)
 
 
-def _refusal(response: Response, subject_token: str) -> ExchangeError:
+def _refusal(response: Response, subject_token: str, subject_token_type: str) -> ExchangeError:
     text = error_text_of(response, subject_token)
     kind = TransientExchangeError if is_passing(response.status) else ExchangeError
     return kind(
-        f"the exchange was refused with HTTP {response.status}: {text}", entries.remedy_of(response.status, text)
+        f"the exchange was refused with HTTP {response.status}: {text}",
+        remedy_of(response.status, text, subject_token_type=subject_token_type),
     )
+
+
+def remedy_of(status: int, text: str, *, subject_token_type: str) -> str:
+    """Give what mends a refused exchange, knowing what kind of token was sent.
+
+    Args:
+        status: The HTTP status.
+        text: What STS says.
+        subject_token_type: A URN of RFC 8693, section 3.
+    """
+    entry = entries.recognise(status, text)
+    is_opaque = subject_token_type == ACCESS_TOKEN_TYPE and status == _BAD_REQUEST
+    if is_opaque and (entry is None or entry.name == entries.UNPARSED):
+        return entries.OPAQUE_REMEDY
+    return entries.remedy_of(status, text)
 
 
 def _read(response: Response, endpoints: Endpoints, now: datetime) -> AccessToken:

@@ -1,8 +1,9 @@
 """A subject token that a program prints: the `command` supplier.
 
 The program is called without a shell, with a bound on its time and its output, in a process group of its own that is
-ended with it. It may print the token alone, `{"token": …}`, or what an executable credential source prints
-(AIP-4117). Its standard error is thrown away: nobody knows what it quotes. SPIFFE, AWS and Azure are such commands.
+ended with it, as far as the daemon may: what has become another user, or left for a session of its own, runs on. It may
+print the token alone, `{"token": …}`, or what an executable credential source prints (AIP-4117). Its standard error is
+thrown away: nobody knows what it quotes. SPIFFE, AWS and Azure are such commands.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import stat
 import subprocess
 import time
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from refresher.errors import SupplyError, TransientSupplyError
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 _MOST_OUTPUT = 2 * MAXIMUM_SIZE
 """Bytes: a token and what JSON adds to it."""
+
+_DYING = 5.0
+"""Seconds that a killed program may take to be gone."""
+
+_MOST_LEFT = 8
+"""Programs that could not be ended, beside which no more are started."""
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _TOKEN_KEYS = ("token", "id_token")
@@ -48,15 +56,18 @@ class CommandSupplier:
         self._argv = tuple(argv)
         self._seconds = timeout.total_seconds()
         self._environment = dict(environment)
+        self._lock = Lock()
+        self._left: list[subprocess.Popen[bytes]] = []
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:  # noqa: ARG002 - the program has a clock
         """Run the program and read what it printed.
 
         Raises:
-            SupplyError: It cannot be run, or others could have written it.
+            SupplyError: It cannot be run or cannot be ended, or others could have written it.
             TransientSupplyError: It failed, took too long, printed too much or no token.
         """
         self._check_program()
+        self._check_left()
         facts = {"identity": context.identity, "subject": context.subject or "", "audience": context.audience}
         output = self._run([_filled(argument, facts) for argument in self._argv], facts)
         try:
@@ -95,17 +106,51 @@ class CommandSupplier:
             raise SupplyError(
                 f"the command {self._argv[0]} cannot be run: {reason}", "let the daemon's user execute it"
             ) from None
-        with process:
-            try:
-                output = self._output_of(process)
-            finally:
-                # before anybody waits for the program: until then its group cannot become another's
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        try:
+            output = self._output_of(process)
+        finally:
+            self._end(process)
         if process.returncode != 0:
             ended = process.returncode
             raise self._failed(f"ended with exit status {ended}" if ended > 0 else f"ended with signal {-ended}")
         return output
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """End whatever still runs of a program, and never wait for what cannot be ended.
+
+        Raises:
+            SupplyError: The program itself cannot be ended.
+        """
+        if process.stdout is not None:
+            process.stdout.close()
+        # before anybody waits for the program: until then neither it nor its group can become another's
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+            seconds, reason = _DYING, "it does not end when it is killed"
+        except PermissionError:
+            seconds, reason = 0.0, "it has become another user"
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            with self._lock:
+                self._left.append(process)
+            raise self._cannot_end(f"runs on beyond its bounds (process {process.pid}): {reason}") from None
+
+    def _check_left(self) -> None:
+        """Forget those that ended after all, and start no more where many did not."""
+        with self._lock:
+            self._left = [process for process in self._left if process.poll() is None]
+            count = len(self._left)
+        if count >= _MOST_LEFT:
+            raise self._cannot_end(f"is not started again: {count} of it cannot be ended")
+
+    def _cannot_end(self, what: str) -> SupplyError:
+        return SupplyError(
+            f"the command {self._argv[0]} {what}",
+            "end it by hand, and let argv name what ends by itself or stays the daemon's user: no setuid, no sudo",
+        )
 
     def _output_of(self, process: subprocess.Popen[bytes]) -> bytes:
         """Read until the program has ended, whoever else still holds its output open."""

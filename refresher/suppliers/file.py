@@ -7,10 +7,10 @@ space; what claims it must have is checked before it is published.
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from refresher.errors import TransientSupplyError
+from refresher.files import UnsuitableFileError, read_regular
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.suppliers.interface import SupplierContext
-
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FileSupplier:
@@ -44,7 +42,7 @@ class FileSupplier:
 
     def _token(self) -> SubjectToken:
         try:
-            text = self._read().decode("utf-8-sig").strip()
+            text = read_regular(self._path, most=MAXIMUM_SIZE).decode("utf-8-sig").strip()
         except OSError as error:
             raise TransientSupplyError(
                 f"the source file {self._path} cannot be read: {os.strerror(error.errno or 0)}",
@@ -52,23 +50,12 @@ class FileSupplier:
             ) from error
         except UnicodeDecodeError:
             raise self._useless("it is not text") from None
+        except UnsuitableFileError as error:
+            raise self._useless(str(error)) from error
         try:
             return peek(text)
         except UnreadableTokenError as error:
             raise self._useless(str(error)) from error
-
-    def _read(self) -> bytes:
-        descriptor = os.open(self._path, _OPEN)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise self._useless("it is no regular file")
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                content = file.read(MAXIMUM_SIZE + 1) or b""  # None where nothing is to be had without waiting
-        finally:
-            os.close(descriptor)
-        if len(content) > MAXIMUM_SIZE:
-            raise self._useless(f"it is larger than {MAXIMUM_SIZE} bytes")
-        return content
 
     def _useless(self, reason: str) -> TransientSupplyError:
         return TransientSupplyError(

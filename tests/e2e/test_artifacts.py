@@ -190,18 +190,20 @@ def test_thousand_targets_make_the_calls_that_are_planned(cloud: tuple[Worker, S
 
 
 def test_chain_of_delegates(cloud: tuple[Worker, Scenario]) -> None:
-    """What clients cannot express, the access token does: it goes the whole chain, and gcloud is given it."""
+    """What clients cannot express, the access token does, once each link that its refusal names is granted."""
     worker, google = cloud
     middle, end = account_of("middle"), account_of("end")
-    google.allow(middle, subject="user-dora", role="roles/iam.serviceAccountTokenCreator")
-    google.allow_member(end, f"serviceAccount:{middle}", role="roles/iam.serviceAccountTokenCreator")
     document = worker.document("dora", targets={"dora": {"artifacts": {"access_token": True}}})
     document["identities"]["dora"] |= {"service_account": end, "delegates": [middle]}
     worker.write(document)
 
+    refused = worker.once(status=5)
+    google.allow(middle, subject="user-dora", role="roles/iam.serviceAccountTokenCreator")
+    google.allow_member(end, f"serviceAccount:{middle}", role="roles/iam.serviceAccountTokenCreator")
     checked = worker.command("check")
     worker.once()
 
+    assert f"subject/user-dora on {middle}, then {middle} on {end}" in refused.stderr
     assert "is a chain" in checked.stderr
     assert google.whoami(read(worker, "dora", "access_token"))["service_account"] == end
     assert f"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE={worker.directory('dora')}/access_token" in read(worker, "dora", "env")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.program import Worker, account_of
+from tests.line_server import LineServer, silent
+from tests.program import Worker, account_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,3 +132,37 @@ def test_one_off_goes_the_same_way(cloud: tuple[Worker, Scenario]) -> None:
     worker.outputs.clear()
 
     assert google.whoami(printed)["service_account"] == account_of("alice")
+
+
+def test_credentials_that_nobody_answers_for_keep_nobody_else(cloud: tuple[Worker, Scenario]) -> None:
+    """While a metadata server lets dozens of targets wait, a target that asks STS gets its access token."""
+    worker, google = cloud
+    server = LineServer(silent)
+    try:
+        worker.google = {
+            "emulator": True,
+            "endpoints": {**(worker.google or {})["endpoints"], "metadata": server.origin},
+        }
+        others = [f"other{number}" for number in range(40)]
+        configure(worker, {}, *others)
+        with worker.daemon() as log:
+            log.wait_for("token.published", count=len(others))
+            until(lambda: server.connections, what="somebody to wait for the metadata server")
+            document = worker.document(*others, "alice")
+            for name in others:
+                document["identities"][name] |= {"via": "impersonation"}
+            document["targets"] = {name: {"artifacts": ARTIFACTS} for name in document["targets"]}
+
+            worker.write(document)
+
+            token = until(lambda: access_token_of(worker, "alice"), what="alice's access token")
+            assert google.whoami(token)["service_account"] == account_of("alice")
+            assert log.end(signal.SIGTERM) == 0
+    finally:
+        server.close()
+
+
+def access_token_of(worker: Worker, target: str) -> str:
+    """Give what an access token's file holds; nothing if there is none."""
+    path = worker.directory(target) / "access_token"
+    return path.read_text() if path.exists() else ""

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import signal
 import stat
 import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -416,3 +420,64 @@ def test_env_prints_what_the_file_holds(worker: Worker, form: str) -> None:
     script = worker.command("env", "alice", "--format", "shell").stdout + "env"
     shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
     assert set(worker.files("alice")["env"].decode().splitlines()) <= set(shell.stdout.splitlines())
+
+
+def setuid_program(worker: Worker, setpriv: str) -> Path:
+    """Give a program that becomes root for good, whoever starts it: the real user too."""
+    program = worker.place / "become-root"
+    shutil.copy(setpriv, program)
+    os.chown(program, 0, 0)
+    program.chmod(0o4755)
+    return program
+
+
+def test_program_that_becomes_another_user_is_told_and_not_waited_for(worker: Worker, need: Need) -> None:
+    """A program that a daemon which is not root may not end fails its target in time, and is named with its process."""
+    worker.configure("alice")
+    as_daemon_user(worker, need, "-all")
+    program = setuid_program(worker, need.tool("setpriv", "apt-get install util-linux"))
+    argv = [str(program), "--reuid=0", "--clear-groups", "sleep", "600"]
+    document = worker.document("alice") | {"suppliers": {"worker": {"kind": "command", "argv": argv, "timeout": "1s"}}}
+    worker.write(document)
+    os.chown(worker.configuration, DAEMON, DAEMON)
+
+    done = worker.once(status=3)
+
+    found = re.search(r"beyond its bounds \(process (\d+)\): it has become another user", done.stderr)
+    assert found is not None, done.stderr
+    assert "no setuid, no sudo" in done.stderr
+    os.kill(int(found[1]), signal.SIGKILL)
+
+
+START_TEN = """
+import os, signal, sys
+from datetime import UTC, datetime, timedelta
+
+from refresher.errors import SupplyError
+from refresher.suppliers.command import CommandSupplier
+from refresher.suppliers.interface import SupplierContext
+
+supplier = CommandSupplier(argv=sys.argv[1:], timeout=timedelta(seconds=0.1), environment={"PATH": os.environ["PATH"]})
+for _ in range(10):
+    try:
+        supplier.supply(SupplierContext(identity="alice", subject="a", audience="b"), datetime.now(UTC))
+    except SupplyError as error:
+        print(error.problem)
+"""
+
+
+def test_programs_that_cannot_be_ended_do_not_pile_up(worker: Worker, need: Need) -> None:
+    """While eight of a program run on, no other is started."""
+    as_daemon_user(worker, need, "-all")
+    program = setuid_program(worker, need.tool("setpriv", "apt-get install util-linux"))
+    argv = [str(program), "--reuid=0", "--clear-groups", "sleep", "600"]
+
+    done = subprocess.run(
+        [*worker.prefix, sys.executable, "-c", START_TEN, *argv], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    processes = [int(number) for number in re.findall(r"process (\d+)", done.stdout)]
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
+    assert len(processes) == 8
+    assert done.stdout.count("is not started again: 8 of it cannot be ended") == 2

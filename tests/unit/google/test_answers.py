@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,6 +10,9 @@ from refresher.errors import SupplyError, TransientSupplyError
 from refresher.google.answers import clean, document_of, error_text_of, is_passing, refusal_of
 from refresher.google.transport import Response
 from tests.tokens import make_jwt
+
+if TYPE_CHECKING:
+    from refresher.catalogue.entry import Entry
 
 OPAQUE = "AbCdEf0123456789" * 5
 
@@ -56,7 +60,7 @@ def test_what_was_sent_is_taken_out() -> None:
 
 
 @pytest.mark.parametrize("entry", entries.ENTRIES, ids=lambda entry: entry.name)
-def test_known_texts_stay_whole(entry: entries.Entry) -> None:
+def test_known_texts_stay_whole(entry: Entry) -> None:
     """Nothing by which an error is recognised looks like a secret, and each entry has cause, remedy and source."""
     assert clean(entry.text) == entry.text
     assert all((entry.cause, entry.remedy.format(service_account="x"), entry.source))
@@ -84,7 +88,9 @@ def test_names_in_the_catalogue_are_unique() -> None:
         (400, "ID Token issued at null is stale to sign-in.", "E8"),
         (403, "Permission 'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist).", "I1-openid"),
         (403, "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).", "I1"),
+        (403, "Permission 'iam.serviceAccounts.implicitDelegation' denied on resource.", "I1-delegation"),
         (403, "The caller does not have permission", "I2"),
+        (403, "IAM Service Account Credentials API has not been used in project 1 before", "I2-other"),
         (403, "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: x", "E17"),
         (404, "Not found; Gaia id not found for email x", "I4"),
         (429, "throttled due to rate limit: sts", "E13"),

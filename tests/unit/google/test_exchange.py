@@ -183,3 +183,13 @@ def test_document_that_is_none_is_told(token_path: Path, document: dict[str, Any
     """What is no ADC document ends as an error of the exchange."""
     with pytest.raises(ExchangeError):
         prove(document, token_path=token_path, transport=FakeTransport(google))
+
+
+def test_refused_access_token_is_told_to_be_of_no_use(token_path: Path) -> None:
+    """Where the subject token is an opaque access token, the remedy is another supplier."""
+    document = document_of() | {"subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}
+
+    with pytest.raises(ExchangeError) as caught:
+        prove(document, token_path=token_path, transport=at_sts(oauth_error("not this")))
+
+    assert "use a supplier of JWTs" in caught.value.remedy

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from refresher.errors import SupplyError, TransientSupplyError
+from refresher.google.credentials_files import Loaded
+from refresher.google.request_adapter import RequestAdapter
 from refresher.google.source_credentials import FileCredential, MetadataCredential
 from refresher.google.transport import Response
 from tests.fakes import FakeTransport, Request
 from tests.tokens import NOW
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 REFRESH_TOKEN = "1//refresh-token"
 USER = {"type": "authorized_user", "client_id": "id", "client_secret": "shh", "refresh_token": REFRESH_TOKEN}
@@ -249,3 +254,92 @@ def test_refusals_are_translated_without_secrets(
     shown = f"{caught.value}{caught.value.__cause__!r}"
     assert type(caught.value) is kind
     assert not any(secret in shown for secret in (REFRESH_TOKEN, "shh", "ya29"))
+
+
+def federated(tmp_path: Path, source: dict[str, object]) -> Path:
+    """Give the file of a federated identity that has its subject token from a source."""
+    document = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": source,
+    }
+    return user_file(tmp_path, document)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
+def test_credentials_that_are_no_regular_file_are_told_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A FIFO in the place of the credentials, whose other end nobody opens, is told and not waited for."""
+    path = tmp_path / "credentials.json"
+    make(path)
+
+    with pytest.raises(SupplyError, match=r"credentials\.json cannot be used: it is no regular file"):
+        FileCredential(path=path, transport=FakeTransport(oauth)).access_token(NOW)
+
+
+@pytest.mark.parametrize("size", [0, 1024 * 1024])
+def test_endless_credentials_are_not_read_to_their_end(tmp_path: Path, size: int) -> None:
+    """A device, or a file larger than any credentials, is refused."""
+    path = Path("/dev/zero")
+    if size:
+        path = tmp_path / "large.json"
+        path.write_bytes(b" " * (size + 1))
+
+    with pytest.raises(SupplyError, match=r"no regular file|larger than"):
+        FileCredential(path=path, transport=FakeTransport(oauth)).access_token(NOW)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
+def test_source_file_that_is_no_regular_file_is_told_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A source file of a federated identity that google-auth would wait for is told, by both files' names."""
+    source = tmp_path / "subject-token"
+    make(source)
+    path = federated(tmp_path, {"file": str(source)})
+    transport = FakeTransport(oauth)
+
+    with pytest.raises(TransientSupplyError, match="no regular file") as caught:
+        FileCredential(path=path, transport=transport).access_token(NOW)
+
+    assert str(source) in caught.value.problem
+    assert str(path) in caught.value.problem
+    assert transport.requests == []
+
+
+class LateProgram:
+    """Credentials whose program google-auth has ended."""
+
+    def refresh(self, _request: object) -> None:
+        """Fail as google-auth does."""
+        raise subprocess.TimeoutExpired(["program"], 5.0, output=b"shh")
+
+
+def test_program_that_takes_too_long_is_told(tmp_path: Path) -> None:
+    """An executable source that was not done in its time is a failure that may pass, and quotes nothing it printed."""
+    loaded = Loaded(path=tmp_path, credentials=LateProgram(), source_files=())  # type: ignore[arg-type]  # the one call
+
+    with pytest.raises(TransientSupplyError, match="was not done after 5 s") as caught:
+        loaded.refresh(RequestAdapter(FakeTransport(oauth)))
+
+    assert "timeout_millis" in caught.value.remedy
+    assert "shh" not in f"{caught.value}{caught.value.__cause__!r}"
+
+
+def test_fifo_for_what_a_program_keeps_is_told_at_once(tmp_path: Path) -> None:
+    """The output file of an executable source, which google-auth reads first, may be absent but no FIFO."""
+    kept = tmp_path / "kept"
+    path = federated(tmp_path, {"executable": {"command": "/bin/false", "output_file": str(kept)}})
+    source = FileCredential(path=path, transport=FakeTransport(oauth))
+    with pytest.raises(SupplyError, match="nobody was asked"):
+        source.access_token(NOW)
+
+    os.mkfifo(kept)
+
+    with pytest.raises(TransientSupplyError, match="no regular file"):
+        source.access_token(NOW)
+
+
+def test_silent_token_server_is_named(tmp_path: Path) -> None:
+    """Where nobody answers, the failure says which host, and why."""
+    with pytest.raises(TransientSupplyError, match="host gave no answer: it cannot be reached"):
+        FileCredential(path=user_file(tmp_path), transport=FakeTransport(lambda _: None)).access_token(NOW)

@@ -27,14 +27,18 @@ def answering(status: int, document: object) -> FakeTransport:
     return FakeTransport(lambda _: Response(status=status, headers={}, body=body))
 
 
-def run(transport: FakeTransport) -> AccessToken:
+JWT = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS = "urn:ietf:params:oauth:token-type:access_token"
+
+
+def run(transport: FakeTransport, kind: str = JWT) -> AccessToken:
     """Exchange a token."""
     return exchange(
         transport,
         Endpoints.of_universe(),
         provider=PROVIDER,
         subject_token=SUBJECT_TOKEN,
-        subject_token_type="urn:ietf:params:oauth:token-type:jwt",
+        subject_token_type=kind,
         scopes=[CLOUD_PLATFORM_SCOPE],
         now=NOW,
     )
@@ -91,3 +95,21 @@ def test_silence_names_the_host() -> None:
 
 def _body(request: Request) -> str:
     return (request.body or b"").decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "remedy"),
+    [
+        (ACCESS, "Invalid subject_token_type for this audience.", "no opaque access token"),
+        (ACCESS, "Unable to parse the ID Token.", "no opaque access token"),
+        (ACCESS, "The target service indicated by the audience parameter is invalid", "pool"),
+        (JWT, "Unable to parse the ID Token.", "the JWT and nothing else"),
+        (JWT, "something new", "look the message up"),
+    ],
+)
+def test_refused_access_token_is_told_to_be_of_no_use(kind: str, text: str, remedy: str) -> None:
+    """Whatever STS says of an access token as such, the remedy is another supplier; other mistakes keep their own."""
+    with pytest.raises(ExchangeError) as caught:
+        run(answering(400, {"error": "invalid_request", "error_description": text}), kind)
+
+    assert remedy in caught.value.remedy

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.errors import ImpersonationError, TransientImpersonationError
+from refresher.google.chain import GoogleChain
+from refresher.google.sts import AccessToken
+from refresher.google.transport import Response
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
+from tests.fakes import FakeSource, FakeTransport
+from tests.tokens import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALICE, MIDDLE, LATER = (f"{name}@p.iam.gserviceaccount.com" for name in ("alice", "middle", "later"))
+PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
+PRINCIPAL = PROVIDER.principal("user-alice")
+WAY = Impersonation(
+    provider=PROVIDER,
+    subject="user-alice",
+    subject_token_type="urn:ietf:params:oauth:token-type:jwt",
+    service_account=ALICE,
+    delegates=(),
+    scopes=(CLOUD_PLATFORM_SCOPE,),
+    lifetime=None,
+)
+OWN = replace(WAY, is_own=True)
+FEDERATED = AccessToken(value="ya29.d.federated", expires_at=NOW + timedelta(hours=1))
+CREATOR = "roles/iam.serviceAccountTokenCreator"
+DENIED = "Permission 'iam.serviceAccounts.{}' denied on resource (or it may not exist)."
+
+
+def refused(way: Impersonation, text: str, *, status: int = 403, is_id_token: bool = False) -> ImpersonationError:
+    """Give how a token of an account is refused."""
+    body = json.dumps({"error": {"code": status, "message": text}}).encode()
+    transport = FakeTransport(lambda _: Response(status=status, headers={}, body=body))
+    chain = GoogleChain(
+        transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda _credentials: FakeSource()
+    )
+    ask: Callable[..., object] = partial(chain.access_token, way)
+    if is_id_token:
+        ask = partial(chain.id_token, way, "https://api", include_email=False)
+    with pytest.raises(ImpersonationError) as caught:
+        ask(federated=FEDERATED)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("way", "is_id_token", "role"),
+    [
+        (WAY, False, "roles/iam.workloadIdentityUser"),
+        (WAY, True, "roles/iam.workloadIdentityUser"),
+        (OWN, False, CREATOR),
+        (OWN, True, "roles/iam.serviceAccountOpenIdTokenCreator"),
+    ],
+    ids=["federated", "federated-id", "own", "own-id"],
+)
+def test_missing_role_is_that_of_the_principal(way: Impersonation, is_id_token: bool, role: str) -> None:  # noqa: FBT001 - of a table
+    """A federated principal needs one role for both kinds of tokens, the worker's own account another."""
+    permission = "getOpenIdToken" if is_id_token else "getAccessToken"
+
+    for text in (DENIED.format(permission), "The caller does not have permission"):
+        error = refused(way, text, is_id_token=is_id_token)
+
+        assert error.remedy == f"grant the principal {role} on {ALICE}"
+        assert f"(asked as {way.principal})" in error.problem
+
+
+@pytest.mark.parametrize("permission", ["implicitDelegation", "getAccessToken"])
+@pytest.mark.parametrize("way", [WAY, OWN], ids=["federated", "own"])
+def test_every_link_of_a_chain_is_named_in_order(way: Impersonation, permission: str) -> None:
+    """With delegates the caller needs a role on the first alone, each of them on the next, the last on the account."""
+    error = refused(replace(way, delegates=(MIDDLE, LATER)), DENIED.format(permission))
+
+    assert error.remedy.startswith(f"let each of the chain have {CREATOR} on the next")
+    assert error.remedy.endswith(f"{way.principal} on {MIDDLE}, then {MIDDLE} on {LATER}, then {LATER} on {ALICE}")
+
+
+def test_other_refusals_keep_their_remedy_and_kind() -> None:
+    """What is not for want of a role is told as it is, with the principal, and may pass if it may."""
+    absent = refused(replace(WAY, delegates=(MIDDLE,)), "Not found", status=404)
+    passing = refused(WAY, "Internal", status=500)
+
+    assert "letter by letter" in absent.remedy
+    assert isinstance(passing, TransientImpersonationError)
+    assert PRINCIPAL in passing.problem
