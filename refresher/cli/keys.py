@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from refresher.cli.options import Duration, config_option, declare, json_option
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+_KEY_ID = re.compile("-[A-Za-z0-9_-]{42}")
+"""An RFC 7638 thumbprint that looks like options, as one in 64 does."""
 
 _directory_option = click.option(
     "--directory",
@@ -110,7 +114,11 @@ def rotate(directory: Path, algorithm: str | None) -> None:
     _print_jwks(directory)
 
 
-@declare("activate", example="refresher keys activate --directory /var/lib/refresher/keys")
+@declare(
+    "activate",
+    example="refresher keys activate --directory /var/lib/refresher/keys",
+    never_options=_KEY_ID,
+)
 @_directory_option
 @click.option(
     "--lifetime",
@@ -139,7 +147,11 @@ def retire(directory: Path) -> None:
     _print_jwks(directory)
 
 
-@declare("revoke", example="refresher keys revoke --directory /var/lib/refresher/keys KID > jwks.json")
+@declare(
+    "revoke",
+    example="refresher keys revoke --directory /var/lib/refresher/keys KID > jwks.json",
+    never_options=_KEY_ID,
+)
 @_directory_option
 @click.argument("kid")
 def revoke(directory: Path, kid: str) -> None:

@@ -12,6 +12,7 @@ import click
 from refresher.config.durations import parse_duration
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
     from datetime import timedelta
 
@@ -50,13 +51,28 @@ json_option = click.option(
 class Command(click.Command):
     """A command that also takes -v and -q, names each option's variable, and ends its help with an example."""
 
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's signature
+    def __init__(  # noqa: ANN204 - click's signature
+        self,
+        *args: Any,  # noqa: ANN401 - click's signature
+        example: str = "",
+        never_options: re.Pattern[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - click's signature
+    ):
         super().__init__(*args, **kwargs)
         self._example = example
+        self._never_options = never_options
         self.params += loudness_options()
         for option in self.params:
             if isinstance(option, click.Option):
                 option.show_envvar = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take for arguments what looks like options and can be none."""
+        if self._never_options is not None:
+            meant = [arg for arg in args if self._never_options.fullmatch(arg)]
+            if meant:
+                args = [*(arg for arg in args if arg not in meant and arg != "--"), "--", *meant]
+        return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the example below the options."""
@@ -66,7 +82,7 @@ class Command(click.Command):
 
 
 def declare(name: str, *, example: str, **settings: Any) -> Callable[[Callable[..., object]], click.Command]:  # noqa: ANN401 - handed on to click
-    """Declare a command with its example."""
+    """Declare a command with its example; `never_options` matches arguments that may begin with a hyphen."""
     return click.command(name, cls=Command, example=example, **settings)
 
 

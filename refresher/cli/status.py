@@ -33,7 +33,12 @@ def command(config: Path, *, as_json: bool) -> None:
     now = datetime.now(UTC)
     targets = targets_of(loaded)
     verdicts = {name: examine(target, now) for name, target in targets.items()}
-    report = as_report(verdicts, now, is_empty_fine=loaded.configuration.targets_directory is not None)
+    report = as_report(
+        verdicts,
+        now,
+        is_empty_fine=loaded.configuration.targets_directory is not None,
+        problems=[str(problem) for problem in loaded.drop_in_problems],
+    )
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:

@@ -88,6 +88,12 @@ def _wait_for(
 
     targets = chosen(targets_of(loaded), names)
     _require_artifacts(targets, artifacts)
+    if loaded.drop_in_problems and not names:
+        wrong, *others = loaded.drop_in_problems
+        raise NotReadyError(
+            f"{wrong.location}: {wrong.problem}" + (f" (and {len(others)} more problems)" if others else ""),
+            wrong.remedy,
+        )
     if not targets and loaded.configuration.targets_directory is None:
         raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
     deadline = time.monotonic() + timeout.total_seconds()

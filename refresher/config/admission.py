@@ -56,11 +56,13 @@ class Admission:
     Attributes:
         targets: Those let in, by name.
         rivals: Those refused for their place alone, as they would have been, by name.
+        lost: Names of those that may be meant well, and may be running: broken ones, or of an owner who is unknown yet.
     """
 
     def __init__(self, configuration: Configuration, targets: Mapping[str, ResolvedTarget]) -> None:
         self.targets: dict[str, ResolvedTarget] = {}
         self.rivals: dict[str, ResolvedTarget] = {}
+        self.lost: set[str] = set()
         self._configuration = configuration
         self._main = targets
         self._accounts = Accounts()
@@ -77,7 +79,10 @@ class Admission:
             problems += [placed(mistake, drop_in) for mistake in mistakes]
         old = drop_in.in_force
         if old is not None and old != drop_in.settings and not list(self._try(name, old, drop_in)):
+            self.lost.discard(name)
             return drop_in
+        if drop_in.settings is None:
+            self.lost.add(name)
         return replace(drop_in, in_force=None)
 
     def _try(self, name: str, settings: TargetSettings, drop_in: DropIn) -> Iterator[Mistake]:
@@ -88,6 +93,7 @@ class Admission:
         mistakes = list(mistakes_of_target(name, settings, self._configuration.identities, ()))
         ids = self._accounts.ids_of(settings.owner, ())
         if isinstance(ids, Mistake):
+            self.lost.add(name)
             mistakes.append(ids)
         elif not mistakes:
             root, location = self._configuration.directory_root, drop_in.places[""]

@@ -47,17 +47,20 @@ class Scan:
         targets: Those that are in force, by name.
         rivals: Those that are not in force, or not as their file says, for their place alone; by name.
         problems: What is wrong, by place.
+        is_partial: Whether a drop-in cannot be used of which nobody knows where its target is.
     """
 
     drop_ins: Mapping[str, DropIn]
     targets: Mapping[str, ResolvedTarget]
     rivals: Mapping[str, ResolvedTarget]
     problems: tuple[Problem, ...]
+    is_partial: bool
 
-    def as_if_in_force(self, names: Collection[str]) -> dict[str, DropIn]:
-        """Give what a scan is to believe of the past: these were in force as their files say, and no other was."""
+    def preferring(self, names: Collection[str], to: Collection[str]) -> dict[str, DropIn]:
+        """Give what a scan is to believe of the past: some were in force as their files say, and others were not."""
+        settings = {name: self.drop_ins[name].settings for name in names} | dict.fromkeys(to)
         return {
-            name: replace(drop_in, in_force=drop_in.settings if name in names else None)
+            name: replace(drop_in, in_force=settings[name]) if name in settings else drop_in
             for name, drop_in in self.drop_ins.items()
         }
 
@@ -71,13 +74,14 @@ def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], pr
         previous: What the last scan saw; files that did not change since are not read again.
     """
     if configuration.targets_directory is None:
-        return Scan(drop_ins={}, targets={}, rivals={}, problems=())
+        return Scan(drop_ins={}, targets={}, rivals={}, problems=(), is_partial=False)
     problems: list[Problem] = []
+    is_unread = False
     try:
         found = _read_all(configuration.targets_directory, previous, problems)
     except UnusableFileError as error:
         # what cannot be read says nothing about the targets that were good before
-        found = dict(previous)
+        found, is_unread = dict(previous), not previous
         location = f"{configuration.targets_directory}:1:1"
         problems.append(Problem(location=location, problem=error.problem, remedy=error.remedy))
     for drop_in in found.values():
@@ -85,7 +89,13 @@ def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], pr
     admission = Admission(configuration, targets)
     for name in sorted(found, key=lambda name: (rank(name, found[name], configuration), name)):
         found[name] = admission.admit(name, found[name], problems)
-    return Scan(drop_ins=found, targets=admission.targets, rivals=admission.rivals, problems=in_order(problems))
+    return Scan(
+        drop_ins=found,
+        targets=admission.targets,
+        rivals=admission.rivals,
+        problems=in_order(problems),
+        is_partial=is_unread or bool(admission.lost),
+    )
 
 
 def _read_all(directory: Path, previous: Mapping[str, DropIn], problems: list[Problem]) -> dict[str, DropIn]:

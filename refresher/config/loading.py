@@ -83,6 +83,11 @@ class LoadedConfiguration:
         return self.scanned.problems
 
     @property
+    def is_partial(self) -> bool:
+        """Whether a target may be missing, of a drop-in that cannot be used and of which nobody knows where it is."""
+        return self.scanned.is_partial
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The main file and everything it includes, absolute."""
         return tuple(self.main.stamps)
@@ -123,9 +128,9 @@ def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedCo
         return _with_drop_ins(main, previous)
 
 
-def admit_first(names: Collection[str], loaded: LoadedConfiguration) -> LoadedConfiguration:
-    """Admit the drop-ins again, these before all others, as if they had their directories already."""
-    believed = replace(loaded.scanned, drop_ins=loaded.scanned.as_if_in_force(names))
+def admit_again(loaded: LoadedConfiguration, *, first: Collection[str], last: Collection[str]) -> LoadedConfiguration:
+    """Admit the drop-ins again, some as if they had their directories already and others as if they were new."""
+    believed = replace(loaded.scanned, drop_ins=loaded.scanned.preferring(first, last))
     return rescan(replace(loaded, scanned=believed))
 
 

@@ -52,8 +52,13 @@ class Plans(Protocol):
 class Retirement(Protocol):
     """Takes away what belongs to no target any more."""
 
-    def __call__(self, root: Path, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
-        """Retire every directory of ours below a root that is not kept; give those from which `env` was taken."""
+    def __call__(
+        self, root: Path, kept: Collection[Path], now: datetime, among: Collection[Path] | None
+    ) -> tuple[str, ...]:
+        """Retire every directory of ours below a root that is not kept; give those from which `env` was taken.
+
+        If `among` is given, no other directory is looked at.
+        """
         ...
 
 
@@ -92,6 +97,9 @@ class Daemon:
         self._reload_asked = False
         self._was_ready = False
         self._roots: set[Path] = set()
+        self._known_paths: set[Path] = set()
+        self._is_partial = False
+        self._cautious: frozenset[str] = frozenset()
         self._stopping = False
 
     def stop(self) -> None:
@@ -153,14 +161,16 @@ class Daemon:
         with self._lock:
             former = {entry.target.name for entry in self._agenda}
             is_new = plan.suppliers is not self._suppliers
-            if self._engines is None or is_new:
+            if self._engines is None or is_new or plan.cautious != self._cautious:
                 self._engines = Engines(plan, self._clock)
-                self._suppliers = plan.suppliers
+                self._suppliers, self._cautious = plan.suppliers, plan.cautious
             self._agenda.adopt(plan.targets, new_suppliers=is_new)
             self._artifacts.adopt(plan.targets, new_suppliers=is_new)
             self._threads = plan.threads
         self._rotation.adopt(plan.trials)
         self._roots.add(plan.root)
+        self._known_paths |= {target.directory.path for target in plan.targets.values()}
+        self._is_partial = plan.is_partial
         known = self._board.snapshot().complaints
         self._board.adopt(plan.targets, plan.complaints)
         if self._ticks:
@@ -187,7 +197,9 @@ class Daemon:
         with self._lock:
             kept = {entry.target.directory.path for entry in self._agenda} | self._agenda.busy_paths()
         now = self._clock.now()
-        for path in [stray for root in self._roots for stray in self._retire(root, kept, now)]:
+        # what belongs to no target of an incomplete plan may be somebody's, unless it was one's that went meanwhile
+        among = self._known_paths if self._is_partial else None
+        for path in [stray for root in self._roots for stray in self._retire(root, kept, now, among)]:
             self._reporter.say("target.retired", Severity.INFO, path=path)
 
     def _watch_failing(self, now: datetime) -> None:

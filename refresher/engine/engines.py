@@ -20,7 +20,7 @@ class Engines:
     """The suppliers and the chain of one plan at work: a queued target never meets another plan's."""
 
     def __init__(self, plan: Plan, clock: Clock) -> None:
-        self._tokens = Refresher(supplies=SharedSupplies(plan.suppliers), clock=clock)
+        self._tokens = Refresher(supplies=SharedSupplies(plan.suppliers), clock=clock, cautious=plan.cautious)
         self._artifacts = ArtifactRefresher(mint=Mint(plan.chain), clock=clock)
         self._clock = clock
 

@@ -48,7 +48,7 @@ def refresh_once(plan: Plan, targets: Sequence[Target], *, force: bool, clock: C
     Returns:
         How each ended. A bug in one target's refresh ends the program like any other.
     """
-    refresher = Refresher(supplies=SharedSupplies(plan.suppliers), clock=clock)
+    refresher = Refresher(supplies=SharedSupplies(plan.suppliers), clock=clock, cautious=plan.cautious)
     workers = Workers()
     artifact_refresher = ArtifactRefresher(mint=Mint(plan.chain), clock=clock)
     done = Pass()

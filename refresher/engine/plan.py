@@ -26,6 +26,9 @@ class Plan:
         threads: By supplier, how many of its targets are worked on at a time.
         chain: Gives what mints further artifacts, when the first is wanted.
         trials: Of keys that wait to be activated.
+        cautious: Names of targets that take over no directory of another identity's, since not all is known of what
+            others are to have.
+        is_partial: Whether a target may be missing, so that what belongs to none is no stray yet.
         complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
     """
 
@@ -35,4 +38,6 @@ class Plan:
     threads: Mapping[str, int]
     chain: Callable[[], Chain]
     trials: tuple[KeyTrial, ...] = ()
+    cautious: frozenset[str] = frozenset()
+    is_partial: bool = False
     complaints: tuple[tuple[str, str], ...] = ()

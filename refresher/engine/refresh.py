@@ -23,6 +23,7 @@ from refresher.policy import State
 from refresher.publishing.contents import DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from refresher.clock import Clock
@@ -86,17 +87,25 @@ class Outcome:
 
 
 class Refresher:
-    """Refreshes targets; safe to use from several threads as long as each directory is in one pair of hands."""
+    """Refreshes targets; safe to use from several threads as long as each directory is in one pair of hands.
 
-    def __init__(self, *, supplies: SharedSupplies, clock: Clock) -> None:
+    Args:
+        supplies: Where tokens come from.
+        clock: Where the time comes from.
+        cautious: Names of targets that take over no directory of another identity's.
+    """
+
+    def __init__(self, *, supplies: SharedSupplies, clock: Clock, cautious: Collection[str] = ()) -> None:
         self._supplies = supplies
         self._clock = clock
+        self._cautious = cautious
 
     def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
         """Bring one target's directory to what the configuration says, with a token that is fresh.
 
         1. Open the directory and read it; at the first visit sweep what a killed daemon left.
-        2. If it was another identity's, withdraw `env`, further artifacts and `token`.
+        2. If it was another identity's, withdraw `env`, further artifacts and `token`. Only then may the owner's group
+           reach it.
         3. Put `credentials.json` right, and `boto` if there is to be one; beside a token that the configuration would
            not mint only once there is another, so that the two stay a pair until then.
         4. Unless the token is fresh: supply another, with the directory left to others meanwhile; look again, check,
@@ -111,7 +120,8 @@ class Refresher:
             force: Replace a fresh token too.
             first: Whether this process has not been there yet.
         """
-        visit = _Visit(target, self._supplies, self._clock, force=force, first=first)
+        may_take_over = target.name not in self._cautious
+        visit = _Visit(target, self._supplies, self._clock, force=force, first=first, may_take_over=may_take_over)
         started = self._clock.monotonic()
         signature: tuple[object, ...] | None = None
         error: RefresherError | None = None
@@ -134,12 +144,22 @@ class Refresher:
 class _Visit:
     """The state of one refresh while it goes on."""
 
-    def __init__(self, target: Target, supplies: SharedSupplies, clock: Clock, *, force: bool, first: bool) -> None:
+    def __init__(
+        self,
+        target: Target,
+        supplies: SharedSupplies,
+        clock: Clock,
+        *,
+        force: bool,
+        first: bool,
+        may_take_over: bool,
+    ) -> None:
         self._target = target
         self._supplies = supplies
         self._clock = clock
         self._force = force
         self._first = first
+        self._may_take_over = may_take_over
         self.settling = Settling(target)
         self.result = Result.KEPT
         self.token: SubjectToken | None = None
@@ -173,6 +193,7 @@ class _Visit:
         present = judge(self._target, contents, self._clock.now())
         if is_of_another_identity(self._target, contents, present):
             contents, present = self._take_over(directory)  # 2
+        directory.settle()
         self.token = present.token if present.is_ours else None
         if not _is_foreign(present):  # 3
             self.settling.settle_documents(directory, contents)
@@ -193,6 +214,12 @@ class _Visit:
 
         A takeover that is cut short is then taken up again. What a killed process left half written may be his too.
         """
+        if not self._may_take_over:
+            raise PublishError(
+                f"target {self._target.name}: its directory {self._target.directory.path} serves another identity, and "
+                "a drop-in that cannot be used may be whose it is",
+                "mend or remove the drop-in that is complained of",
+            )
         directory.sweep()
         for name in (ENVIRONMENT, *directory.present(), TOKEN, DESCRIPTIONS):
             directory.withdraw(name)

@@ -18,7 +18,7 @@ from refresher.publishing.directory import is_in_place
 from refresher.publishing.further import BOTO
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from refresher.engine.target import Target
@@ -137,16 +137,23 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
     }
 
 
-def as_report(verdicts: Mapping[str, TargetHealth], now: datetime, *, is_empty_fine: bool) -> dict[str, Any]:
+def as_report(
+    verdicts: Mapping[str, TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
+) -> dict[str, Any]:
     """Give the whole document of `status --json`.
 
     Args:
         verdicts: By target name.
         now: When they were given.
         is_empty_fine: Whether a node without targets counts as ready (it watches a directory of drop-ins).
+        problems: Of drop-ins that cannot be used: a target is missing, so the node is not ready.
     """
     ready = all(health.is_ready() for health in verdicts.values()) if verdicts else is_empty_fine
-    return {"ready": ready, "targets": [as_document(health, now) for health in verdicts.values()]}
+    return {
+        "ready": ready and not problems,
+        "problems": list(problems),
+        "targets": [as_document(health, now) for health in verdicts.values()],
+    }
 
 
 def _examine_artifacts(target: Target, contents: Contents, now: datetime) -> Iterator[ArtifactHealth]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from refresher.publishing import atomic, contents, further
 from refresher.publishing.further import ID_TOKENS
 from refresher.publishing.lock import held_directory, open_lock
-from refresher.publishing.walk import AbsentDirectoryError, open_directory
+from refresher.publishing.walk import AbsentDirectoryError, open_directory, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +70,14 @@ class OpenDirectory:
             PublishError: Their folder cannot be trusted.
         """
         return further.present(self.descriptor, str(self.path), self.ownership)
+
+    def settle(self) -> None:
+        """Give it the group and mode that its files' owner is to reach it by.
+
+        Raises:
+            PublishError: The system refused.
+        """
+        settle(self.descriptor, str(self.path), self.ownership)
 
     def held(self) -> AbstractContextManager[None]:
         """Keep everybody else from writing here for the length of a `with` block: `once` may run beside the daemon.
@@ -156,13 +164,13 @@ class CredentialsDirectory:
 
     @contextmanager
     def open(self) -> Iterator[OpenDirectory]:
-        """Open it for publishing, made and settled as configured.
+        """Open it for publishing, made if it is absent; its group and mode are as they were.
 
         Raises:
             PublishError: It cannot be had, or not be trusted.
         """
         with (
-            open_directory(self.root, self.path, ownership=self.ownership, create=True) as descriptor,
+            open_directory(self.root, self.path, create=True) as descriptor,
             open_lock(self.root) as lock,
         ):
             yield OpenDirectory(
@@ -181,7 +189,7 @@ class CredentialsDirectory:
             PublishError: It cannot be trusted, or the system refused.
         """
         try:
-            with open_directory(self.root, self.path, ownership=self.ownership, create=False) as descriptor:
+            with open_directory(self.root, self.path, create=False) as descriptor:
                 return contents.read(descriptor)
         except AbsentDirectoryError:
             nothing = contents.Artifact()
@@ -194,7 +202,7 @@ class CredentialsDirectory:
             PublishError: The directory cannot be trusted, or the system refused.
         """
         try:
-            with open_directory(self.root, self.path, ownership=self.ownership, create=False) as descriptor:
+            with open_directory(self.root, self.path, create=False) as descriptor:
                 return further.read(descriptor, name, str(self.path), self.ownership)
         except AbsentDirectoryError:
             return contents.Artifact()
@@ -206,7 +214,7 @@ class CredentialsDirectory:
             PublishError: It cannot be trusted, or the system refused.
         """
         try:
-            with open_directory(self.root, self.path, ownership=self.ownership, create=False) as descriptor:
+            with open_directory(self.root, self.path, create=False) as descriptor:
                 return (*contents.sign(descriptor), *further.sign(descriptor, self.further))
         except AbsentDirectoryError:
             return ()

@@ -34,13 +34,16 @@ _LEAF_LINKS = 2
 """Links of a directory that has no other in it, where the file system counts those."""
 
 
-def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[str, ...]:
+def retire_strays(
+    root: Path, kept: Collection[Path], now: datetime, among: Collection[Path] | None = None
+) -> tuple[str, ...]:
     """Retire every stray below the root.
 
     Args:
         root: `directory_root`; if it is absent there is nothing to do.
         kept: Directories that belong to targets.
         now: The wall clock's time.
+        among: The only directories that may be retired; None for all.
 
     Returns:
         The paths of those from which `env` was taken now. What the system refuses is left for the next time.
@@ -53,7 +56,7 @@ def retire_strays(root: Path, kept: Collection[Path], now: datetime) -> tuple[st
     try:
         for path, parent, directory in _below(root, descriptor, kept, depth=0):
             with suppress(OSError, PublishError):
-                if _is_ours(directory):
+                if (among is None or path in among) and _is_ours(directory):
                     with open_lock(root) as lock, held_directory(lock, directory, str(path), patience=0):
                         if _retire(path.name, parent, directory, now):
                             withdrawn.append(str(path))

@@ -50,13 +50,12 @@ def root_warning(root: Path) -> str | None:
 
 
 @contextmanager
-def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool) -> Iterator[int]:
+def open_directory(root: Path, path: Path, *, create: bool) -> Iterator[int]:
     """Give the descriptor of a credentials directory for the length of a `with` block.
 
     Args:
         root: `directory_root`; made if absent and `create` is set.
         path: The credentials directory, strictly below the root.
-        ownership: Decides the directory's mode and group; drift of either is repaired if `create` is set.
         create: Whether missing directories are made; without it nothing at all is changed.
 
     Raises:
@@ -74,8 +73,6 @@ def open_directory(root: Path, path: Path, *, ownership: Ownership, create: bool
             place = f"{place}/{part}"
             descriptors.append(_open_below(descriptors[-1], part, place, create=create))
             _check(descriptors[-1], place, trusted)
-        if create:
-            _settle(descriptors[-1], place, mode=ownership.directory_mode, gid=ownership.gid)
         yield descriptors[-1]
     finally:
         for descriptor in reversed(descriptors):
@@ -95,7 +92,7 @@ def open_folder(parent: int, name: str, place: str, *, ownership: Ownership, cre
     try:
         _check(descriptor, place, _trusted(os.fstat(parent).st_uid, create=create))
         if create:
-            _settle(descriptor, place, mode=ownership.directory_mode, gid=ownership.gid)
+            settle(descriptor, place, ownership)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -182,13 +179,17 @@ def _check(descriptor: int, place: str, trusted: frozenset[int]) -> None:
         )
 
 
-def _settle(descriptor: int, place: str, *, mode: int, gid: int | None) -> None:
-    """Give the credentials directory its group and mode; directories on the way keep theirs."""
+def settle(descriptor: int, place: str, ownership: Ownership) -> None:
+    """Give an open credentials directory, or a folder in it, its group and mode where they are others.
+
+    Raises:
+        PublishError: The system refused.
+    """
     status = os.fstat(descriptor)
     try:
-        if gid is not None and status.st_gid != gid:
-            os.fchown(descriptor, -1, gid)
-        if stat.S_IMODE(status.st_mode) != mode:
-            os.fchmod(descriptor, mode)
+        if ownership.gid is not None and status.st_gid != ownership.gid:
+            os.fchown(descriptor, -1, ownership.gid)
+        if stat.S_IMODE(status.st_mode) != ownership.directory_mode:
+            os.fchmod(descriptor, ownership.directory_mode)
     except OSError as error:
         raise publish_error(error, str(place)) from error

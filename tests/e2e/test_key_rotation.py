@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import jwt
 import urllib3
 
+from refresher.keys.changes import create
 from tests.program import ISSUER, until
 
 if TYPE_CHECKING:
@@ -129,6 +132,20 @@ def test_rotation_under_load(cloud: tuple[Worker, Scenario], need: Need) -> None
     assert clients.refused == []
     assert set(clients.succeeded) == set(names)
     assert {key["kid"] for key in keys(worker, "jwks")["keys"]} == {new}
+
+
+def test_key_id_that_looks_like_an_option_can_be_revoked(worker: Worker) -> None:
+    """One key id in 64 begins with a hyphen, and the runbook's command holds for that too."""
+    made = (create(worker.place / f"keys-{n}", algorithm="ES256", now=datetime.now(UTC)).kid for n in count())
+    number, leaked = next((n, kid) for n, kid in enumerate(made) if kid.startswith("-"))
+    directory = str(worker.place / f"keys-{number}")
+
+    jwks = json.loads(worker.run("keys", "revoke", "--directory", directory, leaked).stdout)
+
+    assert leaked not in {key["kid"] for key in jwks["keys"]}
+    following = json.loads(worker.run("keys", "rotate", "--directory", directory).stdout)["keys"]
+    waiting = next(key["kid"] for key in following if key not in jwks["keys"])
+    assert worker.run("keys", "activate", "--directory", directory, waiting).stdout.strip() == waiting
 
 
 def test_revoked_key_is_replaced_at_once(cloud: tuple[Worker, Scenario]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 
-from tests.program import ISSUER, Worker, account_of
+from tests.program import ISSUER, Worker, account_of, until
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
@@ -292,6 +292,25 @@ def test_directory_that_changes_hands_never_mixes_two_identities(cloud: tuple[Wo
     assert act(worker.directory("shared"), google)["service_account"] == account_of("bob")
 
 
+def test_directory_that_changes_pools_changes_hands(worker: Worker) -> None:
+    """One subject in two pools is two principals, though both may act as one account."""
+    document = worker.document("alice", "bob")
+    document["providers"]["other"] = document["providers"]["main"] | {"pool": "others"}
+    document["suppliers"]["worker"]["provider"] = "main"
+    document["suppliers"]["late"] = document["suppliers"]["worker"] | {"provider": "other", "keys": "later"}
+    for name, supplier in (("alice", "worker"), ("bob", "late")):
+        document["identities"][name] = {"service_account": account_of("x"), "subject": "user-1", "supplier": supplier}
+    document["targets"] = {"task": {"identity": "alice"}}
+    worker.write(document)
+    worker.once()
+    document["targets"] = {"task": {"identity": "bob"}}
+    worker.write(document)
+
+    worker.once(status=3)
+
+    assert worker.files("task").keys() == {"credentials.json"}
+
+
 @pytest.mark.parametrize("live", [False, True], ids=["at the next run", "while the daemon runs"])
 def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker, live: bool) -> None:  # noqa: FBT001 - a parameter
     """With tokens from files, whose subject nobody configured, a directory given to bob never keeps alice's token.
@@ -348,6 +367,49 @@ def test_of_two_drop_ins_whom_a_directory_serves_keeps_it(worker: Worker, holder
     assert list(status) == [holder]
     assert worker.token("shared") == before
     assert "/var/run/google/token" in (worker.directory("shared") / "credentials.json").read_text()
+
+
+@pytest.mark.parametrize("harm", ["broken", "readable by others", "gone", "owner unknown"])
+def test_drop_in_that_cannot_be_used_costs_nobody_his_directory(worker: Worker, harm: str) -> None:
+    """Whoever starts without its old body takes nothing away and gives its directory to nobody else."""
+    shared = {"directory": str(worker.root / "shared")}
+    worker.configure("alice", "bob", "carol", targets={}, targets_directory=str(worker.drop_ins))
+    worker.drop_in("alice", **shared)
+    worker.drop_in("carol")
+    worker.once()
+    before = worker.files("shared") | worker.files("carol")
+    match harm:
+        case "broken":
+            worker.drop_in("alice", **shared, mode=440)
+        case "readable by others":
+            (worker.drop_ins / "alice.yaml").chmod(0o666)
+        case "gone":
+            worker.drop_ins.chmod(0o777)
+        case _:
+            worker.drop_in("alice", **shared, owner="nobody-of-this-name")
+    worker.drop_in("bob", **shared, **({"owner": "2077:2077"} if os.geteuid() == 0 else {}))
+    group = worker.directory("shared").stat().st_gid
+
+    worker.once(status=None)
+    # who is to get a directory may not even look into it before it was cleared
+    assert worker.directory("shared").stat().st_gid == group
+    report = json.loads(worker.command("status", "--json").stdout)
+    waited = worker.command("wait", "--timeout", "0s", status=6).stderr
+    with worker.daemon() as log:
+        log.wait_for("config.rejected")
+        if harm != "gone":
+            assert "drop-in that cannot be used" in log.wait_for("token.publish_failed", target="bob")["error"]
+        assert not log.events("target.retired")
+
+        until(lambda: worker.files("shared") | worker.files("carol") == before, what="everything as it was")
+        assert not report["ready"]
+        assert str(worker.drop_ins) in report["problems"][0]
+        assert str(worker.drop_ins) in waited
+
+        worker.drop_ins.chmod(0o755)
+        worker.drop_in("alice", **shared)
+        until(lambda: "which is that of target alice" in log.path.read_text(), what="bob refused for alice")
+    assert list(worker.status()) == ["alice", "carol"]
 
 
 def test_status_is_read_from_the_files(worker: Worker) -> None:

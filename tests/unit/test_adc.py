@@ -10,6 +10,7 @@ from refresher import adc
 from refresher.resources import Endpoints, WorkloadIdentityProvider
 
 PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
+POOL = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers"
 ALICE = "alice@my-project.iam.gserviceaccount.com"
 
 
@@ -79,8 +80,8 @@ def test_endpoints_of_another_origin_are_used() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        pytest.param(adc.render(document()), ALICE, id="impersonated"),
-        pytest.param(adc.render(document(service_account=None)), PROVIDER.sts_audience, id="direct"),
+        pytest.param(adc.render(document()), f"{POOL} {ALICE}", id="impersonated"),
+        pytest.param(adc.render(document(service_account=None)), POOL, id="direct"),
         pytest.param(None, None, id="absent"),
         pytest.param(b"", None, id="empty"),
         pytest.param(b"[]", None, id="list"),

@@ -83,7 +83,7 @@ class Stage:
         self._daemon = Daemon(
             plans=self,
             hold=lambda _root: None,
-            retire=lambda _root, _kept, _now: (),
+            retire=lambda _root, _kept, _now, _among: (),
             workers=self.workers,
             reporter=Reporter(board=board, listener=lambda _event: None),
             board=board,

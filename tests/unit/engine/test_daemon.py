@@ -53,7 +53,7 @@ class Stage:
         self.daemon = Daemon(
             plans=self,
             hold=self._hold,
-            retire=lambda _root, _kept, _now: (),
+            retire=lambda _root, _kept, _now, _among: (),
             workers=self.workers,  # type: ignore[arg-type]  # the same calls, later
             reporter=Reporter(board=board, listener=self._hear),
             board=board,

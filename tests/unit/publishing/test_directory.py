@@ -51,6 +51,7 @@ def test_owner_and_mode_are_as_configured(root: Path, umask: int, need: Need) ->
     directory = directory_at(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
 
     with directory.open() as opened:
+        opened.settle()
         opened.publish(TOKEN, b"t")
 
     status = (directory.path / TOKEN).stat()
@@ -70,13 +71,14 @@ def test_directory_without_a_group_can_be_traversed_but_not_listed(root: Path, u
 
 
 def test_drifted_directory_mode_and_group_are_repaired(root: Path, need: Need) -> None:
-    """Another mode or group of the credentials directory is put right when it is opened for publishing."""
+    """Another mode or group of the credentials directory is put right when that is asked for, and not before."""
     need.root()
     directory = directory_at(root, "alice", gid=CONTAINER_GID)
     directory.path.mkdir(mode=0o700)
 
-    with directory.open():
-        pass
+    with directory.open() as opened:
+        assert (mode_of(directory.path), directory.path.stat().st_gid) == (0o700, 0)
+        opened.settle()
 
     assert (mode_of(directory.path), directory.path.stat().st_gid) == (0o750, CONTAINER_GID)
 
