@@ -1,7 +1,8 @@
 """The soak: all long-lived clients side by side for ten minutes, with subject tokens that live 20 s.
 
 Their access tokens live so long that each keeps one for ten seconds, and so renews them all the time. Prints how often
-each called; any failed call fails the soak. `SOAK=60` makes it a minute.
+each called; any failed call fails the soak. `SOAK=60` makes it a minute. Clients whose tool is missing are named, and
+fail it with `REQUIRE_TOOLS=1`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.clients.cloud import bucket_of, cloud, content_of
+from tests.clients.cloud import cloud
 from tests.clients.play import PAUSE, Play
-from tests.clients.run import installed
+from tests.clients.roster import CLIENTS
+from tests.clients.run import installed, missing
 from tests.clients.stage import stage, subject_of
 
 if TYPE_CHECKING:
@@ -30,7 +32,12 @@ _SHOWN = 3
 def main() -> int:
     """Run it; gives 1 if a call failed."""
     seconds = float(os.environ.get("SOAK", "600"))
-    clients = [client for client in installed() if not client.is_tool]
+    lasting = [client for client in CLIENTS if not client.is_tool]
+    if lacks := missing(lasting):
+        sys.stdout.writelines(f"left out: {lack}\n" for lack in lacks)
+        if os.environ.get("REQUIRE_TOOLS") == "1":
+            return 1
+    clients = installed(lasting)
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         with cloud(place) as google, stage(google, place, {client.name: client.part for client in clients}) as where:
@@ -55,9 +62,9 @@ def _soaking(play: Play, end: float) -> Callable[[Client], tuple[int, list[str]]
         calls, failures = 0, []
         with play.player(client) as player:
             while time.monotonic() < end:
-                answer = player.read(bucket_of(client.name))
+                answer = play.read(client, player)
                 calls += 1
-                if answer.content != content_of(client.name):
+                if answer.content != client.content(play.stage.cloud.names):
                     failures.append(str(answer))
                 time.sleep(PAUSE)
         return calls, failures
