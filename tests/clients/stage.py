@@ -120,6 +120,19 @@ class Stage:
                     for artifact in ("env", *part.artifacts):
                         until((worker.directory(name) / artifact).exists, what=f"{artifact} of {name}")
 
+    def files(self) -> list[Path]:
+        """Give all files that are replaced again and again."""
+        return [
+            self.directory(name, of=target) / artifact
+            for name, part in self.parts.items()
+            for target in (name, direct_of(name))
+            for artifact in {"token", *part.artifacts}
+        ]
+
+    def public_keys(self) -> dict[str, Any]:
+        """Give the JWKS that all subject tokens are signed by."""
+        return next(iter(self.workers.values())).public_keys()
+
     def stop(self) -> None:
         """End the daemons as a crash does."""
         self._daemons.close()
