@@ -2,7 +2,8 @@
 
 Exchanges in an hour: an access token of an hour is replaced `skew` before its end. What that costs is counted in the
 run, as is what a start costs. So a process that calls all the time costs its start, and in each hour
-3600 / (3600 - skew) renewals.
+3600 / (3600 - skew) renewals. With tokens of an hour a renewal costs no more than a start, which makes the same
+requests; in the run it may, as federated tokens live less there than some clients want them to.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
 WRONG = "**no**"
 _HOUR = 3600.0
 _TENTH = 0.05
-_TOGETHER = 2
-"""Exchanges of a start, of clients whose threads wait for one another."""
 NONE = "-"
 
 
@@ -77,16 +76,19 @@ def _cost(client: Client, record: Record) -> Sequence[str]:
     if client.is_tool:
         again = f"{record.exchanges_again} a command"
         return start, NONE, NONE, again if record.exchanges_again else "kept in the home directory"
-    threads = NONE if record.exchanges_of_threads is None else _of_threads(record.exchanges_of_threads)
+    threads = NONE if record.exchanges_of_threads is None else _of_threads(record, record.exchanges_of_threads)
     if record.renewal is None:
         return start, threads, WRONG, WRONG
-    per_hour = record.renewal.exchanges * _HOUR / (_HOUR - record.renewal.skew)
-    return start, threads, str(record.renewal.exchanges), f"{per_hour + _TENTH:.1f}"
+    renewal = min(record.renewal.exchanges, record.exchanges_at_start)
+    per_hour = renewal * _HOUR / (_HOUR - record.renewal.skew)
+    return start, threads, str(renewal), f"{per_hour + _TENTH:.1f}"
 
 
-def _of_threads(count: int) -> str:
-    """Say what holds on any machine: how many of the threads come first differs from run to run."""
-    return str(count) if count <= _TOGETHER else f"up to {-(-count // THREADS) * THREADS}"
+def _of_threads(record: Record, count: int) -> str:
+    """Say what holds on any machine: how many threads begin before one is done differs from run to run."""
+    if count <= record.exchanges_at_start:
+        return str(count)
+    return f"up to {max(count, THREADS * record.exchanges_at_start)}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
