@@ -53,6 +53,30 @@ def test_tells_what_no_client_may_find(token: tuple[Path, Watch], spoil: Callabl
     assert dict(watch.wrong) == {f"alice/token {found}": 1}
 
 
+def test_tells_of_a_file_that_was_written_in_place(token: tuple[Path, Watch]) -> None:
+    """New content in the same file was not renamed there, so that a client could have read a part of it."""
+    file, watch = token
+    watch.look(time.time())
+    file.write_bytes(file.read_bytes() + b"\n")
+
+    watch.look(time.time())
+
+    assert dict(watch.wrong) == {"alice/token was written in place": 1}
+
+
+def test_finds_nothing_wrong_with_a_token_that_was_replaced(token: tuple[Path, Watch], tmp_path: Path) -> None:
+    """What a second refresh writes is another file."""
+    file, watch = token
+    watch.look(time.time())
+    first = file.read_bytes()
+    Worker(place=tmp_path).once("--force")
+
+    watch.look(time.time())
+
+    assert file.read_bytes() != first
+    assert dict(watch.wrong) == {}
+
+
 def test_tells_of_a_token_that_is_replaced_late(token: tuple[Path, Watch]) -> None:
     """A token in the last third of its life is told, though clients can still use it."""
     _, watch = token

@@ -1,11 +1,13 @@
 """A reader beside the clients: looks at every file again and again, and tells what no client may ever find there.
 
 A client that keeps its access token looks at the file once in a while, and is lucky. This one is not: it finds a file
-that is empty between truncation and write, and a token that is replaced late.
+that is empty between truncation and write, one that was written in place though no look fell into that moment, and a
+token that is replaced late.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +44,7 @@ class Watch:
     def __init__(self, files: Sequence[Path], keys: Mapping[str, Any]) -> None:
         self._files = files
         self._keys = jwt.PyJWKSet.from_dict(dict(keys))
+        self._seen: dict[Path, tuple[int, bytes]] = {}
         self._claims: dict[bytes, dict[str, Any]] = {}
         self.wrong: Counter[str] = Counter()
         self.looks = 0
@@ -73,11 +76,15 @@ class Watch:
 
     def _judged(self, file: Path, now: float) -> str:
         try:
-            content = file.read_bytes()
+            with file.open("rb") as opened:
+                number, content = os.fstat(opened.fileno()).st_ino, opened.read()
         except FileNotFoundError:
             return "is absent"
         if not content:
             return "is empty"
+        before, self._seen[file] = self._seen.get(file), (number, content)
+        if before is not None and before[0] == number and before[1] != content:
+            return "was written in place"
         if file.name != TOKEN:
             return ""
         try:
