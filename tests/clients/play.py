@@ -1,7 +1,7 @@
 """What every client is put through, all of them side by side.
 
 1. Subject and access tokens live as long as usual. Each client acts as its account, is refused what is another's, and
-   acts directly, with no account. Its exchanges are counted.
+   acts directly, with no account. Its exchanges are counted, of some also those of many threads that begin at once.
 2. Subject tokens live 20 s, and each client keeps an access token for ten seconds. One process of it (a tool: one
    command after the other) goes on through at least five rotations of its file, without one failed call.
 3. The daemons die, and what they wrote is spoilt in one way after the other (`tests.clients.breakages`).
