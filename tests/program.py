@@ -135,6 +135,10 @@ class Worker:
     def make_keys(self, algorithm: str = "ES256") -> dict[str, Any]:
         """Make the signing key; give the JWKS to upload."""
         self.run("keys", "new", "--directory", str(self.place / "keys"), "--algorithm", algorithm)
+        return self.public_keys()
+
+    def public_keys(self) -> dict[str, Any]:
+        """Give the JWKS of its keys directory."""
         jwks: dict[str, Any] = json.loads(self.run("keys", "jwks", "--directory", str(self.place / "keys")).stdout)
         return jwks
 

@@ -42,7 +42,7 @@ class EmulatorServer:
     Attributes:
         http: The plain origin, once started.
         https: The secure origin, once started.
-        ca_file: What clients of the secure origin must trust.
+        ca_file: What clients of the secure origin must trust, as an absolute path: they may stand elsewhere.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class EmulatorServer:
         self.cloud = cloud
         self._patience = patience
         self._certificates = make_certificates(directory)
-        self.ca_file = self._certificates.ca_file
+        self.ca_file = self._certificates.ca_file.absolute()
         self._sockets = [_listen(host, http_port), _listen(host, https_port)]
         self.http, self.https = (
             f"{scheme}://{_shown(host)}:{listener.getsockname()[1]}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.clients.names import content_of
 from tests.clients.stage import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.clients.names import Names
     from tests.clients.probes import Player
     from tests.clients.stage import Stage
     from tests.installing import Recipe
@@ -42,6 +44,7 @@ class Client:
         knows_buckets: Whether it reads buckets; else it tells who it is.
         recovers: Whether the same process goes on after a failure.
         directly: Whether it works without a service account.
+        counts_threads: Whether it is told by "BUCKET N" to read in so many threads at once, and its exchanges counted.
     """
 
     name: str
@@ -60,6 +63,11 @@ class Client:
     knows_buckets: bool = True
     recovers: bool = True
     directly: bool = True
+    counts_threads: bool = False
+
+    def content(self, names: Names) -> str:
+        """Give what it is to answer: what its bucket holds, or if it knows no buckets, who it is."""
+        return content_of(self.name) if self.knows_buckets else names.account(self.name)
 
     @property
     def life(self) -> float:

@@ -1,7 +1,8 @@
 """The Google that the clients meet: by default an emulator in a process of its own, else what the environment names.
 
-Another STS needs its endpoints and its certificate authority, and that it knows what `demands` lists. Nothing is
-planted there, access tokens live as long as it likes, and there is no journal to count exchanges in.
+Another STS needs its endpoints, its certificate authority if the system does not trust it, and that it knows what
+`demands` lists. Nothing is planted there, access tokens live as long as it likes, and there is no journal to count
+exchanges in.
 """
 
 from __future__ import annotations
@@ -11,30 +12,28 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-from tests.program import COMMAND, ISSUER, PATIENCE, PROJECT, account_of
+from tests.clients.names import PREFIX, Names, content_of
+from tests.program import COMMAND, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 OBJECT = "hello"
-PROJECT_NUMBER = "123456789012"
-POOL, PROVIDER = "workers", "refresher"
 OPERATOR = "user:operator@example.com"
-_PRINCIPAL = f"principal://iam.googleapis.com/projects/{PROJECT_NUMBER}/locations/global/workloadIdentityPools/{POOL}"
 _ENDPOINTS = {
-    "sts": "REFRESHER_CLIENTS_STS",
-    "iam_credentials": "REFRESHER_CLIENTS_IAM_CREDENTIALS",
-    "storage": "REFRESHER_CLIENTS_STORAGE",
-    "bigquery": "REFRESHER_CLIENTS_BIGQUERY",
+    "sts": f"{PREFIX}STS",
+    "iam_credentials": f"{PREFIX}IAM_CREDENTIALS",
+    "storage": f"{PREFIX}STORAGE",
+    "bigquery": f"{PREFIX}BIGQUERY",
 }
-_CA_FILE = "REFRESHER_CLIENTS_CA_FILE"
-_KEYS = "REFRESHER_CLIENTS_KEYS"
+_CA_FILE = f"{PREFIX}CA_FILE"
+_KEYS = f"{PREFIX}KEYS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,16 @@ class Endpoints:
     def at(cls, origin: str) -> Endpoints:
         """Give those of a cloud that has one origin."""
         return cls(**dict.fromkeys(_ENDPOINTS, origin))
+
+    def by_host(self) -> dict[str, str]:
+        """Give the origins by Google's own host names of the services."""
+        return {
+            "sts.googleapis.com": self.sts,
+            "iamcredentials.googleapis.com": self.iam_credentials,
+            "storage.googleapis.com": self.storage,
+            "www.googleapis.com": self.storage,
+            "bigquery.googleapis.com": self.bigquery,
+        }
 
 
 class Journal:
@@ -93,32 +102,38 @@ class Cloud:
     Attributes:
         plain: Endpoints for clients that take http.
         secure: Endpoints for those that take https alone.
-        ca_file: Whom to trust for the secure ones.
+        names: What things are called there.
+        ca_file: Whom to trust for the secure ones; None where the system does.
         keys: Directory of the signing key that it trusts; None if a new one may be made.
         journal: Of its requests; None where it is not ours to read.
     """
 
     plain: Endpoints
     secure: Endpoints
-    ca_file: Path
+    names: Names = field(default_factory=Names)
+    ca_file: Path | None = None
     keys: Path | None = None
     journal: Journal | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the emulator of this run, which does as it is told and counts."""
+        return self.journal is not None
+
     def limit_lives(self, lives: Mapping[str, float]) -> None:
         """Let new access tokens of the accounts of these names live so many seconds at most; only if it is ours."""
-        if self.journal is not None:
-            self._post(
-                "/emulator/seed", {"access_token_lives": {account_of(name): life for name, life in lives.items()}}
-            )
+        if self.is_ours:
+            accounts = {self.names.account(name): life for name, life in lives.items()}
+            self._post("/emulator/seed", {"access_token_lives": accounts})
 
     def plant(self, names: Iterable[str], jwks: dict[str, Any]) -> None:
         """Let exist what clients of these names need; only if it is ours."""
-        if self.journal is None:
+        if not self.is_ours:
             return
-        self._post("/emulator/seed", demands(names, jwks))
+        self._post("/emulator/seed", demands(names, jwks, self.names))
         token = json.loads(self._post("/emulator/token", {"member": OPERATOR}))["access_token"]
         for name in names:
-            path = f"/upload/storage/v1/b/{bucket_of(name)}/o?uploadType=media&name={OBJECT}"
+            path = f"/upload/storage/v1/b/{self.names.bucket(name)}/o?uploadType=media&name={OBJECT}"
             self._post(path, content_of(name), token=token)
 
     def _post(self, path: str, body: object, *, token: str = "") -> bytes:
@@ -130,47 +145,59 @@ class Cloud:
         return answer
 
 
-def bucket_of(name: str) -> str:
-    """Give the bucket that one client's account may use and no other."""
-    return f"{name}-data"
-
-
-def content_of(name: str) -> str:
-    """Give what the object in a client's bucket holds."""
-    return f"hello {name}"
-
-
-def demands(names: Iterable[str], jwks: dict[str, Any]) -> dict[str, Any]:
+def demands(clients: Iterable[str], jwks: dict[str, Any], names: Names) -> dict[str, Any]:
     """Give what must exist in a cloud for clients of these names, as a seed of the emulator says it.
 
     For each client an account that one subject may impersonate, and a bucket for that account and for another subject
     that acts directly; both may ask BigQuery.
     """
-    accounts = {name: f"serviceAccount:{account_of(name)}" for name in names}
-    direct = {name: f"{_PRINCIPAL}/subject/user-{name}-direct" for name in names}
+    accounts = {client: f"serviceAccount:{names.account(client)}" for client in clients}
+    direct = {client: names.principal(f"user-{client}-direct") for client in accounts}
+    provider = {"issuer": names.issuer, "jwks": jwks}
     askers = [*accounts.values(), *direct.values()]
     return {
-        "projects": {PROJECT: PROJECT_NUMBER},
-        "pools": [{"pool": POOL, "providers": {PROVIDER: {"issuer": ISSUER, "jwks": jwks}}}],
+        "projects": {names.project: names.project_number},
+        "pools": [
+            {"project_number": names.project_number, "pool": names.pool, "providers": {names.provider: provider}}
+        ],
         "service_accounts": {
-            account_of(name): {"roles/iam.workloadIdentityUser": [f"{_PRINCIPAL}/subject/user-{name}"]}
-            for name in names
+            names.account(client): {"roles/iam.workloadIdentityUser": [names.principal(f"user-{client}")]}
+            for client in accounts
         },
-        "project_policies": {PROJECT: {"roles/bigquery.jobUser": askers}},
+        "project_policies": {names.project: {"roles/bigquery.jobUser": askers}},
         "buckets": {
-            bucket_of(name): {"roles/storage.objectUser": [accounts[name], direct[name], OPERATOR]} for name in names
+            names.bucket(client): {"roles/storage.objectUser": [accounts[client], direct[client], OPERATOR]}
+            for client in accounts
         },
     }
+
+
+def is_elsewhere(environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether the environment names another cloud than our own."""
+    return bool(environment.get(_ENDPOINTS["sts"]))
+
+
+def _named(environment: Mapping[str, str]) -> Cloud:
+    if not environment.get(_KEYS):
+        raise RuntimeError(f"{_KEYS} is not set: let it name a keys directory whose keys that STS trusts")
+    sts = environment[_ENDPOINTS["sts"]]
+    endpoints = Endpoints(**{service: environment.get(variable) or sts for service, variable in _ENDPOINTS.items()})
+    ca_file = environment.get(_CA_FILE)
+    return Cloud(
+        plain=endpoints,
+        secure=endpoints,
+        names=Names.of(environment),
+        # clients run in directories of their own
+        ca_file=Path(ca_file).absolute() if ca_file else None,
+        keys=Path(environment[_KEYS]),
+    )
 
 
 @contextmanager
 def cloud(place: Path, environment: Mapping[str, str] = os.environ) -> Iterator[Cloud]:
     """Give the cloud that the environment names, else run an emulator for the length of a `with` block."""
-    if (named := environment.get(_ENDPOINTS["sts"])) is not None:
-        endpoints = Endpoints(**{service: environment.get(variable, named) for service, variable in _ENDPOINTS.items()})
-        yield Cloud(
-            plain=endpoints, secure=endpoints, ca_file=Path(environment[_CA_FILE]), keys=Path(environment[_KEYS])
-        )
+    if is_elsewhere(environment):
+        yield _named(environment)
         return
     journal = place / "journal"
     command = [*COMMAND, "emulator", "--directory", str(place / "google"), "--journal", str(journal)]
@@ -181,6 +208,7 @@ def cloud(place: Path, environment: Mapping[str, str] = os.environ) -> Iterator[
             yield Cloud(
                 plain=Endpoints.at(ready["http"]),
                 secure=Endpoints.at(ready["https"]),
+                names=Names.of(environment),
                 ca_file=Path(ready["ca_file"]),
                 journal=Journal(journal),
             )
@@ -194,8 +222,8 @@ def main(keys: str) -> None:
     from tests.clients.stage import STRANGER  # noqa: PLC0415
 
     jwks = subprocess.run([*COMMAND, "keys", "jwks", "--directory", keys], capture_output=True, check=True, timeout=100)
-    names = [*(client.name for client in CLIENTS), STRANGER]
-    sys.stdout.write(json.dumps(demands(names, json.loads(jwks.stdout)), indent=2) + "\n")
+    clients = [*(client.name for client in CLIENTS), STRANGER]
+    sys.stdout.write(json.dumps(demands(clients, json.loads(jwks.stdout), Names.of()), indent=2) + "\n")
 
 
 if __name__ == "__main__":

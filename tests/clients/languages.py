@@ -14,6 +14,7 @@ from tests.clients.stage import Part, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from tests.clients.stage import Stage
     from tests.installing import Recipe
@@ -58,21 +59,20 @@ def _googleauth_version() -> str:
 
 def _java(library: str, *, stage: Stage) -> Sequence[str]:
     place = JAVA.made()
-    store = stage.place / f"{library}.p12"
-    if not store.exists():
-        _trust(stage, store)
-    trust = (f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_PASSWORD}")
+    trust = () if stage.cloud.ca_file is None else _trust(stage.cloud.ca_file, stage.place / f"{library}.p12")
     path = f"{place / 'target' / 'classes'}:{(place / 'classpath').read_text().strip()}"
     return ("java", *trust, "-XX:TieredStopAtLevel=1", "-cp", path, "Probe", library)
 
 
-def _trust(stage: Stage, store: object) -> None:
-    """Put the cloud's authority into a trust store of Java's."""
+def _trust(ca_file: Path, store: Path) -> Sequence[str]:
+    """Put the cloud's authority into a trust store of Java's, if it is not there; give the options that name it."""
     command = (
         "keytool", "-importcert", "-noprompt", "-alias", "cloud", "-storepass", _PASSWORD, "-storetype", "PKCS12",
-        "-keystore", str(store), "-file", str(stage.cloud.ca_file),
+        "-keystore", str(store), "-file", str(ca_file),
     )  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    if not store.exists():
+        subprocess.run(command, check=True, capture_output=True, timeout=100)
+    return (f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_PASSWORD}")
 
 
 def _play(client: Client, stage: Stage, variables: dict[str, str], *, command: Command, service: str) -> Program:
@@ -102,6 +102,7 @@ def _library(
     part: Part = Part(),  # noqa: B008 - frozen
     service: str = "storage",
     recovers: bool = True,
+    counts_threads: bool = False,
 ) -> Client:
     return Client(
         name=name,
@@ -118,12 +119,15 @@ def _library(
         part=part,
         knows_buckets=service == "storage",
         recovers=recovers,
+        counts_threads=counts_threads,
     )
 
 
 def _of_python(name: str, title: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
     version = partial(_pinned, "python/requirements.in", rf"(?m)^{title}(?:\[.*\])?==(\S+)")
-    return _library(PYTHON, name, title, command=lambda _: _python(title), version=version, **more)
+    return _library(
+        PYTHON, name, title, command=lambda _: _python(title), version=version, **{"counts_threads": True} | more
+    )
 
 
 def _of_node(name: str, title: str, library: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
@@ -162,7 +166,7 @@ def _of_ruby(name: str, title: str, **more: Any) -> Client:  # noqa: ANN401 - as
     return _library(RUBY, name, title, command=_ruby, version=_googleauth_version, is_pinned=False, **more)
 
 
-_BY_FILE = Part(artifacts=(ACCESS_TOKEN,))
+_BY_FILE: dict[str, Any] = {"part": Part(artifacts=(ACCESS_TOKEN,)), "counts_threads": False}
 
 LIBRARIES = (
     _of_python("python-auth", "google-auth", skew=225.0),
@@ -182,6 +186,6 @@ LIBRARIES = (
     _of_rust("rust-auth", "google-cloud-auth"),
     _of_rust("rust-storage", "google-cloud-storage"),
     _of_ruby("ruby-auth", "googleauth", skew=60.0),
-    _of_python("python-obstore", "obstore", part=_BY_FILE),
-    _of_python("python-duckdb", "duckdb", part=_BY_FILE),
+    _of_python("python-obstore", "obstore", **_BY_FILE),
+    _of_python("python-duckdb", "duckdb", **_BY_FILE),
 )

@@ -1,7 +1,7 @@
 """What every client is put through, all of them side by side.
 
 1. Subject and access tokens live as long as usual. Each client acts as its account, is refused what is another's, and
-   acts directly, with no account. Its exchanges are counted.
+   acts directly, with no account. Its exchanges are counted, of some also those of many threads that begin at once.
 2. Subject tokens live 20 s, and each client keeps an access token for ten seconds. One process of it (a tool: one
    command after the other) goes on through at least five rotations of its file, without one failed call.
 3. The daemons die, and what they wrote is spoilt in one way after the other (`tests.clients.breakages`).
@@ -9,34 +9,31 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tests.clients.client import ACCESS_TOKEN, TOKEN
-from tests.clients.cloud import bucket_of
+from tests.clients.costs import Costs
 from tests.clients.stage import NORMAL_LIFE, SHORT_LIFE, STRANGER, Stage, direct_of, subject_of
-from tests.clients.verdicts import Record, Scenario, Verdict, expect, expect_content, judge
-from tests.program import account_of
+from tests.clients.verdicts import NOT_SHOWN, Record, Scenario, Verdict, expect, expect_content, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.clients.client import Client
-    from tests.clients.probes import Player
+    from tests.clients.probes import Answer, Player
 
 ROTATIONS = 5
-RENEWALS = 3
-"""Access tokens that a client must get during these, each for another subject token."""
 DEADLINE = 240.0
 """Seconds that anything waited for may take, however busy the machine is."""
 PAUSE = 1.0
 """Seconds between two calls: about as fast as two cores bear of all clients together."""
 LIFE_IN_FILE = 20.0
 """Seconds that access tokens in files live."""
+THREADS = 16
+"""Of one process that begin at once, where that is counted."""
 _CALLS = 10
 _YES = Verdict(result="yes")
 
@@ -53,6 +50,10 @@ class Play:
     def of(cls, stage: Stage, clients: Sequence[Client]) -> Play:
         """Make a run that has not begun."""
         return cls(stage=stage, clients=clients, records={client.name: Record() for client in clients})
+
+    @property
+    def _costs(self) -> Costs:
+        return Costs(cloud=self.stage.cloud)
 
     def act_with_usual_lives(self) -> None:
         """Take the first step."""
@@ -93,27 +94,49 @@ class Play:
         finally:
             player.close()
 
+    def read(self, client: Client, player: Player) -> Answer:
+        """Let a client read its own bucket."""
+        return player.read(self.stage.cloud.names.bucket(client.name))
+
+    def expect_read(self, client: Client, player: Player) -> None:
+        """Let a client read its own bucket, and go on only if it got what it should.
+
+        Raises:
+            FailedError: It did not.
+        """
+        expect_content(self.read(client, player), client.content(self.stage.cloud.names))
+
     def _acts(self, client: Client) -> Verdict:
         """Read what only its account may read, and be refused what only another's may."""
         with self.player(client) as player:
-            expect_content(player.read(bucket_of(client.name)), client)
+            self.expect_read(client, player)
             if client.is_tool:
                 self._count_commands(client, player)
             else:
                 for _ in range(_CALLS):
-                    expect_content(player.read(bucket_of(client.name)), client)
-                self.records[client.name].exchanges_at_start = self._exchanges(client)
+                    self.expect_read(client, player)
+                self.records[client.name].exchanges_at_start = self._costs.exchanges(client)
             if client.knows_buckets:
-                answer = player.read(bucket_of(STRANGER))
+                answer = player.read(self.stage.cloud.names.bucket(STRANGER))
                 expect(holds=answer.content is None, otherwise=f"read what is another's: {answer}")
+        if client.counts_threads:
+            self._count_threads(client)
         return _YES
+
+    def _count_threads(self, client: Client) -> None:
+        """Count the exchanges of a new process that begins with many threads at once."""
+        before = self._costs.exchanges(client)
+        with self.player(client) as player:
+            answer = player.read(f"{self.stage.cloud.names.bucket(client.name)} {THREADS}")
+            expect_content(answer, client.content(self.stage.cloud.names))
+        self.records[client.name].exchanges_of_threads = self._costs.exchanges(client) - before
 
     def _count_commands(self, client: Client, player: Player) -> None:
         """Count the exchanges of one more command, and if there are none those of the first."""
-        first = self._exchanges(client)
-        expect_content(player.read(bucket_of(client.name)), client)
+        first = self._costs.exchanges(client)
+        self.expect_read(client, player)
         record = self.records[client.name]
-        record.exchanges_again = self._exchanges(client) - first
+        record.exchanges_again = self._costs.exchanges(client) - first
         # the first command of some makes what it reads, which the next does not have to
         record.exchanges_at_start = record.exchanges_again or first
 
@@ -122,9 +145,9 @@ class Play:
         if not client.directly:
             return Verdict(result="no")
         with self.player(client, direct=True) as player:
-            answer = player.read(bucket_of(client.name))
+            answer = self.read(client, player)
         if client.knows_buckets:
-            expect_content(answer, client)
+            expect_content(answer, client.content(self.stage.cloud.names))
         else:
             itself = subject_of(direct_of(client.name))
             expect(holds=itself in str(answer), otherwise=f"it is somebody else: {answer}")
@@ -132,45 +155,46 @@ class Play:
 
     def _lives(self, client: Client) -> Verdict:
         """Call on and on; every call must give what it should."""
+        if not self.stage.cloud.is_ours:
+            return self._starts_with_every_token(client)
         began, record = time.time(), self.records[client.name]
         file = self.stage.directory(client.name) / client.reads
         deadline = time.monotonic() + DEADLINE
         seen: list[bytes] = []
         with self.player(client) as player:
-            while len(seen) <= ROTATIONS or not self._renewed(client, began):
-                expect(
-                    holds=time.monotonic() < deadline,
-                    otherwise=f"after {DEADLINE:.0f} s {len(seen) - 1} rotations, and too few renewals",
-                )
+            while len(seen) <= ROTATIONS or not self._costs.has_renewed(client, began):
+                _expect_time(deadline, len(seen))
                 content = file.read_bytes()
                 is_new = content not in seen[-1:]
                 if is_new or not client.is_tool:
                     seen += [content] if is_new else []
-                    expect_content(player.read(bucket_of(client.name)), client)
+                    self.expect_read(client, player)
                     record.calls += 1
                 time.sleep(PAUSE)
-        record.skew = self._skew(client, began)
+        record.renewal = self._costs.renewal(client, began)
         return _YES
 
-    def _exchanges(self, client: Client) -> int:
-        journal = self.stage.cloud.journal
-        return 0 if journal is None else len(journal.exchanges(subject_of(client.name)))
+    def _starts_with_every_token(self, client: Client) -> Verdict:
+        """Start anew for every rotation: where access tokens live long, only a new process needs the file's token."""
+        if client.reads == ACCESS_TOKEN:
+            return Verdict(result=NOT_SHOWN)
+        file = self.stage.directory(client.name) / client.reads
+        deadline = time.monotonic() + DEADLINE
+        seen: list[bytes] = []
+        while len(seen) <= ROTATIONS:
+            _expect_time(deadline, len(seen))
+            content = file.read_bytes()
+            if content not in seen[-1:]:
+                seen.append(content)
+                self.stage.leave_homes(client.name)
+                with self.player(client) as player:
+                    self.expect_read(client, player)
+            time.sleep(PAUSE)
+        return _YES
 
-    def _renewed(self, client: Client, began: float) -> bool:
-        """Tell whether it exchanged enough subject tokens; whoever reads the access token's file exchanges none."""
-        journal = self.stage.cloud.journal
-        if journal is None or client.reads != TOKEN:
-            return True
-        done = [entry for entry in journal.exchanges(subject_of(client.name)) if entry["time"] >= began]
-        expect(holds={entry["status"] for entry in done} <= {200}, otherwise="an exchange was refused")
-        return len({entry["facts"]["subject_token"] for entry in done}) > RENEWALS
 
-    def _skew(self, client: Client, began: float) -> float | None:
-        """Give how long before the end of an access token it gets a new one, from when it asked for them."""
-        journal = self.stage.cloud.journal
-        if journal is None or client.reads != TOKEN or client.is_tool:
-            return None
-        times = [entry["time"] for entry in journal.impersonations(account_of(client.name)) if entry["time"] >= began]
-        # two requests at once are one renewal
-        gaps = [after - before for before, after in pairwise(times) if after - before > PAUSE / 2]
-        return client.life - statistics.median(gaps) if gaps else None
+def _expect_time(deadline: float, seen: int) -> None:
+    expect(
+        holds=time.monotonic() < deadline,
+        otherwise=f"after {DEADLINE:.0f} s {seen - 1} rotations, or too few renewals",
+    )

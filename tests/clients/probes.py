@@ -108,7 +108,15 @@ class Program:
 
 
 class Tool:
-    """A tool that is run anew for each read, and prints what it read."""
+    """A tool that is run anew for each read, and prints what it read.
+
+    Args:
+        command: What reads a bucket.
+        variables: All that it gets.
+        place: Where it runs.
+        shape: Makes the answer of what it printed.
+        first: What it has to be told once before it reads a bucket, and again for another one.
+    """
 
     def __init__(
         self,
@@ -117,17 +125,31 @@ class Tool:
         place: Path,
         *,
         shape: Callable[[str], str] = str.strip,
+        first: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
+        self._first = first
+        self._told = ""
         self._command = command
         self._shape = shape
         self._variables = dict(variables)
         self._place = place
 
     def read(self, bucket: str) -> Answer:
-        """Run it once."""
+        """Run it once, after what has to come first."""
+        if self._first is not None and self._told != bucket:
+            answer = self._run(self._first(bucket))
+            if answer.content is None:
+                return answer
+            self._told = bucket
+        return self._run(self._command(bucket))
+
+    def close(self) -> None:
+        """Nothing is left of it."""
+
+    def _run(self, command: Sequence[str]) -> Answer:
         try:
             done = subprocess.run(
-                self._command(bucket),
+                command,
                 env=self._variables,
                 capture_output=True,
                 text=True,
@@ -140,6 +162,3 @@ class Tool:
         if done.returncode:
             return Answer(error=f"exit status {done.returncode}", message=done.stderr.strip() or done.stdout.strip())
         return Answer(content=self._shape(done.stdout))
-
-    def close(self) -> None:
-        """Nothing is left of it."""

@@ -1,7 +1,7 @@
-"""A proxy that leads every https connection to one place: for tools that call Google by name, whatever they are told.
+"""A proxy that leads https connections by the host that they want: for tools that call Google by name in any case.
 
-It answers `CONNECT` (RFC 9110, section 9.3.6) and passes bytes on, so that the tool speaks TLS with that place and
-checks its certificate for the name that it wanted.
+It answers `CONNECT` (RFC 9110, section 9.3.6) and passes bytes on, so that the tool speaks TLS with the place where it
+is led, and checks its certificate for the name that it wanted.
 """
 
 from __future__ import annotations
@@ -14,25 +14,33 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _CHUNK = 65536
 
 
 @contextmanager
-def proxy(origin: str) -> Iterator[str]:
-    """Run a proxy to an origin for the length of a `with` block; give its own."""
-    place = urlsplit(origin)
-    target = (str(place.hostname), place.port or 443)
+def proxy(origins: Mapping[str, str]) -> Iterator[str]:
+    """Run a proxy for the length of a `with` block; give its own origin.
+
+    Args:
+        origins: Where each host is to be found; others are refused.
+    """
+    places = {host: (str(urlsplit(origin).hostname), urlsplit(origin).port or 443) for host, origin in origins.items()}
 
     class Handler(StreamRequestHandler):
         """One connection."""
 
         def handle(self) -> None:
             """Read the request's head, connect, and pass on both ways until one side is done."""
+            _, _, target = self.rfile.readline().decode("latin-1").partition(" ")
             while self.rfile.readline().strip():
                 pass
-            with socket.create_connection(target) as upstream:
+            place = places.get(target.partition(":")[0])
+            if place is None:
+                self.connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                return
+            with socket.create_connection(place) as upstream:
                 self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 back = Thread(target=_pass_on, args=(upstream, self.connection), daemon=True)
                 back.start()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.clients.client import Client
+    from tests.clients.cloud import Cloud
     from tests.clients.verdicts import Record
 
 
@@ -31,9 +32,27 @@ def installed(clients: Sequence[Client] = CLIENTS) -> list[Client]:
     return found
 
 
+def missing(clients: Sequence[Client] = CLIENTS) -> list[str]:
+    """Give one line for each tool that is not there: which clients need it, and how to get it."""
+    lacks: dict[tuple[str, str], list[str]] = {}
+    for client in clients:
+        if shutil.which(client.tool) is None:
+            lacks.setdefault((client.tool, client.remedy), []).append(client.name)
+    return [
+        f"{tool} is not installed, so {', '.join(names)} cannot be run: {remedy}"
+        for (tool, remedy), names in lacks.items()
+    ]
+
+
 def run(clients: Sequence[Client], place: Path) -> dict[str, Record]:
-    """Take clients through all scenarios; give what is known of each, by name."""
-    with cloud(place) as google, stage(google, place, {client.name: client.part for client in clients}) as where:
+    """Take clients through all scenarios in the cloud of this machine's environment; give what is known of each."""
+    with cloud(place) as google:
+        return perform(google, clients, place)
+
+
+def perform(google: Cloud, clients: Sequence[Client], place: Path) -> dict[str, Record]:
+    """Take clients through all scenarios in a cloud; give what is known of each, by name."""
+    with stage(google, place, {client.name: client.part for client in clients}) as where:
         play = Play.of(where, clients)
         play.act_with_usual_lives()
         play.shorten_lives()
@@ -51,7 +70,8 @@ def main(names: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
         for name, record in run(clients, Path(place)).items():
             sys.stdout.write(
-                f"{name}: {record.exchanges_at_start} at start, skew {record.skew}, {record.calls} calls\n"
+                f"{name}: {record.exchanges_at_start} at start, {record.exchanges_again} again, "
+                f"{record.exchanges_of_threads} of threads, {record.renewal}, {record.calls} calls\n"
             )
             for scenario, verdict in record.verdicts.items():
                 sys.stdout.write(f"  {scenario}: {verdict.result or 'WRONG'} {verdict.said}\n")

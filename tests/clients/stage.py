@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.clients.cloud import Cloud, Endpoints
+    from tests.clients.names import Names
 
 STRANGER = "stranger"
 """A target whose subject may act as its own account and as no client's."""
@@ -70,7 +71,7 @@ class Stage:
         place: Holds everything.
         parts: What each client needs, by name.
         workers: One for each way.
-        proxy: Origin of a proxy that leads whoever calls Google by name to the cloud's storage.
+        proxy: Origin of a proxy that leads whoever calls Google by name to the cloud.
     """
 
     cloud: Cloud
@@ -95,7 +96,7 @@ class Stage:
         home = self.place / "homes" / target
         home.mkdir(parents=True, exist_ok=True)
         written = dict(line.split("=", 1) for line in lines)
-        trusted = dict.fromkeys(_TRUST, str(self.cloud.ca_file))
+        trusted = {} if self.cloud.ca_file is None else dict.fromkeys(_TRUST, str(self.cloud.ca_file))
         return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"} | trusted | written
 
     def configure(self, lifetime: str) -> None:
@@ -104,11 +105,11 @@ class Stage:
         for way, worker in self.workers.items():
             worker.lifetime = lifetime
             parts = {name: part for name, part in self.parts.items() if part.way is way}
-            worker.write(_configuration(worker, parts))
+            worker.write(_configuration(worker, parts, self.cloud.names))
 
-    def leave_homes(self) -> None:
-        """Take away what clients kept in their homes, as tools keep access tokens there."""
-        shutil.rmtree(self.place / "homes", ignore_errors=True)
+    def leave_homes(self, client: str = "") -> None:
+        """Take away what clients, or one of them, kept in their homes, as tools keep access tokens there."""
+        shutil.rmtree(self.place / "homes" / client, ignore_errors=True)
 
     def start(self) -> None:
         """Start the daemons, and return when every directory is complete."""
@@ -118,6 +119,19 @@ class Stage:
                 if part.way is way:
                     for artifact in ("env", *part.artifacts):
                         until((worker.directory(name) / artifact).exists, what=f"{artifact} of {name}")
+
+    def files(self) -> list[Path]:
+        """Give all files that are replaced again and again."""
+        return [
+            self.directory(name, of=target) / artifact
+            for name, part in self.parts.items()
+            for target in (name, direct_of(name))
+            for artifact in {"token", *part.artifacts}
+        ]
+
+    def public_keys(self) -> dict[str, Any]:
+        """Give the JWKS that all subject tokens are signed by."""
+        return next(iter(self.workers.values())).public_keys()
 
     def stop(self) -> None:
         """End the daemons as a crash does."""
@@ -141,7 +155,7 @@ def stage(cloud: Cloud, place: Path, parts: Mapping[str, Part]) -> Iterator[Stag
         home.mkdir()
         shutil.copytree(keys, home / "keys")
         workers[way] = Worker(place=home, google=_google(cloud, way))
-    with proxy(cloud.secure.storage) as lead:
+    with proxy(cloud.secure.by_host()) as lead:
         made = Stage(cloud=cloud, place=place, parts=parts, workers=workers, proxy=lead)
         try:
             yield made
@@ -165,12 +179,17 @@ def _google(cloud: Cloud, way: Way) -> dict[str, Any] | None:
         return None
     endpoints = cloud.plain if way is Way.PLAIN else cloud.secure
     origins = {"sts": endpoints.sts, "iam_credentials": endpoints.iam_credentials}
-    return {"emulator": True, "endpoints": origins, "ca_file": str(cloud.ca_file)}
+    trust = {} if cloud.ca_file is None else {"ca_file": str(cloud.ca_file)}
+    return {"emulator": True, "endpoints": origins, **trust}
 
 
-def _configuration(worker: Worker, parts: Mapping[str, Part]) -> dict[str, Any]:
+def _configuration(worker: Worker, parts: Mapping[str, Part], names: Names) -> dict[str, Any]:
     """Compose the configuration: for each client one target that impersonates and one that acts directly."""
-    document = worker.document(*parts, STRANGER)
+    provider = {"project_number": names.project_number, "pool": names.pool, "provider": names.provider}
+    document = worker.document(*parts, STRANGER, project=names.project, providers={"main": provider})
+    document["suppliers"]["worker"]["issuer"] = names.issuer
+    for name in (*parts, STRANGER):
+        document["identities"][name] = {"service_account": names.account(name), "subject": subject_of(name)}
     needed = {artifact for part in parts.values() for artifact in part.artifacts}
     document["targets"] = {STRANGER: {"artifacts": dict.fromkeys(needed, True)}}
     for name, part in parts.items():

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.clients.client import TOKEN
+from tests.clients.cloud import is_elsewhere
 from tests.clients.roster import CLIENTS
 from tests.clients.run import installed, run
-from tests.clients.table import committed, exchanges, results
-from tests.clients.verdicts import Scenario
+from tests.clients.table import WRONG, committed, exchanges, results
+from tests.clients.verdicts import NOT_SHOWN, Scenario
 
 if TYPE_CHECKING:
     from tests.clients.client import Client
@@ -34,14 +36,23 @@ def test_does_what_it_must(client: Client, scenario: Scenario, records: dict[str
     verdict = records[client.name].verdicts[scenario]
 
     assert verdict.result, verdict.said
+    assert verdict.result != NOT_SHOWN or is_elsewhere()
+
+
+@pytest.fixture
+def counted(records: dict[str, Record]) -> dict[str, Record]:
+    """Give what is known of every client after a run with the emulator, of which the guide's tables tell."""
+    if is_elsewhere():
+        pytest.skip("another cloud is named, which keeps no journal for us; the tables tell of the emulator")
+    return records
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
-def test_the_guide_claims_what_the_run_shows(client: Client, records: dict[str, Record], need: Need) -> None:
+def test_the_guide_claims_what_the_run_shows(client: Client, counted: dict[str, Record], need: Need) -> None:
     """The line of the table in docs/clients.md is the one that this run gives; `make clients` writes it."""
     need.tool(client.tool, client.remedy)
     rows = [line.split(" | ") for line in committed("results").splitlines()]
-    shown = results([client], records).splitlines()[-1].split(" | ")
+    shown = results([client], counted).splitlines()[-1].split(" | ")
 
     # what is not pinned may be newer where the test runs than where the table was made
     unpinned = set() if client.is_pinned else {1}
@@ -54,15 +65,21 @@ def test_the_guide_claims_what_the_run_shows(client: Client, records: dict[str, 
 @pytest.mark.parametrize(
     "client", [client for client in CLIENTS if client.reads == TOKEN], ids=lambda client: client.name
 )
-def test_costs_no_more_exchanges_than_the_guide_says(client: Client, records: dict[str, Record], need: Need) -> None:
+def test_costs_no_more_exchanges_than_the_guide_says(client: Client, counted: dict[str, Record], need: Need) -> None:
     """Whoever plans a fleet by the table in docs/clients.md has planned for enough."""
     need.tool(client.tool, client.remedy)
     rows = [line.split(" | ") for line in committed("exchanges").splitlines()]
-    shown = exchanges([client], records).splitlines()[-1].split(" | ")
+    shown = exchanges([client], counted).splitlines()[-1].split(" | ")
 
     (claimed,) = [row for row in rows if row[0] == shown[0]]
-    assert int(shown[1]) <= int(claimed[1])
-    assert float(shown[2].split()[0].replace("kept", "0")) <= float(claimed[2].split()[0].replace("kept", "0"))
+    assert WRONG not in " ".join(shown)
+    assert all(_figure(cell) <= _figure(bound) for cell, bound in zip(shown[1:], claimed[1:], strict=True))
+
+
+def _figure(cell: str) -> float:
+    """Give the figure of a cell, such as "1.1", "up to 16" and "1 a command"; one without costs nothing."""
+    found = re.search(r"\d+(\.\d+)?", cell)
+    return float(found[0]) if found else 0.0
 
 
 def test_the_guide_has_a_line_for_every_client_and_no_other() -> None:

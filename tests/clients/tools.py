@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.clients.client import ACCESS_TOKEN, Client
-from tests.clients.cloud import OBJECT, content_of
+from tests.clients.cloud import OBJECT
 from tests.clients.probes import Tool
 from tests.clients.stage import Part, Way
 
@@ -67,11 +67,12 @@ def _bq(stage: Stage, _: str) -> Sequence[str]:
 
 def _gsutil(stage: Stage, bucket: str) -> Sequence[str]:
     place = urlsplit(stage.cloud.secure.storage)
+    trust = () if stage.cloud.ca_file is None else (f"Boto:ca_certificates_file={stage.cloud.ca_file}",)
     options = (
         f"Credentials:gs_json_host={place.hostname}",
         f"Credentials:gs_json_port={place.port or 443}",
-        f"Boto:ca_certificates_file={stage.cloud.ca_file}",
         "Boto:num_retries=0",
+        *trust,
     )
     return ("gsutil", "-q", *(word for option in options for word in ("-o", option)), "cat", f"gs://{bucket}/{OBJECT}")
 
@@ -86,27 +87,30 @@ def _rclone(_: Stage, bucket: str) -> Sequence[str]:
     return ("rclone", "cat", *options, f":gcs:{bucket}/{OBJECT}")
 
 
-def _restic(_: Stage, bucket: str) -> Sequence[str]:
+def _restic(stage: Stage, bucket: str) -> Sequence[str]:
     """Read a file of a repository, which is made when the bucket has none."""
     script = (
         'export RESTIC_REPOSITORY="gs:$0:/repository"; '
         "restic -q dump latest /hello || "
-        '{ restic -q init && printf "hello %s" "${0%-data}" | restic -q backup --stdin --stdin-filename hello '
+        '{ restic -q init && printf %s "$1" | restic -q backup --stdin --stdin-filename hello '
         "&& restic -q dump latest /hello; }"
     )
-    return ("sh", "-c", script, bucket)
+    return ("sh", "-c", script, bucket, stage.cloud.names.content_in(bucket))
 
 
-def _terraform(_: Stage, bucket: str) -> Sequence[str]:
+def _terraform(stage: Stage, bucket: str) -> Sequence[str]:
     """Read an output of a state, which is made when the bucket has none."""
     script = (
-        'terraform init -reconfigure -input=false -no-color -backend-config="bucket=$0" >/dev/null && '
         "found=$(terraform output -no-color -raw hello) && "
         'case "$found" in hello*) printf %s "$found";; '
-        '*) terraform apply -auto-approve -input=false -no-color -var="who=hello ${0%-data}" >/dev/null '
+        '*) terraform apply -auto-approve -input=false -no-color -var="who=$0" >/dev/null '
         "&& terraform output -no-color -raw hello;; esac"
     )
-    return ("sh", "-c", script, bucket)
+    return ("sh", "-c", script, stage.cloud.names.content_in(bucket))
+
+
+def _terraform_init(bucket: str) -> Sequence[str]:
+    return ("terraform", "init", "-reconfigure", "-input=false", "-no-color", f"-backend-config=bucket={bucket}")
 
 
 def _no_setting(_: Stage, _client: Client) -> Mapping[str, str]:
@@ -142,12 +146,18 @@ def _play(client: Client, stage: Stage, variables: dict[str, str], *, line: Line
     place.mkdir(parents=True, exist_ok=True)
     inner = place / "terraform"
     shape = _user if line is _bq else str.strip
-    return Tool(partial(line, stage), variables | dict(more), inner if inner.is_dir() else place, shape=shape)
+    return Tool(
+        partial(line, stage),
+        variables | dict(more),
+        inner if inner.is_dir() else place,
+        shape=shape,
+        first=_terraform_init if line is _terraform else None,
+    )
 
 
 def _user(printed: str) -> str:
-    """Give what a read would have given, from the user that BigQuery was asked by."""
-    return content_of(printed.strip().splitlines()[-1].partition("@")[0])
+    """Give the user that BigQuery was asked by, which is the last line."""
+    return printed.strip().splitlines()[-1]
 
 
 def _version(command: Sequence[str], pattern: str) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tests.clients.cloud import content_of
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.clients.client import Client
+    from tests.clients.costs import Renewal
     from tests.clients.probes import Answer
 
 
@@ -26,6 +25,10 @@ class Scenario(StrEnum):
     EMPTY = "file empty"
     OTHER = "another's token"
     EXPIRED = "token over"
+
+
+NOT_SHOWN = "not shown here"
+"""Result of a scenario that needs access tokens of short lives, where another STS does not give them."""
 
 
 class FailedError(Exception):
@@ -53,14 +56,16 @@ class Record:
         verdicts: By scenario.
         exchanges_at_start: Exchanges of a new process, or of a tool's first command, with tokens of usual lives.
         exchanges_again: Exchanges of a tool's next command; none if it keeps access tokens in its home.
-        skew: Seconds before the end of an access token at which it got a new one; None if it keeps none.
+        exchanges_of_threads: Exchanges of a new process that begins with many threads at once; None if not counted.
+        renewal: How it renews its access token; None if it keeps none.
         calls: How many calls it made while files were rotated.
     """
 
     verdicts: dict[Scenario, Verdict] = field(default_factory=dict)
     exchanges_at_start: int = 0
     exchanges_again: int = 0
-    skew: float | None = None
+    exchanges_of_threads: int | None = None
+    renewal: Renewal | None = None
     calls: int = 0
 
 
@@ -82,13 +87,13 @@ def expect(*, holds: bool, otherwise: str) -> None:
         raise FailedError(otherwise)
 
 
-def expect_content(answer: Answer, client: Client) -> None:
-    """Go on only if a call gave what the client's own bucket holds.
+def expect_content(answer: Answer, content: str) -> None:
+    """Go on only if a call gave what it should.
 
     Raises:
         FailedError: It did not.
     """
-    expect(holds=answer.content == content_of(client.name), otherwise=f"a call failed: {answer}")
+    expect(holds=answer.content == content, otherwise=f"a call failed: {answer}")
 
 
 def _judged(act: Callable[[Client], Verdict], client: Client) -> Verdict:

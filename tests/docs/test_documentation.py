@@ -10,6 +10,7 @@ import yaml
 
 from refresher.cli.root import COMMANDS
 from refresher.config.loading import load
+from refresher.environment import variables
 from refresher.errors import ExitStatus
 from refresher.policy import State
 from tests.docs import terraform_reference
@@ -43,6 +44,22 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_variable_is_explained_and_no_other() -> None:
+    """The guide to clients lists the variables that are written when everything is asked for."""
+    written = variables(
+        container_directory="/c",
+        project="p",
+        quota_project="q",
+        further=("access_token", "id_tokens/name", "boto"),
+        is_chain=False,
+    )
+    table = (REPOSITORY / "docs" / "clients.md").read_text().partition("| variable | for |")[2].partition("\n\n")[0]
+
+    explained = [name for line in table.splitlines()[2:] for name in re.findall(r"`([A-Z_]+)`", line.split("|")[1])]
+
+    assert sorted(explained) == sorted(written)
 
 
 def test_reference_is_made_from_the_schema() -> None:

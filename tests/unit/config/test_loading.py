@@ -226,6 +226,15 @@ def test_a_change_of_an_included_file_is_seen(workspace: Workspace) -> None:
     assert second.configuration.project == "other-project"
 
 
+def test_an_authority_is_named_relative_to_the_file(workspace: Workspace) -> None:
+    """`google.ca_file` counts from the configuration file's directory, wherever the process stands."""
+    workspace.write(workspace.valid + "google: {ca_file: trust/ca.pem}\n")
+
+    loaded = workspace.load()
+
+    assert loaded.configuration.google.ca_file == workspace.directory / "trust" / "ca.pem"
+
+
 def test_a_relative_main_file_is_read_from_where_the_process_stands(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

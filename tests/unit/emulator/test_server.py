@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -20,8 +21,6 @@ from refresher.errors import EmulatorError
 from tests.unit.emulator.conftest import ALICE, ISSUER, Issuer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from refresher.emulator.testing import Scenario
 
 
@@ -44,6 +43,17 @@ def test_serves_http_and_https(google_emulator: Scenario) -> None:
 
     assert plain == secure
     assert (plain[0], json.loads(plain[1])["error"]["code"]) == (404, 404)
+
+
+def test_tells_the_authority_to_those_who_stand_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ready line names an absolute `ca_file`, however the directory was named."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "google").mkdir()
+
+    with EmulatorServer(Cloud(), Path("google")) as server:
+        told = json.loads(server.ready_line())
+
+    assert told["ca_file"] == str(tmp_path / "google" / "ca.pem")
 
 
 @pytest.mark.parametrize("name", ["sts.googleapis.com", "iamcredentials.googleapis.com", "localhost", "127.0.0.1"])
