@@ -51,13 +51,13 @@ json_option = click.option(
 class Command(click.Command):
     """A command that also takes -v and -q, names each option's variable, and ends its help with an example."""
 
-    def __init__(  # noqa: ANN204 - click's signature
+    def __init__(
         self,
         *args: Any,  # noqa: ANN401 - click's signature
         example: str = "",
         never_options: re.Pattern[str] | None = None,
         **kwargs: Any,  # noqa: ANN401 - click's signature
-    ):
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._example = example
         self._never_options = never_options
