@@ -6,7 +6,7 @@ for all before it and then by itself.
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import Condition
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from refresher.errors import RefresherError
@@ -18,13 +18,15 @@ T = TypeVar("T")
 
 
 class Joined(Generic[T]):
-    """The last value, and the lock that lets one caller at a time fetch the next; safe to use from several threads."""
+    """The last value, and one caller at a time who fetches the next; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._held: T | None = None
-        self._failure: RefresherError | None = None
+        self._changed = Condition()
+        self._is_fetching = False
         self._attempts = 0
+        self._held: T | None = None
+        self._is_new = False
+        self._failure: RefresherError | None = None
 
     def get(self, *, serves: Callable[[T], bool], fetch: Callable[[T | None], T]) -> T:
         """Give the held value if it serves, else what somebody fetched while this caller waited, else another.
@@ -39,25 +41,36 @@ class Joined(Generic[T]):
         Raises:
             RefresherError: As `fetch` raised it, for this caller or for the one that it waited for.
         """
-        before = self._attempts
-        with self._lock:
-            if self._held is not None and serves(self._held):
-                return self._held
-            if self._attempts != before:
-                if self._failure is not None and self._failure.retryable:
+        with self._changed:
+            while self._held is None or not serves(self._held):
+                if not self._is_fetching:
+                    self._is_fetching = True
+                    break
+                self._wait()
+                if self._failure is not None:
                     # a copy: each thread's exception gathers a traceback of its own
                     raise type(self._failure)(self._failure.problem, self._failure.remedy)
-                if self._failure is None and self._held is not None:
+                if self._is_new and self._held is not None:
                     return self._held
-            return self._fetch(fetch)
+            else:
+                return self._held
+        return self._fetch(fetch)
+
+    def _wait(self) -> None:
+        attempts = self._attempts
+        self._changed.wait_for(lambda: self._attempts != attempts)
 
     def _fetch(self, fetch: Callable[[T | None], T]) -> T:
-        self._failure = None
+        held, is_new, failure = self._held, False, None
         try:
-            held = self._held = fetch(self._held)
+            held, is_new = fetch(held), True
         except RefresherError as error:
-            self._failure = error
+            failure = error if error.retryable else None
             raise
         finally:
-            self._attempts += 1
+            with self._changed:
+                self._held, self._is_new, self._failure = held, is_new, failure
+                self._is_fetching = False
+                self._attempts += 1
+                self._changed.notify_all()
         return held

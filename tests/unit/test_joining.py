@@ -74,14 +74,15 @@ def test_refusal_is_nobody_elses() -> None:
     assert stage.fetched == CALLERS
 
 
-def test_later_caller_asks_again_after_a_failure() -> None:
-    """Who came after a failure asks anew."""
+@pytest.mark.parametrize("failure", [TransientSupplyError("nobody answers", "wait"), ZeroDivisionError("a bug")])
+def test_later_caller_asks_again_after_a_failure(failure: Exception) -> None:
+    """Who came after a failure, or after a bug, asks anew."""
     joined: Joined[str] = Joined()
 
     def fail(_held: str | None) -> str:
-        raise TransientSupplyError("nobody answers", "wait")
+        raise failure
 
-    with pytest.raises(TransientSupplyError):
+    with pytest.raises(type(failure)):
         joined.get(serves=bool, fetch=fail)
 
     assert joined.get(serves=bool, fetch=lambda _: "value") == "value"
