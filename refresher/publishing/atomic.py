@@ -36,14 +36,16 @@ _REMEDIES = {
     ),
     errno.EIO: "check that disk; nothing was replaced",
     errno.EMFILE: "raise the daemon's limit of open files (LimitNOFILE=)",
+    errno.ENFILE: "raise this machine's limit of open files (sysctl fs.file-max)",
+    errno.ENOMEM: "let the daemon have more memory (MemoryMax=)",
 }
 
 
-def publish_error(error: OSError, place: str) -> PublishError:
-    """Translate what the system said about a place into a problem with a remedy."""
+def publish_error(error: OSError, place: str, *, done: str = "written") -> PublishError:
+    """Translate what the system said about a place, when it was to be written or read, into a problem with a remedy."""
     code = error.errno or 0
     reason = os.strerror(code) if code else type(error).__name__
-    return PublishError(f"{place} cannot be written: {reason}", _REMEDIES.get(code, "mend that path and try again"))
+    return PublishError(f"{place} cannot be {done}: {reason}", _REMEDIES.get(code, "mend that path and try again"))
 
 
 def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, random_name: Callable[[], str]) -> None:

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.errors import PublishError
 from refresher.publishing.contents import TOKEN
-from refresher.publishing.directory import CredentialsDirectory, is_in_place
+from refresher.publishing.directory import CredentialsDirectory, OpenDirectory, is_in_place
 from refresher.publishing.walk import InsecureDirectoryError, root_warning
 from tests.unit.publishing.conftest import directory_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import Need
@@ -33,6 +35,39 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 def mode_of(path: Path) -> int:
     """Give a path's own permission bits."""
     return stat.S_IMODE(path.lstat().st_mode)
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Let this process open nothing more for the length of a `with` block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+READS: dict[str, Callable[[OpenDirectory], object]] = {
+    "read": lambda opened: opened.read(),
+    "read-further": lambda opened: opened.read_further("access_token"),
+    "read-of-a-folder": lambda opened: opened.read_further("id_tokens/app"),
+    "present": lambda opened: opened.present(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=list(READS))
+def test_lack_of_descriptors_is_no_verdict_on_a_file(
+    directory: CredentialsDirectory, read: Callable[[OpenDirectory], object]
+) -> None:
+    """Where the process may open nothing more, a file counts neither as absent nor as unreadable: the read fails."""
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+        with no_descriptor_left(), pytest.raises(PublishError) as caught:
+            read(opened)
+
+    assert "cannot be" in caught.value.problem
+    assert "LimitNOFILE" in caught.value.remedy
 
 
 def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
