@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import resource
 import stat
+import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.errors import PublishError
+from refresher.publishing.atomic import DEFAULT_LIST
 from refresher.publishing.contents import TOKEN
 from refresher.publishing.directory import CredentialsDirectory, OpenDirectory, is_in_place
 from refresher.publishing.walk import InsecureDirectoryError, root_warning
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
 
 CONTAINER_UID = 54_321
 CONTAINER_GID = 54_322
+WRITABLE_BY_CONTAINER = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, permissions, who)
+    for tag, permissions, who in (
+        (1, 7, 0xFFFFFFFF),
+        (2, 7, CONTAINER_UID),
+        (4, 5, 0xFFFFFFFF),
+        (16, 7, 0xFFFFFFFF),
+        (32, 5, 0xFFFFFFFF),
+    )
+)
+"""The access control list `u::rwx,u:54321:rwx,g::r-x,m::rwx,o::r-x`, as the kernel has it."""
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask-000", "umask-022", "umask-077"])
@@ -377,6 +390,21 @@ def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
         pass
 
     assert mode_of(tmp_path / "run" / "refresher") == 0o755
+
+
+def test_default_acl_of_the_root_lets_nobody_in(root: Path, need: Need) -> None:
+    """Neither directories nor files take over an access control list that names another user."""
+    need.acls(root)
+    os.setxattr(root, DEFAULT_LIST, WRITABLE_BY_CONTAINER)
+    directory = directory_at(root, "team/alice", gid=os.getegid(), mode=0o440)
+
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+        opened.publish("id_tokens/app", b"t")
+
+    for path in (directory.path.parent, directory.path, *directory.path.rglob("*")):
+        assert not [name for name in os.listxattr(path) if "acl" in name]
+    assert (mode_of(directory.path), mode_of(directory.path / TOKEN)) == (0o750, 0o440)
 
 
 def test_root_of_somebody_else_is_refused(root: Path, directory: CredentialsDirectory, need: Need) -> None:
