@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from refresher.escaping import escaped
+
 MAXIMUM_SIZE = 64 * 1024
 """Bytes that a token may have; the largest in the field are below 8 KiB, and an endless file must not fill memory."""
 
@@ -89,19 +91,20 @@ class ExpectedClaims:
     is_jwt: bool = True
 
     def mismatches(self, token: SubjectToken) -> tuple[str, ...]:
-        """Name every way in which a token is not what the configuration would mint; empty if it is."""
+        """Name every way in which a token is not what the configuration would mint, fit to be shown; empty if it is."""
         claims = token.unverified_claims
         if claims is None:
             return ("the token is not a JWT",) if self.is_jwt else ()
         found = []
         if self.issuer is not None and claims.issuer != self.issuer:
-            found.append(f"iss is {claims.issuer!r}, not {self.issuer!r}")
+            found.append(f"iss is {_told(claims.issuer)}, not {self.issuer!r}")
         if self.subject is not None and claims.subject != self.subject:
-            found.append(f"sub is {claims.subject!r}, not {self.subject!r}")
+            found.append(f"sub is {_told(claims.subject)}, not {self.subject!r}")
         if self.audiences is not None and self.audiences.isdisjoint(claims.audience):
-            found.append(f"aud is {', '.join(claims.audience) or 'absent'}, not {' or '.join(sorted(self.audiences))}")
+            audience = escaped(", ".join(claims.audience)) or "absent"
+            found.append(f"aud is {audience}, not {' or '.join(sorted(self.audiences))}")
         if self.key_ids is not None and claims.key_id not in self.key_ids:
-            found.append(f"the key {claims.key_id!r} that signed it is not published")
+            found.append(f"the key {_told(claims.key_id)} that signed it is not published")
         if self.maximum_lifetime is not None and token.lifetime > self.maximum_lifetime:
             found.append(f"its life of {token.lifetime} is longer than the configured {self.maximum_lifetime}")
         return tuple(found)
@@ -110,6 +113,11 @@ class ExpectedClaims:
         """Tell whether a token speaks for somebody else than the configured subject."""
         claims = token.unverified_claims
         return self.subject is not None and claims is not None and claims.subject != self.subject
+
+
+def _told(claim: str | None) -> str:
+    """Quote a claim, which whoever wrote the token made up."""
+    return "absent" if claim is None else f"'{escaped(claim)}'"
 
 
 def fingerprint(value: bytes) -> str:

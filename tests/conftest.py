@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -65,6 +66,14 @@ class Need:
         """Go on only as root."""
         if os.geteuid() != 0:
             self._lack("needs root: run the tests with sudo")
+
+    def acls(self, directory: Path) -> None:
+        """Go on only where a directory's file system has access control lists."""
+        try:
+            os.removexattr(directory, "system.posix_acl_default")
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                self._lack(f"the file system of {directory} has no access control lists: set TMPDIR")
 
     def _lack(self, reason: str) -> None:
         if os.environ.get("REQUIRE_TOOLS") == "1":

@@ -13,6 +13,7 @@ import click
 
 from refresher.cli.options import declare
 from refresher.errors import UsageError
+from refresher.escaping import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from refresher.publishing.mounts import SingleFileMountError
 
 _LARGEST = 1024 * 1024
+_LONGEST_LABEL = 64
+_LONGEST_VALUE = 4096
 
 
 @declare("inspect", example="refresher inspect /run/refresher/alice/token --config refresher.yaml")
@@ -55,12 +58,18 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
 
 
 def _print(found: Findings) -> None:
-    click.echo(found.kind)
-    width = max((len(label) for label, _ in found.facts), default=0)
-    for label, value in found.facts:
+    """Print what was found, of which nearly everything is the text of whoever wrote the file."""
+    click.echo(escaped(found.kind))
+    facts = [(escaped(label, longest=_LONGEST_LABEL), _told(value)) for label, value in found.facts]
+    width = max((len(label) for label, _ in facts), default=0)
+    for label, value in facts:
         click.echo(f"  {label:{width}}  {value}")
     for problem in found.problems:
-        click.echo(click.style(f"  ! {problem}", fg="red"))
+        click.echo(click.style(f"  ! {_told(problem)}", fg="red"))
+
+
+def _told(text: str) -> str:
+    return escaped(text, longest=_LONGEST_VALUE)
 
 
 def _single_file_mount(path: Path) -> SingleFileMountError | None:

@@ -96,6 +96,8 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
         further = (_complaint_of(descriptor, name, contents, request, now) for name in request.artifacts)
         problem = found or next(filter(None, further), None)
         return None if problem is None else _not_ready(problem)
+    except OSError as error:
+        return _not_ready(f"{directory} cannot be read: {os.strerror(error.errno or 0)}")
     finally:
         os.close(descriptor)
 

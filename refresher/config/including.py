@@ -97,11 +97,20 @@ def _included(gathered: Gathered, document: Document) -> tuple[str, ...]:
     if isinstance(names, tuple) and all(isinstance(name, str) and name for name in names):
         return names
     here = Sources([document])
-    place = here.place(("include",))
-    clause = f"is {said(place.kind, place.text)}, where a list of files belongs"
-    gathered.problems.append(here.problem(Mistake(path=("include",), clause=clause, remedy="write include: [FILE]")))
+    path, wanted = _wrong_name(names)
+    place = here.place(path)
+    clause = f"is {said(place.kind, place.text)}, where {wanted} belongs"
+    gathered.problems.append(here.problem(Mistake(path=path, clause=clause, remedy="write include: [FILE]")))
     document.value["include"] = ()
     return ()
+
+
+def _wrong_name(names: object) -> tuple[tuple[str | int, ...], str]:
+    """Give the path to what is wrong with a list of files, and what belongs there."""
+    if not isinstance(names, tuple):
+        return ("include",), "a list of files"
+    index = next(index for index, name in enumerate(names) if not isinstance(name, str) or not name)
+    return ("include", index), "the name of a file"
 
 
 def _absolute_paths(value: dict[str, Any], base: str) -> None:

@@ -168,7 +168,8 @@ class Configuration(Settings):
     )
     identities: Mapping[Name, IdentitySettings] = Field(default={}, description="Who containers are.")
     directory_root: Place = Field(
-        default="/run/refresher", description="Every credentials directory lies below it. Default: /run/refresher."
+        default="/run/refresher",
+        description="Every credentials directory lies below it, and nothing of others. Default: /run/refresher.",
     )
     targets: Mapping[Name, TargetSettings] = Field(default={}, description="Where: credentials directories.")
     targets_directory: AbsolutePath | None = Field(

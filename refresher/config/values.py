@@ -14,7 +14,8 @@ from typing import Annotated
 from refresher.config import durations
 from refresher.config.listening import LISTEN_PATTERN, Listen, parse_listen
 from refresher.config.problems import shown
-from refresher.config.refusing import Parsed, refused, text_of
+from refresher.config.refusing import Parsed, digits_or_text, refused, text_of
+from refresher.config.scalars import Misread
 
 
 def _parse_duration(value: object) -> timedelta:
@@ -40,7 +41,7 @@ def _duration(least: timedelta, most: timedelta, remedy: str) -> Parsed:
 
 
 def _parse_mode(value: object) -> int:
-    text = text_of(value)
+    text = _digits_of(value)
     if not re.fullmatch("0?[0-7]{3}", text):
         raise refused(f"is {shown(text)}, not a file mode", 'write octal digits as text, such as "0440"')
     mode = int(text, 8)
@@ -49,7 +50,15 @@ def _parse_mode(value: object) -> int:
             raise refused(f'is "{text}", which {consequence}', 'use a mode such as "0400" or "0440"')
     if not mode & 0o400:
         raise refused(f'is "{text}", with which the owner cannot read the files', 'use a mode such as "0400" or "0440"')
+    text_of(value)  # it would do, but for the quotes
     return mode
+
+
+def _digits_of(value: object) -> str:
+    """Give a mode as it was written; what is none without quotes is told as such, quotes would not mend it."""
+    if isinstance(value, Misread):
+        return value.text
+    return digits_or_text(value)
 
 
 def _parse_path(value: object) -> Path:

@@ -13,6 +13,7 @@ from refresher.engine.events import Event, Severity
 from refresher.engine.refresh import Result
 from refresher.engine.status import TargetStatus
 from refresher.errors import PublishError, TokenRejectedError
+from refresher.escaping import escaped
 from refresher.policy import State
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ class Reporter:
         fields: dict[str, Value] = {"target": target.name, "supplier": target.supplier}
         if token is not None:
             fields |= {
-                "subject": token.subject,
-                "issuer": token.issuer,
+                "subject": None if token.subject is None else escaped(token.subject),
+                "issuer": None if token.issuer is None else escaped(token.issuer),
                 "expires_at": f"{token.expires_at:%FT%TZ}",
                 "fingerprint": token.fingerprint,
             }

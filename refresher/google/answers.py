@@ -19,6 +19,7 @@ from refresher.errors import (
     TransientImpersonationError,
     TransientSupplyError,
 )
+from refresher.escaping import escaped
 
 if TYPE_CHECKING:
     from refresher.google.transport import Response
@@ -78,11 +79,11 @@ def error_text_of(response: Response, *secrets: str) -> str:
 
 
 def clean(text: str, *secrets: str) -> str:
-    """Give a foreign text on one line of at most 500 characters, without what is or looks like a secret."""
+    """Give a foreign text on one printable line of at most 500 characters, without what is or looks like a secret."""
     for secret in filter(None, secrets):
         for form in forms_of(secret):
             text = text.replace(form, "…")
-    return " ".join(_SECRETS.sub("…", text).split())[:_LONGEST_TEXT]
+    return escaped(" ".join(_SECRETS.sub("…", text).split()), longest=_LONGEST_TEXT)[:_LONGEST_TEXT]
 
 
 def forms_of(secret: str) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ def _refused_claims(claims: UnverifiedClaims) -> Iterator[str]:
     for name, value in (("iss", claims.issuer), ("sub", claims.subject), ("aud", claims.audience or None)):
         if value is None:
             yield f"STS refuses it: no {name}"
-    if claims.subject is not None and len(claims.subject.encode()) > _LONGEST_SUBJECT:
+    if claims.subject is not None and len(claims.subject.encode(errors="surrogatepass")) > _LONGEST_SUBJECT:
         yield f"STS refuses it, if sub is mapped as it is: longer than {_LONGEST_SUBJECT} bytes"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refresher import policy
 from refresher.engine.judgement import Judgement, judge, judge_artifact
 from refresher.errors import PublishError
+from refresher.escaping import escaped
 from refresher.policy import State
 from refresher.publishing import descriptions
 from refresher.publishing.contents import CREDENTIALS, ENVIRONMENT, TOKEN
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from refresher.publishing.contents import Contents
     from refresher.tokens import SubjectToken
 
+_LONGEST_CLAIM = 1024
 _REMEDIES = {
     State.ABSENT: "start the daemon, or run `refresher once`",
     State.UNREADABLE: "run `refresher once`; if that fails it says why",
@@ -119,9 +121,9 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
         "expires_at": None if token is None else f"{token.expires_at:%FT%TZ}",
         "remaining_seconds": None if token is None else int((token.expires_at - now).total_seconds()),
         "runway_seconds": int(health.runway.total_seconds()),
-        "issuer": None if claims is None else claims.issuer,
-        "subject": None if claims is None else claims.subject,
-        "audience": None if claims is None else " ".join(claims.audience),
+        "issuer": _claim(None if claims is None else claims.issuer),
+        "subject": _claim(None if claims is None else claims.subject),
+        "audience": _claim(None if claims is None else " ".join(claims.audience)),
         "fingerprint": None if token is None else token.fingerprint,
         "path": health.path,
         "artifacts": [
@@ -135,6 +137,11 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
         "problem": health.problem,
         "remedy": health.remedy,
     }
+
+
+def _claim(value: str | None) -> str | None:
+    """Give a claim that the files' owner may have made up as text that every reader of JSON takes."""
+    return None if value is None else escaped(value, longest=_LONGEST_CLAIM)
 
 
 def as_report(

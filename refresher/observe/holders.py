@@ -9,9 +9,11 @@ their own.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from refresher.escaping import escaped
 from refresher.publishing.mounts import REMEDY
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _REPLACED = "//deleted"
+_PROC = Path("/proc")
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
+_FIELDS = 5
 
 
 class Mount(NamedTuple):
@@ -45,15 +50,16 @@ class Holder(NamedTuple):
     is_replaced: bool
 
     def __str__(self) -> str:
-        """Say it with the remedy."""
+        """Say it with the remedy; any user can have named what is mounted, and where."""
+        file, point = self.file.with_name(escaped(self.file.name)), escaped(self.point)
         consequence = "reads an old one" if self.is_replaced else "will never see another"
-        return f"process {self.process} has {self.file} mounted by itself at {self.point} and {consequence} — {REMEDY}"
+        return f"process {self.process} has {file} mounted by itself at {point} and {consequence} — {REMEDY}"
 
 
-def holders(directories: Iterable[Path]) -> Iterator[Holder]:
+def holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> Iterator[Holder]:
     """Find those who hold a file of these credentials directories; nobody where `/proc` is not mounted."""
     try:
-        proc = os.open("/proc", _READ | os.O_DIRECTORY)
+        proc = os.open(proc_directory, _READ | os.O_DIRECTORY)
     except FileNotFoundError:
         return
     try:
@@ -91,10 +97,16 @@ def _one_of_each_namespace(proc: int) -> Iterator[str]:
 def _mounts_of(proc: int, process: str) -> list[Mount]:
     """Read what a process has mounted; nothing if it is gone or nobody may know.
 
-    Spaces in paths are escaped there. They stay so, since no credentials directory's path has one.
+    Only a line feed ends a line: any user can mount something at a name with a carriage return in it.
     """
     try:
-        with os.fdopen(os.open(f"{process}/mountinfo", _READ, dir_fd=proc), errors="replace") as file:
-            return [Mount(*line.split(" ", 5)[2:5]) for line in file]
+        with os.fdopen(os.open(f"{process}/mountinfo", _READ, dir_fd=proc), "rb") as file:
+            lines = [line.split(b" ", _FIELDS) for line in file.read().split(b"\n")]
     except OSError:
         return []
+    return [Mount(*map(_path, fields[2:_FIELDS])) for fields in lines if len(fields) > _FIELDS]
+
+
+def _path(field: bytes) -> str:
+    """Give a field with the escapes undone that the kernel writes for spaces, line feeds and backslashes."""
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field))

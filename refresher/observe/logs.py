@@ -52,4 +52,6 @@ class _Prose(logging.Formatter):
 
 def _quoted(value: object) -> str:
     text = str(value)
+    if not text.isprintable():
+        return json.dumps(text)
     return text if text and not set(text) & set(' "=') else json.dumps(text, ensure_ascii=False)

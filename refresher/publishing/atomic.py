@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _TEMPORARY = re.compile(r"\.[A-Za-z0-9_.-]+\.[0-9a-f]{16}\.tmp")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+ACCESS_LIST = "system.posix_acl_access"
+DEFAULT_LIST = "system.posix_acl_default"
+_NO_LIST = (errno.ENODATA, errno.ENOTSUP)
+
 _REMEDIES = {
     errno.EBUSY: "that file is mounted by itself; mount the directory instead, or a rename can never reach the reader",
     errno.EISDIR: "a directory stands where the file belongs; remove it",
@@ -36,14 +40,16 @@ _REMEDIES = {
     ),
     errno.EIO: "check that disk; nothing was replaced",
     errno.EMFILE: "raise the daemon's limit of open files (LimitNOFILE=)",
+    errno.ENFILE: "raise this machine's limit of open files (sysctl fs.file-max)",
+    errno.ENOMEM: "let the daemon have more memory (MemoryMax=)",
 }
 
 
-def publish_error(error: OSError, place: str) -> PublishError:
-    """Translate what the system said about a place into a problem with a remedy."""
+def publish_error(error: OSError, place: str, *, done: str = "written") -> PublishError:
+    """Translate what the system said about a place, when it was to be written or read, into a problem with a remedy."""
     code = error.errno or 0
     reason = os.strerror(code) if code else type(error).__name__
-    return PublishError(f"{place} cannot be written: {reason}", _REMEDIES.get(code, "mend that path and try again"))
+    return PublishError(f"{place} cannot be {done}: {reason}", _REMEDIES.get(code, "mend that path and try again"))
 
 
 def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, random_name: Callable[[], str]) -> None:
@@ -94,6 +100,26 @@ def sweep(directory: int) -> int:
     return len(orphans)
 
 
+def drop_inherited(descriptor: int, *lists: str) -> None:
+    """Remove access control lists that a new file or directory was given by the default one of its parent (acl(5)).
+
+    They would let users in of whom mode and owner say nothing.
+
+    Args:
+        descriptor: Of what was just made.
+        lists: `ACCESS_LIST`, and of a directory `DEFAULT_LIST`, which it would hand on.
+
+    Raises:
+        OSError: There is one and it stays.
+    """
+    for name in lists:
+        try:
+            os.removexattr(descriptor, name)
+        except OSError as error:
+            if error.errno not in _NO_LIST:
+                raise
+
+
 def is_temporary(name: str) -> bool:
     """Tell whether a file name is one of our temporary files'."""
     return _TEMPORARY.fullmatch(name) is not None
@@ -110,7 +136,8 @@ def _read_back(directory: int, temporary: str) -> None:
 def _write(directory: int, temporary: str, content: bytes, ownership: Ownership) -> None:
     descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)  # 2
     try:
-        os.fchmod(descriptor, ownership.mode)  # 3: mode first, a file given away can no longer be changed
+        drop_inherited(descriptor, ACCESS_LIST)  # 3
+        os.fchmod(descriptor, ownership.mode)  # mode first, a file given away can no longer be changed
         if ownership.uid is not None or ownership.gid is not None:
             os.fchown(
                 descriptor,

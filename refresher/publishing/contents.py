@@ -29,6 +29,7 @@ DESCRIPTIONS = "artifacts.json"
 _LARGEST_DESCRIPTIONS = 4 * 1024 * 1024
 """Bytes of `artifacts.json`, which grows with the ID tokens of a target."""
 
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -69,7 +70,11 @@ class Contents:
 
 
 def read(directory: int) -> Contents:
-    """Read all artifacts of an open directory; an unreadable one is described, not raised."""
+    """Read all artifacts of an open directory; an unreadable one is described, not raised.
+
+    Raises:
+        OSError: Descriptors or memory are short.
+    """
     return Contents(
         token=read_file(directory, TOKEN),
         credentials=read_file(directory, CREDENTIALS),
@@ -135,14 +140,17 @@ def is_there(directory: int, name: str) -> bool:
 
 
 def read_file(directory: int, name: str, *, largest: int = MAXIMUM_SIZE) -> Artifact:
-    """Read one file of an open directory; an unreadable one is described, not raised."""
+    """Read one file of an open directory; an unreadable one is described, not raised.
+
+    Raises:
+        OSError: Descriptors or memory are short, which says nothing of the file.
+    """
     try:
         descriptor = os.open(name, _READ, dir_fd=directory)
     except FileNotFoundError:
         return Artifact()
     except OSError as error:
-        reason = "it is a symlink" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
-        return Artifact(problem=f"{name} cannot be read: {reason}")
+        return _unreadable(name, error)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -151,9 +159,16 @@ def read_file(directory: int, name: str, *, largest: int = MAXIMUM_SIZE) -> Arti
             return Artifact(problem=f"{name} is larger than {largest} bytes", signature=_signature(status))
         return Artifact(content=_read_whole(descriptor, status.st_size), signature=_signature(status))
     except OSError as error:
-        return Artifact(problem=f"{name} cannot be read: {os.strerror(error.errno or 0)}")
+        return _unreadable(name, error)
     finally:
         os.close(descriptor)
+
+
+def _unreadable(name: str, error: OSError) -> Artifact:
+    if error.errno in _SHORTAGES:
+        raise error
+    reason = "it is a symlink" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
+    return Artifact(problem=f"{name} cannot be read: {reason}")
 
 
 def _read_whole(descriptor: int, size: int) -> bytes:

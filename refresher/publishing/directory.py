@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from refresher.publishing import atomic, contents, further
+from refresher.publishing.atomic import publish_error
 from refresher.publishing.further import ID_TOKENS
 from refresher.publishing.lock import held_directory, open_lock
 from refresher.publishing.walk import AbsentDirectoryError, open_directory, settle
@@ -36,6 +37,15 @@ def is_in_place(artifact: Artifact, content: bytes, ownership: Ownership) -> boo
     )
 
 
+@contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    """Turn a refusal of the system into a failure: short of descriptors, nothing may be concluded about the files."""
+    try:
+        yield
+    except OSError as error:
+        raise publish_error(error, str(place), done="read") from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDirectory:
     """A credentials directory found trustworthy and open for the length of a `with` block."""
@@ -48,8 +58,13 @@ class OpenDirectory:
     further: tuple[str, ...] = ()
 
     def read(self) -> Contents:
-        """Read what it holds now."""
-        return contents.read(self.descriptor)
+        """Read what it holds now.
+
+        Raises:
+            PublishError: The system is short of something.
+        """
+        with _reading(self.path):
+            return contents.read(self.descriptor)
 
     def sign(self) -> tuple[object, ...]:
         """Give what changes with any drift; compare it with a later `CredentialsDirectory.sign`."""
@@ -59,17 +74,19 @@ class OpenDirectory:
         """Read a further artifact.
 
         Raises:
-            PublishError: Its folder cannot be trusted.
+            PublishError: Its folder cannot be trusted, or the system is short of something.
         """
-        return further.read(self.descriptor, name, str(self.path), self.ownership)
+        with _reading(self.path):
+            return further.read(self.descriptor, name, str(self.path), self.ownership)
 
     def present(self) -> tuple[str, ...]:
         """Name the further artifacts that are there, whoever they were for.
 
         Raises:
-            PublishError: Their folder cannot be trusted.
+            PublishError: Their folder cannot be trusted, or the system refused.
         """
-        return further.present(self.descriptor, str(self.path), self.ownership)
+        with _reading(self.path):
+            return further.present(self.descriptor, str(self.path), self.ownership)
 
     def settle(self) -> None:
         """Give it the group and mode that its files' owner is to reach it by.
@@ -97,7 +114,7 @@ class OpenDirectory:
             with self._place_of(name, create=True) as (folder, file):
                 atomic.replace(folder, file, content, ownership=self.ownership, random_name=self.random_name)
         except OSError as error:
-            raise atomic.publish_error(error, str(self.path / name)) from error
+            raise publish_error(error, str(self.path / name)) from error
 
     def _place_of(self, name: str, *, create: bool) -> AbstractContextManager[tuple[int, str]]:
         return further.place_of(self.descriptor, name, str(self.path), self.ownership, create=create)
@@ -116,7 +133,7 @@ class OpenDirectory:
         except AbsentDirectoryError:
             return
         except OSError as error:
-            raise atomic.publish_error(error, str(self.path / name)) from error
+            raise publish_error(error, str(self.path / name)) from error
 
     def sweep(self) -> int:
         """Remove temporary files left by a killed daemon; give how many.
@@ -130,7 +147,7 @@ class OpenDirectory:
                     atomic.sweep(folder)
             return atomic.sweep(self.descriptor)
         except OSError as error:
-            raise atomic.publish_error(error, str(self.path)) from error
+            raise publish_error(error, str(self.path)) from error
 
     def probe(self) -> None:
         """Prove that a replacement would work, without one.
@@ -141,7 +158,7 @@ class OpenDirectory:
         try:
             atomic.probe(self.descriptor, ownership=self.ownership, random_name=self.random_name)
         except OSError as error:
-            raise atomic.publish_error(error, str(self.path)) from error
+            raise publish_error(error, str(self.path)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +199,9 @@ class CredentialsDirectory:
                 further=self.further,
             )
 
+    def _open_to_read(self) -> AbstractContextManager[int]:
+        return open_directory(self.root, self.path, create=False)
+
     def read(self) -> Contents:
         """Read what it holds and change nothing; an absent directory holds nothing.
 
@@ -189,7 +209,7 @@ class CredentialsDirectory:
             PublishError: It cannot be trusted, or the system refused.
         """
         try:
-            with open_directory(self.root, self.path, create=False) as descriptor:
+            with self._open_to_read() as descriptor, _reading(self.path):
                 return contents.read(descriptor)
         except AbsentDirectoryError:
             nothing = contents.Artifact()
@@ -202,7 +222,7 @@ class CredentialsDirectory:
             PublishError: The directory cannot be trusted, or the system refused.
         """
         try:
-            with open_directory(self.root, self.path, create=False) as descriptor:
+            with self._open_to_read() as descriptor, _reading(self.path):
                 return further.read(descriptor, name, str(self.path), self.ownership)
         except AbsentDirectoryError:
             return contents.Artifact()
@@ -214,7 +234,7 @@ class CredentialsDirectory:
             PublishError: It cannot be trusted, or the system refused.
         """
         try:
-            with open_directory(self.root, self.path, create=False) as descriptor:
+            with self._open_to_read() as descriptor:
                 return (*contents.sign(descriptor), *further.sign(descriptor, self.further))
         except AbsentDirectoryError:
             return ()

@@ -48,7 +48,12 @@ def place_of(directory: int, name: str, place: str, ownership: Ownership, *, cre
 
 
 def present(directory: int, place: str, ownership: Ownership) -> tuple[str, ...]:
-    """Name the further artifacts that are there, whoever they were for."""
+    """Name the further artifacts that are there, whoever they were for.
+
+    Raises:
+        PublishError: Their folder cannot be trusted.
+        OSError: The system refused.
+    """
     there = os.listdir(directory)
     names = [name for name in (ACCESS_TOKEN, BOTO) if name in there]
     if ID_TOKENS in there:
@@ -62,6 +67,7 @@ def read(directory: int, name: str, place: str, ownership: Ownership) -> Artifac
 
     Raises:
         PublishError: Its folder cannot be trusted.
+        OSError: Descriptors or memory are short.
     """
     try:
         with place_of(directory, name, place, ownership, create=False) as (folder, file):

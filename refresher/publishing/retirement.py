@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
 from refresher.publishing.atomic import is_temporary, sweep
-from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents, read
+from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, read_file
 from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
 from refresher.publishing.lock import held_directory, open_lock
+from refresher.tokens import MAXIMUM_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 GRACE = timedelta(minutes=10)
 _ARTIFACTS = (ACCESS_TOKEN, BOTO, TOKEN, ENVIRONMENT, DESCRIPTIONS, CREDENTIALS)
 """In the order of removal: the mark goes last, so that a removal cut short is taken up again."""
+_NAMES = frozenset({*_ARTIFACTS, ID_TOKENS})
+_BEGINNING = re.compile(rf"\.{re.escape(CREDENTIALS)}\.[0-9a-f]{{16}}\.tmp")
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 64
@@ -88,21 +92,35 @@ def _below(path: Path, parent: int, kept: Collection[Path], *, depth: int) -> It
 
 
 def _is_ours(directory: int) -> bool:
-    """Tell whether a directory is the daemon's own, writable by nobody else, and holds our ADC document.
+    """Tell whether a directory is the daemon's own, writable by nobody else, and holds what only we would put there.
 
-    Or what a daemon left that was killed over the very first one.
+    That is our ADC document, the first file that is published and the last that is removed; or what a daemon left that
+    was killed over the very first one. What merely looks odd is somebody else's.
     """
     status = os.fstat(directory)
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return False
-    return _has_our_mark(read(directory)) or any(is_temporary(name) for name in os.listdir(directory))
+    names = frozenset(os.listdir(directory))
+    if CREDENTIALS not in names:
+        return bool(names) and all(_BEGINNING.fullmatch(name) for name in names)
+    credentials = read_file(directory, CREDENTIALS)
+    if credentials.content is None:
+        return TOKEN in names and names <= _NAMES and _is_kept_from_us(directory)
+    return _is_our_document(credentials.content)
 
 
-def _has_our_mark(contents: Contents) -> bool:
-    if contents.credentials.problem is not None:
-        return True  # the files' owner can keep us from reading them, but not from owning what they lie in
+def _is_kept_from_us(directory: int) -> bool:
+    """Tell whether the files' owner keeps us from reading a file that could be our ADC document (a lease, fcntl(2)).
+
+    He cannot put a symlink or a directory in its place, which only we could.
+    """
+    status = os.stat(CREDENTIALS, dir_fd=directory, follow_symlinks=False)
+    return stat.S_ISREG(status.st_mode) and status.st_size <= MAXIMUM_SIZE
+
+
+def _is_our_document(content: bytes) -> bool:
     try:
-        document = json.loads(contents.credentials.content or b"")
+        document = json.loads(content)
         path = str(document["credential_source"]["file"])
         return bool(document["type"] == "external_account") and path.endswith("/" + TOKEN)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
-from refresher.publishing.atomic import publish_error
+from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, drop_inherited, publish_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +160,7 @@ def _open_below(parent: int, name: str, place: str, *, create: bool) -> int:
         os.mkdir(name, 0o700, dir_fd=parent)
         os.fsync(parent)
         descriptor = os.open(name, _OPEN_BELOW, dir_fd=parent)
+        drop_inherited(descriptor, ACCESS_LIST, DEFAULT_LIST)
         os.fchmod(descriptor, _INTERMEDIATE_MODE)
     except OSError as error:
         raise publish_error(error, str(place)) from error

@@ -124,3 +124,21 @@ def test_full_disk_changes_nothing(worker: Worker, need: Need) -> None:
 
     assert "free space" in done.stderr
     assert peek((worker.place / "copy").read_text()).unverified_claims is not None
+
+
+def test_lack_of_descriptors_changes_nothing(worker: Worker, need: Need) -> None:
+    """However few files may be open, `once` either goes through or says which limit to raise; no token is touched."""
+    prlimit = need.tool("prlimit", "apt-get install util-linux")
+    names = [f"user-{number}" for number in range(30)]
+    worker.configure(*names)
+    worker.once()
+    before = {name: worker.files(name) for name in names}
+
+    ends = []
+    for most in range(8, 20):
+        worker.prefix = [prlimit, f"--nofile={most}"]
+        ends.append(worker.once(status=None))
+
+    assert {end.returncode for end in ends} == {0, 4}
+    assert all("(LimitNOFILE=)" in end.stderr for end in ends if end.returncode)
+    assert {name: worker.files(name) for name in names} == before

@@ -94,6 +94,15 @@ def test_each_mismatch_is_named(value: str, reason: str) -> None:
     assert reason in mismatch
 
 
+@pytest.mark.parametrize("value", ["\ud800", "a\x1b[2J\nb", "\u202e", "A" * 30_000, "\U000e0001" * 9_000])
+def test_mismatches_are_fit_to_be_shown(value: str) -> None:
+    """Whatever whoever wrote the token claims, the reasons are short, printable and can be encoded."""
+    mismatches = EXPECTED.mismatches(peek(make_jwt(issuer=value, subject=value, audience=[value, value], kid=value)))
+
+    assert len(mismatches) == 4
+    assert all(mismatch.isprintable() and len(mismatch) < 3_000 for mismatch in mismatches)
+
+
 def test_audience_list_needs_one_hit() -> None:
     """A list of audiences is fine as soon as it holds an accepted one."""
     assert EXPECTED.mismatches(peek(make_jwt(audience=["https://else.example.com", AUDIENCE]))) == ()

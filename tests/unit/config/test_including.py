@@ -87,9 +87,16 @@ def test_mistakes_are_named_in_the_file_they_are_in(workspace: Workspace) -> Non
         ("[nope.yaml]", "refresher.yaml:10:11: nope.yaml does not exist — create it, or mend the path"),
         ("[refresher.yaml]", "refresher.yaml:10:11: refresher.yaml includes itself — delete this include"),
         ("[targets.d]", "refresher.yaml:10:11: targets.d is a directory — name a file"),
-        ("[5]", "refresher.yaml:10:10: include is a list, where a list of files belongs — write include: [FILE]"),
+        (
+            "[more.yaml, 5]",
+            (
+                "refresher.yaml:10:22: include[1] is 5, a number to YAML, where the name of a file belongs"
+                " — write include: [FILE]"
+            ),
+        ),
+        ("['']", 'refresher.yaml:10:11: include[0] is "", where the name of a file belongs — write include: [FILE]'),
     ],
-    ids=["missing", "itself", "directory", "number"],
+    ids=["missing", "itself", "directory", "number", "empty"],
 )
 def test_refuses_what_cannot_be_included(workspace: Workspace, include: str, problem: str) -> None:
     """What is wrong with an included file is said where it is included."""

@@ -74,6 +74,11 @@ def test_long_texts_are_shortened_to_one_line() -> None:
     assert "\n" not in shortened
 
 
+def test_texts_cannot_move_the_cursor() -> None:
+    """Control characters of a foreign text are told, not passed on."""
+    assert clean("a\x1b[2J \ud800") == "a\\x1b[2J \\ud800"
+
+
 def test_names_in_the_catalogue_are_unique() -> None:
     """An id means one failure."""
     names = [entry.name for entry in entries.ENTRIES]

@@ -47,6 +47,15 @@ def test_person_gets_prose() -> None:
     assert line.endswith(' info    token.published target=alice path="a \\"b\\""')
 
 
+def test_terminal_gets_no_control_characters() -> None:
+    """What would move a terminal's cursor, or cannot be encoded, is written as JSON escapes."""
+    odd = Event(name="token.published", severity=Severity.INFO, fields={"subject": "a\x1b[2J\ud800"})
+
+    (line,) = lines_of(Terminal(), odd)
+
+    assert line.endswith('subject="a\\u001b[2J\\ud800"')
+
+
 @pytest.mark.parametrize(("level", "count"), [(logging.INFO, 1), (logging.WARNING, 0), (logging.DEBUG, 1)])
 def test_level_decides_what_is_said(level: int, count: int) -> None:
     """Events below the level are not written."""

@@ -1,25 +1,40 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.errors import PublishError
+from refresher.publishing.atomic import DEFAULT_LIST
 from refresher.publishing.contents import TOKEN
-from refresher.publishing.directory import CredentialsDirectory, is_in_place
+from refresher.publishing.directory import CredentialsDirectory, OpenDirectory, is_in_place
 from refresher.publishing.walk import InsecureDirectoryError, root_warning
 from tests.unit.publishing.conftest import directory_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import Need
 
 CONTAINER_UID = 54_321
 CONTAINER_GID = 54_322
+WRITABLE_BY_CONTAINER = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, permissions, who)
+    for tag, permissions, who in (
+        (1, 7, 0xFFFFFFFF),
+        (2, 7, CONTAINER_UID),
+        (4, 5, 0xFFFFFFFF),
+        (16, 7, 0xFFFFFFFF),
+        (32, 5, 0xFFFFFFFF),
+    )
+)
+"""The access control list `u::rwx,u:54321:rwx,g::r-x,m::rwx,o::r-x`, as the kernel has it."""
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask-000", "umask-022", "umask-077"])
@@ -33,6 +48,39 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 def mode_of(path: Path) -> int:
     """Give a path's own permission bits."""
     return stat.S_IMODE(path.lstat().st_mode)
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Let this process open nothing more for the length of a `with` block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+READS: dict[str, Callable[[OpenDirectory], object]] = {
+    "read": lambda opened: opened.read(),
+    "read-further": lambda opened: opened.read_further("access_token"),
+    "read-of-a-folder": lambda opened: opened.read_further("id_tokens/app"),
+    "present": lambda opened: opened.present(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=list(READS))
+def test_lack_of_descriptors_is_no_verdict_on_a_file(
+    directory: CredentialsDirectory, read: Callable[[OpenDirectory], object]
+) -> None:
+    """Where the process may open nothing more, a file counts neither as absent nor as unreadable: the read fails."""
+    with directory.open() as opened:
+        opened.publish(TOKEN, b"t")
+        with no_descriptor_left(), pytest.raises(PublishError) as caught:
+            read(opened)
+
+    assert "cannot be" in caught.value.problem
+    assert "LimitNOFILE" in caught.value.remedy
 
 
 def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
@@ -344,6 +392,22 @@ def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
         pass
 
     assert mode_of(tmp_path / "run" / "refresher") == 0o755
+
+
+def test_default_acl_of_the_root_lets_nobody_in(root: Path, need: Need) -> None:
+    """Neither directories nor files take over an access control list that names another user."""
+    need.acls(root)
+    os.setxattr(root, DEFAULT_LIST, WRITABLE_BY_CONTAINER)
+    directory = directory_at(root, "team/alice", gid=os.getegid(), mode=0o440)
+
+    with directory.open() as opened:
+        opened.settle()
+        opened.publish(TOKEN, b"t")
+        opened.publish("id_tokens/app", b"t")
+
+    for path in (directory.path.parent, directory.path, *directory.path.rglob("*")):
+        assert not [name for name in os.listxattr(path) if "acl" in name]
+    assert (mode_of(directory.path), mode_of(directory.path / TOKEN)) == (0o750, 0o440)
 
 
 def test_root_of_somebody_else_is_refused(root: Path, directory: CredentialsDirectory, need: Need) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from refresher.publishing.lock import held_directory, open_lock
 from refresher.publishing.retirement import GRACE, retire_strays
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DOCUMENT = b'{"type": "external_account", "credential_source": {"file": "/var/run/google/token"}}'
@@ -90,6 +93,77 @@ def test_directories_without_our_mark_are_left_alone(root: Path, document: bytes
     retire_strays(root, set(), datetime.now(UTC) + timedelta(days=1))
 
     assert sorted(os.listdir(other)) == ["credentials.json", "env", "token"]
+
+
+def with_a_symlink(path: Path) -> None:
+    """Hold one's credentials by a symlink."""
+    (path / "data.json").write_bytes(DOCUMENT)
+    (path / "credentials.json").symlink_to("data.json")
+
+
+def with_a_directory(path: Path) -> None:
+    """Have a directory where we have our document."""
+    (path / "credentials.json").mkdir()
+
+
+def with_a_large_one(path: Path) -> None:
+    """Have more credentials than we would read."""
+    (path / "credentials.json").write_text(f'{{"x": "{"y" * 70_000}"}}')
+
+
+def with_an_upload(path: Path) -> None:
+    """Have a temporary file that is named as we name ours."""
+    (path / ".upload.0123456789abcdef.tmp").write_bytes(b"half")
+
+
+def with_a_download(path: Path) -> None:
+    """Have credentials half written beside something else."""
+    (path / ".credentials.json.0123456789abcdef.tmp").write_bytes(b"half")
+
+
+@pytest.mark.parametrize(
+    "furnish", [with_a_symlink, with_a_directory, with_a_large_one, with_an_upload, with_a_download]
+)
+def test_odd_directories_of_others_are_left_alone(root: Path, furnish: Callable[[Path], None]) -> None:
+    """What we cannot have written makes no directory ours, though it is the daemon's user's."""
+    other = root / "other"
+    other.mkdir(mode=0o755)
+    (other / "env").write_text("DB=1\n")
+    (other / "token").write_text("t")
+    furnish(other)
+    before = sorted(other.rglob("*"))
+
+    withdrawn = retire_strays(root, set(), datetime.now(UTC))
+    retire_strays(root, set(), datetime.now(UTC) + timedelta(days=1))
+
+    assert withdrawn == ()
+    assert sorted(other.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("more", "is_retired"), [((), True), (("notes",), False)], ids=["ours", "with-notes"])
+def test_lease_of_the_owner_hides_no_stray(root: Path, more: tuple[str, ...], *, is_retired: bool) -> None:
+    """Who keeps us from reading our document keeps its directory only where something else makes that doubtful."""
+    stray = make(root / "alice")
+    for name in more:
+        (stray / name).touch()
+    with (stray / "credentials.json").open("rb") as leased:
+        fcntl.fcntl(leased, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
+        fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+        withdrawn = retire_strays(root, set(), datetime.now(UTC))
+
+    assert bool(withdrawn) is is_retired
+
+
+def test_removal_that_was_cut_short_is_taken_up_again(root: Path) -> None:
+    """The document goes last: with it alone left, the directory is still known as ours and goes."""
+    stray = make(root / "alice")
+    (stray / "env").unlink()
+    (stray / "token").unlink()
+
+    retire_strays(root, set(), datetime.now(UTC) + GRACE + timedelta(seconds=5))
+
+    assert not stray.exists()
 
 
 def test_symlinks_lead_nowhere(root: Path, tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher.observe.holders import holders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_names_on_one_printable_line_who_mounted_a_file_wherever_to(tmp_path: Path) -> None:
+    """A mount point with escape sequences, line ends or undecodable bytes is told escaped, on one line."""
+    directory = _directory(tmp_path)
+    point = b"/home/a\x1b[2J\rb\\012c\\040d\xff"
+    proc = _proc(tmp_path, b"31 1 0:9 %s/token//deleted %s rw - tmpfs t rw\n" % (bytes(directory), point))
+
+    (holder,) = holders([directory], proc)
+
+    assert holder.file == directory / "token"
+    assert f"process 41 has {directory}/token mounted by itself at /home/a\\x1b[2J\\rb\\nc d\\udcff and" in str(holder)
+    assert str(holder).isprintable()
+
+
+def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
+    """A line that is cut short, and a mount point with carriage returns, keep no other mount from being found."""
+    directory = _directory(tmp_path)
+    odd = b"30 1 0:9 / /home/a\rb\rc rw - tmpfs t rw\n31 1\n\n"
+    proc = _proc(tmp_path, odd + b"32 1 0:9 %s/env /x rw - tmpfs t rw\n" % bytes(directory))
+
+    (holder,) = holders([directory], proc)
+
+    assert (holder.file, holder.point, holder.is_replaced) == (directory / "env", "/x", False)
+
+
+def _directory(place: Path) -> Path:
+    directory = place / "root" / "alice"
+    directory.mkdir(parents=True)
+    return directory
+
+
+def _proc(place: Path, mounts: bytes) -> Path:
+    """Give what proc(5) shows of one process with these mounts, seen from a process that has the root alone."""
+    proc = place / "proc"
+    (proc / "self").mkdir(parents=True)
+    (proc / "self" / "mountinfo").write_bytes(b"1 0 0:9 / / rw - tmpfs t rw\n")
+    (proc / "41" / "ns").mkdir(parents=True)
+    (proc / "41" / "ns" / "mnt").symlink_to("mnt:[1]")
+    (proc / "41" / "mountinfo").write_bytes(mounts)
+    return proc
