@@ -50,12 +50,16 @@ def _with_those_served(loaded: LoadedConfiguration) -> LoadedConfiguration:
         for name, target in loaded.scanned.targets.items()
         if any(_is_in_the_way(target, rival) for rival in rivals.values())
     }
-    settled = _served(winners, loaded)
-    first = {
-        name
-        for name in _served(rivals, loaded)
-        if not any(_is_in_the_way(winners[winner], rivals[name]) for winner in settled)
-    }
+    first = set[str]()
+    for exactly in (True, False):
+        settled = _served(winners, loaded, exactly=exactly)
+        first = {
+            name
+            for name in _served(rivals, loaded, exactly=exactly)
+            if not any(_is_in_the_way(winners[winner], rivals[name]) for winner in settled)
+        }
+        if settled or first:
+            break
     last = {name for name, target in winners.items() if any(_is_in_the_way(target, rivals[served]) for served in first)}
     return admit_again(loaded, first=first, last=last) if first else loaded
 
@@ -64,10 +68,11 @@ def _is_in_the_way(one: ResolvedTarget, other: ResolvedTarget) -> bool:
     return one.directory.is_relative_to(other.directory) or other.directory.is_relative_to(one.directory)
 
 
-def _served(targets: Mapping[str, ResolvedTarget], loaded: LoadedConfiguration) -> set[str]:
-    """Name the targets whose directory holds what was published for their identity."""
+def _served(targets: Mapping[str, ResolvedTarget], loaded: LoadedConfiguration, *, exactly: bool) -> set[str]:
+    """Name the targets whose directory holds what was published for their identity, or exactly for them."""
     from refresher.app.targets import targets_of
     from refresher.engine.judgement import serves
 
     now = datetime.now(UTC)
-    return {name for name, target in targets_of(replace(loaded, targets=targets)).items() if serves(target, now)}
+    found = targets_of(replace(loaded, targets=targets))
+    return {name for name, target in found.items() if serves(target, now, exactly=exactly)}

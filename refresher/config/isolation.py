@@ -24,8 +24,8 @@ _SOURCES: Mapping[str, tuple[str, ...]] = {
 }
 """Kinds of suppliers that give everybody the token of one source, and the keys that tell one source from another."""
 
-_OWN = ("{identity}", "{subject}")
-"""Placeholders by which a program can tell for whom it is asked."""
+_IDENTITY, _SUBJECT = "{identity}", "{subject}"
+"""Placeholders by which a program can tell for whom it is asked; the second one if there is a subject."""
 
 
 def mistakes_of_isolation(understood: Understood) -> Iterator[Mistake]:
@@ -69,7 +69,8 @@ def _subjects_of(identity: IdentitySettings, understood: Understood) -> Iterator
     keys = _SOURCES.get(supplier.kind or "")
     if keys is not None:
         source = repr([supplier.written.get(key) for key in keys])
-        if supplier.kind != "command" or not any(each in source for each in _OWN):
+        is_told = _IDENTITY in source or (_SUBJECT in source and identity.subject is not None)
+        if supplier.kind != "command" or not is_told:
             yield (supplier.kind, source)
 
 

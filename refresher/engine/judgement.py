@@ -14,6 +14,7 @@ from refresher.errors import PublishError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing import descriptions
 from refresher.publishing.contents import request_of, token_of
+from refresher.publishing.directory import is_in_place
 from refresher.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
@@ -102,15 +103,26 @@ def is_of_another_identity(target: Target, contents: Contents, judgement: Judgem
     return principal is not None and principal != adc.principal_of(target.credentials)
 
 
-def serves(target: Target, now: datetime) -> bool:
-    """Tell whether a target's directory holds what was published for its identity, fresh or not."""
+def serves(target: Target, now: datetime, *, exactly: bool) -> bool:
+    """Tell whether a target's directory holds what was published for its identity, fresh or not.
+
+    Args:
+        target: Which one.
+        now: The wall clock's time.
+        exactly: Whether its document, owner and mode are to be as configured too.
+    """
     try:
         contents = target.directory.read()
     except PublishError:
         return False
-    if contents.credentials.content is None:
+    if contents.credentials.content is None or (exactly and not is_as_configured(target, contents)):
         return False
     return not is_of_another_identity(target, contents, judge(target, contents, now))
+
+
+def is_as_configured(target: Target, contents: Contents) -> bool:
+    """Tell whether the ADC document in a directory is the target's, with its owner and mode."""
+    return is_in_place(contents.credentials, target.credentials, target.directory.ownership)
 
 
 def is_worth_publishing(target: Target, token: SubjectToken, present: Judgement, now: datetime, *, force: bool) -> bool:

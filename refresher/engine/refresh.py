@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from refresher.engine.judgement import (
     Judgement,
+    is_as_configured,
     is_of_another_identity,
     is_worth_publishing,
     judge,
@@ -191,6 +192,12 @@ class _Visit:
             directory.sweep()
         contents = directory.read()  # 1
         present = judge(self._target, contents, self._clock.now())
+        if not self._may_take_over and not self._is_own(contents):
+            raise PublishError(
+                f"target {self._target.name}: {self._target.directory.path} is somebody's, perhaps by a drop-in that "
+                "cannot be used",
+                "mend or remove the drop-in that is complained of",
+            )
         if is_of_another_identity(self._target, contents, present):
             contents, present = self._take_over(directory)  # 2
         directory.settle()
@@ -198,6 +205,12 @@ class _Visit:
         if not _is_foreign(present):  # 3
             self.settling.settle_documents(directory, contents)
         return contents, present
+
+    def _is_own(self, contents: Contents) -> bool:
+        """Tell whether the directory holds what was published for exactly this target, or belongs to nobody yet."""
+        if contents.is_empty:
+            return not self._target.directory.overlaps_another()
+        return is_as_configured(self._target, contents)
 
     def _finish(self, directory: OpenDirectory, contents: Contents) -> None:
         """Put everything right beside a token of ours, and prove at the first visit that writing works."""
@@ -214,12 +227,6 @@ class _Visit:
 
         A takeover that is cut short is then taken up again. What a killed process left half written may be his too.
         """
-        if not self._may_take_over:
-            raise PublishError(
-                f"target {self._target.name}: its directory {self._target.directory.path} serves another identity, and "
-                "a drop-in that cannot be used may be whose it is",
-                "mend or remove the drop-in that is complained of",
-            )
         directory.sweep()
         for name in (ENVIRONMENT, *directory.present(), TOKEN, DESCRIPTIONS):
             directory.withdraw(name)

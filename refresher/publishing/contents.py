@@ -68,6 +68,12 @@ class Contents:
     environment: Artifact
     descriptions: Artifact
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether none of them is there, not even an unreadable one."""
+        found = (self.token, self.credentials, self.environment, self.descriptions)
+        return all(artifact == Artifact() for artifact in found)
+
 
 def read(directory: int) -> Contents:
     """Read all artifacts of an open directory; an unreadable one is described, not raised.

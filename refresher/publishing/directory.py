@@ -215,6 +215,14 @@ class CredentialsDirectory:
             nothing = contents.Artifact()
             return contents.Contents(token=nothing, credentials=nothing, environment=nothing, descriptions=nothing)
 
+    def overlaps_another(self) -> bool:
+        """Tell whether a directory above it, below the root, or inside it holds an ADC document: one place for two."""
+        above = (each for each in self.path.parents if each != self.root and each.is_relative_to(self.root))
+        below = (each.parent for each in self.path.rglob(contents.CREDENTIALS))
+        return any(os.path.lexists(each / contents.CREDENTIALS) for each in above) or any(
+            each != self.path for each in below
+        )
+
     def read_further(self, name: str) -> Artifact:
         """Read a further artifact and change nothing.
 

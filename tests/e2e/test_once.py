@@ -398,7 +398,7 @@ def test_drop_in_that_cannot_be_used_costs_nobody_his_directory(worker: Worker, 
     with worker.daemon() as log:
         log.wait_for("config.rejected")
         if harm != "gone":
-            assert "drop-in that cannot be used" in log.wait_for("token.publish_failed", target="bob")["error"]
+            assert "cannot be used" in log.wait_for("token.publish_failed", target="bob")["error"]
         assert not log.events("target.retired")
 
         until(lambda: worker.files("shared") | worker.files("carol") == before, what="everything as it was")
@@ -410,6 +410,31 @@ def test_drop_in_that_cannot_be_used_costs_nobody_his_directory(worker: Worker, 
         worker.drop_in("alice", **shared)
         until(lambda: "which is that of target alice" in log.path.read_text(), what="bob refused for alice")
     assert list(worker.status()) == ["alice", "carol"]
+
+
+@pytest.mark.parametrize("rival", ["inside", "around", "other container directory"])
+def test_drop_in_beside_a_broken_one_waits_for_its_place(worker: Worker, rival: str) -> None:
+    """Neither inside nor around a directory that a broken drop-in may be for, nor with another document in it."""
+    mine = {"identity": "alice", "directory": str(worker.root / "x" / "y")}
+    theirs = {
+        "inside": {"directory": str(worker.root / "x" / "y" / "z")},
+        "around": {"directory": str(worker.root / "x")},
+        "other container directory": mine | {"container_directory": "/elsewhere"},
+    }[rival]
+    worker.configure("alice", "bob", targets={}, targets_directory=str(worker.drop_ins))
+    worker.drop_in("task", **mine)
+    worker.once()
+    before = worker.files("x/y")
+    worker.drop_in("task", **mine, mode=440)
+    worker.drop_in("bob", **theirs)
+
+    assert "cannot be used" in worker.once(status=4).stderr
+    kept = {name: (worker.directory("x/y") / name).read_bytes() for name in before}
+    worker.drop_in("task", **mine)
+    worker.once(status=2)
+
+    assert kept == before == {name: (worker.directory("x/y") / name).read_bytes() for name in before}
+    assert list(worker.status()) == ["task"]
 
 
 def test_status_is_read_from_the_files(worker: Worker) -> None:

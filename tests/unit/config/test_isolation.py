@@ -29,6 +29,7 @@ suppliers:
   client-too: {{kind: client_credentials, issuer: https://i.example.com, client_id: c, secret_file: t, provider: main}}
   client-else: {{kind: client_credentials, issuer: https://i.example.com, client_id: d, secret_file: s, provider: main}}
   program: {{kind: command, argv: [/bin/mint, "{{identity}}"], provider: main}}
+  half: {{kind: command, argv: [/bin/mint, "{{subject}}"], provider: main}}
   deaf: {{kind: command, argv: [/bin/mint, "{{audience}}"], provider: main}}
   deaf-too: {{kind: command, argv: [/bin/mint, "{{audience}}"], timeout: 5s, provider: main}}
 directory_root: /run/refresher
@@ -57,6 +58,7 @@ def problems(workspace: Workspace, alice: str, bob: str, account: str = "bob") -
         ("supplier: literal", "supplier: literal"),
         ("supplier: somebody", "supplier: somebody"),
         ("supplier: deaf", "supplier: deaf"),
+        ("supplier: half", "supplier: half"),
         ("supplier: somebody", "supplier: somebody-too"),
         ("supplier: machine", "supplier: machine-too"),
         ("supplier: client", "supplier: client-too"),
@@ -89,6 +91,7 @@ def test_one_subject_for_two_accounts_is_refused(workspace: Workspace, alice: st
         ("supplier: machine", "supplier: somebody"),
         ("supplier: client", "supplier: client-else"),
         ("supplier: program", "supplier: deaf"),
+        ("supplier: half, subject: x", "supplier: half, subject: y"),
         (
             "supplier: generated, source_service_account: s@p-1.iam.gserviceaccount.com",
             "supplier: generated, source_service_account: t@p-1.iam.gserviceaccount.com",
