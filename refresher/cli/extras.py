@@ -20,5 +20,5 @@ def need_emulator() -> None:
     ]
     if missing:
         raise UsageError(
-            f"the emulator is not installed ({', '.join(missing)} missing)", "pip install 'wif-refresher[emulator]'"
+            f"the emulator is not installed ({', '.join(missing)} missing)", "from a clone: pip install '.[emulator]'"
         )
