@@ -26,7 +26,7 @@ class Plan:
         threads: By supplier, how many of its targets are worked on at a time.
         chain: Gives what mints further artifacts, when the first is wanted.
         trials: Of keys that wait to be activated.
-        cautious: Names of targets that take over no directory of another identity's, since not all is known of what
+        cautious: Names of targets that begin in no place where another's files are, since not all is known of what
             others are to have.
         is_partial: Whether a target may be missing, so that what belongs to none is no stray yet.
         complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.

@@ -93,7 +93,7 @@ class Refresher:
     Args:
         supplies: Where tokens come from.
         clock: Where the time comes from.
-        cautious: Names of targets that take over no directory of another identity's.
+        cautious: Names of targets that begin in no place where another's files are, or other ones than theirs.
     """
 
     def __init__(self, *, supplies: SharedSupplies, clock: Clock, cautious: Collection[str] = ()) -> None:
