@@ -20,6 +20,7 @@ import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 COMMAND = (str(Path(sys.executable).with_name("refresher")),)
 ISSUER = "https://workers.invalid"
@@ -208,13 +209,13 @@ class Worker:
         return {target["name"]: target for target in report["targets"]}
 
     @contextmanager
-    def daemon(self, *arguments: str) -> Iterator[Log]:
-        """Run the daemon for the length of a `with` block, unless it ends before."""
+    def running(self, name: str, *arguments: str) -> Iterator[Log]:
+        """Run a command that takes `--config` for the length of a `with` block, unless it ends before."""
         path = self.place / f"log-{len(self._logs)}"
         self._logs.append(path)
         with path.open("w") as log:
             process = subprocess.Popen(
-                [*self.prefix, *COMMAND, "run", "--config", str(self.configuration), *arguments],
+                [*self.prefix, *COMMAND, name, "--config", str(self.configuration), *arguments],
                 env=self._variables(),
                 stdout=log,
                 stderr=log,
@@ -225,6 +226,10 @@ class Worker:
         finally:
             process.kill()
             process.wait(PATIENCE)
+
+    def daemon(self, *arguments: str) -> AbstractContextManager[Log]:
+        """Run the daemon for the length of a `with` block, unless it ends before."""
+        return self.running("run", *arguments)
 
     def everything_printed(self) -> str:
         """Give all that any of its commands and daemons printed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -16,8 +17,8 @@ from refresher.errors import ExitStatus, RefresherError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-INTERRUPTED = 130
-"""What a shell expects of a program that SIGINT ended."""
+INTERRUPTED, TERMINATED = 130, 143
+"""What a shell expects of a program that SIGINT or SIGTERM ended."""
 
 _MOST_NAMED = 10
 
@@ -38,6 +39,11 @@ def guarded(call: Callable[[], object]) -> int:
         return _outside(error)
     except Exception as bug:  # noqa: BLE001 - the top of the command line
         return _unexpected(bug)
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this program as it ends by itself, with the programs that it has started; on the main thread."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
 
 
 def complain(error: RefresherError, *, concerning: Sequence[str] = ()) -> None:

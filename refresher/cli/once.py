@@ -29,9 +29,10 @@ def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     tells of it.
     """
     from refresher.app.programs import refresh_once
-    from refresher.cli.failures import complain
+    from refresher.cli.failures import complain, end_on_sigterm
     from refresher.cli.loading import chosen, load_leniently, say_warnings
 
+    end_on_sigterm()
     loaded = load_leniently(config)
     say_warnings(loaded)
     done = refresh_once(loaded, chosen(loaded.targets, targets), force=force)

@@ -52,8 +52,10 @@ def command(
     A signed JWT needs roles/iam.serviceAccountTokenCreator of the account on itself.
     """
     from refresher.app.one_off import OneOff
+    from refresher.cli.failures import end_on_sigterm
     from refresher.cli.loading import chosen, load_leniently
 
+    end_on_sigterm()
     _require_fitting(kind, audience=audience, scopes=scopes, claims=claims, include_email=include_email)
     loaded = load_leniently(config)
     chosen(loaded.targets, [target])

@@ -1,9 +1,9 @@
 """A subject token that a program prints: the `command` supplier.
 
 The program is called without a shell, with a bound on its time and its output, in a process group of its own that is
-ended with it, as far as the daemon may: what has become another user, or left for a session of its own, runs on. It may
-print the token alone, `{"token": …}`, or what an executable credential source prints (AIP-4117). Its standard error is
-thrown away: nobody knows what it quotes. SPIFFE, AWS and Azure are such commands.
+ended with it and with the daemon, as far as the daemon may: what has become another user, or left for a session of its
+own, runs on. It may print the token alone, `{"token": …}`, or what an executable credential source prints (AIP-4117).
+Its standard error is thrown away: nobody knows what it quotes. SPIFFE, AWS and Azure are such commands.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import stat
 import subprocess
 import time
-from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from refresher.errors import SupplyError, TransientSupplyError
+from refresher.suppliers.processes import kill, start
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
@@ -92,15 +91,7 @@ class CommandSupplier:
     def _run(self, argv: Sequence[str], facts: Mapping[str, str]) -> bytes:
         variables = {f"REFRESHER_{name.upper()}": value for name, value in facts.items()}
         try:
-            process = subprocess.Popen(  # noqa: S603 - argv of a trusted configuration, no shell
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=self._environment | variables,
-                cwd="/",
-                start_new_session=True,
-            )
+            process = start(argv, self._environment | variables)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "an argument holds a null byte"
             raise SupplyError(
@@ -123,11 +114,8 @@ class CommandSupplier:
         """
         if process.stdout is not None:
             process.stdout.close()
-        # before anybody waits for the program: until then neither it nor its group can become another's
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
         try:
-            os.kill(process.pid, signal.SIGKILL)
+            kill(process)
             seconds, reason = _DYING, "it does not end when it is killed"
         except PermissionError:
             seconds, reason = 0.0, "it has become another user"
