@@ -6,6 +6,7 @@ either can act as the other's, whatever file it is given. That is refused unless
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from refresher.config.problems import Mistake
@@ -68,10 +69,30 @@ def _subjects_of(identity: IdentitySettings, understood: Understood) -> Iterator
             yield ("source", pool, identity.source_service_account)
     keys = _SOURCES.get(supplier.kind or "")
     if keys is not None:
-        source = repr([supplier.written.get(key) for key in keys])
-        is_told = _IDENTITY in source or (_SUBJECT in source and identity.subject is not None)
+        source = [supplier.written.get(key) for key in keys]
+        told = repr(source)
+        is_told = _IDENTITY in told or (_SUBJECT in told and identity.subject is not None)
         if supplier.kind != "command" or not is_told:
-            yield (supplier.kind, source)
+            yield (supplier.kind, repr([*map(_program if supplier.kind == "command" else _thing, source)]))
+
+
+def _program(argv: object) -> object:
+    """Know a command line by its arguments, and its program by its place and the name it is called by."""
+    if not isinstance(argv, list | tuple) or not argv or not isinstance(argv[0], str):
+        return argv
+    place, name = os.path.split(argv[0])
+    return [_thing(place), name, *map(_thing, argv[1:])]
+
+
+def _thing(value: object) -> object:
+    """Know a file by what it is, by whatever path or link it is reached, and anything else by its text."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        return value
+    try:
+        status = os.stat(value)  # noqa: PTH116 - as it is named
+    except (OSError, ValueError):
+        return os.path.normpath(value)
+    return (status.st_dev, status.st_ino)
 
 
 def _pool_of(supplier: SupplierFacts, understood: Understood) -> object:

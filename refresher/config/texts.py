@@ -30,6 +30,7 @@ RESERVED_PARAMETERS = frozenset(
 _PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+_VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
 _ACCOUNT = r"[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 
 
@@ -67,6 +68,13 @@ def _parse_subject(value: object) -> str:
         problem = f"is {size} bytes long, where Google takes {LONGEST_SUBJECT}"
         raise refused(problem, "shorten it: bytes of UTF-8 count, not letters")
     return text
+
+
+def _parse_variable(value: object) -> str:
+    # shown by no message: somebody may have written the secret itself
+    if not isinstance(value, str) or re.fullmatch(_VARIABLE, value) is None:
+        raise refused("is not the name of a variable", "name a variable; its value comes from the daemon's")
+    return value
 
 
 def _parse_claim_name(value: object) -> str:
@@ -167,9 +175,7 @@ Origin = Annotated[str, _text(_ORIGIN, "an origin", "write SCHEME://HOST or SCHE
 UniverseDomain = Annotated[str, _text(_UNIVERSE, "a domain", "write it such as googleapis.com, without a scheme")]
 Owner = Annotated[str, _text_or_digits(_OWNER, "an owner", "write USER or USER:GROUP, names or numbers of the host")]
 Place = Annotated[str, Parsed(_parse_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
-VariableName = Annotated[
-    str, _text("[A-Za-z_][A-Za-z0-9_]*", "the name of a variable", "name a variable; its value comes from the daemon's")
-]
+VariableName = Annotated[str, Parsed(_parse_variable, {"type": "string", "pattern": f"^{_VARIABLE}$"})]
 ParameterName = Annotated[str, Parsed(_parse_parameter, {"type": "string", "pattern": f"^{_PARAMETER}$"})]
 ClientText = Annotated[
     str, _text(r"[ -~]{1,1024}", "printable text of 1 to 1024 characters", "copy it from the issuer")

@@ -92,6 +92,15 @@ def open_lock(root: Path) -> Iterator[int | None]:
             os.close(descriptor)
 
 
+def is_root(directory: int) -> bool:
+    """Tell whether an open directory is, or was, a daemon's root: whether our user's lock lies in it."""
+    try:
+        status = os.stat(LOCK, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
 @contextmanager
 def held_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> Iterator[None]:
     """Keep every other process, and thread, from writing into a credentials directory for the length of a `with` block.

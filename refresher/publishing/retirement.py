@@ -1,7 +1,8 @@
 """Take away what belongs to no target any more: `env` at once, the rest ten minutes later.
 
 It keeps no list: what lies below `directory_root`, carries our mark and belongs to no target is a stray, whether its
-target was removed a moment ago or while the daemon was down. The time since `env` went is the directory's own mtime,
+target was removed a moment ago or while the daemon was down. What lies below a root within the root, which has a lock
+of its own, belongs to that one's daemon, also while it is down. The time since `env` went is the directory's own mtime,
 which only the daemon can move. A container that still runs keeps what it has until then.
 """
 
@@ -19,7 +20,7 @@ from refresher.errors import PublishError
 from refresher.publishing.atomic import is_temporary, sweep
 from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, read_file
 from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
-from refresher.publishing.lock import held_directory, open_lock
+from refresher.publishing.lock import held_directory, is_root, open_lock
 from refresher.tokens import MAXIMUM_SIZE
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _below(path: Path, parent: int, kept: Collection[Path], *, depth: int) -> It
 
     A kept one is looked into: a target's former place may lie inside another's present one.
     """
-    if depth == _DEEPEST or os.fstat(parent).st_nlink == _LEAF_LINKS:
+    if depth == _DEEPEST or os.fstat(parent).st_nlink == _LEAF_LINKS or (depth and is_root(parent)):
         return
     with os.scandir(parent) as entries:
         names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]

@@ -213,7 +213,9 @@ def secret_of_variable(name: str, environment: Mapping[str, str]) -> str:
         SupplyError: There is none.
     """
     if not environment.get(name):
-        raise SupplyError(f"the daemon has no variable {name}", "set it to the client's secret where it is started")
+        # not named: somebody may have written the secret itself
+        problem = "the daemon lacks the variable that secret_variable names"
+        raise SupplyError(problem, "set it to the client's secret where it is started")
     return environment[name]
 
 

@@ -7,6 +7,8 @@ import pytest
 from refresher.config.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.unit.config.conftest import Workspace
 
 TEXT = """\
@@ -39,9 +41,13 @@ identities:
 """
 
 
-def problems(workspace: Workspace, alice: str, bob: str, account: str = "bob") -> list[str]:
-    """Give what is wrong with two identities, without the remedies."""
-    workspace.write(TEXT.format(alice=alice, bob=bob, account=account))
+def problems(
+    workspace: Workspace, alice: str, bob: str, account: str = "bob", suppliers: Mapping[str, str] | None = None
+) -> list[str]:
+    """Give what is wrong with two identities, without the remedies; they may have more suppliers of the first pool."""
+    more = "".join(f"  {name}: {{{body}, provider: main}}\n" for name, body in (suppliers or {}).items())
+    text = TEXT.format(alice=alice, bob=bob, account=account)
+    workspace.write(text.replace("directory_root:", f"{more}directory_root:"))
     try:
         workspace.load()
     except InvalidConfigurationError as error:
@@ -80,6 +86,35 @@ def test_one_subject_for_two_accounts_is_refused(workspace: Workspace, alice: st
     assert len(problems(workspace, f"{alice}, shared_identity: true", bob)) == 1
     assert problems(workspace, f"{alice}, shared_identity: true", f"{bob}, shared_identity: true") == []
     assert problems(workspace, alice, bob, account="alice") == []
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+@pytest.mark.parametrize(
+    "supplier",
+    [
+        "kind: file, path: {}",
+        "kind: google_access_token, accept_unsupported: true, credentials: {}",
+        "kind: command, argv: [/bin/cat, {}]",
+    ],
+    ids=["file", "credentials", "argument"],
+)
+def test_links_make_no_source_of_their_own(workspace: Workspace, supplier: str, link: str) -> None:
+    """One file under two names is one source."""
+    first, second = workspace.directory / "one", workspace.directory / "two"
+    first.touch(mode=0o600)
+    getattr(second, link)(first)
+    suppliers = {path.name: supplier.format(path) for path in (first, second)}
+
+    assert len(problems(workspace, "supplier: one", "supplier: two", suppliers=suppliers)) == 2
+
+
+def test_spelling_makes_no_program_of_its_own(workspace: Workspace) -> None:
+    """A program is where it is, however its path is written; by another name it may do something else."""
+    paths = {"one": "/bin/cat", "two": "/bin/../bin//cat", "three": "/bin/tac"}
+    suppliers = {name: f"kind: command, argv: [{path}, x]" for name, path in paths.items()}
+
+    assert len(problems(workspace, "supplier: one", "supplier: two", suppliers=suppliers)) == 2
+    assert problems(workspace, "supplier: one", "supplier: three", suppliers=suppliers) == []
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,17 @@ def test_stray_is_found_wherever_it_is(root: Path, place: str) -> None:
     assert (kept / "env").exists()
 
 
+def test_what_lies_below_another_root_is_its_daemons(root: Path) -> None:
+    """A daemon whose root lies in another's keeps what it published, also while it is down."""
+    inner = root / "inner"
+    with open_lock(inner):
+        make(inner / "alice")
+    stray = make(root / "alice")
+
+    assert retire_strays(root, set(), datetime.now(UTC)) == (str(stray),)
+    assert retire_strays(inner, set(), datetime.now(UTC)) == (str(inner / "alice"),)
+
+
 def test_what_another_process_writes_into_is_no_stray_yet(root: Path) -> None:
     """`once` with a newer configuration may be at a directory that the daemon does not know of yet."""
     theirs = make(root / "alice")
