@@ -22,6 +22,8 @@ _COLOURS = {"fresh": "green", "due": "yellow"}
 def command(config: Path, *, as_json: bool) -> None:
     """Tell what each target's files hold now, judged against the configuration. Changes nothing.
 
+    It exits with 0 whatever the files hold; what is to fail with them asks `refresher wait --timeout 0s`.
+
     As root it also warns of containers that have one of the files mounted by itself.
     """
     from refresher.app.targets import targets_of
