@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import TYPE_CHECKING, Any
 
 from refresher import policy, resources
 from refresher.config.durations import format_duration
-from refresher.config.supplier_models import SelfIssuedSettings, SignJwtSettings
-from refresher.errors import KeysError, UsageError
+from refresher.config.supplier_models import CommandSettings, SelfIssuedSettings, SignJwtSettings
+from refresher.errors import KeysError, SupplyError, UsageError
 from refresher.keys.registry import published_key_ids
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.targets import ResolvedTarget
+    from refresher.errors import RefresherError
+
+_FILES = ("path", "credentials", "secret_file", "token_file", "ca_file")
+"""Keys of suppliers that name a file; what is not written is looked for where the daemon runs."""
 
 
 def explain(loaded: LoadedConfiguration) -> list[dict[str, Any]]:
@@ -23,15 +28,26 @@ def explain(loaded: LoadedConfiguration) -> list[dict[str, Any]]:
     return [_explain(loaded, target) for target in loaded.targets.values()]
 
 
-def complaints_of_keys(loaded: LoadedConfiguration) -> list[KeysError]:
-    """Give what is wrong with the keys directories of self-issuing suppliers; the daemon would fail to supply."""
-    found = []
-    for settings in loaded.configuration.suppliers.values():
+def complaints_of_files(loaded: LoadedConfiguration) -> list[RefresherError]:
+    """Give what is wrong with keys directories, and what else suppliers are to read or run and is not there.
+
+    The daemon would fail to supply as long as that is so. What only its user may judge is not judged here.
+    """
+    found: list[RefresherError] = []
+    for name, settings in loaded.configuration.suppliers.items():
         if isinstance(settings, SelfIssuedSettings) and settings.keys is not None:
             try:
                 published_key_ids(settings.keys)
             except KeysError as error:
                 found.append(error)
+        wanted = {key: getattr(settings, key) for key in _FILES if key in settings.model_fields_set}
+        if isinstance(settings, CommandSettings):
+            wanted["argv"] = settings.argv[0]
+        found += [
+            SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "make it, or mend the path")
+            for key, path in wanted.items()
+            if not os.path.lexists(path)
+        ]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from refresher.config import durations
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from refresher.config.models import Configuration
 
+_ACCOUNT = re.compile(r"^[0-9]+$|\.gserviceaccount\.com$")
+"""A unique id, or an e-mail below the domain that all kinds have (IAM documentation, "Types of service accounts")."""
+
 
 def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
     """Name what an operator should know of a valid configuration."""
@@ -35,6 +39,10 @@ def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
             yield Mistake(path=("suppliers", name), clause=clause, remedy="use google_id_token", at_key=True)
     yield from _of_direct_access(configuration)
     for name, identity in configuration.identities.items():
+        if identity.service_account is not None and not _ACCOUNT.search(identity.service_account):
+            clause = f"is {identity.service_account}, which no service account of Google Cloud is called"
+            remedy = "give the e-mail that gcloud iam service-accounts list shows: NAME@PROJECT.iam.gserviceaccount.com"
+            yield Mistake(path=("identities", name, "service_account"), clause=clause, remedy=remedy)
         if identity.delegates:
             clause = (
                 "is a chain, which the ADC document cannot express: clients impersonate the service account directly"

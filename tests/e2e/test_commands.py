@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from refresher.cli.root import COMMANDS
-from tests.program import COMMAND, Worker
+from tests.program import COMMAND, ISSUER, Worker
 
 REPOSITORY = Path(__file__).parents[2]
 LEAVES = [*(name for name in COMMANDS if name != "keys"), "keys new", "keys list", "keys jwks"]
@@ -122,6 +122,26 @@ def test_check_explains_and_touches_nothing(worker: Worker) -> None:
     assert "alice: acts as alice@my-project.iam.gserviceaccount.com, proved by subject user-alice" in done.stdout
     assert "suppliers.worker.lifetime is 15s" in done.stderr
     assert not worker.root.exists()
+
+
+def test_check_tells_of_files_that_are_not_there(worker: Worker) -> None:
+    """What suppliers are to read or run, and is absent, is warned of; what is written nowhere is not looked for."""
+    suppliers = {
+        "worker": {"kind": "self_issued", "issuer": ISSUER, "keys": "keys"},
+        "program": {"kind": "command", "argv": ["/nonexistent/program"]},
+        "somebody": {"kind": "file", "path": "nowhere"},
+        "client": {"kind": "client_credentials", "issuer": ISSUER, "client_id": "c", "secret_file": "refresher.yaml"},
+        "cluster": {"kind": "kubernetes"},
+    }
+    worker.write(worker.document(suppliers=suppliers))
+
+    done = worker.command("check")
+
+    told = [line.partition(" does not exist")[0] for line in done.stderr.splitlines()]
+    assert told == [
+        "warning: suppliers.program.argv: /nonexistent/program",
+        f"warning: suppliers.somebody.path: {worker.place}/nowhere",
+    ]
 
 
 @pytest.mark.parametrize("command", ["check", "once", "run"])

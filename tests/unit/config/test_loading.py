@@ -146,6 +146,26 @@ def test_warns_of_what_is_allowed_and_unwise(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
+    ("account", "says"),
+    [
+        ("alice@my-project.iam.gserviceaccount.com", False),
+        ("my-project@appspot.gserviceaccount.com", False),
+        ("123456789012-compute@developer.gserviceaccount.com", False),
+        ('"104857600000000000000"', False),
+        ("alice@gmail.com", True),
+        ("alice@my-project.iam.gserviceaccount.com.example.com", True),
+    ],
+)
+def test_warns_of_what_no_service_account_is_called(workspace: Workspace, account: str, says: bool) -> None:  # noqa: FBT001 - of a table
+    """Google's service accounts are below one domain; a person's address is a mistake that shows much later."""
+    workspace.write(workspace.valid.replace("alice@my-project.iam.gserviceaccount.com", account))
+
+    told = [workspace.shortened(warning.location) for warning in workspace.load().warnings]
+
+    assert told == (["refresher.yaml:7:28"] if says else [])
+
+
+@pytest.mark.parametrize(
     ("supplier", "says"),
     [
         ("{kind: self_issued, issuer: 'https://workers.invalid', keys: keys, lifetime: 10m}", True),
