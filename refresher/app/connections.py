@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -32,7 +33,7 @@ class Connections:
         """Give the shared transport.
 
         Raises:
-            ConfigurationError: `google.ca_file` cannot be used.
+            ConfigurationError: `google.ca_file` or the proxy of the environment cannot be used.
         """
         return self._shared.get()
 
@@ -46,9 +47,10 @@ class Connections:
         return CurrentTrust(ca_file, partial(self._made, ca_file, ca_key))
 
     def _made(self, ca_file: Path | None, ca_key: str) -> Transport:
+        from refresher.google.proxy import proxy_of
         from refresher.google.transport import PooledTransport
 
-        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits)
+        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits, proxy=proxy_of(os.environ))
 
 
 class CurrentTrust:

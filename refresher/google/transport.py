@@ -1,16 +1,16 @@
 """One pool of connections for every HTTP call that we make, with a bound on each call's time and size.
 
 Each connect and each read has its limit, and so has the whole call (`refresher.google.deadline`), so that a server
-which drips bytes for ever cannot keep a worker. Nothing is repeated here, no redirect is followed and no environment
-variable is read, proxies included: when to try again is `refresher.policy`'s. Requests and answers hold tokens: neither
-appears in a message, nor does the text of a foreign exception, which may quote them.
+which drips bytes for ever cannot keep a worker. Nothing is repeated here and no redirect is followed: when to try again
+is `refresher.policy`'s. Requests and answers hold tokens: neither appears in a message, nor does the text of a foreign
+exception, which may quote them.
 """
 
 from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import urllib3
@@ -20,6 +20,7 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
+    ProxyError,
     SSLError,
     TimeoutError,  # noqa: A004 - urllib3's own, from which its read and connect timeouts descend
 )
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from refresher.google.proxy import Proxy
+
 LARGEST_ANSWER = 1024 * 1024
 _CONNECTIONS = 32
 _CHUNK = 64 * 1024
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (ProxyError, "the proxy of HTTPS_PROXY cannot be reached, or does not connect us"),
     (NameResolutionError, "its name is not known"),
     (NewConnectionError, "it cannot be reached"),
     (ConnectTimeoutError, "it cannot be reached in time"),
@@ -99,21 +103,37 @@ class PooledTransport:
         ca_file: Certificates to trust beside the system's; None for the system's alone.
         ca_key: Of the configuration, which names `ca_file`.
         limits: How long a call may take.
+        proxy: Through whom to call; None for nobody.
 
     Raises:
         ConfigurationError: `ca_file` cannot be read or holds no certificate.
     """
 
-    def __init__(self, *, ca_file: Path | None, ca_key: str = "google.ca_file", limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None,
+        ca_key: str = "google.ca_file",
+        limits: Limits | None = None,
+        proxy: Proxy | None = None,
+    ) -> None:
         self._limits = limits or Limits()
-        self._pool = urllib3.PoolManager(
-            num_pools=16,
-            maxsize=_CONNECTIONS,
-            retries=False,
-            timeout=urllib3.Timeout(connect=self._limits.connect, read=self._limits.read),
-            ssl_context=_trust(ca_file, ca_key),
-        )
+        trust = _trust(ca_file, ca_key)
+        kept: dict[str, Any] = {
+            "num_pools": 16,
+            "maxsize": _CONNECTIONS,
+            "retries": False,
+            "timeout": urllib3.Timeout(connect=self._limits.connect, read=self._limits.read),
+            "ssl_context": trust,
+        }
+        self._pool = urllib3.PoolManager(**kept)
         self._pool.pool_classes_by_scheme = bounded_pools()
+        self._proxy = proxy
+        self._proxied = self._pool
+        if proxy is not None:
+            known = urllib3.make_headers(proxy_basic_auth=proxy.credentials)
+            self._proxied = urllib3.ProxyManager(proxy.url, proxy_headers=known, proxy_ssl_context=trust, **kept)
+            self._proxied.pool_classes_by_scheme = bounded_pools()
 
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
@@ -125,9 +145,10 @@ class PooledTransport:
         """
         host = urlsplit(url).netloc.rpartition("@")[2]
         deadline = Deadline(self._limits.call)
+        pool = self._proxied if self._proxy is not None and self._proxy.serves(url) else self._pool
         try:
             with deadline:
-                answer = self._pool.request(
+                answer = pool.request(
                     method, url, body=body, headers=dict(headers or {}), redirect=False, preload_content=False
                 )
                 content = _read(answer, host)

@@ -1,0 +1,74 @@
+"""A worker that reaches Google through a proxy alone, under Google's own names and with the usual configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.connect_proxy import ConnectProxy
+from tests.program import account_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from refresher.emulator.testing import Scenario
+    from tests.program import Worker
+
+HOSTS = ("sts.googleapis.com", "iamcredentials.googleapis.com")
+
+
+@pytest.fixture
+def proxy(google_emulator: Scenario) -> Iterator[ConnectProxy]:
+    """Give a proxy that leads to the local Google."""
+    made = ConnectProxy(dict.fromkeys(HOSTS, urlsplit(google_emulator.https).port or 0))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(cloud: tuple[Worker, Scenario], proxy: ConnectProxy) -> Worker:
+    """Give a worker that knows a proxy and the local Google's authority, and no origin but Google's own."""
+    made, google = cloud
+    made.google = {"ca_file": str(google.ca_file)}
+    made.environment = {"HTTPS_PROXY": proxy.origin}
+    made.configure("alice", targets={"alice": {"artifacts": {"access_token": True}}})
+    return made
+
+
+def test_google_is_called_through_the_proxy(
+    worker: Worker, proxy: ConnectProxy, cloud: tuple[Worker, Scenario]
+) -> None:
+    """What the daemon exchanges and mints goes through the proxy of its environment, TLS untouched."""
+    worker.once()
+
+    token = (worker.directory("alice") / "access_token").read_text()
+    assert cloud[1].whoami(token)["service_account"] == account_of("alice")
+    assert proxy.asked == list(HOSTS)
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["refuses", "is not there"])
+def test_proxy_that_does_not_connect_is_told(worker: Worker, proxy: ConnectProxy, *, is_there: bool) -> None:
+    """A proxy that refuses or is not there is named as what is in the way, without its password; the token stays."""
+    origin = proxy.origin if is_there else "http://127.0.0.1:9"
+    worker.environment = {"HTTPS_PROXY": origin.replace("//", "//me:opensesame@")}
+    worker.google = {**(worker.google or {}), "endpoints": {"sts": "https://sts.us-east1.rep.googleapis.com"}}
+    worker.configure("alice", targets={"alice": {"artifacts": {"access_token": True}}})
+
+    done = worker.once(status=5)
+
+    assert "the proxy of HTTPS_PROXY cannot be reached, or does not connect us" in done.stderr
+    assert "opensesame" not in done.stderr
+    assert (worker.directory("alice") / "token").exists()
+
+
+def test_proxy_that_is_none_is_told(worker: Worker) -> None:
+    """A variable that is no URL of a proxy fails with a remedy, and is not repeated."""
+    worker.environment = {"HTTPS_PROXY": "socks5://me:opensesame@proxy:1080"}
+
+    done = worker.once(status=2)
+
+    assert "HTTPS_PROXY names no HTTP proxy" in done.stderr
+    assert "remedy: set it to http://HOST:PORT" in done.stderr
+    assert "opensesame" not in done.stderr
