@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from refresher.emulator.calls import ENCODED_SLASH, Call, Reply
 from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import answer
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.evaluation import Evaluator
     from refresher.emulator.faults import Fault
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -31,8 +33,9 @@ LARGEST_UPLOAD = 256 * 1024 * 1024
 class Application:
     """Answers for one cloud."""
 
-    def __init__(self, cloud: Cloud, *, patience: float) -> None:
+    def __init__(self, cloud: Cloud, evaluator: Evaluator, *, patience: float) -> None:
         self._cloud = cloud
+        self._evaluator = evaluator
         self._patience = patience
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -48,12 +51,15 @@ class Application:
         await _send(self._cloud, scope, send, reply)
 
     async def _reply(self, call: Call) -> Reply:
-        try:
-            return answer(self._cloud, call)
-        except KeysNeeded as needed:
-            jwks = await asyncio.to_thread(self._cloud.discover, needed.issuer)
-            self._cloud.key_sets[needed.issuer] = (jwks, self._cloud.now())
-            return answer(self._cloud, replace(call, keys_at_hand=True))
+        while True:
+            try:
+                return answer(self._cloud, call)
+            except KeysNeeded as needed:
+                jwks = await asyncio.to_thread(self._cloud.discover, needed.issuer)
+                self._cloud.key_sets[needed.issuer] = (jwks, self._cloud.now())
+                call = replace(call, keys_at_hand=True)
+            except IdentityNeeded as needed:
+                call = replace(call, identity=await self._evaluator.identity_of(needed.provider, needed.claims))
 
 
 async def _send(cloud: Cloud, scope: dict[str, Any], send: Send, reply: Reply) -> None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.errors import Refusal
     from refresher.emulator.faults import Fault
+    from refresher.emulator.mapping import Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Call:
         facts: What a service notes for the journal and the audit log.
         faults: The fault that was taken for it, once it was looked for.
         keys_at_hand: Whether discovery was tried already, so that what is not known now is not to be had.
+        identity: What the claims of its subject token were mapped to elsewhere; None if they were not.
     """
 
     method: str
@@ -43,6 +46,12 @@ class Call:
     facts: dict[str, str] = field(default_factory=dict)
     faults: list[Fault | None] = field(default_factory=list)
     keys_at_hand: bool = False
+    identity: Identity | Refusal | None = None
+
+    @property
+    def is_again(self) -> bool:
+        """Whether it was made before, and had to wait for an answer from elsewhere."""
+        return self.keys_at_hand or self.identity is not None
 
     def json(self) -> dict[str, Any]:
         """Give the body as a JSON object; an empty body is an empty object.

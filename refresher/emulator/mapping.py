@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import sts_refusal
-from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, evaluate, plain
+from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, evaluate, is_quick, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LARGEST_SUBJECT = 127
 LARGEST_IN_ALL = 8192
 """Bytes that all mapped attributes may have together."""
+
+_QUICK_EXPRESSIONS = 4096
+_QUICK_TOKEN = 8192
 
 SUBJECT = "google.subject"
 GROUPS = "google.groups"
@@ -39,6 +42,16 @@ class Identity:
     subject: str
     groups: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
+
+
+def is_quick_for(provider: Provider, subject_token: str) -> bool:
+    """Tell whether mapping a subject token takes a moment at most; whatever else does not hold up other requests."""
+    expressions = [*provider.mapping.values(), provider.condition]
+    return (
+        len(subject_token) <= _QUICK_TOKEN
+        and sum(map(len, expressions)) <= _QUICK_EXPRESSIONS
+        and all(map(is_quick, expressions))
+    )
 
 
 def identity_of(provider: Provider, assertion: Mapping[str, object]) -> Identity:
@@ -108,7 +121,7 @@ def _attributes(mapping: Mapping[str, str], values: Mapping[str, Any]) -> dict[s
 
 def _check_size(identity: Identity) -> None:
     texts = [identity.subject, *identity.groups, *identity.attributes.values()]
-    if sum(len(text.encode()) for text in texts) > LARGEST_IN_ALL:
+    if len(texts) > LARGEST_IN_ALL or sum(len(text.encode()) for text in texts) > LARGEST_IN_ALL:
         raise sts_refusal("too_large")
 
 

@@ -28,6 +28,7 @@ from refresher.emulator import (
 )
 from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.errors import Refusal, api_refusal, refusal
+from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.journal import Entry
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.storage import routes as storage_routes
@@ -90,6 +91,7 @@ def answer(cloud: Cloud, call: Call) -> Reply:
 
     Raises:
         KeysNeeded: An issuer has to be asked first; then the same call is to be made again.
+        IdentityNeeded: The expressions of a provider have to be evaluated first; then likewise.
     """
     entry = Entry(time=cloud.now(), method=call.method, path=call.path.replace(ENCODED_SLASH, "%2F"), facts=call.facts)
     with cloud.lock:
@@ -131,7 +133,7 @@ def _apply(cloud: Cloud, call: Call, route: Route, names: Mapping[str, str], fau
         return Reply(document=_failed(fault.status), text=fault.body, status=fault.status)
     try:
         reply = route.rule(cloud, call, names)
-    except (Refusal, KeysNeeded):
+    except (Refusal, KeysNeeded, IdentityNeeded):
         raise
     except Exception:  # noqa: BLE001 - whatever a client sends, it gets an answer in Google's shape
         raise api_refusal("internal") from None

@@ -1,7 +1,8 @@
 """The emulator over HTTP and HTTPS: an ASGI application on uvicorn, in a thread of its own.
 
 Rules run on the event loop, one after the other: they are quick, and what exists is never half changed. Only issuers
-are asked elsewhere, since one of them may well be this very server.
+are asked elsewhere, since one of them may well be this very server, and expressions that may take long are evaluated
+in a process of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import uvicorn
 
 from refresher.emulator.application import Application
 from refresher.emulator.certificates import make_certificates
+from refresher.emulator.evaluation import Evaluator
 from refresher.emulator.protocol import Protocol
 from refresher.emulator.routes import OPERATIONS
 from refresher.errors import EmulatorError
@@ -72,6 +74,7 @@ class EmulatorServer:
         )
         cloud.origin = self.http
         cloud.faults.operations = OPERATIONS
+        self._evaluator = Evaluator()
         self._servers: list[uvicorn.Server] = []
         self._started = Event()
         self._thread = Thread(target=self._run, name="emulator", daemon=True)
@@ -88,6 +91,7 @@ class EmulatorServer:
         for server in self._servers:
             server.should_exit = True
         self._thread.join(_STOP_SECONDS)
+        self._evaluator.close()
         for listener in self._sockets:
             listener.close()
 
@@ -100,7 +104,7 @@ class EmulatorServer:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        application = Application(self.cloud, patience=self._patience)
+        application = Application(self.cloud, self._evaluator, patience=self._patience)
         secure = {"ssl_certfile": self._certificates.certificate_file, "ssl_keyfile": self._certificates.key_file}
         protocol = partial(Protocol, patience=self._patience)
         self._servers = [_server(application, protocol), _server(application, protocol, **secure)]

@@ -14,9 +14,10 @@ from refresher.emulator import boundaries
 from refresher.emulator.assertions import verify
 from refresher.emulator.callers import check_perimeter
 from refresher.emulator.calls import Call, Reply, Route
-from refresher.emulator.errors import api_refusal, sts_refusal
+from refresher.emulator.errors import Refusal, api_refusal, sts_refusal
+from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.journal import fingerprint
-from refresher.emulator.mapping import identity_of
+from refresher.emulator.mapping import identity_of, is_quick_for
 from refresher.emulator.oidc_issuer import key_set_of
 from refresher.emulator.quotas import EXCHANGES, INTROSPECTIONS
 from refresher.emulator.state import DEFAULT_NUMBER, pool_name
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.mapping import Identity
     from refresher.emulator.state import Provider
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -100,7 +102,8 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     call.facts["provider"] = name.resource_name
     check_perimeter(cloud, name.project_number, SERVICE)
     now = cloud.now()
-    cloud.quotas.spend(EXCHANGES, name.project_number, now)
+    if not call.is_again:
+        cloud.quotas.spend(EXCHANGES, name.project_number, now)
     _check_kind(provider, fields)
     claims = verify(
         fields["subject_token"],
@@ -111,7 +114,7 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
         lenient=cloud.lenient,
     )
     call.facts["subject"] = str(claims.get("sub"))
-    identity = identity_of(provider, claims)
+    identity = _identity(call, fields["subject_token"], provider, claims)
     principal = name.principal(identity.subject)
     call.facts["principal"] = principal
     left = claims["exp"] - now
@@ -128,6 +131,17 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
         attributes=identity.attributes,
     )
     return Reply(document=_answer(cloud, bearer, left))
+
+
+def _identity(call: Call, subject_token: str, provider: Provider, claims: dict[str, Any]) -> Identity:
+    """Map the claims here if that is quick, and otherwise take what was found elsewhere."""
+    if call.identity is not None:
+        if isinstance(call.identity, Refusal):
+            raise call.identity
+        return call.identity
+    if is_quick_for(provider, subject_token):
+        return identity_of(provider, claims)
+    raise IdentityNeeded(provider, claims)
 
 
 def _provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Provider]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, check
+from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check
 from refresher.emulator.mapping import ATTRIBUTE, GROUPS, SUBJECT
 
 MOST_KEYS = 8
@@ -22,7 +22,6 @@ MOST_AUDIENCES = 10
 LONGEST_AUDIENCE = 256
 MOST_ATTRIBUTES = 50
 LONGEST_EXPRESSION = 2048
-LONGEST_CONDITION = 4096
 MULTI_TENANT = (
     "https://token.actions.githubusercontent.com",
     "https://gitlab.com",

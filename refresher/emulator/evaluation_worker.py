@@ -1,0 +1,50 @@
+"""The process of `refresher.emulator.evaluation`: questions and answers as lines of JSON, each within limits.
+
+The system holds it to them, whatever the library is doing: memory by a resource limit, time by a signal that ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+from typing import BinaryIO
+
+from refresher.emulator.errors import Refusal
+from refresher.emulator.mapping import identity_of
+from refresher.emulator.state import Provider
+
+SECONDS = 1.0
+"""For all expressions of one exchange."""
+
+MEMORY = 1 << 30
+"""Bytes of address space."""
+
+
+def serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    """Answer until there are no more questions."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for question in questions:
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        answer = _answer(question)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answers.write(answer + b"\n")
+        answers.flush()
+
+
+def _answer(question: bytes) -> bytes:
+    asked = json.loads(question)
+    provider = Provider(mapping=asked["mapping"], condition=asked["condition"])
+    try:
+        identity = identity_of(provider, asked["claims"])
+    except Refusal as refusal:
+        refused = {"status": refusal.status, "document": refusal.document, "entry": refusal.entry}
+        return json.dumps({"refusal": refused}).encode()
+    found = {"subject": identity.subject, "groups": identity.groups, "attributes": identity.attributes}
+    return json.dumps(found).encode()
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import pytest
+
+from refresher.emulator.expressions import BINDING, ExpressionError, check, is_quick
+from refresher.emulator.state import Provider
+from refresher.emulator.testing import Scenario, emulator
+from tests.program import until
+from tests.tokens import NOW
+from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ISSUER, JWT_TYPE, PROVIDER, SCOPE, Google, Issuer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GROWING = "assertion.text" + ".replace('', assertion.text)" * 4 + " != ''"
+WALKING = "assertion.text.split('').all(one, assertion.text.split('').all(other, other != one + '!'))"
+DEEP = (
+    "[1, 2].all(a, assertion.list.all(b, assertion.list.all(c, assertion.text.replace('a', 'bb') != '' && b <= b + c)))"
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Scenario]:
+    """Give an emulator at the time of the tests' tokens."""
+    with emulator() as made:
+        made.clock.advance(NOW - made.clock.now())
+        yield made
+
+
+def exchange(server: Scenario, token: str) -> tuple[int, dict[str, Any]]:
+    """Exchange a token over HTTP, and give status and document."""
+    fields = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "audience": f"//iam.googleapis.com/{PROVIDER}",
+        "scope": SCOPE,
+        "requested_token_type": ACCESS_TOKEN_TYPE,
+        "subject_token": token,
+        "subject_token_type": JWT_TYPE,
+    }
+    request = Request(f"{server.http}/v1/token", urlencode(fields).encode())  # noqa: S310 - our own server
+    try:
+        with urlopen(request, timeout=30) as reply:  # noqa: S310 - our own server
+            return reply.status, json.load(reply)
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.parametrize("condition", [GROWING, WALKING, DEEP])
+def test_a_condition_without_end_is_ended(server: Scenario, issuer: Issuer, condition: str) -> None:
+    """What would take minutes and all memory is taken for false, and the next exchange is as good as ever."""
+    providers = server.state.add_pool("workers").providers
+    providers["refresher"] = Provider(issuer=ISSUER, jwks=issuer.jwks, condition=condition)
+
+    status, refused = exchange(server, issuer.token(text="a" * 20_000, list=list(range(3000))))
+    assert (status, refused["error_description"]) == (
+        400,
+        "The given credential is rejected by the attribute condition.",
+    )
+
+    providers["refresher"].condition = "assertion.text.replace('a', 'b') == 'bb'"
+    assert exchange(server, issuer.token(text="aa"))[0] == 200
+    assert exchange(server, issuer.token(text="ab!"))[1]["error"] == "unauthorized_client"
+
+
+def test_a_mapping_without_end_is_ended(server: Scenario, issuer: Issuer) -> None:
+    """A subject that cannot be had in reasonable time is none."""
+    mapping = {"google.subject": "assertion.text" + ".replace('', assertion.text)" * 4}
+    server.state.add_pool("workers").providers["refresher"] = Provider(issuer=ISSUER, jwks=issuer.jwks, mapping=mapping)
+
+    assert exchange(server, issuer.token(text="a" * 20_000))[1]["error_description"] == (
+        "Could not obtain a value for google.subject from the given credential."
+    )
+
+
+def test_nobody_waits_for_a_condition_without_end(server: Scenario, issuer: Issuer) -> None:
+    """Other requests are answered while it is evaluated."""
+    server.state.add_pool("workers").providers["refresher"] = Provider(
+        issuer=ISSUER, jwks=issuer.jwks, condition=GROWING
+    )
+    server.faults.add("sts.token", clock_skew=1.0)
+    with ThreadPoolExecutor() as threads:
+        hostile = threads.submit(exchange, server, issuer.token(text="a" * 20_000))
+        until(lambda: not server.faults.pending, what="the exchange begins")
+
+        with pytest.raises(HTTPError):
+            server.whoami("nobody's")
+        assert not hostile.done()
+
+        assert hostile.result()[0] == 400
+
+
+def test_a_process_maps_as_the_rules_do(server: Scenario, issuer: Issuer) -> None:
+    """Subject, groups and attributes come back from the other process as they are."""
+    mapping = {
+        "google.subject": "assertion.sub.split('-')[1]",
+        "google.groups": "assertion.groups.map(group, 'x-' + group)",
+        "attribute.words": "['a', 'b'].join('é')",
+    }
+    server.state.add_pool("workers").providers["refresher"] = Provider(issuer=ISSUER, jwks=issuer.jwks, mapping=mapping)
+
+    _, answer = exchange(server, issuer.token(groups=["one"]))
+
+    members = server.whoami(answer["access_token"])["members"]
+    assert any(member.endswith("/subject/1") for member in members)
+    assert any(member.endswith("/group/x-one") for member in members)
+    assert any(member.endswith("/attribute.words/aéb") for member in members)
+
+
+def test_groups_are_bounded_though_they_are_empty(google: Google, issuer: Issuer) -> None:
+    """Texts without bytes do not add up to a token without end."""
+    google.cloud.state.pools[PROVIDER.partition("/providers/")[0]].providers["refresher"].mapping = {
+        "google.subject": "assertion.sub",
+        "google.groups": "assertion.text.split('a')",
+    }
+
+    assert google.exchange(issuer.token(text="a" * 9000)).status == 400
+
+
+@pytest.mark.parametrize(
+    ("expression", "quick"),
+    [
+        ("assertion.sub == 'x-17' && !has(assertion.y)", True),
+        ("assertion.iss.startsWith('https://a.invalid/') || assertion.sub in ['a', \"b's\"]", True),
+        ("assertion.sub.extract('user-{id}') + '!'", True),
+        ("assertion.sub.replace('a', 'b')", False),
+        ("assertion.sub.split('-')[0]", False),
+        ("assertion.list.exists(one, one == 'a')", False),
+        ("assertion.sub.matches('a+')", False),
+        ("assertion.sub.replace // (\n('a', 'b')", False),
+        ("assertion.sub == '''it's'''.replace('a', 'b')", False),
+        ("assertion.sub == '\\'.replace('", False),
+    ],
+)
+def test_knows_what_is_quick(expression: str, quick: bool) -> None:  # noqa: FBT001 - a case
+    """Only what surely is, by its looks, is evaluated between two requests."""
+    assert is_quick(expression) is quick
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["resource.name.replace('', 'a') == ''", "[1].all(x, x == 1)", "resource.name == '" + "a" * 4096 + "'"],
+)
+def test_a_binding_may_not_take_long(expression: str) -> None:
+    """The condition of a binding is asked with every request."""
+    with pytest.raises(ExpressionError):
+        check(expression, BINDING)
