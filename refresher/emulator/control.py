@@ -137,7 +137,7 @@ def move_clock(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def quotas(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
     """Tell the quotas."""
-    return Reply(document={"enabled": cloud.quotas.enabled, "limits": cloud.quotas.limits})
+    return Reply(document=cloud.quotas.dump())
 
 
 def set_quotas(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -171,10 +171,10 @@ ROUTES = (
     Route("emulator.clearJournal", "DELETE", "/emulator/journal", clear_journal),
     Route("emulator.seed", "POST", "/emulator/seed", seed, changes=True),
     Route("emulator.faults", "GET", "/emulator/faults", faults),
-    Route("emulator.addFault", "POST", "/emulator/faults", add_fault),
-    Route("emulator.clearFaults", "DELETE", "/emulator/faults", clear_faults),
+    Route("emulator.addFault", "POST", "/emulator/faults", add_fault, changes=True),
+    Route("emulator.clearFaults", "DELETE", "/emulator/faults", clear_faults, changes=True),
     Route("emulator.clock", "GET", "/emulator/clock", clock),
     Route("emulator.moveClock", "POST", "/emulator/clock", move_clock, changes=True),
     Route("emulator.quotas", "GET", "/emulator/quotas", quotas),
-    Route("emulator.setQuotas", "POST", "/emulator/quotas", set_quotas),
+    Route("emulator.setQuotas", "POST", "/emulator/quotas", set_quotas, changes=True),
 )

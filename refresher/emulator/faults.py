@@ -122,6 +122,23 @@ class Faults:
         met = [{"operation": operation, **_short(fault)} for operation, fault in self.met]
         return {"pending": self.pending, "met": met}
 
+    def dump(self) -> dict[str, Any]:
+        """Give what `load` takes, as JSON has it."""
+        queues = {
+            name: [{"fault": asdict(entry.fault), "left": entry.left} for entry in queue]
+            for name, queue in self._queues.items()
+            if queue
+        }
+        return {"queues": queues, "met": [[operation, asdict(fault)] for operation, fault in self.met]}
+
+    def load(self, document: dict[str, Any]) -> None:
+        """Go on where what `dump` gave ended."""
+        self._queues = {
+            name: deque(_Queued(fault=_fault(entry["fault"]), left=int(entry["left"])) for entry in queue)
+            for name, queue in document["queues"].items()
+        }
+        self.met = [(operation, _fault(what)) for operation, what in document["met"]]
+
 
 def _short(fault: Fault) -> dict[str, Any]:
     return {

@@ -49,6 +49,8 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 
 _OBJECT = TypeAdapter(StoredObject)
 _VAULT = ("vault", "vault")
+_FAULTS = ("control", "faults")
+_QUOTAS = ("control", "quotas")
 
 
 def open_cloud(directory: Path) -> Cloud:
@@ -96,6 +98,9 @@ class _Store:
             audit_log=AuditLog(json.loads(entry) for (entry,) in entries),
         )
         cloud.clock.offset = timedelta(seconds=float(state.settings.get("clock_offset", "0")))
+        for row, control in ((_FAULTS, cloud.faults), (_QUOTAS, cloud.quotas)):
+            if row in self._written:
+                control.load(json.loads(self._written[row]))
         cloud.save = lambda: self._keep(cloud)
         cloud.audit_log.keep = self._log
         cloud.save()
@@ -168,6 +173,8 @@ class _Store:
 
 def _rows(cloud: Cloud) -> Iterator[tuple[tuple[str, str], str]]:
     yield _VAULT, json.dumps(cloud.vault.as_document())
+    yield _FAULTS, json.dumps(cloud.faults.dump())
+    yield _QUOTAS, json.dumps(cloud.quotas.dump())
     for kind, adapter in _KINDS.items():
         for name, resource in getattr(cloud.state, kind).items():
             yield (kind, name), adapter.dump_json(resource).decode()

@@ -6,6 +6,7 @@ https://cloud.google.com/iam/quotas. STS calls count for the project of the pool
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from refresher.emulator.errors import api_refusal, sts_refusal
 
@@ -32,6 +33,15 @@ class Quotas:
     limits: dict[str, int] = field(default_factory=LIMITS.copy)
     _minute: int = 0
     _used: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def dump(self) -> dict[str, Any]:
+        """Give what `load` takes, as JSON has it; what was used in this minute is left out."""
+        return {"enabled": self.enabled, "limits": self.limits}
+
+    def load(self, document: dict[str, Any]) -> None:
+        """Have what `dump` gave hold again."""
+        self.enabled = document["enabled"] is True
+        self.limits.update({name: int(limit) for name, limit in document["limits"].items() if name in self.limits})
 
     def spend(self, quota: str, project: str, now: float) -> None:
         """Count a request of a project.

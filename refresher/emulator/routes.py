@@ -121,8 +121,8 @@ def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
         reply = Reply(document=refused.document, text=refused.text, status=refused.status, headers=refused.headers)
     else:
         auditing.record(cloud, route.operation, call, changes=route.changes, refusal=None)
-        if route.changes:
-            cloud.save()
+    if fault is not None or (route.changes and entry.refusal is None):
+        cloud.save()
     return replace(reply, fault=fault) if fault is not None else reply
 
 

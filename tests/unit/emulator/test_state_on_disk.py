@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from refresher.emulator.calls import Call
 from refresher.emulator.persistence import open_cloud
+from refresher.emulator.routes import answer
 from refresher.emulator.seed import plant, read_seed
 from refresher.emulator.state import Provider, State
 from refresher.emulator.tokens import Bearer
@@ -14,6 +17,8 @@ from tests.unit.emulator.conftest import ALICE, ISSUER, principal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from refresher.emulator.cloud import Cloud
 
 BEARER = Bearer(kind="service_account", name=ALICE, expires_at=2_000_000_000, scopes=("a",))
 
@@ -34,6 +39,33 @@ def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
     assert after.state == before.state
     assert after.vault.recognise(token, now=1_900_000_000) == BEARER
     assert after.vault.jwks == before.vault.jwks
+
+
+def test_a_restart_keeps_what_a_test_switched(tmp_path: Path) -> None:
+    """Pending faults with what is left of them, met ones, quotas and the clock go on where they were."""
+    before = open_cloud(tmp_path)
+
+    def ask(cloud: Cloud, method: str, path: str, document: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+        headers = {"content-type": "application/json", "metadata-flavor": "Google"}
+        body = b"" if document is None else json.dumps(document).encode()
+        return answer(cloud, Call(method=method, path=path, headers=headers, body=body)).document
+
+    fault = {"operation": "metadata.email", "status": 503, "without": ["a"], "times": 3, "fields": {"b": 1}}
+    ask(before, "POST", "/emulator/faults", fault)
+    ask(before, "POST", "/emulator/quotas", {"limits": {"sts.googleapis.com/requests": 5}})
+    ask(before, "POST", "/emulator/clock", {"offset_seconds": 60})
+    ask(before, "GET", "/computeMetadata/v1/instance/service-accounts/default/email")
+
+    after = open_cloud(tmp_path)
+
+    for path in ("/emulator/faults", "/emulator/quotas"):
+        assert ask(after, "GET", path) == ask(before, "GET", path)
+    assert after.faults.pending == {"metadata.email": 2}
+    assert len(after.faults.met) == 1
+    assert after.quotas.enabled
+    assert after.clock.offset.total_seconds() == 60
+    ask(after, "DELETE", "/emulator/faults")
+    assert open_cloud(tmp_path).faults.pending == {}
 
 
 def test_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
