@@ -118,11 +118,6 @@ def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document={"keyId": key_id_of(key), "signedBlob": base64.b64encode(signature).decode()})
 
 
-def allowed_locations(_cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Answer google-auth's background look-up of regional access boundaries: there are none."""
-    return Reply(document={"locations": [], "encodedLocations": "0x0"})
-
-
 def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:
     """Give the claims of a Google-signed ID token of a service account."""
     now = int(cloud.now())
@@ -219,5 +214,4 @@ ROUTES = (
     Route("iamcredentials.generateIdToken", "POST", f"{_ACCOUNT}:generateIdToken", generate_id_token),
     Route("iamcredentials.signJwt", "POST", f"{_ACCOUNT}:signJwt", sign_jwt),
     Route("iamcredentials.signBlob", "POST", f"{_ACCOUNT}:signBlob", sign_blob),
-    Route("iamcredentials.allowedLocations", "GET", "/v1/{name**}/allowedLocations", allowed_locations),
 )

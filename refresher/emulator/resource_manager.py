@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator import policy_calls
-from refresher.emulator.callers import administrator_of, project_resource, require
+from refresher.emulator.callers import ANONYMOUS, administrator_of, project_resource, require
 from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.fields import project_of
 from refresher.emulator.permissions import Resource, may
@@ -24,15 +24,13 @@ SERVICE = "cloudresourcemanager.googleapis.com"
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Describe a project by its id or number; who is known may know it, as client libraries rely on."""
-    administrator_of(cloud, call, service=SERVICE)
-    return Reply(document=_document(*project_of(cloud, names["project"])))
+    """Describe a project by its id or number; one that is not there is refused like one that nobody allowed (T9)."""
+    return Reply(document=_document(*_get(cloud, call, names)))
 
 
 def get_v3(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Describe a project in the newer form."""
-    administrator_of(cloud, call, service=SERVICE)
-    project, found = project_of(cloud, names["project"])
+    project, found = _get(cloud, call, names)
     return Reply(
         document={"name": f"projects/{found.number}", "projectId": project, "displayName": project, "state": "ACTIVE"}
     )
@@ -66,6 +64,17 @@ def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Repl
     caller = administrator_of(cloud, call, service=SERVICE)
     project, _ = project_of(cloud, names["project"])
     return policy_calls.test(cloud, caller, _resource(project), call.json())
+
+
+def _get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> tuple[str, Project]:
+    caller = administrator_of(cloud, call, service=SERVICE)
+    name, permission = names["project"], "resourcemanager.projects.get"
+    found = cloud.state.find_project(name)
+    asked = Resource(
+        name=f"projects/{name}", service=SERVICE, kind=f"{SERVICE}/Project", project=found[0] if found else ""
+    )
+    require(cloud, caller if found else ANONYMOUS, permission, asked)
+    return project_of(cloud, name)
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> Project:

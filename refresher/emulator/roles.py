@@ -29,8 +29,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/editor": ("*.get", "*.list", "*.create", "*.update", "*.delete", "bigquery.jobs.create", USE_PROJECT),
     "roles/viewer": _VIEW,
     "roles/browser": ("resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy"),
-    "roles/iam.workloadIdentityUser": (GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN),
-    "roles/iam.serviceAccountTokenCreator": tuple(STANDING_IN),
+    "roles/iam.workloadIdentityUser": (GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, "iam.serviceAccounts.get"),
+    "roles/iam.serviceAccountTokenCreator": (*STANDING_IN, "iam.serviceAccounts.get"),
     "roles/iam.serviceAccountOpenIdTokenCreator": (GET_OPEN_ID_TOKEN,),
     "roles/iam.serviceAccountUser": ("iam.serviceAccounts.actAs", "iam.serviceAccounts.get"),
     "roles/iam.serviceAccountAdmin": (

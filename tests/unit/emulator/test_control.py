@@ -101,12 +101,27 @@ def test_two_clouds_stay_apart(google: Google, federated: str) -> None:
 
 
 def test_describes_projects(google: Google, federated: str) -> None:
-    """Clients find a project's id by its number, and the other way round."""
-    by_number, by_id, unknown = (
-        google.ask("GET", f"/v1/projects/{name}", token=federated) for name in (NUMBER, "my-project", "999999999999")
-    )
+    """Clients that may find a project's id by its number, and the other way round."""
+    google.cloud.state.projects["my-project"].policy.allow("roles/browser", principal("user-1"))
+
+    by_number, by_id = (google.ask("GET", f"/v1/projects/{name}", token=federated) for name in (NUMBER, "my-project"))
 
     assert by_number.document["projectId"] == "my-project"
     assert by_id.document["projectNumber"] == NUMBER
-    assert unknown.status in (403, 404)
+    assert google.ask("GET", f"/v3/projects/{NUMBER}", token=federated).document["projectId"] == "my-project"
     assert google.ask("GET", f"/v1/projects/{NUMBER}").status == 401
+
+
+@pytest.mark.parametrize("version", ["v1", "v3"])
+@pytest.mark.parametrize("project", [NUMBER, "my-project", "999999999999", "absent"])
+def test_projects_are_described_to_those_who_may(google: Google, federated: str, version: str, project: str) -> None:
+    """T9: whether a project is there is told to nobody without the permission."""
+    reply = google.ask("GET", f"/{version}/projects/{project}", token=federated)
+
+    assert (reply.status, reply.document["error"]["message"]) == (
+        403,
+        (
+            "Permission 'resourcemanager.projects.get' denied on resource "
+            f"'//cloudresourcemanager.googleapis.com/projects/{project}' (or it may not exist)."
+        ),
+    )

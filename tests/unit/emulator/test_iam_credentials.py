@@ -287,10 +287,36 @@ def test_id_tokens_need_an_audience(google: Google, federated: str) -> None:
 
 
 def test_has_no_regional_access_boundary(google: Google, federated: str) -> None:
-    """The look-up that google-auth makes in the background finds no restriction."""
-    reply = google.ask("GET", f"/v1/projects/-/serviceAccounts/{ALICE}/allowedLocations", token=federated)
+    """The look-up that google-auth makes in the background finds no restriction, for those who may look."""
+    pool = f"/v1/{POOL}/allowedLocations"
+    account = f"/v1/projects/-/serviceAccounts/{ALICE}/allowedLocations"
+    assert google.ask("GET", account, token=federated).document == {"encodedLocations": "0x0"}
+    assert google.ask("GET", pool, token=federated).status == 403
 
-    assert reply.document == {"locations": [], "encodedLocations": "0x0"}
+    google.cloud.state.projects["my-project"].policy.allow("roles/iam.workloadIdentityPoolViewer", principal("user-1"))
+    assert google.ask("GET", pool, token=federated).document == {"encodedLocations": "0x0"}
+    assert google.ask("GET", pool.replace("workers", "absent"), token=federated).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "permission"),
+    [
+        (f"projects/-/serviceAccounts/{BOB}", "iam.serviceAccounts.get"),
+        (f"projects/-/serviceAccounts/absent-{BOB}", "iam.serviceAccounts.get"),
+        ("projects/999/locations/global/workloadIdentityPools/workers", "iam.workloadIdentityPools.get"),
+        ("locations/global/workforcePools/people", "iam.workforcePools.get"),
+    ],
+)
+def test_shows_boundaries_to_those_who_may(google: Google, federated: str, path: str, permission: str) -> None:
+    """Whoever may not see an account or pool may not see where it may be used from; nobody is asked for a token."""
+    google.cloud.state.add_service_account(BOB)
+
+    reply = google.ask("GET", f"/v1/{path}/allowedLocations", token=federated)
+
+    assert reply.status == 403
+    assert f"Permission '{permission}' denied on resource" in reply.document["error"]["message"]
+    assert google.ask("GET", f"/v1/{path}/allowedLocations").status == 401
+    assert google.ask("GET", f"/v1/{path}/allowedLocations", token="anything").status == 401
 
 
 def test_notes_who_became_whom(google: Google, federated: str) -> None:

@@ -1,0 +1,66 @@
+"""Regional access boundaries at iamcredentials.googleapis.com: nobody here has one.
+
+https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/getAllowedLocations and its
+like for pools, with the permissions that these pages name. google-auth asks in the background, and takes a refusal
+quietly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refresher.emulator.callers import caller_of, project_resource, require
+from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.errors import api_refusal
+from refresher.emulator.permissions import account_resource, denied, may
+from refresher.emulator.state import pool_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from refresher.emulator.cloud import Cloud
+
+SERVICE = "iamcredentials.googleapis.com"
+_GET_ACCOUNT = "iam.serviceAccounts.get"
+_GET_POOL = "iam.workloadIdentityPools.get"
+_GET_WORKFORCE = "iam.workforcePools.get"
+
+
+def of_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell where a service account may be used from: anywhere."""
+    caller = caller_of(cloud, call, service=SERVICE)
+    account = cloud.state.find_service_account(names["account"])
+    if account is None or not may(cloud, caller, _GET_ACCOUNT, account_resource(account)):
+        raise denied(_GET_ACCOUNT)
+    return _none()
+
+
+def of_pool(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Tell where the identities of a workload identity pool may be used from: anywhere."""
+    caller = caller_of(cloud, call, service=SERVICE)
+    require(cloud, caller, _GET_POOL, project_resource(cloud, names["project"], service="iam.googleapis.com"))
+    project = cloud.state.find_project(names["project"])
+    if project is None or pool_name(project[1].number, names["pool"]) not in cloud.state.pools:
+        raise api_refusal("not_found")
+    return _none()
+
+
+def of_workforce(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Refuse: there are no workforce pools here, which Google tells like a missing permission."""
+    caller_of(cloud, call, service=SERVICE)
+    raise denied(_GET_WORKFORCE)
+
+
+def _none() -> Reply:
+    return Reply(document={"encodedLocations": "0x0"})
+
+
+_NAME = "iamcredentials.allowedLocations"
+
+ROUTES = (
+    Route(_NAME, "GET", "/v1/projects/{project}/serviceAccounts/{account}/allowedLocations", of_account),
+    Route(
+        _NAME, "GET", "/v1/projects/{project}/locations/global/workloadIdentityPools/{pool}/allowedLocations", of_pool
+    ),
+    Route(_NAME, "GET", "/v1/locations/global/workforcePools/{pool}/allowedLocations", of_workforce),
+)
