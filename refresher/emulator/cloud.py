@@ -69,12 +69,21 @@ class Cloud:
         return self.clock.now().timestamp()
 
     def recognise(self, token: str) -> Bearer | None:
-        """Give whom an access token speaks for; None if it is not ours, over, or of an account disabled or deleted.
+        """Give whom an access token speaks for.
 
-        One made anew with the name of a deleted account is another account.
+        None if it is not ours, over, of an account disabled or deleted (one made anew with its name is another), or of
+        a pool disabled or deleted: "You cannot use a disabled pool to exchange tokens, or use existing tokens to access
+        resources. If the pool is re-enabled, existing tokens grant access again", and so for a deleted pool
+        (https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools). A provider that
+        is disabled or deleted leaves tokens as they are (measured).
         """
         bearer = self.vault.recognise(token, self.now())
-        if bearer is None or bearer.kind != "service_account":
+        if bearer is None:
+            return None
+        if bearer.kind == "federated":
+            pool = self.state.pools.get(bearer.pool)
+            return bearer if pool is not None and not pool.disabled and pool.deleted_at is None else None
+        if bearer.kind != "service_account":
             return bearer
         account = self.state.find_service_account(bearer.name)
         is_same = account is None or bearer.account_id in ("", account.unique_id)

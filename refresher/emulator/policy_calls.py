@@ -33,6 +33,7 @@ _POOL = re.compile(
     r"principal(?:Set)?://iam\.googleapis\.com/(projects/[^/]+/locations/global/workloadIdentityPools/[^/]+)/(.+)",
     re.DOTALL,
 )
+_CLUSTER = re.compile(r"serviceAccount:(?P<project>[^\[]+)\.svc\.id\.goog\[[^\]]*\]")
 _CUSTOM_ROLE = re.compile(r"(projects|organizations)/[^/]+/roles/[a-zA-Z0-9_.]{3,64}")
 _PREDEFINED_ROLE = re.compile(r"roles/[a-zA-Z0-9_.]+")
 
@@ -93,7 +94,8 @@ def check_member(cloud: Cloud, member: str) -> None:
     """Check that a member is of a known type and, where that can be told, exists.
 
     Raises:
-        Refusal: T8 for a pool that is not there, its like for a service account.
+        Refusal: T8 for a pool that is not there, also the one that Kubernetes Engine would have in a project that is
+            not; its like for a service account.
     """
     if member in _SPECIAL:
         return
@@ -104,6 +106,9 @@ def check_member(cloud: Cloud, member: str) -> None:
         )
     if member.startswith(("principal://", "principalSet://")):
         _check_principal(cloud, member)
+    cluster = _CLUSTER.fullmatch(member)
+    if cluster is not None and cluster["project"] not in cloud.state.projects:
+        raise api_refusal("T8", pool=f"{cluster['project']}.svc.id.goog")
     if member.startswith("serviceAccount:") and member.endswith(".iam.gserviceaccount.com"):
         email = member.removeprefix("serviceAccount:")
         found = cloud.state.service_accounts.get(email)

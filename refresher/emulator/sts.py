@@ -6,6 +6,7 @@ case. SAML, AWS and X.509 assertions are not verified: there is nobody to ask.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -38,10 +39,10 @@ AWS_REQUEST = "urn:ietf:params:aws:token-type:aws4_request"
 LONGEST_LIFE = 3600
 SERVICE = "sts.googleapis.com"
 _AUDIENCE = re.compile(
-    r"//iam\.googleapis\.com/projects/(?P<project>[^/]+)/locations/global/workloadIdentityPools/(?P<pool>[^/]+)"
-    r"/providers/(?P<provider>[^/]+)"
+    r"//iam\.googleapis\.com/projects/(?P<project>[^/\s]+)/locations/global/workloadIdentityPools/(?P<pool>[^/\s]+)"
+    r"/providers/(?P<provider>[^/\s]+)"
 )
-_POOL_ONLY = re.compile(r"//iam\.googleapis\.com/projects/[^/]+/locations/global/workloadIdentityPools/[^/]+")
+_POOL_ONLY = re.compile(r"//iam\.googleapis\.com/projects/[^/\s]+/locations/global/workloadIdentityPools/[^/\s]+")
 
 
 def token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
@@ -162,10 +163,16 @@ def _provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Pr
 def _check_kind(provider: Provider, fields: Mapping[str, str]) -> None:
     kind = fields["subject_token_type"]
     if provider.kind == "aws" and kind == AWS_REQUEST:
-        is_request = unquote(fields["subject_token"]).lstrip().startswith("{")
-        raise sts_refusal("E10" if is_request else "E16")
+        raise sts_refusal("E10" if _is_object(unquote(fields["subject_token"])) else "E16")
     if provider.kind != "oidc" or kind not in SUBJECT_TOKEN_TYPES:
         raise sts_refusal("subject_token_type")
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _downscope(cloud: Cloud, fields: Mapping[str, str], options: dict[str, Any]) -> Reply:

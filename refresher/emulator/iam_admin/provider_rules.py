@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check
+from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check, without_texts
 from refresher.emulator.mapping import ATTRIBUTE, GROUPS, SUBJECT
 
 MOST_KEYS = 8
@@ -112,7 +112,7 @@ def check_condition(condition: str, issuer: str) -> None:
     Raises:
         Refusal: T6, or it is too long, does not compile, or is no question.
     """
-    if issuer.rstrip("/") in MULTI_TENANT and not _REFERENCE.search(condition):
+    if issuer.rstrip("/") in MULTI_TENANT and not _REFERENCE.search(without_texts(condition)):
         raise api_refusal("T6")
     if len(condition) > LONGEST_CONDITION:
         raise _invalid(f"The attribute condition has more than {LONGEST_CONDITION} characters.")

@@ -241,6 +241,12 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         "INVALID_ARGUMENT",
         "Invalid OIDC issuer URI. The scheme must be https.",
     ),
+    "T5b": (
+        lambda google, _: create(google, oidc={"issuerUri": "workers.invalid"}),
+        400,
+        "INVALID_ARGUMENT",
+        "Invalid OIDC issuer URI.",
+    ),
     "T6": (
         lambda google, _: create(google, oidc={"issuerUri": "https://token.actions.githubusercontent.com"}),
         400,
@@ -296,7 +302,7 @@ def test_names_the_reason_where_google_does(google: Google, issuer: Issuer) -> N
 def test_the_guide_shows_the_whole_catalogue() -> None:
     """The table of the guide has exactly these entries, with the status, code and text that were tested."""
     guide = Path("docs/emulator.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ([EIT]\d+) \| (\d+) `([^`]+)` \| (.+?) \| .+ \|$", guide, re.MULTILINE)
+    rows = re.findall(r"^\| ([EIT]\d+b?) \| (\d+) `([^`]+)` \| (.+?) \| .+ \|$", guide, re.MULTILINE)
 
     shown = {entry: (int(status), code, text) for entry, status, code, text in rows}
 

@@ -155,9 +155,11 @@ def test_members_of_every_kind(google: Google, member: str, is_granted: bool) ->
         (binding("principle://x"), "is of an unknown type"),
         (binding("principal://pool-one/subject/x"), "Invalid principal"),
         (binding(principal("x", POOL.replace("workers", "absent"))), "Identity Pool does not exist"),
+        (binding("serviceAccount:gone.svc.id.goog[apps/web]"), "Identity Pool does not exist (gone.svc.id.goog)"),
         (binding("serviceAccount:nobody@my-project.iam.gserviceaccount.com"), "does not exist"),
         (binding(role="workloadIdentityUser"), "is not supported for this resource"),
         (binding(role="projects/my-project/roles/absent"), "is not supported for this resource"),
+        (binding(expression="[1].all(x, x == 1)"), "Invalid condition expression"),
         (binding(expression="request."), "Invalid condition expression"),
         (binding(expression=" && ".join(["true"] * 14)), "at most 12 logical operators"),
         ({"role": USER, "members": [f"user:u{number}@example.com" for number in range(1501)]}, "at most 1500"),
@@ -174,6 +176,13 @@ def test_refuses_bindings_that_cannot_be(google: Google, entry: object, text: st
 
     assert (reply.status, text in reply.document["error"]["message"]) == (400, True), reply.document
     assert google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document == before
+
+
+def test_the_identity_pool_of_a_cluster_can_be_bound(google: Google) -> None:
+    """A workload of Kubernetes Engine may be in a project that is there."""
+    google.cloud.state.add_service_account(ALICE)
+
+    assert bind(google, ACCOUNT, binding("serviceAccount:my-project.svc.id.goog[apps/web]")).status == 200
 
 
 def test_a_policy_with_conditions_is_of_version_three(google: Google) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.emulator.state import KEPT_AFTER_DELETION
-from tests.unit.emulator.conftest import ISSUER, POOL, Google, Issuer
+from tests.unit.emulator.conftest import ALICE, ISSUER, POOL, Google, Issuer
 
 if TYPE_CHECKING:
     from refresher.emulator.calls import Reply
@@ -131,12 +131,65 @@ def test_a_deleted_provider_refuses_and_comes_back(google: Google, issuer: Issue
     assert admin(google, "POST", f"{PROVIDER}:undelete", {}).status == 400
 
 
-def test_disabling_stops_exchanges_and_not_tokens(google: Google, issuer: Issuer, federated: str) -> None:
-    """A disabled pool accepts nothing new, while tokens it gave go on (measured)."""
+@pytest.mark.parametrize(
+    ("method", "body", "query"), [("PATCH", {"disabled": True}, {"updateMask": "disabled"}), ("DELETE", None, {})]
+)
+def test_a_provider_without_exchanges_leaves_tokens(
+    google: Google, issuer: Issuer, federated: str, method: str, body: dict[str, Any] | None, query: dict[str, str]
+) -> None:
+    """A provider that is disabled or deleted accepts nothing new, while tokens that it gave go on (measured)."""
+    admin(google, method, PROVIDER, body, **query)
+
+    assert google.exchange(issuer.token()).document["error"] == "invalid_target"
+    assert google.impersonate(ALICE, federated).status == 200
+
+
+def test_a_disabled_pool_stops_its_tokens(google: Google, issuer: Issuer, federated: str) -> None:
+    """A pool that is disabled stops exchanges and existing tokens; enabled again, they grant access again."""
+    account_token = google.impersonate(ALICE, federated).document["accessToken"]
     admin(google, "PATCH", f"/v1/{POOL}", {"disabled": True}, updateMask="disabled")
 
     assert google.exchange(issuer.token()).document["error"] == "invalid_target"
-    assert google.impersonate("alice@my-project.iam.gserviceaccount.com", federated).status == 200
+    refused = google.impersonate(ALICE, federated)
+    assert (refused.status, refused.document["error"]["status"]) == (401, "UNAUTHENTICATED")
+    assert google.ask("POST", "/v1/introspect", document={"token": federated}).document == {"active": False}
+    assert google.whoami(account_token)["service_account"] == ALICE
+
+    admin(google, "PATCH", f"/v1/{POOL}", {"disabled": False}, updateMask="disabled")
+    assert google.impersonate(ALICE, federated).status == 200
+
+
+def test_a_deleted_pool_stops_its_tokens(google: Google, federated: str) -> None:
+    """While a pool is deleted its tokens grant nothing; had back, they do again."""
+    admin(google, "DELETE", f"/v1/{POOL}")
+    assert google.impersonate(ALICE, federated).status == 401
+
+    admin(google, "POST", f"/v1/{POOL}:undelete", {})
+    assert google.impersonate(ALICE, federated).status == 200
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ("", 400),
+        ("true", 400),
+        ("1 == 1", 400),
+        ("'assertion.sub' != ''", 400),
+        ("assertion.repository_owner_id == '1'", 200),
+        ("attribute.owner == '1'", 200),
+    ],
+)
+def test_a_condition_for_many_tenants_looks_at_a_claim(google: Google, condition: str, status: int) -> None:
+    """T6: what is true of every token of such an issuer is no condition."""
+    body = {
+        "attributeMapping": {"google.subject": "assertion.sub", "attribute.owner": "assertion.owner"},
+        "oidc": {"issuerUri": "https://token.actions.githubusercontent.com"},
+        "attributeCondition": condition,
+    }
+
+    reply = admin(google, "POST", f"/v1/{POOL}/providers", body, workloadIdentityPoolProviderId="another")
+
+    assert reply.status == status
 
 
 @pytest.mark.parametrize(

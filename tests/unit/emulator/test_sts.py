@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from refresher.emulator.state import Provider
 from tests.unit.emulator.conftest import (
     ACCESS_TOKEN_TYPE,
     JWT_TYPE,
@@ -167,6 +168,26 @@ def test_refuses_an_incomplete_form(
 
 
 @pytest.mark.parametrize(
+    ("token", "error"),
+    [
+        ("", "invalid_request"),
+        ("rubbish", "Invalid format of AWS credentials:"),
+        ("%7Bxyz", "Invalid format of AWS credentials:"),
+        ("[]", "Invalid format of AWS credentials:"),
+        ("%7B%22url%22%3A%22https%3A%2F%2Fa.invalid%22%7D", "Error connecting to the given credential's issuer."),
+    ],
+)
+def test_aws_credentials_are_a_json_object(google: Google, token: str, error: str) -> None:
+    """E16 for whatever is no URL-encoded JSON object; what is one is not verified here, and refused as well."""
+    google.cloud.state.pools[POOL].providers["refresher"] = Provider(kind="aws", settings={"accountId": "1"})
+
+    reply = google.exchange(token, subject_token_type="urn:ietf:params:aws:token-type:aws4_request")
+
+    assert reply.status == 400
+    assert str(reply.document.get("error_description")).startswith(error) or reply.document["error"] == error
+
+
+@pytest.mark.parametrize(
     "audience",
     [
         "",
@@ -179,6 +200,8 @@ def test_refuses_an_incomplete_form(
         "//iam.googleapis.com/projects//locations/global/workloadIdentityPools/workers/providers/refresher",
         f"//iam.googleapis.com/projects/{NUMBER}/locations/eu/workloadIdentityPools/workers/providers/refresher",
         f"//iam.googleapis.com/{PROVIDER}/",
+        f"//iam.googleapis.com/{PROVIDER}\n",
+        f"//iam.googleapis.com/{POOL}\n",
     ],
 )
 def test_refuses_a_malformed_audience(google: Google, issuer: Issuer, audience: str) -> None:
