@@ -43,15 +43,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
-from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.fields import check_id
-from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
+from refresher.emulator.iam_admin.provider_rules import check_provider
+from refresher.emulator.seed_shapes import ShapeError, at, life_of, list_of, mapping_of, needed, only, texts_of
 from refresher.emulator.state import Project, Provider, Role, State
 from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from refresher.emulator.policies import Policy
 
@@ -67,6 +67,20 @@ _KNOWN = (
     "metadata_account",
     "access_token_lives",
 )
+_KINDS: dict[str, type] = {
+    "issuer": str,
+    "jwks": dict,
+    "allowed_audiences": list,
+    "mapping": dict,
+    "condition": str,
+    "disabled": bool,
+    "display_name": str,
+    "description": str,
+    "kind": str,
+    "settings": dict,
+}
+"""What may be said of a provider, beside `jwks_file`."""
+
 _KEY_NAME = re.compile("projects/(?P<project>[^/]+)/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -108,131 +122,121 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), n
             for name, project in state.projects.items()
         }
     )
-    try:
+    with at("document"):
         _plant(planned, document, beside, time.time() if now is None else now)
-    except Refusal as refusal:
-        message = str(refusal.document["error"]["message"])
-        raise EmulatorError(message, "mend the pool or provider in the seed") from refusal
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EmulatorError(
-            f"the seed does not have the expected shape ({type(error).__name__})", "see the example in docs/emulator.md"
-        ) from error
     _merge(state, planned)
 
 
 def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) -> None:
-    for project, settings in document.get("projects", {}).items():
-        _describe(state.projects.setdefault(str(project), Project(number="")), settings)
-    for entry in document.get("pools", []):
-        number = str(entry.get("project_number") or next(iter(state.projects.values())).number)
-        check_id(str(entry["pool"]), field="pool")
-        pool = state.add_pool(str(entry["pool"]), project_number=number)
-        for name, settings in entry.get("providers", {}).items():
-            check_id(str(name), field="provider")
-            pool.providers[str(name)] = _provider(dict(settings), beside)
+    for project, settings in _part(document, "projects"):
+        with at("projects", project):
+            _describe(state.projects.setdefault(project, Project(number="")), settings)
+    with at("pools"):
+        pools = list_of(document.get("pools"))
+    for number, entry in enumerate(pools):
+        with at(f"pools[{number}]"):
+            _plant_pool(state, only(mapping_of(entry), "pool", "project_number", "providers"), number, beside)
     _plant_accounts(state, document)
-    for project, bindings in document.get("project_policies", {}).items():
-        _grant(state.projects[str(project)].policy, bindings)
-    for name, permissions in document.get("roles", {}).items():
-        state.roles[str(name)] = Role(permissions=_texts(permissions))
-    for group, members in document.get("groups", {}).items():
-        state.groups[str(group)] = set(_texts(members))
-    for name, bindings in document.get("buckets", {}).items():
-        bucket = state.buckets.setdefault(str(name), Bucket(project=next(iter(state.projects)), created=now))
-        _grant(bucket.policy, bindings)
-    _plant_crypto_keys(state, document.get("crypto_keys", {}))
+    for project, bindings in _part(document, "project_policies"):
+        with at("project_policies", project):
+            if project not in state.projects:
+                raise ShapeError("there is no such project")
+            _grant(state.projects[project].policy, bindings)
+    for name, permissions in _part(document, "roles"):
+        with at("roles", name):
+            state.roles[name] = Role(permissions=texts_of(permissions))
+    for group, members in _part(document, "groups"):
+        with at("groups", group):
+            state.groups[group] = set(texts_of(members))
+    for name, bindings in _part(document, "buckets"):
+        with at("buckets", name):
+            bucket = state.buckets.setdefault(name, Bucket(project=next(iter(state.projects)), created=now))
+            _grant(bucket.policy, bindings)
+    for name, settings in _part(document, "crypto_keys"):
+        with at("crypto_keys", name):
+            state.crypto_keys[name] = _crypto_key(state, name, mapping_of(settings))
     if (metadata_account := document.get("metadata_account")) is not None:
         state.add_service_account(str(metadata_account))
         state.metadata_account = str(metadata_account)
 
 
+def _part(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
+    with at(name):
+        return mapping_of(document.get(name)).items()
+
+
+def _plant_pool(state: State, entry: dict[str, Any], number: int, beside: Path) -> None:
+    project = str(entry.get("project_number") or next(iter(state.projects.values())).number)
+    name = needed(entry, "pool")
+    check_id(name, field="pool")
+    pool = state.add_pool(name, project_number=project)
+    for provider, settings in mapping_of(entry.get("providers")).items():
+        with at(f"pools[{number}]", "providers", provider):
+            check_id(provider, field="provider")
+            pool.providers[provider] = _provider(mapping_of(settings), beside)
+
+
 def _plant_accounts(state: State, document: Mapping[str, Any]) -> None:
-    for email, bindings in document.get("service_accounts", {}).items():
-        _grant(state.add_service_account(str(email)).policy, bindings)
-    for email, seconds in document.get("access_token_lives", {}).items():
-        state.add_service_account(str(email)).longest_life = _life(seconds)
+    for email, bindings in _part(document, "service_accounts"):
+        with at("service_accounts", email):
+            _grant(state.add_service_account(email).policy, bindings)
+    for email, seconds in _part(document, "access_token_lives"):
+        with at("access_token_lives", email):
+            state.add_service_account(email).longest_life = life_of(seconds)
 
 
-def _plant_crypto_keys(state: State, keys: Mapping[str, Any]) -> None:
-    for name, settings in keys.items():
-        state.crypto_keys[str(name)] = _crypto_key(state, str(name), dict(settings or {}))
-
-
-def _grant(policy: Policy, bindings: Mapping[str, Any] | None) -> None:
-    for role, members in (bindings or {}).items():
-        for member in _texts(members):
-            policy.allow(str(role), member)
-
-
-def _life(seconds: object) -> float:
-    """Give a positive number of seconds.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise ValueError
-    return float(seconds)
-
-
-def _texts(value: object) -> list[str]:
-    """Give a list of texts.
-
-    Raises:
-        TypeError: It is none; a text alone would be taken letter by letter.
-    """
-    if not isinstance(value, list) or not all(isinstance(member, str) for member in value):
-        raise TypeError
-    return value
+def _grant(policy: Policy, bindings: object) -> None:
+    for role, members in mapping_of(bindings).items():
+        for member in texts_of(members):
+            policy.allow(role, member)
 
 
 def _describe(project: Project, settings: object) -> None:
     """Change of a project what is said of it: its number, or that with services and perimeter."""
-    said = dict(settings) if isinstance(settings, dict) else {"number": settings}
-    project.number = str(said.pop("number"))
-    project.services = set(_texts(said.pop("services", sorted(project.services))))
-    project.perimeter = set(_texts(said.pop("perimeter", sorted(project.perimeter))))
-    if said:
-        raise ValueError
+    said = settings if isinstance(settings, dict) else {"number": settings}
+    only(said, "number", "services", "perimeter")
+    project.number = needed(said, "number")
+    project.services = set(texts_of(said.get("services", sorted(project.services))))
+    project.perimeter = set(texts_of(said.get("perimeter", sorted(project.perimeter))))
 
 
 def _provider(settings: dict[str, Any], beside: Path) -> Provider:
+    """Make a provider, held to the rules of the API; its issuer may be asked over plain HTTP, as in tests it is."""
     file = settings.pop("jwks_file", None)
     if file is not None:
-        try:
-            settings["jwks"] = json.loads((beside / file).read_bytes())
-        except OSError as error:
-            raise EmulatorError(f"{beside / file} cannot be read: {error.strerror}", "mend jwks_file") from error
+        settings["jwks"] = _key_set(beside / str(file))
+    only(settings, *_KINDS)
+    for name, kind in _KINDS.items():
+        if name in settings and not isinstance(settings[name], kind):
+            raise ShapeError(f"{name} cannot be that")
+    texts_of(settings.get("allowed_audiences", []))
     provider = Provider(**settings)
-    kinds = {
-        "issuer": str,
-        "condition": str,
-        "display_name": str,
-        "description": str,
-        "mapping": dict,
-        "disabled": bool,
-    }
-    if not all(isinstance(getattr(provider, name), kind) for name, kind in kinds.items()):
-        raise TypeError
-    if provider.jwks is not None and not isinstance(provider.jwks, dict):
-        raise TypeError
-    _texts(provider.allowed_audiences)
-    check_mapping(provider.mapping)
-    check_condition(provider.condition, provider.issuer)
+    check_provider(provider, plain_http=True)
     return provider
+
+
+def _key_set(path: Path) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise EmulatorError(f"{path} cannot be read: {error.strerror}", "mend jwks_file") from error
+    except (ValueError, RecursionError):
+        raise ShapeError(f"{path} is no JSON") from None
 
 
 def _crypto_key(state: State, name: str, settings: dict[str, Any]) -> CryptoKey:
     """Make a signing key of Cloud KMS; one version of it is enabled unless others are named."""
     found = _KEY_NAME.fullmatch(name)
     if found is None or found["project"] not in state.projects:
-        raise ValueError
-    key = CryptoKey(project=found["project"], algorithm=str(settings.pop("algorithm", EC_P256)))
-    for number, condition in settings.pop("versions", {"1": ENABLED}).items():
-        key.add_version(str(number), state=condition)
-    _grant(key.policy, settings.pop("bindings", None))
-    if settings:
-        raise ValueError
+        raise ShapeError("it is not named projects/…/locations/…/keyRings/…/cryptoKeys/…, of a project that is there")
+    only(settings, "algorithm", "versions", "bindings")
+    key = CryptoKey(project=found["project"], algorithm=str(settings.get("algorithm", EC_P256)))
+    try:
+        for number, condition in mapping_of(settings.get("versions", {"1": ENABLED})).items():
+            key.add_version(number, state=condition)
+    except (ValueError, KeyError):
+        raise ShapeError("there is no such algorithm or state of a version") from None
+    _grant(key.policy, settings.get("bindings"))
     return key
 
 

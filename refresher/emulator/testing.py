@@ -22,7 +22,7 @@ from refresher.emulator.cloud import Cloud
 from refresher.emulator.control import bearer_for
 from refresher.emulator.crypto_keys import EC_P256, CryptoKey
 from refresher.emulator.errors import Refusal
-from refresher.emulator.iam_admin.provider_rules import check_condition, check_mapping
+from refresher.emulator.iam_admin.provider_rules import check_provider
 from refresher.emulator.iam_credentials import LIFETIME_CONSTRAINT, id_token_claims
 from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.org_policy import set_values
@@ -108,7 +108,7 @@ class Scenario:
         """Let a pool trust an issuer; without `jwks` its keys are discovered, over plain HTTP too.
 
         Raises:
-            EmulatorError: Google would refuse the mapping or the condition.
+            EmulatorError: Google would refuse it, for anything but plain HTTP.
         """
         settings = Provider(
             issuer=issuer,
@@ -118,8 +118,7 @@ class Scenario:
             condition=condition,
         )
         try:
-            check_mapping(settings.mapping)
-            check_condition(condition, issuer)
+            check_provider(settings, plain_http=True)
         except Refusal as refusal:
             raise EmulatorError(str(refusal.document["error"]["message"]), "mend the provider") from refusal
         with self._cloud.lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import jwt
@@ -17,6 +17,10 @@ from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check, without_texts
 from refresher.emulator.mapping import ATTRIBUTE, GROUPS, SUBJECT
 
+if TYPE_CHECKING:
+    from refresher.emulator.state import Provider
+
+KINDS = ("oidc", "aws", "saml", "x509")
 MOST_KEYS = 8
 MOST_AUDIENCES = 10
 LONGEST_AUDIENCE = 256
@@ -34,7 +38,29 @@ _ATTRIBUTE_NAME = re.compile(r"attribute\.[a-z0-9_]{1,100}")
 _REFERENCE = re.compile(r"\b(assertion|attribute|google)\s*[.\[]")
 
 
-def check_issuer(issuer: str) -> None:
+def check_provider(provider: Provider, *, plain_http: bool = False) -> None:
+    """Check all that is said of a provider.
+
+    Args:
+        provider: Of any kind.
+        plain_http: Whether its issuer may be asked over plain HTTP, which Google never does.
+
+    Raises:
+        Refusal: T2 to T6, or a limit.
+    """
+    if provider.kind not in KINDS:
+        raise api_refusal("bad_field", field="kind")
+    if provider.kind == "oidc":
+        check_issuer(provider.issuer, plain_http=plain_http)
+        check_audiences(provider.allowed_audiences)
+    if provider.kind != "aws" or provider.mapping:  # Google maps the assertions of AWS itself
+        check_mapping(provider.mapping)
+    check_condition(provider.condition, provider.issuer)
+    if provider.jwks is not None:
+        check_key_set(provider.jwks)
+
+
+def check_issuer(issuer: str, *, plain_http: bool = False) -> None:
     """Check an issuer URI.
 
     Raises:
@@ -47,7 +73,7 @@ def check_issuer(issuer: str) -> None:
         raise api_refusal("T5b") from None
     if not scheme or not host:
         raise api_refusal("T5b")
-    if scheme != "https":
+    if scheme != "https" and not (plain_http and scheme == "http"):
         raise api_refusal("T5")
     if parts.query or parts.fragment:
         raise api_refusal("T5b")
@@ -73,16 +99,25 @@ def key_set_of(text: str) -> dict[str, Any] | None:
         return None
     try:
         jwks = json.loads(text)
-        keys = jwks["keys"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, RecursionError):
         raise api_refusal("T2") from None
+    check_key_set(jwks)
+    return dict(jwks)
+
+
+def check_key_set(jwks: object) -> None:
+    """Check a key set.
+
+    Raises:
+        Refusal: T2, T3 or T4.
+    """
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
     if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
         raise api_refusal("T2")
     if len(keys) > MOST_KEYS:
         raise api_refusal("invalid", problem=f"Invalid JWKs. At most {MOST_KEYS} keys can be uploaded.")
     for key in keys:
         _check_key(key)
-    return dict(jwks)
 
 
 def check_mapping(mapping: dict[str, Any]) -> None:

@@ -14,13 +14,7 @@ from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.iam_admin.fields import check_id, life, mask_of, named, shown
 from refresher.emulator.iam_admin.operations import started
 from refresher.emulator.iam_admin.pools import POOL, authorize, find_pool
-from refresher.emulator.iam_admin.provider_rules import (
-    check_audiences,
-    check_condition,
-    check_issuer,
-    check_mapping,
-    key_set_of,
-)
+from refresher.emulator.iam_admin.provider_rules import KINDS, check_provider, key_set_of
 from refresher.emulator.org_policy import allows_value
 from refresher.emulator.quotas import POOL_WRITES
 from refresher.emulator.state import Provider, is_gone, pool_name
@@ -31,7 +25,6 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
 
 CONSTRAINT = "iam.workloadIdentityPoolProviders"
-KINDS = ("oidc", "aws", "saml", "x509")
 _MASK: dict[str, tuple[str, ...]] = {
     "displayName": ("display_name",),
     "description": ("description",),
@@ -127,23 +120,19 @@ def _provider(body: Mapping[str, Any]) -> Provider:
     settings, mapping = object_of(body, kinds[0]), object_of(body, "attributeMapping")
     condition = text_of(body, "attributeCondition")
     issuer = text_of(settings, "issuerUri") if kinds[0] == "oidc" else ""
-    if kinds[0] == "oidc":
-        check_issuer(issuer)
-        check_audiences(texts_of(settings, "allowedAudiences"))
-    if kinds[0] != "aws" or mapping:  # Google maps the assertions of AWS itself
-        check_mapping(mapping)
-    check_condition(condition, issuer)
-    return Provider(
+    provider = Provider(
         **named(body),
         disabled=flag_of(body, "disabled"),
         kind=kinds[0],
         issuer=issuer,
-        jwks=key_set_of(text_of(settings, "jwksJson")) if kinds[0] == "oidc" else None,
         allowed_audiences=texts_of(settings, "allowedAudiences") if kinds[0] == "oidc" else [],
         mapping=mapping,
         condition=condition,
         settings={} if kinds[0] == "oidc" else settings,
     )
+    check_provider(provider)
+    provider.jwks = key_set_of(text_of(settings, "jwksJson")) if kinds[0] == "oidc" else None
+    return provider
 
 
 def _masked(document: dict[str, Any], body: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:

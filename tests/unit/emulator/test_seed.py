@@ -11,6 +11,15 @@ from refresher.errors import EmulatorError
 from tests.unit.emulator.conftest import ALICE, Google
 
 EXAMPLE = Path(__file__).parents[3] / "configs" / "emulator-seed.yaml"
+KEY = {
+    "kty": "EC",
+    "kid": "k",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+}
+"""The key of RFC 7515, appendix A.3."""
+
 CAROL = {"member": "user:carol@example.com"}
 
 
@@ -113,13 +122,63 @@ def test_naming_a_project_again_changes_what_is_said_alone() -> None:
         ({"issuer": "https://i", "allowed_audiences": "a"}, "shape"),
         ({"issuer": "https://i", "jwks": []}, "shape"),
         ({"issuer": "https://i", "disabled": "no"}, "shape"),
-        ({"issuer": "https://i", "colour": "red"}, "shape"),
+        ({"issuer": "https://i", "colour": "red"}, "shape: there is no colour; known are issuer"),
+        ({"issuer": "https://i", "kind": "ldap"}, "Invalid value for field kind"),
+        ({"issuer": "ftp://i"}, "The scheme must be https"),
+        ({"issuer": "i"}, "Invalid OIDC issuer URI"),
+        ({"issuer": "https://i", "allowed_audiences": ["a"] * 11}, "oidc.allowed_audiences"),
+        ({"issuer": "https://i", "jwks": {"keys": []}}, "Input JWK is not in a valid json format"),
+        ({"issuer": "https://i", "jwks": {"keys": [KEY] * 9}}, "At most 8 keys"),
+        ({"issuer": "https://i", "jwks": {"keys": [KEY | {"x5c": ["AA"]}]}}, "Input JWK is not in a valid json"),
+        ({"issuer": "https://i", "jwks": {"keys": [KEY | {"crv": "P-384"}]}}, "Only RSA, EC key types"),
+        ({"issuer": "https://token.actions.githubusercontent.com"}, "must reference one of the provider's claims"),
     ],
 )
 def test_refuses_providers_that_cannot_be(provider: dict[str, object], problem: str) -> None:
     """A provider that Google would not let exist is refused when it is planted, not when it is used."""
-    with pytest.raises(EmulatorError, match=problem):
+    with pytest.raises(EmulatorError, match=problem) as refused:
         plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]})
+    assert "the seed's pools[0].providers.refresher" in str(refused.value)
+
+
+def test_an_issuer_may_be_asked_over_plain_http() -> None:
+    """What tests run on the loopback has no certificate."""
+    state = State()
+
+    plant(state, {"pools": [{"pool": "workers", "providers": {"refresher": {"issuer": "http://127.0.0.1:1"}}}]})
+
+    assert state.add_pool("workers").providers["refresher"].issuer == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("seed", "place"),
+    [
+        ({"pools": {}}, "pools does not have the expected shape: a list is needed"),
+        ({"pools": ["workers"]}, "pools[0] does not have the expected shape: a mapping is needed"),
+        ({"pools": [{"providers": {}}]}, "pools[0] does not have the expected shape: pool is missing"),
+        ({"pools": [{"pool": "workers", "name": 1}]}, "pools[0] does not have the expected shape: there is no name"),
+        ({"projects": {"p": {}}}, "projects.p does not have the expected shape: number is missing"),
+        ({"project_policies": {"absent": {}}}, "project_policies.absent does not have the expected shape: there is no"),
+        ({"buckets": {"data": []}}, "buckets.data does not have the expected shape: a mapping is needed"),
+        ({"crypto_keys": {"signer": {}}}, "crypto_keys.signer does not have the expected shape: it is not named"),
+        ({"groups": ["team"]}, "groups does not have the expected shape: a mapping is needed"),
+    ],
+)
+def test_names_the_place_of_a_mistake(seed: dict[str, object], place: str) -> None:
+    """Whoever wrote the seed is told where to look, and what belongs there."""
+    with pytest.raises(EmulatorError) as refused:
+        plant(State(), seed)
+
+    assert f"the seed's {place}" in str(refused.value)
+
+
+def test_names_a_key_set_that_is_no_json(tmp_path: Path) -> None:
+    """A file beside the seed is named."""
+    (tmp_path / "jwks.json").write_text("{")
+    provider = {"issuer": "https://i", "jwks_file": "jwks.json"}
+
+    with pytest.raises(EmulatorError, match=r"jwks\.json is no JSON"):
+        plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]}, beside=tmp_path)
 
 
 @pytest.mark.parametrize(("pool", "provider"), [("idp", "refresher"), ("workers", "idp"), ("gcp-pool", "refresher")])

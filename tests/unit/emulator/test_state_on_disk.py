@@ -13,7 +13,7 @@ from refresher.emulator.seed import plant, read_seed
 from refresher.emulator.state import Provider, State
 from refresher.emulator.tokens import Bearer
 from refresher.errors import EmulatorError
-from tests.unit.emulator.conftest import ALICE, ISSUER, principal
+from tests.unit.emulator.conftest import ALICE, ISSUER, Issuer, principal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,9 +95,9 @@ def test_says_that_a_directory_cannot_be_used(tmp_path: Path) -> None:
         open_cloud(tmp_path / "file")
 
 
-def test_plants_everything_a_seed_may_say(tmp_path: Path) -> None:
+def test_plants_everything_a_seed_may_say(tmp_path: Path, issuer: Issuer) -> None:
     """Projects, pools, providers with keys from a file, accounts and the machine's account all exist afterwards."""
-    (tmp_path / "jwks.json").write_text('{"keys": []}')
+    (tmp_path / "jwks.json").write_text(json.dumps(issuer.jwks))
     (tmp_path / "seed.yaml").write_text(
         yaml.safe_dump(
             {
@@ -121,7 +121,7 @@ def test_plants_everything_a_seed_may_say(tmp_path: Path) -> None:
     plant(state, read_seed(tmp_path / "seed.yaml"), beside=tmp_path)
 
     provider = state.add_pool("others", project_number="42").providers["first"]
-    assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, {"keys": []}, ["a"])
+    assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, issuer.jwks, ["a"])
     assert set(state.service_accounts) == {ALICE, "worker@other.iam.gserviceaccount.com"}
     assert state.metadata_account == "worker@other.iam.gserviceaccount.com"
 
