@@ -15,6 +15,7 @@ from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import answer
+from refresher.emulator.storage.objects import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 LARGEST_BODY = 4 * 1024 * 1024
-LARGEST_UPLOAD = 256 * 1024 * 1024
 
 
 class Application:
@@ -43,7 +43,7 @@ class Application:
         if scope["type"] != "http":
             return
         try:
-            largest = LARGEST_UPLOAD if b"/upload/" in scope["raw_path"] else LARGEST_BODY
+            largest = LARGEST if b"/upload/" in scope["raw_path"] else LARGEST_BODY
             body = await _body(receive, largest, self._patience)
             reply = await self._reply(_call(scope, body))
         except Refusal as refusal:

@@ -123,6 +123,7 @@ API = {
     "bad_body": (400, "INVALID_ARGUMENT", "Invalid JSON payload received."),
     "too_large": (413, "INVALID_ARGUMENT", "Request payload size exceeds the limit."),
     "timeout": (408, "DEADLINE_EXCEEDED", "The request was not received in time."),
+    "too_slow": (504, "DEADLINE_EXCEEDED", "The query takes too long. Narrow its filter."),
     "internal": (500, "INTERNAL", "Internal error encountered."),
     "unauthenticated": (401, "UNAUTHENTICATED", _NO_CREDENTIAL),
     "conflict": (409, "ABORTED", _CONCURRENT),

@@ -21,6 +21,7 @@ from refresher.emulator.account_keys import key_of
 from refresher.emulator.callers import caller_of, check_perimeter, check_service
 from refresher.emulator.calls import Call, Reply, Route, text_of, texts_of
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.journal import LONGEST
 from refresher.emulator.org_policy import allows_value
 from refresher.emulator.permissions import check_chain, denied
 from refresher.emulator.quotas import GENERATIONS, SIGNATURES
@@ -137,7 +138,7 @@ def _account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str
     name = names["account"]
     if names["project"] != "-":  # the wildcard is required, a project's id is invalid
         raise api_refusal("I6")
-    call.facts["service_account"] = name
+    call.facts["service_account"] = name[:LONGEST]
     account = cloud.state.find_service_account(name)
     if account is None:
         if name != name.strip():

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TextIO
 
 CAPACITY = 10_000
+LONGEST = 1000
+"""Characters that are noted of a path or fact, which clients make as long as they like."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +53,11 @@ class Journal:
 
     def add(self, entry: Entry) -> None:
         """Note a request."""
+        entry = replace(
+            entry,
+            path=entry.path[:LONGEST],
+            facts={name: fact[:LONGEST] for name, fact in entry.facts.items()},
+        )
         self._entries.append(entry)
         if self.file is not None:
             self.file.write(json.dumps(entry.as_document()) + "\n")

@@ -18,6 +18,10 @@ class SettableClock:
         """Give the moved wall clock time, aware and in UTC."""
         return self._clock.now() + self.offset
 
+    def monotonic(self) -> float:
+        """Give seconds of the machine's own time, which nobody moves."""
+        return self._clock.monotonic()
+
     def advance(self, duration: timedelta) -> None:
         """Let this much more time have gone by; negative to go back."""
         self.offset += duration

@@ -17,7 +17,7 @@ from refresher.emulator.callers import check_perimeter
 from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import Refusal, api_refusal, sts_refusal
 from refresher.emulator.evaluation import IdentityNeeded
-from refresher.emulator.journal import fingerprint
+from refresher.emulator.journal import LONGEST, fingerprint
 from refresher.emulator.mapping import identity_of, is_quick_for
 from refresher.emulator.oidc_issuer import key_set_of
 from refresher.emulator.quotas import EXCHANGES, INTROSPECTIONS
@@ -114,7 +114,7 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
         now=now,
         lenient=cloud.lenient,
     )
-    call.facts["subject"] = str(claims.get("sub"))
+    call.facts["subject"] = str(claims.get("sub"))[:LONGEST]
     identity = _identity(call, fields["subject_token"], provider, claims)
     principal = name.principal(identity.subject)
     call.facts["principal"] = principal

@@ -5,7 +5,7 @@ https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.callers import administrator_of, project_resource
 from refresher.emulator.calls import Call, Reply, Route, text_of, texts_of
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.cloud_logging.filters import Matches
     from refresher.emulator.tokens import Bearer
 
 SERVICE = "logging.googleapis.com"
 LARGEST_PAGE = 1000
+PATIENCE = 1.0
+"""Seconds that a query may take."""
+
 _ORDERS = ("", "timestamp asc", "timestamp desc")
 
 
@@ -39,11 +43,7 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
         matches = parse(text_of(body, "filter"))
     except FilterError as error:
         raise api_refusal("invalid", problem=f"Unparseable filter: {error}") from None
-    entries = [
-        entry
-        for entry in cloud.audit_log.entries()
-        if entry["logName"].partition("/logs/")[0].removeprefix("projects/") in known and matches(entry)
-    ]
+    entries = _matching(cloud, known, matches)
     if text_of(body, "orderBy").endswith("desc"):
         entries.reverse()
     size = body.get("pageSize") or LARGEST_PAGE
@@ -55,6 +55,22 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     if int(begin) + len(page) < len(entries):
         document["nextPageToken"] = str(int(begin) + len(page))
     return Reply(document=document)
+
+
+def _matching(cloud: Cloud, projects: set[str], matches: Matches) -> list[dict[str, Any]]:
+    """Give the entries of projects that a filter lets through, oldest first.
+
+    Raises:
+        Refusal: It takes too long, as a regular expression can: all other requests wait.
+    """
+    deadline = cloud.clock.monotonic() + PATIENCE
+    found = []
+    for entry in cloud.audit_log.entries():
+        if cloud.clock.monotonic() > deadline:
+            raise api_refusal("too_slow")
+        if entry["logName"].partition("/logs/")[0].removeprefix("projects/") in projects and matches(entry):
+            found.append(entry)
+    return found
 
 
 def _authorized(cloud: Cloud, caller: Bearer, project: str) -> str:

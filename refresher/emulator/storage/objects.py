@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from refresher.emulator.storage_state import StoredObject
 
 LARGEST_PAGE = 1000
+LARGEST = 256 * 1024 * 1024
+"""Bytes of an object, whether uploaded or composed."""
+
 PRECONDITION_FAILED = 412
 _NEGATIVE = {"ifGenerationNotMatch", "ifMetagenerationNotMatch"}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -153,9 +156,11 @@ def compose(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     sources = list_of(body, "sourceObjects")
     if not 0 < len(sources) <= 32 or not all(isinstance(source, dict) for source in sources):  # noqa: PLR2004 - as documented
         raise invalid("The number of source components is invalid.")
-    content = b"".join(stored(bucket, bucket_name, text_of(source, "name")).content for source in sources)
+    contents = [stored(bucket, bucket_name, text_of(source, "name")).content for source in sources]
+    if sum(map(len, contents)) > LARGEST:
+        raise invalid(f"The composite object is too large, more than {LARGEST} bytes.")
     check_preconditions(call.query, bucket.objects.get(name))
-    made = store(cloud, bucket, name, content, object_of(body, "destination"))
+    made = store(cloud, bucket, name, b"".join(contents), object_of(body, "destination"))
     return Reply(document=document_of(call, bucket_name, name, made))
 
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refresher.emulator.audit_log import CAPACITY
+from refresher.emulator.calls import Call
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.cloud_logging.filters import FilterError, parse
+from refresher.emulator.journal import LONGEST
+from refresher.emulator.routes import answer
 from refresher.emulator.storage.resources import store
 from refresher.emulator.storage_state import Bucket
 from tests.unit.emulator.conftest import ALICE, BOB, PROVIDER, Google, Issuer, principal
@@ -208,3 +214,27 @@ def test_refuses_filters_that_are_none(text: str) -> None:
     """A filter that cannot be read is named as such."""
     with pytest.raises(FilterError):
         parse(text)
+
+
+def test_a_filter_without_end_is_ended() -> None:
+    """A pattern that takes milliseconds with every entry is refused after a second, not in a minute."""
+    cloud = Cloud()
+    for _ in range(CAPACITY):
+        cloud.audit_log.add({"logName": "projects/my-project/logs/a", "textPayload": "a" * 100})
+    document = {"resourceNames": ["projects/my-project"], "filter": 'textPayload=~"' + "(a|b|[ac]*)" * 1500 + 'z"'}
+    headers = {"authorization": "Bearer anything", "content-type": "application/json"}
+
+    reply = answer(
+        cloud, Call(method="POST", path="/v2/entries:list", headers=headers, body=json.dumps(document).encode())
+    )
+
+    assert (reply.status, reply.document["error"]["status"]) == (504, "DEADLINE_EXCEEDED")
+
+
+def test_notes_a_long_subject_in_part(audited: Google, issuer: Issuer) -> None:
+    """What clients send at length does not fill the memory."""
+    audited.exchange(issuer.token(sub="s" * 100_000))
+
+    (entry,) = entries(audited)
+    assert entry["protoPayload"]["authenticationInfo"] == {"principalSubject": "s" * LONGEST}
+    assert audited.cloud.journal.entries()[0].facts["subject"] == "s" * LONGEST

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import google_crc32c
 import pytest
 
-from tests.unit.emulator.storage_calls import ALL, HOST, OBJECTS, names_of, put
+from tests.unit.emulator.storage_calls import ALL, HOST, OBJECTS, UPLOAD, names_of, put
 
 if TYPE_CHECKING:
     from refresher.emulator.calls import Reply
@@ -123,3 +123,13 @@ def test_objects_are_copied_composed_and_described(google: Google, writer: str) 
     assert "contentType" not in patched.document
     assert google.ask("POST", f"{OBJECTS}/e/compose", document={"sourceObjects": []}, token=writer).status == 400
     assert google.ask("POST", f"{OBJECTS}/no/rewriteTo/b/data/o/x", document={}, token=writer).status == 404
+
+
+def test_an_object_cannot_be_composed_beyond_what_can_be_uploaded(google: Google, writer: str) -> None:
+    """Objects made of themselves do not grow without end."""
+    google.ask("POST", UPLOAD, query={"uploadType": "media", "name": "a"}, body=b"x" * (1 << 20), token=writer)
+    sources = {"sourceObjects": [{"name": "a"}] * 32}
+
+    statuses = [google.ask("POST", f"{OBJECTS}/a/compose", document=sources, token=writer).status for _ in range(2)]
+
+    assert statuses == [200, 400]
