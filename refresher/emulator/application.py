@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, timedelta
 from email.utils import format_datetime
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
@@ -55,11 +57,28 @@ class Application:
             try:
                 return answer(self._cloud, call)
             except KeysNeeded as needed:
-                jwks = await asyncio.to_thread(self._cloud.discover, needed.issuer)
+                jwks = await self._discovered(needed.issuer)
                 self._cloud.key_sets[needed.issuer] = (jwks, self._cloud.now())
                 call = replace(call, keys_at_hand=True)
             except IdentityNeeded as needed:
                 call = replace(call, identity=await self._evaluator.identity_of(needed.provider, needed.claims))
+
+    async def _discovered(self, issuer: str) -> dict[str, Any] | None:
+        """Ask an issuer for its keys, in a thread that is left alone when the issuer takes too long."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[dict[str, Any] | None] = loop.create_future()
+
+        def ask() -> None:
+            jwks = self._cloud.discover(issuer)
+            with suppress(RuntimeError):  # the server has come to its end meanwhile
+                loop.call_soon_threadsafe(lambda: None if found.done() else found.set_result(jwks))
+
+        Thread(target=ask, name="discovery", daemon=True).start()
+        try:
+            async with asyncio.timeout(self._patience):
+                return await found
+        except TimeoutError:
+            return None
 
 
 async def _send(cloud: Cloud, scope: dict[str, Any], send: Send, reply: Reply) -> None:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -14,11 +16,13 @@ from cryptography import x509
 
 from refresher.emulator.certificates import NAMES, make_certificates
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.server import EmulatorServer
-from refresher.emulator.state import State
+from refresher.emulator.state import Provider, State
 from refresher.emulator.testing import emulator
 from refresher.errors import EmulatorError
-from tests.unit.emulator.conftest import ALICE, ISSUER, Issuer
+from tests.line_server import LineServer, dripping
+from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ALICE, ISSUER, JWT_TYPE, PROVIDER, SCOPE, Issuer
 
 if TYPE_CHECKING:
     from refresher.emulator.testing import Scenario
@@ -172,3 +176,27 @@ def test_waits_for_nobody_for_ever(tmp_path: Path, sent: bytes) -> None:
                 received += piece
 
     assert json.loads(received.rpartition(b"\r\n\r\n")[2])["error"]["status"] == "DEADLINE_EXCEEDED"
+
+
+def test_does_not_wait_for_an_issuer_for_ever(tmp_path: Path, issuer: Issuer) -> None:
+    """E10 for an issuer that sends its keys byte by byte."""
+    dripper = LineServer(dripping(b"HTTP/1.1 200 OK\r\nContent-Type: ", b"x"))
+    slow = dripper.origin
+    cloud = Cloud(discover=discover)
+    cloud.state.add_pool("workers").providers["refresher"] = Provider(issuer=slow)
+    now = int(cloud.now())
+    fields = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "audience": f"//iam.googleapis.com/{PROVIDER}",
+        "scope": SCOPE,
+        "requested_token_type": ACCESS_TOKEN_TYPE,
+        "subject_token": issuer.token(iss=slow, iat=now, exp=now + 3600),
+        "subject_token_type": JWT_TYPE,
+    }
+
+    with closing(dripper), EmulatorServer(cloud, tmp_path, patience=0.5) as server:
+        request = Request(f"{server.http}/v1/token", urlencode(fields).encode())  # noqa: S310 - our own server
+        with pytest.raises(HTTPError) as refused, urlopen(request, timeout=10):  # noqa: S310 - our own server
+            pass
+        with refused.value as error:
+            assert json.load(error)["error_description"] == "Error connecting to the given credential's issuer."
