@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_PRINCIPALS = 1500
 MOST_OPERATORS = 12
+MOST_CONDITIONS = 65_536
+"""Characters of all conditions of a policy: every request asks them."""
+
 LOG_TYPES = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
 _SPECIAL = ("allUsers", "allAuthenticatedUsers")
 _TYPES = ("user:", "serviceAccount:", "group:", "domain:", "principal://", "principalSet://", "deleted:",
@@ -87,6 +90,8 @@ def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
             bindings.append(Binding(role=role, members=set(members), condition=condition))
     if sum(len(binding.members) for binding in bindings) > MOST_PRINCIPALS:
         raise api_refusal("invalid", problem=f"The number of members in the policy must be at most {MOST_PRINCIPALS}.")
+    if sum(len(binding.condition["expression"]) for binding in bindings if binding.condition) > MOST_CONDITIONS:
+        raise api_refusal("invalid", problem="The conditions of the policy are too large.")
     return bindings
 
 

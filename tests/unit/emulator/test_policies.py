@@ -178,6 +178,15 @@ def test_refuses_bindings_that_cannot_be(google: Google, entry: object, text: st
     assert google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document == before
 
 
+def test_the_conditions_of_a_policy_are_bounded(google: Google) -> None:
+    """Every request asks all conditions, so that there cannot be megabytes of them."""
+    google.cloud.state.add_service_account(ALICE)
+    conditions = [binding(expression=f"resource.name != '{'x' * 4000}{number}'") for number in range(17)]
+
+    assert bind(google, ACCOUNT, *conditions[:16]).status == 200
+    assert bind(google, ACCOUNT, *conditions).status == 400
+
+
 def test_the_identity_pool_of_a_cluster_can_be_bound(google: Google) -> None:
     """A workload of Kubernetes Engine may be in a project that is there."""
     google.cloud.state.add_service_account(ALICE)
