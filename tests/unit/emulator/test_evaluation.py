@@ -114,6 +114,22 @@ def test_a_process_maps_as_the_rules_do(server: Scenario, issuer: Issuer) -> Non
     assert any(member.endswith("/attribute.words/aéb") for member in members)
 
 
+@pytest.mark.parametrize("levels", [90, 101, 400, 900])
+def test_a_process_takes_claims_of_any_depth(server: Scenario, issuer: Issuer, levels: int) -> None:
+    """E9 beyond a hundred levels, here as there."""
+    server.state.add_pool("workers").providers["refresher"] = Provider(
+        issuer=ISSUER, jwks=issuer.jwks, condition="assertion.sub.replace('a', 'b') != ''"
+    )
+    nested: list[Any] = []
+    for _ in range(levels):
+        nested = [nested]
+
+    status, answer = exchange(server, issuer.token(nested=nested))
+
+    assert status == (200 if levels < 100 else 400)
+    assert answer.get("error_description") == (None if levels < 100 else "Unable to parse the ID Token.")
+
+
 def test_groups_are_bounded_though_they_are_empty(google: Google, issuer: Issuer) -> None:
     """Texts without bytes do not add up to a token without end."""
     google.cloud.state.pools[PROVIDER.partition("/providers/")[0]].providers["refresher"].mapping = {
