@@ -9,6 +9,7 @@ import json
 import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import BinaryIO
 
 from refresher.emulator.errors import Refusal
@@ -24,7 +25,8 @@ MEMORY = 1 << 30
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer until there are no more questions."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with suppress(ValueError, OSError):  # a system that knows no such limit, or has a lower one
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for question in questions:
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
