@@ -34,7 +34,7 @@ DEEPEST = 100
 """Levels of nesting that are looked at, as many as the JSON of protocol buffers may have."""
 LONGEST_CONDITION = 4096
 _WORDS = 64  # CEL's integers are that many bits wide
-_TEXT = re.compile(r"""'[^'\n]*'|"[^"\n]*\"""")
+_TEXT = re.compile(r"""(['"])\1\1.*?\1\1\1|(['"])(?:\\.|(?!\2)[^\\\n])*\2""", re.DOTALL)
 _CALL = re.compile(r"(\w+)\s*\(")
 _MODEST = re.compile(r"[\w\s.,!=<>&|?:()\[\]{}+-]*")
 _QUICK = {"contains", "endsWith", "extract", "has", "in", "size", "startsWith"}
