@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from google.auth import identity_pool
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
+from requests import Session
 
 from refresher.errors import ExchangeError
 
@@ -70,9 +71,7 @@ def refusal_in(error: GoogleAuthError) -> Refusal:
 
 def _access_token(document: dict[str, object]) -> str:
     credentials = identity_pool.Credentials.from_info(document, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it half
-    request = Request()
-    try:
-        credentials.refresh(request)
-    finally:
-        request.session.close()
+    with Session() as session:
+        session.trust_env = False  # no proxy leads to this machine
+        credentials.refresh(Request(session))
     return str(credentials.token)

@@ -134,7 +134,7 @@ def _sum_up(screen: Screen, count: int, seconds: float, *, kept: bool) -> None:
 def _hand_over(screen: Screen, scene: Scene) -> None:
     environment = scene.credentials_directory("alice") / "env"
     screen.heading("Now paste this into another shell (bob works the same way); Ctrl-C here ends it")
-    screen.say(f"  set -a; . {environment}; set +a")
+    screen.say(f"  set -a; . {environment}; no_proxy=127.0.0.1; set +a")
     screen.say("  python3 - <<'END'")
     screen.say("  import google.auth, google.auth.transport.requests as transport, urllib.request")
     screen.say("  credentials, project = google.auth.default(['https://www.googleapis.com/auth/cloud-platform'])")

@@ -16,7 +16,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.control import bearer_for
@@ -197,7 +197,7 @@ class Scenario:
     def whoami(self, access_token: str) -> dict[str, Any]:
         """Ask the emulator whom an access token speaks for."""
         request = Request(f"{self.http}/emulator/whoami", headers={"Authorization": f"Bearer {access_token}"})  # noqa: S310 - our own origin
-        with urlopen(request, timeout=10) as reply:  # noqa: S310 - our own origin
+        with build_opener(ProxyHandler({})).open(request, timeout=10) as reply:  # no proxy leads to this machine
             document: dict[str, Any] = json.load(reply)
         return document
 
