@@ -10,6 +10,10 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 
 PIN := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
+# Tests talk to servers on this machine, to which no proxy leads.
+export NO_PROXY := $(or $(no_proxy),$(NO_PROXY)),127.0.0.1,localhost
+export no_proxy := $(NO_PROXY)
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

@@ -28,8 +28,9 @@ def test_demo_shows_the_main_job_and_ends() -> None:
 def test_demo_needs_no_proxy() -> None:
     """On a machine that reaches the internet through a proxy the demo stays on the machine."""
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    variables = {**os.environ, **proxies, "NO_PROXY": "", "no_proxy": ""}
 
-    subprocess.run([*COMMAND, "demo"], env={**os.environ, **proxies}, capture_output=True, check=True, timeout=60)
+    subprocess.run([*COMMAND, "demo"], env=variables, capture_output=True, check=True, timeout=60)
 
 
 def test_lines_to_paste_work_in_another_shell(tmp_path: Path, foreign_python: Path) -> None:
