@@ -90,7 +90,7 @@ def is_of_another_identity(target: Target, contents: Contents, judgement: Judgem
 
     Its ADC document tells, its token's subject, and what a token was supplied for where no subject is configured; that
     is described before there is a token, and until everything else was taken away. What cannot be read tells nothing,
-    and might be anybody's: the files' owner can keep us from reading them (a lease, fcntl(2)).
+    and might be anybody's: the files' owner can keep us from reading them (a lease, fcntl(2)), or spoil both.
     """
     if any(artifact.problem is not None for artifact in (contents.token, contents.credentials, contents.descriptions)):
         return True
@@ -100,7 +100,9 @@ def is_of_another_identity(target: Target, contents: Contents, judgement: Judgem
     if request != target.token_request and (request is not None or judgement.token is not None):
         return True
     principal = adc.principal_of(contents.credentials.content)
-    return principal is not None and principal != adc.principal_of(target.credentials)
+    if principal is None:
+        return contents.credentials.content is not None and judgement.token is None
+    return principal != adc.principal_of(target.credentials)
 
 
 def serves(target: Target, now: datetime, *, exactly: bool) -> bool:

@@ -257,3 +257,22 @@ def test_wait_for_an_artifact(cloud: tuple[Worker, Scenario]) -> None:
     assert "id_tokens/api is absent" in lacking.stderr
     assert f"{place}/access_token is absent" in bare.stderr
     assert "has no artifact id_tokens/other" in unknown.stderr
+
+
+def test_nothing_stays_beside_files_that_were_spoilt(cloud: tuple[Worker, Scenario]) -> None:
+    """Where the files' owner spoilt what tells whose a directory was, the next identity begins with nothing."""
+    worker, google = cloud
+    targets = {"shared": {"identity": "alice", "artifacts": {"access_token": True}}}
+    worker.write({**worker.document("alice", "bob"), "targets": targets})
+    worker.once()
+    place = worker.directory("shared")
+    for name in ("token", "credentials.json"):
+        (place / name).write_bytes(b"{")
+
+    targets["shared"]["identity"] = "bob"
+    google.faults.add("sts.token", status=503, times=100)
+    worker.write({**worker.document("alice", "bob"), "targets": targets})
+    worker.once(status=5)
+
+    assert json.loads((place / "credentials.json").read_bytes())["service_account_impersonation_url"].count("bob@") == 1
+    assert not (place / "access_token").exists()
