@@ -9,8 +9,9 @@ No message may hold a token, a key or an assertion: names, paths, hosts, statuse
 
 from __future__ import annotations
 
+import copy
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExitStatus(IntEnum):
@@ -31,17 +32,29 @@ class RefresherError(Exception):
     Attributes:
         problem: One sentence in the present tense, naming the target, path, URL host or role concerned.
         remedy: An imperative sentence naming the key, role, flag or command that mends it.
-        retryable: Whether the same attempt may succeed later with nothing mended.
+        retryable: Whether the same attempt may succeed later although nothing was fixed.
         exit_status: What a command that ends with this failure exits with.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.UNEXPECTED
-    retryable: ClassVar[bool] = False
+    usually_retryable: ClassVar[bool] = False
 
-    def __init__(self, problem: str, remedy: str) -> None:
+    def __init__(self, problem: str, remedy: str, *, retryable: bool | None = None) -> None:
+        """Store the two sentences.
+
+        Args:
+            problem: See the attribute.
+            remedy: See the attribute.
+            retryable: See the attribute; None for what is usual for the class.
+        """
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
+        self.retryable = self.usually_retryable if retryable is None else retryable
+
+    def copy(self) -> Self:
+        """Return an equal error, which another thread can raise with a traceback of its own."""
+        return copy.copy(self)
 
     def __str__(self) -> str:
         return f"{self.problem} — {self.remedy}"
@@ -71,23 +84,17 @@ class SupplyError(RefresherError):
     exit_status = ExitStatus.SUPPLY
 
 
-class TransientSupplyError(SupplyError):
-    """No subject token this time; the issuer may well answer the next attempt."""
-
-    retryable = True
-
-
 class TokenRejectedError(SupplyError):
     """A supplier handed out a token that is not worth publishing: wrong claims, too old, or no better."""
 
-    retryable = True
+    usually_retryable = True
 
 
 class PublishError(RefresherError):
     """An artifact could not be written as configured; what was there before is still there."""
 
     exit_status = ExitStatus.PUBLISH
-    retryable = True
+    usually_retryable = True
 
 
 class ExchangeError(RefresherError):
@@ -96,22 +103,10 @@ class ExchangeError(RefresherError):
     exit_status = ExitStatus.EXCHANGE
 
 
-class TransientExchangeError(ExchangeError):
-    """The STS did not answer this time; it may well answer the next attempt."""
-
-    retryable = True
-
-
 class ImpersonationError(RefresherError):
     """IAM Credentials refused to impersonate the service account, or could not be asked."""
 
     exit_status = ExitStatus.EXCHANGE
-
-
-class TransientImpersonationError(ImpersonationError):
-    """IAM Credentials did not answer this time; it may well answer the next attempt."""
-
-    retryable = True
 
 
 class EmulatorError(RefresherError):

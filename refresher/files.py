@@ -1,40 +1,119 @@
-"""Small files of others, read so that nothing in their place (a FIFO, a device) holds the reader up."""
+"""Bounded reads of regular files, and the state of a file that shows whether it changed.
+
+Opening never blocks on a FIFO or a device, and nothing larger than its limit is read into memory. Who may own a file is
+decided by the caller, on the opened descriptor. Standard library only: the exec probe reads through here.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class UnsuitableFileError(ValueError):
-    """What is there is not a small regular file; the message says why and follows the file's name."""
+    """The file is not a regular file of a sensible size; the message follows "is"."""
 
 
-def read_regular(path: Path, *, most: int) -> bytes:
-    """Read a regular file; links are followed.
+class FileState(NamedTuple):
+    """What changes whenever a file is replaced, rewritten, given away or gets another mode (inode(7)).
+
+    The change time covers the modification time: it can't be set back, and every write moves both.
+
+    Attributes:
+        device: Number of the file system.
+        inode: Number of the file on it.
+        changed_ns: Change time in nanoseconds since the epoch.
+        size: In bytes.
+        mode: Permission bits, without the file's type.
+        uid: Owner.
+        gid: Group.
+    """
+
+    device: int
+    inode: int
+    changed_ns: int
+    size: int
+    mode: int
+    uid: int
+    gid: int
+
+    @classmethod
+    def from_stat(cls, status: os.stat_result) -> FileState:
+        """Return the state that a stat call saw."""
+        return cls(
+            status.st_dev,
+            status.st_ino,
+            status.st_ctime_ns,
+            status.st_size,
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+        )
+
+
+def read_state(path: str | os.PathLike[str], *, directory: int | None = None, follow: bool = True) -> FileState | None:
+    """Return the state of a file of any kind; None if it is absent or can't be looked at.
 
     Args:
-        path: The file.
+        path: The file; a name in `directory` if that is given.
+        directory: Descriptor of an open directory.
+        follow: Whether a symbolic link is followed.
+    """
+    try:
+        return FileState.from_stat(os.stat(path, dir_fd=directory, follow_symlinks=follow))
+    except (OSError, ValueError):
+        return None
+
+
+def read_regular(
+    path: str | os.PathLike[str],
+    *,
+    most: int,
+    directory: int | None = None,
+    follow: bool = True,
+    check: Callable[[os.stat_result], None] | None = None,
+) -> tuple[bytes, FileState]:
+    """Read a regular file whole, and return its content and its state.
+
+    Args:
+        path: The file; a name in `directory` if that is given.
         most: How many bytes it may have.
+        directory: Descriptor of an open directory.
+        follow: Whether a symbolic link is followed; else it is an `OSError` (ELOOP).
+        check: Judges the opened file before it is read; whatever it raises goes through.
 
     Raises:
-        OSError: It is absent or cannot be read.
-        UnsuitableFileError: It is something else, or larger.
+        OSError: The file is absent or can't be read.
+        UnsuitableFileError: It is not a regular file, or it is larger.
     """
-    descriptor = os.open(path, _OPEN)
+    descriptor = os.open(path, _OPEN if follow else _OPEN | os.O_NOFOLLOW, dir_fd=directory)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnsuitableFileError("it is no regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(most + 1) or b""  # None where nothing is to be had without waiting
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnsuitableFileError("not a regular file")
+        if check is not None:
+            check(status)
+        if status.st_size > most:
+            raise UnsuitableFileError(f"larger than {most} bytes")
+        content = _read(descriptor, most + 1)
     finally:
         os.close(descriptor)
     if len(content) > most:
-        raise UnsuitableFileError(f"it is larger than {most} bytes")
-    return content
+        raise UnsuitableFileError(f"larger than {most} bytes")
+    return content, FileState.from_stat(status)
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    content = os.read(descriptor, min(most, 1 << 20))
+    parts = []
+    while content:
+        parts.append(content)
+        most -= len(content)
+        content = os.read(descriptor, min(most, 1 << 20)) if most > 0 else b""
+    return parts[0] if len(parts) == 1 else b"".join(parts)

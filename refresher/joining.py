@@ -49,7 +49,7 @@ class Joined(Generic[T]):
                 self._wait()
                 if self._failure is not None:
                     # a copy: each thread's exception gathers a traceback of its own
-                    raise type(self._failure)(self._failure.problem, self._failure.remedy)
+                    raise self._failure.copy()
                 if self._is_new and self._held is not None:
                     return self._held
             else:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from refresher.escaping import escaped
+from refresher.text import escape
 
 MAXIMUM_SIZE = 64 * 1024
 """Bytes that a token may have; the largest in the field are below 8 KiB, and an endless file must not fill memory."""
@@ -101,7 +101,7 @@ class ExpectedClaims:
         if self.subject is not None and claims.subject != self.subject:
             found.append(f"sub is {_told(claims.subject)}, not {self.subject!r}")
         if self.audiences is not None and self.audiences.isdisjoint(claims.audience):
-            audience = escaped(", ".join(claims.audience)) or "absent"
+            audience = escape(", ".join(claims.audience)) or "absent"
             found.append(f"aud is {audience}, not {' or '.join(sorted(self.audiences))}")
         if self.key_ids is not None and claims.key_id not in self.key_ids:
             found.append(f"the key {_told(claims.key_id)} that signed it is not published")
@@ -117,7 +117,7 @@ class ExpectedClaims:
 
 def _told(claim: str | None) -> str:
     """Quote a claim, which whoever wrote the token made up."""
-    return "absent" if claim is None else f"'{escaped(claim)}'"
+    return "absent" if claim is None else f"'{escape(claim)}'"
 
 
 def fingerprint(value: bytes) -> str:

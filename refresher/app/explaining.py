@@ -7,8 +7,8 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from refresher import policy, resources
-from refresher.config.durations import format_duration
 from refresher.config.supplier_models import CommandSettings, SelfIssuedSettings, SignJwtSettings
+from refresher.durations import format_duration
 from refresher.errors import KeysError, SupplyError, UsageError
 from refresher.keys.registry import published_key_ids
 

@@ -10,13 +10,13 @@ from refresher.app.connections import connections_of
 from refresher.app.plans import chain_of
 from refresher.app.suppliers import supplier_of
 from refresher.app.targets import endpoints_of, targets_of
-from refresher.config.durations import format_duration
 from refresher.config.supplier_models import SelfIssuedSettings, SignJwtSettings
-from refresher.config.values import SIGNED_RANGE, SUPPLIED_RANGE
+from refresher.durations import format_duration
 from refresher.errors import UsageError
 from refresher.google import iam_credentials
 from refresher.google.answers import IMPERSONATION
 from refresher.resources import CLOUD_PLATFORM_SCOPE
+from refresher.settings.values import SIGNED_RANGE, SUPPLIED_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,21 +16,21 @@ from refresher.app.rotation import trials_of
 from refresher.app.suppliers import source_of, suppliers_of, threads_of
 from refresher.app.targets import endpoints_of, targets_of
 from refresher.config.loading import rescan
-from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import SelfIssuedSettings
 from refresher.config.watching import signature
 from refresher.engine.plan import Plan
 from refresher.keys.registry import signature as keys_signature
+from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.app.connections import Connections
     from refresher.config.loading import LoadedConfiguration
-    from refresher.config.problems import Problem
     from refresher.engine.minting import Chain
     from refresher.google.source_credentials import SourceCredential
     from refresher.resources import Endpoints
+    from refresher.settings.problems import Problem
     from refresher.suppliers.interface import Supplier
 
 _ATTEMPTS = 2

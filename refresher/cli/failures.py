@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.config.problems import InvalidConfigurationError
 from refresher.errors import ExitStatus, RefresherError, UsageError
+from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ import click
 
 from refresher.cli.options import declare
 from refresher.errors import UsageError
-from refresher.escaping import escaped
+from refresher.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +59,8 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
 
 def _print(found: Findings) -> None:
     """Print what was found, of which nearly everything is the text of whoever wrote the file."""
-    click.echo(escaped(found.kind))
-    facts = [(escaped(label, longest=_LONGEST_LABEL), _told(value)) for label, value in found.facts]
+    click.echo(escape(found.kind))
+    facts = [(escape(label, longest=_LONGEST_LABEL), _told(value)) for label, value in found.facts]
     width = max((len(label) for label, _ in facts), default=0)
     for label, value in facts:
         click.echo(f"  {label:{width}}  {value}")
@@ -69,7 +69,7 @@ def _print(found: Findings) -> None:
 
 
 def _told(text: str) -> str:
-    return escaped(text, longest=_LONGEST_VALUE)
+    return escape(text, longest=_LONGEST_VALUE)
 
 
 def _single_file_mount(path: Path) -> SingleFileMountError | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from refresher.app.loading import load_afresh
-from refresher.config.problems import InvalidConfigurationError
 from refresher.errors import UsageError
+from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refresher.config.durations import parse_duration
+from refresher.durations import parse_duration
 
 if TYPE_CHECKING:
     import re

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from refresher import policy
-from refresher.config.durations import parse_duration
+from refresher.durations import parse_duration
 from refresher.errors import ExitStatus, NotReadyError
 from refresher.publishing import descriptions
 from refresher.publishing.contents import CREDENTIALS, ENVIRONMENT, TOKEN, Contents, read, read_file, token_of

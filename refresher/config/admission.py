@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from refresher.config.problems import Mistake, Problem, dotted
 from refresher.config.references import mistakes_of_target
 from refresher.config.targets import Accounts, Directories, ResolvedTarget, directory_of, resolve
+from refresher.settings.problems import Mistake, Problem, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from refresher.config import durations
-from refresher.config.problems import Mistake
+from refresher import durations
 from refresher.config.supplier_models import (
     GoogleAccessTokenSettings,
     KubernetesSettings,
@@ -14,6 +13,7 @@ from refresher.config.supplier_models import (
     SignJwtSettings,
 )
 from refresher.policy import SHORT_LIFETIME
+from refresher.settings.problems import Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,9 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from refresher.config.problems import Problem, shown
-from refresher.config.scalars import TRUE, Misread, said
+from refresher.settings.problems import Problem
+from refresher.settings.scalars import TRUE, Misread, said
+from refresher.text import quote
 
 _DEEPEST = 32
 """Levels of nesting; the configuration itself has seven."""
@@ -59,7 +60,7 @@ class Construction:
                 continue
             key = key_node.value
             if key in result:
-                self._refuse(key_node, f"the key {shown(key)} is there twice", "delete one of the two")
+                self._refuse(key_node, f"the key {quote(key)} is there twice", "delete one of the two")
                 continue
             result[key] = value_node.value if value_node.tag == "str" else self._value(value_node, depth)
         return result
@@ -87,7 +88,7 @@ class Construction:
                 return self._refuse_tag(node)
 
     def _refuse_tag(self, node: Node) -> Misread:
-        self._refuse(node, f"the tag {shown(node.tag)} is not supported", "delete the tag")
+        self._refuse(node, f"the tag {quote(node.tag)} is not supported", "delete the tag")
         return Misread(node.tag)
 
     def _refuse_key(self, node: Node) -> None:

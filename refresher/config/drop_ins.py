@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from refresher.config.admission import Admission, DropIn, rank
 from refresher.config.models import TargetSettings
 from refresher.config.nodes import parse
-from refresher.config.problems import Problem, in_order
 from refresher.config.reading import Stamp, read_trusted, stamp_of
 from refresher.config.sentences import mistakes_of
 from refresher.config.sources import Sources
-from refresher.config.texts import is_name
 from refresher.config.trust import UnusableFileError, require_trusted
+from refresher.settings.problems import Problem, in_order
+from refresher.settings.texts import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from refresher.config.problems import Mistake, shown
+from refresher.settings.problems import Mistake
+from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +39,8 @@ def _of_origin(google: GoogleSettings, key: str, origin: str) -> Iterator[Mistak
     path = ("google", "endpoints", key)
     is_of_universe = host.endswith("." + google.universe_domain.lower())
     if not is_of_universe and not google.emulator:
-        clause = f"is {shown(origin)}, which is not below {google.universe_domain}"
+        clause = f"is {quote(origin)}, which is not below {google.universe_domain}"
         yield Mistake(path=path, clause=clause, remedy="mend it, or add emulator: true below google:")
     if found["scheme"] == "http" and key != "metadata" and not _LOOPBACK.fullmatch(host):
-        clause = f"is {shown(origin)}, plain http beyond the loopback"
+        clause = f"is {quote(origin)}, plain http beyond the loopback"
         yield Mistake(path=path, clause=clause, remedy="use https")

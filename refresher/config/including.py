@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refresher.config.nodes import Document, parse
-from refresher.config.problems import Mistake, Problem
 from refresher.config.reading import Stamp, read_trusted
-from refresher.config.scalars import said
 from refresher.config.sources import Sources
 from refresher.config.trust import UnusableFileError
+from refresher.settings.problems import Mistake, Problem
+from refresher.settings.scalars import said
 
 if TYPE_CHECKING:
     from collections.abc import Callable

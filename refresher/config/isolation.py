@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from refresher.config.problems import Mistake
+from refresher.settings.problems import Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

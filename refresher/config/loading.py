@@ -21,13 +21,13 @@ from refresher.config.endpoints import mistakes_of_endpoints
 from refresher.config.including import gather
 from refresher.config.isolation import mistakes_of_isolation
 from refresher.config.models import Configuration
-from refresher.config.problems import InvalidConfigurationError, Mistake, Problem, in_order
 from refresher.config.reading import Stamp, stamp_of
 from refresher.config.references import mistakes_between
 from refresher.config.sentences import mistakes_of
 from refresher.config.sources import Sources, merge
 from refresher.config.targets import Accounts, Directories, ResolvedTarget, resolve
 from refresher.config.understanding import Understood, understand
+from refresher.settings.problems import InvalidConfigurationError, Mistake, Problem, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -13,10 +13,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refresher.config.listening import UnixSocket
-from refresher.config.settings import Settings
 from refresher.config.supplier_models import SupplierSettings
-from refresher.config.texts import (
+from refresher.settings.listening import UnixSocket
+from refresher.settings.model import Settings
+from refresher.settings.texts import (
     Audience,
     Name,
     Origin,
@@ -31,7 +31,7 @@ from refresher.config.texts import (
     Subject,
     UniverseDomain,
 )
-from refresher.config.values import (
+from refresher.settings.values import (
     AbsolutePath,
     FileMode,
     ImpersonatedLifetime,

@@ -1,7 +1,7 @@
 """YAML text to plain values, with the place of every key and value kept (YAML 1.1, as libyaml reads it).
 
 Any bytes give a document; what is wrong with them is among its problems. What a scalar means is decided in
-`refresher.config.scalars`, what a structure may look like in `refresher.config.construction`, what the values are for
+`refresher.settings.scalars`, what a structure may look like in `refresher.config.construction`, what the values are for
 in `refresher.config.models`; opening files is `refresher.config.reading`'s.
 """
 
@@ -15,8 +15,8 @@ from yaml.error import MarkedYAMLError, YAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from refresher.config.construction import Construction, grows_without_bound, location
-from refresher.config.problems import Problem
-from refresher.config.scalars import Composer
+from refresher.settings.problems import Problem
+from refresher.settings.scalars import Composer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.config.problems import Mistake, instead, shown
+from refresher.settings.problems import Mistake, instead
+from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -46,7 +47,7 @@ def mistakes_of_target(
     yield from _of_variables(target, path)
     if target.identity is not None:
         if target.identity not in identities:
-            clause = f"is {shown(target.identity)}, which is no identity"
+            clause = f"is {quote(target.identity)}, which is no identity"
             yield Mistake(path=(*path, "identity"), clause=clause, remedy=instead(target.identity, identities))
     elif name not in identities:
         clause = "names no identity, and there is none of its own name"
@@ -145,7 +146,7 @@ def _of_default(name: str | None, known: Collection[str], path: tuple[str, ...],
     """Check a name whose default is "the only one"."""
     if name is not None:
         if name not in known:
-            clause = f"is {shown(name)}, which is no {key}"
+            clause = f"is {quote(name)}, which is no {key}"
             yield Mistake(path=(*path, key), clause=clause, remedy=instead(name, known))
     elif not known:
         yield Mistake(path=path, clause=f"has no {key}", remedy=f"add one below {key}s:", at_key=True)

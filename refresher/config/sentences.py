@@ -18,8 +18,6 @@ from refresher.config.models import (
     ProviderSettings,
     TargetSettings,
 )
-from refresher.config.problems import Mistake, instead, shown
-from refresher.config.scalars import is_tag, said
 from refresher.config.supplier_models import (
     ClientCredentialsSettings,
     CommandSettings,
@@ -31,6 +29,9 @@ from refresher.config.supplier_models import (
     SignerSettings,
     SignJwtSettings,
 )
+from refresher.settings.problems import Mistake, instead
+from refresher.settings.scalars import is_tag, said
+from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from refresher.config.nodes import Place
-    from refresher.config.settings import Settings
+    from refresher.settings.model import Settings
 
     Path = tuple[str | int, ...]
     Error = dict[str, Any]
@@ -144,7 +145,7 @@ def _of_kind(path: Path, context: Error, place: Callable[[Path], Place]) -> Mist
     tag = str(context["tag"])
     near = instead(tag, _KINDS)
     remedy = f"{near} Supported are: {supported}" if near.endswith("?") else f"use one of: {supported}"
-    return Mistake(path=path, clause=f"is {shown(tag)}, which is no kind of supplier", remedy=remedy)
+    return Mistake(path=path, clause=f"is {quote(tag)}, which is no kind of supplier", remedy=remedy)
 
 
 def _known_keys(model: type[Settings], path: Path, tag: str) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from refresher.config.problems import Mistake, Problem, dotted
+from refresher.settings.problems import Mistake, Problem, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

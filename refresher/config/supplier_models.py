@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refresher.config.refusing import Parsed, refused
-from refresher.config.settings import Settings
-from refresher.config.texts import (
+from refresher.settings.model import Settings
+from refresher.settings.parsing import Parsed, refused
+from refresher.settings.texts import (
     ApiServer,
     ClaimName,
     ClientText,
@@ -24,7 +24,7 @@ from refresher.config.texts import (
     TokenUrl,
     VariableName,
 )
-from refresher.config.values import (
+from refresher.settings.values import (
     AbsolutePath,
     Argv,
     ClaimValue,

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.config.problems import Mistake, shown
+from refresher.settings.problems import Mistake
+from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,13 +70,13 @@ class Directories:
         if clash is not None:
             has_key = target.directory is not None
             where = (*path, "directory") if has_key else path
-            clause = f"is {shown(directory)}, {clash}" if has_key else f"has the directory {shown(directory)}, {clash}"
+            clause = f"is {quote(directory)}, {clash}" if has_key else f"has the directory {quote(directory)}, {clash}"
             return Mistake(path=where, clause=clause, remedy="give every target a place of its own", at_key=not has_key)
         if target.directory is not None and self._root is not None and not directory.startswith(f"{self._root}/"):
-            clause = f"is {shown(directory)}, which is not below directory_root {self._root}"
+            clause = f"is {quote(directory)}, which is not below directory_root {self._root}"
             return Mistake(path=(*path, "directory"), clause=clause, remedy=f"move it to {self._root}/{name}")
         if self._root is not None and f"{directory}/".startswith(f"{self._root}/{_LOCK}/"):
-            clause = f"is {shown(directory)}, where the daemon has its lock"
+            clause = f"is {quote(directory)}, where the daemon has its lock"
             return Mistake(path=(*path, "directory"), clause=clause, remedy=f"move it to {self._root}/{name}")
         self.reserve(name, directory)
         return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from refresher.config.models import Configuration, EndpointSettings, GoogleSettings, IdentitySettings, TargetSettings
-from refresher.config.settings import Settings
+from refresher.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

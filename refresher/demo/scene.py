@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from refresher.config.durations import format_duration
+from refresher.durations import format_duration
 from refresher.emulator.state import DEFAULT_NUMBER, DEFAULT_PROJECT
 from refresher.keys.changes import create
 from refresher.keys.directory import jwks

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from refresher.engine.target import AccessTokenRequest
-from refresher.errors import TransientImpersonationError
+from refresher.errors import ImpersonationError
 from refresher.joining import Joined
 from refresher.tokens import UnreadableTokenError, peek
 
@@ -88,9 +88,10 @@ class Mint:
         try:
             read = peek(token)
         except UnreadableTokenError as error:
-            raise TransientImpersonationError(
+            raise ImpersonationError(
                 f"what was given as an ID token of {way.service_account} is none: {error}",
                 "see whether something else answers there",
+                retryable=True,
             ) from error
         return MintedToken(content=token.encode(), issued_at=read.issued_at, expires_at=read.expires_at)
 

@@ -19,7 +19,7 @@ from refresher.engine.judgement import (
     judge,
 )
 from refresher.engine.settling import Settling
-from refresher.errors import PublishError, RefresherError, SupplyError, TransientSupplyError
+from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
 from refresher.publishing.contents import DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents
 
@@ -267,9 +267,10 @@ class _Visit:
         self.result = Result.UNCHANGED
         if present.is_usable:
             return None
-        return TransientSupplyError(
+        return SupplyError(
             f"target {self._target.name}: the supplier hands out the same token again, and it is {present.state}",
             "find out why it is not renewed at its source",
+            retryable=True,
         )
 
 

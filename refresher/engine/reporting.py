@@ -13,8 +13,8 @@ from refresher.engine.events import Event, Severity
 from refresher.engine.refresh import Result
 from refresher.engine.status import TargetStatus
 from refresher.errors import PublishError, TokenRejectedError
-from refresher.escaping import escaped
 from refresher.policy import State
+from refresher.text import escape
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -146,8 +146,8 @@ class Reporter:
         fields: dict[str, Value] = {"target": target.name, "supplier": target.supplier}
         if token is not None:
             fields |= {
-                "subject": None if token.subject is None else escaped(token.subject),
-                "issuer": None if token.issuer is None else escaped(token.issuer),
+                "subject": None if token.subject is None else escape(token.subject),
+                "issuer": None if token.issuer is None else escape(token.issuer),
                 "expires_at": f"{token.expires_at:%FT%TZ}",
                 "fingerprint": token.fingerprint,
             }

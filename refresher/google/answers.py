@@ -16,20 +16,17 @@ from refresher.errors import (
     ImpersonationError,
     RefresherError,
     SupplyError,
-    TransientImpersonationError,
-    TransientSupplyError,
 )
-from refresher.escaping import escaped
+from refresher.text import escape
 
 if TYPE_CHECKING:
     from refresher.google.transport import Response
 
 
 class Kinds(NamedTuple):
-    """Which failures a refusal becomes: lasting until something is mended, may pass by itself, for want of a role."""
+    """Which failures a refusal becomes: in general, and for want of a role."""
 
-    lasting: type[RefresherError]
-    passing: type[RefresherError]
+    failure: type[RefresherError]
     missing_role: type[RefresherError]
 
 
@@ -37,8 +34,8 @@ class MissingRoleError(ImpersonationError):
     """The caller may not be the service account; which role it needs where is its own affair."""
 
 
-SUPPLY = Kinds(SupplyError, TransientSupplyError, SupplyError)
-IMPERSONATION = Kinds(ImpersonationError, TransientImpersonationError, MissingRoleError)
+SUPPLY = Kinds(SupplyError, SupplyError)
+IMPERSONATION = Kinds(ImpersonationError, MissingRoleError)
 
 _PASSING = frozenset({408, 429})
 _LONGEST_TEXT = 500
@@ -83,7 +80,7 @@ def clean(text: str, *secrets: str) -> str:
     for secret in filter(None, secrets):
         for form in forms_of(secret):
             text = text.replace(form, "…")
-    return escaped(" ".join(_SECRETS.sub("…", text).split()), longest=_LONGEST_TEXT)[:_LONGEST_TEXT]
+    return escape(" ".join(_SECRETS.sub("…", text).split()), longest=_LONGEST_TEXT)[:_LONGEST_TEXT]
 
 
 def forms_of(secret: str) -> tuple[str, ...]:
@@ -110,9 +107,7 @@ def refusal_of(
     """
     text = error_text_of(response, *secrets)
     entry = entries.recognise(response.status, text)
-    if is_passing(response.status):
-        kind = kinds.passing
-    else:
-        kind = kinds.missing_role if entry is not None and entry.is_missing_role else kinds.lasting
+    passes = is_passing(response.status)
+    kind = kinds.missing_role if not passes and entry is not None and entry.is_missing_role else kinds.failure
     remedy = entries.remedy_of(response.status, text, service_account=service_account)
-    return kind(f"{asked} was refused with HTTP {response.status}: {text}", remedy)
+    return kind(f"{asked} was refused with HTTP {response.status}: {text}", remedy, retryable=passes)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from refresher.catalogue import kms
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.answers import document_of, error_text_of, is_passing
 from refresher.google.checksums import crc32c
 from refresher.google.transport import TransportError
@@ -52,7 +52,7 @@ class KmsKey:
 
         Raises:
             SupplyError: Google refused, and the remedy says what is missing; or the key is of another algorithm.
-            TransientSupplyError: Google did not answer, or not as it should.
+            SupplyError: Google did not answer, or not as it should.
         """
         answer = self._ask("GET", "/publicKey", None, access_token, "the public key")
         pem = answer.get("pem")
@@ -70,7 +70,7 @@ class KmsKey:
 
         Raises:
             SupplyError: Google refused, and the remedy says what is missing.
-            TransientSupplyError: Google did not answer, or not as it should.
+            SupplyError: Google did not answer, or not as it should.
         """
         body = {
             "digest": {"sha256": base64.b64encode(digest).decode("ascii")},
@@ -96,9 +96,10 @@ class KmsKey:
                 body=None if body is None else json.dumps(body).encode(),
             )
         except TransportError as error:
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"{asked} of {self.version} was not given: {error}",
                 f"let this machine reach {self.endpoints.cloud_kms}",
+                retryable=True,
             ) from error
         if response.status != _OK:
             raise self._refusal(response, asked, access_token)
@@ -106,19 +107,20 @@ class KmsKey:
 
     def _refusal(self, response: Response, asked: str, access_token: str) -> SupplyError:
         text = error_text_of(response, access_token)
-        kind = TransientSupplyError if is_passing(response.status) else SupplyError
         key = self.version.partition("/cryptoKeyVersions/")[0]
-        return kind(
+        return SupplyError(
             f"{asked} of {self.version} was refused with HTTP {response.status}: {text}",
             kms.remedy_of(response.status, text, key=key, caller=self.caller),
+            retryable=is_passing(response.status),
         )
 
     def _is_whole(self, answer: Mapping[str, Any], checksum: str, content: bytes) -> bool:
         """Tell whether an answer is about this very version and its content has not changed on the way."""
         return answer.get("name") == self.version and str(answer.get(checksum)) == str(crc32c(content))
 
-    def _damaged(self, asked: str) -> TransientSupplyError:
-        return TransientSupplyError(
+    def _damaged(self, asked: str) -> SupplyError:
+        return SupplyError(
             f"{self.endpoints.cloud_kms} answered without {asked} of {self.version}, or it was changed on the way",
             "see whether something else answers there",
+            retryable=True,
         )

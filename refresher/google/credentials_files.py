@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import google.auth
 from google.auth.exceptions import GoogleAuthError
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 
@@ -53,14 +53,14 @@ def load(path: Path) -> Loaded:
         SupplyError: The file is absent, unreadable or not of a kind that google-auth knows.
     """
     try:
-        document = json.loads(read_regular(path, most=_LARGEST))
+        document = json.loads(read_regular(path, most=_LARGEST)[0])
         return Loaded(path=path, credentials=_of_document(document), source_files=_source_files_of(document))
     except OSError as error:
         raise SupplyError(
             f"the credentials file {path} cannot be read: {error.strerror}", "let the daemon's user read it"
         ) from error
     except UnsuitableFileError as error:
-        raise SupplyError(f"the credentials file {path} cannot be used: {error}", _REMEDY) from error
+        raise SupplyError(f"the credentials file {path} cannot be used: it is {error}", _REMEDY) from error
     except FAILURES as error:
         # no cause: its text may quote the document, which holds a key
         raise SupplyError(f"the credentials file {path} cannot be used ({type(error).__name__})", _REMEDY) from None
@@ -93,9 +93,10 @@ class Loaded:
             self.credentials.refresh(request)  # type: ignore[no-untyped-call]  # google-auth types it half
         except subprocess.TimeoutExpired as error:
             # no cause: it holds what the program printed
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"the program that the credentials in {self.path} name was not done after {error.timeout:g} s",
                 "run it by hand as the daemon's user; timeout_millis in that file gives it longer",
+                retryable=True,
             ) from None
         return self.credentials.token, self.credentials.expiry
 
@@ -106,9 +107,10 @@ class Loaded:
             return  # a program may not have written its own yet; of any other google-auth says that it is not there
         except (OSError, ValueError) as error:
             reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"the source file {file} of the credentials in {self.path} cannot be used: {reason}",
                 "start what renews it, and let the daemon's user read it",
+                retryable=True,
             ) from None
 
 

@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from refresher.errors import TransientImpersonationError
+from refresher.errors import ImpersonationError
 from refresher.google.answers import IMPERSONATION, SUPPLY, Kinds, document_of, refusal_of
 from refresher.google.sts import AccessToken
 from refresher.google.transport import TransportError
@@ -48,7 +48,7 @@ def generate_access_token(
 
     Raises:
         ImpersonationError: Google refused; the remedy names the role that is missing.
-        TransientImpersonationError: Google did not answer, or not as it should.
+        ImpersonationError: Google did not answer, or not as it should.
     """
     body: dict[str, Any] = {"scope": list(scopes), **_through(delegates)}
     if lifetime is not None:
@@ -66,9 +66,10 @@ def generate_access_token(
     try:
         expires_at = datetime.fromisoformat(str(answer.get("expireTime"))).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise TransientImpersonationError(
+        raise ImpersonationError(
             f"{endpoints.iam_credentials} gave an access token of {service_account} without its end",
             "see whether something else answers there",
+            retryable=True,
         ) from None
     return AccessToken(value=value, expires_at=expires_at)
 
@@ -167,9 +168,10 @@ def _ask(
             body=json.dumps(body).encode(),
         )
     except TransportError as error:
-        raise kinds.passing(
+        raise kinds.failure(
             f"{method} of {service_account} was not answered: {error}",
             f"let this machine reach {endpoints.iam_credentials}",
+            retryable=True,
         ) from error
     if response.status != _OK:
         asked = f"{method} of {service_account}"
@@ -184,8 +186,9 @@ def _through(delegates: Sequence[str]) -> dict[str, list[str]]:
 def _text(answer: Mapping[str, Any], name: str, endpoints: Endpoints, service_account: str, kinds: Kinds) -> str:
     found = answer.get(name)
     if not isinstance(found, str) or not found:
-        raise kinds.passing(
+        raise kinds.failure(
             f"{endpoints.iam_credentials} answered without a token for {service_account}",
             "see whether something else answers there",
+            retryable=True,
         )
     return found

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.answers import document_of, is_passing
 from refresher.google.transport import TransportError
 
@@ -54,9 +54,10 @@ class MetadataServer:
         document = document_of(self._get(f"{_ACCOUNT}/token")) or {}
         token, seconds = document.get("access_token"), document.get("expires_in")
         if not isinstance(token, str) or not token or not isinstance(seconds, int) or not 0 < seconds <= _LONGEST_LIFE:
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"the metadata server at {self._origin} gave no access token that lives",
                 "see whether something else answers there",
+                retryable=True,
             )
         return token, now + timedelta(seconds=seconds)
 
@@ -64,9 +65,10 @@ class MetadataServer:
         try:
             response = self._transport.request("GET", f"{self._origin}{path}", headers=_FLAVOR)
         except TransportError as error:
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"no metadata server answers: {error}",
                 "run on Google Cloud, or choose another supplier; google.endpoints.metadata names another server",
+                retryable=True,
             ) from error
         if response.status != _OK:
             raise self._refused(response)
@@ -83,8 +85,8 @@ class MetadataServer:
                 f"the metadata server at {self._origin} knows no service account",
                 "attach one to this machine; on Kubernetes, check the account that the pod is annotated with",
             )
-        kind = TransientSupplyError if is_passing(response.status) else SupplyError
-        return kind(
+        return SupplyError(
             f"the metadata server at {self._origin} answered HTTP {response.status}",
             "see whether something else answers there, and whether this process may reach it",
+            retryable=is_passing(response.status),
         )

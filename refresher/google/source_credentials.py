@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.answers import is_passing
 from refresher.google.credentials_files import FAILURES, load
 from refresher.google.metadata_server import MetadataServer
@@ -70,7 +70,7 @@ class _Shared:
     def _next(self, held: _Held | None, now: datetime) -> _Held:
         try:
             value, expires_at = self._fetch(now)
-        except TransientSupplyError:
+        except SupplyError:
             if held is None or not held.has_left(_WORTH_A_CALL, now):
                 raise
             return held
@@ -130,12 +130,13 @@ class FileCredential:
     def _refused(self, request: RequestAdapter, kind: str) -> SupplyError:
         answer = request.last_answer
         if answer is None:
-            failure = TransientSupplyError if request.last_url else SupplyError
+            passes = bool(request.last_url)
             said = request.last_failure or f"nobody was asked ({kind})"
         else:
-            failure = TransientSupplyError if is_passing(answer.status) else SupplyError
+            passes = is_passing(answer.status)
             said = f"HTTP {answer.status} ({kind})"
-        return failure(
+        return SupplyError(
             f"the credentials in {self._path} cannot be refreshed: {said}",
             "check that file, that its account is enabled, and that this machine reaches Google",
+            retryable=passes,
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from refresher.catalogue import entries
-from refresher.errors import ExchangeError, TransientExchangeError
+from refresher.errors import ExchangeError
 from refresher.google.answers import document_of, error_text_of, is_passing
 from refresher.google.transport import TransportError
 
@@ -64,7 +64,7 @@ def exchange(
 
     Raises:
         ExchangeError: STS refused; the remedy says what to mend.
-        TransientExchangeError: STS did not answer, or not as it should.
+        ExchangeError: STS did not answer, or not as it should.
     """
     form = {
         "grant_type": GRANT_TYPE,
@@ -82,8 +82,8 @@ def exchange(
             body=urlencode(form).encode(),
         )
     except TransportError as error:
-        raise TransientExchangeError(
-            f"the exchange was not answered: {error}", f"let this machine reach {endpoints.sts}"
+        raise ExchangeError(
+            f"the exchange was not answered: {error}", f"let this machine reach {endpoints.sts}", retryable=True
         ) from error
     if response.status != _OK:
         raise _refusal(response, subject_token, subject_token_type)
@@ -92,10 +92,10 @@ def exchange(
 
 def _refusal(response: Response, subject_token: str, subject_token_type: str) -> ExchangeError:
     text = error_text_of(response, subject_token)
-    kind = TransientExchangeError if is_passing(response.status) else ExchangeError
-    return kind(
+    return ExchangeError(
         f"the exchange was refused with HTTP {response.status}: {text}",
         remedy_of(response.status, text, subject_token_type=subject_token_type),
+        retryable=is_passing(response.status),
     )
 
 
@@ -118,7 +118,9 @@ def _read(response: Response, endpoints: Endpoints, now: datetime) -> AccessToke
     document = document_of(response) or {}
     value, seconds = document.get("access_token"), document.get("expires_in")
     if not isinstance(value, str) or not value or not isinstance(seconds, int):
-        raise TransientExchangeError(
-            f"{endpoints.sts} answered without an access token that ends", "see whether something else answers there"
+        raise ExchangeError(
+            f"{endpoints.sts} answered without an access token that ends",
+            "see whether something else answers there",
+            retryable=True,
         )
     return AccessToken(value=value, expires_at=now + timedelta(seconds=seconds))

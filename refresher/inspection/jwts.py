@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from refresher.inspection.findings import Findings, span, told
 from refresher.keys.verifying import verifies
+from refresher.limits import LONGEST_SUBJECT
 from refresher.tokens import UnreadableTokenError, fingerprint, peek
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _TIMES = ("iat", "nbf", "exp", "auth_time")
 _ALGORITHMS = ("RS256", "ES256")
 _LONGEST_LIFE = timedelta(hours=24)
-_LONGEST_SUBJECT = 127
 _SKEW = timedelta(seconds=60)
 _MOST_TARGETS = 5
 
@@ -122,8 +122,8 @@ def _refused_claims(claims: UnverifiedClaims) -> Iterator[str]:
     for name, value in (("iss", claims.issuer), ("sub", claims.subject), ("aud", claims.audience or None)):
         if value is None:
             yield f"STS refuses it: no {name}"
-    if claims.subject is not None and len(claims.subject.encode(errors="surrogatepass")) > _LONGEST_SUBJECT:
-        yield f"STS refuses it, if sub is mapped as it is: longer than {_LONGEST_SUBJECT} bytes"
+    if claims.subject is not None and len(claims.subject.encode(errors="surrogatepass")) > LONGEST_SUBJECT:
+        yield f"STS refuses it, if sub is mapped as it is: longer than {LONGEST_SUBJECT} bytes"
 
 
 def _mismatches(token: SubjectToken, expected: Mapping[str, ExpectedClaims]) -> Iterator[str]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from refresher import policy
 from refresher.engine.judgement import Judgement, judge, judge_artifact
 from refresher.errors import PublishError
-from refresher.escaping import escaped
 from refresher.policy import State
 from refresher.publishing import descriptions
 from refresher.publishing.contents import CREDENTIALS, ENVIRONMENT, TOKEN
 from refresher.publishing.directory import is_in_place
 from refresher.publishing.further import BOTO
+from refresher.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -141,7 +141,7 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
 
 def _claim(value: str | None) -> str | None:
     """Give a claim that the files' owner may have made up as text that every reader of JSON takes."""
-    return None if value is None else escaped(value, longest=_LONGEST_CLAIM)
+    return None if value is None else escape(value, longest=_LONGEST_CLAIM)
 
 
 def as_report(

@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from refresher.escaping import escaped
 from refresher.publishing.mounts import REMEDY
+from refresher.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +51,7 @@ class Holder(NamedTuple):
 
     def __str__(self) -> str:
         """Say it with the remedy; any user can have named what is mounted, and where."""
-        file, point = self.file.with_name(escaped(self.file.name)), escaped(self.point)
+        file, point = self.file.with_name(escape(self.file.name)), escape(self.point)
         consequence = "reads an old one" if self.is_replaced else "will never see another"
         return f"process {self.process} has {file} mounted by itself at {point} and {consequence} — {REMEDY}"
 

@@ -41,7 +41,7 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 class RootHeldError(PublishError):
     """Another daemon keeps the targets below the same root."""
 
-    retryable = False
+    usually_retryable = False
 
 
 class DirectoryHeldError(PublishError):

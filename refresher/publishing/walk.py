@@ -31,7 +31,7 @@ _ROOT_MODE = 0o755
 class InsecureDirectoryError(PublishError):
     """Somebody other than the daemon could change what lies in a directory."""
 
-    retryable = False
+    usually_retryable = False
 
 
 class AbsentDirectoryError(PublishError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.answers import document_of, error_text_of, forms_of, is_passing
 from refresher.google.transport import TransportError
 from refresher.keys.signing import PrivateKey, UnsupportedKeyError, encode
@@ -82,7 +82,7 @@ class ClientCredentialsSupplier:
 
         Raises:
             SupplyError: The secret cannot be read, the issuer refused, or its token is no JWT.
-            TransientSupplyError: The issuer did not answer, or not as it should.
+            SupplyError: The issuer did not answer, or not as it should.
         """
         secret = self._client.secret()
         token_url = self._token_url or self._discover()
@@ -94,8 +94,10 @@ class ClientCredentialsSupplier:
         self._token_url = token_url
         token = (document_of(response) or {}).get("access_token")
         if not isinstance(token, str) or not token:
-            raise TransientSupplyError(
-                f"{_origin(token_url)} answered without an access token", "see whether something else answers there"
+            raise SupplyError(
+                f"{_origin(token_url)} answered without an access token",
+                "see whether something else answers there",
+                retryable=True,
             )
         try:
             return peek(token)
@@ -114,8 +116,10 @@ class ClientCredentialsSupplier:
         document = document_of(response) or {}
         found = document.get("token_endpoint")
         if document.get("issuer") != self._issuer or not isinstance(found, str) or not is_safe(found):
-            raise TransientSupplyError(
-                f"{url} does not name the token endpoint of issuer {self._issuer}", "mend issuer:, or set token_url:"
+            raise SupplyError(
+                f"{url} does not name the token endpoint of issuer {self._issuer}",
+                "mend issuer:, or set token_url:",
+                retryable=True,
             )
         return found
 
@@ -164,19 +168,21 @@ class ClientCredentialsSupplier:
         try:
             return self._transport.request(method, url, headers=headers, body=body)
         except TransportError as error:
-            raise TransientSupplyError(
-                f"the issuer {self._issuer} was not reached: {error}", f"let this machine reach {_origin(url)}"
+            raise SupplyError(
+                f"the issuer {self._issuer} was not reached: {error}",
+                f"let this machine reach {_origin(url)}",
+                retryable=True,
             ) from error
 
     def _refusal(self, response: Response, *secrets: str) -> SupplyError:
-        kind = TransientSupplyError if is_passing(response.status) else SupplyError
         text = error_text_of(response, *(secret for secret in secrets if len(secret) >= _SHORTEST_BLANKED))
         short = [form for secret in secrets if 0 < len(secret) < _SHORTEST_BLANKED for form in forms_of(secret)]
         if any(form in text for form in short):
             text = "its words are withheld, since the secret is in them"
-        return kind(
+        return SupplyError(
             f"the issuer {self._issuer} refused client {self._client.client_id} with HTTP {response.status}: {text}",
             "check client_id, its secret, authentication and parameters at the issuer",
+            retryable=is_passing(response.status),
         )
 
 

@@ -17,7 +17,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.suppliers.processes import kill, start
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
@@ -63,7 +63,7 @@ class CommandSupplier:
 
         Raises:
             SupplyError: It cannot be run or cannot be ended, or others could have written it.
-            TransientSupplyError: It failed, took too long, printed too much or no token.
+            SupplyError: It failed, took too long, printed too much or no token.
         """
         self._check_program()
         self._check_left()
@@ -165,9 +165,11 @@ class CommandSupplier:
                 os.close(end)
         raise self._failed(f"was not done after {self._seconds:g} s")
 
-    def _failed(self, what: str) -> TransientSupplyError:
-        return TransientSupplyError(
-            f"the command {self._argv[0]} {what}", "run it by hand as the daemon's user, with the daemon's environment"
+    def _failed(self, what: str) -> SupplyError:
+        return SupplyError(
+            f"the command {self._argv[0]} {what}",
+            "run it by hand as the daemon's user, with the daemon's environment",
+            retryable=True,
         )
 
 

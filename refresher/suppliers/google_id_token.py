@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.iam_credentials import generate_id_token
 from refresher.google.metadata_server import MetadataServer
 from refresher.tokens import SubjectToken, UnreadableTokenError, peek
@@ -71,6 +71,6 @@ def _peeked(token: str, source: str) -> SubjectToken:
     try:
         return peek(token)
     except UnreadableTokenError as error:
-        raise TransientSupplyError(
-            f"what {source} gave is no ID token: {error}", "see whether something else answers there"
+        raise SupplyError(
+            f"what {source} gave is no ID token: {error}", "see whether something else answers there", retryable=True
         ) from error

@@ -45,6 +45,6 @@ class Supplier(Protocol):
 
         Raises:
             SupplyError: Nothing usable, and it stays so until something is mended.
-            TransientSupplyError: Nothing this time.
+            SupplyError: Nothing this time.
         """
         ...

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.keys.signing import UnsupportedKeyError, public_jwk_of_pem, raw_signature
 from refresher.suppliers.self_issued import SelfIssuedSupplier
 
@@ -34,7 +34,7 @@ class KmsSignedSupplier:
 
         Raises:
             SupplyError: The identity has no subject, or Google refused.
-            TransientSupplyError: Google did not answer, or not as it should.
+            SupplyError: Google did not answer, or not as it should.
         """
         access_token, _ = self._source.access_token(now)
         if self._kid is None:  # a version's key never changes; threads that come together each ask once
@@ -48,7 +48,7 @@ def public_jwk(key: KmsKey, access_token: str) -> dict[str, str]:
 
     Raises:
         SupplyError: Google refused, or the key is of another kind.
-        TransientSupplyError: Google did not answer, or not as it should.
+        SupplyError: Google did not answer, or not as it should.
     """
     try:
         return public_jwk_of_pem(key.public_key(access_token))
@@ -73,7 +73,8 @@ class _Signing:
         try:
             return raw_signature(signature)
         except ValueError:
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"what was given as a signature of {self.key.version} is none of an EC P-256 key",
                 "see whether something else answers there",
+                retryable=True,
             ) from None

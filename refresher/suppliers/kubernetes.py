@@ -13,7 +13,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.answers import clean, document_of, error_text_of, is_passing
 from refresher.google.transport import TransportError
 from refresher.tokens import SubjectToken, UnreadableTokenError, peek
@@ -51,7 +51,7 @@ class KubernetesSupplier:
 
         Raises:
             SupplyError: The subject is no service account, the daemon has no token, or the API server refused.
-            TransientSupplyError: The API server did not answer, or not as it should.
+            SupplyError: The API server did not answer, or not as it should.
         """
         account = _SUBJECT.fullmatch(context.subject or "")
         if account is None:
@@ -73,8 +73,10 @@ class KubernetesSupplier:
         try:
             return peek(str(status["token"] if isinstance(status, dict) else None))
         except (UnreadableTokenError, KeyError) as error:
-            raise TransientSupplyError(
-                f"{self._api_server} answered without a token", "see whether something else answers there"
+            raise SupplyError(
+                f"{self._api_server} answered without a token",
+                "see whether something else answers there",
+                retryable=True,
             ) from error
 
     def _request(self, namespace: str, name: str, bearer: str, body: bytes) -> Response:
@@ -86,19 +88,20 @@ class KubernetesSupplier:
                 body=body,
             )
         except TransportError as error:
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"the API server {self._api_server} was not reached: {error}",
                 "let the daemon's pod reach it, and the supplier's ca_file name the cluster's authority",
+                retryable=True,
             ) from error
 
     def _refusal(self, response: Response, account: str, bearer: str) -> SupplyError:
         """Give the failure that an error answer stands for; Kubernetes says why in `message`."""
         said = (document_of(response) or {}).get("message")
         text = clean(said, bearer) if isinstance(said, str) else error_text_of(response, bearer)
-        kind = TransientSupplyError if is_passing(response.status) else SupplyError
-        return kind(
+        return SupplyError(
             f"the API server refused a token of {account} with HTTP {response.status}: {text}",
             self._remedy(response.status, account),
+            retryable=is_passing(response.status),
         )
 
     def _remedy(self, status: int, account: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.errors import TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.iam_credentials import sign_jwt
 from refresher.tokens import SubjectToken, UnreadableTokenError, peek
 
@@ -46,7 +46,7 @@ class SignJwtSupplier:
 
         Raises:
             SupplyError: The identity has no subject, or Google refused.
-            TransientSupplyError: Google did not answer, or not as it should.
+            SupplyError: Google did not answer, or not as it should.
         """
         claims = self._claims.of(context, now)
         access_token, _ = self._source.access_token(now)
@@ -60,7 +60,8 @@ class SignJwtSupplier:
         try:
             return peek(signed)
         except UnreadableTokenError as error:
-            raise TransientSupplyError(
+            raise SupplyError(
                 f"what {self._endpoints.iam_credentials} signed is no JWT: {error}",
                 "see whether something else answers there",
+                retryable=True,
             ) from error

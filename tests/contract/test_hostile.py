@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.transport import Limits
 from tests.contract.conftest import KINDS, REMOTE, SECRETS
 from tests.line_server import LineServer, closing_at_once, dripping, silent
@@ -61,11 +61,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[LineServer]:
     made.close()
 
 
-def failure_of(case: Case) -> TransientSupplyError:
+def failure_of(case: Case) -> SupplyError:
     """Give the failure of a supply, which may pass and shows no secret."""
     with pytest.raises(SupplyError) as caught:
         case.supply()
-    assert isinstance(caught.value, TransientSupplyError)
+    assert isinstance(caught.value, SupplyError)
     assert caught.value.remedy
     assert not any(secret in str(caught.value) for secret in SECRETS)
     return caught.value

@@ -10,7 +10,7 @@ import pytest
 
 from refresher.app.suppliers import DeferredSupplier
 from refresher.config.loading import load
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.tokens import peek
 from tests.contract.conftest import KINDS, REMOTE, SECRETS, built
 from tests.tokens import AUDIENCE, make_jwt
@@ -99,9 +99,9 @@ def test_eight_threads_are_served_at_once(case: Case) -> None:
         (401, SupplyError),
         (403, SupplyError),
         (404, SupplyError),
-        (408, TransientSupplyError),
-        (429, TransientSupplyError),
-        (500, TransientSupplyError),
+        (408, SupplyError),
+        (429, SupplyError),
+        (500, SupplyError),
     ],
 )
 def test_refusals_are_classified(case_of: MakeCase, kind: str, status: int, kind_of_failure: type[SupplyError]) -> None:
@@ -123,7 +123,7 @@ def test_rubbish_is_a_failure(case_of: MakeCase, kind: str, body: bytes) -> None
     case = case_of(kind)
     case.google.fail(200, body)
 
-    assert isinstance(failure_of(case), TransientSupplyError)
+    assert isinstance(failure_of(case), SupplyError)
 
 
 @pytest.mark.parametrize("kind", REMOTE)
@@ -133,7 +133,7 @@ def test_unreachable_server_may_come_back(case_of: MakeCase, kind: str) -> None:
         port = listener.getsockname()[1]
     case = case_of(kind, origin=f"http://127.0.0.1:{port}")
 
-    assert isinstance(failure_of(case), TransientSupplyError)
+    assert isinstance(failure_of(case), SupplyError)
 
 
 @pytest.mark.parametrize("kind", REMOTE)

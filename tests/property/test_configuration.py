@@ -11,11 +11,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from refresher.config.durations import format_duration, parse_duration
 from refresher.config.loading import load
 from refresher.config.nodes import parse
-from refresher.config.problems import InvalidConfigurationError, Problem
-from refresher.config.texts import is_name
+from refresher.durations import format_duration, parse_duration
+from refresher.settings.problems import InvalidConfigurationError, Problem
+from refresher.settings.texts import is_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from tests.terraform.tool import MODULES, SECONDS, Terraform, environment
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from refresher.config.settings import Settings
+    from refresher.settings.model import Settings
     from tests.conftest import Need
     from tests.terraform.conftest import Site
 

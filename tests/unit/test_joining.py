@@ -5,7 +5,7 @@ from threading import Barrier, Event, Lock
 
 import pytest
 
-from refresher.errors import RefresherError, SupplyError, TransientSupplyError
+from refresher.errors import RefresherError, SupplyError
 from refresher.joining import Joined
 
 CALLERS = 8
@@ -51,7 +51,7 @@ class Stage:
     ("failure", "got"),
     [
         (None, "value"),
-        (TransientSupplyError("nobody answers", "wait"), "TransientSupplyError: nobody answers — wait"),
+        (SupplyError("nobody answers", "wait", retryable=True), "SupplyError: nobody answers — wait"),
     ],
     ids=["value", "failure"],
 )
@@ -74,7 +74,7 @@ def test_refusal_is_nobody_elses() -> None:
     assert stage.fetched == CALLERS
 
 
-@pytest.mark.parametrize("failure", [TransientSupplyError("nobody answers", "wait"), ZeroDivisionError("a bug")])
+@pytest.mark.parametrize("failure", [SupplyError("nobody answers", "wait", retryable=True), ZeroDivisionError("a bug")])
 def test_later_caller_asks_again_after_a_failure(failure: Exception) -> None:
     """Who came after a failure, or after a bug, asks anew."""
     joined: Joined[str] = Joined()

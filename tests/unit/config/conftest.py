@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.config.loading import LoadedConfiguration, load
-from refresher.config.problems import InvalidConfigurationError
+from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.listening import TcpSocket, UnixSocket
 from refresher.config.loading import load
 from refresher.config.models import ArtifactSettings
-from refresher.config.problems import InvalidConfigurationError
 from refresher.config.supplier_models import FileSettings, SelfIssuedSettings
 from refresher.errors import ExitStatus
+from refresher.settings.listening import TcpSocket, UnixSocket
+from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace

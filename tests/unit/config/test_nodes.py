@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from refresher.config.nodes import parse
-from refresher.config.scalars import Misread
+from refresher.settings.scalars import Misread
 
 
 def _problems(content: bytes) -> list[str]:

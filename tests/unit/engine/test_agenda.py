@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from refresher import policy
 from refresher.engine.agenda import Agenda
 from refresher.engine.refresh import Outcome, Result, TokenFacts
-from refresher.errors import RefresherError, SupplyError, TransientSupplyError
+from refresher.errors import RefresherError, SupplyError
 from tests.tokens import ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def test_failures_back_off_and_success_forgets_them(target_of: MakeTarget) -> No
     waits = []
     for _ in range(3):
         agenda.take_due(NOW)
-        entry = agenda.settle(target, outcome_of(Result.FAILED, TransientSupplyError("p", "r"), None), NOW, 0.999)
+        entry = agenda.settle(
+            target, outcome_of(Result.FAILED, SupplyError("p", "r", retryable=True), None), NOW, 0.999
+        )
         assert entry is not None
         assert entry.next_at is not None
         waits.append(round((entry.next_at - NOW).total_seconds()))

@@ -16,7 +16,7 @@ from refresher.engine.reporting import Reporter
 from refresher.engine.status import Board
 from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact
 from refresher.engine.workers import ARTIFACTS_THREADS, Workers
-from refresher.errors import TransientImpersonationError
+from refresher.errors import ImpersonationError
 from tests.fakes import FakeChain, FakeSupplier
 from tests.program import until
 
@@ -69,7 +69,7 @@ class HangingChain(FakeChain):
             self.waiting += hangs
         if hangs:
             self.let_go.wait(60)
-        raise TransientImpersonationError("nobody answers", "wait")
+        raise ImpersonationError("nobody answers", "wait", retryable=True)
 
 
 class Stage:

@@ -12,7 +12,7 @@ from refresher.engine.minting import LEAST_LIFE, Mint
 from refresher.engine.refresh import Refresher, Result
 from refresher.engine.sharing import SharedSupplies
 from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact
-from refresher.errors import ImpersonationError, TransientImpersonationError
+from refresher.errors import ImpersonationError
 from refresher.tokens import peek
 from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.tokens import make_jwt
@@ -187,7 +187,7 @@ def test_rubbish_for_an_id_token_is_refused(stage: Stage, alice: Target) -> None
 
     outcome = stage.refresh(alice, ID)
 
-    assert isinstance(outcome.error, TransientImpersonationError)
+    assert isinstance(outcome.error, ImpersonationError)
     assert content(alice, "id_tokens/api") is None
 
 

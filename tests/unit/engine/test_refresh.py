@@ -14,7 +14,7 @@ from refresher.engine.judgement import judge
 from refresher.engine.refresh import Outcome, Refresher, Result
 from refresher.engine.sharing import SharedSupplies
 from refresher.engine.target import IdTokenRequest, MintedArtifact
-from refresher.errors import PublishError, SupplyError, TokenRejectedError, TransientSupplyError
+from refresher.errors import PublishError, SupplyError, TokenRejectedError
 from refresher.policy import State
 from refresher.tokens import SubjectToken
 from tests.tokens import NOW, jwt_of, make_jwt
@@ -65,7 +65,7 @@ def test_order_of_publication(target_of: MakeTarget, clock: FakeClock) -> None:
     class Looking:
         def supply(self, context: object, now: object) -> SubjectToken:
             seen.append(sorted(os.listdir(target.directory.path)))
-            raise TransientSupplyError("no", "wait")
+            raise SupplyError("no", "wait", retryable=True)
 
     outcome = refresh(target, Looking(), clock)
 
@@ -101,7 +101,7 @@ def test_foreign_pair_stays_together_until_there_is_a_token(
         expected=replace(target.expected, audiences=frozenset({"https://other"})),
         context=replace(target.context, audience="https://other"),
     )
-    supplier.failure = TransientSupplyError("no", "wait")
+    supplier.failure = SupplyError("no", "wait", retryable=True)
 
     failed = refresh(changed, supplier, clock)
     assert failed.result is Result.FAILED
@@ -276,7 +276,7 @@ def test_another_identity_takes_a_directory_over(
     class Looking:
         def supply(self, context: object, now: object) -> SubjectToken:
             seen.append(sorted(os.listdir(bob.directory.path)))
-            raise TransientSupplyError("no", "wait")
+            raise SupplyError("no", "wait", retryable=True)
 
     failed = refresh(bob, Looking(), clock)
     done = refresh(bob, supplier, clock)
@@ -417,7 +417,7 @@ def test_unnamed_token_is_kept_while_it_is_what_was_asked_for(
     token = files_of(target)["token"]
     for name in gone:
         (target.directory.path / name).unlink()
-    supplier.failure = TransientSupplyError("p", "r")
+    supplier.failure = SupplyError("p", "r", retryable=True)
 
     assert refresh(target, supplier, clock).result is Result.KEPT
     assert set(files_of(target)) == {"artifacts.json", "credentials.json", "env", "token"}
@@ -431,7 +431,7 @@ def test_unnamed_token_does_not_survive_a_hand_over(
     """A token that was supplied for something else goes, with `env`, even if the new supplier fails."""
     target = unnamed(target_of())
     refresh(target, supplier, clock)
-    supplier.failure = TransientSupplyError("p", "r")
+    supplier.failure = SupplyError("p", "r", retryable=True)
     if how == "no description":
         (target.directory.path / "artifacts.json").unlink()
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.catalogue import entries
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.answers import clean, document_of, error_text_of, is_passing, refusal_of
 from refresher.google.transport import Response
 from tests.tokens import make_jwt
@@ -120,7 +120,7 @@ def test_only_some_statuses_pass_by_themselves(status: int, passes: bool) -> Non
     refusal = refusal_of(answer(b"", status), "a token", service_account="sa@p")
 
     assert is_passing(status) is passes
-    assert isinstance(refusal, TransientSupplyError) is passes
+    assert isinstance(refusal, SupplyError) is passes
     assert isinstance(refusal, SupplyError)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.errors import ImpersonationError, TransientImpersonationError
+from refresher.errors import ImpersonationError
 from refresher.google.chain import GoogleChain
 from refresher.google.sts import AccessToken
 from refresher.google.transport import Response
@@ -89,5 +89,5 @@ def test_other_refusals_keep_their_remedy_and_kind() -> None:
     passing = refused(WAY, "Internal", status=500)
 
     assert "letter by letter" in absent.remedy
-    assert isinstance(passing, TransientImpersonationError)
+    assert isinstance(passing, ImpersonationError)
     assert PRINCIPAL in passing.problem

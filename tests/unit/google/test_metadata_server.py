@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.metadata_server import MetadataServer
 from refresher.google.transport import Response
 from tests.fakes import FakeTransport
@@ -64,7 +64,7 @@ def test_rubbish_is_no_access_token(body: bytes) -> None:
     """An answer without a token that lives is a failure that may pass, and shows nothing of it."""
     server, _ = server_of(answer(body))
 
-    with pytest.raises(TransientSupplyError) as caught:
+    with pytest.raises(SupplyError) as caught:
         server.access_token(NOW)
 
     assert "ya29" not in str(caught.value)
@@ -73,10 +73,10 @@ def test_rubbish_is_no_access_token(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("response", "kind", "remedy"),
     [
-        pytest.param(None, TransientSupplyError, "google.endpoints.metadata", id="unreachable"),
+        pytest.param(None, SupplyError, "google.endpoints.metadata", id="unreachable"),
         pytest.param(answer(b"", 404), SupplyError, "attach one", id="no-account"),
         pytest.param(answer(b"", 403), SupplyError, "may reach it", id="forbidden"),
-        pytest.param(answer(b"", 503), TransientSupplyError, "answers there", id="unavailable"),
+        pytest.param(answer(b"", 503), SupplyError, "answers there", id="unavailable"),
         pytest.param(answer(b"{}", 200, {}), SupplyError, "run on Google Cloud", id="another-server"),
     ],
 )

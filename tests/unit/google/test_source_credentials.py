@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.credentials_files import Loaded
 from refresher.google.request_adapter import RequestAdapter
 from refresher.google.source_credentials import FileCredential, MetadataCredential
@@ -91,7 +91,7 @@ def test_held_token_serves_while_nobody_answers() -> None:
     transport.answer = lambda _: None
 
     late = source.access_token(NOW + timedelta(minutes=59))
-    with pytest.raises(TransientSupplyError):
+    with pytest.raises(SupplyError):
         source.access_token(NOW + timedelta(minutes=59, seconds=45))
 
     assert late == held
@@ -229,7 +229,7 @@ def test_mended_file_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        pytest.param(None, TransientSupplyError, id="unreachable"),
+        pytest.param(None, SupplyError, id="unreachable"),
         pytest.param(refusing(400), SupplyError, id="refused"),
         pytest.param(refusing(401), SupplyError, id="unauthorised"),
         pytest.param(Response(status=200, headers={}, body=b"{}"), SupplyError, id="no-token"),
@@ -298,7 +298,7 @@ def test_source_file_that_is_no_regular_file_is_told_at_once(tmp_path: Path, mak
     path = federated(tmp_path, {"file": str(source)})
     transport = FakeTransport(oauth)
 
-    with pytest.raises(TransientSupplyError, match="no regular file") as caught:
+    with pytest.raises(SupplyError, match="no regular file") as caught:
         FileCredential(path=path, transport=transport).access_token(NOW)
 
     assert str(source) in caught.value.problem
@@ -318,7 +318,7 @@ def test_program_that_takes_too_long_is_told(tmp_path: Path) -> None:
     """An executable source that was not done in its time is a failure that may pass, and quotes nothing it printed."""
     loaded = Loaded(path=tmp_path, credentials=LateProgram(), source_files=())  # type: ignore[arg-type]  # the one call
 
-    with pytest.raises(TransientSupplyError, match="was not done after 5 s") as caught:
+    with pytest.raises(SupplyError, match="was not done after 5 s") as caught:
         loaded.refresh(RequestAdapter(FakeTransport(oauth)))
 
     assert "timeout_millis" in caught.value.remedy
@@ -335,11 +335,11 @@ def test_fifo_for_what_a_program_keeps_is_told_at_once(tmp_path: Path) -> None:
 
     os.mkfifo(kept)
 
-    with pytest.raises(TransientSupplyError, match="no regular file"):
+    with pytest.raises(SupplyError, match="no regular file"):
         source.access_token(NOW)
 
 
 def test_silent_token_server_is_named(tmp_path: Path) -> None:
     """Where nobody answers, the failure says which host, and why."""
-    with pytest.raises(TransientSupplyError, match="host gave no answer: it cannot be reached"):
+    with pytest.raises(SupplyError, match="host gave no answer: it cannot be reached"):
         FileCredential(path=user_file(tmp_path), transport=FakeTransport(lambda _: None)).access_token(NOW)

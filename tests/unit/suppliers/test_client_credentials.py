@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, quote_plus, unquote
 import jwt
 import pytest
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.transport import Response
 from refresher.keys.signing import PrivateKey
 from refresher.suppliers.client_credentials import (
@@ -149,7 +149,7 @@ def test_discovery_that_does_not_fit_gets_no_secret(discovery: dict[str, str]) -
     provider = Provider()
     provider.discovery = discovery
 
-    with pytest.raises(TransientSupplyError, match="does not name the token endpoint"):
+    with pytest.raises(SupplyError, match="does not name the token endpoint"):
         provider.supply()
     assert [request.method for request in provider.transport.requests] == ["GET"]
 

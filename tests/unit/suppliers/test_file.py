@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher.errors import TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.suppliers.file import FileSupplier
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import MAXIMUM_SIZE
@@ -64,7 +64,7 @@ def test_useless_content_may_be_renewed(tmp_path: Path, content: bytes, reason: 
     path = tmp_path / "token"
     path.write_bytes(content)
 
-    with pytest.raises(TransientSupplyError, match=reason) as caught:
+    with pytest.raises(SupplyError, match=reason) as caught:
         FileSupplier(path=path).supply(CONTEXT, NOW)
 
     assert str(path) in caught.value.problem
@@ -90,7 +90,7 @@ def test_no_file_is_told_at_once(tmp_path: Path, kind: str) -> None:
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(3):
-        with pytest.raises(TransientSupplyError):
+        with pytest.raises(SupplyError):
             supplier.supply(CONTEXT, NOW)
 
     assert len(os.listdir("/proc/self/fd")) == before

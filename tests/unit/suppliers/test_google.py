@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.transport import Response
 from refresher.resources import Endpoints
 from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
@@ -79,7 +79,7 @@ def test_answer_without_id_token_may_pass(document: object) -> None:
     """An answer that holds no ID token is a failure that may pass and quotes nothing of it."""
     supplier, _ = generated(reply(document))
 
-    with pytest.raises(TransientSupplyError) as caught:
+    with pytest.raises(SupplyError) as caught:
         supplier.supply(CONTEXT, NOW)
 
     assert "ya29" not in str(caught.value)
@@ -88,11 +88,11 @@ def test_answer_without_id_token_may_pass(document: object) -> None:
 def test_failing_source_fails_the_supply() -> None:
     """Without a source token IAM Credentials is not called, and the source's own failure is told."""
     transport = FakeTransport(lambda _: None)
-    failure = TransientSupplyError("no source", "mend it")
+    failure = SupplyError("no source", "mend it", retryable=True)
     source = FakeSource(failure=failure)
     supplier = GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=source)
 
-    with pytest.raises(TransientSupplyError) as caught:
+    with pytest.raises(SupplyError) as caught:
         supplier.supply(CONTEXT, NOW)
 
     assert caught.value is failure

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.cloud_kms import KmsKey
 from refresher.google.transport import Response
 from refresher.resources import Endpoints
@@ -110,7 +110,7 @@ def test_what_is_no_signature_may_pass(signature: bytes) -> None:
     kms = Kms()
     kms.signature = signature
 
-    with pytest.raises(TransientSupplyError, match="none of an EC P-256 key"):
+    with pytest.raises(SupplyError, match="none of an EC P-256 key"):
         kms.supplier().supply(CONTEXT, NOW)
 
 

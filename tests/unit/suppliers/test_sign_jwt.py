@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from refresher.errors import SupplyError, TransientSupplyError
+from refresher.errors import SupplyError
 from refresher.google.transport import Response
 from refresher.resources import Endpoints
 from refresher.suppliers.claims import ClaimsTemplate
@@ -72,7 +72,7 @@ def test_answer_that_is_no_jwt_may_pass() -> None:
     """Something else than a JWT is a failure that may pass, and is not quoted."""
     supplier, _ = supplier_of(200, {"signedJwt": "ya29.opaque"})
 
-    with pytest.raises(TransientSupplyError) as caught:
+    with pytest.raises(SupplyError) as caught:
         supplier.supply(CONTEXT, NOW)
 
     assert "ya29" not in str(caught.value)

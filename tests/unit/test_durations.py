@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from refresher.config.durations import format_duration, parse_duration
+from refresher.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

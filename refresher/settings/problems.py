@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from refresher.errors import ConfigurationError
+from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
-_LONGEST_SHOWN = 64
+_LONGEST_COMPARED = 64
 _LONGEST_LIST = 20
 _MOST_COMPARED = 1000
 
@@ -88,16 +89,9 @@ def dotted(path: Iterable[str | int]) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            name = step if shown(step) == f'"{step}"' else "…"
+            name = step if quote(step) == f'"{step}"' else "…"
             text += f".{name}" if text else name
     return text or "the target"
-
-
-def shown(value: str) -> str:
-    """Quote a value for a message; what is long, unprintable or looks like a token or key is only measured."""
-    if len(value) <= _LONGEST_SHOWN and value.isprintable() and "eyJ" not in value and "-----" not in value:
-        return f'"{value}"'
-    return f"a text of {len(value)} characters"
 
 
 def instead(name: str, known: Collection[str]) -> str:
@@ -117,7 +111,7 @@ def _nearest(name: str, known: Collection[str]) -> str | None:
 
     # ten thousand mistakes against ten thousand names would take minutes
     compared = known if len(known) <= _MOST_COMPARED else [each for each in known if each[:3] == name[:3]]
-    near = get_close_matches(name[:_LONGEST_SHOWN], list(compared)[:_MOST_COMPARED], n=1, cutoff=0.6)
+    near = get_close_matches(name[:_LONGEST_COMPARED], list(compared)[:_MOST_COMPARED], n=1, cutoff=0.6)
     return near[0] if near else None
 
 

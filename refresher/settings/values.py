@@ -1,7 +1,7 @@
 """The kinds of values that become something else than text: durations, modes, paths, the address to listen on.
 
 Each is a type for pydantic with a function that parses or refuses in our words, and the JSON Schema of what a user
-writes. Kinds of text are in `refresher.config.texts`.
+writes. Kinds of text are in `refresher.settings.texts`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from refresher.config import durations
-from refresher.config.listening import LISTEN_PATTERN, Listen, parse_listen
-from refresher.config.problems import shown
-from refresher.config.refusing import Parsed, digits_or_text, refused, text_of
-from refresher.config.scalars import Misread
+from refresher import durations
+from refresher.settings.listening import LISTEN_PATTERN, Listen, parse_listen
+from refresher.settings.parsing import Parsed, digits_or_text, refused, text_of
+from refresher.settings.scalars import Misread
+from refresher.text import quote
 
 
 def _parse_duration(value: object) -> timedelta:
@@ -25,7 +25,7 @@ def _parse_duration(value: object) -> timedelta:
     try:
         return durations.parse_duration(text)
     except ValueError:
-        raise refused(f"is {shown(text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
+        raise refused(f"is {quote(text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
 
 
 def _duration(least: timedelta, most: timedelta, remedy: str) -> Parsed:
@@ -43,7 +43,7 @@ def _duration(least: timedelta, most: timedelta, remedy: str) -> Parsed:
 def _parse_mode(value: object) -> int:
     text = _digits_of(value)
     if not re.fullmatch("0?[0-7]{3}", text):
-        raise refused(f"is {shown(text)}, not a file mode", 'write octal digits as text, such as "0440"')
+        raise refused(f"is {quote(text)}, not a file mode", 'write octal digits as text, such as "0440"')
     mode = int(text, 8)
     for bits, consequence in ((0o111, "makes the files executable"), (0o022, "lets others than the owner write")):
         if mode & bits:
@@ -64,7 +64,7 @@ def _digits_of(value: object) -> str:
 def _parse_path(value: object) -> Path:
     text = text_of(value)
     if not text.startswith("/") or not text.isprintable():
-        raise refused(f"is {shown(text)}, not an absolute path", "write the whole path, from / on")
+        raise refused(f"is {quote(text)}, not an absolute path", "write the whole path, from / on")
     return Path(text)
 
 
@@ -87,7 +87,7 @@ def _parse_listen(value: object) -> Listen:
     try:
         return parse_listen(text)
     except ValueError as error:
-        raise refused(f"is {shown(text)}, {error}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none") from None
+        raise refused(f"is {quote(text)}, {error}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none") from None
 
 
 SUPPLIED_RANGE = timedelta(seconds=2), timedelta(hours=24)

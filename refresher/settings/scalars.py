@@ -14,7 +14,7 @@ from typing import Any
 from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from refresher.config.problems import shown
+from refresher.text import quote
 
 TRUE = frozenset(["yes", "true", "on"])
 """The words for true, in lower case."""
@@ -71,7 +71,7 @@ class Composer(CParser):
 def said(kind: str, text: str) -> str:
     """Put a value into a clause: `0440, a number to YAML`."""
     if kind == "str":
-        return shown(text)
+        return quote(text)
     return _SAID.get(kind, "a value with a tag").format(text if len(text) < 64 else "…")  # noqa: PLR2004 - one line
 
 

@@ -1,7 +1,7 @@
 """The kinds of text that the configuration is made of, held to what Google documents and `env` can carry.
 
 Each is a type for pydantic with a check that refuses in our words and the JSON Schema of what a user writes. Values
-that become something else than text are in `refresher.config.values`; what spans several values is checked in
+that become something else than text are in `refresher.settings.values`; what spans several values is checked in
 `refresher.config.references`.
 """
 
@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated
 
-from refresher.config.problems import shown
-from refresher.config.refusing import Parsed, digits_or_text, refused, text_of
+from refresher.limits import LONGEST_SUBJECT
+from refresher.settings.parsing import Parsed, digits_or_text, refused, text_of
+from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LONGEST_SUBJECT = 127
-"""Bytes of `google.subject` (Google: workload identity federation, quotas)."""
 
 RESERVED_CLAIMS = frozenset(["iss", "sub", "aud", "exp", "iat", "nbf", "jti"])
 """The claims of RFC 7519, section 4.1, which are the supplier's to set."""
@@ -50,7 +49,7 @@ def _matching(pattern: str, expected: str, remedy: str, text_in: Callable[[objec
         text = text_in(value)
         if matches(text) is None:
             # a URL may carry a password before its @
-            seen = "text with an @" if "://" in text and "@" in text else shown(text)
+            seen = "text with an @" if "://" in text and "@" in text else quote(text)
             raise refused(f"is {seen}, not {expected}", remedy)
         return text
 
@@ -89,13 +88,13 @@ def _parse_claim_name(value: object) -> str:
 def _parse_place(value: object) -> str:
     text = text_of(value)
     if not text.startswith("/"):
-        raise refused(f"is {shown(text)}, not an absolute path", "write the whole path, from / on")
+        raise refused(f"is {quote(text)}, not an absolute path", "write the whole path, from / on")
     if not re.fullmatch(_PLACE, text):
-        problem = f"is {shown(text)}, not a path of letters, digits and . _ / : @ -"
+        problem = f"is {quote(text)}, not a path of letters, digits and . _ / : @ -"
         raise refused(problem, "rename it: the readers of env share no quoting")
     parts = [part for part in text.split("/") if part not in {"", "."}]
     if ".." in parts or not parts:
-        raise refused(f"is {shown(text)}, which is / itself or goes through ..", "write the plain path")
+        raise refused(f"is {quote(text)}, which is / itself or goes through ..", "write the plain path")
     return "/" + "/".join(parts)
 
 
@@ -104,7 +103,7 @@ def _parse_parameter(value: object) -> str:
     if name in RESERVED_PARAMETERS:
         raise refused("is a parameter that the supplier sets itself", "delete it here")
     if not re.fullmatch(_PARAMETER, name):
-        raise refused(f"is {shown(name)}, not the name of a parameter", "use a-z, 0-9, - and _")
+        raise refused(f"is {quote(name)}, not the name of a parameter", "use a-z, 0-9, - and _")
     return name
 
 
