@@ -12,9 +12,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.evaluation import IdentityNeeded
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import answer
 from refresher.emulator.storage.objects import LARGEST
@@ -160,7 +160,7 @@ def _call(scope: dict[str, Any], body: bytes) -> Call:
         raise api_refusal("I6") from None
     return Call(
         method=scope["method"],
-        path=path_of(scope["raw_path"].decode("latin-1")),
+        path=decode_path(scope["raw_path"].decode("latin-1")),
         query=dict(queries),
         queries=queries,
         scheme=scope["scheme"],
@@ -169,7 +169,7 @@ def _call(scope: dict[str, Any], body: bytes) -> Call:
     )
 
 
-def path_of(raw: str) -> str:
+def decode_path(raw: str) -> str:
     """Decode a path segment by segment, so that a slash that was encoded separates nothing."""
     if "%" not in raw:
         return raw

@@ -11,10 +11,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import CLOUD_PLATFORM, caller_of
-from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
+from refresher.emulator.authentication import CLOUD_PLATFORM, authenticate
 from refresher.emulator.errors import Refusal
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator.http import Call, Reply, Route, read_object, read_text
+from refresher.emulator.permissions import Resource, has_permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def insert_dataset(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Make a dataset."""
     project = _authorize(cloud, call, names["project"], "bigquery.datasets.create")[1]
     body = call.json()
-    dataset = text_of(object_of(body, "datasetReference"), "datasetId")
+    dataset = read_text(read_object(body, "datasetReference"), "datasetId")
     if not re.fullmatch(r"\w{1,1024}", dataset):
         raise refusal(400, "invalid", "Invalid dataset ID.")
     reference = {"projectId": project, "datasetId": dataset}
@@ -61,15 +61,15 @@ def insert_dataset(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def query(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Answer a query at once."""
     caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
-    result = _result(text_of(call.json(), "query"), caller)
+    result = _result(read_text(call.json(), "query"), caller)
     return Reply(document={"kind": "bigquery#queryResponse", **_answer(project, result)})
 
 
 def insert_job(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Make a query job, which is done at once."""
     caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
-    configuration = object_of(call.json(), "configuration")
-    result = _result(text_of(object_of(configuration, "query"), "query"), caller)
+    configuration = read_object(call.json(), "configuration")
+    result = _result(read_text(read_object(configuration, "query"), "query"), caller)
     return Reply(document=_job(project, _id_of(result), configuration))
 
 
@@ -95,11 +95,11 @@ def refusal(status: int, reason: str, message: str) -> Refusal:
 
 
 def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, str]:
-    caller = caller_of(cloud, call, service=SERVICE, scopes=SCOPES)
+    caller = authenticate(cloud, call, service=SERVICE, scopes=SCOPES)
     found = cloud.state.find_project(name)
     project = found[0] if found is not None else name
     resource = Resource(name=f"projects/{project}", service=SERVICE, project=project)
-    if found is None or not may(cloud, caller, permission, resource):
+    if found is None or not has_permission(cloud, caller, permission, resource):
         message = f"Access Denied: Project {name}: User does not have {permission} permission in project {name}."
         raise refusal(403, "accessDenied", message)
     return caller, project
@@ -169,6 +169,71 @@ def _job(project: str, job: str, configuration: dict[str, Any]) -> dict[str, Any
     }
 
 
+def show_discovery(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Describe the API, as bq reads it before it does anything."""
+    origin = f"{call.scheme}://{call.headers.get('host', 'bigquery.googleapis.com')}/"
+    return Reply(
+        document={
+            "kind": "discovery#restDescription",
+            "name": "bigquery",
+            "version": "v2",
+            "rootUrl": origin,
+            "servicePath": "bigquery/v2/",
+            "basePath": "/bigquery/v2/",
+            "baseUrl": f"{origin}bigquery/v2/",
+            "batchPath": "batch/bigquery/v2",
+            "parameters": {"alt": {"type": "string", "location": "query"}},
+            "schemas": {name: {"id": name, "type": "object"} for name in _SCHEMAS},
+            "resources": {
+                resource: {"methods": {name: _method(resource, name, *rest) for name, *rest in methods}}
+                for resource, methods in _METHODS.items()
+            },
+        }
+    )
+
+
+_METHODS = {
+    "datasets": (
+        ("list", "GET", "datasets", "", "DatasetList", "all", "filter", "maxResults", "pageToken"),
+        ("insert", "POST", "datasets", "Dataset", "Dataset"),
+    ),
+    "jobs": (
+        ("query", "POST", "queries", "QueryRequest", "QueryResponse"),
+        ("insert", "POST", "jobs", "Job", "Job"),
+        ("get", "GET", "jobs/{jobId}", "", "Job", "location"),
+        (
+            "getQueryResults", "GET", "queries/{jobId}", "", "GetQueryResultsResponse",
+            "location", "maxResults", "pageToken", "startIndex", "timeoutMs",
+        ),
+    ),
+}  # fmt: skip
+"""What of the API there is: name, HTTP method, path, schemas of request and response, and optional parameters."""
+
+_SCHEMAS = {schema for methods in _METHODS.values() for method in methods for schema in method[3:5] if schema}
+
+
+def _method(
+    resource: str, name: str, method: str, path: str, request: str, response: str, *optional: str
+) -> dict[str, Any]:
+    names = ["projectId", *re.findall(r"\{(\w+)\}", path)]
+    required = {found: {"type": "string", "required": True, "location": "path"} for found in names}
+    document: dict[str, Any] = {
+        "id": f"bigquery.{resource}.{name}",
+        "path": f"projects/{{projectId}}/{path}",
+        "httpMethod": method,
+        "parameters": required | {found: {"type": "string", "location": "query"} for found in optional},
+        "parameterOrder": names,
+        "response": {"$ref": response},
+        "scopes": ["https://www.googleapis.com/auth/bigquery"],
+    }
+    if request:
+        document["request"] = {"$ref": request}
+    if (resource, name) == ("jobs", "insert"):  # bq hands over a file, or none, with every job
+        protocols = {"simple": {"multipart": True, "path": "/upload/bigquery/v2/projects/{projectId}/jobs"}}
+        document |= {"supportsMediaUpload": True, "mediaUpload": {"accept": ["*/*"], "protocols": protocols}}
+    return document
+
+
 _PROJECT = "/bigquery/v2/projects/{project}"
 
 ROUTES = (
@@ -178,4 +243,6 @@ ROUTES = (
     Route("bigquery.jobs.insert", "POST", f"{_PROJECT}/jobs", insert_job),
     Route("bigquery.jobs.get", "GET", f"{_PROJECT}/jobs/{{job}}", get_job),
     Route("bigquery.jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", get_results),
+    Route("bigquery.discovery", "GET", "/discovery/v1/apis/bigquery/v2/rest", show_discovery),
+    Route("bigquery.discovery", "GET", "/$discovery/rest", show_discovery),
 )

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from refresher.emulator.audit_log import AuditLog
 from refresher.emulator.faults import Faults
-from refresher.emulator.journal import Journal
+from refresher.emulator.journal import AuditLog, Journal
 from refresher.emulator.quotas import Quotas
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import State

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from refresher.emulator.errors import Refusal
-from refresher.emulator.mapping import identity_of
+from refresher.emulator.mapping import map_identity
 from refresher.emulator.state import Provider
 
 SECONDS = 1.0
@@ -40,7 +40,7 @@ def _answer(question: bytes) -> bytes:
     asked = json.loads(question)
     provider = Provider(mapping=asked["mapping"], condition=asked["condition"])
     try:
-        identity = identity_of(provider, asked["claims"])
+        identity = map_identity(provider, asked["claims"])
     except Refusal as refusal:
         refused = {"status": refusal.status, "document": refusal.document, "entry": refusal.entry}
         return json.dumps({"refusal": refused}).encode()

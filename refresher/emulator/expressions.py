@@ -67,7 +67,7 @@ def check(expression: str, scope: str) -> str:
     return str(_compiled(expression, scope).return_type().name())
 
 
-def without_texts(expression: str) -> str:
+def mask_texts(expression: str) -> str:
     """Give an expression with a number in place of each text, so that what it says is not taken for what it does."""
     return _TEXT.sub("0", expression)
 
@@ -85,7 +85,7 @@ def is_quick(expression: str, *, with_times: bool = False) -> bool:
     """
     if "\\" in expression or "'''" in expression or '"""' in expression:
         return False
-    rest = without_texts(expression)
+    rest = mask_texts(expression)
     names = _QUICK | _TIMES if with_times else _QUICK
     return _MODEST.fullmatch(rest) is not None and all(name in names for name in _CALL.findall(rest))
 
@@ -105,7 +105,7 @@ def evaluate(expression: str, scope: str, values: Mapping[str, Any]) -> Any:  # 
     return value.plain_value()
 
 
-def plain(value: Any, levels: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON
+def convert_json(value: Any, levels: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON
     """Give a JSON value as CEL can take it: integers that do not fit become floating point, lone surrogates `?`.
 
     Raises:
@@ -114,9 +114,9 @@ def plain(value: Any, levels: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, dict | list) and not levels:
         raise ExpressionError("nested too deeply")
     if isinstance(value, dict):
-        return {plain(name): plain(inner, levels - 1) for name, inner in value.items()}
+        return {convert_json(name): convert_json(inner, levels - 1) for name, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner, levels - 1) for inner in value]
+        return [convert_json(inner, levels - 1) for inner in value]
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and value.bit_length() >= _WORDS:

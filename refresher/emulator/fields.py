@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refresher.emulator.state import Project
 
 
-def project_of(cloud: Cloud, name: str) -> tuple[str, Project]:
+def find_project(cloud: Cloud, name: str) -> tuple[str, Project]:
     """Give a project with its id, by id or number.
 
     Raises:
@@ -24,6 +24,6 @@ def project_of(cloud: Cloud, name: str) -> tuple[str, Project]:
     return found
 
 
-def time_of(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Show a time as the API does."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

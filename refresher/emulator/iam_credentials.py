@@ -17,16 +17,16 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from refresher.emulator.account_keys import key_of
-from refresher.emulator.callers import caller_of, check_perimeter, check_service
-from refresher.emulator.calls import Call, Reply, Route, text_of, texts_of
+from refresher.emulator.account_keys import load_or_create_key
+from refresher.emulator.authentication import authenticate, check_perimeter, check_service
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.http import Call, Reply, Route, read_text, read_texts
 from refresher.emulator.journal import LONGEST
 from refresher.emulator.org_policy import allows_value
-from refresher.emulator.permissions import check_chain, denied
+from refresher.emulator.permissions import check_chain, permission_denied
 from refresher.emulator.quotas import GENERATIONS, SIGNATURES
 from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
-from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, key_id_of
+from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, compute_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
 
 def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give an access token of a service account to whom its policy allows it."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, GET_ACCESS_TOKEN)
     scopes = _scopes(body.get("scope"))
@@ -76,10 +76,10 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
 
 def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give an ID token of a service account for an audience to whom its policy allows it."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, GET_OPEN_ID_TOKEN)
-    audience = text_of(body, "audience")
+    audience = read_text(body, "audience")
     if not audience:
         raise api_refusal("I6")
     check_chain(cloud, caller, _delegates(body), account, GET_OPEN_ID_TOKEN)
@@ -90,33 +90,35 @@ def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Rep
 
 def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Sign claims with the key that Google holds for a service account; not for federated tokens (I11)."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    caller = authenticate(cloud, call, service=SERVICE)
     if caller.kind == "federated":
         raise api_refusal("I11", service=SERVICE, method="google.iam.credentials.v1.IAMCredentials.SignJwt")
     body = call.json()
     account = _account(cloud, call, names, SIGN_JWT)
-    claims = _claims(cloud, text_of(body, "payload"))
+    claims = _claims(cloud, read_text(body, "payload"))
     check_chain(cloud, caller, _delegates(body), account, SIGN_JWT)
     _spend(cloud, account, SIGNATURES)
-    key = key_of(cloud, account)
-    signed = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": key_id_of(key)})
-    return Reply(document={"keyId": key_id_of(key), "signedJwt": signed})
+    key = load_or_create_key(cloud, account)
+    signed = jwt.api_jws.encode(
+        json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": compute_key_id(key)}
+    )
+    return Reply(document={"keyId": compute_key_id(key), "signedJwt": signed})
 
 
 def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Sign bytes with the key that Google holds for a service account, RSA with SHA-256."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, SIGN_BLOB)
     try:
-        payload = base64.b64decode(text_of(body, "payload"), validate=True)
+        payload = base64.b64decode(read_text(body, "payload"), validate=True)
     except (binascii.Error, ValueError):
         raise api_refusal("bad_field", field="payload") from None
     check_chain(cloud, caller, _delegates(body), account, SIGN_BLOB)
     _spend(cloud, account, SIGNATURES)
-    key = key_of(cloud, account)
+    key = load_or_create_key(cloud, account)
     signature = key.sign(payload, PKCS1v15(), SHA256())
-    return Reply(document={"keyId": key_id_of(key), "signedBlob": base64.b64encode(signature).decode()})
+    return Reply(document={"keyId": compute_key_id(key), "signedBlob": base64.b64encode(signature).decode()})
 
 
 def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def _account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str
             raise api_refusal("I4", email=name)
         if not name.isdecimal() and not name.endswith(".gserviceaccount.com"):
             raise api_refusal("I5")
-        raise denied(permission)
+        raise permission_denied(permission)
     if not account.is_usable:
         raise api_refusal("I4", email=account.email)
     check_service(cloud, account.project, SERVICE)
@@ -167,7 +169,7 @@ def _scopes(value: object) -> tuple[str, ...]:
 
 def _delegates(body: Mapping[str, Any]) -> list[str]:
     """Give the e-mails or unique ids of the delegates, which are sent as resource names."""
-    delegates = texts_of(body, "delegates")
+    delegates = read_texts(body, "delegates")
     if not all(_DELEGATE.fullmatch(delegate) for delegate in delegates):
         raise api_refusal("I6")
     return [delegate.rpartition("/")[2] for delegate in delegates]

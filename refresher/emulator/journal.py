@@ -9,9 +9,14 @@ import hashlib
 import json
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 CAPACITY = 10_000
+"""How many of the last entries are kept."""
+
 LONGEST = 1000
 """Characters that are noted of a path or fact, which clients make as long as they like."""
 
@@ -70,6 +75,23 @@ class Journal:
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
+
+
+class AuditLog:
+    """The last entries, oldest first; each is handed to `keep` as well."""
+
+    def __init__(self, entries: Iterable[dict[str, Any]] = ()) -> None:
+        self._entries: deque[dict[str, Any]] = deque(entries, maxlen=CAPACITY)
+        self.keep: Callable[[dict[str, Any]], None] = lambda _entry: None
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Write an entry."""
+        self._entries.append(entry)
+        self.keep(entry)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Give all entries."""
+        return list(self._entries)
 
 
 def fingerprint(token: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import sts_refusal
-from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, evaluate, is_quick, plain
+from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, convert_json, evaluate, is_quick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ def is_quick_for(provider: Provider, subject_token: str) -> bool:
     )
 
 
-def identity_of(provider: Provider, assertion: Mapping[str, object]) -> Identity:
+def map_identity(provider: Provider, assertion: Mapping[str, object]) -> Identity:
     """Map an assertion and ask the provider's condition.
 
     Raises:
@@ -62,7 +62,7 @@ def identity_of(provider: Provider, assertion: Mapping[str, object]) -> Identity
             does not hold.
     """
     try:
-        values = {"assertion": plain(dict(assertion))}
+        values = {"assertion": convert_json(dict(assertion))}
     except ExpressionError:
         raise sts_refusal("E9") from None
     identity = Identity(

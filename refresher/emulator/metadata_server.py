@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import Refusal
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.iam_credentials import id_token_claims
 from refresher.emulator.tokens import Bearer
 

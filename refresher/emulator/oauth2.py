@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import Refusal
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
 
 
-def tokeninfo(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Tell what a token is."""
     fields = {**call.form(), **call.query}
     id_token = fields.get("id_token")
@@ -65,7 +65,7 @@ def _invalid() -> Refusal:
 
 
 ROUTES = tuple(
-    Route("oauth2.tokeninfo", method, f"{version}/tokeninfo", tokeninfo)
+    Route("oauth2.tokeninfo", method, f"{version}/tokeninfo", describe_token)
     for method in ("GET", "POST")
     for version in ("", "/oauth2/v1", "/oauth2/v2", "/oauth2/v3")
 )

@@ -13,8 +13,8 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from refresher.emulator.account_keys import certificate_of
-from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.account_keys import create_certificate
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class KeysNeeded(Exception):  # noqa: N818 - no failure: the rule is asked again
         self.issuer = issuer
 
 
-def key_set_of(cloud: Cloud, call: Call, issuer: str) -> dict[str, Any] | None:
+def find_key_set(cloud: Cloud, call: Call, issuer: str) -> dict[str, Any] | None:
     """Give the JWKS of an issuer; None if it cannot be had.
 
     Raises:
@@ -60,7 +60,7 @@ def discover(issuer: str) -> dict[str, Any] | None:
     return _fetch(str(document.get("jwks_uri")))
 
 
-def configuration(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+def show_configuration(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
     """Answer for Google's issuer: its discovery document."""
     return Reply(
         document={
@@ -73,14 +73,14 @@ def configuration(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
     )
 
 
-def certs(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+def show_jwks(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
     """Answer for Google's issuer: its keys."""
     return Reply(document=cloud.vault.jwks)
 
 
-def x509_certs(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+def show_certificates(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
     """Answer for Google's issuer: its keys as certificates, which is what most libraries verify ID tokens with."""
-    return Reply(document={cloud.vault.key_id: certificate_of(cloud.vault.key, "accounts.google.com", cloud.now())})
+    return Reply(document={cloud.vault.key_id: create_certificate(cloud.vault.key, "accounts.google.com", cloud.now())})
 
 
 def _fetch(url: str) -> dict[str, Any] | None:
@@ -95,7 +95,7 @@ def _fetch(url: str) -> dict[str, Any] | None:
 
 
 ROUTES = (
-    Route("accounts.configuration", "GET", "/.well-known/openid-configuration", configuration),
-    Route("accounts.certs", "GET", "/oauth2/v3/certs", certs),
-    Route("accounts.certs", "GET", "/oauth2/v1/certs", x509_certs),
+    Route("accounts.configuration", "GET", "/.well-known/openid-configuration", show_configuration),
+    Route("accounts.certs", "GET", "/oauth2/v3/certs", show_jwks),
+    Route("accounts.certs", "GET", "/oauth2/v1/certs", show_certificates),
 )

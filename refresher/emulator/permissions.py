@@ -68,28 +68,28 @@ def check_chain(
     Raises:
         Refusal: I1 at the first hop that is not granted.
     """
-    names = names_of(cloud.state, caller)
+    names = list_names(cloud.state, caller)
     for delegate in delegates:
         account = cloud.state.find_service_account(delegate)
         if account is None or not account.is_usable:
-            raise denied(IMPLICIT_DELEGATION)
+            raise permission_denied(IMPLICIT_DELEGATION)
         if caller.boundary is not None or not _is_granted(cloud, names, IMPLICIT_DELEGATION, account_resource(account)):
-            raise denied(IMPLICIT_DELEGATION)
+            raise permission_denied(IMPLICIT_DELEGATION)
         names = _names_of_account(cloud.state, account.email)
     if caller.boundary is not None or not _is_granted(cloud, names, permission, account_resource(target)):
-        raise denied(permission)
+        raise permission_denied(permission)
 
 
-def may(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> bool:
+def has_permission(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> bool:
     """Tell whether a caller has a permission on a resource."""
     if caller.kind == "administrator":
         return True
     if caller.boundary is not None and not _is_within(cloud, caller.boundary, permission, resource):
         return False
-    return _is_granted(cloud, names_of(cloud.state, caller), permission, resource)
+    return _is_granted(cloud, list_names(cloud.state, caller), permission, resource)
 
 
-def names_of(state: State, caller: Bearer) -> frozenset[str]:
+def list_names(state: State, caller: Bearer) -> frozenset[str]:
     """Give every name by which policies may mean a caller."""
     if caller.kind == "federated":
         return frozenset(_federated_names(caller))
@@ -98,7 +98,7 @@ def names_of(state: State, caller: Bearer) -> frozenset[str]:
     return _names_of_account(state, caller.name) if caller.kind == "service_account" else _names(state, caller.member)
 
 
-def denied(permission: str, resource: str = "") -> Refusal:
+def permission_denied(permission: str, resource: str = "") -> Refusal:
     """Give the refusal for a permission that was not granted."""
     shown = f" '{resource}'" if resource else ""
     return api_refusal("I1", service="iam.googleapis.com", permission=permission, resource=shown)
@@ -138,10 +138,10 @@ def _is_granted(cloud: Cloud, names: frozenset[str], permission: str, resource: 
 
 
 def _applies(cloud: Cloud, binding: Binding, resource: Resource) -> bool:
-    return binding.condition is None or holds(cloud, binding.condition.get("expression", ""), resource)
+    return binding.condition is None or condition_holds(cloud, binding.condition.get("expression", ""), resource)
 
 
-def holds(cloud: Cloud, expression: str, resource: Resource) -> bool:
+def condition_holds(cloud: Cloud, expression: str, resource: Resource) -> bool:
     """Tell whether the condition of a binding holds now for a resource; one that meets an error does not."""
     values = {
         "request.time": datetime.fromtimestamp(int(cloud.now()), UTC),
@@ -166,7 +166,7 @@ def _is_within(cloud: Cloud, boundary: Sequence[dict[str, Any]], permission: str
         if (
             inside
             and any(includes(cloud.state, role, permission) for role in roles)
-            and (not expression or holds(cloud, expression, resource))
+            and (not expression or condition_holds(cloud, expression, resource))
         ):
             return True
     return False

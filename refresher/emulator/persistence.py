@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from refresher.emulator.audit_log import CAPACITY, AuditLog
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.crypto_keys import CryptoKey
+from refresher.emulator.journal import CAPACITY, AuditLog
 from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
 from refresher.emulator.storage_state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault

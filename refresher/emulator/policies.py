@@ -1,7 +1,7 @@
 """IAM policies: bindings of roles to members, with conditions and etags.
 
 https://cloud.google.com/iam/docs/reference/rest/v1/Policy. What a policy grants is decided in
-`refresher.emulator.permissions`, what may be written into one in `refresher.emulator.policy_calls`.
+`refresher.emulator.permissions`, what may be written into one in `refresher.emulator.policy_changes`.
 """
 
 from __future__ import annotations

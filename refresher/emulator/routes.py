@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from refresher.emulator import (
     account_keys,
-    auditing,
+    allowed_locations,
+    audit_log,
     bigquery,
-    bigquery_discovery,
     cloud_kms,
     cloud_logging,
     cloud_run,
@@ -22,17 +22,16 @@ from refresher.emulator import (
     oauth2,
     oidc_issuer,
     org_policy,
-    regional_boundaries,
     resource_manager,
     service_usage,
+    storage,
     sts,
 )
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.errors import Refusal, api_refusal, refusal
 from refresher.emulator.evaluation import IdentityNeeded
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.journal import Entry
 from refresher.emulator.oidc_issuer import KeysNeeded
-from refresher.emulator.storage import routes as storage_routes
 from refresher.emulator.storage import xml
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ ROUTES: tuple[Route, ...] = (
     *control.ROUTES,
     *sts.ROUTES,
     *iam_credentials.ROUTES,
-    *regional_boundaries.ROUTES,
+    *allowed_locations.ROUTES,
     *metadata_server.ROUTES,
     *oidc_issuer.ROUTES,
     *account_keys.ROUTES,
@@ -59,8 +58,7 @@ ROUTES: tuple[Route, ...] = (
     *cloud_logging.ROUTES,
     *monitoring.ROUTES,
     *bigquery.ROUTES,
-    *bigquery_discovery.ROUTES,
-    *storage_routes.ROUTES,
+    *storage.ROUTES,
 )
 """Every request that is known, but for the XML API of Cloud Storage."""
 
@@ -118,11 +116,11 @@ def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
     try:
         reply = _apply(cloud, call, route, names, fault)
     except Refusal as refused:
-        auditing.record(cloud, route.operation, call, changes=route.changes, refusal=refused)
+        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=refused)
         entry.refusal = refused.entry
         reply = Reply(document=refused.document, text=refused.text, status=refused.status, headers=refused.headers)
     else:
-        auditing.record(cloud, route.operation, call, changes=route.changes, refusal=None)
+        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=None)
     if fault is not None or (route.changes and entry.refusal is None):
         cloud.save()
     return replace(reply, fault=fault) if fault is not None else reply
@@ -172,7 +170,7 @@ def _find(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]]:
         path = "/" + path.lstrip("/").partition("/")[2]
         if path == "/":
             break
-    fallback = xml.route_of(cloud, call)
+    fallback = xml.find_route(cloud, call)
     if fallback is not None:
         return fallback
     raise api_refusal("no_method")

@@ -45,7 +45,16 @@ import yaml
 from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_provider
-from refresher.emulator.seed_shapes import ShapeError, at, life_of, list_of, mapping_of, needed, only, texts_of
+from refresher.emulator.seed_fields import (
+    ShapeError,
+    check_keys,
+    check_list,
+    check_map,
+    check_seconds,
+    check_texts,
+    report_place,
+    require_text,
+)
 from refresher.emulator.state import Project, Provider, Role, State
 from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
@@ -101,7 +110,7 @@ def read_seed(path: Path) -> dict[str, Any]:
     return document
 
 
-def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), now: float | None = None) -> None:
+def apply_seed(state: State, document: Mapping[str, Any], *, beside: Path = Path(), now: float | None = None) -> None:
     """Let exist what a seed says, beside what is there already; all of it or nothing.
 
     Args:
@@ -122,82 +131,82 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), n
             for name, project in state.projects.items()
         }
     )
-    with at("document"):
+    with report_place("document"):
         _plant(planned, document, beside, time.time() if now is None else now)
     _merge(state, planned)
 
 
 def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) -> None:
     for project, settings in _part(document, "projects"):
-        with at("projects", project):
+        with report_place("projects", project):
             _describe(state.projects.setdefault(project, Project(number="")), settings)
-    with at("pools"):
-        pools = list_of(document.get("pools"))
+    with report_place("pools"):
+        pools = check_list(document.get("pools"))
     for number, entry in enumerate(pools):
-        with at(f"pools[{number}]"):
-            _plant_pool(state, only(mapping_of(entry), "pool", "project_number", "providers"), number, beside)
+        with report_place(f"pools[{number}]"):
+            _plant_pool(state, check_keys(check_map(entry), "pool", "project_number", "providers"), number, beside)
     _plant_accounts(state, document)
     for project, bindings in _part(document, "project_policies"):
-        with at("project_policies", project):
+        with report_place("project_policies", project):
             if project not in state.projects:
                 raise ShapeError("there is no such project")
             _grant(state.projects[project].policy, bindings)
     for name, permissions in _part(document, "roles"):
-        with at("roles", name):
-            state.roles[name] = Role(permissions=texts_of(permissions))
+        with report_place("roles", name):
+            state.roles[name] = Role(permissions=check_texts(permissions))
     for group, members in _part(document, "groups"):
-        with at("groups", group):
-            state.groups[group] = set(texts_of(members))
+        with report_place("groups", group):
+            state.groups[group] = set(check_texts(members))
     for name, bindings in _part(document, "buckets"):
-        with at("buckets", name):
+        with report_place("buckets", name):
             bucket = state.buckets.setdefault(name, Bucket(project=next(iter(state.projects)), created=now))
             _grant(bucket.policy, bindings)
     for name, settings in _part(document, "crypto_keys"):
-        with at("crypto_keys", name):
-            state.crypto_keys[name] = _crypto_key(state, name, mapping_of(settings))
+        with report_place("crypto_keys", name):
+            state.crypto_keys[name] = _crypto_key(state, name, check_map(settings))
     if (metadata_account := document.get("metadata_account")) is not None:
         state.add_service_account(str(metadata_account))
         state.metadata_account = str(metadata_account)
 
 
 def _part(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
-    with at(name):
-        return mapping_of(document.get(name)).items()
+    with report_place(name):
+        return check_map(document.get(name)).items()
 
 
 def _plant_pool(state: State, entry: dict[str, Any], number: int, beside: Path) -> None:
     project = str(entry.get("project_number") or next(iter(state.projects.values())).number)
-    name = needed(entry, "pool")
+    name = require_text(entry, "pool")
     check_id(name, field="pool")
     pool = state.add_pool(name, project_number=project)
-    for provider, settings in mapping_of(entry.get("providers")).items():
-        with at(f"pools[{number}]", "providers", provider):
+    for provider, settings in check_map(entry.get("providers")).items():
+        with report_place(f"pools[{number}]", "providers", provider):
             check_id(provider, field="provider")
-            pool.providers[provider] = _provider(mapping_of(settings), beside)
+            pool.providers[provider] = _provider(check_map(settings), beside)
 
 
 def _plant_accounts(state: State, document: Mapping[str, Any]) -> None:
     for email, bindings in _part(document, "service_accounts"):
-        with at("service_accounts", email):
+        with report_place("service_accounts", email):
             _grant(state.add_service_account(email).policy, bindings)
     for email, seconds in _part(document, "access_token_lives"):
-        with at("access_token_lives", email):
-            state.add_service_account(email).longest_life = life_of(seconds)
+        with report_place("access_token_lives", email):
+            state.add_service_account(email).longest_life = check_seconds(seconds)
 
 
 def _grant(policy: Policy, bindings: object) -> None:
-    for role, members in mapping_of(bindings).items():
-        for member in texts_of(members):
+    for role, members in check_map(bindings).items():
+        for member in check_texts(members):
             policy.allow(role, member)
 
 
 def _describe(project: Project, settings: object) -> None:
     """Change of a project what is said of it: its number, or that with services and perimeter."""
     said = settings if isinstance(settings, dict) else {"number": settings}
-    only(said, "number", "services", "perimeter")
-    project.number = needed(said, "number")
-    project.services = set(texts_of(said.get("services", sorted(project.services))))
-    project.perimeter = set(texts_of(said.get("perimeter", sorted(project.perimeter))))
+    check_keys(said, "number", "services", "perimeter")
+    project.number = require_text(said, "number")
+    project.services = set(check_texts(said.get("services", sorted(project.services))))
+    project.perimeter = set(check_texts(said.get("perimeter", sorted(project.perimeter))))
 
 
 def _provider(settings: dict[str, Any], beside: Path) -> Provider:
@@ -205,11 +214,11 @@ def _provider(settings: dict[str, Any], beside: Path) -> Provider:
     file = settings.pop("jwks_file", None)
     if file is not None:
         settings["jwks"] = _key_set(beside / str(file))
-    only(settings, *_KINDS)
+    check_keys(settings, *_KINDS)
     for name, kind in _KINDS.items():
         if name in settings and not isinstance(settings[name], kind):
             raise ShapeError(f"{name} cannot be that")
-    texts_of(settings.get("allowed_audiences", []))
+    check_texts(settings.get("allowed_audiences", []))
     provider = Provider(**settings)
     check_provider(provider, plain_http=True)
     return provider
@@ -229,10 +238,10 @@ def _crypto_key(state: State, name: str, settings: dict[str, Any]) -> CryptoKey:
     found = _KEY_NAME.fullmatch(name)
     if found is None or found["project"] not in state.projects:
         raise ShapeError("it is not named projects/…/locations/…/keyRings/…/cryptoKeys/…, of a project that is there")
-    only(settings, "algorithm", "versions", "bindings")
+    check_keys(settings, "algorithm", "versions", "bindings")
     key = CryptoKey(project=found["project"], algorithm=str(settings.get("algorithm", EC_P256)))
     try:
-        for number, condition in mapping_of(settings.get("versions", {"1": ENABLED})).items():
+        for number, condition in check_map(settings.get("versions", {"1": ENABLED})).items():
             key.add_version(number, state=condition)
     except (ValueError, KeyError):
         raise ShapeError("there is no such algorithm or state of a version") from None

@@ -221,7 +221,7 @@ class State:
         project = email.partition("@")[2].partition(".")[0]
         if project == "developer" or not project:  # the default account of Compute Engine tells no project
             project = DEFAULT_PROJECT
-        account = ServiceAccount(email=email, unique_id=unique_id or unique_id_of(email), project=project)
+        account = ServiceAccount(email=email, unique_id=unique_id or derive_unique_id(email), project=project)
         return self.service_accounts.setdefault(email, account)
 
     def find_service_account(self, name: str) -> ServiceAccount | None:
@@ -246,6 +246,6 @@ def is_gone(deleted_at: float | None, now: float) -> bool:
     return deleted_at is not None and now >= deleted_at + KEPT_AFTER_DELETION
 
 
-def unique_id_of(email: str) -> str:
+def derive_unique_id(email: str) -> str:
     """Give 21 digits that are always the same for an e-mail."""
     return f"1{int.from_bytes(hashlib.sha256(email.encode('utf-8', 'replace')).digest()[:8], 'big') % 10**20:020d}"

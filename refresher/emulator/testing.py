@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 from refresher.emulator.cloud import Cloud
-from refresher.emulator.control import bearer_for
+from refresher.emulator.control import build_bearer
 from refresher.emulator.crypto_keys import EC_P256, CryptoKey
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.provider_rules import check_provider
@@ -43,9 +43,8 @@ from refresher.resources import WorkloadIdentityProvider
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from refresher.emulator.audit_log import AuditLog
     from refresher.emulator.faults import Faults
-    from refresher.emulator.journal import Journal
+    from refresher.emulator.journal import AuditLog, Journal
     from refresher.emulator.quotas import Quotas
     from refresher.emulator.settable_clock import SettableClock
     from refresher.emulator.state import State
@@ -187,7 +186,7 @@ class Scenario:
 
     def access_token(self, member: str, *, lifetime: float = 3600) -> str:
         """Give an access token of `user:EMAIL` or `serviceAccount:EMAIL`, with the scope cloud-platform."""
-        return self._cloud.vault.issue(bearer_for(self._cloud, member, lifetime))
+        return self._cloud.vault.issue(build_bearer(self._cloud, member, lifetime))
 
     def id_token(self, service_account: str, *, audience: str) -> str:
         """Give a Google-signed ID token of a service account."""

@@ -97,7 +97,7 @@ class TokenVault:
     @property
     def key_id(self) -> str:
         """The `kid` of Google's ID tokens."""
-        return key_id_of(self.key)
+        return compute_key_id(self.key)
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
@@ -162,7 +162,7 @@ def dump_key(key: rsa.RSAPrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def key_id_of(key: rsa.RSAPrivateKey) -> str:
+def compute_key_id(key: rsa.RSAPrivateKey) -> str:
     """Name a key by its public half, 40 hex digits as Google's."""
     return hashlib.sha256(str(key.public_key().public_numbers().n).encode()).hexdigest()[:40]
 
@@ -171,10 +171,10 @@ def public_jwk(key: rsa.RSAPrivateKey) -> dict[str, Any]:
     """Give the public half of a key as a JWK."""
     members = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     members.pop("key_ops", None)
-    return members | {"kid": key_id_of(key), "alg": "RS256", "use": "sig"}
+    return members | {"kid": compute_key_id(key), "alg": "RS256", "use": "sig"}
 
 
-def downscoped(bearer: Bearer, boundary: list[dict[str, Any]]) -> Bearer:
+def downscope(bearer: Bearer, boundary: list[dict[str, Any]]) -> Bearer:
     """Give a bearer that may do what the boundary lets through and no more."""
     return replace(bearer, boundary=tuple(boundary))
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.emulator.calls import Call
+from refresher.emulator.http import Call
 from refresher.emulator.persistence import open_cloud
 from refresher.emulator.routes import answer
 

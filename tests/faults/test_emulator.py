@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-from refresher.emulator.calls import Call
+from refresher.emulator.http import Call
 from refresher.emulator.persistence import STATE, open_cloud
 from refresher.emulator.routes import answer
 

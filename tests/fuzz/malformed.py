@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Mapping
 
-    from refresher.emulator.calls import Route
+    from refresher.emulator.http import Route
 
 ISSUER = "https://workers.invalid"
 TOKEN_AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"

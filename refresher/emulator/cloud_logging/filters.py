@@ -41,7 +41,7 @@ class FilterError(Exception):
     """A filter is none; the text says where."""
 
 
-def parse(text: str) -> Matches:
+def parse_filter(text: str) -> Matches:
     """Give the predicate that a filter is; an empty filter lets everything through.
 
     Raises:

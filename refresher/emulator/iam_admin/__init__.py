@@ -8,7 +8,6 @@ from refresher.emulator.iam_admin import (
     custom_roles,
     deny_policies,
     operations,
-    pool_policies,
     pools,
     providers,
     service_accounts,
@@ -17,7 +16,6 @@ from refresher.emulator.iam_admin import (
 ROUTES = (
     *pools.ROUTES,
     *providers.ROUTES,
-    *pool_policies.ROUTES,
     *service_accounts.ROUTES,
     *custom_roles.ROUTES,
     *deny_policies.ROUTES,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from refresher.emulator.calls import text_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import time_of
+from refresher.emulator.fields import format_time
+from refresher.emulator.http import read_text
 from refresher.emulator.state import KEPT_AFTER_DELETION
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ LONGEST_NAME = 32
 LONGEST_DESCRIPTION = 256
 
 
-class Named(TypedDict):
+class Names(TypedDict):
     """What pools and providers are called."""
 
     display_name: str
@@ -36,30 +36,30 @@ def check_id(name: str, *, field: str) -> None:
         raise api_refusal("bad_field", field=field)
 
 
-def named(body: Mapping[str, Any]) -> Named:
+def read_names(body: Mapping[str, Any]) -> Names:
     """Give display name and description of a body.
 
     Raises:
         Refusal: One of them is too long.
     """
-    display_name, description = text_of(body, "displayName"), text_of(body, "description")
+    display_name, description = read_text(body, "displayName"), read_text(body, "description")
     if len(display_name) > LONGEST_NAME:
         raise api_refusal("invalid", problem=f"display name must be less than or equal to {LONGEST_NAME} characters")
     if len(description) > LONGEST_DESCRIPTION:
         raise api_refusal(
             "invalid", problem=f"description must be less than or equal to {LONGEST_DESCRIPTION} characters"
         )
-    return Named(display_name=display_name, description=description)
+    return Names(display_name=display_name, description=description)
 
 
-def life(deleted_at: float | None) -> dict[str, str]:
+def show_deletion(deleted_at: float | None) -> dict[str, str]:
     """Show whether something was deleted, and until when it can be had back."""
     if deleted_at is None:
         return {"state": "ACTIVE"}
-    return {"state": "DELETED", "expireTime": time_of(deleted_at + KEPT_AFTER_DELETION)}
+    return {"state": "DELETED", "expireTime": format_time(deleted_at + KEPT_AFTER_DELETION)}
 
 
-def mask_of(text: str, known: Container[str]) -> list[str]:
+def read_mask(text: str, known: Container[str]) -> list[str]:
     """Read an update mask, in camel or snake case, and give its paths in camel case.
 
     Raises:
@@ -71,7 +71,7 @@ def mask_of(text: str, known: Container[str]) -> list[str]:
     return paths
 
 
-def shown(document: Mapping[str, Any]) -> dict[str, Any]:
+def drop_empty(document: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is empty or false, as the API does."""
     return {name: value for name, value in document.items() if value not in ("", False, [], {}, None)}
 

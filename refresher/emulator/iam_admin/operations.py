@@ -9,9 +9,9 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import administrator_of
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
+from refresher.emulator.authentication import authenticate_administrator
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ PREFIX = "op"
 _VERSION = re.compile(r"/v\d/")
 
 
-def started(cloud: Cloud, parent: str) -> dict[str, Any]:
+def start_operation(cloud: Cloud, parent: str) -> dict[str, Any]:
     """Give an operation on a resource as it is answered first: by name alone."""
     nonce = secrets.token_hex(6)
     where = f"{parent}/operations" if parent else "operations"
@@ -31,7 +31,7 @@ def started(cloud: Cloud, parent: str) -> dict[str, Any]:
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Tell that an operation is done."""
-    administrator_of(cloud, call, service="iam.googleapis.com")
+    authenticate_administrator(cloud, call, service="iam.googleapis.com")
     sealed = names["operation"].removeprefix(PREFIX)
     if cloud.vault.seal(sealed[:12]) != sealed[12:]:
         raise api_refusal("not_found")

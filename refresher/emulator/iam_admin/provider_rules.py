@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check, without_texts
+from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check, mask_texts
 from refresher.emulator.mapping import ATTRIBUTE, GROUPS, SUBJECT
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def check_audiences(audiences: list[str]) -> None:
         raise api_refusal("bad_field", field="oidc.allowed_audiences")
 
 
-def key_set_of(text: str) -> dict[str, Any] | None:
+def read_key_set(text: str) -> dict[str, Any] | None:
     """Read an uploaded key set; None for an empty text, which means discovery.
 
     Raises:
@@ -147,7 +147,7 @@ def check_condition(condition: str, issuer: str) -> None:
     Raises:
         Refusal: T6, or it is too long, does not compile, or is no question.
     """
-    if issuer.rstrip("/") in MULTI_TENANT and not _REFERENCE.search(without_texts(condition)):
+    if issuer.rstrip("/") in MULTI_TENANT and not _REFERENCE.search(mask_texts(condition)):
         raise api_refusal("T6")
     if len(condition) > LONGEST_CONDITION:
         raise _invalid(f"The attribute condition has more than {LONGEST_CONDITION} characters.")

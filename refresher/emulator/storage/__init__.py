@@ -3,3 +3,7 @@
 https://cloud.google.com/storage/docs/json_api and, for reading, https://cloud.google.com/storage/docs/xml-api. Every
 bucket has uniform bucket-level access; access control lists, versions, holds, notifications and batches are left out.
 """
+
+from refresher.emulator.storage import buckets, objects, uploads
+
+ROUTES = (*buckets.ROUTES, *uploads.ROUTES, *objects.ROUTES)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator.callers import ADMINISTRATOR, ANONYMOUS, CLOUD_PLATFORM, caller_of
+from refresher.emulator.authentication import ADMINISTRATOR, ANONYMOUS, CLOUD_PLATFORM, authenticate
 from refresher.emulator.errors import Refusal
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator.permissions import Resource, has_permission
 from refresher.emulator.tokens import PREFIX
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.http import Call
     from refresher.emulator.storage_state import Bucket, StoredObject
     from refresher.emulator.tokens import Bearer
 
@@ -48,7 +48,7 @@ def authorize(cloud: Cloud, call: Call, permission: str, bucket_name: str, objec
     call.facts["bucket"] = bucket_name
     if object_name is not None:
         call.facts["object"] = object_name
-    caller = identify(
+    caller = authenticate_caller(
         cloud, call, permission, administrable=object_name is None and permission.startswith("storage.buckets.")
     )
     bucket = cloud.state.buckets.get(bucket_name)
@@ -59,8 +59,8 @@ def authorize(cloud: Cloud, call: Call, permission: str, bucket_name: str, objec
     if object_name is not None:
         name, kind = f"{name}/objects/{object_name}", f"{SERVICE}/Object"
     resource = Resource(name=name, service=SERVICE, kind=kind, project=bucket.project, policy=bucket.policy)
-    if not may(cloud, caller, permission, resource):
-        raise denied(caller, permission, "object" if object_name is not None else "bucket")
+    if not has_permission(cloud, caller, permission, resource):
+        raise permission_denied(caller, permission, "object" if object_name is not None else "bucket")
     return bucket
 
 
@@ -70,17 +70,17 @@ def authorize_project(cloud: Cloud, call: Call, permission: str, project: str) -
     Raises:
         Refusal: As `authorize`.
     """
-    caller = identify(cloud, call, permission, administrable=True)
+    caller = authenticate_caller(cloud, call, permission, administrable=True)
     found = cloud.state.find_project(project)
     if found is None:
         raise refusal(400, "invalid", f"Invalid project: {project}")
     resource = Resource(name=f"projects/{found[0]}", service=SERVICE, project=found[0])
-    if not may(cloud, caller, permission, resource):
-        raise denied(caller, permission, "project")
+    if not has_permission(cloud, caller, permission, resource):
+        raise permission_denied(caller, permission, "project")
     return found[0]
 
 
-def denied(caller: Bearer, permission: str, what: str) -> Refusal:
+def permission_denied(caller: Bearer, permission: str, what: str) -> Refusal:
     """Give the refusal of somebody who may not: 403, or 401 for who did not say who he is."""
     who = "Anonymous caller" if caller.kind == "anonymous" else caller.name
     message = (
@@ -92,7 +92,7 @@ def denied(caller: Bearer, permission: str, what: str) -> Refusal:
     return refusal(403, "forbidden", message)
 
 
-def stored(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
+def find_object(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
     """Give an object.
 
     Raises:
@@ -104,7 +104,7 @@ def stored(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
     return found
 
 
-def identify(cloud: Cloud, call: Call, permission: str, *, administrable: bool) -> Bearer:
+def authenticate_caller(cloud: Cloud, call: Call, permission: str, *, administrable: bool) -> Bearer:
     """Give who asks; without a token nobody in particular, and where it is administrable the administrator.
 
     Raises:
@@ -120,4 +120,4 @@ def identify(cloud: Cloud, call: Call, permission: str, *, administrable: bool) 
         raise refusal(401, "authError", "Invalid Credentials")
     is_reading = permission.endswith((".get", ".list"))
     scopes = READ_SCOPES if is_reading else WRITE_SCOPES if ".objects." in permission else CONTROL_SCOPES
-    return caller_of(cloud, call, service=SERVICE, scopes=scopes)
+    return authenticate(cloud, call, service=SERVICE, scopes=scopes)

@@ -16,8 +16,8 @@ from refresher.emulator.storage_state import StoredObject
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.http import Call
     from refresher.emulator.storage_state import Bucket
 
 _GIVEN = ("contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
@@ -49,13 +49,13 @@ def store(cloud: Cloud, bucket: Bucket, name: str, content: bytes, fields: Mappi
         updated=now,
         crc32c=crc32c,
         md5=md5,
-        fields=given(fields),
+        fields=read_fields(fields),
     )
     bucket.objects[name] = made
     return made
 
 
-def given(fields: Mapping[str, Any]) -> dict[str, Any]:
+def read_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Give what of a document may be said of an object.
 
     Raises:
@@ -91,7 +91,7 @@ def check_preconditions(query: Mapping[str, str], found: StoredObject | None) ->
             raise condition_not_met()
 
 
-def document_of(call: Call, bucket_name: str, name: str, found: StoredObject) -> dict[str, Any]:
+def describe_object(call: Call, bucket_name: str, name: str, found: StoredObject) -> dict[str, Any]:
     """Show an object."""
     from urllib.parse import quote  # noqa: PLC0415 - only here
 
@@ -110,18 +110,18 @@ def document_of(call: Call, bucket_name: str, name: str, found: StoredObject) ->
         "size": str(len(found.content)),
         "md5Hash": found.md5,
         "crc32c": found.crc32c,
-        "etag": etag_of(found),
-        "timeCreated": time_of(found.created),
-        "updated": time_of(found.updated),
-        "timeStorageClassUpdated": time_of(found.created),
+        "etag": compute_etag(found),
+        "timeCreated": format_time(found.created),
+        "updated": format_time(found.updated),
+        "timeStorageClassUpdated": format_time(found.created),
         **found.fields,
     }
 
 
-def bucket_document(call: Call, name: str, bucket: Bucket, number: str) -> dict[str, Any]:
+def describe_bucket(call: Call, name: str, bucket: Bucket, number: str) -> dict[str, Any]:
     """Show a bucket."""
     origin = f"{call.scheme}://{call.headers.get('host', 'storage.googleapis.com')}"
-    access = {"enabled": True, "lockedTime": time_of(bucket.created + 90 * 86_400)}
+    access = {"enabled": True, "lockedTime": format_time(bucket.created + 90 * 86_400)}
     return {
         "kind": "storage#bucket",
         "id": name,
@@ -133,18 +133,18 @@ def bucket_document(call: Call, name: str, bucket: Bucket, number: str) -> dict[
         "locationType": "multi-region",
         "storageClass": "STANDARD",
         "etag": base64.b64encode(f"b{bucket.metageneration}".encode()).decode(),
-        "timeCreated": time_of(bucket.created),
-        "updated": time_of(bucket.created),
+        "timeCreated": format_time(bucket.created),
+        "updated": format_time(bucket.created),
         "iamConfiguration": {"uniformBucketLevelAccess": access, "publicAccessPrevention": "inherited"},
         **bucket.fields,
     }
 
 
-def etag_of(found: StoredObject) -> str:
+def compute_etag(found: StoredObject) -> str:
     """Tell one generation and metageneration from another."""
     return base64.b64encode(f"{found.generation}/{found.metageneration}".encode()).decode()
 
 
-def time_of(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Show a time with milliseconds, as Cloud Storage does."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{int(seconds % 1 * 1000):03d}Z"

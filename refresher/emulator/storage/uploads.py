@@ -10,9 +10,9 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Call, Reply, Route, json_object
+from refresher.emulator.http import Call, Reply, Route, parse_json_object
 from refresher.emulator.storage.access import authorize, invalid, refusal
-from refresher.emulator.storage.resources import check_preconditions, document_of, given, store
+from refresher.emulator.storage.resources import check_preconditions, describe_object, read_fields, store
 from refresher.emulator.storage_state import Upload
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def cancel(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 def _begin(cloud: Cloud, call: Call, bucket: str, name: str, fields: dict[str, Any]) -> Reply:
     if "x-upload-content-type" in call.headers:
         fields.setdefault("contentType", call.headers["x-upload-content-type"])
-    given(fields)
+    read_fields(fields)
     while len(cloud.uploads) >= MOST_UPLOADS:
         del cloud.uploads[next(iter(cloud.uploads))]
     upload_id = secrets.token_urlsafe(24)
@@ -107,7 +107,7 @@ def _store(
     cloud: Cloud, call: Call, bucket: Bucket, bucket_name: str, name: str, content: bytes, fields: dict[str, Any]
 ) -> dict[str, Any]:
     check_preconditions(call.query, bucket.objects.get(name))
-    return document_of(call, bucket_name, name, store(cloud, bucket, name, content, fields))
+    return describe_object(call, bucket_name, name, store(cloud, bucket, name, content, fields))
 
 
 def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
@@ -125,7 +125,7 @@ def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
         raise invalid("The multipart body must have two parts.")
     head, content = (_payload(piece, end) for piece in pieces[1:3])
     try:
-        fields = json_object(head[1])
+        fields = parse_json_object(head[1])
     except ValueError:
         raise invalid("The first part is no JSON object.") from None
     if content[0]:

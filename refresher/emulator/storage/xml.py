@@ -9,9 +9,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.errors import Refusal
-from refresher.emulator.storage.access import authorize, stored
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
+from refresher.emulator.storage.access import authorize, find_object
 from refresher.emulator.storage.objects import media
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Give the content of an object."""
     try:
         bucket = authorize(cloud, call, "storage.objects.get", names["bucket"], names["object"])
-        return media(call, stored(bucket, names["bucket"], names["object"]))
+        return media(call, find_object(bucket, names["bucket"], names["object"]))
     except Refusal as refused:
         raise _in_xml(refused) from None
 
 
-def route_of(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
+def find_route(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
     """Give the route of a request to the XML API; None if it is none."""
     if call.method not in ("GET", "HEAD"):
         return None

@@ -9,12 +9,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from refresher.emulator.application import path_of
-from refresher.emulator.calls import Call, Reply
+from refresher.emulator.application import decode_path
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
 from refresher.emulator.evaluation import IdentityNeeded
-from refresher.emulator.mapping import Identity, identity_of
+from refresher.emulator.http import Call, Reply
+from refresher.emulator.mapping import Identity, map_identity
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import OPERATIONS, answer
 from refresher.emulator.settable_clock import SettableClock
@@ -109,7 +109,7 @@ class Google:
             sent.setdefault("content-type", "application/json")
         call = Call(
             method=method,
-            path=path_of(path),
+            path=decode_path(path),
             query=dict(query or {}),
             queries=tuple((query or {}).items()),
             headers=sent,
@@ -158,7 +158,7 @@ class Google:
 def _identity(needed: IdentityNeeded) -> Identity | Refusal:
     """Map claims here and now, without the other process that the server has for it."""
     try:
-        return identity_of(needed.provider, needed.claims)
+        return map_identity(needed.provider, needed.claims)
     except Refusal as refusal:
         return refusal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 OBJECTS = "/storage/v1/b/data/o"

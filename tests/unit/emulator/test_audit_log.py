@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.emulator.audit_log import CAPACITY
-from refresher.emulator.calls import Call
+from refresher.emulator.journal import CAPACITY
 from refresher.emulator.cloud import Cloud
-from refresher.emulator.cloud_logging.filters import FilterError, parse
+from refresher.emulator.cloud_logging.filters import FilterError, parse_filter
+from refresher.emulator.http import Call
 from refresher.emulator.journal import LONGEST
 from refresher.emulator.routes import answer
 from refresher.emulator.storage.resources import store
@@ -16,7 +16,7 @@ from refresher.emulator.storage_state import Bucket
 from tests.unit.emulator.conftest import ALICE, BOB, PROVIDER, Google, Issuer, principal
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 DATA_ACCESS = "projects/my-project/logs/cloudaudit.googleapis.com%2Fdata_access"
 
@@ -204,7 +204,7 @@ ENTRY = {
 )
 def test_filters_mean_what_they_mean_at_google(text: str, holds: bool) -> None:  # noqa: FBT001 - a column
     """Comparisons, lists, negation, grouping and free text let through what they say."""
-    assert parse(text)(ENTRY) is holds
+    assert parse_filter(text)(ENTRY) is holds
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_filters_mean_what_they_mean_at_google(text: str, holds: bool) -> None: 
 def test_refuses_filters_that_are_none(text: str) -> None:
     """A filter that cannot be read is named as such."""
     with pytest.raises(FilterError):
-        parse(text)
+        parse_filter(text)
 
 
 def test_a_filter_without_end_is_ended() -> None:

@@ -13,7 +13,7 @@ from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ALICE, Google
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 BUCKETS = "//storage.googleapis.com/projects/_/buckets/"
 VIEWER = "inRole:roles/storage.objectViewer"

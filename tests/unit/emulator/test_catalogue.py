@@ -42,7 +42,7 @@ from tests.unit.emulator.conftest import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
     Cause = Callable[[Google, Issuer], Reply]
 

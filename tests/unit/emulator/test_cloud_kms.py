@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from refresher.emulator.crypto_keys import RSA_2048, STATES, CryptoKey
-from refresher.emulator.seed import plant
+from refresher.emulator.seed import apply_seed
 from refresher.emulator.state import State
 from refresher.errors import EmulatorError
 from tests.unit.emulator.storage_calls import token_of
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
@@ -179,17 +179,17 @@ def test_seed_with_an_impossible_key_is_refused(key: dict[str, Any]) -> None:
     state = State()
 
     with pytest.raises(EmulatorError):
-        plant(state, {"crypto_keys": key})
+        apply_seed(state, {"crypto_keys": key})
 
     assert state.crypto_keys == {}
 
 
 def test_seed_planted_again_keeps_the_key(google: Google) -> None:
     """A version that is there keeps its key and takes the state that the seed says."""
-    plant(google.cloud.state, {"crypto_keys": {KEY: None}})
+    apply_seed(google.cloud.state, {"crypto_keys": {KEY: None}})
     before = google.cloud.state.crypto_keys[KEY].versions["1"].key
 
-    plant(google.cloud.state, {"crypto_keys": {KEY: {"versions": {"1": "DISABLED", "2": "ENABLED"}}}})
+    apply_seed(google.cloud.state, {"crypto_keys": {KEY: {"versions": {"1": "DISABLED", "2": "ENABLED"}}}})
 
     versions = google.cloud.state.crypto_keys[KEY].versions
     assert versions["1"].key == before

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from refresher.emulator.calls import Call
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.http import Call
 from refresher.emulator.journal import CAPACITY, Entry, Journal, fingerprint
 from refresher.emulator.routes import answer
 from tests.unit.emulator.conftest import ALICE, NUMBER, Google, Issuer, principal

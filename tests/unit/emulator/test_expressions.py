@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refresher.emulator.expressions import BINDING, CONDITION, MAPPING, ExpressionError, check, evaluate, plain
+from refresher.emulator.expressions import BINDING, CONDITION, MAPPING, ExpressionError, check, convert_json, evaluate
 
 AWS = {
     "assertion": {
@@ -134,4 +134,4 @@ def test_tells_the_type_of_an_expression() -> None:
 @pytest.mark.parametrize("value", [2**63, -(2**70), 10**400, "\ud800", {"\ud800": ["\ud800"]}, None, 1.5, True])
 def test_takes_any_json(value: object) -> None:
     """Numbers beyond CEL's integers and broken texts are made to fit; nothing makes it fail."""
-    assert evaluate("has(assertion.x)", MAPPING, {"assertion": plain({"x": value})}) is True
+    assert evaluate("has(assertion.x)", MAPPING, {"assertion": convert_json({"x": value})}) is True

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.emulator.conftest import ALICE, BOB, NOW_SECONDS, POOL, SCOPE, Google, Issuer, principal
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"
 OPEN_ID_TOKEN_CREATOR = "roles/iam.serviceAccountOpenIdTokenCreator"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 DENY = "/v2/policies/cloudresourcemanager.googleapis.com%2Fprojects%2Fmy-project/denypolicies"

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.emulator.conftest import ALICE, POOL, Google, principal
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 PROJECT = "/v1/projects/my-project"
 ACCOUNT = f"{PROJECT}/serviceAccounts/{ALICE}"

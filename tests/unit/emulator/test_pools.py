@@ -9,7 +9,7 @@ from refresher.emulator.state import KEPT_AFTER_DELETION
 from tests.unit.emulator.conftest import ALICE, ISSUER, POOL, Google, Issuer
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 POOLS = "/v1/projects/my-project/locations/global/workloadIdentityPools"
 PROVIDER = f"/v1/{POOL}/providers/refresher"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from refresher.emulator.roles import GET_ACCESS_TOKEN
-from refresher.emulator.seed import plant, read_seed
+from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.state import State
 from refresher.errors import EmulatorError
 from tests.unit.emulator.conftest import ALICE, Google
@@ -27,7 +27,7 @@ CAROL = {"member": "user:carol@example.com"}
 def planted() -> Google:
     """Give a cloud in which the example's seed was planted."""
     google = Google()
-    plant(google.cloud.state, read_seed(EXAMPLE), beside=EXAMPLE.parent, now=google.cloud.now())
+    apply_seed(google.cloud.state, read_seed(EXAMPLE), beside=EXAMPLE.parent, now=google.cloud.now())
     return google
 
 
@@ -66,7 +66,7 @@ def test_the_examples_policies_decide(planted: Google) -> None:
 def test_the_example_says_all_that_a_seed_can_say() -> None:
     """No key that a seed knows is missing from the example."""
     with pytest.raises(EmulatorError) as refused:
-        plant(State(), {"": None})
+        apply_seed(State(), {"": None})
 
     assert set(read_seed(EXAMPLE)) == set(str(refused.value).partition("known are: ")[2].split(", "))
 
@@ -84,9 +84,9 @@ def test_says_how_long_access_tokens_live(planted: Google) -> None:
 
     assert life() == 1800
     assert life(lifetime="600s") == 600
-    plant(state, {"access_token_lives": {ALICE: 20}})
+    apply_seed(state, {"access_token_lives": {ALICE: 20}})
     assert life() == 20
-    plant(state, {"service_accounts": {ALICE: None}})
+    apply_seed(state, {"service_accounts": {ALICE: None}})
     assert life() == 20
 
 
@@ -94,7 +94,7 @@ def test_says_how_long_access_tokens_live(planted: Google) -> None:
 def test_refuses_a_life_that_cannot_be(life: object) -> None:
     """A life is a positive number of seconds."""
     with pytest.raises(EmulatorError, match="expected shape"):
-        plant(State(), {"access_token_lives": {ALICE: life}})
+        apply_seed(State(), {"access_token_lives": {ALICE: life}})
 
 
 def test_naming_a_project_again_changes_what_is_said_alone() -> None:
@@ -103,8 +103,8 @@ def test_naming_a_project_again_changes_what_is_said_alone() -> None:
     state.projects["my-project"].services = {"iam.googleapis.com"}
     state.projects["my-project"].perimeter = {"sts.googleapis.com"}
 
-    plant(state, {"projects": {"my-project": "77"}})
-    plant(state, {"projects": {"my-project": {"number": "78", "perimeter": []}}})
+    apply_seed(state, {"projects": {"my-project": "77"}})
+    apply_seed(state, {"projects": {"my-project": {"number": "78", "perimeter": []}}})
 
     project = state.projects["my-project"]
     assert (project.number, project.services, project.perimeter) == ("78", {"iam.googleapis.com"}, set())
@@ -137,7 +137,7 @@ def test_naming_a_project_again_changes_what_is_said_alone() -> None:
 def test_refuses_providers_that_cannot_be(provider: dict[str, object], problem: str) -> None:
     """A provider that Google would not let exist is refused when it is planted, not when it is used."""
     with pytest.raises(EmulatorError, match=problem) as refused:
-        plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]})
+        apply_seed(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]})
     assert "the seed's pools[0].providers.refresher" in str(refused.value)
 
 
@@ -145,7 +145,7 @@ def test_an_issuer_may_be_asked_over_plain_http() -> None:
     """What tests run on the loopback has no certificate."""
     state = State()
 
-    plant(state, {"pools": [{"pool": "workers", "providers": {"refresher": {"issuer": "http://127.0.0.1:1"}}}]})
+    apply_seed(state, {"pools": [{"pool": "workers", "providers": {"refresher": {"issuer": "http://127.0.0.1:1"}}}]})
 
     assert state.add_pool("workers").providers["refresher"].issuer == "http://127.0.0.1:1"
 
@@ -167,7 +167,7 @@ def test_an_issuer_may_be_asked_over_plain_http() -> None:
 def test_names_the_place_of_a_mistake(seed: dict[str, object], place: str) -> None:
     """Whoever wrote the seed is told where to look, and what belongs there."""
     with pytest.raises(EmulatorError) as refused:
-        plant(State(), seed)
+        apply_seed(State(), seed)
 
     assert f"the seed's {place}" in str(refused.value)
 
@@ -178,7 +178,7 @@ def test_names_a_key_set_that_is_no_json(tmp_path: Path) -> None:
     provider = {"issuer": "https://i", "jwks_file": "jwks.json"}
 
     with pytest.raises(EmulatorError, match=r"jwks\.json is no JSON"):
-        plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]}, beside=tmp_path)
+        apply_seed(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]}, beside=tmp_path)
 
 
 @pytest.mark.parametrize(("pool", "provider"), [("idp", "refresher"), ("workers", "idp"), ("gcp-pool", "refresher")])
@@ -188,7 +188,7 @@ def test_refuses_names_that_cannot_be(pool: str, provider: str) -> None:
     seed = {"projects": {"p-1": "1"}, "pools": [{"pool": pool, "providers": {provider: settings}}]}
 
     with pytest.raises(EmulatorError, match="Invalid value for field"):
-        plant(State(), seed)
+        apply_seed(State(), seed)
 
 
 @pytest.mark.parametrize(
@@ -206,4 +206,4 @@ def test_refuses_names_that_cannot_be(pool: str, provider: str) -> None:
 def test_refuses_texts_where_lists_belong(seed: dict[str, object]) -> None:
     """One name where a list of names belongs is a mistake, not a list of letters."""
     with pytest.raises(EmulatorError, match="shape"):
-        plant(State(), seed)
+        apply_seed(State(), seed)

@@ -10,7 +10,7 @@ from tests.unit.emulator.conftest import ALICE, BOB, Google, principal
 from tests.unit.emulator.storage_calls import OBJECTS, put, token_of
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 ACCOUNTS = "/v1/projects/my-project/serviceAccounts"
 ACCOUNT = f"{ACCOUNTS}/{ALICE}"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from refresher.emulator.calls import Call
+from refresher.emulator.http import Call
 from refresher.emulator.persistence import open_cloud
 from refresher.emulator.routes import answer
-from refresher.emulator.seed import plant, read_seed
+from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.state import Provider, State
 from refresher.emulator.tokens import Bearer
 from refresher.errors import EmulatorError
@@ -118,7 +118,7 @@ def test_plants_everything_a_seed_may_say(tmp_path: Path, issuer: Issuer) -> Non
     )
     state = State()
 
-    plant(state, read_seed(tmp_path / "seed.yaml"), beside=tmp_path)
+    apply_seed(state, read_seed(tmp_path / "seed.yaml"), beside=tmp_path)
 
     provider = state.add_pool("others", project_number="42").providers["first"]
     assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, issuer.jwks, ["a"])
@@ -132,7 +132,7 @@ def test_a_seed_adds_to_what_is_there() -> None:
     state.allow(ALICE, principal("user-1"))
 
     for subject in ("user-2", "user-3"):
-        plant(state, {"service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal(subject)]}}})
+        apply_seed(state, {"service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal(subject)]}}})
 
     (binding,) = state.service_accounts[ALICE].bindings
     assert binding.members == {principal(f"user-{number}") for number in (1, 2, 3)}
@@ -143,7 +143,7 @@ def test_a_bad_seed_changes_nothing() -> None:
     state = State()
 
     with pytest.raises(EmulatorError, match="shape"):
-        plant(state, {"service_accounts": {ALICE: {}}, "pools": [{"providers": {}}]})
+        apply_seed(state, {"service_accounts": {ALICE: {}}, "pools": [{"providers": {}}]})
 
     assert state == State()
 
@@ -164,4 +164,4 @@ def test_refuses_a_file_that_is_no_seed(tmp_path: Path, content: bytes | None, t
 def test_names_keys_that_a_seed_does_not_know() -> None:
     """A misspelt key is refused by name."""
     with pytest.raises(EmulatorError, match="unknown keys: pool"):
-        plant(State(), {"pool": []})
+        apply_seed(State(), {"pool": []})

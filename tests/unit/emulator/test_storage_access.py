@@ -8,7 +8,7 @@ from tests.unit.emulator.conftest import ALICE, BOB
 from tests.unit.emulator.storage_calls import HOST, OBJECTS, put, token_of
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.emulator.storage_calls import ALL, HOST, OBJECTS, UPLOAD, names_of, put
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 

@@ -9,7 +9,7 @@ from tests.unit.emulator.conftest import BOB
 from tests.unit.emulator.storage_calls import HOST, OBJECTS, UPLOAD, put, token_of
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 

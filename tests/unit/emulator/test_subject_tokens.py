@@ -17,7 +17,7 @@ from tests.unit.emulator.conftest import (
 )
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 INVALID_AUDIENCE = (
     'Invalid value for "audience". This value should be the full resource name of the Identity Provider. See '

@@ -60,7 +60,7 @@ class Call:
             Refusal: It is not one.
         """
         try:
-            return json_object(self.body or b"{}")
+            return parse_json_object(self.body or b"{}")
         except ValueError:
             raise api_refusal("bad_body") from None
 
@@ -121,7 +121,7 @@ class Route:
     changes: bool = False
 
 
-def json_object(content: bytes) -> dict[str, Any]:
+def parse_json_object(content: bytes) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
@@ -138,7 +138,7 @@ def json_object(content: bytes) -> dict[str, Any]:
     return document
 
 
-def text_of(document: Mapping[str, Any], name: str, default: str = "") -> str:
+def read_text(document: Mapping[str, Any], name: str, default: str = "") -> str:
     """Give a text of a JSON document.
 
     Raises:
@@ -152,7 +152,7 @@ def text_of(document: Mapping[str, Any], name: str, default: str = "") -> str:
     return value
 
 
-def object_of(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+def read_object(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Give an object of a JSON document, an empty one if it is absent.
 
     Raises:
@@ -166,7 +166,7 @@ def object_of(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def list_of(document: Mapping[str, Any], name: str) -> list[Any]:
+def read_list(document: Mapping[str, Any], name: str) -> list[Any]:
     """Give a list of a JSON document, an empty one if it is absent.
 
     Raises:
@@ -180,19 +180,19 @@ def list_of(document: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def texts_of(document: Mapping[str, Any], name: str) -> list[str]:
+def read_texts(document: Mapping[str, Any], name: str) -> list[str]:
     """Give a list of texts of a JSON document.
 
     Raises:
         Refusal: It is something else.
     """
-    values = list_of(document, name)
+    values = read_list(document, name)
     if not all(isinstance(value, str) for value in values):
         raise api_refusal("bad_field", field=name)
     return values
 
 
-def flag_of(document: Mapping[str, Any], name: str) -> bool:
+def read_flag(document: Mapping[str, Any], name: str) -> bool:
     """Give a boolean of a JSON document, False if it is absent.
 
     Raises:

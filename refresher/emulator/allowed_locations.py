@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator.callers import caller_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.authentication import authenticate, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.permissions import account_resource, denied, may
+from refresher.emulator.http import Call, Reply, Route
+from refresher.emulator.permissions import account_resource, has_permission, permission_denied
 from refresher.emulator.state import pool_name
 
 if TYPE_CHECKING:
@@ -26,29 +26,31 @@ _GET_POOL = "iam.workloadIdentityPools.get"
 _GET_WORKFORCE = "iam.workforcePools.get"
 
 
-def of_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+def show_for_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Tell where a service account may be used from: anywhere."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    caller = authenticate(cloud, call, service=SERVICE)
     account = cloud.state.find_service_account(names["account"])
-    if account is None or not may(cloud, caller, _GET_ACCOUNT, account_resource(account)):
-        raise denied(_GET_ACCOUNT)
+    if account is None or not has_permission(cloud, caller, _GET_ACCOUNT, account_resource(account)):
+        raise permission_denied(_GET_ACCOUNT)
     return _none()
 
 
-def of_pool(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+def show_for_pool(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Tell where the identities of a workload identity pool may be used from: anywhere."""
-    caller = caller_of(cloud, call, service=SERVICE)
-    require(cloud, caller, _GET_POOL, project_resource(cloud, names["project"], service="iam.googleapis.com"))
+    caller = authenticate(cloud, call, service=SERVICE)
+    require_permission(
+        cloud, caller, _GET_POOL, project_resource(cloud, names["project"], service="iam.googleapis.com")
+    )
     project = cloud.state.find_project(names["project"])
     if project is None or pool_name(project[1].number, names["pool"]) not in cloud.state.pools:
         raise api_refusal("not_found")
     return _none()
 
 
-def of_workforce(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def show_for_workforce_pool(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Refuse: there are no workforce pools here, which Google tells like a missing permission."""
-    caller_of(cloud, call, service=SERVICE)
-    raise denied(_GET_WORKFORCE)
+    authenticate(cloud, call, service=SERVICE)
+    raise permission_denied(_GET_WORKFORCE)
 
 
 def _none() -> Reply:
@@ -58,9 +60,12 @@ def _none() -> Reply:
 _NAME = "iamcredentials.allowedLocations"
 
 ROUTES = (
-    Route(_NAME, "GET", "/v1/projects/{project}/serviceAccounts/{account}/allowedLocations", of_account),
+    Route(_NAME, "GET", "/v1/projects/{project}/serviceAccounts/{account}/allowedLocations", show_for_account),
     Route(
-        _NAME, "GET", "/v1/projects/{project}/locations/global/workloadIdentityPools/{pool}/allowedLocations", of_pool
+        _NAME,
+        "GET",
+        "/v1/projects/{project}/locations/global/workloadIdentityPools/{pool}/allowedLocations",
+        show_for_pool,
     ),
-    Route(_NAME, "GET", "/v1/locations/global/workforcePools/{pool}/allowedLocations", of_workforce),
+    Route(_NAME, "GET", "/v1/locations/global/workforcePools/{pool}/allowedLocations", show_for_workforce_pool),
 )

@@ -50,12 +50,12 @@ def remove(cloud: Cloud, kind: str, name: str) -> None:
     del cloud.state.documents[kind][name]
 
 
-def all_of(cloud: Cloud, kind: str, prefix: str) -> list[dict[str, Any]]:
+def list_all(cloud: Cloud, kind: str, prefix: str) -> list[dict[str, Any]]:
     """Give the documents whose names begin with a text."""
     return [document for name, document in cloud.state.documents.get(kind, {}).items() if name.startswith(prefix)]
 
 
-def etag_of(document: dict[str, Any]) -> str:
+def compute_etag(document: dict[str, Any]) -> str:
     """Tell whether two documents are the same, whatever their own etags say."""
     content = {name: value for name, value in document.items() if name not in ("etag", "updateTime")}
     return Policy(audit_configs=[content]).etag

@@ -17,7 +17,7 @@ class ShapeError(Exception):
 
 
 @contextmanager
-def at(*place: object) -> Iterator[None]:
+def report_place(*place: object) -> Iterator[None]:
     """Name the place of what goes wrong within; the innermost place is named.
 
     Raises:
@@ -35,7 +35,7 @@ def at(*place: object) -> Iterator[None]:
         ) from error
 
 
-def mapping_of(value: object) -> dict[str, Any]:
+def check_map(value: object) -> dict[str, Any]:
     """Give a mapping; nothing is an empty one.
 
     Raises:
@@ -46,7 +46,7 @@ def mapping_of(value: object) -> dict[str, Any]:
     return {str(name): inner for name, inner in (value or {}).items()}
 
 
-def list_of(value: object) -> list[Any]:
+def check_list(value: object) -> list[Any]:
     """Give a list; nothing is an empty one.
 
     Raises:
@@ -57,7 +57,7 @@ def list_of(value: object) -> list[Any]:
     return value or []
 
 
-def texts_of(value: object) -> list[str]:
+def check_texts(value: object) -> list[str]:
     """Give a list of texts.
 
     Raises:
@@ -68,7 +68,7 @@ def texts_of(value: object) -> list[str]:
     return value
 
 
-def life_of(value: object) -> float:
+def check_seconds(value: object) -> float:
     """Give a positive number of seconds.
 
     Raises:
@@ -79,7 +79,7 @@ def life_of(value: object) -> float:
     return float(value)
 
 
-def only(value: dict[str, Any], *known: str) -> dict[str, Any]:
+def check_keys(value: dict[str, Any], *known: str) -> dict[str, Any]:
     """Give a mapping that has no other keys than are known.
 
     Raises:
@@ -91,7 +91,7 @@ def only(value: dict[str, Any], *known: str) -> dict[str, Any]:
     return value
 
 
-def needed(value: dict[str, Any], name: str) -> str:
+def require_text(value: dict[str, Any], name: str) -> str:
     """Give what a mapping must have, as a text.
 
     Raises:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Reply, list_of, object_of, text_of, texts_of
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, check
-from refresher.emulator.permissions import may
+from refresher.emulator.http import Reply, read_list, read_object, read_text, read_texts
+from refresher.emulator.permissions import has_permission
 from refresher.emulator.policies import Binding, Policy
 from refresher.emulator.state import is_gone
 
@@ -53,13 +53,13 @@ def replace(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable:
     Raises:
         Refusal: The etag is another policy's, or something in it cannot be.
     """
-    document = object_of(body, "policy")
-    mask = {path.strip() for path in text_of(body, "updateMask", "bindings,etag").split(",")}
-    etag = text_of(document, "etag")
+    document = read_object(body, "policy")
+    mask = {path.strip() for path in read_text(body, "updateMask", "bindings,etag").split(",")}
+    etag = read_text(document, "etag")
     if etag and etag != policy.etag:
         raise api_refusal("conflict")
     bindings = _bindings(cloud, document)
-    audit_configs = [_audit_config(config) for config in list_of(document, "auditConfigs")] if auditable else []
+    audit_configs = [_audit_config(config) for config in read_list(document, "auditConfigs")] if auditable else []
     if "bindings" in mask or "updateMask" not in body:
         policy.bindings[:] = bindings
     if "auditConfigs" in mask or "audit_configs" in mask:
@@ -69,20 +69,24 @@ def replace(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable:
 
 def test(cloud: Cloud, caller: Bearer, resource: Resource, body: Mapping[str, Any]) -> Reply:
     """Tell which of the permissions in a body a caller has on a resource."""
-    held = [permission for permission in texts_of(body, "permissions") if may(cloud, caller, permission, resource)]
+    held = [
+        permission
+        for permission in read_texts(body, "permissions")
+        if has_permission(cloud, caller, permission, resource)
+    ]
     return Reply(document={"permissions": held} if held else {})
 
 
 def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
     bindings: list[Binding] = []
-    for entry in list_of(document, "bindings"):
+    for entry in read_list(document, "bindings"):
         if not isinstance(entry, dict):
             raise api_refusal("bad_field", field="policy.bindings")
-        role, members = text_of(entry, "role"), texts_of(entry, "members")
+        role, members = read_text(entry, "role"), read_texts(entry, "members")
         _check_role(cloud, role)
         for member in members:
             check_member(cloud, member)
-        condition = _condition(object_of(entry, "condition"))
+        condition = _condition(read_object(entry, "condition"))
         same = next((known for known in bindings if (known.role, known.condition) == (role, condition)), None)
         if same is not None:
             same.members.update(members)
@@ -143,7 +147,7 @@ def _check_role(cloud: Cloud, role: str) -> None:
 def _condition(condition: dict[str, Any]) -> dict[str, str] | None:
     if not condition:
         return None
-    kept = {name: text_of(condition, name) for name in ("title", "description", "expression")}
+    kept = {name: read_text(condition, name) for name in ("title", "description", "expression")}
     expression = kept["expression"]
     try:
         check(expression, BINDING)
@@ -157,10 +161,10 @@ def _condition(condition: dict[str, Any]) -> dict[str, str] | None:
 def _audit_config(config: object) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise api_refusal("bad_field", field="policy.auditConfigs")
-    service = text_of(config, "service")
+    service = read_text(config, "service")
     if service == "iamcredentials.googleapis.com" or (service != "allServices" and "." not in service):
         raise api_refusal("invalid", problem=f"Audit configuration for service {service} is not supported.")
-    logs = list_of(config, "auditLogConfigs")
+    logs = read_list(config, "auditLogConfigs")
     for number, log in enumerate(logs):
         kind = log.get("logType") if isinstance(log, dict) else None
         if kind not in LOG_TYPES:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator.permissions import Resource, has_permission
 from refresher.emulator.roles import USE_PROJECT
 from refresher.emulator.tokens import PREFIX, Bearer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.http import Call
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 IAM = "https://www.googleapis.com/auth/iam"
@@ -26,7 +26,7 @@ ADMINISTRATOR = Bearer(kind="administrator", name="administrator@emulator.invali
 ANONYMOUS = Bearer(kind="anonymous", name="", expires_at=0, scopes=())
 
 
-def caller_of(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)) -> Bearer:
+def authenticate(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)) -> Bearer:
     """Give whom the Authorization header speaks for, by a token of this cloud.
 
     Raises:
@@ -44,7 +44,7 @@ def caller_of(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] =
     return bearer
 
 
-def administrator_of(
+def authenticate_administrator(
     cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)
 ) -> Bearer:
     """Give who asks an admin service: whom a token of this cloud speaks for, or the administrator.
@@ -54,18 +54,18 @@ def administrator_of(
     """
     token = call.bearer_token()
     if not token or token.startswith((PREFIX, "eyJ")):
-        return caller_of(cloud, call, service=service, scopes=scopes)
+        return authenticate(cloud, call, service=service, scopes=scopes)
     call.facts["principal"] = ADMINISTRATOR.name
     return ADMINISTRATOR
 
 
-def require(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> None:
+def require_permission(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> None:
     """Check that a caller may do something.
 
     Raises:
         Refusal: T9 if not.
     """
-    if not may(cloud, caller, permission, resource):
+    if not has_permission(cloud, caller, permission, resource):
         shown = f" '//{resource.service}/{resource.name}'"
         raise api_refusal("T9", service=resource.service, permission=permission, resource=shown)
 
@@ -101,5 +101,5 @@ def check_service(cloud: Cloud, project: str, service: str) -> None:
 
 def _check_quota_project(cloud: Cloud, call: Call, bearer: Bearer) -> None:
     project = call.headers.get("x-goog-user-project")
-    if project and not may(cloud, bearer, USE_PROJECT, project_resource(cloud, project)):
+    if project and not has_permission(cloud, bearer, USE_PROJECT, project_resource(cloud, project)):
         raise api_refusal("I12", service="serviceusage.googleapis.com", project=project)

@@ -18,7 +18,7 @@ LONGEST_OPTIONS = 4096
 _BUCKETS = "//storage.googleapis.com/projects/_/buckets/"
 
 
-def options_of(text: str) -> dict[str, Any]:
+def read_options(text: str) -> dict[str, Any]:
     """Read the `options` of an exchange, plain or URL-encoded once more.
 
     Raises:
@@ -36,7 +36,7 @@ def options_of(text: str) -> dict[str, Any]:
     raise sts_refusal("options")
 
 
-def boundary_of(options: dict[str, Any]) -> list[dict[str, Any]]:
+def read_boundary(options: dict[str, Any]) -> list[dict[str, Any]]:
     """Give the rules of the access boundary in an exchange's options.
 
     Raises:

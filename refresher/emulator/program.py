@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import signal
 import sys
 import threading
@@ -9,10 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from refresher.emulator.control import NOTICE
-from refresher.emulator.directory_lock import hold_directory
 from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.persistence import open_cloud
-from refresher.emulator.seed import plant, read_seed
+from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.server import EmulatorServer
 from refresher.errors import EmulatorError
 
@@ -44,7 +46,7 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
         cloud.discover = discover
         cloud.lenient = lenient
         if seed is not None:
-            plant(cloud.state, read_seed(seed), beside=seed.parent, now=cloud.now())
+            apply_seed(cloud.state, read_seed(seed), beside=seed.parent, now=cloud.now())
             cloud.save()
         stopping = threading.Event()
         with (
@@ -72,3 +74,36 @@ def _file(path: Path | None) -> Iterator[TextIO | None]:
         raise EmulatorError(f"the journal {path} cannot be written: {error.strerror}", "name another file") from error
     with file:
         yield file
+
+
+@contextmanager
+def hold_directory(directory: Path) -> Iterator[None]:
+    """Hold a directory for the length of a `with` block; made if absent. The end of the process lets go of it too.
+
+    A file system that knows no locks is taken as it is.
+
+    Raises:
+        EmulatorError: Another process holds it, or it cannot be used.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise EmulatorError(
+            f"the emulator's directory {directory} cannot be used: {error.strerror}", "choose one you may write to"
+        ) from error
+    try:
+        _lock(descriptor, directory)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno == errno.EWOULDBLOCK:
+            raise EmulatorError(
+                f"another emulator already runs on {directory}", "stop it, or give this one its own --directory"
+            ) from error
