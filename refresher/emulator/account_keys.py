@@ -1,7 +1,7 @@
-"""The keys that Google holds for service accounts, and where it publishes what verifies their signatures.
+"""The keys that Google holds for service accounts, and the documents that publish their public halves.
 
-https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt: as JWK and as X.509,
-on www.googleapis.com. One key per account, made when it first signs and never rotated.
+https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt. The documents are on
+www.googleapis.com, as JWK and as X.509. Each account has one key, created at its first signature and never rotated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VALID_FOR = timedelta(days=730)
 
 
 def load_or_create_key(cloud: Cloud, account: ServiceAccount) -> rsa.RSAPrivateKey:
-    """Give the key of an account, made and kept if it has none."""
+    """Return the key of an account. Create and store it if the account has none."""
     if not account.key:
         account.key = dump_key(rsa.generate_private_key(public_exponent=65537, key_size=2048))
         cloud.save()
@@ -50,7 +50,7 @@ def show_certificates(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Re
 
 
 def create_certificate(key: rsa.RSAPrivateKey, name: str, now: float) -> str:
-    """Give a self-signed certificate as PEM."""
+    """Return a new self-signed certificate as PEM."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
     certificate = (

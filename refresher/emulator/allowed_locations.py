@@ -1,8 +1,8 @@
-"""Regional access boundaries at iamcredentials.googleapis.com: nobody here has one.
+"""Regional access boundaries at iamcredentials.googleapis.com. No account or pool of the emulator has one.
 
-https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/getAllowedLocations and its
-like for pools, with the permissions that these pages name. google-auth asks in the background, and takes a refusal
-quietly.
+https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/getAllowedLocations and the
+same method for pools, with the permissions that these pages list. google-auth asks in the background and ignores a
+refusal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GET_WORKFORCE = "iam.workforcePools.get"
 
 
 def show_for_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell where a service account may be used from: anywhere."""
+    """Show where a service account may be used from: anywhere."""
     caller = authenticate(cloud, call, service=SERVICE)
     account = cloud.state.find_service_account(names["account"])
     if account is None or not has_permission(cloud, caller, _GET_ACCOUNT, account_resource(account)):
@@ -36,7 +36,7 @@ def show_for_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Repl
 
 
 def show_for_pool(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell where the identities of a workload identity pool may be used from: anywhere."""
+    """Show where the identities of a workload identity pool may be used from: anywhere."""
     caller = authenticate(cloud, call, service=SERVICE)
     require_permission(
         cloud, caller, _GET_POOL, project_resource(cloud, names["project"], service="iam.googleapis.com")
@@ -48,7 +48,7 @@ def show_for_pool(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def show_for_workforce_pool(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Refuse: there are no workforce pools here, which Google tells like a missing permission."""
+    """Refuse: the emulator has no workforce pools, and Google reports a missing pool as a missing permission."""
     authenticate(cloud, call, service=SERVICE)
     raise permission_denied(_GET_WORKFORCE)
 

@@ -1,8 +1,8 @@
-"""Cloud Audit Logs: who exchanged, who impersonated whom, who was refused, as entries of Cloud Logging.
+"""Cloud Audit Logs: entries about exchanges, impersonation and refusals, for Cloud Logging.
 
 https://cloud.google.com/iam/docs/audit-logging/examples-workload-identity. Data Access logs are written only where a
-project's audit configuration asks for them, Admin Activity always. How entries are queried is
-`refresher.emulator.cloud_logging`'s business.
+project's audit configuration asks for them, Admin Activity logs always. Queries for entries are in
+`refresher.emulator.cloud_logging`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _ACTIVITY = ("iam.", "cloudresourcemanager.", "serviceusage.", "orgpolicy.", "st
 
 
 def record(cloud: Cloud, operation: str, call: Call, *, changes: bool, refusal: Refusal | None) -> None:
-    """Write what the project's audit configuration asks for about a request that was answered."""
+    """Write the entry that the project's audit configuration asks for about an answered request."""
     audited = _AUDITED.get(operation)
     if audited is None and changes and operation.startswith(_ACTIVITY):
         service = (
@@ -71,7 +71,7 @@ def record(cloud: Cloud, operation: str, call: Call, *, changes: bool, refusal: 
 
 
 def _place(cloud: Cloud, call: Call) -> tuple[str | None, str]:
-    """Give the project that a request belongs to, and the resource."""
+    """Return the project that a request belongs to, and the name of the resource."""
     facts = call.facts
     if "provider" in facts:
         found = cloud.state.find_project(facts["provider"].split("/")[1])

@@ -1,7 +1,7 @@
-"""cloudkms.googleapis.com: signatures of keys that never leave Google, and their public halves.
+"""cloudkms.googleapis.com: signatures of keys that never leave Google, and the public halves of these keys.
 
 https://docs.cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys.cryptoKeyVersions. Keys
-come from the seed or from a test; they are neither made nor destroyed over HTTP, and only signing keys exist.
+come from the seed or from a test. There are only signing keys, and HTTP can neither create nor destroy them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DIGEST_BYTES = 32
 
 
 def get_public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give the public half of a key version as PEM, with its checksum."""
+    """Return the public half of a key version as PEM, with its checksum."""
     name = call.facts["key_version"] = _version_name(names)
     caller = _caller(cloud, call)
     key, version = _found(cloud, caller, names, VIEW_PUBLIC_KEY, name)
@@ -54,7 +54,7 @@ def get_public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def sign_digest(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Sign a SHA-256 digest, having checked its checksum if one is sent; the signature is DER for EC keys."""
+    """Sign a SHA-256 digest, after a check of its checksum if the request has one. Signatures of EC keys are DER."""
     name = call.facts["key_version"] = _version_name(names)
     caller = _caller(cloud, call)
     _, version = _found(cloud, caller, names, USE_TO_SIGN, name.rpartition("/cryptoKeyVersions/")[0])
@@ -95,10 +95,10 @@ def _key_name(names: Mapping[str, str]) -> str:
 def _found(
     cloud: Cloud, caller: Bearer, names: Mapping[str, str], permission: str, shown: str
 ) -> tuple[CryptoKey, CryptoKeyVersion]:
-    """Find a version that a caller may use; whether one exists is told to nobody who may not.
+    """Find a key version. A caller without the permission doesn't learn whether it exists.
 
     Raises:
-        Refusal: The API is off, the caller has no such permission, there is no such version, or it is not enabled.
+        Refusal: The API is off, the caller lacks the permission, the version doesn't exist, or it is not enabled.
     """
     project = names["project"]
     check_service(cloud, project, SERVICE)
@@ -146,12 +146,12 @@ def _signed(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, digest: bytes) 
 
 def _loaded(pem: str) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     key = load_pem_private_key(pem.encode(), password=None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)  # noqa: S101 - as they are made
+    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)  # noqa: S101 - by algorithm
     return key
 
 
 def _checksum(content: bytes) -> str:
-    """Give the CRC32C as Google writes an int64 in JSON: decimal digits in a text."""
+    """Return the CRC32C as Google writes an int64 in JSON: decimal digits in a text."""
     return str(google_crc32c.value(content))
 
 

@@ -1,7 +1,7 @@
-"""run.googleapis.com: the IAM policies of services, which is where `roles/run.invoker` is granted.
+"""run.googleapis.com: the IAM policies of services, in which `roles/run.invoker` is granted.
 
-https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services. There are no services here: any name in
-a project that exists has a policy, and nothing can be invoked.
+https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services. The emulator has no services: any name
+in an existing project has a policy, and nothing can be invoked.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.setIamPolicy")
     policy = _policy(cloud, name)
-    reply = policy_changes.replace(cloud, policy, call.json())
+    reply = policy_changes.replace_policy(cloud, policy, call.json())
     documents.put(cloud, KIND, name, policy.as_document())
     return reply
 

@@ -1,6 +1,6 @@
-"""What is the emulator's own, below `/emulator/`: who a token is, the journal, the seed, faults, clock, quotas.
+"""The emulator's own API, below `/emulator/`: the caller of a token, the journal, the seed, faults, clock, quotas.
 
-Google has none of it. Whoever reaches the emulator may use it.
+Google has nothing like it. Any client that reaches the emulator may use it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ NOTICE = "This is the emulator of wif-refresher. It is not Google, and it is not
 
 
 def show_notice(_cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Say what this is; by the flavor clients know that there is a metadata server too."""
+    """Show what this server is. The metadata flavor header shows clients that it is a metadata server, too."""
     return Reply(text=NOTICE, headers=FLAVOR)
 
 
 def show_caller(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell whom the token of the Authorization header speaks for."""
+    """Show the caller that the token of the Authorization header authenticates."""
     bearer = cloud.recognise(call.bearer_token() or "")
     if bearer is None:
         raise api_refusal("I10")
@@ -49,7 +49,7 @@ def show_caller(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def issue_token(cloud: Cloud, call: Call, _names: Mapping[str, str]) -> Reply:
-    """Give an access token of any user or service account: `{"member": "user:…", "lifetime_seconds": 3600}`."""
+    """Issue an access token of any user or service account: `{"member": "user:…", "lifetime_seconds": 3600}`."""
     body = call.json()
     kind, _, email = str(body.get("member", "")).partition(":")
     if kind not in ("user", "serviceAccount") or not email:
@@ -76,18 +76,18 @@ def build_bearer(cloud: Cloud, member: str, seconds: float, scopes: list[str] | 
 
 
 def show_journal(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the last requests; `?path=TEXT` narrows them."""
+    """Show the last requests; `?path=TEXT` filters them by path."""
     return Reply(document=[entry.as_document() for entry in cloud.journal.entries(call.query.get("path", ""))])
 
 
 def clear_journal(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Forget the requests so far."""
+    """Delete all entries of the journal."""
     cloud.journal.clear()
     return Reply(document={})
 
 
 def add_seed(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Let exist what a seed document says."""
+    """Create the resources that a seed document describes."""
     try:
         apply_seed(cloud.state, call.json(), now=cloud.now())
     except EmulatorError as error:
@@ -96,7 +96,7 @@ def add_seed(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def list_faults(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell which faults are pending and which were met."""
+    """Show which faults are pending and which were applied."""
     return Reply(document=cloud.faults.as_document())
 
 
@@ -111,18 +111,18 @@ def add_fault(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def clear_faults(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Forget all faults."""
+    """Delete all faults."""
     cloud.faults.clear()
     return Reply(document={})
 
 
 def show_clock(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell the cloud's time."""
+    """Show the cloud's time."""
     return Reply(document={"now": cloud.clock.now().isoformat(), "offset_seconds": cloud.clock.offset.total_seconds()})
 
 
 def move_clock(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Let time go by: `{"advance_seconds": 3600}`, negative to go back, or `{"offset_seconds": 0}`."""
+    """Move the clock: `{"advance_seconds": 3600}`, negative to go back, or `{"offset_seconds": 0}`."""
     body = call.json()
     before = cloud.clock.offset
     try:
@@ -132,13 +132,13 @@ def move_clock(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
         cloud.clock.now()
     except OverflowError:
         cloud.clock.offset = before
-        raise _refused("there is no such time") from None
+        raise _refused("this time is out of range") from None
     cloud.state.settings["clock_offset"] = str(cloud.clock.offset.total_seconds())
     return show_clock(cloud, call, names)
 
 
 def show_quotas(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell the quotas."""
+    """Show the quotas."""
     return Reply(document=cloud.quotas.dump())
 
 
@@ -147,14 +147,14 @@ def set_quotas(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     body = call.json()
     limits = body.get("limits", {})
     if not isinstance(limits, dict) or not limits.keys() <= cloud.quotas.limits.keys():
-        raise _refused(f"limits must be of {', '.join(sorted(cloud.quotas.limits))}")
+        raise _refused(f"the names of limits must be among {', '.join(sorted(cloud.quotas.limits))}")
     cloud.quotas.limits.update({name: int(_number(limit)) for name, limit in limits.items()})
     cloud.quotas.enabled = body.get("enabled", True) is True
     return show_quotas(cloud, call, names)
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e12:  # noqa: PLR2004 - beyond any time
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e12:  # noqa: PLR2004 - seconds
         raise _refused("a number is needed")
     return float(value)
 

@@ -1,6 +1,7 @@
-"""The process of `refresher.emulator.evaluation`: questions and answers as lines of JSON, each within limits.
+"""The process of `refresher.emulator.evaluation`: it reads questions and writes answers as lines of JSON.
 
-The system holds it to them, whatever the library is doing: memory by a resource limit, time by a signal that ends it.
+The system enforces limits for each question, whatever the library does: memory by a resource limit, time by a signal
+that ends the process.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from refresher.emulator.mapping import map_identity
 from refresher.emulator.state import Provider
 
 SECONDS = 1.0
-"""For all expressions of one exchange."""
+"""The limit for all expressions of one exchange."""
 
 MEMORY = 1 << 30
-"""Bytes of address space."""
+"""The limit of the address space, in bytes."""
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until there are no more questions."""
-    with suppress(ValueError, OSError):  # a system that knows no such limit, or has a lower one
+    """Answer questions until the input ends."""
+    with suppress(ValueError, OSError):  # a system without this limit, or with a lower one
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for question in questions:

@@ -1,4 +1,4 @@
-"""What the admin calls of all services have in common: whose project it is, and how a time is written."""
+"""What the admin services share: how a project is found, and how a time is written."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def find_project(cloud: Cloud, name: str) -> tuple[str, Project]:
-    """Give a project with its id, by id or number.
+    """Return a project and its id; it is found by id or number.
 
     Raises:
-        Refusal: There is none, which Google tells like a missing permission.
+        Refusal: It does not exist, which Google reports as a missing permission.
     """
     found = cloud.state.find_project(name)
     if found is None:
@@ -25,5 +25,5 @@ def find_project(cloud: Cloud, name: str) -> tuple[str, Project]:
 
 
 def format_time(seconds: float) -> str:
-    """Show a time as the API does."""
+    """Return a time as the API shows it."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

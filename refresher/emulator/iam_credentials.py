@@ -1,7 +1,7 @@
 """iamcredentials.googleapis.com: short-lived credentials of service accounts.
 
-https://cloud.google.com/iam/docs/reference/credentials/rest. The keys that verify what was signed are published by
-`refresher.emulator.account_keys`.
+https://cloud.google.com/iam/docs/reference/credentials/rest. `refresher.emulator.account_keys` publishes the keys that
+verify the signatures.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ EXTENDED_LIFETIME = 43_200.0
 ID_TOKEN_LIFE = 3600
 _DELEGATE = re.compile(r"projects/-/serviceAccounts/[^/]+")
 _SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*")
-"""The form of https://developers.google.com/identity/protocols/oauth2/scopes; which of them exist is not known here."""
+"""The form of https://developers.google.com/identity/protocols/oauth2/scopes. Which scopes exist is not known here."""
 _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
 
 
 def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give an access token of a service account to whom its policy allows it."""
+    """Issue an access token of a service account, if its policy allows the caller to have one."""
     caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, GET_ACCESS_TOKEN)
@@ -68,14 +68,14 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     return Reply(
         document={
             "accessToken": cloud.vault.issue(bearer),
-            # whole seconds and Z: Python and Java clients take nothing else
+            # whole seconds and Z: Python and Java clients accept nothing else
             "expireTime": f"{datetime.fromtimestamp(expires_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
         }
     )
 
 
 def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give an ID token of a service account for an audience to whom its policy allows it."""
+    """Issue an ID token of a service account for an audience, if its policy allows the caller to have one."""
     caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, GET_OPEN_ID_TOKEN)
@@ -89,7 +89,7 @@ def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Rep
 
 
 def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Sign claims with the key that Google holds for a service account; not for federated tokens (I11)."""
+    """Sign claims with the key that Google holds for a service account; refused for federated tokens (I11)."""
     caller = authenticate(cloud, call, service=SERVICE)
     if caller.kind == "federated":
         raise api_refusal("I11", service=SERVICE, method="google.iam.credentials.v1.IAMCredentials.SignJwt")
@@ -122,7 +122,7 @@ def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:
-    """Give the claims of a Google-signed ID token of a service account."""
+    """Return the claims of a Google-signed ID token of a service account."""
     now = int(cloud.now())
     claims: dict[str, Any] = {
         "aud": audience,
@@ -136,9 +136,9 @@ def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, wit
 
 
 def _account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> ServiceAccount:
-    """Find the target principal; whether one exists is told to nobody who may not use it (403, as Google does)."""
+    """Find the target principal. As at Google, a caller without the permission gets 403 whether it exists or not."""
     name = names["account"]
-    if names["project"] != "-":  # the wildcard is required, a project's id is invalid
+    if names["project"] != "-":  # Google requires the wildcard: a project's id is invalid
         raise api_refusal("I6")
     call.facts["service_account"] = name[:LONGEST]
     account = cloud.state.find_service_account(name)
@@ -168,7 +168,7 @@ def _scopes(value: object) -> tuple[str, ...]:
 
 
 def _delegates(body: Mapping[str, Any]) -> list[str]:
-    """Give the e-mails or unique ids of the delegates, which are sent as resource names."""
+    """Return the e-mails or unique ids of the delegates, which are sent as resource names."""
     delegates = read_texts(body, "delegates")
     if not all(_DELEGATE.fullmatch(delegate) for delegate in delegates):
         raise api_refusal("I6")

@@ -1,4 +1,4 @@
-"""monitoring.googleapis.com: alert policies and notification channels, kept and shown. Nothing ever alerts.
+"""monitoring.googleapis.com: alert policies and notification channels, stored and shown. Nothing ever alerts.
 
 https://cloud.google.com/monitoring/api/ref_v3/rest.
 """
@@ -24,7 +24,7 @@ KINDS = ("alertPolicies", "notificationChannels")
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make one; its conditions get names of their own."""
+    """Create a resource. Its conditions get names of their own."""
     project = _authorize(cloud, call, names, "create")
     kind = names["kind"]
     name = f"projects/{project}/{kind}/{secrets.randbelow(10**18):019d}"
@@ -32,19 +32,19 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show one."""
+    """Show a resource."""
     return Reply(document=documents.find(cloud, names["kind"], _name(cloud, call, names, "get")))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """List those of a project."""
+    """List the resources of a project."""
     project = _authorize(cloud, call, names, "list")
     found = documents.list_all(cloud, names["kind"], f"projects/{project}/")
     return Reply(document={names["kind"]: found, "totalSize": len(found)} if found else {})
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask names, everything without one."""
+    """Change the fields of the mask; without a mask, replace everything."""
     name = _name(cloud, call, names, "update")
     known, body = documents.find(cloud, names["kind"], name), call.json()
     masked = [path.partition(".")[0] for path in call.query.get("updateMask", "").split(",") if path]
@@ -54,7 +54,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Remove one."""
+    """Remove a resource."""
     documents.remove(cloud, names["kind"], _name(cloud, call, names, "delete"))
     return Reply(document={})
 

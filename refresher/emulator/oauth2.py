@@ -1,6 +1,6 @@
-"""oauth2.googleapis.com: `tokeninfo`, which tells what a service account's access token or an ID token is.
+"""oauth2.googleapis.com: `tokeninfo`, which describes an access token of a service account, or an ID token.
 
-It does not understand federated tokens, as measured with the real one.
+Like the real service (measured), it does not accept federated tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell what a token is."""
+    """Describe a token."""
     fields = {**call.form(), **call.query}
     id_token = fields.get("id_token")
     if id_token:
@@ -57,7 +57,7 @@ def _id_token(cloud: Cloud, token: str) -> dict[str, str]:
 
 
 _TIMES_ELSEWHERE: Any = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
-"""Times are compared with the cloud's clock."""
+"""PyJWT doesn't check times: they are compared with the cloud's clock."""
 
 
 def _invalid() -> Refusal:

@@ -1,7 +1,7 @@
-"""orgpolicy.googleapis.com: policies on projects, folders and organisations, kept and shown.
+"""orgpolicy.googleapis.com: policies on projects, folders and organisations, stored and shown.
 
-https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Two constraints are asked, on the project
-alone: `iam.workloadIdentityPoolProviders` and `iam.allowServiceAccountCredentialLifetimeExtension`.
+https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Two constraints have an effect, and only on a
+project: `iam.workloadIdentityPoolProviders` and `iam.allowServiceAccountCredentialLifetimeExtension`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PARENTS = ("projects", "folders", "organizations")
 
 
 def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, default: bool = False) -> bool:
-    """Tell whether the list constraint on a project allows a value; without a policy the default holds."""
+    """Return whether the list constraint on a project allows a value; without a policy, return the default."""
     policy = cloud.state.documents.get(KIND, {}).get(f"projects/{project}/policies/{constraint}")
     rules = policy.get("spec", {}).get("rules") if policy is not None else None
     if not isinstance(rules, list):
@@ -40,14 +40,14 @@ def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, def
 
 
 def set_values(cloud: Cloud, project: str, constraint: str, values: list[str]) -> None:
-    """Let a list constraint on a project allow exactly these values."""
+    """Make a list constraint on a project allow exactly these values."""
     name = f"projects/{project}/policies/{constraint}"
     spec = {"rules": [{"values": {"allowedValues": values}}]}
     documents.put(cloud, KIND, name, _stamped(cloud, name, {"spec": spec}))
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a policy."""
+    """Create a policy."""
     parent = _authorize(cloud, call, names, "orgpolicy.policies.create")
     body = call.json()
     name = f"{parent}/policies/{read_text(body, 'name').rpartition('/')[2]}"
@@ -86,7 +86,7 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
-    """Check who asks; give the parent, a project by its id."""
+    """Check the caller's permission; return the parent, a project by its id."""
     if names["parents"] not in PARENTS:
         raise api_refusal("no_method")
     caller = authenticate_administrator(cloud, call, service=SERVICE)

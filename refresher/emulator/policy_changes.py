@@ -1,7 +1,7 @@
-"""Reading, writing and testing IAM policies, the same for whatever has one.
+"""Reading, writing and testing IAM policies, the same for every resource that has one.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/Policy: etags against lost updates, members and roles that must
-exist, conditions that must compile.
+https://cloud.google.com/iam/docs/reference/rest/v1/Policy: etags prevent lost updates, members and roles must exist,
+and conditions must compile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_PRINCIPALS = 1500
 MOST_OPERATORS = 12
 MOST_CONDITIONS = 65_536
-"""Characters of all conditions of a policy: every request asks them."""
+"""The limit for all conditions of a policy, in characters: every request evaluates them."""
 
 LOG_TYPES = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
 _SPECIAL = ("allUsers", "allAuthenticatedUsers")
@@ -41,17 +41,17 @@ _CUSTOM_ROLE = re.compile(r"(projects|organizations)/[^/]+/roles/[a-zA-Z0-9_.]{3
 _PREDEFINED_ROLE = re.compile(r"roles/[a-zA-Z0-9_.]+")
 
 
-def replace(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable: bool = False) -> Reply:
-    """Replace a policy by the one in a body, and show it.
+def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable: bool = False) -> Reply:
+    """Replace a policy with the one in a request's body, and show it.
 
     Args:
-        cloud: Where.
+        cloud: The emulated cloud.
         policy: Changed in place.
-        body: Of `setIamPolicy`.
+        body: The body of `setIamPolicy`.
         auditable: Whether the resource has audit configurations, as projects do.
 
     Raises:
-        Refusal: The etag is another policy's, or something in it cannot be.
+        Refusal: The etag is that of another version, or the new policy is invalid.
     """
     document = read_object(body, "policy")
     mask = {path.strip() for path in read_text(body, "updateMask", "bindings,etag").split(",")}
@@ -67,8 +67,8 @@ def replace(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable:
     return Reply(document=policy.as_document())
 
 
-def test(cloud: Cloud, caller: Bearer, resource: Resource, body: Mapping[str, Any]) -> Reply:
-    """Tell which of the permissions in a body a caller has on a resource."""
+def test_permissions(cloud: Cloud, caller: Bearer, resource: Resource, body: Mapping[str, Any]) -> Reply:
+    """Show which of the permissions in a request's body a caller has on a resource."""
     held = [
         permission
         for permission in read_texts(body, "permissions")
@@ -100,11 +100,11 @@ def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
 
 
 def check_member(cloud: Cloud, member: str) -> None:
-    """Check that a member is of a known type and, where that can be told, exists.
+    """Check that a member is of a known type and, where the emulator can know it, exists.
 
     Raises:
-        Refusal: T8 for a pool that is not there, also the one that Kubernetes Engine would have in a project that is
-            not; its like for a service account.
+        Refusal: T8 for a pool that does not exist, including the pool of Kubernetes Engine in a project that does not
+            exist; a similar refusal for a service account.
     """
     if member in _SPECIAL:
         return
@@ -121,7 +121,7 @@ def check_member(cloud: Cloud, member: str) -> None:
     if member.startswith("serviceAccount:") and member.endswith(".iam.gserviceaccount.com"):
         email = member.removeprefix("serviceAccount:")
         found = cloud.state.service_accounts.get(email)
-        known = email.partition("@")[2].partition(".")[0] in cloud.state.projects  # others' accounts cannot be told
+        known = email.partition("@")[2].partition(".")[0] in cloud.state.projects  # other clouds' accounts are unknown
         if known and (found is None or found.deleted_at is not None):
             raise api_refusal("no_member", email=email)
 

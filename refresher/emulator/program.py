@@ -1,4 +1,4 @@
-"""The emulator as a program: one JSON line when it is ready, an end at SIGTERM or SIGINT."""
+"""The emulator as a program: it prints one line of JSON when it is ready, and ends at SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
     lenient: bool = False,
     journal: Path | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; to be called on the main thread.
+    """Serve until SIGTERM or SIGINT. Call it on the main thread.
 
     Raises:
-        EmulatorError: The directory, the seed, the journal or a port cannot be used; another emulator has the
+        EmulatorError: The directory, the seed, the journal or a port cannot be used, or another emulator uses the
             directory.
     """
     with hold_directory(directory):
@@ -46,7 +46,7 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
         cloud.discover = discover
         cloud.lenient = lenient
         if seed is not None:
-            apply_seed(cloud.state, read_seed(seed), beside=seed.parent, now=cloud.now())
+            apply_seed(cloud.state, read_seed(seed), directory=seed.parent, now=cloud.now())
             cloud.save()
         stopping = threading.Event()
         with (
@@ -71,26 +71,27 @@ def _file(path: Path | None) -> Iterator[TextIO | None]:
     try:
         file = path.open("a", encoding="utf-8")
     except OSError as error:
-        raise EmulatorError(f"the journal {path} cannot be written: {error.strerror}", "name another file") from error
+        raise EmulatorError(f"the journal {path} cannot be written: {error.strerror}", "choose another file") from error
     with file:
         yield file
 
 
 @contextmanager
 def hold_directory(directory: Path) -> Iterator[None]:
-    """Hold a directory for the length of a `with` block; made if absent. The end of the process lets go of it too.
+    """Lock a directory for the length of a `with` block, so that no second emulator overwrites its state.
 
-    A file system that knows no locks is taken as it is.
+    The directory is created if it does not exist. The lock ends with the process at the latest. On a file system
+    without locks there is no lock.
 
     Raises:
-        EmulatorError: Another process holds it, or it cannot be used.
+        EmulatorError: Another process holds the lock, or the directory cannot be used.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise EmulatorError(
-            f"the emulator's directory {directory} cannot be used: {error.strerror}", "choose one you may write to"
+            f"the emulator's directory {directory} cannot be used: {error.strerror}", "choose one that you can write to"
         ) from error
     try:
         _lock(descriptor, directory)
@@ -105,5 +106,5 @@ def _lock(descriptor: int, directory: Path) -> None:
     except OSError as error:
         if error.errno == errno.EWOULDBLOCK:
             raise EmulatorError(
-                f"another emulator already runs on {directory}", "stop it, or give this one its own --directory"
+                f"another emulator already runs on {directory}", "stop it, or start this one with another --directory"
             ) from error

@@ -1,7 +1,7 @@
 """cloudresourcemanager.googleapis.com: projects and their IAM policies with audit configurations.
 
-https://cloud.google.com/resource-manager/reference/rest. Projects are made by a seed, not here; folders and
-organisations are left out.
+https://cloud.google.com/resource-manager/reference/rest. A seed creates projects, this API does not. Folders and
+organisations are not emulated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SERVICE = "cloudresourcemanager.googleapis.com"
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Describe a project by its id or number; one that is not there is refused like one that nobody allowed (T9)."""
+    """Describe a project by its id or number. A missing project is refused like a missing permission (T9)."""
     return Reply(document=_document(*_get(cloud, call, names)))
 
 
@@ -42,7 +42,7 @@ def get_v3(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """List the projects that the caller may look at."""
+    """List the projects that the caller may see."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     projects = [
         _document(name, project)
@@ -61,14 +61,14 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a project."""
     project = _authorize(cloud, call, names, "resourcemanager.projects.setIamPolicy")
-    return policy_changes.replace(cloud, project.policy, call.json(), auditable=True)
+    return policy_changes.replace_policy(cloud, project.policy, call.json(), auditable=True)
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell which permissions the caller has on a project."""
+    """Show which permissions the caller has on a project."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     project, _ = find_project(cloud, names["project"])
-    return policy_changes.test(cloud, caller, _resource(project), call.json())
+    return policy_changes.test_permissions(cloud, caller, _resource(project), call.json())
 
 
 def _get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> tuple[str, Project]:

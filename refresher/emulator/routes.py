@@ -1,4 +1,4 @@
-"""From a request to its rule and from whatever happens to an answer: Google's error shapes, never a traceback."""
+"""Finds the rule for a request, and turns every outcome into an answer: Google's error shapes, never a traceback."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ROUTES: tuple[Route, ...] = (
     *bigquery.ROUTES,
     *storage.ROUTES,
 )
-"""Every request that is known, but for the XML API of Cloud Storage."""
+"""All routes except those of Cloud Storage's XML API."""
 
 _NAME = re.compile(r"\{(\w+)(\*\*)?\}")
 _VERB = re.compile(r":([A-Za-z]+)$")
@@ -68,7 +68,7 @@ _MOST_PREFIXES = 3
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Compile a path template; a segment holds no colon, which begins a custom method."""
+    """Compile a path template. A segment contains no colon, since a colon begins a custom method."""
     parts, end = [], 0
     for found in _NAME.finditer(template):
         parts += [re.escape(template[end : found.start()]), f"(?P<{found[1]}>{'.+' if found[2] else '[^/:]+'})"]
@@ -87,11 +87,11 @@ for _route in ROUTES:
 
 
 def answer(cloud: Cloud, call: Call) -> Reply:
-    """Give the answer to a request, and note both in the journal and the audit log.
+    """Answer a request, and note both in the journal and the audit log.
 
     Raises:
-        KeysNeeded: An issuer has to be asked first; then the same call is to be made again.
-        IdentityNeeded: The expressions of a provider have to be evaluated first; then likewise.
+        KeysNeeded: An issuer must be asked first. Then the caller repeats the call.
+        IdentityNeeded: The expressions of a provider must be evaluated first. Then the caller repeats the call.
     """
     entry = Entry(time=cloud.now(), method=call.method, path=call.path.replace(ENCODED_SLASH, "%2F"), facts=call.facts)
     with cloud.lock:
@@ -100,7 +100,7 @@ def answer(cloud: Cloud, call: Call) -> Reply:
         except Refusal as refused:
             entry.refusal = refused.entry
             reply = Reply(document=refused.document, status=refused.status, headers=refused.headers)
-        except OSError:  # what exists, or the audit log, cannot be written
+        except OSError:  # the state or the audit log cannot be written
             failed = api_refusal("internal")
             entry.refusal = failed.entry
             reply = Reply(document=failed.document, status=failed.status)
@@ -135,7 +135,7 @@ def _apply(cloud: Cloud, call: Call, route: Route, names: Mapping[str, str], fau
         reply = route.rule(cloud, call, names)
     except (Refusal, KeysNeeded, IdentityNeeded):
         raise
-    except Exception:  # noqa: BLE001 - whatever a client sends, it gets an answer in Google's shape
+    except Exception:  # noqa: BLE001 - every request gets an answer in Google's shape
         raise api_refusal("internal") from None
     return _altered(reply, fault) if fault is not None else reply
 
@@ -157,11 +157,11 @@ def _altered(reply: Reply, fault: Fault) -> Reply:
 
 
 def _failed(status: int) -> dict[str, object]:
-    return {"error": {"code": status, "message": "A fault that was asked for.", "status": "UNKNOWN"}}
+    return {"error": {"code": status, "message": "A scripted fault.", "status": "UNKNOWN"}}
 
 
 def _find(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]]:
-    """Find the route of a path, whatever stands in front of it."""
+    """Find the route of a path, with or without a prefix in front of it."""
     path = call.path
     for _ in range(_MOST_PREFIXES + 1):
         found = _match(call.method, path) or _match(call.method, path, verb="")

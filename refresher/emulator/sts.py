@@ -1,7 +1,7 @@
 """sts.googleapis.com: the token exchange of RFC 8693 as Google's Security Token Service does it.
 
-https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Takes form and JSON bodies, in snake and camel
-case. SAML, AWS and X.509 assertions are not verified: there is nobody to ask.
+https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Accepts form and JSON bodies, in snake and camel
+case. SAML, AWS and X.509 assertions are not verified: the emulator has no service that could verify them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def exchange_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def introspect_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell what a federated token is (RFC 7662), as gcloud asks when there is no service account."""
+    """Describe a federated token (RFC 7662), for gcloud without a service account."""
     fields = read_fields(call)
     cloud.quotas.spend(INTROSPECTIONS, DEFAULT_NUMBER, cloud.now())
     bearer = cloud.recognise(fields.get("token", ""))
@@ -78,7 +78,7 @@ def introspect_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def read_fields(call: Call) -> dict[str, str]:
-    """Give the fields of a form or JSON body, named in snake case; values that are no text are left out."""
+    """Return the fields of a form or JSON body, with names in snake case. Values that are not texts are left out."""
     if "json" not in call.headers.get("content-type", ""):
         return call.form()
     document = call.json()
@@ -103,7 +103,7 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     call.facts["provider"] = name.resource_name
     check_perimeter(cloud, name.project_number, SERVICE)
     now = cloud.now()
-    if not call.is_again:
+    if not call.is_repeated:
         cloud.quotas.spend(EXCHANGES, name.project_number, now)
     _check_kind(provider, fields)
     claims = verify(
@@ -120,11 +120,11 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     call.facts["principal"] = principal
     left = claims["exp"] - now
     if 0 < left <= 1:
-        raise api_refusal("E15")  # measured: with one second left STS fails
+        raise api_refusal("E15")  # measured: STS fails for a token with one second left
     bearer = Bearer(
         kind="federated",
         name=principal,
-        # measured: within the skew a token that is over is still exchanged
+        # measured: within the skew, an expired token is still exchanged
         expires_at=int(now) + max(1, int(min(left, LONGEST_LIFE))),
         scopes=tuple(fields["scope"].split()),
         pool=pool_name(name.project_number, name.pool),
@@ -135,7 +135,7 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
 
 
 def _identity(call: Call, subject_token: str, provider: Provider, claims: dict[str, Any]) -> Identity:
-    """Map the claims here if that is quick, and otherwise take what was found elsewhere."""
+    """Map the claims here if that is quick; otherwise return the result of the other process."""
     if call.identity is not None:
         if isinstance(call.identity, Refusal):
             raise call.identity
@@ -146,7 +146,7 @@ def _identity(call: Call, subject_token: str, provider: Provider, claims: dict[s
 
 
 def _provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Provider]:
-    """Find the provider that an STS audience names; a pool's name is well-formed and names none."""
+    """Find the provider in an STS audience. The name of a pool is well-formed, but not a provider."""
     found = _AUDIENCE.fullmatch(audience)
     if found is None:
         raise sts_refusal("E4" if _POOL_ONLY.fullmatch(audience) else "E2")
@@ -187,7 +187,7 @@ def _downscope(cloud: Cloud, fields: Mapping[str, str], options: dict[str, Any])
 
 
 def _answer(cloud: Cloud, bearer: Bearer, left: float) -> dict[str, Any]:
-    """Give the reply; measured: with two seconds left `expires_in` is absent."""
+    """Return the reply. Measured: with two seconds left, `expires_in` is absent."""
     answer: dict[str, Any] = {
         "access_token": cloud.vault.issue(bearer),
         "issued_token_type": ACCESS_TOKEN,

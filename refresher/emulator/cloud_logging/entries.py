@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 SERVICE = "logging.googleapis.com"
 LARGEST_PAGE = 1000
 PATIENCE = 1.0
-"""Seconds that a query may take."""
+"""The time limit of a query in seconds."""
 
 _ORDERS = ("", "timestamp asc", "timestamp desc")
 
 
 def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the entries of the projects named that a filter lets through."""
+    """Return the entries of the requested projects that match a filter."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     body = call.json()
     projects = [name.removeprefix("projects/") for name in read_texts(body, "resourceNames")]
@@ -58,10 +58,10 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def _matching(cloud: Cloud, projects: set[str], matches: Matches) -> list[dict[str, Any]]:
-    """Give the entries of projects that a filter lets through, oldest first.
+    """Return the entries of projects that match a filter, oldest first.
 
     Raises:
-        Refusal: It takes too long, as a regular expression can: all other requests wait.
+        Refusal: It takes too long, as a regular expression can. All other requests have to wait for it.
     """
     deadline = cloud.clock.monotonic() + PATIENCE
     found = []

@@ -1,4 +1,4 @@
-"""Log-based metrics, kept and shown; nothing is ever counted.
+"""Log-based metrics, stored and shown. They never count anything.
 
 https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.metrics.
 """
@@ -24,7 +24,7 @@ KIND = "metrics"
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a metric."""
+    """Create a metric."""
     project = _authorize(cloud, call, names, "create")
     body = call.json()
     metric = read_text(body, "name")
@@ -45,7 +45,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def put(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Replace a metric, or make it."""
+    """Replace a metric, or create it."""
     name = _name(cloud, call, names, "update")
     return Reply(document=documents.put(cloud, KIND, name, _filled(cloud, {**call.json(), "name": names["metric"]})))
 

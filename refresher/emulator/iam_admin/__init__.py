@@ -1,7 +1,7 @@
 """iam.googleapis.com: pools, providers, service accounts, custom roles, policies, deny policies.
 
-https://cloud.google.com/iam/docs/reference/rest. What Terraform's google provider and gcloud ask for; keys of service
-accounts, namespaces and managed identities are left out.
+https://cloud.google.com/iam/docs/reference/rest. It has what Terraform's google provider and gcloud need. Keys of
+service accounts, namespaces and managed identities are not emulated.
 """
 
 from refresher.emulator.iam_admin import (

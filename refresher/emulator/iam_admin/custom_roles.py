@@ -27,7 +27,7 @@ STAGES = ("ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP")
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a role."""
+    """Create a role."""
     project = _authorize(cloud, call, names, "iam.roles.create")
     body = call.json()
     role_id = read_text(body, "roleId")
@@ -55,12 +55,12 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show a role, a deleted one too."""
+    """Show a role, even a deleted one."""
     return Reply(document=_document(*_find(cloud, names, _authorize(cloud, call, names, "iam.roles.get"))))
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change a role by what the body has."""
+    """Change the fields of a role that the body contains."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.update"))
     body = call.json()
     etag = read_text(body, "etag")
@@ -70,14 +70,14 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a role; it grants nothing from now on and can be had back for a while."""
+    """Delete a role. From now on it grants nothing. It can be undeleted for a while."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.delete"))
     role.deleted_at = cloud.now()
     return Reply(document=_document(name, role))
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted role back."""
+    """Undelete a role."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.undelete"))
     role.deleted_at = None
     return Reply(document=_document(name, role))

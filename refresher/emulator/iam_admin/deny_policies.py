@@ -1,6 +1,6 @@
-"""Deny policies (IAM v2): kept and shown, never asked when access is decided.
+"""Deny policies (IAM v2), stored and shown. They have no effect on access.
 
-https://cloud.google.com/iam/docs/reference/rest/v2/policies. Their parent stands in the path as one encoded segment.
+https://cloud.google.com/iam/docs/reference/rest/v2/policies. In the path, their parent is one encoded segment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIND = "denyPolicies"
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a deny policy."""
+    """Create a deny policy."""
     parent = _authorize(cloud, call, names, "iam.denypolicies.create")
     policy_id = call.query.get("policyId", "")
     if not policy_id:

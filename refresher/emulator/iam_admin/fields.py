@@ -1,4 +1,4 @@
-"""What the admin calls of IAM have in common: ids, texts, times, masks."""
+"""What the admin calls of IAM share: ids, texts, times, masks."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ LONGEST_DESCRIPTION = 256
 
 
 class Names(TypedDict):
-    """What pools and providers are called."""
+    """The texts that describe a pool or provider."""
 
     display_name: str
     description: str
 
 
 def check_id(name: str, *, field: str) -> None:
-    """Check the id of a pool or provider: 4 to 32 of `[a-z0-9-]`, not beginning with `gcp-`.
+    """Check the id of a pool or provider: 4 to 32 characters `[a-z0-9-]`, without the prefix `gcp-`.
 
     Raises:
-        Refusal: It is something else.
+        Refusal: The id is invalid.
     """
     if not _ID.fullmatch(name) or name.startswith("gcp-"):
         raise api_refusal("bad_field", field=field)
 
 
 def read_names(body: Mapping[str, Any]) -> Names:
-    """Give display name and description of a body.
+    """Return the display name and description in a body.
 
     Raises:
         Refusal: One of them is too long.
@@ -53,17 +53,17 @@ def read_names(body: Mapping[str, Any]) -> Names:
 
 
 def show_deletion(deleted_at: float | None) -> dict[str, str]:
-    """Show whether something was deleted, and until when it can be had back."""
+    """Show whether a resource is deleted, and until when it can be undeleted."""
     if deleted_at is None:
         return {"state": "ACTIVE"}
     return {"state": "DELETED", "expireTime": format_time(deleted_at + KEPT_AFTER_DELETION)}
 
 
 def read_mask(text: str, known: Container[str]) -> list[str]:
-    """Read an update mask, in camel or snake case, and give its paths in camel case.
+    """Read an update mask, in camel or snake case, and return its paths in camel case.
 
     Raises:
-        Refusal: It names something that cannot be changed, or nothing.
+        Refusal: It is empty, or contains a field that cannot be changed.
     """
     paths = [_camel(path.strip()) for path in text.split(",") if path.strip()]
     if not paths or any(path not in known for path in paths):

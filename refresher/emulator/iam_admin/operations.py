@@ -1,6 +1,6 @@
-"""Long-running operations. Here they are over at once; the first answer names them and the next look finds them done.
+"""Long-running operations. Here they end at once: the first answer has only their name, and the next one shows the end.
 
-Their names are sealed instead of kept, so that nothing grows with their number.
+Their names are sealed and not stored, so that no storage grows with their number.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _VERSION = re.compile(r"/v\d/")
 
 
 def start_operation(cloud: Cloud, parent: str) -> dict[str, Any]:
-    """Give an operation on a resource as it is answered first: by name alone."""
+    """Return the first answer for a new operation on a resource: its name only."""
     nonce = secrets.token_hex(6)
     where = f"{parent}/operations" if parent else "operations"
     return {"name": f"{where}/{PREFIX}{nonce}{cloud.vault.seal(nonce)}"}
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell that an operation is done."""
+    """Show that an operation is done."""
     authenticate_administrator(cloud, call, service="iam.googleapis.com")
     sealed = names["operation"].removeprefix(PREFIX)
     if cloud.vault.seal(sealed[:12]) != sealed[12:]:

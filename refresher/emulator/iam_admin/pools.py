@@ -28,10 +28,10 @@ _MASK = {"displayName": "display_name", "description": "description", "disabled"
 
 
 def authorize(cloud: Cloud, call: Call, project: str, permission: str) -> str:
-    """Check who asks and for which project; give the project's number.
+    """Check the caller's permission on a project; return the project's number.
 
     Raises:
-        Refusal: T9 if the caller may not.
+        Refusal: T9 if the caller lacks the permission.
     """
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(cloud, caller, permission, project_resource(cloud, project, service=SERVICE))
@@ -40,10 +40,10 @@ def authorize(cloud: Cloud, call: Call, project: str, permission: str) -> str:
 
 
 def find_pool(cloud: Cloud, number: str, pool: str) -> Pool:
-    """Give a pool, a deleted one too.
+    """Return a pool, even a deleted one.
 
     Raises:
-        Refusal: There is none, or none any more.
+        Refusal: It does not exist, or can no longer be undeleted.
     """
     found = cloud.state.pools.get(pool_name(number, pool))
     if found is None or is_gone(found.deleted_at, cloud.now()):
@@ -52,7 +52,7 @@ def find_pool(cloud: Cloud, number: str, pool: str) -> Pool:
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a pool; its id is taken for 30 days after it was deleted (T7)."""
+    """Create a pool. The id of a deleted pool cannot be used again for 30 days (T7)."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.create")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     pool_id, body = call.query.get("workloadIdentityPoolId", ""), call.json()
@@ -67,7 +67,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show a pool, for 30 days a deleted one too."""
+    """Show a pool; a deleted one for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.get")
     return Reply(document=describe_pool(cloud, number, names["pool"]))
 
@@ -87,7 +87,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask names; what it names and the body lacks is cleared."""
+    """Change the fields of the mask; a field that is not in the body is cleared."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     pool = _live(cloud, number, names["pool"])
@@ -101,7 +101,7 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a pool; it can be had back for 30 days."""
+    """Delete a pool; it can be undeleted for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.delete")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     _live(cloud, number, names["pool"]).deleted_at = cloud.now()
@@ -109,7 +109,7 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted pool back."""
+    """Undelete a pool."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.undelete")
     pool = find_pool(cloud, number, names["pool"])
     if pool.deleted_at is None:
@@ -126,7 +126,7 @@ def list_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -
 
 
 def set_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Replace the attestation rules of a pool; they are kept and not asked."""
+    """Replace the attestation rules of a pool. They are stored and have no effect."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
     pool = _live(cloud, number, names["pool"])
     pool.attestation_rules = read_list(call.json(), "attestationRules")
@@ -142,7 +142,7 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a pool."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.setIamPolicy")
-    return policy_changes.replace(cloud, find_pool(cloud, number, names["pool"]).policy, call.json())
+    return policy_changes.replace_policy(cloud, find_pool(cloud, number, names["pool"]).policy, call.json())
 
 
 def describe_pool(cloud: Cloud, number: str, pool_id: str) -> dict[str, Any]:

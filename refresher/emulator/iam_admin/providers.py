@@ -1,7 +1,7 @@
 """Workload identity pool providers: create, read, update, delete softly, undelete.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.providers. What may be
-configured is decided in `refresher.emulator.iam_admin.provider_rules`.
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.providers. The rules for
+their settings are in `refresher.emulator.iam_admin.provider_rules`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _MASK: dict[str, tuple[str, ...]] = {
     "oidc.jwksJson": ("jwks",),
     **dict.fromkeys(("aws", "aws.accountId", "saml", "saml.idpMetadataXml", "x509", "x509.trustStore"), ("settings",)),
 }
-"""What each path of an update mask changes."""
+"""The attribute that each path of an update mask changes."""
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a provider; its id is taken for 30 days after it was deleted (T7)."""
+    """Create a provider. The id of a deleted provider cannot be used again for 30 days (T7)."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.create")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     provider_id = call.query.get("workloadIdentityPoolProviderId", "")
@@ -61,7 +61,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show a provider, for 30 days a deleted one too."""
+    """Show a provider; a deleted one for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.get")
     provider = _find(cloud, number, names["pool"], names["provider"])
     return Reply(document=_document(provider, _name(number, names["pool"], names["provider"])))
@@ -80,7 +80,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask names; what it names and the body lacks is cleared."""
+    """Change the fields of the mask; a field that is not in the body is cleared."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.update")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     provider = _live(cloud, number, names)
@@ -96,7 +96,7 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a provider; it can be had back for 30 days."""
+    """Delete a provider; it can be undeleted for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.delete")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     _live(cloud, number, names).deleted_at = cloud.now()
@@ -104,7 +104,7 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted provider back."""
+    """Undelete a provider."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.undelete")
     provider = _find(cloud, number, names["pool"], names["provider"])
     if provider.deleted_at is None:
@@ -136,7 +136,7 @@ def _provider(body: Mapping[str, Any]) -> Provider:
 
 
 def _masked(document: dict[str, Any], body: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
-    """Give a document with what the mask names as the body has it, and without what the body lacks."""
+    """Return a document with the masked fields of the body, and without those that the body lacks."""
     changed = dict(document)
     for path in paths:
         outer, _, inner = path.partition(".")

@@ -1,7 +1,7 @@
 """Service accounts: create, read, update, disable, delete, undelete, and their IAM policies.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are left out: nobody is to
-have any.
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are not emulated, since this
+product exists so that no one needs any.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MASK = {"displayName": "display_name", "description": "description"}
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a service account."""
+    """Create a service account."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(
         cloud, caller, "iam.serviceAccounts.create", project_resource(cloud, names["project"], service=SERVICE)
@@ -45,7 +45,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     taken = cloud.state.service_accounts.get(email)
     if taken is not None and taken.deleted_at is None:
         raise api_refusal("account_exists", account=account_id, project=project)
-    # a new account of an old name is another one: bindings of the old do not hold for it
+    # a new account of an old name is another account: bindings of the old one do not apply to it
     seed = email if taken is None else f"{email} {cloud.now()}"
     account = ServiceAccount(email=email, unique_id=derive_unique_id(seed), project=project, **_texts(settings))
     cloud.state.service_accounts[email] = account
@@ -74,7 +74,7 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask in the body names."""
+    """Change the fields of the mask in the body."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     settings = read_object(body, "serviceAccount")
@@ -86,7 +86,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change display name and description, the older call that gcloud makes."""
+    """Change display name and description; the older method, which gcloud calls."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     _check_etag(account, body)
@@ -97,28 +97,28 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Let nobody become a service account."""
+    """Disable a service account, so that no one can act as it."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.disable")
     account.disabled = True
     return Reply(document={})
 
 
 def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Let a service account be used again."""
+    """Enable a service account again."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.enable")
     account.disabled = False
     return Reply(document={})
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a service account; it can be had back for 30 days by its unique id."""
+    """Delete a service account; it can be undeleted for 30 days by its unique id."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
     account.deleted_at = cloud.now()
     return Reply(document={})
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted service account back."""
+    """Undelete a service account."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(
         cloud, caller, "iam.serviceAccounts.undelete", project_resource(cloud, names["project"], service=SERVICE)
@@ -139,14 +139,14 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service account."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
-    return policy_changes.replace(cloud, account.policy, call.json())
+    return policy_changes.replace_policy(cloud, account.policy, call.json())
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell which permissions the caller has on a service account."""
+    """Show which permissions the caller has on a service account."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     account = _find(cloud, names["account"])
-    return policy_changes.test(cloud, caller, account_resource(account), call.json())
+    return policy_changes.test_permissions(cloud, caller, account_resource(account), call.json())
 
 
 def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, ServiceAccount]:

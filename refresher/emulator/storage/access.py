@@ -1,4 +1,4 @@
-"""Who may do what to buckets and objects, and how Cloud Storage says no: errors of its own shape."""
+"""Permissions on buckets and objects, and the errors of Cloud Storage, which have a shape of their own."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ CONTROL_SCOPES = (CLOUD_PLATFORM, f"{_SCOPE}full_control")
 
 
 def refusal(status: int, reason: str, message: str) -> Refusal:
-    """Give an error in the shape of the JSON API."""
+    """Return an error in the shape of the JSON API."""
     error = {"message": message, "domain": "global", "reason": reason}
     return Refusal(status, {"error": {"code": status, "message": message, "errors": [error]}}, reason)
 
 
 def invalid(message: str) -> Refusal:
-    """Give the refusal of an argument that cannot be."""
+    """Return the refusal of an invalid argument."""
     return refusal(400, "invalid", message)
 
 
 def condition_not_met() -> Refusal:
-    """Give the refusal of a precondition."""
+    """Return the refusal of a precondition."""
     return refusal(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
 
 
 def authorize(cloud: Cloud, call: Call, permission: str, bucket_name: str, object_name: str | None = None) -> Bucket:
-    """Check that the caller may do something to a bucket or an object of it; give the bucket.
+    """Check the caller's permission on a bucket or on an object in it; return the bucket.
 
     Raises:
-        Refusal: 401 for nobody, 403 in Google's words for who may not, 404 for a bucket that is not there.
+        Refusal: 401 for an anonymous caller, 403 with Google's text for a caller without the permission, 404 if the
+            bucket does not exist.
     """
     call.facts["bucket"] = bucket_name
     if object_name is not None:
@@ -65,10 +66,10 @@ def authorize(cloud: Cloud, call: Call, permission: str, bucket_name: str, objec
 
 
 def authorize_project(cloud: Cloud, call: Call, permission: str, project: str) -> str:
-    """Check that the caller may do something to a project's buckets; give the project's id.
+    """Check the caller's permission on a project's buckets; return the project's id.
 
     Raises:
-        Refusal: As `authorize`.
+        Refusal: As for `authorize`.
     """
     caller = authenticate_caller(cloud, call, permission, administrable=True)
     found = cloud.state.find_project(project)
@@ -81,7 +82,7 @@ def authorize_project(cloud: Cloud, call: Call, permission: str, project: str) -
 
 
 def permission_denied(caller: Bearer, permission: str, what: str) -> Refusal:
-    """Give the refusal of somebody who may not: 403, or 401 for who did not say who he is."""
+    """Return the refusal of a missing permission: 403, or 401 for an anonymous caller."""
     who = "Anonymous caller" if caller.kind == "anonymous" else caller.name
     message = (
         f"{who} does not have {permission} access to the Google Cloud {'Storage ' if what != 'project' else ''}{what}. "
@@ -93,10 +94,10 @@ def permission_denied(caller: Bearer, permission: str, what: str) -> Refusal:
 
 
 def find_object(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
-    """Give an object.
+    """Return an object.
 
     Raises:
-        Refusal: There is none.
+        Refusal: It does not exist.
     """
     found = bucket.objects.get(name)
     if found is None:
@@ -105,10 +106,10 @@ def find_object(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
 
 
 def authenticate_caller(cloud: Cloud, call: Call, permission: str, *, administrable: bool) -> Bearer:
-    """Give who asks; without a token nobody in particular, and where it is administrable the administrator.
+    """Return the caller: anonymous without a token; if administrable, the administrator for a token of another kind.
 
     Raises:
-        Refusal: The token is not known, or its scopes do not suffice.
+        Refusal: The token is unknown, or its scopes do not suffice.
     """
     token = call.bearer_token()
     if not token:

@@ -32,7 +32,7 @@ _GIVEN = ("location", "storageClass", "labels", "lifecycle", "versioning", "iamC
 
 
 def insert(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Make a bucket; whoever makes one through a token gets no role on it but the project's."""
+    """Create a bucket. Its creator only has the roles that the project grants."""
     body = call.json()
     project = authorize_project(cloud, call, "storage.buckets.create", call.query.get("project", ""))
     name = read_text(body, "name")
@@ -66,7 +66,7 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what is said of a bucket."""
+    """Change the metadata of a bucket."""
     bucket = authorize(cloud, call, "storage.buckets.update", names["bucket"])
     bucket.fields |= _given(call.json())
     bucket.metageneration += 1
@@ -83,7 +83,7 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def layout(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell that a bucket has no folders, which gcloud wants to know first."""
+    """Show that a bucket has no folders, which gcloud asks first."""
     authorize(cloud, call, "storage.objects.list", names["bucket"])
     return Reply(
         document={
@@ -105,12 +105,12 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a bucket; the body is the policy itself."""
     bucket = authorize(cloud, call, "storage.buckets.setIamPolicy", names["bucket"])
-    policy_changes.replace(cloud, bucket.policy, {"policy": call.json()})
+    policy_changes.replace_policy(cloud, bucket.policy, {"policy": call.json()})
     return Reply(document=_policy(names["bucket"], bucket))
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell which permissions the caller has on a bucket."""
+    """Show which permissions the caller has on a bucket."""
     caller = authenticate_caller(cloud, call, "storage.buckets.get", administrable=True)
     bucket = cloud.state.buckets.get(names["bucket"])
     if bucket is None:

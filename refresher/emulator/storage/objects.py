@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LARGEST_PAGE = 1000
 LARGEST = 256 * 1024 * 1024
-"""Bytes of an object, whether uploaded or composed."""
+"""The greatest size of an object in bytes, uploaded or composed."""
 
 PRECONDITION_FAILED = 412
 _NEGATIVE = {"ifGenerationNotMatch", "ifMetagenerationNotMatch"}
@@ -30,7 +30,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show an object, or give its content with `alt=media`."""
+    """Show an object, or return its content with `alt=media`."""
     bucket_name, name = names["bucket"], names["object"]
     bucket = authorize(cloud, call, "storage.objects.get", bucket_name, name)
     found = find_object(bucket, bucket_name, name)
@@ -48,10 +48,10 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def media(call: Call, found: StoredObject) -> Reply:
-    """Give the content of an object, or the range asked for (RFC 9110, section 14).
+    """Return the content of an object, or the requested range (RFC 9110, section 14).
 
     Raises:
-        Refusal: The range lies beyond the content.
+        Refusal: The range is outside the content.
     """
     size = len(found.content)
     headers = {
@@ -78,12 +78,12 @@ def media(call: Call, found: StoredObject) -> Reply:
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """List objects by prefix, by pages, folded at a delimiter."""
+    """List objects by prefix, in pages, grouped at a delimiter."""
     bucket_name = names["bucket"]
     bucket = authorize(cloud, call, "storage.objects.list", bucket_name)
     query = call.query
     size = query.get("maxResults", "") or str(LARGEST_PAGE)
-    if not size.isdecimal() or len(size) > 6:  # noqa: PLR2004 - digits, more than any page has
+    if not size.isdecimal() or len(size) > 6:  # noqa: PLR2004 - digits, more than any page needs
         raise invalid("Invalid value for maxResults.")
     entries = _folded(sorted(bucket.objects), query)
     entries = [entry for entry in entries if entry > query.get("pageToken", "")]
@@ -106,7 +106,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what is said of an object."""
+    """Change the metadata of an object."""
     bucket_name, name = names["bucket"], names["object"]
     bucket = authorize(cloud, call, "storage.objects.update", bucket_name, name)
     found = find_object(bucket, bucket_name, name)
@@ -129,12 +129,12 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Copy an object, the older call."""
+    """Copy an object; the older method."""
     return Reply(document=_copy(cloud, call, names))
 
 
 def rewrite(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Copy an object, done at once."""
+    """Copy an object at once."""
     resource = _copy(cloud, call, names)
     size = resource["size"]
     return Reply(
@@ -177,7 +177,7 @@ def _copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _folded(names: list[str], query: Mapping[str, str]) -> list[str]:
-    """Give names with the prefix, in order; what follows a delimiter behind it becomes one entry."""
+    """Return the names with the prefix, in order. Names with the same text up to a delimiter become one entry."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     entries: list[str] = []
     for name in names:

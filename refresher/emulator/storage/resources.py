@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 _GIVEN = ("contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
           "customTime", "storageClass")  # fmt: skip
-"""What somebody may say of an object."""
+"""The metadata of an object that a client can set."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-"""What would break the headers that show it."""
+"""Characters that are not allowed in the headers that show the metadata."""
 
 
 def store(cloud: Cloud, bucket: Bucket, name: str, content: bytes, fields: Mapping[str, Any]) -> StoredObject:
-    """Put a new generation of an object in place of the one that is there.
+    """Store a new generation of an object in place of the present one.
 
     Raises:
-        Refusal: The name is none, or a checksum that was sent is another's.
+        Refusal: The name is invalid, or the checksum in the request does not match.
     """
     if not name or len(name.encode("utf-8", "surrogatepass")) > 1024 or "\n" in name or "\r" in name:  # noqa: PLR2004 - bytes, as documented
         raise invalid("Invalid object name.")
@@ -56,10 +56,10 @@ def store(cloud: Cloud, bucket: Bucket, name: str, content: bytes, fields: Mappi
 
 
 def read_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what of a document may be said of an object.
+    """Return the metadata that a document sets.
 
     Raises:
-        Refusal: Something is not of its type.
+        Refusal: A value has the wrong type.
     """
     kept = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
     for name, value in kept.items():
@@ -69,10 +69,10 @@ def read_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_preconditions(query: Mapping[str, str], found: StoredObject | None) -> None:
-    """Check `ifGenerationMatch` and its like against an object, or its absence.
+    """Check `ifGenerationMatch` and the other preconditions for an object, or for its absence.
 
     Raises:
-        Refusal: One of them does not hold.
+        Refusal: A precondition is not met.
     """
     generation = found.generation if found is not None else 0
     metageneration = found.metageneration if found is not None else 0
@@ -92,7 +92,7 @@ def check_preconditions(query: Mapping[str, str], found: StoredObject | None) ->
 
 
 def describe_object(call: Call, bucket_name: str, name: str, found: StoredObject) -> dict[str, Any]:
-    """Show an object."""
+    """Return the document of an object."""
     from urllib.parse import quote  # noqa: PLC0415 - only here
 
     origin = f"{call.scheme}://{call.headers.get('host', 'storage.googleapis.com')}"
@@ -119,7 +119,7 @@ def describe_object(call: Call, bucket_name: str, name: str, found: StoredObject
 
 
 def describe_bucket(call: Call, name: str, bucket: Bucket, number: str) -> dict[str, Any]:
-    """Show a bucket."""
+    """Return the document of a bucket."""
     origin = f"{call.scheme}://{call.headers.get('host', 'storage.googleapis.com')}"
     access = {"enabled": True, "lockedTime": format_time(bucket.created + 90 * 86_400)}
     return {
@@ -141,10 +141,10 @@ def describe_bucket(call: Call, name: str, bucket: Bucket, number: str) -> dict[
 
 
 def compute_etag(found: StoredObject) -> str:
-    """Tell one generation and metageneration from another."""
+    """Return a text that changes with each generation and metageneration."""
     return base64.b64encode(f"{found.generation}/{found.metageneration}".encode()).decode()
 
 
 def format_time(seconds: float) -> str:
-    """Show a time with milliseconds, as Cloud Storage does."""
+    """Return a time with milliseconds, as Cloud Storage shows it."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{int(seconds % 1 * 1000):03d}Z"

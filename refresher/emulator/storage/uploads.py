@@ -1,7 +1,6 @@
 """Uploads: simple, multipart and resumable.
 
-https://cloud.google.com/storage/docs/uploads-downloads. Resumable uploads that were under way are forgotten by a
-restart.
+https://cloud.google.com/storage/docs/uploads-downloads. A restart deletes the resumable uploads in progress.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
     from refresher.emulator.storage_state import Bucket
 
 MOST_UPLOADS = 1000
-"""Resumable uploads under way at once; the oldest is forgotten for a new one."""
+"""The limit of resumable uploads in progress; beyond it the oldest one is deleted."""
 
 _BOUNDARY = re.compile(r"boundary=(?:\"([^\"]+)\"|'([^']+)'|([^;\s]+))")
 _RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 
 
 def insert(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Upload an object whole, or begin a resumable upload."""
+    """Upload a whole object, or begin a resumable upload."""
     kind = call.query.get("uploadType", "")
     bucket_name = names["bucket"]
     if kind == "multipart":
@@ -52,7 +51,7 @@ def insert(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def resume(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Take the next part of a resumable upload, or tell how much has come."""
+    """Store the next part of a resumable upload, or show how much has arrived."""
     upload_id = call.query.get("upload_id", "")
     upload = cloud.uploads.get(upload_id)
     if upload is None:
@@ -84,7 +83,7 @@ def resume(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def cancel(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Forget a resumable upload."""
+    """Delete a resumable upload."""
     if cloud.uploads.pop(call.query.get("upload_id", ""), None) is None:
         raise refusal(404, "notFound", "No such upload.")
     return Reply(status=499, content=b"")
@@ -111,9 +110,9 @@ def _store(
 
 
 def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
-    """Take a multipart/related body apart (RFC 2387): a JSON document, then the content.
+    """Split a multipart/related body (RFC 2387) into a JSON document and the content.
 
-    Lines end as the first one does: gcloud ends them without carriage returns, and Google takes that.
+    All lines must end like the first one: gcloud ends them without carriage returns, and Google accepts that.
     """
     found = _BOUNDARY.search(call.headers.get("content-type", ""))
     if found is None:
@@ -127,7 +126,7 @@ def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
     try:
         fields = parse_json_object(head[1])
     except ValueError:
-        raise invalid("The first part is no JSON object.") from None
+        raise invalid("The first part is not a JSON object.") from None
     if content[0]:
         fields.setdefault("contentType", content[0])
     return fields, content[1]

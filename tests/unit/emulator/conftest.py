@@ -119,7 +119,7 @@ class Google:
             return answer(self.cloud, call)
         except KeysNeeded as needed:
             self.cloud.key_sets[needed.issuer] = (self.cloud.discover(needed.issuer), self.cloud.now())
-            call = replace(call, keys_at_hand=True)
+            call = replace(call, keys_discovered=True)
         except IdentityNeeded as needed:
             call = replace(call, identity=_identity(needed))
         return answer(self.cloud, call)

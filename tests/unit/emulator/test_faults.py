@@ -186,7 +186,7 @@ def test_refuses_faults_that_cannot_be(google: Google, what: dict[str, Any]) -> 
 
 def test_refuses_operations_that_there_are_not(google: Google) -> None:
     """A misspelt operation would be met by nothing, so it is refused."""
-    with pytest.raises(EmulatorError, match="is no operation"):
+    with pytest.raises(EmulatorError, match="is not an operation"):
         google.cloud.faults.add("sts.tokens", status=503)
 
 

@@ -27,7 +27,7 @@ CAROL = {"member": "user:carol@example.com"}
 def planted() -> Google:
     """Give a cloud in which the example's seed was planted."""
     google = Google()
-    apply_seed(google.cloud.state, read_seed(EXAMPLE), beside=EXAMPLE.parent, now=google.cloud.now())
+    apply_seed(google.cloud.state, read_seed(EXAMPLE), directory=EXAMPLE.parent, now=google.cloud.now())
     return google
 
 
@@ -122,7 +122,7 @@ def test_naming_a_project_again_changes_what_is_said_alone() -> None:
         ({"issuer": "https://i", "allowed_audiences": "a"}, "shape"),
         ({"issuer": "https://i", "jwks": []}, "shape"),
         ({"issuer": "https://i", "disabled": "no"}, "shape"),
-        ({"issuer": "https://i", "colour": "red"}, "shape: there is no colour; known are issuer"),
+        ({"issuer": "https://i", "colour": "red"}, "shape: the keys colour are unknown; known are issuer"),
         ({"issuer": "https://i", "kind": "ldap"}, "Invalid value for field kind"),
         ({"issuer": "ftp://i"}, "The scheme must be https"),
         ({"issuer": "i"}, "Invalid OIDC issuer URI"),
@@ -156,11 +156,11 @@ def test_an_issuer_may_be_asked_over_plain_http() -> None:
         ({"pools": {}}, "pools does not have the expected shape: a list is needed"),
         ({"pools": ["workers"]}, "pools[0] does not have the expected shape: a mapping is needed"),
         ({"pools": [{"providers": {}}]}, "pools[0] does not have the expected shape: pool is missing"),
-        ({"pools": [{"pool": "workers", "name": 1}]}, "pools[0] does not have the expected shape: there is no name"),
+        ({"pools": [{"pool": "workers", "name": 1}]}, "pools[0] does not have the expected shape: the keys name are"),
         ({"projects": {"p": {}}}, "projects.p does not have the expected shape: number is missing"),
-        ({"project_policies": {"absent": {}}}, "project_policies.absent does not have the expected shape: there is no"),
+        ({"project_policies": {"absent": {}}}, "project_policies.absent does not have the expected shape: the project does not"),
         ({"buckets": {"data": []}}, "buckets.data does not have the expected shape: a mapping is needed"),
-        ({"crypto_keys": {"signer": {}}}, "crypto_keys.signer does not have the expected shape: it is not named"),
+        ({"crypto_keys": {"signer": {}}}, "crypto_keys.signer does not have the expected shape: the name must be"),
         ({"groups": ["team"]}, "groups does not have the expected shape: a mapping is needed"),
     ],
 )
@@ -177,8 +177,8 @@ def test_names_a_key_set_that_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_text("{")
     provider = {"issuer": "https://i", "jwks_file": "jwks.json"}
 
-    with pytest.raises(EmulatorError, match=r"jwks\.json is no JSON"):
-        apply_seed(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]}, beside=tmp_path)
+    with pytest.raises(EmulatorError, match=r"jwks\.json is not JSON"):
+        apply_seed(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]}, directory=tmp_path)
 
 
 @pytest.mark.parametrize(("pool", "provider"), [("idp", "refresher"), ("workers", "idp"), ("gcp-pool", "refresher")])

@@ -115,7 +115,7 @@ def test_says_that_a_port_is_taken(google_emulator: Scenario, tmp_path: Path) ->
     """A port that cannot be had is named."""
     port = int(google_emulator.http.rpartition(":")[2])
 
-    with pytest.raises(EmulatorError, match=f"port {port} .* cannot be had"):
+    with pytest.raises(EmulatorError, match=f"port {port} .* cannot be used"):
         EmulatorServer(Cloud(), tmp_path, http_port=port)
 
 

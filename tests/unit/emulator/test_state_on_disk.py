@@ -118,7 +118,7 @@ def test_plants_everything_a_seed_may_say(tmp_path: Path, issuer: Issuer) -> Non
     )
     state = State()
 
-    apply_seed(state, read_seed(tmp_path / "seed.yaml"), beside=tmp_path)
+    apply_seed(state, read_seed(tmp_path / "seed.yaml"), directory=tmp_path)
 
     provider = state.add_pool("others", project_number="42").providers["first"]
     assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, issuer.jwks, ["a"])
@@ -150,7 +150,7 @@ def test_a_bad_seed_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(b"[", "is no YAML"), (b"[]", "is no mapping"), (b"\xff", "is no YAML"), (None, "cannot be read")],
+    [(b"[", "is not YAML"), (b"[]", "is not a mapping"), (b"\xff", "is not YAML"), (None, "cannot be read")],
 )
 def test_refuses_a_file_that_is_no_seed(tmp_path: Path, content: bytes | None, text: str) -> None:
     """A seed that cannot be read is named with what is wrong."""
