@@ -87,7 +87,7 @@ def check_keys(value: dict[str, Any], *known: str) -> dict[str, Any]:
     """
     unknown = sorted(value.keys() - set(known))
     if unknown:
-        raise ShapeError(f"the keys {', '.join(unknown)} are unknown; known are {', '.join(known)}")
+        raise ShapeError(f"unknown keys: {', '.join(unknown)}; known are: {', '.join(known)}")
     return value
 
 

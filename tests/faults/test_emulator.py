@@ -56,7 +56,7 @@ def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
 
     assert (second.returncode != 0, second.stdout) == (True, "")
     assert f"another emulator already runs on {tmp_path}" in second.stderr
-    assert "give this one its own --directory" in second.stderr
+    assert "start this one with another --directory" in second.stderr
     with running(tmp_path, end=signal.SIGTERM) as ready:
         assert ready["http"]
 
