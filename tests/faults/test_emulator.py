@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KILLED = Path(__file__).with_name("killed_emulator.py")
 KILLS = 40
-ALICE = "alice@my-project.iam.gserviceaccount.com"
+ALICE = "task-alice@my-project.iam.gserviceaccount.com"
 SEED = Path(__file__).parents[2] / "configs" / "emulator-seed.yaml"
 
 

@@ -182,7 +182,7 @@ def _target(chance: random.Random, route: Route) -> str:
 def _segment(chance: random.Random, name: str) -> str:
     known = {
         "project": ("my-project", "123456789012", "-"),
-        "account": ("alice@my-project.iam.gserviceaccount.com", "default", "%20alice@x.iam.gserviceaccount.com"),
+        "account": ("task-alice@my-project.iam.gserviceaccount.com", "default", "%20alice@x.iam.gserviceaccount.com"),
         "pool": ("workers",),
         "provider": ("refresher",),
         "bucket": ("data",),

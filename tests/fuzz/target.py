@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-ALICE = "alice@my-project.iam.gserviceaccount.com"
+ALICE = "task-alice@my-project.iam.gserviceaccount.com"
 CAROL = "user:carol@example.com"
 
 

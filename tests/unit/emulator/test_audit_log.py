@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.emulator.journal import CAPACITY
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.cloud_logging.filters import FilterError, parse_filter
 from refresher.emulator.http import Call
-from refresher.emulator.journal import LONGEST
+from refresher.emulator.journal import CAPACITY, LONGEST
 from refresher.emulator.routes import answer
 from refresher.emulator.storage.resources import store
 from refresher.emulator.storage_state import Bucket

@@ -158,7 +158,10 @@ def test_an_issuer_may_be_asked_over_plain_http() -> None:
         ({"pools": [{"providers": {}}]}, "pools[0] does not have the expected shape: pool is missing"),
         ({"pools": [{"pool": "workers", "name": 1}]}, "pools[0] does not have the expected shape: unknown keys: name"),
         ({"projects": {"p": {}}}, "projects.p does not have the expected shape: number is missing"),
-        ({"project_policies": {"absent": {}}}, "project_policies.absent does not have the expected shape: the project does not"),
+        (
+            {"project_policies": {"absent": {}}},
+            "project_policies.absent does not have the expected shape: the project does not",
+        ),
         ({"buckets": {"data": []}}, "buckets.data does not have the expected shape: a mapping is needed"),
         ({"crypto_keys": {"signer": {}}}, "crypto_keys.signer does not have the expected shape: the name must be"),
         ({"groups": ["team"]}, "groups does not have the expected shape: a mapping is needed"),

@@ -55,9 +55,9 @@ def test_the_published_certificate_verifies_a_signed_blob(google: Google, carol:
 
 def test_accounts_have_keys_of_their_own(google: Google) -> None:
     """Two accounts publish two keys, each always the same."""
-    google.cloud.state.add_service_account("bob@my-project.iam.gserviceaccount.com")
+    google.cloud.state.add_service_account("task-bob@my-project.iam.gserviceaccount.com")
     google.cloud.state.add_service_account(ALICE)
-    names = (ALICE, "bob@my-project.iam.gserviceaccount.com", ALICE)
+    names = (ALICE, "task-bob@my-project.iam.gserviceaccount.com", ALICE)
 
     alice, bob, again = (
         google.ask("GET", f"/service_accounts/v1/jwk/{name}").document["keys"][0]["kid"] for name in names
@@ -107,7 +107,7 @@ def test_signing_needs_the_permission(google: Google, method: str) -> None:
 
 def test_signs_for_the_last_of_a_chain(google: Google, carol: str) -> None:
     """Delegates stand between the caller and the account that signs."""
-    bob = "bob@my-project.iam.gserviceaccount.com"
+    bob = "task-bob@my-project.iam.gserviceaccount.com"
     google.cloud.state.allow(bob, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
     delegates = [f"projects/-/serviceAccounts/{ALICE}"]
 

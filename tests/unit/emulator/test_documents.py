@@ -149,7 +149,7 @@ def test_iam_credentials_may_be_switched_off(google: Google, federated: str) -> 
     """While the API is off in the account's project nobody gets its tokens, and the answer says how to mend that."""
     admin(google, "POST", f"{SERVICES}/iamcredentials.googleapis.com:disable", {})
 
-    reply = google.impersonate("alice@my-project.iam.gserviceaccount.com", federated)
+    reply = google.impersonate("task-alice@my-project.iam.gserviceaccount.com", federated)
 
     assert (reply.status, reply.document["error"]["details"][0]["reason"]) == (403, "SERVICE_DISABLED")
 
