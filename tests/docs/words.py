@@ -216,7 +216,7 @@ def _without_quotes(content: str, quotes: Iterable[str]) -> str:
 
 def _find_names(path: Path, content: str, rules: Rules) -> Iterator[Finding]:
     """Find a module with a banned name, and the product's public functions that are called like `x_of`."""
-    if rules.modules.search(path.stem) and path.stem not in rules.nouns:
+    if rules.modules.search(path.stem.removeprefix("test_")) and path.stem.removeprefix("test_") not in rules.nouns:
         yield Finding(path=path, line=1, phrase=path.name, instead="name the module after its subject, with a noun")
     if "tests" in path.parts:
         return
