@@ -1,4 +1,4 @@
-"""A Kubernetes API server and its store on loopback, which end with the `with` block; there is no scheduler and no node.
+"""A Kubernetes API server and its store on loopback, which end with the `with` block; no scheduler and no node runs.
 
 The server is built from its Go module, and the store is Debian's. A token in a file authenticates the administrator,
 and the server signs the tokens of service accounts with a key of the test.

@@ -61,7 +61,7 @@ class Site:
         temporary.rename(self.worker.place / "own")
 
     def configure(self, *users: str, **changes: Any) -> None:  # noqa: ANN401 - any key
-        """Configure a target for each account `NAMESPACE/NAME`; the target and its service account have the name NAME."""
+        """Configure a target for each account `NAMESPACE/NAME`; target and service account have the name NAME."""
         supplier = {
             "kind": "kubernetes",
             "api_server": self.cluster.origin,
@@ -264,7 +264,7 @@ def test_daemon_recovers_by_itself(site: Site) -> None:
 
 
 def test_new_authority_is_trusted_once_the_file_contains_it(site: Site) -> None:
-    """A server with an unknown authority gets no request; a running daemon notices when the file contains the authority."""
+    """A server with an unknown authority gets no request; a running daemon notices the authority once it is in the file."""
     make_certificates(site.worker.place)
     site.configure("users/alice", ca_file="ca.pem")
 
