@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threading import Event as StopEvent
     from typing import TextIO
 
-    from refresher.engine.events import Event
+    from refresher.engine.reporter import Event
 
 ROUNDS = 3
 """Tokens that each user gets before the curtain falls."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from refresher.engine.events import Event
+    from refresher.engine.reporter import Event
 
 _COLOURS = ("cyan", "magenta", "green", "yellow")
 
