@@ -279,4 +279,5 @@ class _Visit:
 
     def _withdraw_unwanted(self) -> None:
         wanted = {*self._target.directory.artifacts, RECORD, DESCRIPTIONS}
-        self.directory.withdraw(name for name in self.directory.list_artifacts() if name not in wanted)
+        if unwanted := [name for name in self.directory.list_artifacts() if name not in wanted]:
+            self.directory.withdraw(unwanted)

@@ -190,6 +190,8 @@ class OpenDirectory:
                         _remove(self._descriptor, name)
             except PublishError as error:
                 failures.append(error)
+        with suppress(OSError):  # absent, or others are left in it
+            os.rmdir(ID_TOKENS, dir_fd=self._descriptor)
         if failures:
             raise failures[0]
 
@@ -205,8 +207,6 @@ class OpenDirectory:
             names = [row.name for row in ARTIFACTS if not row.is_folder]
         self.withdraw(name for name in names if name != RECORD)
         self.sweep()
-        with suppress(OSError):  # absent
-            os.rmdir(ID_TOKENS, dir_fd=self._descriptor)
 
     def replace(self) -> None:
         """Put a new, empty directory in the place of this one, of which only the record is left.

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
 
 
+def make_name() -> str:
+    """Return 16 hex digits; one function for all, so that equal targets are equal."""
+    return secrets.token_hex(8)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """Give a clock at the tests' beginning of time."""
@@ -79,15 +84,13 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
                 root=tmp_path / "root",
                 name=name,
                 ownership=Ownership(uid=None, gid=None, mode=0o400),
-                random_name=lambda: secrets.token_hex(8),
+                random_name=make_name,
                 artifacts=tuple(sort_for_writing(names)),
             ),
             record=TargetRecord(
                 name,
                 identity or name,
-                compute_fingerprint(
-                    subject=subject, service_account=account, via="federation", subject_source=None
-                ),
+                compute_fingerprint(subject=subject, service_account=account, via="federation", subject_source=None),
             ),
             static=static,
             impersonation=Impersonation(
