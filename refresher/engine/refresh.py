@@ -144,9 +144,9 @@ class _Visit:
     def _claim(self) -> None:
         """Make the directory this target's, or find out that it can't be yet."""
         record = self.directory.read_record()
+        if self._first and record in (None, self._target.record):
+            self.directory.sweep()
         if record == self._target.record:
-            if self._first:
-                self.directory.sweep()
             return
         if record is not None:
             if not self._may_take_over():

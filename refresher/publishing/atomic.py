@@ -131,12 +131,16 @@ def probe(directory: int, *, size: int, ownership: Ownership, random_name: Calla
     Raises:
         OSError: What a real replacement would meet.
     """
-    temporary = f".probe.{random_name()}.tmp"
+    temporary, renamed = (f".probe.{random_name()}.tmp" for _ in range(2))
     try:
         _write(directory, temporary, b"\0" * size, ownership)
+        os.rename(temporary, renamed, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+        os.unlink(renamed, dir_fd=directory)
     finally:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=directory)
+        for name in (temporary, renamed):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=directory)
 
 
 def sweep(directory: int) -> int:
