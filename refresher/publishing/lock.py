@@ -15,7 +15,7 @@ import os
 import stat
 import struct
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
@@ -102,7 +102,7 @@ def is_root_held(root: Path) -> bool:
         return descriptor is not None and not _take(descriptor, _DAEMON)
 
 
-def take_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> None:
+def take_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> int:
     """Keep every other process, and thread, from writing into a credentials directory until `release_directory`.
 
     Args:
@@ -111,12 +111,19 @@ def take_directory(lock: int | None, directory: int, place: str, *, patience: fl
         place: Its path, for the message.
         patience: How long to wait for it, in seconds.
 
+    Returns:
+        What `release_directory` takes.
+
     Raises:
         DirectoryHeldError: Another process, or thread, has held it all the time.
+        PublishError: The system refused.
     """
+    try:
+        byte = _compute_byte(directory)
+    except OSError as error:
+        raise build_publish_error(error, place, done="locked") from error
     if lock is None:
-        return
-    byte = _compute_byte(directory)
+        return byte
     deadline = time.monotonic() + patience
     while not _take(lock, byte):
         if time.monotonic() >= deadline:
@@ -125,12 +132,14 @@ def take_directory(lock: int | None, directory: int, place: str, *, patience: fl
                 "find the process that holds the lock (lslocks): a `refresher once` that hangs or was stopped?",
             )
         time.sleep(_PAUSE)
+    return byte
 
 
-def release_directory(lock: int | None, directory: int) -> None:
-    """End what `take_directory` began."""
+def release_directory(lock: int | None, byte: int) -> None:
+    """End what `take_directory` began; the lock ends with its descriptor at the latest."""
     if lock is not None:
-        _set(lock, _compute_byte(directory), fcntl.F_UNLCK)
+        with suppress(OSError):
+            _set(lock, byte, fcntl.F_UNLCK)
 
 
 def _open(root: Path) -> int | None:
@@ -143,7 +152,11 @@ def _open(root: Path) -> int | None:
         raise build_publish_error(error, f"{root}/{LOCK}") from error
     finally:
         os.close(directory)
-    status = os.fstat(descriptor)
+    try:
+        status = os.fstat(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise build_publish_error(error, f"{root}/{LOCK}") from error
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(descriptor)
         raise InsecureDirectoryError(f"{root}/{LOCK} is not the daemon's alone", f"remove {root}/{LOCK}")

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
-from refresher.files import read_state
 from refresher.publishing import atomic
 from refresher.publishing.artifacts import ARTIFACTS, ID_TOKENS, NAMES, RECORD, sort_for_withdrawal
 from refresher.publishing.atomic import OWN, build_publish_error, is_temporary
@@ -65,6 +64,7 @@ class OpenDirectory:
         self._lock = lock
         self._random_name = random_name
         self._artifacts = artifacts
+        self._byte = 0
         self._descriptor = open_below(root, name, path, create=True)
 
     def close(self) -> None:
@@ -82,17 +82,23 @@ class OpenDirectory:
         try:
             yield
         finally:
-            release_directory(self._lock, self._descriptor)
+            release_directory(self._lock, self._byte)
 
     def _take(self) -> None:
         """Lock the directory that has the name now: another process may have replaced it since it was opened."""
         for _ in range(_ATTEMPTS):
-            take_directory(self._lock, self._descriptor, self._path)
-            present = read_state(self._name, directory=self._root, follow=False)
-            status = os.fstat(self._descriptor)
-            if present is not None and (present.device, present.inode) == (status.st_dev, status.st_ino):
-                return
-            release_directory(self._lock, self._descriptor)
+            self._byte = take_directory(self._lock, self._descriptor, self._path)
+            try:
+                status = os.fstat(self._descriptor)
+                present = os.stat(self._name, dir_fd=self._root, follow_symlinks=False)
+                if (present.st_dev, present.st_ino) == (status.st_dev, status.st_ino):
+                    return
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                release_directory(self._lock, self._byte)
+                raise build_publish_error(error, self._path, done="opened") from error
+            release_directory(self._lock, self._byte)
             self._reopen()
         raise PublishError(
             f"{self._path} was replaced again and again while it was opened",
@@ -228,13 +234,13 @@ class OpenDirectory:
             os.fsync(self._root)
         try:
             self._descriptor = open_below(self._root, self._name, self._path, create=True)
-            take_directory(self._lock, self._descriptor, self._path)
+            released, self._byte = self._byte, take_directory(self._lock, self._descriptor, self._path)
+            release_directory(self._lock, released)
             with suppress(OSError):  # else retirement removes it
                 _remove(former, RECORD)
                 os.rmdir(aside, dir_fd=self._root)
         finally:
             if self._descriptor != former:
-                release_directory(self._lock, former)
                 os.close(former)
 
     def settle(self) -> None:

@@ -107,11 +107,11 @@ def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetim
         is_remainder = record is None and all(is_temporary(entry) for entry in entries)  # cut short at its first step
         if record is None and not is_remainder:
             return False
-        take_directory(lock, directory, place, patience=0)
+        byte = take_directory(lock, directory, place, patience=0)
         try:
             return _withdraw(root, directory, name, now, at_once=is_remainder or is_temporary(name))
         finally:
-            release_directory(lock, directory)
+            release_directory(lock, byte)
     except OSError as error:
         raise build_publish_error(error, place, done="removed") from error
     finally:

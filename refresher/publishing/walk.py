@@ -58,20 +58,15 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
         raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
     except OSError as error:
         raise build_publish_error(error, str(root), done="opened") from error
-    status = os.fstat(descriptor)
-    if create and status.st_uid not in (0, os.geteuid()):
+    try:
+        if create:
+            _check_root(os.fstat(descriptor), root, is_shared=is_shared)
+    except OSError as error:
         os.close(descriptor)
-        raise InsecureDirectoryError(
-            f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon (uid {os.geteuid()})",
-            f"run this as uid {status.st_uid} if that is the daemon's user, else chown root {root}",
-        )
-    if create and is_shared and can_others_write(status):
+        raise build_publish_error(error, str(root), done="opened") from error
+    except PublishError:
         os.close(descriptor)
-        raise InsecureDirectoryError(
-            f"others can write to directory_root {root} (mode {stat.S_IMODE(status.st_mode):04o}), "
-            "and it holds directories of more than one identity",
-            f"chmod go-w {root}, or give each identity a directory_root of its own",
-        )
+        raise
     return descriptor
 
 
@@ -103,7 +98,10 @@ def open_below(parent: int, name: str, place: str, *, create: bool) -> int:
         # directory around it could have replaced everything in it anyway.
         trusted = {os.geteuid()} if create else {os.geteuid(), os.fstat(parent).st_uid}
         _check(os.fstat(descriptor), place, trusted)
-    except BaseException:
+    except OSError as error:
+        os.close(descriptor)
+        raise build_publish_error(error, place, done="opened") from error
+    except PublishError:
         os.close(descriptor)
         raise
     return descriptor
@@ -143,6 +141,20 @@ def settle(descriptor: int, place: str, ownership: Ownership) -> None:
             os.fchmod(descriptor, ownership.directory_mode)
     except OSError as error:
         raise build_publish_error(error, place) from error
+
+
+def _check_root(status: os.stat_result, root: Path, *, is_shared: bool) -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        raise InsecureDirectoryError(
+            f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon (uid {os.geteuid()})",
+            f"run this as uid {status.st_uid} if that is the daemon's user, else chown root {root}",
+        )
+    if is_shared and can_others_write(status):
+        raise InsecureDirectoryError(
+            f"others can write to directory_root {root} (mode {stat.S_IMODE(status.st_mode):04o}), "
+            "and it holds directories of more than one identity",
+            f"chmod go-w {root}, or give each identity a directory_root of its own",
+        )
 
 
 def _open_or_create_root(root: Path, *, create: bool) -> int:

@@ -38,9 +38,9 @@ def held(root: Path, name: str) -> Iterator[None]:
     descriptor = os.open(root / name, os.O_RDONLY)
     try:
         with open_lock(root) as lock:
-            take_directory(lock, descriptor, name, patience=0)
+            byte = take_directory(lock, descriptor, name, patience=0)
             yield
-            release_directory(lock, descriptor)
+            release_directory(lock, byte)
     finally:
         os.close(descriptor)
 
