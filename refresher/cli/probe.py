@@ -24,7 +24,7 @@ from refresher.publishing.mounts import SingleFileMountError, find_single_file_m
 from refresher.tokens import UnreadableTokenError
 
 POLL_SECONDS = 0.05
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # a container's user may traverse it, and need not list it
 _OPTIONS = {
     "--directory": "REFRESHER_WAIT_DIRECTORY",
     "--min-validity": "REFRESHER_WAIT_MIN_VALIDITY",

@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 Value = str | int | float | None
 
+_TOKEN = {
+    "published": "token.published",
+    "recovered": "token.recovered",
+    "overdue": "token.overdue",
+    "expired": "token.expired",
+}
+_ARTIFACT = {
+    "published": "artifact.published",
+    "recovered": "artifact.recovered",
+    "overdue": "artifact.overdue",
+    "expired": "artifact.expired",
+}
+"""Names of events, by what happened: of tokens and of optional artifacts."""
+
 
 class Severity(IntEnum):
     """How loud an event is, in the numbers of the standard library's logging."""
@@ -72,13 +86,13 @@ class Reporter:
             failures_before: In a row, before this attempt.
             problem_before: Of the attempt before, if it failed.
         """
-        kind = "token" if entry.artifact is None else "artifact"
+        names = _TOKEN if entry.artifact is None else _ARTIFACT
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
         for name in outcome.repaired:
             self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
         if outcome.result is Result.PUBLISHED:
-            self._send(entry, f"{kind}.published", Severity.INFO, **_describe(entry), duration_ms=_measure(outcome))
+            self._send(entry, names["published"], Severity.INFO, **_describe(entry), duration_ms=_measure(outcome))
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
@@ -95,7 +109,7 @@ class Reporter:
                 )
         elif failures_before and outcome.result is not Result.WAITING:
             entry.warned = None
-            self._send(entry, f"{kind}.recovered", Severity.INFO, **_describe(entry), failures=failures_before)
+            self._send(entry, names["recovered"], Severity.INFO, **_describe(entry), failures=failures_before)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
@@ -104,8 +118,8 @@ class Reporter:
         state = policy.state_of(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            kind = "token" if entry.artifact is None else "artifact"
-            self._send(entry, f"{kind}.{state}", Severity.ERROR, **_describe(entry))
+            names = _TOKEN if entry.artifact is None else _ARTIFACT
+            self._send(entry, names[state], Severity.ERROR, **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""

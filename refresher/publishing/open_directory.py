@@ -276,7 +276,9 @@ class OpenDirectory:
     @contextmanager
     def _folder(self, name: str, *, create: bool) -> Iterator[int]:
         place = f"{self._path}/{name}"
-        with open_folder(self._descriptor, name, place, ownership=self.ownership, create=create) as descriptor:
+        with open_folder(
+            self._descriptor, name, place, ownership=self.ownership, create=create, to_list=True
+        ) as descriptor:
             yield descriptor
 
     @contextmanager

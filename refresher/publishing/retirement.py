@@ -99,7 +99,7 @@ def _open_entries(root: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetime) -> bool:
     """Retire one directory if it is ours, and return whether `env` was removed now."""
-    directory = open_below(root, name, place, create=False)
+    directory = open_below(root, name, place, create=False, to_list=True)
     try:
         if os.fstat(directory).st_uid != os.geteuid():
             return False

@@ -75,14 +75,15 @@ def can_others_write(status: os.stat_result) -> bool:
     return bool(status.st_mode & _OTHERS_MAY_WRITE) and not status.st_mode & stat.S_ISVTX
 
 
-def open_below(parent: int, name: str, place: str, *, create: bool) -> int:
+def open_below(parent: int, name: str, place: str, *, create: bool, to_list: bool = False) -> int:
     """Return a descriptor of a directory in an open one, once it is known to be trustworthy.
 
     Args:
         parent: Descriptor of the directory around it.
         name: Without a slash.
         place: Its path, for messages.
-        create: Whether a missing one is created; without it nothing is changed.
+        create: Whether a missing one is created; without it nothing is changed, and the right to traverse it is enough.
+        to_list: Whether its entries are to be listed although it is not created.
 
     Raises:
         AbsentDirectoryError: It does not exist and `create` is not set.
@@ -90,7 +91,8 @@ def open_below(parent: int, name: str, place: str, *, create: bool) -> int:
         PublishError: The system refused.
     """
     try:
-        descriptor = _open_or_create_below(parent, name, place, create=create)
+        flags = _OPEN if create or to_list else os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        descriptor = _open_or_create_below(parent, name, place, flags | os.O_NOFOLLOW, create=create)
     except OSError as error:
         raise build_publish_error(error, place, done="opened") from error
     try:
@@ -108,7 +110,9 @@ def open_below(parent: int, name: str, place: str, *, create: bool) -> int:
 
 
 @contextmanager
-def open_folder(parent: int, name: str, place: str, *, ownership: Ownership, create: bool) -> Iterator[int]:
+def open_folder(
+    parent: int, name: str, place: str, *, ownership: Ownership, create: bool, to_list: bool = False
+) -> Iterator[int]:
     """Open a folder in a credentials directory for the length of a `with` block; as `open_below`.
 
     Args:
@@ -117,8 +121,9 @@ def open_folder(parent: int, name: str, place: str, *, ownership: Ownership, cre
         place: Its path, for messages.
         ownership: Of the folder, settled if `create` is set.
         create: Whether a missing one is created.
+        to_list: Whether its entries are to be listed, or its mode changed, although it is not created.
     """
-    descriptor = open_below(parent, name, place, create=create)
+    descriptor = open_below(parent, name, place, create=create, to_list=to_list)
     try:
         if create:
             settle(descriptor, place, ownership)
@@ -170,9 +175,9 @@ def _open_or_create_root(root: Path, *, create: bool) -> int:
     return os.open(root, _OPEN)
 
 
-def _open_or_create_below(parent: int, name: str, place: str, *, create: bool) -> int:
+def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool) -> int:
     try:
-        return os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=parent)
+        return os.open(name, flags, dir_fd=parent)
     except FileNotFoundError:
         if not create:
             raise AbsentDirectoryError(f"{place} does not exist", "start the daemon, or run `refresher once`") from None
@@ -182,7 +187,7 @@ def _open_or_create_below(parent: int, name: str, place: str, *, create: bool) -
         ) from None
     os.mkdir(name, _FIRST_MODE, dir_fd=parent)
     os.fsync(parent)
-    descriptor = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=parent)
+    descriptor = os.open(name, flags, dir_fd=parent)
     try:
         drop_inherited(descriptor, ACCESS_LIST, DEFAULT_LIST)
         os.fchmod(descriptor, _FIRST_MODE)  # whatever the umask

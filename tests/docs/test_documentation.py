@@ -10,6 +10,7 @@ import yaml
 
 from refresher.cli.root import COMMANDS
 from refresher.config.loading import load
+from refresher.engine.artifacts import name_variables
 from refresher.environment import variables
 from refresher.errors import ExitStatus
 from refresher.policy import State
@@ -52,7 +53,7 @@ def test_every_variable_is_explained_and_no_other() -> None:
         container_directory="/c",
         project="p",
         quota_project="q",
-        further=("access_token", "id_tokens/name", "boto"),
+        files=name_variables(("access_token", "id_tokens/name", "boto")),
         is_chain=False,
     )
     table = (REPOSITORY / "docs" / "clients.md").read_text().partition("| variable | for |")[2].partition("\n\n")[0]

@@ -205,6 +205,7 @@ def test_nothing_is_retired_while_drop_ins_cannot_be_listed(stage: Stage, target
     nothing = list(stage.reserved)
 
     stage.follow(target_of(), FakeSupplier())
+    assert stage.plan is not None
     stage.plan = replace(stage.plan, reserved=frozenset({"alice", "broken"}))
     stage.daemon.tick()
 
@@ -221,6 +222,7 @@ def test_refused_configuration_is_reported_at_each_reload_and_never_as_taken_ove
     stage.daemon.tick()
     for _ in range(2):
         stage.follow(target_of(), supplier)
+        assert stage.plan is not None
         stage.plan = replace(stage.plan, is_reloaded=False, refusal=(("the YAML is broken", "fix it"),))
         stage.daemon.tick()
     refused = list(stage.events)

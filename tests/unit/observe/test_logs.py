@@ -5,8 +5,8 @@ import json
 import logging
 
 import pytest
-from refresher.engine.events import Event, Severity
 
+from refresher.engine.reporter import Event, Severity
 from refresher.observe import logs
 
 
