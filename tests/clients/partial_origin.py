@@ -1,6 +1,6 @@
-"""An https origin in front of another, which has some of its services and says 404 for the rest.
+"""An https origin in front of another one. It has some services of that origin, and answers 404 for the others.
 
-So one emulator, which has all services at one origin, can be met as a cloud that has each at an origin of its own.
+With several of them, one emulator that has all services at one origin looks like a cloud with several origins.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OF_ONE_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding"})
-"""Headers that tell of one connection (RFC 9110, section 7.6.1), or that are set anew."""
+"""Headers of a single connection (RFC 9110, section 7.6.1), and headers that are set again."""
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Front:
-    """What is told of it.
+class PartialOrigin:
+    """A running partial origin.
 
     Attributes:
         origin: Where it listens.
-        strays: Requests for what it does not have.
+        strays: Requests for services that it does not have.
     """
 
     origin: str
@@ -38,21 +38,21 @@ class Front:
 
 
 @contextmanager
-def front(upstream: str, certificates: Path, has: Callable[[str], bool]) -> Iterator[Front]:
-    """Run one for the length of a `with` block.
+def run_partial_origin(upstream: str, certificates: Path, has: Callable[[str], bool]) -> Iterator[PartialOrigin]:
+    """Run a partial origin for the length of a `with` block.
 
     Args:
-        upstream: The http origin that has everything.
-        certificates: Directory of `server.pem` and `server.key`.
-        has: Tells of a path whether it is had here.
+        upstream: The http origin that has all services.
+        certificates: The directory of `server.pem` and `server.key`.
+        has: Returns whether a path exists here.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     with _Server(upstream, has) as server:
-        # each connection shakes hands in its own thread
+        # each connection does its TLS handshake in its own thread
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         Thread(target=server.serve_forever, daemon=True).start()
-        yield Front(origin=f"https://127.0.0.1:{server.server_port}", strays=server.strays)
+        yield PartialOrigin(origin=f"https://127.0.0.1:{server.server_port}", strays=server.strays)
         server.shutdown()
 
 
@@ -66,10 +66,10 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
-        """Say nothing."""
+        """Log nothing."""
 
     def pass_on(self) -> None:
-        """Answer what the other answers."""
+        """Send the answer of the other origin."""
         body = self._body()
         if not self.server.has(self.path):
             self.server.strays.append(f"{self.command} {self.path}")
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # noqa: N815 - what its base looks for
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # noqa: N815 - names of the base class
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -116,7 +116,7 @@ class _Server(ThreadingHTTPServer):
         self.strays: list[str] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that went away: a tool that is done does."""
+        """Ignore clients that closed their connection, as a tool does when it is done."""
 
 
 def _lasting(headers: Message) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Verification of a subject token against a provider, as STS does it (google.com: "OIDC token requirements").
 
-Signature, `kid`, `alg`, issuer, audience, issue and expiry with 60 s of skew. What the token maps to is decided in
-`refresher.emulator.mapping`, whether the provider may be used at all in `refresher.emulator.sts`. `nbf`, `jti` and
-`typ` are not looked at: what the real STS does with them is not known.
+It checks signature, `kid`, `alg`, issuer, audience, issue and expiry, with 60 s of skew. The mapping of the claims is
+in `refresher.emulator.mapping`, the state of the provider in `refresher.emulator.sts`. `nbf`, `jti` and `typ` are
+ignored: how the real STS treats them is unknown.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from refresher.emulator.state import Provider
 
 SKEW = 60
-"""Seconds, measured: `iat` 60 s ahead passes and 119 s does not; `exp` 59 s ago passes and 61 s does not."""
+"""In seconds, measured: `iat` 60 s ahead is accepted and 119 s is not; `exp` 59 s ago is accepted and 61 s is not."""
 
 OLDEST = 86_400
-"""Seconds that a token may have been issued ago (STS discovery document: "within the past 24 hours")."""
+"""The greatest age of a token in seconds (STS discovery document: "within the past 24 hours")."""
 
 _BEYOND_TIME = 1e15
 
@@ -40,18 +40,18 @@ def verify(
     now: float,
     lenient: bool = False,
 ) -> dict[str, Any]:
-    """Give the claims of a token that the provider accepts.
+    """Return the claims of a token that the provider accepts.
 
     Args:
         token: The JWT.
-        provider: Whose issuer, keys and audiences count.
-        default_audiences: Accepted while the provider lists none.
-        key_set: Gives the JWKS of an issuer that is to be discovered.
-        now: The cloud's time, Unix seconds.
-        lenient: Whether white space around the token and an issue of more than a day ago are forgiven.
+        provider: Its issuer, keys and audiences are compared with the token.
+        default_audiences: Accepted if the provider lists no audiences.
+        key_set: Returns the JWKS of an issuer, by discovery.
+        now: The cloud's time in Unix seconds.
+        lenient: Whether to accept whitespace around the token, and an issue more than a day ago.
 
     Raises:
-        Refusal: E5 to E11, whichever is met first.
+        Refusal: The first of E5 to E11 that applies.
     """
     if lenient:
         token = token.strip().removeprefix("\ufeff").strip()
@@ -70,7 +70,7 @@ def verify(
 
 
 def _parse(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
-    """Take a token apart; real JWTs have no white space, no padding and three segments."""
+    """Split and decode a token. A real JWT has no whitespace, no padding and three segments."""
     try:
         complete = jwt.api_jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -87,7 +87,7 @@ def _check_signature(token: str, header: dict[str, Any], signature: bytes, jwks:
     keys = jwks.get("keys") if jwks is not None else None
     found = [key for key in _list(keys) if isinstance(key, dict) and key.get("kid") == header.get("kid")]
     if header.get("kid") is None or not found:
-        raise sts_refusal("E10")  # measured: STS says this of an unknown `kid` too
+        raise sts_refusal("E10")  # measured: STS also answers this for an unknown `kid`
     key = _key(json.dumps(found[0], sort_keys=True), algorithm)
     if key is None:
         raise sts_refusal("E10")

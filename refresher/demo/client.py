@@ -1,4 +1,4 @@
-"""Acting on Google as a container would: plain google-auth with nothing but a credentials directory."""
+"""A program in a container: it calls Google with plain google-auth and a credentials directory, nothing else."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from refresher.errors import ExchangeError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from refresher.demo.scene import Scene
+    from refresher.emulator.testing import Scenario
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What Google said to somebody who may not.
+    """An error answer of Google.
 
     Attributes:
         status: The HTTP status.
-        text: Google's words.
+        text: Google's error text.
     """
 
     status: int
     text: str
 
 
-def act_as(scene: Scene, directory: Path) -> str:
-    """Exchange and impersonate with a credentials directory; give the service account that Google takes it for.
+def act_as(directory: Path, google: Scenario) -> str:
+    """Exchange and impersonate with a credentials directory; return the service account that Google recognises.
 
     Raises:
         ExchangeError: Google refused.
     """
     try:
-        token = _access_token(json.loads((directory / "credentials.json").read_bytes()))
+        token = _fetch_access_token(json.loads((directory / "credentials.json").read_bytes()))
     except GoogleAuthError as error:
-        raise ExchangeError(f"{directory} was refused: {refusal_in(error).text}", "report this as a bug") from error
-    return str(scene.google.whoami(token)["service_account"])
+        raise ExchangeError(f"{directory} was refused: {read_refusal(error).text}", "report this as a bug") from error
+    return str(google.whoami(token)["service_account"])
 
 
-def steal(thief: Path, victim: Path) -> Refusal | None:
-    """Take the thief's token to the victim's service account; give how Google refused, None if it did not."""
+def try_theft(thief: Path, victim: Path) -> Refusal | None:
+    """Use the thief's token for the victim's service account; return Google's refusal, None if it worked."""
     document = json.loads((victim / "credentials.json").read_bytes())
     document["credential_source"]["file"] = str(thief / "token")
     try:
-        _access_token(document)
+        _fetch_access_token(document)
     except GoogleAuthError as error:
-        return refusal_in(error)
+        return read_refusal(error)
     return None
 
 
-def refusal_in(error: GoogleAuthError) -> Refusal:
-    """Take Google's own words out of what google-auth raised: the body of the answer is one of its arguments."""
+def read_refusal(error: GoogleAuthError) -> Refusal:
+    """Read Google's answer from an error of google-auth: one of its arguments is the body."""
     for argument in error.args:
         try:
             found = json.loads(argument)["error"]
@@ -69,9 +69,9 @@ def refusal_in(error: GoogleAuthError) -> Refusal:
     return Refusal(status=400, text=str(error.args[0]) if error.args else type(error).__name__)
 
 
-def _access_token(document: dict[str, object]) -> str:
+def _fetch_access_token(document: dict[str, object]) -> str:
     credentials = identity_pool.Credentials.from_info(document, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it half
     with Session() as session:
-        session.trust_env = False  # no proxy leads to this machine
+        session.trust_env = False  # a proxy cannot reach this machine
         credentials.refresh(Request(session))
     return str(credentials.token)

@@ -1,4 +1,4 @@
-"""A request and an answer as the services' rules see them: no sockets, no framework."""
+"""An HTTP call and its reply as the services' rules see them: no sockets, no framework."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Call:
 
     Attributes:
         method: The HTTP method, upper case.
-        path: Percent-decoded segment by segment; a slash that was encoded is `ENCODED_SLASH`.
+        path: Percent-decoded segment by segment; an encoded slash is `ENCODED_SLASH`.
         query: The query's fields; the last one of a name counts.
-        queries: All of them, in order.
+        queries: All fields of the query, in order.
         scheme: `http` or `https`.
         headers: By lower-case name.
         body: All bytes.
         facts: What a service notes for the journal and the audit log.
-        faults: The fault that was taken for it, once it was looked for.
-        keys_at_hand: Whether discovery was tried already, so that what is not known now is not to be had.
-        identity: What the claims of its subject token were mapped to elsewhere; None if they were not.
+        faults: The fault for this request, once the queue was read; empty before.
+        keys_discovered: Whether discovery was tried already: a key that is still unknown then is not available.
+        identity: What another process mapped the claims of the subject token to; None before that.
     """
 
     method: str
@@ -45,40 +45,40 @@ class Call:
     body: bytes = b""
     facts: dict[str, str] = field(default_factory=dict)
     faults: list[Fault | None] = field(default_factory=list)
-    keys_at_hand: bool = False
+    keys_discovered: bool = False
     identity: Identity | Refusal | None = None
 
     @property
-    def is_again(self) -> bool:
-        """Whether it was made before, and had to wait for an answer from elsewhere."""
-        return self.keys_at_hand or self.identity is not None
+    def is_repeated(self) -> bool:
+        """Whether this is a second run, after a first one that needed keys or an identity from elsewhere."""
+        return self.keys_discovered or self.identity is not None
 
     def json(self) -> dict[str, Any]:
-        """Give the body as a JSON object; an empty body is an empty object.
+        """Return the body as a JSON object; an empty body is an empty object.
 
         Raises:
-            Refusal: It is not one.
+            Refusal: It is not a JSON object.
         """
         try:
-            return json_object(self.body or b"{}")
+            return parse_json_object(self.body or b"{}")
         except ValueError:
             raise api_refusal("bad_body") from None
 
     def form(self) -> dict[str, str]:
-        """Give the body as a form, blank values kept."""
+        """Return the body as a form; fields without a value are empty texts."""
         try:
             return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
-        except ValueError:  # more fields than anybody sends
+        except ValueError:  # more fields than any real client sends
             raise api_refusal("bad_body") from None
 
     def bearer_token(self) -> str | None:
-        """Give the token of the Authorization header."""
+        """Return the token of the Authorization header; None without one."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" else None
 
 
 ENCODED_SLASH = "\x1f"
-"""Stands for `%2F` in a path, so that patterns tell it from a slash."""
+"""Replaces `%2F` in a path, so that patterns can distinguish it from a slash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +90,8 @@ class Reply:
         text: Sent as it is, in UTF-8.
         content: Sent as it is.
         status: The HTTP status.
-        headers: Beyond content type and length.
-        fault: What is to go wrong while it is sent.
+        headers: Additional headers; content type and length are always set.
+        fault: The failure to apply while it is sent.
     """
 
     document: Any = None
@@ -104,14 +104,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Which rule answers which requests.
+    """The rule for a kind of request.
 
     Attributes:
         operation: Its name for faults, quotas and the audit log, such as `sts.token`.
         method: The HTTP method.
         pattern: The path; `{name}` is one segment, `{name**}` any number of them.
-        rule: What answers.
-        changes: Whether it changes what exists, so that it is to be kept.
+        rule: The function that answers.
+        changes: Whether it changes the state, so that the state must be saved.
     """
 
     operation: str
@@ -121,28 +121,29 @@ class Route:
     changes: bool = False
 
 
-def json_object(content: bytes) -> dict[str, Any]:
-    """Read a JSON object.
+def parse_json_object(content: bytes) -> dict[str, Any]:
+    """Parse a JSON object.
 
     Raises:
-        ValueError: It is none, is nested too deeply, or has lone surrogates, which are no text (RFC 8259, section 8.2).
+        ValueError: It is not a JSON object, is nested too deeply, or has lone surrogates, which are not text (RFC 8259,
+            section 8.2).
     """
     try:
         document = json.loads(content, parse_constant=_no_json)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
     if not isinstance(document, dict):
-        raise ValueError("the JSON is no object")  # noqa: TRY004 - bad content, whatever its type
+        raise ValueError("the JSON is not an object")  # noqa: TRY004 - bad content, whatever its type
     if b"\\u" in content:
         json.dumps(document, ensure_ascii=False).encode()
     return document
 
 
-def text_of(document: Mapping[str, Any], name: str, default: str = "") -> str:
-    """Give a text of a JSON document.
+def read_text(document: Mapping[str, Any], name: str, default: str = "") -> str:
+    """Return a text field of a JSON document.
 
     Raises:
-        Refusal: It is there and is no text.
+        Refusal: The field is not a text.
     """
     value = document.get(name)
     if value is None:
@@ -152,11 +153,11 @@ def text_of(document: Mapping[str, Any], name: str, default: str = "") -> str:
     return value
 
 
-def object_of(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Give an object of a JSON document, an empty one if it is absent.
+def read_object(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object field of a JSON document; an empty object if it is absent.
 
     Raises:
-        Refusal: It is there and is no object.
+        Refusal: The field is not an object.
     """
     value = document.get(name)
     if value is None:
@@ -166,11 +167,11 @@ def object_of(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def list_of(document: Mapping[str, Any], name: str) -> list[Any]:
-    """Give a list of a JSON document, an empty one if it is absent.
+def read_list(document: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a list field of a JSON document; an empty list if it is absent.
 
     Raises:
-        Refusal: It is there and is no list.
+        Refusal: The field is not a list.
     """
     value = document.get(name)
     if value is None:
@@ -180,23 +181,23 @@ def list_of(document: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def texts_of(document: Mapping[str, Any], name: str) -> list[str]:
-    """Give a list of texts of a JSON document.
+def read_texts(document: Mapping[str, Any], name: str) -> list[str]:
+    """Return a field of a JSON document that is a list of texts; an empty list if it is absent.
 
     Raises:
-        Refusal: It is something else.
+        Refusal: The field is not a list of texts.
     """
-    values = list_of(document, name)
+    values = read_list(document, name)
     if not all(isinstance(value, str) for value in values):
         raise api_refusal("bad_field", field=name)
     return values
 
 
-def flag_of(document: Mapping[str, Any], name: str) -> bool:
-    """Give a boolean of a JSON document, False if it is absent.
+def read_flag(document: Mapping[str, Any], name: str) -> bool:
+    """Return a boolean field of a JSON document; False if it is absent.
 
     Raises:
-        Refusal: It is something else.
+        Refusal: The field is not a boolean.
     """
     value = document.get(name)
     if value is not None and not isinstance(value, bool):
@@ -205,7 +206,7 @@ def flag_of(document: Mapping[str, Any], name: str) -> bool:
 
 
 def _no_json(_: str) -> NoReturn:
-    raise ValueError("NaN and infinities are no JSON")
+    raise ValueError("NaN and infinities are not JSON")
 
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Sends malformed requests to an emulator over many connections and judges every answer."""
+"""Sends malformed requests to an emulator over many connections, and checks every answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.fuzz.malformed import Malformed, requests
-from tests.fuzz.target import prepare, restorer
+from tests.fuzz.target import prepare, save_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 CONNECTIONS = 8
 RESTORED_EVERY = 100
 PATIENCE = 60.0
-"""Seconds after which a request without an answer counts as hung; the emulator gives up waiting sooner itself."""
+"""After how many seconds a request without an answer counts as hung; the emulator's own limit is lower."""
 
 
 @dataclass(slots=True)
-class Verdict:
-    """What came of it.
+class Result:
+    """The answers to all requests.
 
     Attributes:
         statuses: How many answers of each status there were; 0 for a connection that was closed without one.
-        wrong: Answers that are not as Google would give them, with the request.
+        wrong: Answers that do not have Google's shape, with the request.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -49,39 +49,39 @@ class UnansweredError(Exception):
     """The connection was closed without an answer."""
 
 
-def hammer(google: Scenario, *, refusals: int, seed: int) -> Verdict:
-    """Send malformed requests until so many were refused.
+def send_malformed(google: Scenario, *, refusals: int, seed: int) -> Result:
+    """Send malformed requests until enough of them are refused.
 
     Args:
         google: The emulator.
-        refusals: How many refusals are wanted.
-        seed: The same seed gives the same requests.
+        refusals: How many refusals are enough.
+        seed: The same seed creates the same requests.
     """
-    verdict = Verdict()
+    result = Result()
     key = ec.generate_private_key(ec.SECP256R1())
     tokens = prepare(google, key)
-    supply = _restoring(requests(random.Random(seed), tokens, key), restorer(google))  # noqa: S311 - nothing secret
-    asyncio.run(_all(google.http, supply, verdict, refusals))
-    return verdict
+    supply = _with_restores(requests(random.Random(seed), tokens, key), save_state(google))  # noqa: S311 - nothing secret
+    asyncio.run(_all(google.http, supply, result, refusals))
+    return result
 
 
-def _restoring(supply: Iterator[Malformed], restore: Callable[[], None]) -> Iterator[Malformed]:
+def _with_restores(supply: Iterator[Malformed], restore: Callable[[], None]) -> Iterator[Malformed]:
     for number, request in enumerate(supply):
         if number % RESTORED_EVERY == 0:
             restore()
         yield request
 
 
-async def _all(origin: str, supply: Iterator[Malformed], verdict: Verdict, refusals: int) -> None:
+async def _all(origin: str, supply: Iterator[Malformed], result: Result, refusals: int) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
-            group.create_task(_connection(origin, supply, verdict, refusals))
+            group.create_task(_connection(origin, supply, result, refusals))
 
 
-async def _connection(origin: str, supply: Iterator[Malformed], verdict: Verdict, refusals: int) -> None:
+async def _connection(origin: str, supply: Iterator[Malformed], result: Result, refusals: int) -> None:
     place = urlsplit(origin)
     streams = None
-    while verdict.refused < refusals and len(verdict.wrong) < 20:
+    while result.refused < refusals and len(result.wrong) < 20:
         request = next(supply)
         streams = streams or await asyncio.open_connection(place.hostname, place.port, limit=1 << 22)
         reader, writer = streams
@@ -89,16 +89,16 @@ async def _connection(origin: str, supply: Iterator[Malformed], verdict: Verdict
             async with asyncio.timeout(PATIENCE):
                 status, body, is_kept = await _ask(reader, writer, request)
         except TimeoutError:
-            verdict.wrong.append(f"no answer to {request.content[:300]!r}")
+            result.wrong.append(f"no answer to {request.content[:300]!r}")
             return
         except (UnansweredError, ConnectionError, asyncio.IncompleteReadError):
             status, body, is_kept = 0, b"", False
             if request.is_whole:
-                verdict.wrong.append(f"closed without an answer to {request.content[:300]!r}")
-        verdict.statuses[status] += 1
-        problem = problem_of(status, body, is_head=request.is_head)
+                result.wrong.append(f"closed without an answer to {request.content[:300]!r}")
+        result.statuses[status] += 1
+        problem = find_problem(status, body, is_head=request.is_head)
         if problem:
-            verdict.wrong.append(f"{problem}: {body[:300]!r} to {request.content[:600]!r}")
+            result.wrong.append(f"{problem}: {body[:300]!r} to {request.content[:600]!r}")
         if not (is_kept and request.reuses):
             writer.close()
             streams = None
@@ -121,16 +121,16 @@ async def _ask(
     return int(status_line.split(" ")[1]), body, headers.get("connection", "") != "close"
 
 
-def problem_of(status: int, body: bytes, *, is_head: bool) -> str:
-    """Tell what is wrong with an answer; nothing if it is an error in Google's shape, or no error."""
+def find_problem(status: int, body: bytes, *, is_head: bool) -> str:
+    """Return what is wrong with an answer; an empty text if it is an error in Google's shape, or not an error."""
     if status == 0 or status < 400 or is_head or status == 499:
         return ""
     if status >= 500 and not any(text in body for text in (b"There were bytes missing", b"HTTP Version")):
         return f"status {status}"
     if body.startswith(b"<?xml"):
-        return "" if ET.fromstring(body.decode()).tag == "Error" else "no error"  # noqa: S314 - the emulator's own
+        return "" if ET.fromstring(body.decode()).tag == "Error" else "not an error"  # noqa: S314 - the emulator's own
     try:
         document = json.loads(body)
     except ValueError:
-        return "no JSON"
-    return "" if isinstance(document, dict) and "error" in document else "no error"
+        return "not JSON"
+    return "" if isinstance(document, dict) and "error" in document else "not an error"

@@ -1,7 +1,7 @@
-"""Credential Access Boundaries: what a downscoped token may still do.
+"""Credential Access Boundaries: what a downscoped token can still do.
 
-https://cloud.google.com/iam/docs/downscoping-short-lived-credentials. Only Cloud Storage knows them, here as there.
-What a boundary lets through is asked in `refresher.emulator.permissions`; client-side boundaries are left out.
+https://cloud.google.com/iam/docs/downscoping-short-lived-credentials. As at Google, only Cloud Storage applies them.
+`refresher.emulator.permissions` decides what a boundary permits. Client-side boundaries are not emulated.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ LONGEST_OPTIONS = 4096
 _BUCKETS = "//storage.googleapis.com/projects/_/buckets/"
 
 
-def options_of(text: str) -> dict[str, Any]:
-    """Read the `options` of an exchange, plain or URL-encoded once more.
+def read_options(text: str) -> dict[str, Any]:
+    """Read the `options` of an exchange, which are JSON or URL-encoded JSON.
 
     Raises:
-        Refusal: They are no JSON object, or too long.
+        Refusal: They are not a JSON object, or are too long.
     """
     if not text:
         return {}
@@ -36,11 +36,11 @@ def options_of(text: str) -> dict[str, Any]:
     raise sts_refusal("options")
 
 
-def boundary_of(options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the rules of the access boundary in an exchange's options.
+def read_boundary(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rules of the access boundary in an exchange's options.
 
     Raises:
-        Refusal: There is none, or one that cannot be.
+        Refusal: The access boundary is missing or invalid.
     """
     boundary = options.get("accessBoundary")
     rules = boundary.get("accessBoundaryRules") if isinstance(boundary, dict) else None
@@ -55,9 +55,9 @@ def boundary_of(options: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _check(rule: object) -> None:
     if not isinstance(rule, dict):
-        raise sts_refusal("boundary", problem="a rule is no object")
+        raise sts_refusal("boundary", problem="a rule is not an object")
     if not str(rule.get("availableResource", "")).startswith(_BUCKETS):
-        raise sts_refusal("boundary", problem="availableResource names no bucket")
+        raise sts_refusal("boundary", problem="availableResource is not a bucket")
     permissions = rule.get("availablePermissions")
     if not isinstance(permissions, list) or not permissions:
         raise sts_refusal("boundary", problem="availablePermissions is missing")

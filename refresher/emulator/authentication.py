@@ -1,8 +1,8 @@
-"""Who asks: the Authorization header, the quota project, and what is checked before any rule.
+"""Who the caller is: the Authorization header, the quota project, and the checks that come before every rule.
 
-Google's own services are asked with tokens of this cloud. Its administration is open: at the admin services any bearer
-token that does not look like one of Google's speaks for the administrator of the whole cloud, so that tools can be
-pointed here with `access_token = "anything"`.
+Google's services accept tokens of this cloud. The admin services are open: there, any bearer token that does not look
+like a Google token authenticates the administrator of the whole cloud, so that a tool can be pointed here with
+`access_token = "anything"`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator.permissions import Resource, has_permission
 from refresher.emulator.roles import USE_PROJECT
 from refresher.emulator.tokens import PREFIX, Bearer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.http import Call
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 IAM = "https://www.googleapis.com/auth/iam"
@@ -26,11 +26,12 @@ ADMINISTRATOR = Bearer(kind="administrator", name="administrator@emulator.invali
 ANONYMOUS = Bearer(kind="anonymous", name="", expires_at=0, scopes=())
 
 
-def caller_of(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)) -> Bearer:
-    """Give whom the Authorization header speaks for, by a token of this cloud.
+def authenticate(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)) -> Bearer:
+    """Return the caller whose token is in the Authorization header.
 
     Raises:
-        Refusal: I10 if for nobody, I3 if its scopes do not suffice, I12 if it may not use its quota project.
+        Refusal: I10 if the token is unknown, I3 if its scopes do not suffice, I12 if the caller may not use its quota
+            project.
     """
     bearer = cloud.recognise(call.bearer_token() or "")
     if bearer is None:
@@ -44,41 +45,41 @@ def caller_of(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] =
     return bearer
 
 
-def administrator_of(
+def authenticate_administrator(
     cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str] = (CLOUD_PLATFORM, IAM)
 ) -> Bearer:
-    """Give who asks an admin service: whom a token of this cloud speaks for, or the administrator.
+    """Return the caller of an admin service: the owner of a token of this cloud, or the administrator.
 
     Raises:
-        Refusal: As `caller_of`; a token that looks like Google's and is not known is I10.
+        Refusal: As for `authenticate`; I10 for an unknown token that looks like a Google token.
     """
     token = call.bearer_token()
     if not token or token.startswith((PREFIX, "eyJ")):
-        return caller_of(cloud, call, service=service, scopes=scopes)
+        return authenticate(cloud, call, service=service, scopes=scopes)
     call.facts["principal"] = ADMINISTRATOR.name
     return ADMINISTRATOR
 
 
-def require(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> None:
-    """Check that a caller may do something.
+def require_permission(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> None:
+    """Check that a caller has a permission on a resource.
 
     Raises:
         Refusal: T9 if not.
     """
-    if not may(cloud, caller, permission, resource):
+    if not has_permission(cloud, caller, permission, resource):
         shown = f" '//{resource.service}/{resource.name}'"
         raise api_refusal("T9", service=resource.service, permission=permission, resource=shown)
 
 
 def project_resource(cloud: Cloud, project: str, *, service: str = "cloudresourcemanager.googleapis.com") -> Resource:
-    """Describe a project, by id or number, as what a permission is asked on."""
+    """Describe a project, found by id or number, as the resource of a permission check."""
     found = cloud.state.find_project(project)
     name = found[0] if found is not None else project
     return Resource(name=f"projects/{name}", service=service, project=name)
 
 
 def check_perimeter(cloud: Cloud, project: str, service: str) -> None:
-    """Check that no service perimeter closes a service of a project.
+    """Check that no service perimeter of a project blocks a service.
 
     Raises:
         Refusal: E17 if one does.
@@ -89,7 +90,7 @@ def check_perimeter(cloud: Cloud, project: str, service: str) -> None:
 
 
 def check_service(cloud: Cloud, project: str, service: str) -> None:
-    """Check that a project has an API switched on.
+    """Check that an API is enabled in a project.
 
     Raises:
         Refusal: SERVICE_DISABLED if not.
@@ -101,5 +102,5 @@ def check_service(cloud: Cloud, project: str, service: str) -> None:
 
 def _check_quota_project(cloud: Cloud, call: Call, bearer: Bearer) -> None:
     project = call.headers.get("x-goog-user-project")
-    if project and not may(cloud, bearer, USE_PROJECT, project_resource(cloud, project)):
+    if project and not has_permission(cloud, bearer, USE_PROJECT, project_resource(cloud, project)):
         raise api_refusal("I12", service="serviceusage.googleapis.com", project=project)

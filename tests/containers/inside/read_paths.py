@@ -1,4 +1,4 @@
-"""Print, as one object of JSON, what became of reading each path given: `read`, or the name of the error."""
+"""Read each path given as an argument, and print the results as one JSON object: `read`, or the name of the error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """List directories, read files."""
+    """List directories and read files."""
     sys.stdout.write(json.dumps({path: _outcome(Path(path)) for path in sys.argv[1:]}) + "\n")
 
 

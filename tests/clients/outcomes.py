@@ -1,4 +1,4 @@
-"""What came of the scenarios, client by client."""
+"""The outcomes of the scenarios, client by client."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ class Scenario(StrEnum):
     LIVES = "5 rotations, no failed call"
     MISSING = "file missing"
     EMPTY = "file empty"
-    OTHER = "another's token"
-    EXPIRED = "token over"
+    OTHER = "token of another target"
+    EXPIRED = "token expired"
 
 
 NOT_SHOWN = "not shown here"
-"""Result of a scenario that needs access tokens of short lives, where another STS does not give them."""
+"""The result of a scenario that needs short-lived access tokens, at an STS that does not issue them."""
 
 
 class FailedError(Exception):
-    """A client did not do what it must."""
+    """A client did not do what it must do."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What came of a scenario for one client.
+class Outcome:
+    """The outcome of a scenario for one client.
 
     Attributes:
-        result: What the table says; empty if the client did not do what it must.
-        said: What it said when it failed as it should, or what it did instead.
+        result: The entry of the table; empty if the client did not do what it must do.
+        message: The client's message if it failed as it must, or what it did instead.
     """
 
     result: str = ""
-    said: str = ""
+    message: str = ""
 
 
 @dataclass(kw_only=True)
 class Record:
-    """What is known of one client after a run.
+    """The results of one client after a run.
 
     Attributes:
-        verdicts: By scenario.
-        exchanges_at_start: Exchanges of a new process, or of a tool's first command, with tokens of usual lives.
-        exchanges_again: Exchanges of a tool's next command; none if it keeps access tokens in its home.
+        outcomes: By scenario.
+        exchanges_at_start: Exchanges of a new process, or of a tool's first command, with tokens of usual lifetimes.
+        exchanges_again: Exchanges of a tool's next command; 0 if it keeps access tokens in its home.
         exchanges_of_threads: Exchanges of a new process that begins with many threads at once; None if not counted.
         renewal: How it renews its access token; None if it keeps none.
-        calls: How many calls it made while files were rotated.
+        calls: The number of its calls while files were rotated.
     """
 
-    verdicts: dict[Scenario, Verdict] = field(default_factory=dict)
+    outcomes: dict[Scenario, Outcome] = field(default_factory=dict)
     exchanges_at_start: int = 0
     exchanges_again: int = 0
     exchanges_of_threads: int | None = None
@@ -69,26 +69,26 @@ class Record:
     calls: int = 0
 
 
-def judge(act: Callable[[Client], Verdict], clients: Sequence[Client]) -> dict[str, Verdict]:
-    """Let all clients act at the same time; give what came of it, by name."""
+def run_all(act: Callable[[Client], Outcome], clients: Sequence[Client]) -> dict[str, Outcome]:
+    """Run all clients at the same time; return their outcomes by name."""
     with ThreadPoolExecutor(max_workers=len(clients) or 1) as pool:
         return dict(
-            zip((client.name for client in clients), pool.map(lambda one: _judged(act, one), clients), strict=True)
+            zip((client.name for client in clients), pool.map(lambda one: _run_one(act, one), clients), strict=True)
         )
 
 
 def expect(*, holds: bool, otherwise: str) -> None:
-    """Go on only if something holds.
+    """Raise an error unless a condition holds.
 
     Raises:
-        FailedError: It does not.
+        FailedError: It does not hold.
     """
     if not holds:
         raise FailedError(otherwise)
 
 
 def expect_content(answer: Answer, content: str) -> None:
-    """Go on only if a call gave what it should.
+    """Raise an error unless a call returned the expected content.
 
     Raises:
         FailedError: It did not.
@@ -96,8 +96,8 @@ def expect_content(answer: Answer, content: str) -> None:
     expect(holds=answer.content == content, otherwise=f"a call failed: {answer}")
 
 
-def _judged(act: Callable[[Client], Verdict], client: Client) -> Verdict:
+def _run_one(act: Callable[[Client], Outcome], client: Client) -> Outcome:
     try:
         return act(client)
     except FailedError as failed:
-        return Verdict(said=str(failed))
+        return Outcome(message=str(failed))

@@ -1,7 +1,7 @@
-"""Reading, writing and testing IAM policies, the same for whatever has one.
+"""Reading, writing and testing IAM policies, the same for every resource that has one.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/Policy: etags against lost updates, members and roles that must
-exist, conditions that must compile.
+https://cloud.google.com/iam/docs/reference/rest/v1/Policy: etags prevent lost updates, members and roles must exist,
+and conditions must compile.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Reply, list_of, object_of, text_of, texts_of
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, check
-from refresher.emulator.permissions import may
+from refresher.emulator.http import Reply, read_list, read_object, read_text, read_texts
+from refresher.emulator.permissions import has_permission
 from refresher.emulator.policies import Binding, Policy
 from refresher.emulator.state import is_gone
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_PRINCIPALS = 1500
 MOST_OPERATORS = 12
 MOST_CONDITIONS = 65_536
-"""Characters of all conditions of a policy: every request asks them."""
+"""The limit for all conditions of a policy, in characters: every request evaluates them."""
 
 LOG_TYPES = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
 _SPECIAL = ("allUsers", "allAuthenticatedUsers")
@@ -41,25 +41,25 @@ _CUSTOM_ROLE = re.compile(r"(projects|organizations)/[^/]+/roles/[a-zA-Z0-9_.]{3
 _PREDEFINED_ROLE = re.compile(r"roles/[a-zA-Z0-9_.]+")
 
 
-def replace(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable: bool = False) -> Reply:
-    """Replace a policy by the one in a body, and show it.
+def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable: bool = False) -> Reply:
+    """Replace a policy with the one in a request's body, and show it.
 
     Args:
-        cloud: Where.
+        cloud: The emulated cloud.
         policy: Changed in place.
-        body: Of `setIamPolicy`.
+        body: The body of `setIamPolicy`.
         auditable: Whether the resource has audit configurations, as projects do.
 
     Raises:
-        Refusal: The etag is another policy's, or something in it cannot be.
+        Refusal: The etag is that of another version, or the new policy is invalid.
     """
-    document = object_of(body, "policy")
-    mask = {path.strip() for path in text_of(body, "updateMask", "bindings,etag").split(",")}
-    etag = text_of(document, "etag")
+    document = read_object(body, "policy")
+    mask = {path.strip() for path in read_text(body, "updateMask", "bindings,etag").split(",")}
+    etag = read_text(document, "etag")
     if etag and etag != policy.etag:
         raise api_refusal("conflict")
     bindings = _bindings(cloud, document)
-    audit_configs = [_audit_config(config) for config in list_of(document, "auditConfigs")] if auditable else []
+    audit_configs = [_audit_config(config) for config in read_list(document, "auditConfigs")] if auditable else []
     if "bindings" in mask or "updateMask" not in body:
         policy.bindings[:] = bindings
     if "auditConfigs" in mask or "audit_configs" in mask:
@@ -67,22 +67,26 @@ def replace(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable:
     return Reply(document=policy.as_document())
 
 
-def test(cloud: Cloud, caller: Bearer, resource: Resource, body: Mapping[str, Any]) -> Reply:
-    """Tell which of the permissions in a body a caller has on a resource."""
-    held = [permission for permission in texts_of(body, "permissions") if may(cloud, caller, permission, resource)]
+def test_permissions(cloud: Cloud, caller: Bearer, resource: Resource, body: Mapping[str, Any]) -> Reply:
+    """Show which of the permissions in a request's body a caller has on a resource."""
+    held = [
+        permission
+        for permission in read_texts(body, "permissions")
+        if has_permission(cloud, caller, permission, resource)
+    ]
     return Reply(document={"permissions": held} if held else {})
 
 
 def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
     bindings: list[Binding] = []
-    for entry in list_of(document, "bindings"):
+    for entry in read_list(document, "bindings"):
         if not isinstance(entry, dict):
             raise api_refusal("bad_field", field="policy.bindings")
-        role, members = text_of(entry, "role"), texts_of(entry, "members")
+        role, members = read_text(entry, "role"), read_texts(entry, "members")
         _check_role(cloud, role)
         for member in members:
             check_member(cloud, member)
-        condition = _condition(object_of(entry, "condition"))
+        condition = _condition(read_object(entry, "condition"))
         same = next((known for known in bindings if (known.role, known.condition) == (role, condition)), None)
         if same is not None:
             same.members.update(members)
@@ -96,11 +100,11 @@ def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
 
 
 def check_member(cloud: Cloud, member: str) -> None:
-    """Check that a member is of a known type and, where that can be told, exists.
+    """Check that a member is of a known type and, where the emulator can know it, exists.
 
     Raises:
-        Refusal: T8 for a pool that is not there, also the one that Kubernetes Engine would have in a project that is
-            not; its like for a service account.
+        Refusal: T8 for a pool that does not exist, including the pool of Kubernetes Engine in a project that does not
+            exist; a similar refusal for a service account.
     """
     if member in _SPECIAL:
         return
@@ -117,7 +121,7 @@ def check_member(cloud: Cloud, member: str) -> None:
     if member.startswith("serviceAccount:") and member.endswith(".iam.gserviceaccount.com"):
         email = member.removeprefix("serviceAccount:")
         found = cloud.state.service_accounts.get(email)
-        known = email.partition("@")[2].partition(".")[0] in cloud.state.projects  # others' accounts cannot be told
+        known = email.partition("@")[2].partition(".")[0] in cloud.state.projects  # other clouds' accounts are unknown
         if known and (found is None or found.deleted_at is not None):
             raise api_refusal("no_member", email=email)
 
@@ -143,7 +147,7 @@ def _check_role(cloud: Cloud, role: str) -> None:
 def _condition(condition: dict[str, Any]) -> dict[str, str] | None:
     if not condition:
         return None
-    kept = {name: text_of(condition, name) for name in ("title", "description", "expression")}
+    kept = {name: read_text(condition, name) for name in ("title", "description", "expression")}
     expression = kept["expression"]
     try:
         check(expression, BINDING)
@@ -157,10 +161,10 @@ def _condition(condition: dict[str, Any]) -> dict[str, str] | None:
 def _audit_config(config: object) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise api_refusal("bad_field", field="policy.auditConfigs")
-    service = text_of(config, "service")
+    service = read_text(config, "service")
     if service == "iamcredentials.googleapis.com" or (service != "allServices" and "." not in service):
         raise api_refusal("invalid", problem=f"Audit configuration for service {service} is not supported.")
-    logs = list_of(config, "auditLogConfigs")
+    logs = read_list(config, "auditLogConfigs")
     for number, log in enumerate(logs):
         kind = log.get("logType") if isinstance(log, dict) else None
         if kind not in LOG_TYPES:

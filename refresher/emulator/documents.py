@@ -1,4 +1,4 @@
-"""Documents that are only kept and shown again: log metrics, alert policies, organisation policies, deny policies."""
+"""Documents that are only stored and shown: log metrics, alert policies, organisation policies, deny policies."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def put(cloud: Cloud, kind: str, name: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Keep a document, in place of one of the same name, and give it."""
+    """Store a document, replace one of the same name, and return it."""
     cloud.state.documents.setdefault(kind, {})[name] = document
     return document
 
 
 def find(cloud: Cloud, kind: str, name: str) -> dict[str, Any]:
-    """Give a document.
+    """Return a document.
 
     Raises:
-        Refusal: There is none.
+        Refusal: No document has this name.
     """
     found = cloud.state.documents.get(kind, {}).get(name)
     if found is None:
@@ -30,10 +30,10 @@ def find(cloud: Cloud, kind: str, name: str) -> dict[str, Any]:
 
 
 def add(cloud: Cloud, kind: str, name: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Keep a new document and give it.
+    """Store a new document and return it.
 
     Raises:
-        Refusal: T7 if there is one of that name.
+        Refusal: T7 if a document has this name already.
     """
     if name in cloud.state.documents.get(kind, {}):
         raise api_refusal("T7")
@@ -41,31 +41,31 @@ def add(cloud: Cloud, kind: str, name: str, document: dict[str, Any]) -> dict[st
 
 
 def remove(cloud: Cloud, kind: str, name: str) -> None:
-    """Forget a document.
+    """Delete a document.
 
     Raises:
-        Refusal: There is none.
+        Refusal: No document has this name.
     """
     find(cloud, kind, name)
     del cloud.state.documents[kind][name]
 
 
-def all_of(cloud: Cloud, kind: str, prefix: str) -> list[dict[str, Any]]:
-    """Give the documents whose names begin with a text."""
+def list_all(cloud: Cloud, kind: str, prefix: str) -> list[dict[str, Any]]:
+    """Return the documents whose names begin with a prefix."""
     return [document for name, document in cloud.state.documents.get(kind, {}).items() if name.startswith(prefix)]
 
 
-def etag_of(document: dict[str, Any]) -> str:
-    """Tell whether two documents are the same, whatever their own etags say."""
+def compute_etag(document: dict[str, Any]) -> str:
+    """Return an etag that depends on a document's content, but not on its own etag and update time."""
     content = {name: value for name, value in document.items() if name not in ("etag", "updateTime")}
     return Policy(audit_configs=[content]).etag
 
 
 def check_etag(known: dict[str, Any], given: object) -> None:
-    """Check that a change was made to what is there.
+    """Check that a change is based on the present version.
 
     Raises:
-        Refusal: It was made to something else.
+        Refusal: The change has the etag of another version.
     """
     if given and given != known.get("etag"):
         raise api_refusal("conflict")

@@ -1,6 +1,6 @@
-"""The scene: a cloud with two service accounts, a signing key, and a configuration for two targets.
+"""What the demo needs: a cloud with two service accounts, a signing key, and a configuration with two targets.
 
-Nothing here is special to the demo but the short life of its tokens; the daemon is the real one.
+Only the short lifetime of the tokens is special to the demo. The daemon is the real one.
 """
 
 from __future__ import annotations
@@ -23,16 +23,35 @@ if TYPE_CHECKING:
 
 LIFETIME = timedelta(seconds=9)
 ISSUER = "https://workers.invalid"
-USERS = {"alice": "user-1042", "bob": "user-2077"}
-"""Subject by name; each name is that of a target, an identity and a service account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """Where everything of the demo lies.
+class User:
+    """One user of the demo.
 
     Attributes:
-        directory: Holds all of it.
+        name: The name of the target and of the identity.
+        subject: The claim `sub` of the subject tokens.
+        service_account: The e-mail of the service account.
+    """
+
+    name: str
+    subject: str
+    service_account: str
+
+
+USERS = tuple(
+    User(name=name, subject=subject, service_account=f"task-{name}@{DEFAULT_PROJECT}.iam.gserviceaccount.com")
+    for name, subject in (("alice", "user-1042"), ("bob", "user-2077"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """The files of the demo and its emulator.
+
+    Attributes:
+        directory: Contains all files.
         configuration: The configuration file.
         google: The running emulator.
     """
@@ -41,28 +60,23 @@ class Scene:
     configuration: Path
     google: Scenario
 
-    def credentials_directory(self, name: str) -> Path:
-        """Give the directory that a user's container would mount."""
-        return self.directory / "run" / name
+    def credentials_directory(self, user: User) -> Path:
+        """Return the directory that a user's container would mount."""
+        return self.directory / "run" / user.name
 
 
-def account_of(name: str) -> str:
-    """Give the e-mail of a user's service account."""
-    return f"{name}@{DEFAULT_PROJECT}.iam.gserviceaccount.com"
-
-
-def set_up(directory: Path, google: Scenario, now: datetime) -> Scene:
-    """Make the key, let the cloud trust it, bind each subject to one account, and write the configuration.
+def set_up(directory: Path, google: Scenario, now: datetime) -> Installation:
+    """Create the key, make the cloud trust it, bind each subject to one account, and write the configuration.
 
     Raises:
-        KeysError: The directory holds keys of an earlier demo that cannot be used.
+        KeysError: The directory contains keys of an earlier demo that cannot be used.
     """
     keys = directory / "keys"
     if not (keys / "keys.json").exists():
         create(keys, algorithm="ES256", now=now)
     provider = google.add_provider(issuer=ISSUER, jwks=jwks(keys))
-    for name, subject in USERS.items():
-        google.allow(account_of(name), subject=subject)
+    for user in USERS:
+        google.allow(user.service_account, subject=user.subject)
     document = {
         "version": 1,
         "providers": {"main": {"project_number": DEFAULT_NUMBER, "pool": provider.pool, "provider": provider.provider}},
@@ -75,15 +89,13 @@ def set_up(directory: Path, google: Scenario, now: datetime) -> Scene:
                 "lifetime": format_duration(LIFETIME),
             }
         },
-        "identities": {
-            name: {"service_account": account_of(name), "subject": subject} for name, subject in USERS.items()
-        },
+        "identities": {user.name: {"service_account": user.service_account, "subject": user.subject} for user in USERS},
         "directory_root": str(directory / "run"),
-        "targets": {name: {} for name in USERS},
+        "targets": {user.name: {} for user in USERS},
         "listen": "none",
         "google": {"emulator": True, "endpoints": {"sts": google.http, "iam_credentials": google.http}},
     }
     configuration = directory / "refresher.yaml"
     configuration.write_text(json.dumps(document, indent=2), encoding="utf-8")
     configuration.chmod(0o600)
-    return Scene(directory=directory, configuration=configuration, google=google)
+    return Installation(directory=directory, configuration=configuration, google=google)

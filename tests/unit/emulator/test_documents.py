@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 DENY = "/v2/policies/cloudresourcemanager.googleapis.com%2Fprojects%2Fmy-project/denypolicies"
@@ -16,12 +16,12 @@ SERVICES = "/v1/projects/my-project/services"
 
 
 def admin(google: Google, method: str, path: str, document: Any = None, **query: str) -> Reply:  # noqa: ANN401 - JSON
-    """Ask as the administrator."""
+    """Send a request as the administrator."""
     return google.ask(method, path, document=document, query=query, token="anything")
 
 
-def test_deny_policies_live(google: Google) -> None:
-    """A deny policy is made, read, replaced with its etag, listed and removed below its encoded parent."""
+def test_deny_policies_are_stored(google: Google) -> None:
+    """A deny policy is created, read, replaced with its etag, listed and removed below its encoded parent."""
     rules = [{"denyRule": {"deniedPrincipals": ["principalSet://goog/public:all"], "deniedPermissions": ["iam.x"]}}]
 
     operation = admin(google, "POST", DENY, {"displayName": "D", "rules": rules}, policyId="no-keys").document["name"]
@@ -38,8 +38,8 @@ def test_deny_policies_live(google: Google) -> None:
     assert admin(google, "POST", DENY, {}).status == 400
 
 
-def test_organisation_policies_live(google: Google) -> None:
-    """An organisation policy echoes explicit false and null, and is read by id and by number of its project."""
+def test_organisation_policies_are_stored(google: Google) -> None:
+    """An organisation policy keeps explicit false and null, and is found by id and by number of its project."""
     spec = {"inheritFromParent": False, "reset": False, "rules": [{"allowAll": None, "enforce": False}]}
     name = "projects/my-project/policies/iam.disableServiceAccountKeyCreation"
 
@@ -57,8 +57,8 @@ def test_organisation_policies_live(google: Google) -> None:
 
 
 @pytest.mark.parametrize("parent", ["folders/7", "organizations/9"])
-def test_organisation_policies_stand_above_projects_too(google: Google, parent: str) -> None:
-    """Folders and organisations have policies; nothing else has."""
+def test_organisation_policies_have_several_kinds_of_parents(google: Google, parent: str) -> None:
+    """Folders and organisations have policies, too; nothing else has."""
     body = {"name": f"{parent}/policies/a.b", "spec": {}}
 
     assert admin(google, "POST", f"/v2/{parent}/policies", body).status == 200
@@ -76,8 +76,8 @@ def test_organisation_policies_stand_above_projects_too(google: Google, parent: 
         ([{"allowAll": True}, {"values": {"deniedValues": ["https://workers.invalid"]}}], 400),
     ],
 )
-def test_the_organisation_may_list_issuers(google: Google, rules: list[Any], status: int) -> None:
-    """T1: providers can only be made of issuers that the organisation policy lets through."""
+def test_provider_needs_an_allowed_issuer(google: Google, rules: list[Any], status: int) -> None:
+    """T1: a provider can only have an issuer that the organisation policy allows."""
     name = "projects/my-project/policies/iam.workloadIdentityPoolProviders"
     admin(google, "POST", ORG, {"name": name, "spec": {"rules": rules}})
 
@@ -92,8 +92,8 @@ def test_the_organisation_may_list_issuers(google: Google, rules: list[Any], sta
     assert reply.status == status
 
 
-def test_log_metrics_live(google: Google) -> None:
-    """A metric is made, read by its encoded name, replaced, listed and removed; its filter must be one."""
+def test_log_metrics_are_stored(google: Google) -> None:
+    """A metric is created, read by its encoded name, replaced, listed and removed; its filter must be valid."""
     body = {"name": "wif/refused", "filter": 'protoPayload.serviceName="sts.googleapis.com" AND severity>=ERROR'}
     assert admin(google, "POST", METRICS, body).document["filter"] == body["filter"]
 
@@ -106,8 +106,8 @@ def test_log_metrics_live(google: Google) -> None:
     assert (admin(google, "DELETE", path).document, admin(google, "GET", path).status) == ({}, 404)
 
 
-def test_alert_policies_live(google: Google) -> None:
-    """An alert policy gets a name, and its conditions theirs; a mask changes what it names."""
+def test_alert_policies_are_stored(google: Google) -> None:
+    """An alert policy and its conditions get names; a mask limits a change."""
     made = admin(
         google, "POST", ALERTS, {"displayName": "A", "combiner": "OR", "conditions": [{"displayName": "C"}]}
     ).document
@@ -122,8 +122,8 @@ def test_alert_policies_live(google: Google) -> None:
     assert admin(google, "GET", "/v3/projects/my-project/groups").status == 404
 
 
-def test_services_are_switched(google: Google) -> None:
-    """Services are switched on and off, one or several at once, and listed by state and by pages."""
+def test_services_are_enabled_and_disabled(google: Google) -> None:
+    """Services are enabled and disabled, one or several at once, and listed by state and in pages."""
     admin(google, "POST", f"{SERVICES}/run.googleapis.com:enable", {})
     admin(google, "POST", f"{SERVICES}:batchEnable", {"serviceIds": ["pubsub.googleapis.com", "a.googleapis.com"]})
     admin(google, "POST", f"{SERVICES}/sts.googleapis.com:disable", {})
@@ -145,11 +145,11 @@ def test_services_are_switched(google: Google) -> None:
     assert admin(google, "POST", f"{SERVICES}/sts:enable", {}).status == 404
 
 
-def test_iam_credentials_may_be_switched_off(google: Google, federated: str) -> None:
-    """While the API is off in the account's project nobody gets its tokens, and the answer says how to mend that."""
+def test_iam_credentials_refuses_when_the_api_is_disabled(google: Google, federated: str) -> None:
+    """While the API is disabled in the account's project no tokens are issued, and the error shows the remedy."""
     admin(google, "POST", f"{SERVICES}/iamcredentials.googleapis.com:disable", {})
 
-    reply = google.impersonate("alice@my-project.iam.gserviceaccount.com", federated)
+    reply = google.impersonate("task-alice@my-project.iam.gserviceaccount.com", federated)
 
     assert (reply.status, reply.document["error"]["details"][0]["reason"]) == (403, "SERVICE_DISABLED")
 
@@ -178,8 +178,8 @@ def test_projects_are_shown(google: Google) -> None:
         ("GET", "/v1/projects/my-project/serviceAccounts"),
     ],
 )  # fmt: skip
-def test_the_administration_needs_somebody(google: Google, method: str, path: str) -> None:
-    """Without a token, or with one that looks like Google's and is not known, nothing is administered."""
+def test_administration_needs_a_token(google: Google, method: str, path: str) -> None:
+    """Without a token, or with an unknown one that looks like Google's, nothing is administered."""
     document = {"resourceNames": ["projects/my-project"]} if method == "POST" else None
 
     assert google.ask(method, path, document=document).status == 401
@@ -187,7 +187,7 @@ def test_the_administration_needs_somebody(google: Google, method: str, path: st
 
 
 def test_services_of_cloud_run_have_policies(google: Google) -> None:
-    """Any service has a policy, which is read as it was written and held to its etag."""
+    """Any service has a policy, which is read as it was written; a write needs its etag."""
     path = "/v2/projects/my-project/locations/europe-west1/services/api"
     binding = {"role": "roles/run.invoker", "members": ["user:carol@example.com"]}
 

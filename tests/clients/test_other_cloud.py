@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.cloud import Cloud, cloud
-from tests.clients.front import Front, front
-from tests.clients.roster import CLIENTS
+from tests.clients.outcomes import NOT_SHOWN, Scenario
+from tests.clients.partial_origin import PartialOrigin, run_partial_origin
+from tests.clients.registry import CLIENTS
 from tests.clients.run import perform
-from tests.clients.stage import STRANGER
-from tests.clients.verdicts import NOT_SHOWN, Scenario
+from tests.clients.setup import STRANGER
 from tests.installing import INSTALL_SECONDS
 from tests.program import Worker
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.clients.verdicts import Record
+    from tests.clients.outcomes import Record
     from tests.conftest import Need
 
 HANDFUL = ("python-auth", "node-auth", "go-auth", "curl", "rclone", "gcloud-storage")
@@ -33,29 +33,32 @@ NAMES = {
 
 
 @pytest.fixture
-def fronts(tmp_path: Path) -> Iterator[tuple[Front, Front, Cloud, Path]]:
-    """Give another cloud, whose storage is at one origin and the rest at another, and the keys that it trusts."""
+def origins(tmp_path: Path) -> Iterator[tuple[PartialOrigin, PartialOrigin, Cloud, Path]]:
+    """Return another cloud, with storage at one origin and the rest at another, and the keys that it trusts."""
     here = tmp_path / "elsewhere"
     here.mkdir()
     with cloud(here, NAMES) as other:
-        other.plant([*HANDFUL, STRANGER], Worker(place=here).make_keys())
+        other.seed([*HANDFUL, STRANGER], Worker(place=here).make_keys())
         certificates = here / "google"
         with (
-            front(other.plain.sts, certificates, lambda path: not _is_of_storage(path)) as rest,
-            front(other.plain.storage, certificates, _is_of_storage) as storage,
+            run_partial_origin(other.plain.sts, certificates, lambda path: not _is_of_storage(path)) as rest,
+            run_partial_origin(other.plain.storage, certificates, _is_of_storage) as storage,
         ):
             yield rest, storage, other, here / "keys"
 
 
 @pytest.mark.timeout(INSTALL_SECONDS)
-def test_another_cloud_needs_only_variables(
-    fronts: tuple[Front, Front, Cloud, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, need: Need
+def test_other_cloud_needs_only_variables(
+    origins: tuple[PartialOrigin, PartialOrigin, Cloud, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    need: Need,
 ) -> None:
-    """Against a cloud of which only the variables tell, a client of each kind does in all scenarios what it must."""
+    """With a cloud that only the variables describe, a client of each kind passes all scenarios."""
     clients = [client for client in CLIENTS if client.name in HANDFUL]
     for client in clients:
         need.tool(client.tool, client.remedy)
-    rest, storage, other, keys = fronts
+    rest, storage, other, keys = origins
     assert other.ca_file is not None
     variables = NAMES | {
         "REFRESHER_CLIENTS_STS": rest.origin,
@@ -73,8 +76,8 @@ def test_another_cloud_needs_only_variables(
     assert _not_shown(records) == {("curl", Scenario.LIVES), ("curl", Scenario.EXPIRED)}
 
 
-def test_what_is_missing_of_another_cloud_is_told(tmp_path: Path) -> None:
-    """Without keys that it trusts there is nothing to run, and the message names the variable."""
+def test_missing_keys_of_another_cloud_are_shown(tmp_path: Path) -> None:
+    """Without keys that it trusts nothing can run, and the error contains the variable."""
     variables = {"REFRESHER_CLIENTS_STS": "https://sts.example"}
 
     with pytest.raises(RuntimeError, match="REFRESHER_CLIENTS_KEYS"), cloud(tmp_path, variables):
@@ -87,10 +90,10 @@ def _is_of_storage(path: str) -> bool:
 
 def _wrong(records: dict[str, Record]) -> dict[tuple[str, str], str]:
     return {
-        (name, scenario): verdict.said
+        (name, scenario): outcome.message
         for name, record in records.items()
-        for scenario, verdict in record.verdicts.items()
-        if not verdict.result
+        for scenario, outcome in record.outcomes.items()
+        if not outcome.result
     }
 
 
@@ -98,6 +101,6 @@ def _not_shown(records: dict[str, Record]) -> set[tuple[str, str]]:
     return {
         (name, scenario)
         for name, record in records.items()
-        for scenario, verdict in record.verdicts.items()
-        if verdict.result == NOT_SHOWN
+        for scenario, outcome in record.outcomes.items()
+        if outcome.result == NOT_SHOWN
     }

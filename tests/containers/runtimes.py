@@ -1,7 +1,7 @@
 """The containers of these tests: podman's, and plain namespaces for machines without it; each also with mapped ids.
 
-All share the host's network, since the local Google listens on its loopback, and see an interpreter with google-auth,
-the product and the small programs of `inside/` at the same places.
+All share the host's network, because the emulator listens on its loopback. All have an interpreter with google-auth,
+the product and the small programs of `inside/` at the same paths.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 CREDENTIALS = "/mnt/credentials"
-"""Where a container sees its credentials directory."""
+"""The credentials directory in a container."""
 EVERYTHING = "/mnt/everything"
-"""Where a container sees all users' directories, if somebody was so careless."""
+"""The directories of all users in a container that was configured carelessly."""
 PYTHON = f"/mnt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 OFFSET = 100_000
 """What a user namespace of these tests adds to a container's ids."""
@@ -51,7 +51,7 @@ _VARIABLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A file or directory of the host, and where a container sees it."""
+    """A file or directory of the host, and its path in a container."""
 
     source: Path
     place: str
@@ -66,33 +66,33 @@ TOOLS = (
 )
 
 
-class Box(Protocol):
+class Runtime(Protocol):
     """A kind of container."""
 
     @property
     def offset(self) -> int:
-        """What to add to an id inside for the host's."""
+        """The difference between an id on the host and in the container."""
 
     def command(self, *command: str, uid: int, mounts: Sequence[Mount], env_file: Path | None) -> list[str]:
-        """Give the host's command that runs a command in a container.
+        """Return the host's command that runs a command in a container.
 
         Args:
-            command: What is run inside.
+            command: The command to run inside.
             uid: The user and group inside.
-            mounts: What is seen inside beside `TOOLS`.
-            env_file: The file of variables that is handed over.
+            mounts: What the container has in addition to `TOOLS`.
+            env_file: The file of the container's variables.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Podman:
-    """Podman as root, with a storage of its own and a root file system that holds nothing but `/usr`."""
+    """Podman as root, with separate storage and a root file system that only contains `/usr`."""
 
     place: Path
     offset: int = 0
 
     def command(self, *command: str, uid: int, mounts: Sequence[Mount], env_file: Path | None) -> list[str]:
-        """Give the command of podman."""
+        """Return the command of podman."""
         mapping = f"0:{self.offset}:65536"
         options = [f"--user={uid}:{uid}"]
         if self.offset:
@@ -104,13 +104,13 @@ class Podman:
 
 @dataclass(frozen=True, kw_only=True)
 class RootlessPodman:
-    """Podman as the user himself, who keeps his id in a user namespace; its other ids are his subordinate ones."""
+    """Podman as the user, who keeps his id in a user namespace; its other ids are his subordinate ids."""
 
     place: Path
     offset: int = 0
 
     def command(self, *command: str, uid: int, mounts: Sequence[Mount], env_file: Path | None) -> list[str]:
-        """Give the command of podman, in a name space where the user exists and after which nothing of it goes on."""
+        """Return the command of podman, in a namespace in which the user exists and after which no process is left."""
         first = OFFSET + uid * _SUBORDINATES
         home = self.place / f"home-{uid}"
         (home / "xdg").mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class RootlessPodman:
             os.chown(directory, uid, uid)
             directory.chmod(0o700)
         image = _image(self.place, first)
-        # the user cannot reach the tools where they are, and gets them mounted where he can before podman begins
+        # the user cannot reach the tools at their paths, so they are mounted where he can before podman begins
         seen = [*(replace(tool, source=Path(tool.place)) for tool in TOOLS), *mounts]
         podman = _podman(home, "--userns=keep-id", image=image, command=command, mounts=seen, env_file=env_file)
         return [
@@ -150,7 +150,7 @@ def _podman(
         *("podman", "--cgroup-manager=cgroupfs", "--events-backend=none", "--storage-driver=vfs", "--runtime=runc"),
         *("--log-level=error", f"--root={place / 'storage'}", f"--runroot={place / 'state'}"),
         *("run", "--rm", "--interactive", "--network=host", "--no-hosts", "--read-only", *options),
-        # the limits of the machine itself may lie below podman's own, which it then could not set
+        # the limits of the machine can be below podman's own limits, which it could not set then
         *("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
         *([f"--env-file={env_file}"] if env_file else []),
         *(f"--env={name}={value}" for name, value in _VARIABLES.items()),
@@ -160,7 +160,7 @@ def _podman(
 
 
 def _image(place: Path, owner: int) -> Path:
-    """Give a root file system: links into `/usr`, and places where the container's root may make mount points."""
+    """Create a root file system: links into `/usr`, and directories in which root can create mount points."""
     image = place / f"image-{owner}"
     if image.exists():
         return image
@@ -174,12 +174,12 @@ def _image(place: Path, owner: int) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Namespaces:
-    """A mount namespace and no capability; with an offset, inside a user namespace that knows one user alone."""
+    """A mount namespace without capabilities; with an offset, inside a user namespace with a single user."""
 
     offset: int = 0
 
     def command(self, *command: str, uid: int, mounts: Sequence[Mount], env_file: Path | None) -> list[str]:
-        """Give the command of util-linux."""
+        """Return the command of util-linux."""
         host = str(uid + self.offset)
         further = [] if env_file is None else env_file.read_text().splitlines()
         return [
@@ -191,7 +191,7 @@ class Namespaces:
 
 
 def _mounting(mounts: Iterable[Mount]) -> str:
-    """Give the lines of a shell that mount all of this below an empty `/mnt`."""
+    """Return the shell lines that mount all of this below an empty `/mnt`."""
     lines = ["mount -t tmpfs -o mode=0755 tmpfs /mnt"]
     for each in mounts:
         parent = each.place if each.source.is_dir() else Path(each.place).parent
@@ -204,7 +204,7 @@ def _mounting(mounts: Iterable[Mount]) -> str:
 
 @contextmanager
 def start(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a container for the length of a `with` block; what runs inside ends when its standard input does."""
+    """Run a container for the length of a `with` block; the program inside ends when its standard input ends."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -216,7 +216,7 @@ def start(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a container to its end, with nothing on its standard input."""
+    """Run a container until it ends, with an empty standard input."""
     return subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=3 * PATIENCE
     )

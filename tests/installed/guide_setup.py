@@ -1,4 +1,4 @@
-"""What docs/fleets.md tells to set up in a cluster: the daemon's account with its one right, and the policy."""
+"""The setup in a cluster that docs/fleets.md describes: the daemon's account with its only right, and the policy."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 GUIDE = HERE.parents[1] / "docs" / "fleets.md"
 DAEMON = "refresher/refresher"
 USERS = ("users/alice", "users/bob", "users/eve")
-"""The last is none whom the guide's rule names."""
+"""The guide's rule does not contain the last one."""
 ABSENT = "users/nobody"
-"""An account that is not there, but that the daemon might have tokens of."""
+"""An account that does not exist, but whose tokens the daemon may request."""
 POWERLESS = "refresher/powerless"
-"""An account that a daemon might have and that has no right."""
+"""An account for a daemon without any right."""
 
 
 def set_up(cluster: Cluster) -> None:
-    """Make the accounts, apply what the guide shows, and wait until the API server minds it."""
+    """Create the accounts, apply the manifests of the guide, and wait until the API server uses them."""
     for namespace in ("users", "refresher"):
         cluster.kubectl("create", "namespace", namespace)
     for account in (DAEMON, POWERLESS, *USERS):
@@ -42,14 +42,14 @@ def set_up(cluster: Cluster) -> None:
 
 
 def _is_in_force(cluster: Cluster) -> bool:
-    """Tell whether the daemon's account is stopped by the policy, and so no more for want of the right."""
+    """Return whether the policy refuses the daemon's account, so that the right itself is there."""
     daemon = f"--as=system:serviceaccount:{DAEMON.replace('/', ':')}"
     tried = cluster.attempt("create", "token", "alice", "--namespace", "users", "--audience", ISSUER, daemon)
     return "for Google alone" in tried.stderr
 
 
 def _manifests() -> str:
-    """Give what the guide tells to apply: the rule of the daemon's account, and the policy."""
+    """Return the manifests of the guide: the rule for the daemon's account, and the policy."""
     shown = re.findall(r"^```yaml\n(apiVersion: .*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     assert [document["kind"] for text in shown for document in yaml.safe_load_all(text)] == [
         "Role",
