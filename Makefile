@@ -45,6 +45,15 @@ demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
 	@$(BIN)/python -m pytest -n auto --ignore=tests/clients --ignore=tests/installed -m "not apart"
 
+.PHONY: test-unit
+test-unit: $(STAMP) ## Run the unit and property tests without the slow ones, in seconds.
+	@$(BIN)/python -m pytest -n auto -m "not slow" tests/unit tests/property
+
+.PHONY: coverage
+coverage: $(STAMP) ## Measure the branch coverage of the pure rooms; fail below the floor in pyproject.toml.
+	@$(BIN)/python -m coverage run -m pytest -q -m "not slow" tests/unit tests/property
+	@$(BIN)/python -m coverage report
+
 .PHONY: test-containers
 test-containers: $(STAMP) ## Run the daemon against real containers (podman, and plain namespaces).
 	@$(BIN)/python -m pytest -n auto tests/containers
