@@ -18,7 +18,7 @@ export no_proxy := $(NO_PROXY)
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -88,6 +88,15 @@ $(CHECKOV): requirements/scan.txt | $(BIN)/python $(UV)
 scan: $(STAMP) $(CHECKOV) ## Scan the Terraform modules with checkov, in an environment of its own.
 	@$(BIN)/python -m tests.terraform.scan $(CHECKOV)
 
+.PHONY: dist
+dist: $(STAMP) ## Build the wheel and the source distribution into dist/.
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --directory dist
+
+.PHONY: test-wheel
+test-wheel: dist ## Test the built wheel in clean environments, as users install it.
+	@PYTHON=$(PYTHON) .ci/wheel dist
+
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and who imports whom.
 	@$(BIN)/ruff check .
@@ -130,4 +139,4 @@ requirements: | $(UV) ## Pin the requirement files anew.
 
 .PHONY: clean
 clean: ## Remove what the targets above made.
-	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json tests/installed/.cache
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis .coverage dist bench-results.json tests/installed/.cache
