@@ -121,7 +121,7 @@ def test_quick_start_under_systemd(google_emulator: Scenario, tmp_path: Path, ne
         machine.run(f"{user}\n{new_key}")
         uploaded = json.loads(machine.run(jwks.replace("> jwks.json", "")))
         google.add_provider(issuer="https://workers.example.com", jwks=uploaded)
-        google.allow("alice@my-project.iam.gserviceaccount.com", subject="user-1042")
+        google.allow("task-alice@my-project.iam.gserviceaccount.com", subject="user-1042")
         machine.run(
             "mkdir -p /etc/refresher; cat > /etc/refresher/refresher.yaml", given=configuration_of_the_readme(google)
         )
@@ -129,8 +129,8 @@ def test_quick_start_under_systemd(google_emulator: Scenario, tmp_path: Path, ne
         machine.run(unit)
         machine.run(wait)
 
-        owners = machine.run("stat -c '%U %a' /run/refresher/alice; stat -c '%u %g %a' /run/refresher/alice/*")
-        assert owners.split() == ["refresher", "750", *("1042", "1042", "440") * 3]
+        owners = machine.run("stat -c '%U %g %a' /run/refresher/alice /run/refresher/alice/*")
+        assert owners.split() == ["refresher", "1042", "750", *("refresher", "1042", "440") * 3]
         assert "alice  fresh" in machine.run("refresher status")
         before = machine.run("cat /run/refresher/alice/token")
         machine.run("systemctl reload refresher")
@@ -141,6 +141,6 @@ def test_quick_start_under_systemd(google_emulator: Scenario, tmp_path: Path, ne
         assert machine.run("systemctl stop refresher; systemctl show refresher --property Result").strip() == (
             "Result=success"
         )
-        assert "1042" in machine.run("stat -c %u /run/refresher/alice/token")
+        assert "1042" in machine.run("stat -c %g /run/refresher/alice/token")
 
     assert secret_in("".join(machine.said)) is None
