@@ -124,8 +124,8 @@ def condition(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of Te
 GOOGLE: dict[str, Any] = {"issuer": {"kind": "google"}, "jwks": None, **condition(subjects=["123456789012345678901"])}
 
 CASES = {
-    "project_number": federation("project_id is no project id", "not the number", project_id="123456789012"),
-    "project_name": federation("project_id is no project id", "not the display name", project_id="My Project"),
+    "project_number": federation("project_id is not a project id", "not the number", project_id="123456789012"),
+    "project_name": federation("project_id is not a project id", "not the display name", project_id="My Project"),
     "pool_short": federation("pool_id is not 4 to 32 characters", "rename it", pool_id="abc"),
     "pool_long": federation("pool_id is not 4 to 32 characters", "rename it", pool_id="a" * 33),
     "pool_reserved": federation("pool_id is not 4 to 32 characters", "do not begin with gcp-", pool_id="gcp-pool"),
@@ -134,7 +134,7 @@ CASES = {
     "pool_name": federation("pool_id is not", "the id alone", pool_id="projects/1/locations/global/x"),
     "provider_case": federation("provider_id is not 4 to 32 characters", "rename it", provider_id="Refresher"),
     "provider_reserved": federation("provider_id is not", "do not begin with gcp-", provider_id="gcp-main"),
-    "default_project": federation("default_project_id is no project id", "give the id", default_project_id="1234567"),
+    "default_project": federation("default_project_id is not a project id", "give the id", default_project_id="1234567"),
     "display_name": federation("display_name is longer than 32 characters", "shorten it", display_name="x" * 33),
     "description": federation("description is longer than 256 characters", "shorten it", description=LONG),
     "issuer_kind": federation("issuer.kind is none of", "choose one", issuer={"kind": "aws", "uri": "https://a.b"}),
@@ -160,14 +160,14 @@ CASES = {
         "issuer.uri of a self-issued key lies", "of your own", **self_issued("https://example.com")
     ),
     "issuer_bare": federation(
-        "issuer.uri of a self-issued key is no domain", "below .invalid", **self_issued("https://workers")
+        "issuer.uri of a self-issued key is not a domain name", "below .invalid", **self_issued("https://workers")
     ),
     "issuer_address": federation(
-        "issuer.uri of a self-issued key is no domain", "use a domain", **self_issued("https://10.0.0.1")
+        "issuer.uri of a self-issued key is not a domain name", "use a domain", **self_issued("https://10.0.0.1")
     ),
     "jwks_missing": federation("jwks is missing", "refresher keys jwks", jwks=None),
-    "jwks_text": federation("jwks is no JSON key set", "as it is", jwks="nope"),
-    "jwks_other": federation("jwks is no JSON key set", "refresher keys jwks", jwks='{"kty": "EC"}'),
+    "jwks_text": federation("jwks is not a JSON key set", "as it is", jwks="nope"),
+    "jwks_other": federation("jwks is not a JSON key set", "refresher keys jwks", jwks='{"kty": "EC"}'),
     "jwks_empty": federation("jwks holds no key", "keep at least one key", jwks=jwks()),
     "jwks_nine": federation(
         "jwks holds more than 8 keys",
@@ -186,8 +186,8 @@ CASES = {
     "jwks_ec_bare": federation(
         "jwks holds an EC key whose", "x and y", jwks=jwks({"kty": "EC", "crv": "P-256", "kid": "a"})
     ),
-    "jwks_named": federation("jwks is no JSON key set", "as it is", jwks=json.dumps({"keys": {"a": EC_KEY}})),
-    "jwks_string": federation("jwks is no JSON key set", "as it is", jwks='{"keys": "abc"}'),
+    "jwks_named": federation("jwks is not a JSON key set", "as it is", jwks=json.dumps({"keys": {"a": EC_KEY}})),
+    "jwks_string": federation("jwks is not a JSON key set", "as it is", jwks='{"keys": "abc"}'),
     "jwks_alg": federation("jwks holds a key whose alg", "leave alg out", jwks=jwks({**EC_KEY, "alg": "HS256"})),
     "jwks_use": federation("jwks holds a key whose use", "the keys that sign", jwks=jwks({**EC_KEY, "use": "enc"})),
     "claims_reserved": federation("is a reserved word of CEL", "rename the claim", **condition(claims={"in": "x"})),
@@ -205,7 +205,7 @@ CASES = {
         "attribute_condition.subject_prefix is not", "fixed text", **condition(subject_prefix="u' || true || '")
     ),
     "condition_star": federation(
-        "attribute_condition.subject_prefix is not", "wildcards are not known", **condition(subject_prefix="user-*")
+        "attribute_condition.subject_prefix is not", "wildcards are not supported", **condition(subject_prefix="user-*")
     ),
     "condition_short": federation(
         "attribute_condition.subject_prefix is not 2", "choose", **condition(subject_prefix="")
@@ -284,16 +284,16 @@ CASES = {
         "supplier.keys or supplier.path is not absolute", "from / on", supplier={"keys": "keys"}
     ),
     "supplier_kms_key_version": federation(
-        "supplier.kms_key_version is no key version", "write projects/ID", supplier={"kms_key_version": "projects/p/k"}
+        "supplier.kms_key_version is not a key version", "write projects/ID", supplier={"kms_key_version": "projects/p/k"}
     ),
     "supplier_via": federation("supplier.via is neither", "choose one", supplier={"via": "gcloud"}),
     "supplier_lifetime": federation(
-        "supplier.lifetime_seconds is no whole number", "use 3600", supplier={"lifetime_seconds": 90000}
+        "supplier.lifetime_seconds is not a whole number", "use 3600", supplier={"lifetime_seconds": 90000}
     ),
     "name": identity(
-        "name is no name", "use a-z and 0-9", name="Task_Alice", service_account={"account_id": "task-alice"}
+        "name is not a valid name", "use a-z and 0-9", name="Task_Alice", service_account={"account_id": "task-alice"}
     ),
-    "identity_project": identity("project_id is no project id", "not the number", project_id="123456789012"),
+    "identity_project": identity("project_id is not a project id", "not the number", project_id="123456789012"),
     "provider_by_id": identity(
         "provider_name is not projects/NUMBER",
         "copy the output",
@@ -312,7 +312,7 @@ CASES = {
     ),
     "subject_prefix": identity("subject is the prefix alone", "add an id", subject="user-"),
     "account_person": identity(
-        "service_account.email is no e-mail", "without a prefix", service_account={"email": "ann@example.com"}
+        "service_account.email is not the e-mail address", "without a prefix", service_account={"email": "ann@example.com"}
     ),
     "impersonators_account": identity(
         "An entry of additional_impersonators",
@@ -340,7 +340,7 @@ CASES = {
         service_account={"account_id": "worker-1", "email": "a@b.co"},
     ),
     "account_email": identity(
-        "service_account.email is no e-mail", "without a prefix", service_account={"email": "serviceAccount:a@b.co"}
+        "service_account.email is not the e-mail address", "without a prefix", service_account={"email": "serviceAccount:a@b.co"}
     ),
     "account_description": identity(
         "service_account.description is longer", "shorten it", service_account={"description": LONG}
@@ -349,7 +349,7 @@ CASES = {
         "service_account.display_name is longer", "shorten it", service_account={"display_name": LONG}
     ),
     "account_project": identity(
-        "service_account.project_id is no project id", "give the id", service_account={"project_id": "1"}
+        "service_account.project_id is not a project id", "give the id", service_account={"project_id": "1"}
     ),
     "impersonators_all": identity(
         "An entry of additional_impersonators", "get nothing", additional_impersonators=["allUsers"]
@@ -368,7 +368,7 @@ CASES = {
         additional_impersonators=["user:a@b.co"],
     ),
     "bucket_url": identity(
-        "A key of bucket_roles is no bucket",
+        "A key of bucket_roles is not a bucket name",
         "without gs://",
         bucket_roles={"gs://data": ["roles/storage.objectViewer"]},
     ),
@@ -379,7 +379,7 @@ CASES = {
         "A role in project_roles is not written in full", "roles/NAME", project_roles={"my-project": ["viewer"]}
     ),
     "project_role_key": identity(
-        "A key of project_roles is no project id", "give the id", project_roles={"123456": ["roles/bigquery.jobUser"]}
+        "A key of project_roles is not a project id", "give the id", project_roles={"123456": ["roles/bigquery.jobUser"]}
     ),
     "project_basic": identity(
         "project_roles grants a basic role", "what the workload needs", project_roles={"my-project": ["roles/editor"]}
@@ -402,7 +402,7 @@ CASES = {
         for role in POWERFUL
     },
     "delegates_form": identity(
-        "An entry of delegates is no e-mail", "without a prefix", delegates=["projects/-/serviceAccounts/a@b.co"]
+        "An entry of delegates is not the e-mail address", "without a prefix", delegates=["projects/-/serviceAccounts/a@b.co"]
     ),
     "delegates_twice": identity(
         "delegates goes over an account twice", "name each once", delegates=["a@b.co", "a@b.co"]
@@ -416,8 +416,8 @@ CASES = {
         "delegates leads to no service account", "leave the chain empty", service_account=None, delegates=["a@b.co"]
     ),
     "delegation_role": identity("delegation_role is not written in full", "roles/NAME", delegation_role="tokenCreator"),
-    "lifetime_short": identity("lifetime_seconds is no whole number", "leave it out", lifetime_seconds=599),
-    "lifetime_long": identity("lifetime_seconds is no whole number", "43200", lifetime_seconds=43201),
+    "lifetime_short": identity("lifetime_seconds is not a whole number", "leave it out", lifetime_seconds=599),
+    "lifetime_long": identity("lifetime_seconds is not a whole number", "43200", lifetime_seconds=43201),
     "lifetime_direct": identity(
         "lifetime_seconds is of impersonated tokens", "leave it out", lifetime_seconds=900, service_account=None
     ),
@@ -441,17 +441,17 @@ CASES = {
         service_account=None,
     ),
     "scope": identity("An entry of scopes is not written in full", "give https", scopes=["cloud-platform"]),
-    "quota": identity("quota_project_id is no project id", "give the id", quota_project_id="123456"),
-    "source": identity("source_service_account is no e-mail", "without a prefix", source_service_account="worker"),
-    "supplier": identity("supplier_name is no name", "use a-z", supplier_name="A"),
-    "token_file": identity("token_file is no absolute path", "as the container sees it", token_file="token"),
+    "quota": identity("quota_project_id is not a project id", "give the id", quota_project_id="123456"),
+    "source": identity("source_service_account is not the e-mail address", "without a prefix", source_service_account="worker"),
+    "supplier": identity("supplier_name is not a valid name", "use a-z", supplier_name="A"),
+    "token_file": identity("token_file is not an absolute path", "as the container sees it", token_file="token"),
     "rails_projects": guardrails("project_ids is empty", "give ids", project_ids=[]),
     "rails_types": guardrails(
         "audit_log_types holds something else", "in capitals", audit_log_types=["ADMIN_READ", "admin_write"]
     ),
     "rails_admin": guardrails("audit_log_types lacks ADMIN_READ", "add it", audit_log_types=["DATA_READ"]),
     "rails_expected": guardrails(
-        "An entry of expected_principals is no single subject",
+        "An entry of expected_principals is not a single subject",
         "copy the output",
         expected_principals=["principalSet://iam.googleapis.com/x/*"],
     ),
