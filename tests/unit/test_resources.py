@@ -43,7 +43,7 @@ def impersonation(**changes: object) -> Impersonation:
     ids=["resource-name", "sts-audience", "token-audience", "principal"],
 )
 def test_provider_is_named_as_google_documents(found: str, expected: str) -> None:
-    """A provider has one resource name, two audiences made from it, and principals of its pool."""
+    """A provider has one resource name, two audiences built from it, and principals of its pool."""
     assert found == expected
 
 

@@ -30,7 +30,7 @@ def test_text_is_shown_on_one_line_without_control_characters(text: str, expecte
     ("length", "expected"), [(4, "xxxx"), (5, "xxxx…"), (10**6, "xxxx…")], ids=["limit", "above", "huge"]
 )
 def test_text_is_cut_when_it_is_long(length: int, expected: str) -> None:
-    """At most the given number of characters is shown, and an ellipsis says that there are more."""
+    """At most the given number of characters is shown, and an ellipsis shows that there are more."""
     assert escape("x" * length, longest=4) == expected
 
 
