@@ -85,7 +85,7 @@ def test_shell_form_exports() -> None:
 
 
 def test_docker_form_is_plain_lines() -> None:
-    """Docker takes NAME=value to the letter, so there is no quoting."""
+    """Docker takes NAME=value exactly, so there is no quoting."""
     assert (
         render(VALUES, Format.DOCKER).splitlines()[0]
         == "GOOGLE_APPLICATION_CREDENTIALS=/var/run/google/credentials.json"

@@ -202,7 +202,7 @@ variable "scopes" {
 }
 
 variable "service_account" {
-  description = "The target principal: created with account_id (default: the identity's name), or an existing one by its email. Null: no account; the roles are granted to the subject itself (direct resource access)."
+  description = "The target principal: created with account_id (default: the identity's name), or an existing one by its email. Null: none; the roles are granted to the subject itself (direct resource access)."
   type = object({
     account_id   = optional(string)
     description  = optional(string, "Managed by Terraform")
