@@ -23,12 +23,22 @@ if TYPE_CHECKING:
 
 PAGES = sorted([path for place in ("*.md", "docs/**/*.md", "terraform/**/*.md") for path in REPOSITORY.glob(place)])
 README = REPOSITORY / "README.md"
+GLOSSARY = REPOSITORY / "docs" / "glossary.md"
+GUIDES = sorted((REPOSITORY / "docs").glob("*.md"))
 EVENT = re.compile(r"\"((?:daemon|target|token|artifact|config|clock)\.[a-z_]+)\"")
 
 
 def blocks(page: Path, language: str) -> list[str]:
     """Return the code blocks of a page in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page: those of its headings, as GitHub derives them, and those written out."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    derived = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return derived | set(re.findall(r'<a id="([^"]+)">', text))
 
 
 def without_nothing(node: Any) -> Any:  # noqa: ANN401 - any part of a document
@@ -44,6 +54,42 @@ def test_relative_links_lead_to_files(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_with_an_anchor_lead_to_it(page: Path) -> None:
+    """Every relative link to a part of a page leads to a heading or an anchor of that page."""
+    links = re.findall(r"\]\(([^):]*\.md|)#([^)]+)\)", page.read_text())
+
+    lost = [
+        (target, anchor) for target, anchor in links if anchor not in anchors(page.parent / target if target else page)
+    ]
+
+    assert lost == []
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_guide_opens_with_its_readers(guide: Path) -> None:
+    """Below its title a guide states who it is for."""
+    title, _, text = guide.read_text().partition("\n\n")
+
+    assert title.startswith("# ")
+    assert re.match(r"(This guide is for|For) ", text)
+
+
+def test_index_lists_every_guide() -> None:
+    """The index leads to each guide."""
+    listed = re.findall(r"\]\(([^)#]+)", (REPOSITORY / "docs" / "README.md").read_text())
+
+    assert {guide.name for guide in GUIDES} <= {"README.md", *listed}
+
+
+def test_glossary_defines_a_word_once() -> None:
+    """Each word of the glossary has an anchor of its own and a definition."""
+    rows = re.findall(r"^\| <a id=\"([a-z-]+)\"></a>([^|]+) \| (.+) \|$", GLOSSARY.read_text(), re.MULTILINE)
+    lines = [line for line in GLOSSARY.read_text().splitlines() if line.startswith("| ")]
+
+    assert len(rows) == len({anchor for anchor, _, _ in rows}) == len(lines) - 2 * lines.count("| word | meaning |")
 
 
 def test_guide_to_clients_explains_exactly_the_variables_that_are_written() -> None:
