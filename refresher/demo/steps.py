@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threading import Event as StopEvent
 
     from refresher.demo.setup import Installation, User
-    from refresher.engine.events import Event
+    from refresher.engine.reporter import Event
 
 ROUNDS = 3
 """How many tokens each user gets before the demo ends."""

@@ -121,14 +121,16 @@ def test_quick_start_under_systemd(google_emulator: Scenario, tmp_path: Path, ne
         machine.run(f"{user}\n{new_key}")
         uploaded = json.loads(machine.run(jwks.replace("> jwks.json", "")))
         google.add_provider(issuer="https://workers.example.com", jwks=uploaded)
-        google.allow("alice@my-project.iam.gserviceaccount.com", subject="user-1042")
-        machine.run("mkdir -p /etc/refresher; cat > /etc/refresher/refresher.yaml", given=read_configuration(google))
+        google.allow("task-alice@my-project.iam.gserviceaccount.com", subject="user-1042")
+        machine.run(
+            "mkdir -p /etc/refresher; cat > /etc/refresher/refresher.yaml", given=read_configuration(google)
+        )
         assert "fine, 1 target" in machine.run(check)
         machine.run(unit)
         machine.run(wait)
 
-        owners = machine.run("stat -c '%U %a' /run/refresher/alice; stat -c '%u %g %a' /run/refresher/alice/*")
-        assert owners.split() == ["refresher", "750", *("1042", "1042", "440") * 3]
+        owners = machine.run("stat -c '%U %g %a' /run/refresher/alice /run/refresher/alice/*")
+        assert owners.split() == ["refresher", "1042", "750", *("refresher", "1042", "440") * 3]
         assert "alice  fresh" in machine.run("refresher status")
         before = machine.run("cat /run/refresher/alice/token")
         machine.run("systemctl reload refresher")
@@ -139,6 +141,6 @@ def test_quick_start_under_systemd(google_emulator: Scenario, tmp_path: Path, ne
         assert machine.run("systemctl stop refresher; systemctl show refresher --property Result").strip() == (
             "Result=success"
         )
-        assert "1042" in machine.run("stat -c %u /run/refresher/alice/token")
+        assert "1042" in machine.run("stat -c %g /run/refresher/alice/token")
 
     assert secret_in("".join(machine.output)) is None

@@ -1,6 +1,6 @@
-"""The reference of every key in `docs/configuration.md`, made from the JSON Schema; `make docs` writes it anew.
+"""The reference of every key in `docs/configuration.md`, generated from the JSON Schema.
 
-Run as a program it rewrites the part between the two markers; a test holds the part against the schema.
+Run as a program (`make docs`) it writes the part between the two markers again. A test compares it with the schema.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ SECTIONS = {
 
 
 def reference() -> str:
-    """Give the reference as Markdown."""
+    """Return the reference as Markdown.
+
+    Raises:
+        LookupError: A definition of the schema has no section.
+    """
     schema = json.loads(SCHEMA.read_text())
     missing = set(schema["$defs"]) - set(SECTIONS.values())
     if missing:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 import subprocess
 
+import pytest
 import yaml
 
-from refresher.environment import Format, render, variables
+from refresher.environment import Format, boto, render, variables
 
 VALUES = variables(container_directory="/var/run/google/", project="my-project", quota_project=None)
 
@@ -30,6 +31,41 @@ def test_quota_project_is_named_for_libraries_and_gcloud() -> None:
     assert "GOOGLE_CLOUD_PROJECT" not in values
 
 
+@pytest.mark.parametrize(
+    ("artifact", "is_chain", "expected"),
+    [
+        pytest.param("access_token", False, {"REFRESHER_ACCESS_TOKEN_FILE": "/c/access_token"}, id="access-token"),
+        pytest.param(
+            "access_token",
+            True,
+            {"REFRESHER_ACCESS_TOKEN_FILE": "/c/access_token", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": "/c/access_token"},
+            id="access-token-of-a-chain",
+        ),
+        pytest.param(
+            "id_tokens/api-v2.internal",
+            False,
+            {"REFRESHER_ID_TOKEN_FILE_API_V2_INTERNAL": "/c/id_tokens/api-v2.internal"},
+            id="id-token",
+        ),
+        pytest.param("boto", False, {"BOTO_CONFIG": "/c/boto"}, id="boto"),
+    ],
+)
+def test_optional_artifact_has_its_variables(artifact: str, is_chain: bool, expected: dict[str, str]) -> None:  # noqa: FBT001 - a case
+    """Each optional artifact adds the variables that name its file, and gcloud's only where it has no other way."""
+    without = variables(container_directory="/c/", project=None, quota_project=None)
+
+    values = variables(
+        container_directory="/c/", project=None, quota_project=None, further=[artifact], is_chain=is_chain
+    )
+
+    assert {name: value for name, value in values.items() if name not in without} == expected
+
+
+def test_boto_file_points_to_the_document() -> None:
+    """The boto file has the one key that makes gsutil use the ADC document."""
+    assert boto("/c/") == b"[Credentials]\ngs_external_account_file = /c/credentials.json\n"
+
+
 def test_shell_reads_the_dotenv_form_with_allexport() -> None:
     """`set -a; . env` puts every variable into the environment of what runs next."""
     script = f"set -a\n{render(VALUES)}\nenv"
@@ -49,7 +85,7 @@ def test_shell_form_exports() -> None:
 
 
 def test_docker_form_is_plain_lines() -> None:
-    """Docker takes NAME=value to the letter, so there is no quoting."""
+    """Docker takes NAME=value exactly, so there is no quoting."""
     assert (
         render(VALUES, Format.DOCKER).splitlines()[0]
         == "GOOGLE_APPLICATION_CREDENTIALS=/var/run/google/credentials.json"

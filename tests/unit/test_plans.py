@@ -175,9 +175,11 @@ def test_bad_main_file_keeps_the_former_plan_and_its_drop_ins_live(configuration
 
     assert bad is not None
     assert set(bad.targets) == {"alice"}
-    assert bad.complaints
+    assert bad.refusal
+    assert not bad.is_reloaded
     assert quiet is None
     assert joined is not None
     assert set(joined.targets) == {"alice", "task"}
     assert mended is not None
-    assert mended.complaints == ()
+    assert mended.refusal == ()
+    assert mended.is_reloaded

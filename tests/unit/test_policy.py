@@ -55,8 +55,7 @@ def test_spread_is_the_same_every_time_and_differs_between_names() -> None:
 def test_backoff_grows_and_is_capped() -> None:
     """Delays double from a second to a minute for what may pass by itself."""
     delays = [
-        policy.retry_at(NOW, failures=failures, retryable=True, overdue_at=None, draw=1.0) - NOW
-        for failures in range(1, 10)
+        policy.retry_at(NOW, failures=failures, retryable=True, life=None, draw=1.0) - NOW for failures in range(1, 10)
     ]
 
     assert delays[:4] == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 8)]
@@ -64,20 +63,28 @@ def test_backoff_grows_and_is_capped() -> None:
 
 
 def test_permanent_failures_are_retried_slowly() -> None:
-    """What an operator must mend is tried again after half a minute at first, five minutes at most."""
-    first = policy.retry_at(NOW, failures=1, retryable=False, overdue_at=None, draw=1.0)
-    last = policy.retry_at(NOW, failures=99, retryable=False, overdue_at=None, draw=1.0)
+    """What an operator must fix is tried again after half a minute at first, five minutes at most."""
+    first = policy.retry_at(NOW, failures=1, retryable=False, life=None, draw=1.0)
+    last = policy.retry_at(NOW, failures=99, retryable=False, life=None, draw=1.0)
 
     assert (first - NOW, last - NOW) == (timedelta(seconds=30), timedelta(minutes=5))
 
 
-def test_backoff_stops_at_the_overdue_point() -> None:
-    """However many failures there were, an attempt is made when the token becomes overdue."""
-    overdue_at = NOW + timedelta(seconds=10)
+@pytest.mark.parametrize(
+    ("age", "longest"),
+    [
+        pytest.param(timedelta(minutes=53, seconds=50), timedelta(seconds=10), id="until overdue"),
+        pytest.param(timedelta(minutes=57), timedelta(minutes=1), id="overdue"),
+        pytest.param(timedelta(minutes=59, seconds=30), timedelta(seconds=10), id="thirty seconds left"),
+        pytest.param(timedelta(minutes=59, seconds=59), timedelta(seconds=1), id="one second left"),
+        pytest.param(timedelta(minutes=61), timedelta(minutes=5), id="expired"),
+    ],
+)
+def test_wait_is_bounded_by_what_is_left_to_lose(age: timedelta, longest: timedelta) -> None:
+    """However many failures there were, the next attempt comes in time to save what is in the file."""
+    attempt = policy.retry_at(NOW + age, failures=99, retryable=False, life=(NOW, NOW + HOUR), draw=1.0)
 
-    attempt = policy.retry_at(NOW, failures=9, retryable=False, overdue_at=overdue_at, draw=0.5)
-
-    assert attempt == overdue_at
+    assert attempt - (NOW + age) == longest
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from refresher.tokens import ExpectedClaims
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
 
 TEXT = """
 version: 1
@@ -34,11 +34,6 @@ def target_of(place: Path, supplier: str, more: str, identity: str = "alice") ->
     path.write_text(TEXT.format(supplier=supplier, more=more, identity=identity, root=place / "run"))
     path.chmod(0o600)
     return targets_of(load(path))["task"]
-
-
-def request_of(place: Path, supplier: str, more: str = "", identity: str = "alice") -> str | None:
-    """Give what the token of such a target is supplied for."""
-    return target_of(place, supplier, more, identity).token_request
 
 
 @pytest.mark.parametrize(
@@ -77,14 +72,22 @@ def test_tokens_are_held_to_what_is_configured(
     assert target_of(tmp_path, supplier, more).expected == expected
 
 
-def test_what_a_token_is_supplied_for_is_told_where_no_subject_is(tmp_path: Path) -> None:
+def test_record_says_whose_a_directory_is_where_no_subject_is_known(tmp_path: Path) -> None:
     """It differs with the source and with the identity, but not with how long the source may take."""
     command = "{kind: command, argv: [/bin/mint], timeout: 5s}"
-    wanted = request_of(tmp_path, command)
+    record = target_of(tmp_path, command, "").record
 
-    assert wanted is not None
-    assert request_of(tmp_path, command.replace("5s", "9s")) == wanted
-    assert request_of(tmp_path, command.replace("mint", "print")) not in (None, wanted)
-    assert request_of(tmp_path, command, identity="bob") not in (None, wanted)
-    assert request_of(tmp_path, command, SUBJECT) is None
-    assert request_of(tmp_path, "{kind: google_access_token, accept_unsupported: true}", SUBJECT) is not None
+    assert target_of(tmp_path, command.replace("5s", "9s"), "").record == record
+    assert target_of(tmp_path, command.replace("mint", "print"), "").record != record
+    assert target_of(tmp_path, command, "", "bob").record != record
+    assert target_of(tmp_path, command, SUBJECT).record != record
+
+
+def test_record_does_not_change_with_what_is_minted(tmp_path: Path) -> None:
+    """Issuer, keys, life and provider are what is minted, not whose: a typo in them withdraws nothing."""
+    supplier = "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m}"
+    record = target_of(tmp_path, supplier, SUBJECT).record
+
+    assert target_of(tmp_path, supplier.replace("30m", "40m"), SUBJECT).record == record
+    assert target_of(tmp_path, supplier.replace("w.invalid", "x.invalid"), SUBJECT).record == record
+    assert target_of(tmp_path, supplier, SUBJECT.replace("1", "2")).record != record

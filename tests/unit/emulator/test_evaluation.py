@@ -19,6 +19,7 @@ from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ISSUER, JWT_TYPE, PR
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # starts the emulator and conditions without end
 GROWING = "assertion.text" + ".replace('', assertion.text)" * 4 + " != ''"
 WALKING = "assertion.text.split('').all(one, assertion.text.split('').all(other, other != one + '!'))"
 DEEP = (

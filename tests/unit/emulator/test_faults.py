@@ -17,6 +17,7 @@ from tests.unit.emulator.conftest import ALICE, Google, Issuer
 if TYPE_CHECKING:
     from refresher.emulator.testing import Scenario
 
+pytestmark = pytest.mark.slow  # starts the emulator
 EMAIL = "/computeMetadata/v1/instance/service-accounts/default/email"
 
 

@@ -14,6 +14,8 @@ from tests.unit.emulator.conftest import ALICE, NOW_SECONDS, PROVIDER, SCOPE, Go
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # starts servers
+
 
 def test_published_keys_verify_id_tokens(google: Google, federated: str) -> None:
     """The keys that discovery finds verify an ID token."""

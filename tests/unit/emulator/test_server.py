@@ -27,6 +27,8 @@ from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ALICE, ISSUER, JWT_T
 if TYPE_CHECKING:
     from refresher.emulator.testing import Scenario
 
+pytestmark = pytest.mark.slow  # starts the emulator
+
 
 def get(url: str, context: ssl.SSLContext | None = None) -> tuple[int, bytes]:
     """Read a page; return status and body."""

@@ -11,32 +11,29 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.engine.daemon import Daemon
-from refresher.engine.plan import Plan
-from refresher.engine.reporting import Reporter
-from refresher.engine.status import Board
-from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact
+from refresher.engine.plan import MintedArtifact, Plan
+from refresher.engine.reporter import Reporter
 from refresher.engine.workers import ARTIFACTS_THREADS, Workers
 from refresher.errors import ImpersonationError
+from refresher.publishing.retirement import Retirement
 from tests.fakes import FakeChain, FakeSupplier
 from tests.program import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
     from refresher.google.sts import AccessToken
     from refresher.resources import Impersonation
     from tests.fakes import FakeClock
 
     MakeTarget = Callable[..., Target]
 
-ACCESS = MintedArtifact(name="access_token", request=AccessTokenRequest())
+ACCESS = MintedArtifact(name="access_token")
 RETRY = timedelta(minutes=5)
 MANY = ARTIFACTS_THREADS + 4
 ID_TOKENS = tuple(
-    MintedArtifact(
-        name=f"id_tokens/n{number}", request=IdTokenRequest(audience=f"https://{number}", include_email=True)
-    )
+    MintedArtifact(name=f"id_tokens/n{number}", options={"audience": f"https://{number}", "include_email": True})
     for number in range(MANY)
 )
 
@@ -79,14 +76,12 @@ class Stage:
         self.chain = HangingChain(clock)
         self.plan: Plan | None = None
         self.workers = Workers()
-        board = Board()
         self._daemon = Daemon(
             plans=self,
             hold=lambda _root: None,
-            retire=lambda _root, _kept, _now, _among: (),
+            retire=lambda _root, _reserved, _now: Retirement(),
             workers=self.workers,
-            reporter=Reporter(board=board, listener=lambda _event: None),
-            board=board,
+            reporter=Reporter(lambda _event: None),
             clock=clock,
             draw=lambda: 0.5,
         )

@@ -7,18 +7,18 @@ import pytest
 
 from refresher.engine.daemon import Daemon
 from refresher.engine.plan import Plan
-from refresher.engine.reporting import Reporter
-from refresher.engine.status import Board
+from refresher.engine.reporter import Reporter
 from refresher.publishing.lock import RootHeldError
+from refresher.publishing.retirement import Retirement
 from tests.fakes import FakeClock, FakeSupplier
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
     from typing import Any
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
 
     MakeTarget = Callable[..., Target]
 
@@ -28,11 +28,14 @@ class LateWorkers:
 
     def __init__(self) -> None:
         self._jobs: list[Callable[[], None]] = []
+        self.refuses = False
 
     def submit(self, lane: str, job: Callable[[], None], *, threads: int) -> None:
         """Queue a job."""
         assert lane
         assert threads
+        if self.refuses:
+            raise RuntimeError("can't start new thread")
         self._jobs.append(job)
 
     def work(self) -> None:
@@ -48,15 +51,16 @@ class Stage:
         self.plan: Plan | None = None
         self.refused: Path | None = None
         self.events: list[str] = []
+        self.reserved: list[frozenset[str]] = []
+        self.fields: list[dict[str, object]] = []
+        self.retiring_fails = False
         self.workers = LateWorkers()
-        board = Board()
         self.daemon = Daemon(
             plans=self,
             hold=self._hold,
-            retire=lambda _root, _kept, _now, _among: (),
+            retire=self._retire,
             workers=self.workers,  # type: ignore[arg-type]  # the same calls, later
-            reporter=Reporter(board=board, listener=self._hear),
-            board=board,
+            reporter=Reporter(self._hear),
             clock=clock,
             draw=lambda: 0.5,
         )
@@ -77,12 +81,19 @@ class Stage:
             chain=_no_chain,
         )
 
+    def _retire(self, root: Path, reserved: Collection[str], now: object) -> Retirement:
+        if self.retiring_fails:
+            raise OSError(5, "Input/output error")
+        self.reserved.append(frozenset(reserved))
+        return Retirement()
+
     def _hold(self, root: Path) -> None:
         if root == self.refused:
             raise RootHeldError("another daemon already publishes there", "stop it")
 
     def _hear(self, event: Any) -> None:  # noqa: ANN401 - as the reporter gives it
         self.events.append(event.name)
+        self.fields.append(dict(event.fields))
 
 
 def _no_chain() -> Any:  # noqa: ANN401 - never called
@@ -95,7 +106,7 @@ def unnamed(target: Target, request: str, supplier: str) -> tuple[Target, FakeSu
         target,
         expected=replace(target.expected, subject=None),
         context=replace(target.context, subject=None),
-        token_request=request,
+        record=target.record._replace(fingerprint=request),
     )
     return target, FakeSupplier(fixed=make_jwt(subject=supplier))
 
@@ -119,7 +130,7 @@ def test_target_that_waited_meets_no_other_plans_supplier(stage: Stage, target_o
 
     assert (len(hers.contexts), len(his.contexts)) == (0, 1)
     files = {path.name: path.read_bytes() for path in bob.directory.path.iterdir()}
-    assert (files["token"], files["credentials.json"]) == ((his.fixed or "").encode(), bob.credentials)
+    assert (files["token"], files["credentials.json"]) == ((his.fixed or "").encode(), bob.static["credentials.json"])
 
 
 def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: MakeTarget, tmp_path: Path) -> None:
@@ -128,7 +139,7 @@ def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: M
     stage.follow(target, supplier)
     stage.daemon.tick()
     stage.workers.work()
-    elsewhere = replace(target, directory=replace(target.directory, root=tmp_path / "b", path=tmp_path / "b" / "alice"))
+    elsewhere = replace(target, directory=replace(target.directory, root=tmp_path / "b"))
     stage.refused = tmp_path / "b"
     stage.follow(elsewhere, supplier)
 
@@ -145,3 +156,79 @@ def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: M
     stage.workers.work()
 
     assert (elsewhere.directory.path / "env").exists()
+
+
+def test_tick_goes_on_after_a_part_that_fails(stage: Stage, target_of: MakeTarget) -> None:
+    """A chore that fails is reported once, and neither this tick's renewals nor the next tick wait for it."""
+    stage.retiring_fails = True
+    stage.follow(target_of(), FakeSupplier())
+
+    for _ in range(12):
+        stage.daemon.tick()
+        stage.workers.work()
+
+    assert stage.events.count("daemon.fault") == 2  # the plan's first retirement, and the sweep's
+    assert stage.events.count("token.published") == 1
+
+
+def test_job_that_cannot_be_queued_is_handed_out_again(stage: Stage, target_of: MakeTarget) -> None:
+    """Without a thread to be had a tick fails, is reported, and the next one serves every target."""
+    stage.follow(target_of(), FakeSupplier())
+    stage.workers.refuses = True
+    stage.daemon.tick()
+    stage.workers.refuses = False
+
+    stage.daemon.tick()
+    stage.workers.work()
+
+    assert stage.events.count("daemon.fault") == 1
+    assert stage.events.count("token.published") == 1
+
+
+def test_bug_of_one_job_is_its_failure_alone(stage: Stage, target_of: MakeTarget) -> None:
+    """An unexpected exception is reported as that target's failure, without its text, and is tried again."""
+    supplier = FakeSupplier(failure=ZeroDivisionError("eyJ-secret"))
+    stage.follow(target_of(), supplier)
+    stage.daemon.tick()
+    stage.workers.work()
+
+    assert stage.events.count("token.supply_failed") == 1
+    assert "eyJ" not in repr(stage.fields)
+
+
+def test_nothing_is_retired_while_drop_ins_cannot_be_listed(stage: Stage, target_of: MakeTarget) -> None:
+    """Where the names of drop-ins are unknown no directory is retired; else all of them are reserved."""
+    stage.follow(target_of(), FakeSupplier())
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, reserved=None)
+    stage.daemon.tick()
+    nothing = list(stage.reserved)
+
+    stage.follow(target_of(), FakeSupplier())
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, reserved=frozenset({"alice", "broken"}))
+    stage.daemon.tick()
+
+    assert nothing == []
+    assert stage.reserved == [frozenset({"alice", "broken"})]
+
+
+def test_refused_configuration_is_reported_at_each_reload_and_never_as_taken_over(
+    stage: Stage, target_of: MakeTarget
+) -> None:
+    """A reload that is refused says so again each time; `config.reloaded` is for those that are in force."""
+    supplier = FakeSupplier()
+    stage.follow(target_of(), supplier)
+    stage.daemon.tick()
+    for _ in range(2):
+        stage.follow(target_of(), supplier)
+        assert stage.plan is not None
+        stage.plan = replace(stage.plan, is_reloaded=False, refusal=(("the YAML is broken", "fix it"),))
+        stage.daemon.tick()
+    refused = list(stage.events)
+    stage.follow(target_of(), supplier)
+    stage.daemon.tick()
+
+    assert refused.count("config.rejected") == 2
+    assert refused.count("config.reloaded") == 0
+    assert stage.events.count("config.reloaded") == 1

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.reporting import Reporter
+from refresher.engine.reporter import Reporter
 from refresher.engine.rotation import ACCEPTANCES, KeyTrial, Rotation
-from refresher.engine.status import Board
 from refresher.errors import ExchangeError, KeysError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from refresher.engine.events import Event
+    from refresher.engine.reporter import Event
     from tests.fakes import FakeClock
 
 SPACING = timedelta(seconds=60)
@@ -56,7 +55,7 @@ class Stage:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.events: list[Event] = []
-        self.rotation = Rotation(reporter=Reporter(board=Board(), listener=self.events.append), clock=clock)
+        self.rotation = Rotation(reporter=Reporter(self.events.append), clock=clock)
 
     def run(self, *, seconds: int) -> None:
         """Let time go by, one tick a second."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tests.line_server import Serve
 
+pytestmark = pytest.mark.slow  # a proxy that hangs, until a deadline
 STS = "https://sts.googleapis.com/v1/token"
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Serve = Callable[[Callable[[socket.socket, threading.Event], None]], LineServer]
 
+pytestmark = pytest.mark.slow  # servers that hang, until a deadline
 LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 
 

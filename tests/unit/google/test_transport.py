@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.line_server import Serve, Treat
 
+pytestmark = pytest.mark.slow  # servers that hang, until a deadline
 LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 IMPATIENT = Limits(connect=0.3, read=0.3, call=5.0)
 SECRET = "eyJhbGciOi.eyJzdWIi.c2VjcmV0"

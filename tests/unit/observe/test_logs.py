@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from refresher.engine.events import Event, Severity
+from refresher.engine.reporter import Event, Severity
 from refresher.observe import logs
 
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.errors import PublishError
-from refresher.publishing.lock import DirectoryHeldError, RootHeldError, held_directory, held_roots, open_lock
+from refresher.publishing.lock import (
+    DirectoryHeldError,
+    RootHeldError,
+    held_roots,
+    is_root_held,
+    open_lock,
+    release_directory,
+    take_directory,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +33,14 @@ TENANT = 54_321
 
 @contextmanager
 def held(root: Path, name: str) -> Iterator[None]:
-    """Hold a directory as another process does, and wait for nobody."""
+    """Hold a directory as another process does, without waiting."""
     (root / name).mkdir(exist_ok=True)
     descriptor = os.open(root / name, os.O_RDONLY)
     try:
-        with open_lock(root) as lock, held_directory(lock, descriptor, name, patience=0):
+        with open_lock(root) as lock:
+            byte = take_directory(lock, descriptor, name, patience=0)
             yield
+            release_directory(lock, byte)
     finally:
         os.close(descriptor)
 
@@ -66,6 +76,8 @@ def test_root_has_one_daemon(root: Path) -> None:
 
     with held_roots() as hold:
         hold(root)
+        assert is_root_held(root)
+    assert not is_root_held(root)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])

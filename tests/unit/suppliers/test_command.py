@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # starts programs that hang
 CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
 TOKEN = make_jwt()
 

@@ -4,7 +4,7 @@ import threading
 import time
 from functools import partial
 
-from refresher.engine.scheduling import Ticker
+from refresher.engine.ticker import Ticker
 from refresher.engine.workers import Workers
 
 DEADLINE = 10.0

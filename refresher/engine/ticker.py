@@ -3,7 +3,8 @@
 One job, with a trigger of our own that says "one second from now". The stock interval trigger counts from its start:
 after the wall clock is set back it stays silent until the clock has caught up, and after a step forward it works out
 every run it missed. A run is never too late to happen (`misfire_grace_time=None`), late runs become one (`coalesce`),
-and it runs on the scheduler's own thread, so that two never overlap and none is left behind at the end.
+and it runs on the scheduler's own thread (`DebugExecutor` calls the job where it is found due), so that two never
+overlap and none is left behind at the end.
 """
 
 from __future__ import annotations
@@ -11,31 +12,22 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any
 
 TICK = timedelta(seconds=1)
 
 
 class _FromNow(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 ships no types
-    """Fires one tick after whenever it is asked."""
+    """Fires one tick after the moment it is asked."""
 
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
         return now + TICK
-
-
-class _OnSchedulerThread(BaseExecutor):  # type: ignore[misc]  # APScheduler 3 ships no types
-    """Runs a job where the scheduler found it due."""
-
-    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:  # noqa: ANN401 - APScheduler's own type
-        events = run_job(job, job._jobstore_alias, run_times, self._logger.name)  # noqa: SLF001 - as every executor does
-        self._run_job_success(job.id, events)
 
 
 class Ticker:
@@ -43,7 +35,7 @@ class Ticker:
 
     def __init__(self, tick: Callable[[], None]) -> None:
         self._tick = tick
-        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": _OnSchedulerThread()})
+        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": DebugExecutor()})
 
     def __enter__(self) -> Self:
         self._scheduler.add_job(
