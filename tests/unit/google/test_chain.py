@@ -76,7 +76,7 @@ def test_missing_role_is_that_of_the_principal(way: Impersonation, is_id_token: 
 @pytest.mark.parametrize("permission", ["implicitDelegation", "getAccessToken"])
 @pytest.mark.parametrize("way", [WAY, OWN], ids=["federated", "own"])
 def test_every_link_of_a_chain_is_named_in_order(way: Impersonation, permission: str) -> None:
-    """With delegates the caller needs a role on the first one only, each of them on the next, the last on the account."""
+    """With delegates the caller needs a role on the first one, each one on the next, and the last on the account."""
     error = refused(replace(way, delegates=(MIDDLE, LATER)), DENIED.format(permission))
 
     assert error.remedy.startswith(f"let each of the chain have {CREATOR} on the next")

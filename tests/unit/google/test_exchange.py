@@ -56,7 +56,7 @@ def google(request: Request) -> Response:
 
 
 def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
-    """The host's token goes to STS, the federated one to IAM Credentials; nothing else is called, and no thread starts."""
+    """The host's token goes to STS, the federated one to IAM Credentials; nothing else is called, no thread starts."""
     transport = FakeTransport(google)
     threads = threading.active_count()
 

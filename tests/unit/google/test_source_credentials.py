@@ -143,7 +143,7 @@ def test_credentials_file_gives_tokens_through_our_transport(tmp_path: Path) -> 
 
 
 def test_service_account_key_is_loaded_without_a_warning(tmp_path: Path) -> None:
-    """A key file works, and google-auth's warning about untrusted documents is suppressed (warnings are errors here)."""
+    """A key file works, and google-auth's warning about untrusted documents is suppressed (warnings are errors)."""
     pem = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     document = {
         "type": "service_account",
@@ -292,7 +292,7 @@ def test_endless_credentials_are_not_read_to_their_end(tmp_path: Path, size: int
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
 def test_source_file_that_is_no_regular_file_is_told_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """A source file that is not a regular file is reported, with the paths of both files, and google-auth does not wait for it."""
+    """A source file that is not a regular file is reported with the paths of both files, and not waited for."""
     source = tmp_path / "subject-token"
     make(source)
     path = federated(tmp_path, {"file": str(source)})

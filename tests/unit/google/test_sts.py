@@ -108,7 +108,7 @@ def _body(request: Request) -> str:
     ],
 )
 def test_refused_access_token_is_told_to_be_of_no_use(kind: str, text: str, remedy: str) -> None:
-    """For every refusal of an access token as such, the remedy is another supplier; other mistakes keep their own remedy."""
+    """For every refusal of an access token as such the remedy is another supplier; other mistakes keep their remedy."""
     with pytest.raises(ExchangeError) as caught:
         run(answering(400, {"error": "invalid_request", "error_description": text}), kind)
 

@@ -213,7 +213,7 @@ def test_environment_is_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("content", [None, b"", b"rubbish"], ids=["absent", "empty", "rubbish"])
 def test_unusable_ca_file_is_a_matter_of_configuration(tmp_path: Path, content: bytes | None) -> None:
-    """A file of trust that is none is told with the key that names it."""
+    """A `ca_file` without certificates is an error of the configuration, with its key."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
