@@ -102,7 +102,7 @@ def test_jwks_holds_public_members_only(keys: Path) -> None:
 
 
 def test_gone_keys_are_published_no_more(keys: Path) -> None:
-    """A key in state gone is neither in the JWKS nor in the published ids; a retiring one is in both, and doesn't sign."""
+    """A key in state gone is not in the JWKS and not in the published ids; a retiring one is in both and never signs."""
     document = json.loads((keys / "keys.json").read_bytes())
 
     document["keys"][0]["state"] = "retiring"
@@ -185,7 +185,7 @@ def test_unusable_key_is_told_without_its_text(keys: Path, content: bytes) -> No
 
 
 def test_key_of_another_name_is_refused(keys: Path) -> None:
-    """A PEM whose thumbprint is not its name is refused: the JWKS that was uploaded has another key."""
+    """A PEM whose thumbprint is not its name is refused, because the uploaded JWKS has another key."""
     write(only_pem(keys), PrivateKey.generate("ES256").to_pem())
 
     with pytest.raises(KeysError, match="holds another key"):

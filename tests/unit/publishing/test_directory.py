@@ -257,7 +257,7 @@ def as_container(statement: str, directory: Path) -> str:
             os.setresuid(CONTAINER_UID, CONTAINER_UID, CONTAINER_UID)
             exec(statement)  # noqa: S102 - the statements stand above
             os.write(writer, b"ok")
-        except BaseException as error:  # noqa: BLE001 - told to the parent
+        except BaseException as error:  # noqa: BLE001 - reported to the parent
             os.write(writer, type(error).__name__.encode())
         os._exit(0)
     os.waitpid(child, 0)
