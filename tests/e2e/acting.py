@@ -28,7 +28,7 @@ with urllib.request.urlopen(question, timeout=20) as answer:
 
 
 def act_as(python: Path, directory: Path, google: Scenario) -> dict[str, str]:
-    """Give as whom Google takes a program that has only a credentials directory, or how it was refused."""
+    """Run a program that only has a credentials directory; return the account that Google recognises, or a refusal."""
     lines = (directory / "env").read_text().splitlines()
     done = subprocess.run(
         [str(python), "-c", PROGRAM, f"{google.http}/emulator/whoami"],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
-    """Give a worker with a key and no configuration; nothing it prints in the test may hold a secret."""
+    """Return a worker with a key and no configuration; its output in the test must not contain a secret."""
     made = Worker(place=tmp_path)
     made.make_keys()
     yield made
@@ -24,7 +24,7 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
 
 @pytest.fixture
 def cloud(google_emulator: Scenario, tmp_path: Path) -> Iterator[tuple[Worker, Scenario]]:
-    """Give a worker whose keys a local Google trusts, and that Google; alice and bob have accounts of their own."""
+    """Return a worker and the emulator that trusts its keys; alice and bob have separate accounts."""
     origins = dict.fromkeys(("sts", "iam_credentials", "cloud_kms", "metadata"), google_emulator.http)
     made = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
     google_emulator.add_provider(issuer=ISSUER, jwks=made.make_keys())

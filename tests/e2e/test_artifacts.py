@@ -1,4 +1,4 @@
-"""Access tokens, ID tokens and the boto file: minted through the whole chain, each apart from the token file."""
+"""Access tokens, ID tokens and the boto file: minted through the whole chain, separately from the token file."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ALL: dict[str, Any] = {
 
 
 def read(worker: Worker, target: str, name: str) -> str:
-    """Give the content of an artifact."""
+    """Return the content of an artifact."""
     return (worker.directory(target) / name).read_text()
 
 
 def claims_of(google: Scenario, token: str, audience: str) -> dict[str, Any]:
-    """Verify an ID token with an independent library and Google's published keys; give its claims."""
+    """Verify an ID token with an independent library and Google's published keys; return its claims."""
     with urlopen(f"{google.http}/oauth2/v3/certs", timeout=10) as answer:  # noqa: S310 - of loopback
         keys = jwt.PyJWKSet.from_dict(json.load(answer))
     key = keys[jwt.get_unverified_header(token)["kid"]]
@@ -42,7 +42,7 @@ def claims_of(google: Scenario, token: str, audience: str) -> dict[str, Any]:
 
 
 def test_all_artifacts_of_one_target(cloud: tuple[Worker, Scenario]) -> None:
-    """`once` publishes whatever is asked for, each usable as what it is, described, and named in `env`."""
+    """`once` publishes every configured artifact; each works, has a description, and is in `env`."""
     worker, google = cloud
     worker.configure("alice", targets={"alice": {"artifacts": ALL, "mode": "0440"}})
 
@@ -68,7 +68,7 @@ def test_all_artifacts_of_one_target(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_curl_with_the_access_token(cloud: tuple[Worker, Scenario]) -> None:
-    """A tool that only takes a bearer token works with the file, and reads what its account may read."""
+    """A tool that only accepts a bearer token uses the file, and reads what its account may read."""
     worker, google = cloud
     google.add_bucket("data", readers=(f"serviceAccount:{account_of('alice')}",))
     google.add_object("data", "hello", b"world")
@@ -89,7 +89,7 @@ def test_curl_with_the_access_token(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_artifacts_are_renewed_and_repaired(cloud: tuple[Worker, Scenario]) -> None:
-    """The daemon mends what somebody spoilt or removed, and takes away what is not asked for any more."""
+    """The daemon repairs artifacts that were damaged or removed, and withdraws those that are no longer configured."""
     worker, _ = cloud
     worker.configure("alice", targets={"alice": {"artifacts": ALL}})
 
@@ -115,7 +115,7 @@ def test_artifacts_are_renewed_and_repaired(cloud: tuple[Worker, Scenario]) -> N
 
 
 def test_failing_impersonation_keeps_the_token_fresh(cloud: tuple[Worker, Scenario]) -> None:
-    """Without the role the token file is fresh all the same, and the failure names role, account and principal."""
+    """Without the role the token file is fresh nevertheless, and the failure shows role, account and principal."""
     worker, google = cloud
     artifacts = {"artifacts": {"access_token": True, "id_tokens": {"api": {"audience": AUDIENCE}}}}
     worker.configure("alice", "carol", targets={"alice": artifacts, "carol": artifacts})
@@ -133,7 +133,7 @@ def test_failing_impersonation_keeps_the_token_fresh(cloud: tuple[Worker, Scenar
 
 
 def test_artifacts_go_when_a_target_gets_another_identity(cloud: tuple[Worker, Scenario]) -> None:
-    """A target of alice's that becomes bob's never holds an artifact of alice's next to bob's token."""
+    """When a target of alice becomes bob's, it never contains an artifact of alice next to bob's token."""
     worker, google = cloud
     artifacts = {"access_token": True, "boto": True}
     worker.configure("alice", "bob", targets={"task": {"identity": "alice", "artifacts": artifacts}})
@@ -149,7 +149,7 @@ def test_artifacts_go_when_a_target_gets_another_identity(cloud: tuple[Worker, S
 
 
 def test_exchanges_are_shared(cloud: tuple[Worker, Scenario]) -> None:
-    """Each identity makes one exchange for all of its artifacts, whatever their number and that of its targets."""
+    """Each identity makes one exchange for all its artifacts, for any number of artifacts and targets."""
     worker, google = cloud
     names = [f"t{number}" for number in range(20)]
     for name in names:
@@ -171,7 +171,7 @@ def test_exchanges_are_shared(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_thousand_targets_make_the_calls_that_are_planned(cloud: tuple[Worker, Scenario]) -> None:
-    """Of 1,000 targets with access tokens each makes one exchange and one impersonation, over a few connections."""
+    """Each of 1,000 targets with access tokens makes one exchange and one impersonation, over a few connections."""
     worker, google = cloud
     names = [f"t{number}" for number in range(1000)]
     for name in names:
@@ -188,7 +188,7 @@ def test_thousand_targets_make_the_calls_that_are_planned(cloud: tuple[Worker, S
 
 
 def test_chain_of_delegates(cloud: tuple[Worker, Scenario]) -> None:
-    """What clients cannot express, the access token does, once each link that its refusal names is granted."""
+    """The access token supports a chain that clients cannot express, once each link of the refusals is granted."""
     worker, google = cloud
     middle, end = account_of("middle"), account_of("end")
     document = worker.document("dora", targets={"dora": {"artifacts": {"access_token": True}}})
@@ -208,7 +208,7 @@ def test_chain_of_delegates(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_lifetime_of_twelve_hours_needs_the_policy(cloud: tuple[Worker, Scenario]) -> None:
-    """A long lifetime is refused with the organisation policy that allows it, and had once that is set."""
+    """A long lifetime is refused with the name of the organisation policy, and granted once that policy is set."""
     worker, google = cloud
     document = worker.document("alice", targets={"alice": {"artifacts": {"access_token": True}}})
     document["identities"]["alice"]["lifetime"] = "12h"
@@ -225,7 +225,7 @@ def test_lifetime_of_twelve_hours_needs_the_policy(cloud: tuple[Worker, Scenario
 
 
 def test_hanging_google_holds_up_no_token(cloud: tuple[Worker, Scenario]) -> None:
-    """While IAM Credentials does not answer, token files are published and renewed as ever."""
+    """While IAM Credentials does not answer, token files are published and refreshed as usual."""
     worker, google = cloud
     worker.lifetime = "15s"
     google.faults.add("iamcredentials.generateAccessToken", delay=15)
@@ -238,7 +238,7 @@ def test_hanging_google_holds_up_no_token(cloud: tuple[Worker, Scenario]) -> Non
 
 
 def test_wait_for_an_artifact(cloud: tuple[Worker, Scenario]) -> None:
-    """`wait --artifact` answers for the artifact, with a configuration and without; what never comes is refused."""
+    """`wait --artifact` waits for the artifact, with and without a configuration; an unconfigured one is refused."""
     worker, google = cloud
     worker.configure("alice", "carol", targets={name: {"artifacts": ALL} for name in ("alice", "carol")})
     google.add_service_account(account_of("carol"))
@@ -258,7 +258,7 @@ def test_wait_for_an_artifact(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_nothing_stays_beside_files_that_were_spoilt(cloud: tuple[Worker, Scenario]) -> None:
-    """Where the files' owner spoilt what tells whose a directory was, the next identity begins with nothing."""
+    """If the files' owner damaged the files, the next identity starts with none of them."""
     worker, google = cloud
     targets = {"shared": {"identity": "alice", "artifacts": {"access_token": True}}}
     worker.write({**worker.document("alice", "bob"), "targets": targets})

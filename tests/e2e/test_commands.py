@@ -26,14 +26,14 @@ finally:
 
 
 def help_of(command: str) -> str:
-    """Give the help of a command."""
+    """Return the help of a command."""
     done = subprocess.run([*COMMAND, *command.split(), "--help"], capture_output=True, text=True, check=True)
     return done.stdout
 
 
 @pytest.mark.parametrize("command", LEAVES)
 def test_help_has_an_example_and_a_variable_for_each_option(command: str) -> None:
-    """Each command's help shows an example, and beside every option the environment variable that stands for it."""
+    """Each command's help shows an example, and the environment variable of every option."""
     text = help_of(command)
 
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
@@ -42,7 +42,7 @@ def test_help_has_an_example_and_a_variable_for_each_option(command: str) -> Non
 
 
 def test_help_tells_every_command_and_exit_status() -> None:
-    """The help of all lists the commands and what the exit statuses mean."""
+    """The main help lists the commands and the meaning of the exit statuses."""
     text = help_of("")
 
     assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in COMMANDS)
@@ -50,7 +50,7 @@ def test_help_tells_every_command_and_exit_status() -> None:
 
 
 def test_module_is_the_same_command() -> None:
-    """`python -m refresher` answers as the command does."""
+    """`python -m refresher` does the same as the command."""
     done = subprocess.run([sys.executable, "-m", "refresher", "--version"], capture_output=True, text=True, check=True)
 
     assert done.stdout == subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True).stdout
@@ -58,7 +58,7 @@ def test_module_is_the_same_command() -> None:
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["wait", "--timeout", "soon"], ["adc"]])
 def test_wrong_usage_ends_with_its_status(arguments: list[str]) -> None:
-    """A command line that makes no sense ends with status 2 and says why on standard error."""
+    """An invalid command line ends with status 2 and a message on standard error."""
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -66,14 +66,14 @@ def test_wrong_usage_ends_with_its_status(arguments: list[str]) -> None:
 
 
 def test_unknown_target_is_told_with_the_nearest_name(worker: Worker) -> None:
-    """A target that is not configured ends a command with status 2 and the name that was probably meant."""
+    """A target that is not configured ends a command with status 2 and the nearest name."""
     worker.configure("alice", "bob")
 
     assert "did you mean alice?" in worker.command("adc", "alise", status=2).stderr
 
 
 def test_configuration_may_come_from_the_environment(worker: Worker) -> None:
-    """REFRESHER_CONFIG names the configuration, and a command's own options have variables too."""
+    """REFRESHER_CONFIG selects the configuration, and a command's own options have variables, too."""
     worker.configure("alice")
     worker.environment = {"REFRESHER_CONFIG": str(worker.configuration), "REFRESHER_ENV_FORMAT": "json"}
 
@@ -82,7 +82,7 @@ def test_configuration_may_come_from_the_environment(worker: Worker) -> None:
 
 @pytest.mark.parametrize("command", ["check", "status", "wait", "adc", "env", "schema"])
 def test_commands_that_mint_nothing_import_nothing_that_mints(worker: Worker, command: str) -> None:
-    """Health probes and explanations import no google-auth, HTTP library, scheduler or rich."""
+    """Health probes and explanations import neither google-auth, an HTTP library, a scheduler nor rich."""
     worker.configure("alice")
     worker.once()
     arguments = {"adc": ["alice"], "env": ["alice"], "wait": ["--timeout", "0s"]}.get(command, [])
@@ -101,7 +101,7 @@ def test_commands_that_mint_nothing_import_nothing_that_mints(worker: Worker, co
 
 
 def test_directory_probe_imports_the_standard_library_only(worker: Worker) -> None:
-    """The exec probe is answered before the command-line library, pydantic or YAML are imported."""
+    """The exec probe answers before the command-line library, pydantic or YAML are imported."""
     worker.configure("alice")
     worker.once()
     probe = ["wait", "--directory", str(worker.directory("alice")), "--timeout", "0s"]
@@ -113,7 +113,7 @@ def test_directory_probe_imports_the_standard_library_only(worker: Worker) -> No
 
 
 def test_check_explains_and_touches_nothing(worker: Worker) -> None:
-    """`check` tells who acts as whom and warns of a short life; it makes no directory."""
+    """`check` shows who acts as whom and warns about a short lifetime; it creates no directory."""
     worker.lifetime = "15s"
     worker.configure("alice")
 
@@ -125,7 +125,7 @@ def test_check_explains_and_touches_nothing(worker: Worker) -> None:
 
 
 def test_check_tells_of_files_that_are_not_there(worker: Worker) -> None:
-    """What suppliers are to read or run, and is absent, is warned of; what is written nowhere is not looked for."""
+    """`check` warns about absent files that suppliers must read or run."""
     suppliers = {
         "worker": {"kind": "self_issued", "issuer": ISSUER, "keys": "keys"},
         "program": {"kind": "command", "argv": ["/nonexistent/program"]},
@@ -146,7 +146,7 @@ def test_check_tells_of_files_that_are_not_there(worker: Worker) -> None:
 
 @pytest.mark.parametrize("command", ["check", "once", "run"])
 def test_opaque_access_tokens_are_warned_of(worker: Worker, command: str) -> None:
-    """A supplier of access tokens, which real STS refuses, is warned of by `check`, `once` and the daemon."""
+    """`check`, `once` and the daemon warn about a supplier of access tokens, which the real STS refuses."""
     document = worker.document("alice")
     document["suppliers"] = {"machine": {"kind": "google_access_token", "accept_unsupported": True}}
     document["google"] = {"emulator": True, "endpoints": {"metadata": "http://127.0.0.1:9"}}
@@ -180,7 +180,7 @@ def test_keys_are_made_once_and_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_closed_pipe_is_no_failure(worker: Worker) -> None:
-    """Whoever stops reading early (`| head`) makes neither a traceback nor an error."""
+    """If a reader stops early (`| head`), there is neither a traceback nor an error."""
     worker.configure("alice")
 
     done = subprocess.run(
@@ -206,7 +206,7 @@ def test_closed_pipe_is_no_failure(worker: Worker) -> None:
     ids=["full", "gone"],
 )
 def test_fault_of_the_surroundings_is_no_bug(tmp_path: Path, script: str, problem: str) -> None:
-    """A full disk behind the output, or a directory that is gone, is named with its remedy."""
+    """A full disk behind the output, or a missing directory, is reported with its remedy."""
     done = subprocess.run(
         ["sh", "-c", script.format(refresher=COMMAND[0])], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -215,7 +215,7 @@ def test_fault_of_the_surroundings_is_no_bug(tmp_path: Path, script: str, proble
 
 
 def test_discovery_document_names_the_signers_keys(worker: Worker) -> None:
-    """`discovery` prints what the issuer of a sign_jwt supplier serves, and refuses suppliers of other kinds."""
+    """`discovery` prints the document for the issuer of a sign_jwt supplier, and refuses other kinds of suppliers."""
     signer = "signer@my-project.iam.gserviceaccount.com"
     document = worker.document("alice")
     document["suppliers"]["fleet"] = {"kind": "sign_jwt", "issuer": "https://fleet.invalid", "service_account": signer}

@@ -27,14 +27,14 @@ SECONDS = 30.0
 
 
 def names_in(directory: Path) -> set[str]:
-    """Return the names of a directory's entries but the daemon's record; none if it is absent."""
+    """Return the names of a directory's entries except the daemon's record; none if it is absent."""
     with suppress(FileNotFoundError):
         return {name for name in os.listdir(directory) if name != ".target"}
     return set()
 
 
 def test_sigterm_ends_promptly_and_leaves_valid_tokens(worker: Worker) -> None:
-    """The daemon publishes, ends with status 0 at SIGTERM, and leaves every file as it was."""
+    """The daemon publishes, exits with status 0 at SIGTERM, and leaves every file as it was."""
     worker.configure("alice", "bob")
 
     with worker.daemon() as log:
@@ -48,7 +48,7 @@ def test_sigterm_ends_promptly_and_leaves_valid_tokens(worker: Worker) -> None:
 
 
 def test_changed_configuration_is_followed(worker: Worker) -> None:
-    """A changed file is loaded by itself; a broken one is refused and the former stays in force until it is mended."""
+    """A changed file is loaded automatically; a broken one is refused, and the former one applies until it is fixed."""
     worker.configure("alice")
 
     with worker.daemon() as log:
@@ -66,7 +66,7 @@ def test_changed_configuration_is_followed(worker: Worker) -> None:
 
 
 def test_signal_that_another_thread_gets_is_heard(worker: Worker) -> None:
-    """A signal that the kernel hands to any other thread of the daemon ends it, or loads again, all the same."""
+    """A signal that the kernel delivers to another thread of the daemon ends it, or reloads, nevertheless."""
     worker.configure("alice")
     tgkill = 234 if platform.machine() == "x86_64" else 131
 
@@ -81,7 +81,7 @@ def test_signal_that_another_thread_gets_is_heard(worker: Worker) -> None:
 
 
 def test_leftover_of_a_target_that_is_gone_is_swept(worker: Worker) -> None:
-    """What a killed run left half written goes at the next start, though its target is configured no more."""
+    """A half-written file of a killed run is removed at the next start, though its target is no longer configured."""
     worker.configure("alice", "bob")
     worker.once()
     leftover = worker.directory("bob") / ".token.0123456789abcdef.tmp"
@@ -94,7 +94,7 @@ def test_leftover_of_a_target_that_is_gone_is_swept(worker: Worker) -> None:
 
 
 def test_sighup_loads_again(worker: Worker) -> None:
-    """SIGHUP loads the configuration again, though no file of it changed, and replaces no fresh token."""
+    """SIGHUP loads the configuration again, though no file has changed, and replaces no fresh token."""
     worker.configure("alice")
 
     with worker.daemon() as log:
@@ -107,7 +107,7 @@ def test_sighup_loads_again(worker: Worker) -> None:
 
 
 def test_drop_ins_come_and_go(worker: Worker) -> None:
-    """A drop-in becomes a ready directory; a bad edit keeps its body; once it is gone, so is `env`, the rest later."""
+    """A drop-in becomes a ready directory; a bad edit keeps its body; after its removal `env` goes, then the rest."""
     worker.drop_ins.mkdir(mode=0o755)
     worker.configure("alice", targets={}, targets_directory="targets.d")
 
@@ -124,7 +124,7 @@ def test_drop_ins_come_and_go(worker: Worker) -> None:
 
 
 def test_target_removed_while_the_daemon_was_down(worker: Worker) -> None:
-    """What belongs to no target any more loses its `env` at the next start, and what is not ours is left alone."""
+    """A directory without a target loses its `env` at the next start; a directory that is not ours is left alone."""
     worker.configure("alice", "bob")
     worker.once()
     (worker.root / "stranger").mkdir()
@@ -141,7 +141,7 @@ def test_target_removed_while_the_daemon_was_down(worker: Worker) -> None:
 
 
 def test_target_that_gets_another_identity_never_shows_a_mixture(cloud: tuple[Worker, Scenario], act: Act) -> None:
-    """A target of alice's that is given to bob acts as bob; a container that holds hers sees it empty, never his."""
+    """A target that changes from alice to bob acts as bob; a container with her directory sees it empty."""
     worker, google = cloud
     place = worker.directory("task")
     worker.configure("alice", "bob", targets={"task": {"identity": "alice"}})
@@ -155,7 +155,7 @@ def test_target_that_gets_another_identity_never_shows_a_mixture(cloud: tuple[Wo
             with suppress(FileNotFoundError):
                 seen = (place / "credentials.json").read_text()
                 claims = jwt.decode((place / "token").read_text(), options={"verify_signature": False})
-                # what was read is one state of the directory only if `env` was there all the while
+                # the files are from one state of the directory only if `env` existed all the time
                 if before is not None and stamp_of(place / "env") == before:
                     assert (account_of("bob") in seen) == (claims["sub"] == "user-bob")
         until((place / "env").exists, what="bob's env")
@@ -167,7 +167,7 @@ def test_target_that_gets_another_identity_never_shows_a_mixture(cloud: tuple[Wo
 
 
 def test_edit_of_an_identity_keeps_the_directory(cloud: tuple[Worker, Scenario], act: Act) -> None:
-    """A mistake that is corrected heals running containers: another subject or account keeps the inode."""
+    """A correction of a mistake heals running containers: another subject or account keeps the inode."""
     worker, google = cloud
     place = worker.directory("alice")
     wrong = worker.document("alice")
@@ -187,7 +187,7 @@ def test_edit_of_an_identity_keeps_the_directory(cloud: tuple[Worker, Scenario],
 
 
 def test_wrong_project_number_takes_nothing_away(cloud: tuple[Worker, Scenario], act: Act) -> None:
-    """What is minted elsewhere supersedes as a pair, once the new token is in hand; valid artifacts stay meanwhile."""
+    """A pair for another project replaces the present one once the new token is there; valid artifacts stay so long."""
     worker, google = cloud
     artifacts = {"artifacts": {"access_token": True, "id_tokens": {"api": {"audience": "https://api.example.com"}}}}
     worker.configure("alice", targets={"alice": artifacts})
@@ -209,7 +209,7 @@ def test_wrong_project_number_takes_nothing_away(cloud: tuple[Worker, Scenario],
 
 
 def stamp_of(path: Path) -> tuple[int, int] | None:
-    """Give what tells one file of a name from the next; None if there is none."""
+    """Return what identifies a file of this name; None if it is absent."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -218,7 +218,7 @@ def stamp_of(path: Path) -> tuple[int, int] | None:
 
 
 def test_second_daemon_below_the_same_root_is_refused(worker: Worker) -> None:
-    """Two daemons would retire each other's targets: the second ends with status 4 and says why."""
+    """Two daemons would retire each other's targets: the second one exits with status 4 and the reason."""
     worker.configure("alice")
 
     with worker.daemon() as log:
@@ -230,7 +230,7 @@ def test_second_daemon_below_the_same_root_is_refused(worker: Worker) -> None:
 
 
 def test_one_shot_beside_the_daemon(worker: Worker) -> None:
-    """`once --force` beside a running daemon replaces tokens and takes nothing away from it."""
+    """`once --force` next to a running daemon replaces tokens and withdraws nothing."""
     worker.configure("alice", "bob")
 
     with worker.daemon() as log:
@@ -245,7 +245,7 @@ def test_one_shot_beside_the_daemon(worker: Worker) -> None:
 
 
 def test_failure_is_told_and_recovery_too(worker: Worker) -> None:
-    """While its key is away a target keeps its token and the log says why; when it is back, that is said as well."""
+    """While its key is missing a target keeps its token and the log shows the reason; the recovery is logged, too."""
     worker.lifetime = "6s"
     worker.configure("alice")
     key = next((worker.place / "keys").glob("*.pem"))
@@ -269,7 +269,7 @@ def test_failure_is_told_and_recovery_too(worker: Worker) -> None:
 
 
 def test_drift_is_repaired(worker: Worker) -> None:
-    """A changed mode, a changed content and a lost file are put right while the daemon runs."""
+    """A changed mode, changed content and a lost file are repaired while the daemon runs."""
     worker.configure("alice")
 
     with worker.daemon() as log:
@@ -306,7 +306,7 @@ print(json.dumps({"reads": reads, "seen": len(seen), "expired": expired, "torn":
 
 
 def test_readers_never_see_a_bad_token(worker: Worker) -> None:
-    """With lives of 15 s, four readers find the token never absent, empty, torn or expired, over three refreshes."""
+    """With lifetimes of 15 s, four readers never find the token absent, empty, torn or expired in three refreshes."""
     worker.lifetime = "15s"
     worker.configure("alice")
 
@@ -323,7 +323,7 @@ def test_readers_never_see_a_bad_token(worker: Worker) -> None:
 
 
 def test_supplier_that_hangs_delays_only_its_own(worker: Worker) -> None:
-    """While a metadata server never answers, other suppliers' targets are published, and SIGTERM is prompt."""
+    """While a metadata server never answers, other suppliers' targets are published, and SIGTERM ends at once."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         origin = f"http://127.0.0.1:{silent.getsockname()[1]}"
         document = worker.document("alice", *(f"m{number}" for number in range(20)))

@@ -42,7 +42,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python", str(python)]
     subprocess.run([*pip, "install", "--no-index", "--no-deps", str(wheel)], capture_output=True, check=True)
     libraries = next((place / "lib").glob("python3.*/site-packages"))
-    # .pth files of a folder that is named in one are not read: the editable product stays out
+    # Python ignores .pth files of a folder that another .pth adds, so the editable product is not imported
     (libraries / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return place
 

@@ -1,4 +1,4 @@
-"""The end of the daemon, and of `once` and `token`, beside programs that would run on: nothing of theirs stays."""
+"""The end of the daemon, of `once` and of `token`, while programs of suppliers still run: none of them is left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
-    """Give a worker whose only supplier is a program that ignores SIGTERM and tells its process group."""
+    """Return a worker whose only supplier is a program that ignores SIGTERM and reports its process group."""
     script = f"trap '' TERM; echo $$ > {tmp_path}/written; mv {tmp_path}/written {tmp_path}/group; sleep 600 & wait"
     made = Worker(place=tmp_path)
     made.configure("alice", suppliers={"slow": {"kind": "command", "argv": ["/bin/sh", "-c", script]}})
@@ -37,7 +37,7 @@ def worker(tmp_path: Path) -> Worker:
 def test_programs_of_suppliers_end_with_it(
     worker: Worker, command: list[str], number: signal.Signals, status: int
 ) -> None:
-    """A supplier's program that has time left is ended with its children, and the end comes as promptly as ever."""
+    """A supplier's program that still has time is ended with its children, and the end is as fast as usual."""
     told = worker.place / "group"
     with worker.running(*command) as log:
         until(told.exists, what="the program runs")

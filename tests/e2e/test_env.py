@@ -1,4 +1,4 @@
-"""`refresher env`: what it prints, read by those for whom it is printed."""
+"""`refresher env`: its output, read by the programs that it is for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.conftest import Need
 
 CONTAINER_DIRECTORY = "/mnt/a-Z_0.9:b@c"
-"""Has every kind of character that a place may have."""
+"""Contains every kind of character that a path may have."""
 PROJECT = "example.com:my-project"
 UNQUOTABLE = (" ", "'", '"', "`", "$", "#", "\\", "\n", "~", "=", "%", "*", ";", "&", "(", "!", "ü", "\u00a0", "\u202e")
 POD = """
@@ -54,7 +54,7 @@ rmdir /sys/fs/cgroup/init.scope
 
 @pytest.fixture
 def alice(worker: Worker) -> Worker:
-    """Give a worker whose target alice has all that makes variables, with values as odd as the configuration allows."""
+    """Return a worker whose target alice has all variables, with values as unusual as the configuration allows."""
     id_tokens = {"api-1": {"audience": "https://api.example.com"}}
     artifacts = {"access_token": True, "boto": True, "id_tokens": id_tokens}
     body = {"container_directory": CONTAINER_DIRECTORY, "artifacts": artifacts}
@@ -64,7 +64,7 @@ def alice(worker: Worker) -> Worker:
 
 @pytest.fixture
 def wanted(alice: Worker) -> dict[str, str]:
-    """Give the variables as a program reads them: one JSON object."""
+    """Return the variables in the form for programs: one JSON object."""
     found: dict[str, str] = json.loads(printed(alice, "json"))
     assert found["GOOGLE_APPLICATION_CREDENTIALS"] == f"{CONTAINER_DIRECTORY}/credentials.json"
     assert found["GOOGLE_CLOUD_PROJECT"] == PROJECT
@@ -73,12 +73,12 @@ def wanted(alice: Worker) -> dict[str, str]:
 
 
 def printed(worker: Worker, form: str) -> str:
-    """Give what `env` prints in a form."""
+    """Return the output of `env` in a format."""
     return worker.command("env", "alice", "--format", form).stdout
 
 
 def variables_in(lines: str) -> dict[str, str]:
-    """Give the variables that `env` of the system lists, without those that its shell or systemd adds."""
+    """Return the variables that the system's `env` lists, without those that its shell or systemd adds."""
     found = dict(line.split("=", 1) for line in lines.splitlines())
     own = ("PWD", "SHLVL", "_", "OLDPWD", "PATH", "LANG", "INVOCATION_ID", "SYSTEMD_EXEC_PID")
     return {name: value for name, value in found.items() if name not in own}
@@ -87,7 +87,7 @@ def variables_in(lines: str) -> dict[str, str]:
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 @pytest.mark.parametrize(("form", "prelude"), [("shell", ""), ("dotenv", "set -a; ")])
 def test_shell_sources_it(alice: Worker, wanted: dict[str, str], shell: str, form: str, prelude: str) -> None:
-    """A shell that reads the shell form, or the dotenv form with allexport, hands its children just these variables."""
+    """A shell that reads the shell format, or the dotenv format with allexport, passes exactly these variables on."""
     file = alice.place / "variables"
     file.write_text(printed(alice, form))
 
@@ -98,7 +98,7 @@ def test_shell_sources_it(alice: Worker, wanted: dict[str, str], shell: str, for
 
 
 def test_dotenv_reads_it(alice: Worker, wanted: dict[str, str]) -> None:
-    """python-dotenv, which takes quotes, comments and `$` apart, finds the values to the letter."""
+    """python-dotenv, which interprets quotes, comments and `$`, reads exactly these values."""
     file = alice.place / "variables"
     file.write_text(printed(alice, "dotenv"))
 
@@ -106,7 +106,7 @@ def test_dotenv_reads_it(alice: Worker, wanted: dict[str, str]) -> None:
 
 
 def test_kubernetes_takes_it_into_a_pod(alice: Worker, wanted: dict[str, str], need: Need) -> None:
-    """A pod that has the Kubernetes form below `env:` of its container is decoded by kubectl, every value a string."""
+    """A pod with the Kubernetes format below `env:` of its container is decoded by kubectl, every value as a string."""
     kubectl = need.tool("kubectl", "apt install kubernetes-client")
     pod = alice.place / "pod.yaml"
     pod.write_text(POD.format(variables="".join(f"    {line}\n" for line in printed(alice, "kubernetes").splitlines())))
@@ -126,7 +126,7 @@ def test_kubernetes_takes_it_into_a_pod(alice: Worker, wanted: dict[str, str], n
 
 
 def test_systemd_hands_it_to_a_service(alice: Worker, wanted: dict[str, str], need: Need, tmp_path: Path) -> None:
-    """A service of a real systemd, started for this in namespaces, gets the variables of its EnvironmentFile."""
+    """A service of a real systemd, started in namespaces, gets the variables of its EnvironmentFile."""
     need.root()
     need.tool("/lib/systemd/systemd", "apt install systemd")
     need.tool("unshare", "apt install util-linux")
@@ -142,7 +142,7 @@ def test_systemd_hands_it_to_a_service(alice: Worker, wanted: dict[str, str], ne
 
 
 def test_file_in_the_directory_is_the_dotenv_and_docker_form(worker: Worker) -> None:
-    """The published `env` is what `env` prints for dotenv and docker."""
+    """The published `env` equals the output of `env` for dotenv and docker."""
     worker.configure("alice")
     worker.once()
 
@@ -152,7 +152,7 @@ def test_file_in_the_directory_is_the_dotenv_and_docker_form(worker: Worker) -> 
 
 
 def test_value_that_its_readers_would_quote_differently_is_refused(worker: Worker) -> None:
-    """A place with a character that some reader takes for syntax is refused by name, each in its line."""
+    """A path with a character that some reader interprets as syntax is refused, each on its own line."""
     names = {f"t{number}": character for number, character in enumerate(UNQUOTABLE)}
     body = {name: {"container_directory": f"/mnt/a{character}b"} for name, character in names.items()}
     worker.configure(*names, targets=body)

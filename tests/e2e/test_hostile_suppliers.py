@@ -1,4 +1,4 @@
-"""The daemon beside suppliers that hang: every kind of them at once, with a good target that stays fresh."""
+"""The daemon with suppliers that hang: every kind of them at the same time, and a good target that stays fresh."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROGRAMS = {
 
 @pytest.fixture(params=list(SERVERS.values()), ids=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[LineServer]:
-    """Give each bad server in turn."""
+    """Return each bad server in turn."""
     made = LineServer(request.param)
     yield made
     made.close()
@@ -40,7 +40,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[LineServer]:
 
 @pytest.fixture
 def worker(server: LineServer, tmp_path: Path) -> Iterator[Worker]:
-    """Give a worker for whom everything of Google's is the bad server."""
+    """Return a worker whose Google endpoints are all the bad server."""
     origins = dict.fromkeys(("sts", "iam_credentials", "cloud_kms", "metadata"), server.origin)
     made = Worker(place=tmp_path, lifetime="20s", google={"emulator": True, "endpoints": origins})
     made.make_keys()
@@ -49,7 +49,7 @@ def worker(server: LineServer, tmp_path: Path) -> Iterator[Worker]:
 
 
 def suppliers_of(worker: Worker, server: LineServer) -> dict[str, dict[str, Any]]:
-    """Give a supplier of every kind that asks somebody, each with nobody but the bad server or program to ask."""
+    """Return a supplier of every kind that calls a server or program, each with the bad server or program only."""
     for name in ("secret", "own-token", "user.json"):
         (worker.place / name).write_text("shh")
         (worker.place / name).chmod(0o400)
@@ -73,7 +73,7 @@ def suppliers_of(worker: Worker, server: LineServer) -> dict[str, dict[str, Any]
 
 
 def test_good_target_stays_fresh_beside_them(worker: Worker, server: LineServer) -> None:
-    """Each bad supplier fails within its time and is told, and the good target beside them never runs low."""
+    """Each bad supplier fails within its time limit and is reported, and the good target always has enough lifetime."""
     bad = suppliers_of(worker, server)
     document = worker.document("good")
     document["identities"]["good"]["supplier"] = "worker"

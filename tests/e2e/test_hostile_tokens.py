@@ -1,4 +1,4 @@
-"""Tokens that their files' owner, or a supplier, made up: told of in words that every terminal and parser can take."""
+"""Tokens that their files' owner, or a supplier, invented: every terminal and parser can read the messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ODD = {"surrogate": "\ud800", "escapes": "\x1b[2J\x1b[31mready\nbob fresh", "lon
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
-    """Give a worker whose tokens of alice and bob are published."""
+    """Return a worker whose tokens of alice and bob are published."""
     made = Worker(place=tmp_path)
     made.make_keys()
     made.configure("alice", "bob")
@@ -30,19 +30,19 @@ def worker(tmp_path: Path) -> Worker:
 
 
 def claiming(odd: str) -> str:
-    """Give a token that lives for an hour and is odd in every claim that is told of."""
+    """Return a token that lives for an hour and has unusual values in every claim that is shown."""
     now = int(time.time())
     return jwt_of({"iss": odd, "sub": odd, "aud": [odd, AUDIENCE], odd: odd, "iat": now, "exp": now + 3600}, kid=odd)
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether a text can do nothing to a terminal, and floods nobody."""
+    """Return whether a text is short and has no effect on a terminal."""
     return all(line.isprintable() for line in text.splitlines()) and "\r" not in text and len(text) < 40_000
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=list(ODD))
 def test_odd_claims_hide_nobody(worker: Worker, odd: str) -> None:
-    """Whatever alice's token claims, each command tells of it in plain words, and bob is reported as ever."""
+    """For any claims in alice's token, each command describes it in plain text, and bob as usual."""
     token = worker.directory("alice") / "token"
     token.chmod(0o600)
     token.write_text(claiming(odd))
@@ -63,7 +63,7 @@ def test_odd_claims_hide_nobody(worker: Worker, odd: str) -> None:
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=list(ODD))
 def test_odd_supplies_are_told_in_plain_words(worker: Worker, odd: str) -> None:
-    """What a supplier's token claims reaches neither terminal nor log as it is, refused or published."""
+    """The claims of a supplier's token reach neither terminal nor log unescaped, whether it is refused or published."""
     (worker.place / "supplied").write_text(claiming(odd))
     document = worker.document("alice", "bob")
     document["suppliers"]["odd"] = {"kind": "command", "argv": ["/bin/cat", str(worker.place / "supplied")]}

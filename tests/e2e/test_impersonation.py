@@ -1,4 +1,4 @@
-"""Artifacts via: impersonation: minted as the worker itself, for those who have no pool."""
+"""Artifacts with `via: impersonation`: minted as the worker itself, for users without a pool."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def of_the_metadata_server(worker: Worker, google: Scenario) -> dict[str, Any]:
 
 
 def of_a_federated_file(worker: Worker, google: Scenario) -> dict[str, Any]:
-    """An ADC document of another target, whose account is the machine's: google-auth does the exchange."""
+    """An ADC document of another target, which acts as the machine's account: google-auth does the exchange."""
     google.allow(MACHINE, subject="user-machine")
     worker.configure("machine")
     worker.once()
@@ -59,7 +59,7 @@ def configure(worker: Worker, own: dict[str, Any], *names: str) -> None:
 
 @pytest.mark.parametrize("arrange", [of_the_metadata_server, of_a_federated_file])
 def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario], arrange: Arrange) -> None:
-    """No subject token is exchanged: each account is asked for with the worker's own token, which is fetched once."""
+    """No subject token is exchanged: each account's token is requested with the worker's own token, fetched once."""
     worker, google = cloud
     own = arrange(worker, google)
     for name in ("alice", "bob"):
@@ -82,7 +82,7 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
 
 
 def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act, tmp_path: Path) -> None:
-    """With the lines of the guide and no pool, the access token is the account's and the ADC document is nobody's."""
+    """With the configuration of the guide and no pool there is an access token of the account, and no ADC document."""
     origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
     worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
     worker.make_keys()
@@ -101,7 +101,7 @@ def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act,
 
 
 def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
-    """Without the role the token file is fresh, and the failure names the role, the account and the machine's own."""
+    """Without the role the token file is fresh, and the failure shows the role, the account and the machine's one."""
     worker, google = cloud
     configure(worker, of_the_metadata_server(worker, google), "alice")
 
@@ -113,7 +113,7 @@ def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> 
 
 
 def test_unusable_credentials_are_told(cloud: tuple[Worker, Scenario]) -> None:
-    """A credentials file that is not there fails the artifacts alone, and is named."""
+    """An absent credentials file is reported; only the artifacts fail."""
     worker, _ = cloud
     configure(worker, {"credentials": "absent.json"}, "alice")
 
@@ -124,7 +124,7 @@ def test_unusable_credentials_are_told(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_one_off_goes_the_same_way(cloud: tuple[Worker, Scenario]) -> None:
-    """`refresher token` asks as the worker too, over the configured chain."""
+    """`refresher token` also acts as the worker, over the configured chain."""
     worker, google = cloud
     configure(worker, of_the_metadata_server(worker, google), "alice")
     google.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
@@ -136,7 +136,7 @@ def test_one_off_goes_the_same_way(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_credentials_that_nobody_answers_for_keep_nobody_else(cloud: tuple[Worker, Scenario]) -> None:
-    """While a metadata server lets dozens of targets wait, a target that asks STS gets its access token."""
+    """While a metadata server makes dozens of targets wait, a target that uses STS gets its access token."""
     worker, google = cloud
     server = LineServer(silent)
     try:
@@ -164,6 +164,6 @@ def test_credentials_that_nobody_answers_for_keep_nobody_else(cloud: tuple[Worke
 
 
 def access_token_of(worker: Worker, target: str) -> str:
-    """Give what an access token's file holds; nothing if there is none."""
+    """Return the content of an access token's file; an empty text if it is absent."""
     path = worker.directory(target) / "access_token"
     return path.read_text() if path.exists() else ""

@@ -1,4 +1,4 @@
-"""`refresher inspect` on what the product itself wrote."""
+"""`refresher inspect` with files of the product."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def published(worker: Worker) -> Worker:
-    """Give a worker with a published target."""
+    """Return a worker with a published target."""
     worker.configure("alice", "bob")
     worker.once()
     return worker
 
 
 def test_own_files_are_explained_without_a_complaint(published: Worker) -> None:
-    """Token, ADC document and JWKS of the product's own are what they should be; the token's signature is verified."""
+    """The product's own token, ADC document and JWKS have no problems, and the token's signature is verified."""
     place = published.directory("alice")
     (published.place / "jwks.json").write_text(
         published.run("keys", "jwks", "--directory", str(published.place / "keys")).stdout
@@ -47,7 +47,7 @@ def test_own_files_are_explained_without_a_complaint(published: Worker) -> None:
 
 
 def test_foreign_token_is_told(published: Worker) -> None:
-    """A token that no target would have is told why; rubbish is refused with what to do."""
+    """A token that fits no target is reported with the reason; an invalid text is refused with a remedy."""
     foreign = published.place / "foreign.yaml"
     document = json.loads(json.dumps(published.document("carol")))
     foreign.write_text(json.dumps(document))
@@ -67,7 +67,7 @@ def test_foreign_token_is_told(published: Worker) -> None:
 
 @pytest.fixture
 def issuer(tmp_path: Path) -> Iterator[str]:
-    """Give an issuer over TLS that serves what is below `served`, under a certificate of the emulator's kind."""
+    """Return an issuer over TLS that serves the files below `served`, with a certificate like the emulator's."""
     certificates = make_certificates(tmp_path)
     (tmp_path / "served" / ".well-known").mkdir(parents=True)
 
@@ -89,7 +89,7 @@ def issuer(tmp_path: Path) -> Iterator[str]:
 
 
 def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
-    """With --discover the issuer's published keys verify a token; without it, or without keys, that is said."""
+    """With --discover the issuer's published keys verify a token; without it, or without keys, the output shows so."""
     worker = Worker(place=tmp_path, google={"emulator": True, "ca_file": "ca.pem"})
     jwks = worker.make_keys()
     document = worker.document("alice")
@@ -98,7 +98,7 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
     worker.once()
     token = str(worker.directory("alice") / "token")
     own = worker.command("inspect", token, "--discover").stdout
-    # from here on no key of the configuration's own may help
+    # from here on, the configuration's own keys must not help
     (tmp_path / "keys").rename(tmp_path / "gone")
 
     unasked = worker.command("inspect", token).stdout

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 TARGETS = 200
 CLIENTS = 2
 LATER = "+11m"
-"""Beyond the life of a token that the old key signed and what is added to it for skew."""
+"""A token that the old key signed has expired after this time, skew included."""
 
 
 class Clients:
-    """One client per target, which exchanges what its token file holds again and again."""
+    """One client per target, which exchanges the token of its file again and again."""
 
     def __init__(self, worker: Worker, google: Scenario, names: list[str]) -> None:
         self._worker = worker
@@ -42,7 +42,7 @@ class Clients:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Let them work for the length of a `with` block."""
+        """Run the clients for the length of a `with` block."""
         threads = [Thread(target=self._work, args=(self._names[number::CLIENTS],)) for number in range(CLIENTS)]
         for thread in threads:
             thread.start()
@@ -54,7 +54,7 @@ class Clients:
                 thread.join()
 
     def round(self) -> None:
-        """Wait until each has succeeded once more."""
+        """Wait until each client has succeeded once more."""
         before = Counter(self.succeeded)
         until(lambda: all(self.succeeded[name] > before[name] for name in self._names), what="a round of exchanges")
 
@@ -92,12 +92,12 @@ def keys(worker: Worker, *arguments: str) -> dict[str, Any]:
 
 
 def key_ids(worker: Worker, names: list[str]) -> set[str]:
-    """Give the ids of the keys that signed the published tokens."""
+    """Return the ids of the keys that signed the published tokens."""
     return {jwt.get_unverified_header(worker.token(name))["kid"] for name in names}
 
 
 def test_rotation_under_load(cloud: tuple[Worker, Scenario], need: Need) -> None:
-    """From `rotate` to `retire`, with a late upload and restarts in the middle, no client's exchange is refused."""
+    """From `rotate` to `retire`, with a late upload and restarts in between, no client's exchange is refused."""
     need.tool("faketime", "apt-get install faketime")
     worker, google = cloud
     worker.lifetime = "30s"
@@ -135,7 +135,7 @@ def test_rotation_under_load(cloud: tuple[Worker, Scenario], need: Need) -> None
 
 
 def test_key_id_that_looks_like_an_option_can_be_revoked(worker: Worker) -> None:
-    """One key id in 64 begins with a hyphen, and the runbook's command holds for that too."""
+    """One key id in 64 begins with a hyphen, and the runbook's command works for it, too."""
     made = (create(worker.place / f"keys-{n}", algorithm="ES256", now=datetime.now(UTC)).kid for n in count())
     number, leaked = next((n, kid) for n, kid in enumerate(made) if kid.startswith("-"))
     directory = str(worker.place / f"keys-{number}")
@@ -149,7 +149,7 @@ def test_key_id_that_looks_like_an_option_can_be_revoked(worker: Worker) -> None
 
 
 def test_revoked_key_is_replaced_at_once(cloud: tuple[Worker, Scenario]) -> None:
-    """A revoked key's tokens are superseded without a restart, and exchange once the new JWKS is uploaded."""
+    """A revoked key's tokens are replaced without a restart, and can be exchanged once the new JWKS is uploaded."""
     worker, google = cloud
     worker.configure("alice", "bob")
 
@@ -164,7 +164,7 @@ def test_revoked_key_is_replaced_at_once(cloud: tuple[Worker, Scenario]) -> None
 
 
 def test_operator_activates_by_hand(worker: Worker) -> None:
-    """`keys activate` lets the next key sign at once, and `keys list` tells every key's state."""
+    """`keys activate` makes the next key sign at once, and `keys list` shows every key's state."""
     worker.configure("alice")
     (old,) = (key["kid"] for key in keys(worker, "jwks")["keys"])
     (new,) = {key["kid"] for key in keys(worker, "rotate")["keys"]} - {old}

@@ -22,7 +22,7 @@ print(project, credentials.service_account_email, bool(credentials.token))
 
 
 def test_default_credentials_are_the_machines(google_emulator: Scenario, tmp_path: Path) -> None:
-    """With nothing but the server's place in the variable, google-auth finds the machine's account and project."""
+    """With only the server's address in the variable, google-auth finds the machine's account and project."""
     google_emulator.add_service_account(ACCOUNT)
     google_emulator.state.metadata_account = ACCOUNT
     host = google_emulator.http.removeprefix("http://")

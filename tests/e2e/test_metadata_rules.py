@@ -1,4 +1,4 @@
-"""The nftables example keeps everybody but the daemon from the metadata server, tried in network namespaces."""
+"""The nftables example blocks all users except the daemon from the metadata server, tried in network namespaces."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ except ConnectionRefusedError:
 
 
 def run(*command: str) -> str:
-    """Run a program to its end."""
+    """Run a program until it ends."""
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
@@ -71,7 +71,7 @@ class Machine:
         return run("ip", "netns", "exec", name, *command)
 
     def reach(self, name: str, address: str, port: int, *, uid: int) -> str:
-        """Tell whether a user of a namespace reaches a port."""
+        """Return whether a user of a namespace can connect to a port."""
         user = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
         return self.inside(name, *user, sys.executable, "-c", CLIENT, address, str(port)).strip()
 
@@ -87,7 +87,7 @@ class Machine:
 
 @pytest.fixture
 def machine(need: Need) -> Iterator[Machine]:
-    """Give a machine whose metadata server answers, without rules."""
+    """Return a machine whose metadata server answers, without rules."""
     need.root()
     need.tool("nft", "apt-get install nftables")
     need.tool("ip", "apt-get install iproute2")
@@ -105,7 +105,7 @@ def machine(need: Need) -> Iterator[Machine]:
 
 
 def test_only_the_daemon_reaches_the_metadata_server(machine: Machine) -> None:
-    """Others on the host, its root among them, and containers are reset at once on both ports; names still resolve."""
+    """Other users of the host, even root, and containers are refused at once on both ports; names still resolve."""
     assert machine.reach(machine.container, V4, 80, uid=OTHER) == "open"
     assert machine.reach(machine.machine, V6, 80, uid=OTHER) == "open"
 

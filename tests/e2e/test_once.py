@@ -36,7 +36,7 @@ DAEMON = 54_320
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_third_party_verifies_every_token(tmp_path: Path, algorithm: str) -> None:
-    """Two JOSE libraries that we do not sign with accept the published tokens, by the uploaded keys alone."""
+    """Two JOSE libraries that we do not sign with verify the published tokens, with the uploaded keys only."""
     worker = Worker(place=tmp_path)
     jwks = worker.make_keys(algorithm)
     worker.configure("alice", "bob")
@@ -53,7 +53,7 @@ def test_third_party_verifies_every_token(tmp_path: Path, algorithm: str) -> Non
 
 
 def test_user_acts_from_credentials_alone(cloud: tuple[Worker, Scenario], act: Act) -> None:
-    """google-auth in another environment, given nothing but `env`, acts as each user's own service account."""
+    """google-auth in another environment, with nothing but `env`, acts as each user's own service account."""
     worker, google = cloud
     worker.configure("alice", "bob")
     worker.once()
@@ -64,7 +64,7 @@ def test_user_acts_from_credentials_alone(cloud: tuple[Worker, Scenario], act: A
 
 
 def test_stranger_is_refused(cloud: tuple[Worker, Scenario], act: Act) -> None:
-    """A subject that no account is bound to is refused by IAM Credentials in Google's words."""
+    """IAM Credentials refuses a subject without a binding, and Google's text is shown."""
     worker, google = cloud
     document = worker.document("alice")
     document["identities"]["alice"]["subject"] = "user-bob"
@@ -75,7 +75,7 @@ def test_stranger_is_refused(cloud: tuple[Worker, Scenario], act: Act) -> None:
 
 
 def test_what_is_in_place_is_left_alone(worker: Worker) -> None:
-    """A second run keeps fresh tokens, and `--force` replaces exactly those that are named."""
+    """A second run keeps fresh tokens, and `--force` replaces exactly those of the given targets."""
     worker.configure("alice", "bob")
     worker.once()
     before = worker.token("alice"), worker.token("bob")
@@ -105,7 +105,7 @@ def test_failing_supplier_changes_nothing(worker: Worker) -> None:
 
 
 def test_one_failing_target_does_not_hold_up_the_others(worker: Worker) -> None:
-    """A directory that cannot be trusted fails its own target with status 4; the others are published."""
+    """An unsafe directory fails its own target with status 4; the others are published."""
     worker.configure("alice", "bob")
     worker.directory("alice").mkdir(parents=True)
     worker.directory("alice").chmod(0o777)
@@ -118,7 +118,7 @@ def test_one_failing_target_does_not_hold_up_the_others(worker: Worker) -> None:
 
 
 def test_wrong_configuration_writes_nothing(worker: Worker) -> None:
-    """Every mistake is told at its place, the exit status is 2, and nothing is made."""
+    """Every mistake is reported at its place, the exit status is 2, and nothing is created."""
     document = worker.document("alice")
     document["targets"]["alice"] = {"mod": "0440"}
     document["identities"]["alice"]["subject"] = "x" * 128
@@ -134,7 +134,7 @@ def test_wrong_configuration_writes_nothing(worker: Worker) -> None:
 
 
 def test_bad_drop_in_does_not_hold_up_the_others(worker: Worker) -> None:
-    """A drop-in that cannot be used is told with its place and ends the run with status 2; the rest is published."""
+    """A drop-in that cannot be used is reported with its place, with exit status 2; the rest is published."""
     worker.drop_in("good", identity="alice")
     worker.drop_in("bad", identity="nobody")
     worker.configure("alice", targets_directory="targets.d")
@@ -147,7 +147,7 @@ def test_bad_drop_in_does_not_hold_up_the_others(worker: Worker) -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_owner_and_mode_whatever_the_umask(worker: Worker, umask: int, need: Need) -> None:
-    """As root, files get the configured owner and mode and the directory stays the daemon's, whatever the umask."""
+    """As root, files get the configured owner and mode and the directory stays the daemon's, for any umask."""
     need.root()
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}", "mode": "0440"}})
 
@@ -177,12 +177,12 @@ try chmod chmod 0777 .
 try mkdir mkdir sub
 true
 """
-"""Tries with the shell's own tools, which every user can run, and names what went through."""
+"""Makes attempts with the shell's own tools, which every user can run, and prints those that succeeded."""
 
 
 @pytest.mark.parametrize("owner", [f"{CONTAINER}:{CONTAINER}", f"{CONTAINER}"], ids=["group", "user-only"])
 def test_owner_of_the_files_can_only_read(worker: Worker, owner: str, need: Need) -> None:
-    """The files' owner reads, and can create, rename, link or remove nothing in the directory itself."""
+    """The files' owner can read, but not create, rename, link or remove anything in the directory."""
     need.root()
     setpriv = need.tool("setpriv", "apt-get install util-linux")
     worker.configure("alice", targets={"alice": {"owner": owner}})
@@ -198,7 +198,7 @@ def test_owner_of_the_files_can_only_read(worker: Worker, owner: str, need: Need
 
 
 def as_daemon_user(worker: Worker, need: Need, capabilities: str) -> None:
-    """Let a worker's program run with these capabilities as a user of its own, to whom everything there belongs."""
+    """Run a worker's program with these capabilities as another user, who owns all files there."""
     need.root()
     setpriv = need.tool("setpriv", "apt-get install util-linux")
     for path in (worker.place, *worker.place.rglob("*")):
@@ -210,7 +210,7 @@ def as_daemon_user(worker: Worker, need: Need, capabilities: str) -> None:
 
 
 def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Need) -> None:
-    """A daemon that is not root publishes for another owner with CAP_CHOWN and CAP_DAC_READ_SEARCH, again and again."""
+    """With CAP_CHOWN and CAP_DAC_READ_SEARCH a daemon that is not root publishes for another owner, again and again."""
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
     as_daemon_user(worker, need, "+chown,+dac_read_search")
 
@@ -225,7 +225,7 @@ def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Nee
 
 @pytest.mark.parametrize("capability", ["dac_read_search", "chown"])
 def test_daemon_with_one_capability_says_what_it_lacks(worker: Worker, need: Need, capability: str) -> None:
-    """A configured owner is an error with a remedy unless files can be given away *and* read back."""
+    """A configured owner is an error with a remedy, unless files can be given away *and* read again."""
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
     as_daemon_user(worker, need, f"+{capability}")
 
@@ -234,7 +234,7 @@ def test_daemon_with_one_capability_says_what_it_lacks(worker: Worker, need: Nee
 
 
 def test_daemon_with_one_capability_shares_files_with_a_group(worker: Worker, need: Need) -> None:
-    """`owner: ":GROUP"` needs CAP_CHOWN alone: the group reads, and the files stay the daemon's."""
+    """`owner: ":GROUP"` only needs CAP_CHOWN: the group can read, and the files stay the daemon's."""
     worker.configure("alice", targets={"alice": {"owner": f":{CONTAINER}"}})
     as_daemon_user(worker, need, "+chown")
 
@@ -250,7 +250,7 @@ def test_daemon_with_one_capability_shares_files_with_a_group(worker: Worker, ne
 
 @pytest.mark.parametrize("command", ["once", "once --force"])
 def test_once_without_the_daemons_rights_takes_nothing_away(worker: Worker, need: Need, command: str) -> None:
-    """On a healthy machine `once` as the daemon's user without its capabilities changes nothing and names the right."""
+    """On a healthy machine `once` as the daemon's user without capabilities changes nothing and reports the right."""
     artifacts = {"boto": True}
     targets = {name: {"owner": f"{CONTAINER}:{CONTAINER}", "artifacts": artifacts} for name in ("alice", "bob")}
     worker.configure("alice", "bob", targets=targets)
@@ -266,7 +266,7 @@ def test_once_without_the_daemons_rights_takes_nothing_away(worker: Worker, need
 
 
 def test_daemon_that_restarts_without_its_rights_takes_nothing_away(worker: Worker, need: Need) -> None:
-    """An edited unit without capabilities: every file stays as it was, and the log says which right is missing."""
+    """With an edited unit without capabilities every file stays as it was, and the log shows the missing right."""
     worker.configure("alice", "bob", targets={name: {"owner": f"{CONTAINER}"} for name in ("alice", "bob")})
     as_daemon_user(worker, need, "+chown,+dac_read_search")
     worker.once()
@@ -280,7 +280,7 @@ def test_daemon_that_restarts_without_its_rights_takes_nothing_away(worker: Work
 
 
 def test_symlinks_are_not_followed(worker: Worker) -> None:
-    """A symlink planted at `token` is replaced by the token, and what it pointed to keeps its content."""
+    """A symlink at `token` is replaced by the token, and the symlink's target keeps its content."""
     worker.configure("alice")
     worker.once()
     victim = worker.place / "victim"
@@ -296,7 +296,7 @@ def test_symlinks_are_not_followed(worker: Worker) -> None:
 
 @pytest.mark.parametrize("kind", ["symlink", "file", "other owner", "writable"])
 def test_untrustworthy_directory_is_refused(worker: Worker, kind: str, need: Need) -> None:
-    """A directory that is a link, a file, somebody else's or writable by others is refused with what to do about it."""
+    """A directory that is a link, a file, another user's or writable by others is refused with a remedy."""
     worker.configure("alice")
     worker.root.mkdir()
     place = worker.directory("alice")
@@ -322,7 +322,7 @@ def test_untrustworthy_directory_is_refused(worker: Worker, kind: str, need: Nee
 
 
 def test_target_that_gets_another_identity_acts_as_that_alone(cloud: tuple[Worker, Scenario], act: Act) -> None:
-    """The directory of alice, given to bob, acts as bob alone; while bob's supplier fails it holds no token."""
+    """The directory of alice, once it is bob's, only acts as bob; while bob's supplier fails it contains no token."""
     worker, google = cloud
     worker.configure("alice", "bob", targets={"task": {"identity": "alice"}})
     worker.once()
@@ -339,7 +339,7 @@ def test_target_that_gets_another_identity_acts_as_that_alone(cloud: tuple[Worke
 
 
 def test_once_refuses_to_take_over_while_a_daemon_runs(worker: Worker) -> None:
-    """`once` with another configuration leaves the daemon's directories to it, and says what to do."""
+    """`once` with another configuration leaves the daemon's directories alone and shows a remedy."""
     worker.configure("alice", "bob", targets={"task": {"identity": "alice"}})
     with worker.daemon() as log:
         log.wait_for("daemon.ready")
@@ -357,7 +357,7 @@ def test_once_refuses_to_take_over_while_a_daemon_runs(worker: Worker) -> None:
 
 
 def test_directory_that_changes_pools_changes_hands(worker: Worker) -> None:
-    """One subject in two pools is two principals, though both may act as one account."""
+    """One subject in two pools is two principals, even if both may act as one account."""
     document = worker.document("alice", "bob")
     document["providers"]["other"] = document["providers"]["main"] | {"pool": "others"}
     document["suppliers"]["worker"]["provider"] = "main"
@@ -377,9 +377,10 @@ def test_directory_that_changes_pools_changes_hands(worker: Worker) -> None:
 
 @pytest.mark.parametrize("live", [False, True], ids=["at the next run", "while the daemon runs"])
 def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker, live: bool) -> None:  # noqa: FBT001 - a parameter
-    """With tokens from files, whose subject nobody configured, a directory given to bob never keeps alice's token.
+    """With tokens from files without a configured subject, a directory that becomes bob's never keeps alice's token.
 
-    Not even while bob's file is missing and both act on one account, so that nothing else in the directory tells.
+    This is so even while bob's file is missing and both act as one account, so that nothing else in the directory
+    differs.
     """
     document = worker.document("alice", "bob")
     for name in ("alice", "bob"):
@@ -413,7 +414,7 @@ def test_directory_changes_hands_though_nothing_names_the_subject(worker: Worker
 
 @pytest.mark.parametrize("harm", ["broken", "writable by others", "gone", "owner unknown"])
 def test_drop_in_that_cannot_be_used_keeps_its_directory(worker: Worker, harm: str) -> None:
-    """However broken a drop-in is, its file name says which directory is its own: nothing of it is taken away."""
+    """Even for a broken drop-in, its file name shows which directory it owns: nothing of it is withdrawn."""
     worker.configure("alice", "carol", targets={}, targets_directory=str(worker.drop_ins))
     worker.drop_in("alice")
     worker.drop_in("carol")
@@ -448,7 +449,7 @@ def test_drop_in_that_cannot_be_used_keeps_its_directory(worker: Worker, harm: s
 
 
 def test_status_is_read_from_the_files(worker: Worker) -> None:
-    """`status` tells what a file holds now, whatever was published before, and changes nothing."""
+    """`status` shows the present content of a file, whatever was published before, and changes nothing."""
     worker.configure("alice", "bob", "carol")
     worker.once()
     (worker.directory("alice") / "token").unlink()
@@ -465,7 +466,7 @@ def test_status_is_read_from_the_files(worker: Worker) -> None:
 
 
 def test_wait_ends_with_its_own_status(cloud: tuple[Worker, Scenario]) -> None:
-    """`wait` gives 6 while a target is not ready, 0 when it is, and 5 when Google refuses the exchange asked for."""
+    """`wait` exits with 6 while a target is not ready, 0 once it is, and 5 when Google refuses the exchange."""
     worker, google = cloud
     worker.configure("alice", "bob")
 
@@ -484,7 +485,7 @@ def test_wait_ends_with_its_own_status(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_adc_is_what_gcloud_writes(worker: Worker, need: Need) -> None:
-    """`adc` equals what gcloud generates for the same provider and account, but for the documented `format`."""
+    """`adc` equals gcloud's output for the same provider and account, except for the documented `format`."""
     gcloud = need.tool("gcloud", "install the Google Cloud CLI")
     worker.configure("alice")
     provider = "projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
@@ -509,7 +510,7 @@ def test_adc_is_what_gcloud_writes(worker: Worker, need: Need) -> None:
 
 @pytest.mark.parametrize("form", ["dotenv", "docker"])
 def test_env_prints_what_the_file_holds(worker: Worker, form: str) -> None:
-    """`env` prints the published variables; the shell form sets them in a shell."""
+    """`env` prints the published variables; the shell format sets them in a shell."""
     worker.configure("alice")
     worker.once()
 
@@ -520,7 +521,7 @@ def test_env_prints_what_the_file_holds(worker: Worker, form: str) -> None:
 
 
 def setuid_program(worker: Worker, setpriv: str) -> Path:
-    """Give a program that becomes root for good, whoever starts it: the real user too."""
+    """Return a program that becomes root for every user who starts it: its real user, too."""
     program = worker.place / "become-root"
     shutil.copy(setpriv, program)
     os.chown(program, 0, 0)
@@ -529,7 +530,7 @@ def setuid_program(worker: Worker, setpriv: str) -> Path:
 
 
 def test_program_that_becomes_another_user_is_told_and_not_waited_for(worker: Worker, need: Need) -> None:
-    """A program that a daemon which is not root may not end fails its target in time, and is named with its process."""
+    """If a daemon that is not root cannot end a program, its target fails in time, with the program and its process."""
     worker.configure("alice")
     as_daemon_user(worker, need, "-all")
     program = setuid_program(worker, need.tool("setpriv", "apt-get install util-linux"))
@@ -564,7 +565,7 @@ for _ in range(10):
 
 
 def test_programs_that_cannot_be_ended_do_not_pile_up(worker: Worker, need: Need) -> None:
-    """While eight of a program run on, no other is started."""
+    """While eight processes of a program still run, no other is started."""
     as_daemon_user(worker, need, "-all")
     program = setuid_program(worker, need.tool("setpriv", "apt-get install util-linux"))
     argv = [str(program), "--reuid=0", "--clear-groups", "sleep", "600"]

@@ -1,4 +1,4 @@
-"""`refresher keys jwks` for a supplier: what its provider must hold, wherever the key is."""
+"""`refresher keys jwks` for a supplier: the keys that its provider needs, wherever they are stored."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
 MACHINE = account_of("machine")
 MOST_THREADS = 16
-"""That ask for the public key before the first of them knows it."""
+"""How many requests ask for the public key before the first one knows it."""
 
 
 def jwks(worker: Worker, *arguments: str, status: int = 0) -> CompletedProcess[str]:
-    """Ask for the JWKS by the configuration."""
+    """Request the JWKS with the configuration."""
     return worker.run("keys", "jwks", "--config", str(worker.configuration), *arguments, status=status)
 
 
 @pytest.fixture
 def held(cloud: tuple[Worker, Scenario]) -> tuple[Worker, Scenario]:
-    """Give a worker with one supplier that signs by Cloud KMS, and one with keys of its own."""
+    """Return a worker with one supplier that signs with Cloud KMS, and one with its own keys."""
     worker, google = cloud
     google.add_service_account(MACHINE)
     google.state.metadata_account = MACHINE
@@ -44,7 +44,7 @@ def held(cloud: tuple[Worker, Scenario]) -> tuple[Worker, Scenario]:
 
 
 def test_versions_to_publish_are_chosen(held: tuple[Worker, Scenario]) -> None:
-    """By default the version that signs is printed; for a rotation both are, each with an id of its own."""
+    """By default the signing version is printed; for a rotation both are, each with its own id."""
     worker, _ = held
 
     (first,) = json.loads(jwks(worker, "--supplier", "remote").stdout)["keys"]
@@ -56,7 +56,7 @@ def test_versions_to_publish_are_chosen(held: tuple[Worker, Scenario]) -> None:
 
 
 def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) -> None:
-    """For a supplier with keys of its own the same is printed as for its directory."""
+    """For a supplier with its own keys the output is the same as for its directory."""
     worker, _ = held
 
     by_directory = worker.run("keys", "jwks", "--directory", str(worker.place / "keys")).stdout
@@ -74,12 +74,12 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
     ],
 )
 def test_impossible_questions_are_refused(held: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
-    """What cannot be told is refused with what to write instead."""
+    """An impossible request is refused with the right command."""
     assert said in jwks(held[0], *arguments, status=2).stderr
 
 
 def test_rotation_as_the_guide_has_it(held: tuple[Worker, Scenario], act: Act) -> None:
-    """Publish both versions, name the second, publish it alone: whoever exchanges is refused at no time."""
+    """Publish both versions, select the second, publish only that: no exchange is refused at any time."""
     worker, google = held
     worker.lifetime = "20s"
 
@@ -115,7 +115,7 @@ def test_rotation_as_the_guide_has_it(held: tuple[Worker, Scenario], act: Act) -
 
 
 def test_each_token_is_one_signature(held: tuple[Worker, Scenario]) -> None:
-    """Forty identities cost forty signatures and one access token of the machine; the key is asked for a few times."""
+    """Forty identities need forty signatures and one access token of the machine; the key is requested a few times."""
     worker, google = held
     names = [f"t{number}" for number in range(40)]
     document = worker.document(*names)
@@ -151,7 +151,7 @@ def test_inspect_asks_cloud_kms_if_told_to(held: tuple[Worker, Scenario]) -> Non
 
 
 def test_machine_without_the_role_reads_what_it_lacks(held: tuple[Worker, Scenario]) -> None:
-    """Supplying names the role, the key and whose account; so does printing the JWKS."""
+    """The failed supply shows the role, the key and the account; the command for the JWKS does, too."""
     worker, google = held
     google.state.crypto_keys[KEY].policy.bindings.clear()
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md, as they stand there, with stand-ins for the tools of SPIFFE, AWS and Azure."""
+"""The recipes of docs/recipes.md, exactly as they are written, with substitutes for the tools."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ print({"accessToken": tokens[asked.resource + " 01234567-89ab-cdef-0123-456789ab
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One section of the guide, and what stands in for the tool.
+    """One section of the guide, with a substitute for its tool.
 
     Attributes:
         document: Its part of the configuration.
@@ -94,7 +94,7 @@ def program(path: Path, text: str) -> None:
 
 
 def token_of(issuer: str, subject: str, audience: str) -> str:
-    """Sign a token of an hour."""
+    """Sign a token that lives an hour."""
     now = int(datetime.now(UTC).timestamp())
     claims = {"iss": issuer, "sub": subject, "aud": audience, "iat": now, "exp": now + 3600}
     message = ".".join(encode(json.dumps(part).encode()) for part in ({"alg": "ES256", "kid": KEY.kid}, claims))
@@ -108,7 +108,7 @@ def token_of(issuer: str, subject: str, audience: str) -> str:
 def test_recipe_goes_the_whole_way(
     cloud: tuple[Worker, Scenario], act: Act, title: str, tool: str, stand_in: str
 ) -> None:
-    """With the guide's own lines the tool's token is published, and taken for the account once it is bound."""
+    """With the guide's own lines the tool's token is published, and Google accepts it once its subject is bound."""
     worker, google = cloud
     recipe = recipe_of(title, worker.place / "bin")
     ((name, supplier),) = recipe.document["suppliers"].items()
@@ -144,7 +144,7 @@ def test_recipe_goes_the_whole_way(
 
 
 def test_failing_agent_is_a_failure_of_supply(cloud: tuple[Worker, Scenario]) -> None:
-    """A script whose tool fails prints nothing that could be taken for a token."""
+    """A script whose tool fails prints nothing that looks like a token."""
     worker, _ = cloud
     recipe = recipe_of("SPIFFE", worker.place / "bin")
     (worker.place / "tokens.json").write_text("{}")

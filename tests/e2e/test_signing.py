@@ -1,4 +1,4 @@
-"""Signing by a program that has only a credentials directory, as docs/signing.md has it, and what that grant means."""
+"""Signing by a program that only has a credentials directory (docs/signing.md), and the consequences of the grant."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 @pytest.fixture
 def site(tmp_path: Path, google_emulator: Scenario) -> Iterator[SigningSite]:
-    """Give a container and its Google."""
+    """Return a container and its Google."""
     with signing_site(tmp_path, google_emulator) as made:
         yield made
 
 
 def test_python_signs_with_google_auth(site: SigningSite, foreign_python: Path) -> None:
-    """The guide's program has a JWT and bytes signed by its account, verified with what Google publishes for it."""
+    """The guide's program signs a JWT and bytes as its account, and the keys that Google publishes verify them."""
     site.allow_signing()
 
     done = site.run(str(foreign_python), "-c", programs("python")[0])
@@ -41,7 +41,7 @@ def test_python_signs_with_google_auth(site: SigningSite, foreign_python: Path) 
 
 
 def test_without_the_grant_nothing_is_signed(site: SigningSite, foreign_python: Path) -> None:
-    """The same program fails without the grant, at the first signature."""
+    """Without the grant the same program fails at the first signature."""
     done = site.run(str(foreign_python), "-c", programs("python")[0])
 
     assert done.returncode != 0
@@ -51,7 +51,7 @@ def test_without_the_grant_nothing_is_signed(site: SigningSite, foreign_python: 
 
 
 def renewed(site: SigningSite, token: str) -> str | None:
-    """Have an access token of the account's make another one; None if that is refused."""
+    """Request another access token with an access token of the account; None if that is refused."""
     request = Request(  # noqa: S310 - of loopback
         f"{site.google.http}/v1/projects/-/serviceAccounts/{ALICE}:generateAccessToken",
         data=json.dumps({"scope": [SCOPE]}).encode(),
@@ -67,7 +67,7 @@ def renewed(site: SigningSite, token: str) -> str | None:
 
 
 def test_stolen_token_renews_itself_with_the_grant_alone(site: SigningSite) -> None:
-    """What the guide warns of: with the grant a stolen access token outlives its hour, without it it does not."""
+    """The guide's warning: only with the grant can a stolen access token be used for longer than its hour."""
     stolen = site.google.access_token(f"serviceAccount:{ALICE}")
 
     without = renewed(site, stolen)

@@ -1,4 +1,4 @@
-"""Every kind of supplier on the emulator: published, exchanged, impersonated; and refused for whoever is not bound."""
+"""Every kind of supplier with the emulator: published, exchanged, impersonated; and refused without a binding."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KUBERNETES_SUBJECT = "system:serviceaccount:users:alice"
 
 
 class OtherIssuer:
-    """An issuer that is not Google: it signs tokens, and answers as an OpenID provider and as an API server do."""
+    """An issuer that is not Google: it signs tokens, and answers like an OpenID provider and like an API server."""
 
     def __init__(self) -> None:
         self.key = PrivateKey.generate("ES256")
@@ -59,7 +59,7 @@ class OtherIssuer:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def token(self, subject: str) -> str:
-        """Sign a token of an hour."""
+        """Sign a token that lives an hour."""
         now = int(datetime.now(UTC).timestamp())
         parts = (
             {"alg": "ES256", "kid": self.key.kid},
@@ -69,21 +69,21 @@ class OtherIssuer:
         return f"{message}.{encode(self.key.sign(message.encode()))}"
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
 
 @pytest.fixture
 def issuer() -> Iterator[OtherIssuer]:
-    """Give an issuer that is not Google."""
+    """Return an issuer that is not Google."""
     made = OtherIssuer()
     yield made
     made.close()
 
 
 def unique_id_of(google: Scenario, email: str) -> str:
-    """Give the `sub` of a Google-signed token of an account."""
+    """Return the `sub` of a Google-signed token of an account."""
     return google.add_service_account(email).unique_id
 
 
@@ -94,7 +94,7 @@ def google_signs(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple
 
 
 def google_generates(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple[dict[str, Any], str]:
-    """A source account's ID token, for which the machine asks."""
+    """A source account's ID token, which the machine requests."""
     google.add_provider(issuer=GOOGLE)
     google.add_service_account(SOURCE)
     google.allow_member(SOURCE, f"serviceAccount:{MACHINE}", "roles/iam.serviceAccountOpenIdTokenCreator")
@@ -102,7 +102,7 @@ def google_generates(worker: Worker, google: Scenario, issuer: OtherIssuer) -> t
 
 
 def account_signs(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple[dict[str, Any], str]:
-    """A service account's signature, verified with the keys that Google publishes for it."""
+    """A service account's signature, which the keys that Google publishes for it verify."""
     google.add_service_account(SIGNER)
     google.allow_member(SIGNER, f"serviceAccount:{MACHINE}", CREATOR)
     with urlopen(f"{google.http}/service_accounts/v1/metadata/jwk/{SIGNER}", timeout=10) as answer:  # noqa: S310 - of loopback
@@ -164,7 +164,7 @@ def cluster_grants(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tup
     ],
 )
 def test_whole_way(cloud: tuple[Worker, Scenario], act: Act, issuer: OtherIssuer, arrange: Any) -> None:  # noqa: ANN401 - of a table
-    """Google refuses the published token until its subject is bound, and takes it for the account then."""
+    """Google refuses the published token until its subject is bound, and then accepts it for the account."""
     worker, google = cloud
     google.add_service_account(MACHINE)
     google.state.metadata_account = MACHINE

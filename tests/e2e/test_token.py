@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cloud(cloud: tuple[Worker, Scenario]) -> Iterator[tuple[Worker, Scenario]]:
-    """Give a worker with targets of alice's and bob's; the tokens that it is asked to print are no leak."""
+    """Return a worker with targets of alice and bob; the tokens that it prints on request are not a leak."""
     worker, _ = cloud
     worker.configure("alice", "bob")
     yield cloud
@@ -31,7 +31,7 @@ def cloud(cloud: tuple[Worker, Scenario]) -> Iterator[tuple[Worker, Scenario]]:
 
 
 def test_subject_token(cloud: tuple[Worker, Scenario]) -> None:
-    """A subject token has the audience and the lifetime asked for."""
+    """A subject token has the requested audience and lifetime."""
     worker, _ = cloud
 
     printed = worker.command(
@@ -44,7 +44,7 @@ def test_subject_token(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_access_token(cloud: tuple[Worker, Scenario]) -> None:
-    """The default is an access token of the service account, of the scope and life asked for."""
+    """The default is an access token of the service account, with the requested scope and lifetime."""
     worker, google = cloud
     scope = "https://www.googleapis.com/auth/devstorage.read_only"
 
@@ -58,7 +58,7 @@ def test_access_token(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_id_token(cloud: tuple[Worker, Scenario]) -> None:
-    """An ID token verifies with Google's keys and tells the e-mail on request."""
+    """An ID token verifies with Google's keys and contains the e-mail on request."""
     worker, google = cloud
 
     printed = worker.command("token", "bob", "--kind", "id", "--audience", "https://y", "--include-email").stdout
@@ -67,7 +67,7 @@ def test_id_token(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
-    """The account signs claims once it may; before, the missing role is named."""
+    """The account signs claims once it may; before that, the missing role is reported."""
     worker, google = cloud
     (tmp_path / "claims.json").write_text(json.dumps({"aud": "z", "role": "reader"}))
     arguments = ("token", "alice", "--kind", "jwt", "--claims", str(tmp_path / "claims.json"), "--lifetime", "1m")
@@ -100,7 +100,7 @@ def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
-    """Options that would be ignored are refused with what to do."""
+    """Options without an effect are refused with a remedy."""
     worker, _ = cloud
     document = worker.document("alice", "bob", "carol")
     del document["identities"]["carol"]["service_account"]
