@@ -1,4 +1,4 @@
-"""What every test gets: a missing tool skips on a user's machine and fails where tools are required."""
+"""The fixtures of all tests: a missing tool skips a test on a user's machine, and fails it where tools are required."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.acting import act_as
+from tests.e2e.user_program import act_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def need() -> Need:
-    """Give the check that a test needs a program or a right that the machine may lack."""
+    """Return the check that the machine has a program or a right."""
     return Need()
 
 
 @pytest.fixture(scope="session")
 def foreign_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the interpreter of another virtual environment, which has google-auth and not this product."""
+    """Return the interpreter of another virtual environment, which has google-auth but not this product."""
     place = tmp_path_factory.mktemp("foreign")
     venv.create(place, with_pip=False, symlinks=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     libraries = place / "lib" / version / "site-packages" / "google-auth.pth"
-    # .pth files of a folder that is named in one are not read: the product, installed as editable, stays out
+    # Python ignores .pth files of a folder that another .pth adds, so the editable product is not imported
     libraries.write_text(sysconfig.get_path("purelib") + "\n")
     return place / "bin" / "python"
 
 
 @pytest.fixture
 def act(foreign_python: Path) -> Act:
-    """Give what a user's program does in a container: in another environment, with the `env` file alone."""
+    """Return a function that acts like a user's program in a container: another environment, only the `env` file."""
     return partial(act_as, foreign_python)
 
 
@@ -52,23 +52,23 @@ class Need:
     """Skips a test, or fails it with REQUIRE_TOOLS=1, when the machine lacks something."""
 
     def tool(self, name: str, install: str) -> str:
-        """Give the path of a program; `install` says how to get it."""
+        """Return the path of a program; `install` is the command that installs it."""
         found = shutil.which(name)
         if found is None:
             self._lack(f"{name} is not installed: {install}")
         return str(found)
 
     def terraform(self) -> None:
-        """Go on only where Terraform is installed."""
+        """Require Terraform."""
         self.tool("terraform", "see developer.hashicorp.com/terraform/install")
 
     def root(self) -> None:
-        """Go on only as root."""
+        """Require root."""
         if os.geteuid() != 0:
             self._lack("needs root: run the tests with sudo")
 
     def acls(self, directory: Path) -> None:
-        """Go on only where a directory's file system has access control lists."""
+        """Require access control lists on a directory's file system."""
         try:
             os.removexattr(directory, "system.posix_acl_default")
         except OSError as error:

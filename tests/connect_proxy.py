@@ -1,6 +1,6 @@
-"""A proxy that sends clients which insist on Google's host names to a server on loopback: for `HTTPS_PROXY`.
+"""A proxy for `HTTPS_PROXY` that connects clients which only use Google's host names to a server on loopback.
 
-TLS goes through it untouched, so that the server needs a certificate for the name and the client has to trust it.
+TLS passes through it unchanged. So the server needs a certificate for the host name, and the client must trust it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _PIECE = 65536
 
 
 class ConnectProxy:
-    """Answers `CONNECT HOST:443` for known hosts, and nothing else.
+    """Answers `CONNECT HOST:443` for known hosts, and refuses other requests.
 
     Args:
-        ports: On loopback, by the host that a client asks for.
+        ports: The port on loopback for each host.
     """
 
     def __init__(self, ports: Mapping[str, int]) -> None:
@@ -31,7 +31,7 @@ class ConnectProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """End it, and all connections."""
+        """Stop the proxy and close all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         for line in (self._listener, *self._lines):
             line.close()
@@ -67,7 +67,7 @@ class ConnectProxy:
 
 
 def _asked_for(line: socket.socket) -> str:
-    """Read a request byte by byte, so that nothing of what follows it is lost; give the host it names."""
+    """Read a request byte by byte, so that nothing after it is lost; return its host."""
     content = b""
     while not content.endswith(b"\r\n\r\n"):
         piece = line.recv(1)

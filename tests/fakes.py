@@ -1,4 +1,4 @@
-"""Fakes: in-memory implementations of our protocols, moved and scripted by tests."""
+"""Fakes: in-memory implementations of our protocols, which tests control."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class FakeClock:
         self.seconds = 1000.0
 
     def now(self) -> datetime:
-        """Give the time last set."""
+        """Return the time that was set."""
         return self.wall
 
     def boot(self) -> float:
-        """Give the seconds last set."""
+        """Return the seconds that were set."""
         return self.seconds
 
     def monotonic(self) -> float:
-        """Give the seconds last set."""
+        """Return the seconds that were set."""
         return self.seconds
 
     def pass_(self, duration: timedelta) -> None:
-        """Let time go by on all clocks."""
+        """Move the time forward on all clocks."""
         self.wall += duration
         self.seconds += duration.total_seconds()
 
 
 @dataclass
 class FakeSupplier:
-    """Supplies unsigned JWTs, or raises what it was told to."""
+    """Supplies unsigned JWTs, or raises a configured error."""
 
     lifetime: timedelta = timedelta(hours=1)
     failure: Exception | None = None
@@ -54,7 +54,7 @@ class FakeSupplier:
     contexts: list[SupplierContext] = field(default_factory=list)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Give a token of the asked-for subject, or fail."""
+        """Return a token of the requested subject, or fail."""
         self.contexts.append(context)
         if self.failure is not None:
             raise self.failure
@@ -71,7 +71,7 @@ class FakeSupplier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A call that a fake transport was asked to make."""
+    """A call of a fake transport."""
 
     method: str
     url: str
@@ -83,7 +83,7 @@ class FakeTransport:
     """Answers calls from a script; safe to use from several threads.
 
     Args:
-        answer: Gives the answer to a call, or None for a server that cannot be reached.
+        answer: Returns the answer to a call, or None for a server that cannot be reached.
     """
 
     def __init__(self, answer: Callable[[Request], Response | None]) -> None:
@@ -94,7 +94,7 @@ class FakeTransport:
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Response:
-        """Remember the call and answer it."""
+        """Record the call and answer it."""
         request = Request(method=method, url=url, headers=dict(headers or {}), body=body)
         with self._lock:
             self.requests.append(request)
@@ -106,14 +106,14 @@ class FakeTransport:
 
 @dataclass
 class FakeSource:
-    """A source credential that has a token, or raises what it was told to."""
+    """A source credential with a token, or with a configured error."""
 
     value: str = "ya29.fake-source"
     lifetime: timedelta = timedelta(hours=1)
     failure: Exception | None = None
 
     def access_token(self, now: datetime) -> tuple[str, datetime]:
-        """Give the token, or fail."""
+        """Return the token, or fail."""
         if self.failure is not None:
             raise self.failure
         return self.value, now + self.lifetime
@@ -121,7 +121,7 @@ class FakeSource:
 
 @dataclass
 class FakeChain:
-    """Exchanges and impersonates without Google, or raises what it was told to."""
+    """Exchanges and impersonates without Google, or raises a configured error."""
 
     clock: FakeClock
     lifetime: timedelta = timedelta(hours=1)
@@ -132,13 +132,13 @@ class FakeChain:
     id_token_answer: str | None = None
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
-        """Give a federated token that lives as long as the fake says."""
+        """Return a federated token with the fake's lifetime."""
         self.exchanged.append(way.subject or "")
         assert subject_token
         return AccessToken(value=f"ya29.d.{len(self.exchanged)}", expires_at=now + self.lifetime)
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Give an access token of an hour, or fail."""
+        """Return an access token that lives an hour, or fail."""
         self.minted += 1
         self.meanwhile()
         if self.refusal is not None:
@@ -147,7 +147,7 @@ class FakeChain:
         return AccessToken(value=value, expires_at=self.clock.now() + timedelta(hours=1))
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
-        """Give an unsigned ID token."""
+        """Return an unsigned ID token."""
         self.minted += 1
         if self.refusal is not None:
             raise self.refusal

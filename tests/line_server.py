@@ -1,4 +1,4 @@
-"""A server of raw sockets: for connections that are treated worse than any HTTP library would."""
+"""A server of raw sockets, which treats connections worse than any HTTP library can."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LineServer:
-    """A server on loopback that treats each connection as it is told, in threads that end with it."""
+    """A server on loopback that handles each connection with a function, in threads that end with it."""
 
     def __init__(self, treat: Treat) -> None:
         self._treat = treat
@@ -42,7 +42,7 @@ class LineServer:
             connection.close()
 
     def close(self) -> None:
-        """End it, and all connections."""
+        """Stop the server and close all connections."""
         self.ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -73,7 +73,7 @@ def answering(content: bytes) -> Treat:
 
 
 def dripping(start: bytes, piece: bytes) -> Treat:
-    """Answer with a beginning, then for ever with a piece, each well within the read limit."""
+    """Answer with a beginning, then for ever with a piece, each within the read limit."""
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:
         read_request(connection)
@@ -85,7 +85,7 @@ def dripping(start: bytes, piece: bytes) -> Treat:
 
 
 def silent(_connection: socket.socket, ended: threading.Event) -> None:
-    """Accept and say nothing."""
+    """Accept and send nothing."""
     ended.wait(30)
 
 
@@ -95,4 +95,4 @@ def closing(connection: socket.socket, _ended: threading.Event) -> None:
 
 
 def closing_at_once(_connection: socket.socket, _ended: threading.Event) -> None:
-    """Close without a look at the request."""
+    """Close without reading the request."""

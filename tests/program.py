@@ -1,6 +1,6 @@
-"""The real program as a process, on a worker's directory of its own: what end-to-end and fault tests drive.
+"""The real program as a process in a worker's own directory, for end-to-end and fault tests.
 
-Whatever it prints is kept, so that a test can be followed by one look for secrets in all of it.
+All its output is stored, so that a test can search it for secrets at its end.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ COMMAND = (str(Path(sys.executable).with_name("refresher")),)
 ISSUER = "https://workers.invalid"
 PROJECT = "my-project"
 PATIENCE = 60.0
-"""Seconds that anything waited for may take on a busy machine."""
+"""How many seconds a test waits for anything on a busy machine."""
 
 _SECRET = re.compile(r"(?<![\w-])eyJ[\w-]{8,}|ya29\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY")
 _VARIABLES = ("HOME", "PATH", "LANG", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
 
 
-def until(condition: Callable[[], Any], *, what: str) -> Any:  # noqa: ANN401 - whatever the condition gives
-    """Poll a condition until it holds and give what it gave.
+def until(condition: Callable[[], Any], *, what: str) -> Any:  # noqa: ANN401 - any result
+    """Poll a condition until it is true, and return its result.
 
     Raises:
-        AssertionError: It did not hold in time.
+        AssertionError: It was not true in time.
     """
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
@@ -46,20 +46,20 @@ def until(condition: Callable[[], Any], *, what: str) -> Any:  # noqa: ANN401 - 
 
 
 def secret_in(text: str) -> str | None:
-    """Give the first few characters of a token or private key in a text; None if there is none."""
+    """Return the first characters of a token or private key in a text; None without one."""
     found = _SECRET.search(text)
     return found[0][:12] if found else None
 
 
 @dataclass
 class Log:
-    """A running daemon and what it has logged so far."""
+    """A running daemon and its log so far."""
 
     process: subprocess.Popen[str]
     path: Path
 
     def events(self, name: str | None = None, **fields: object) -> list[dict[str, Any]]:
-        """Give the events logged so far, those of one name and with these fields if given."""
+        """Return the events so far, optionally of one name and with these fields."""
         lines = self.path.read_text().splitlines()
         read = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
         return [
@@ -69,7 +69,7 @@ class Log:
         ]
 
     def wait_for(self, name: str, *, count: int = 1, **fields: object) -> dict[str, Any]:
-        """Wait until an event was logged so often; give the last of them."""
+        """Wait until an event was logged this often; return the last of them."""
         try:
             until(lambda: len(self.events(name, **fields)) >= count, what=f"{count} x {name} {fields}")
         except AssertionError as error:
@@ -81,21 +81,21 @@ class Log:
         self.process.send_signal(number)
 
     def end(self, number: int) -> int:
-        """Send a signal and wait for the end; give the exit status."""
+        """Send a signal and wait for the end; return the exit status."""
         self.send(number)
         return self.process.wait(PATIENCE)
 
 
 @dataclass
 class Worker:
-    """A worker machine in a directory: keys, configuration, credentials directories, and the program to run on them.
+    """A worker machine in a directory: keys, configuration, credentials directories, and the program.
 
     Attributes:
-        place: Holds everything.
-        lifetime: Of subject tokens.
-        google: Further keys of the configuration below `google`.
-        prefix: What the program is run by, such as a tracer.
-        environment: Variables that it gets beside the usual ones.
+        place: The directory with everything.
+        lifetime: The lifetime of subject tokens.
+        google: Additional keys of the configuration below `google`.
+        prefix: A command in front of the program's own, such as a tracer.
+        environment: Variables in addition to the usual ones.
     """
 
     place: Path
@@ -122,26 +122,26 @@ class Worker:
         return self.place / "targets.d"
 
     def directory(self, target: str) -> Path:
-        """Give the credentials directory of a target."""
+        """Return the credentials directory of a target."""
         return self.root / target
 
     def token(self, target: str) -> str:
-        """Give what the token file of a target holds."""
+        """Return the content of a target's token file."""
         return (self.directory(target) / "token").read_text()
 
     def files(self, target: str) -> dict[str, bytes]:
-        """Return what a container can use: every file of a target's directory but the daemon's record, by name."""
+        """Return what a container can use: every file of a target's directory except the daemon's record, by name."""
         place = self.directory(target)
         found = {str(path.relative_to(place)): path for path in place.rglob("*") if path.is_file()}
         return {name: path.read_bytes() for name, path in found.items() if name != ".target"}
 
     def make_keys(self, algorithm: str = "ES256") -> dict[str, Any]:
-        """Make the signing key; give the JWKS to upload."""
+        """Create the signing key; return the JWKS for the upload."""
         self.run("keys", "new", "--directory", str(self.place / "keys"), "--algorithm", algorithm)
         return self.public_keys()
 
     def public_keys(self) -> dict[str, Any]:
-        """Give the JWKS of its keys directory."""
+        """Return the JWKS of its keys directory."""
         jwks: dict[str, Any] = json.loads(self.run("keys", "jwks", "--directory", str(self.place / "keys")).stdout)
         return jwks
 
@@ -182,7 +182,7 @@ class Worker:
         temporary.rename(self.drop_ins / f"{target}.yaml")
 
     def run(self, *arguments: str, umask: int = -1, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end and check its exit status, unless that is None."""
+        """Run a command until it ends and check its exit status, unless that is None."""
         done = subprocess.run(
             [*self.prefix, *COMMAND, *arguments],
             env=self._variables(),
@@ -198,7 +198,7 @@ class Worker:
         return done
 
     def command(self, name: str, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command on the configuration."""
+        """Run a command with the configuration."""
         return self.run(name, "--config", str(self.configuration), *arguments, status=status)
 
     def once(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -206,7 +206,7 @@ class Worker:
         return self.command("once", *arguments, status=status)
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Give what `status` says of each target, by name."""
+        """Return the entries of `status` by target."""
         report = json.loads(self.command("status", "--json").stdout)
         return {target["name"]: target for target in report["targets"]}
 
@@ -234,7 +234,7 @@ class Worker:
         return self.running("run", *arguments)
 
     def everything_printed(self) -> str:
-        """Give all that any of its commands and daemons printed."""
+        """Return the whole output of its commands and daemons."""
         return "\n".join([*self.outputs, *(path.read_text() for path in self._logs)])
 
     def _variables(self) -> dict[str, str]:
@@ -242,5 +242,5 @@ class Worker:
 
 
 def account_of(name: str) -> str:
-    """Give the e-mail of the service account that belongs to a name."""
+    """Return the e-mail of the service account for a name."""
     return f"{name}@{PROJECT}.iam.gserviceaccount.com"

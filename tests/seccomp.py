@@ -1,7 +1,7 @@
 """Make a system call fail in a child process, by a seccomp filter that returns an error number (seccomp(2)).
 
-Unlike a tracer it costs nothing, so that every call can be tried with every error in seconds. The filter can't be
-removed, hence the child.
+Unlike a tracer it takes no time, so that every call can be tried with every error in seconds. The filter cannot be
+removed, which is why a child process is needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NUMBERS = {
     },
 }  # fmt: skip
 CALLS = _NUMBERS.get(platform.machine(), {})
-"""Names of the calls that can be refused, on this machine, each with its numbers."""
+"""The calls that can be refused on this machine, by name, each with its numbers."""
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _FILTER = 22, 38, 2
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
@@ -36,7 +36,7 @@ _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 
 
 def refuse(call: str, error: int) -> None:
-    """Make a system call fail with an error number for the rest of this process, also in threads started later."""
+    """Make a system call fail with an error number for the rest of this process, even in threads started later."""
     numbers = CALLS[call]
     program = [(_LOAD, 0, 0, 0)]
     for index, number in enumerate(numbers):

@@ -1,4 +1,4 @@
-"""Whether a service account signed what a program printed: JWTs, bytes and URLs, by the keys that Google publishes."""
+"""Checks that a service account signed a program's output: JWTs, bytes and URLs, with keys that Google publishes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ AUDIENCE = "https://api.example.com"
 
 
 def programs(language: str) -> list[str]:
-    """Give the programs of the guide in a language."""
+    """Return the programs of the guide in a language."""
     return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 
 def printed(output: str) -> dict[str, str]:
-    """Give what a program printed, by the word before it."""
+    """Return the lines of a program's output, by their first word."""
     return dict(line.split(" ", 1) for line in output.splitlines())
 
 
 def claims_of(google: Scenario, account: str, token: str) -> dict[str, Any]:
-    """Verify a JWT with the account's published JWKS; give its claims."""
+    """Verify a JWT with the account's published JWKS; return its claims."""
     keys = jwt.PyJWKSet.from_dict(_published(google, "jwk", account))
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims: dict[str, Any] = jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE)
@@ -45,16 +45,16 @@ def check_blob(google: Scenario, account: str, signature: str, content: bytes) -
     """Verify a signature of bytes with the account's published certificates.
 
     Raises:
-        InvalidSignature: It is none.
+        InvalidSignature: The signature is invalid.
     """
     _key_of(google, account).verify(base64.b64decode(signature), content, padding.PKCS1v15(), SHA256())
 
 
 def check_url(google: Scenario, account: str, url: str) -> str:
-    """Verify a signed URL (https://docs.cloud.google.com/storage/docs/authentication/signatures); give its path.
+    """Verify a signed URL (https://docs.cloud.google.com/storage/docs/authentication/signatures); return its path.
 
     Raises:
-        InvalidSignature: It is none.
+        InvalidSignature: The signature is invalid.
     """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))

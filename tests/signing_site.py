@@ -1,4 +1,4 @@
-"""A container with a credentials directory and a Google that answers at Google's own names: for programs that sign."""
+"""A container with a credentials directory and a Google at Google's own host names, for programs that sign."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"
 
 @dataclass(frozen=True, kw_only=True)
 class SigningSite:
-    """What a program that signs finds.
+    """The surroundings of a program that signs.
 
     Attributes:
-        google: Where alice has an account that may sign as itself once `allow_signing` was called.
-        variables: Of the container: `env`, and the way to Google's names.
+        google: A Google where alice's account may sign as itself after `allow_signing`.
+        variables: The variables of the container: `env`, and those for Google's host names.
     """
 
     google: Scenario
@@ -46,7 +46,7 @@ class SigningSite:
 
 @contextmanager
 def signing_site(place: Path, google: Scenario) -> Iterator[SigningSite]:
-    """Give a site with a published credentials directory."""
+    """Return a site with a published credentials directory."""
     origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google.http)
     worker = Worker(place=place, google={"emulator": True, "endpoints": origins})
     google.add_provider(issuer=ISSUER, jwks=worker.make_keys())

@@ -1,4 +1,4 @@
-"""Subject tokens made by hand, unsigned where nobody checks: what tests put into files and get from fakes."""
+"""Subject tokens for tests, with an invalid signature: the content of files and the answers of fakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/wo
 
 
 def jwt_of(claims: dict[str, Any], *, kid: str = "key-1") -> str:
-    """Give a JWT of these claims whose signature is rubbish."""
+    """Return a JWT of these claims with an invalid signature."""
     header = {"alg": "ES256", "kid": kid, "typ": "JWT"}
     return ".".join((_encode(json.dumps(header)), _encode(json.dumps(claims)), _encode("not a signature")))
 
@@ -27,7 +27,7 @@ def make_jwt(
     audience: str | list[str] = AUDIENCE,
     kid: str = "key-1",
 ) -> str:
-    """Give a JWT that looks right in every way but its signature."""
+    """Return a JWT that is valid except for its signature."""
     return jwt_of(
         {
             "iss": issuer,

@@ -1,7 +1,7 @@
-"""The yardstick: a plain loop that signs tokens and writes them atomically, as one would without a product.
+"""The baseline: a plain loop that signs tokens and writes them atomically, without the product.
 
-Run as a program: `baseline.py KEY.pem ROOT COUNT all|token`. It signs as many ES256 tokens and writes for each either
-the three files of a credentials directory or the token alone, each with write, fsync, rename, fsync of the directory.
+Run it as a program: `baseline.py KEY.pem ROOT COUNT all|token`. It signs COUNT ES256 tokens and writes for each either
+the three files of a credentials directory or only the token, each with write, fsync, rename, fsync of the directory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 def encode(content: bytes) -> str:
-    """Give base64url without padding."""
+    """Return base64url without padding."""
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
@@ -56,7 +56,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def main() -> None:
-    """Sign and write."""
+    """Sign and write the tokens."""
     key_file, root, count, what = sys.argv[1:]
     key = load_pem_private_key(Path(key_file).read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -1,6 +1,6 @@
-"""How long loading ten thousand targets takes, against PyYAML's own C loader alone on the same text.
+"""The time to load ten thousand targets, compared with PyYAML's own C loader on the same text.
 
-Both run in this process, alternating, and the processor time of the whole process counts.
+Both run in this process, in turn; the processor time of the whole process is measured.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ TARGET = """\
 
 
 def text(count: int) -> str:
-    """Write a configuration of so many identities and targets."""
+    """Write a configuration with this many identities and targets."""
     identities = "".join(IDENTITY.format(n=n) for n in range(count))
     targets = "".join(TARGET.format(n=n) for n in range(count))
     return f"{HEAD}identities:\n{identities}targets:\n{targets}"
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Give the ratio of loading to what the YAML parser alone takes."""
+    """Return the ratio of loading to the YAML parser alone."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "refresher.yaml"
         path.write_text(text(TARGETS))

@@ -1,4 +1,4 @@
-"""The daemon with a thousand targets: resident memory, and how soon a drop-in is a ready directory."""
+"""The daemon with a thousand targets: resident memory, and the time until a drop-in is a ready directory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Give the resident memory and the slowest of several drop-ins."""
+    """Return the resident memory and the slowest of several drop-ins."""
     with tempfile.TemporaryDirectory(dir=".venv", prefix="bench-") as place:
         directory = Path(place).absolute()
         drop_ins = directory / "targets.d"
@@ -42,7 +42,7 @@ def measure() -> Iterator[dict[str, Any]]:
 
 
 def _drop_in(directory: Path, number: int) -> float:
-    """Add a drop-in the way a scheduler does; give the seconds until its directory is ready."""
+    """Add a drop-in like a scheduler; return the seconds until its directory is ready."""
     temporary = directory / "targets.d" / f".d{number}.yaml"
     temporary.write_text(f"identity: t{number}\n", encoding="utf-8")
     temporary.chmod(0o644)

@@ -1,6 +1,6 @@
-"""The emulator under load: exchanges and impersonations a second, with ES256 and 64 keep-alive connections.
+"""The emulator under load: exchanges and impersonations per second, with ES256 and 64 keep-alive connections.
 
-The emulator and the load client are processes of their own on the same cores, as a product and its emulator would be.
+The emulator and the load client are separate processes on the same cores, like a product and its emulator.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Measure both; the figure is the time that one takes, in milliseconds, against what it may take."""
+    """Measure both; the figure is the time of one request in milliseconds, with its limit."""
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -140,5 +140,5 @@ def _load(port: int, place: Path, requests: list[str]) -> float:
 
 
 def _result(name: str, per_second: float, wanted: int) -> dict[str, Any]:
-    """Give a result: seconds for as many requests as are wanted in one second, which may take that second."""
+    """Return a result: the seconds for the required requests per second, with a limit of one second."""
     return {"name": name, "seconds": round(wanted / per_second, 3), "limit": 1.0, "per_second": round(per_second)}

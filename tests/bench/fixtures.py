@@ -1,4 +1,4 @@
-"""Configurations of any size for the benchmarks, and how the real command is called."""
+"""Configurations of any size for the benchmarks, and the calls of the real command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COMMAND = [str(Path(sys.executable).with_name("refresher"))]
 
 
 def write_configuration(directory: Path, count: int, *, more: str = "") -> Path:
-    """Write a configuration of so many self-issued targets, with a key of its own."""
+    """Write a configuration with this many self-issued targets and its own key."""
     keys = directory / "keys"
     subprocess.run([*COMMAND, "keys", "new", "--directory", str(keys)], check=True, capture_output=True)
     lines = [

@@ -1,7 +1,7 @@
-"""A load client of its own: sends the same prepared requests over keep-alive connections for a while, and counts.
+"""A small load client: it sends the same prepared requests over keep-alive connections for a while, and counts.
 
-Run as a program: `load.py PORT CONNECTIONS SECONDS FILE`. FILE holds the requests as JSON strings, one a line; each
-connection sends them in turn, beginning at its own. Prints one line of JSON.
+Run it as a program: `load.py PORT CONNECTIONS SECONDS FILE`. FILE contains the requests as JSON strings, one a line.
+Each connection sends them in turn, each starting with another one. It prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import uvloop
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request when the answer to the last one is complete."""
+    """Sends the next request when the previous answer is complete."""
 
     def __init__(self, requests: list[bytes], begin: int, end: float, counts: dict[int, int]) -> None:
         self._requests = requests
@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Count an answer once its body has come."""
+        """Count an answer once its body is complete."""
         self._buffer += data
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell that this connection is over."""
+        """Report the end of this connection."""
         if not self.over.done():
             self.over.set_result(None)
 
@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
 
 
 async def load(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, float]:
-    """Send requests for so long; give how many were answered in a second, and the answers by status."""
+    """Send requests for this time; return the answers per second, and their number by status."""
     loop = asyncio.get_running_loop()
     counts: dict[int, int] = {}
     begin = time.monotonic()
@@ -76,7 +76,7 @@ async def load(port: int, connections: int, seconds: float, requests: list[bytes
 
 
 def main() -> None:
-    """Load a server and print what it managed."""
+    """Load a server and print the results."""
     port, connections, seconds, file = sys.argv[1:]
     requests = [json.loads(line).encode() for line in Path(file).read_text(encoding="utf-8").splitlines()]
     result = uvloop.run(load(int(port), int(connections), float(seconds), requests))

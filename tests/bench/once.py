@@ -1,4 +1,4 @@
-"""`once` for a thousand targets against a plain loop that does the same, whole processes side by side."""
+"""`once` for a thousand targets, compared with a plain loop that does the same, as whole processes in turn."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ BASELINE = Path(__file__).with_name("baseline.py")
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Give the ratios on the disk and in memory, from nothing and forced."""
-    for place, base in (("disk", Path(".venv")), ("tmpfs", Path("/dev/shm"))):  # noqa: S108 - memory, as the name says
+    """Return the ratios on the disk and in memory, for a first and for a forced run."""
+    for place, base in (("disk", Path(".venv")), ("tmpfs", Path("/dev/shm"))):  # noqa: S108 - memory
         with tempfile.TemporaryDirectory(dir=base, prefix="bench-") as directory:
             yield from _measure(place, Path(directory).absolute())
 

@@ -1,4 +1,4 @@
-"""What the probes cost against an empty interpreter."""
+"""The time of the probes, compared with an empty interpreter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS = 21
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Give the ratios of the exec probe, `status` and `wait` to `python -c pass`, interleaved."""
+    """Return the ratios of the exec probe, `status` and `wait` to `python -c pass`, measured in turn."""
     with tempfile.TemporaryDirectory(dir=".venv", prefix="bench-") as directory:
         configuration = str(write_configuration(Path(directory).absolute(), 10))
         subprocess.run([*COMMAND, "once", "--config", configuration], check=True, capture_output=True)

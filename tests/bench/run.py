@@ -1,7 +1,7 @@
 """`make bench`: every measurement in one run, as a table and as bench-results.json.
 
-Ratios are of things measured in turn on the same machine; absolute figures are beside them for orientation only. A
-figure beyond its limit makes the run fail.
+Ratios compare things that are measured in turn on the same machine; the absolute figures are for orientation only. A
+figure that exceeds its limit makes the run fail.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RESULTS = Path("bench-results.json")
 
 
 def main() -> int:
-    """Measure everything; 1 if a figure is beyond its limit."""
+    """Measure everything; return 1 if a figure exceeds its limit."""
     results: list[dict[str, Any]] = []
     for source in (configuration.measure, probes.measure, once.measure, daemon.measure, emulator.measure):
         for result in source():

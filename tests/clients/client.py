@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.clients.names import Names
     from tests.clients.probes import Probe
     from tests.clients.setup import Setup
-    from tests.installing import Recipe
+    from tests.installation import Recipe
 
     Start = Callable[["Client", Setup, dict[str, str]], Probe]
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.installing import Recipe
+from tests.installation import Recipe
 
 HERE = Path(__file__).parent
 

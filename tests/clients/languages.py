@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.clients.setup import Setup
-    from tests.installing import Recipe
+    from tests.installation import Recipe
 
     Command = Callable[[Setup], Sequence[str]]
 

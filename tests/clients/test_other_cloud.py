@@ -10,7 +10,7 @@ from tests.clients.partial_origin import PartialOrigin, run_partial_origin
 from tests.clients.registry import CLIENTS
 from tests.clients.run import perform
 from tests.clients.setup import STRANGER
-from tests.installing import INSTALL_SECONDS
+from tests.installation import INSTALL_SECONDS
 from tests.program import Worker
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.clients.conftest import BUCKET, OBJECT
 from tests.clients.install import PYTHON
-from tests.installing import INSTALL_SECONDS
+from tests.installation import INSTALL_SECONDS
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Site

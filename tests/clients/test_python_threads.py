@@ -8,7 +8,7 @@ import pytest
 from tests.clients.conftest import ALICE, BUCKET, OBJECT
 from tests.clients.install import PYTHON
 from tests.clients.scenarios import THREADS
-from tests.installing import INSTALL_SECONDS
+from tests.installation import INSTALL_SECONDS
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Site

@@ -1,4 +1,4 @@
-"""Every kind of supplier, built as the daemon builds it from a configuration, against a small Google on loopback."""
+"""Every kind of supplier, built from a configuration like in the daemon, with a small Google on loopback."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ REMOTE = (
 
 
 def built(loaded: LoadedConfiguration, limits: Limits | None = None) -> Supplier:
-    """Give the supplier named worker as the daemon builds it, with shorter limits for its calls if they are given."""
+    """Return the supplier `worker` as the daemon builds it, optionally with shorter limits for its calls."""
     connections = connections_of(loaded) if limits is None else Connections(ca_file=None, limits=limits)
     return suppliers_of(loaded, connections)["worker"]
 
 
 class Google:
-    """A metadata server and IAM Credentials on loopback, whose answers a test may replace."""
+    """A metadata server and IAM Credentials on loopback, whose answers a test can replace."""
 
     def __init__(self) -> None:
         self.status: int | None = None
@@ -117,7 +117,7 @@ class Google:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def answer(self, path: str, content: bytes) -> tuple[int, bytes]:
-        """Give status and body for a call."""
+        """Return status and body for a call."""
         with self._lock:
             self.calls += 1
         if self.status is not None:
@@ -154,11 +154,11 @@ class Google:
         return json.dumps(document | known).encode()
 
     def fail(self, status: int, body: bytes = b"rubbish") -> None:
-        """Answer every call so from now on."""
+        """Answer every call this way from now on."""
         self.status, self.body = status, body
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -177,13 +177,13 @@ def _id_token(subject: str, audience: str) -> str:
 
 @dataclass
 class Case:
-    """One kind of supplier and how it is to be asked.
+    """One kind of supplier and how to use it.
 
     Attributes:
         kind: Its name here.
-        supplier: What is tested.
-        google: What it calls, if it calls anybody.
-        directory: Where its files are.
+        supplier: The supplier under test.
+        google: The Google that it calls, if any.
+        directory: The directory of its files.
     """
 
     kind: str
@@ -194,7 +194,7 @@ class Case:
 
     @property
     def chooses_subject(self) -> bool:
-        """Whether the token speaks for whom it is asked for."""
+        """Whether the token is for the requested subject."""
         return self.kind in CHOOSING
 
     @property
@@ -203,11 +203,11 @@ class Case:
         return self.kind != "google_access_token"
 
     def subject_of(self, user: str) -> str:
-        """Give the subject that a user has with this kind."""
+        """Return the subject of a user with this kind."""
         return f"system:serviceaccount:users:{user}" if self.kind == "kubernetes" else user
 
     def supply(self, subject: str = "user-1") -> SubjectToken:
-        """Ask for a token of an identity."""
+        """Request a token for an identity."""
         context = SupplierContext(
             identity="alice",
             subject=self.subject_of(subject),
@@ -219,7 +219,7 @@ class Case:
 
 @pytest.fixture
 def google() -> Iterator[Google]:
-    """Give a Google that works until told otherwise."""
+    """Return a Google that works until a test changes that."""
     made = Google()
     yield made
     made.close()
@@ -227,7 +227,7 @@ def google() -> Iterator[Google]:
 
 @pytest.fixture
 def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
-    """Give a maker of cases."""
+    """Return a function that creates cases."""
 
     def make(
         kind: str,
@@ -262,5 +262,5 @@ def case_of(tmp_path: Path, google: Google) -> Callable[..., Case]:
 
 @pytest.fixture(params=[*KINDS, "fake"])
 def case(request: pytest.FixtureRequest, case_of: Callable[..., Case]) -> Case:
-    """Give each kind of supplier in turn, and the fake that stands for them elsewhere."""
+    """Return each kind of supplier in turn, and the fake that replaces them in other tests."""
     return case_of(request.param)

@@ -1,6 +1,6 @@
 """No supplier hangs: servers that never answer, drip or close, and programs that sleep, fork, flood or print rubbish.
 
-The daemon beside such a supplier is looked at in `tests/e2e/test_hostile_suppliers.py`.
+The daemon with such suppliers is tested in `tests/e2e/test_hostile_suppliers.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SERVERS: dict[str, Treat] = {
     "closes": closing_at_once,
 }
 BEHIND_METADATA = ("self_issued-kms", "google_id_token-generated", "sign_jwt")
-"""Kinds that ask another server once they have an access token."""
+"""Kinds that call another server once they have an access token."""
 
 WITH_A_FILE = {
     "google_access_token": "{kind: google_access_token, accept_unsupported: true, credentials: user.json}",
@@ -55,14 +55,14 @@ PROGRAMS = {
 
 @pytest.fixture(params=list(SERVERS.values()), ids=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[LineServer]:
-    """Give each bad server in turn."""
+    """Return each bad server in turn."""
     made = LineServer(request.param)
     yield made
     made.close()
 
 
 def failure_of(case: Case) -> SupplyError:
-    """Give the failure of a supply, which may pass and shows no secret."""
+    """Return the failure of a supply, which is transient and shows no secret."""
     with pytest.raises(SupplyError) as caught:
         case.supply()
     assert isinstance(caught.value, SupplyError)
@@ -74,7 +74,7 @@ def failure_of(case: Case) -> SupplyError:
 @HANGS
 @pytest.mark.parametrize("kind", REMOTE)
 def test_bad_server_fails_the_supply(case_of: MakeCase, server: LineServer, kind: str) -> None:
-    """Whatever the first server that is asked does, the supply ends with a failure that may pass and names it."""
+    """Whatever the first server does, the supply ends with a transient failure that contains its address."""
     case = case_of(kind, origin=server.origin, limits=LIMITS)
 
     assert server.origin.partition("//")[2] in failure_of(case).problem
@@ -85,7 +85,7 @@ def test_bad_server_fails_the_supply(case_of: MakeCase, server: LineServer, kind
 def test_bad_server_behind_a_good_one_fails_the_supply(
     case_of: MakeCase, google: Google, server: LineServer, kind: str
 ) -> None:
-    """With an access token in hand the next server may be as bad: the supply ends all the same."""
+    """Once there is an access token, the next server can be as bad: the supply ends nevertheless."""
     case = case_of(kind, origin=server.origin, metadata=google.origin, limits=LIMITS)
 
     assert server.origin.partition("//")[2] in failure_of(case).problem
@@ -95,7 +95,7 @@ def test_bad_server_behind_a_good_one_fails_the_supply(
 @HANGS
 @pytest.mark.parametrize("kind", WITH_A_FILE)
 def test_bad_token_endpoint_fails_the_supply(case_of: MakeCase, server: LineServer, kind: str) -> None:
-    """Credentials of a file whose token endpoint is bad fail the supply, whatever google-auth makes of it."""
+    """Credentials of a file with a bad token endpoint fail the supply, whatever google-auth does with it."""
     case = case_of(kind, supplier=WITH_A_FILE[kind], limits=LIMITS)
     user = {"type": "authorized_user", "client_id": "id", "client_secret": "shh-client"}
     document = user | {"refresh_token": "1//refresh-token", "token_uri": f"{server.origin}/token"}
@@ -106,7 +106,7 @@ def test_bad_token_endpoint_fails_the_supply(case_of: MakeCase, server: LineServ
 
 @HANGS
 def test_bad_issuer_fails_the_discovery(case_of: MakeCase, server: LineServer) -> None:
-    """An issuer that does not get through with TLS is not waited for."""
+    """An issuer that does not complete TLS is not waited for."""
     issuer = server.origin.replace("http:", "https:")
     supplier = f"{{kind: client_credentials, issuer: '{issuer}', client_id: worker, secret_file: secret}}"
     case = case_of("client_credentials", supplier=supplier, limits=LIMITS)
@@ -117,7 +117,7 @@ def test_bad_issuer_fails_the_discovery(case_of: MakeCase, server: LineServer) -
 @HANGS
 @pytest.mark.parametrize("script", PROGRAMS.values(), ids=PROGRAMS)
 def test_bad_program_fails_the_supply(case_of: MakeCase, script: str) -> None:
-    """Whatever a program does, the supply ends within its time, with a failure that may pass."""
+    """Whatever a program does, the supply ends within its time limit, with a transient failure."""
     case = case_of("command", supplier=f"{{kind: command, timeout: 1s, argv: [/bin/sh, -c, {json.dumps(script)}]}}")
 
     failure_of(case)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def failure_of(case: Case) -> SupplyError:
-    """Give the failure of a supply, having seen that it has problem and remedy and shows no secret anywhere."""
+    """Return the failure of a supply, after a check that it has problem and remedy and shows no secret."""
     with pytest.raises(SupplyError) as caught:
         case.supply()
     error = caught.value
@@ -37,7 +37,7 @@ def failure_of(case: Case) -> SupplyError:
 
 
 def test_token_is_what_was_asked_for(case: Case) -> None:
-    """A token lives now, for the audience asked for, and for the subject where the supplier may choose it."""
+    """A token is valid now, for the requested audience, and for the subject if the supplier can choose it."""
     token = case.supply()
 
     assert token.issued_at <= case.now + timedelta(seconds=2)
@@ -50,7 +50,7 @@ def test_token_is_what_was_asked_for(case: Case) -> None:
 
 
 def test_what_is_told_is_what_the_token_says(case: Case) -> None:
-    """Life and claims told beside a JWT are those that a reader finds in it."""
+    """The lifetime and claims that a supplier returns with a JWT are those in the JWT."""
     token = case.supply()
 
     if case.is_jwt:
@@ -60,7 +60,7 @@ def test_what_is_told_is_what_the_token_says(case: Case) -> None:
 
 
 def test_no_text_shows_the_token(case: Case) -> None:
-    """Neither the token's repr nor the supplier's holds the secret."""
+    """Neither the token's repr nor the supplier's contains the secret."""
     token = case.supply()
 
     for text in (repr(token), str(token), repr(case.supplier), str(vars(case.supplier))):
@@ -69,7 +69,7 @@ def test_no_text_shows_the_token(case: Case) -> None:
 
 
 def test_subjects_get_tokens_of_their_own(case: Case) -> None:
-    """Two identities never get the same token from a supplier that may choose the subject."""
+    """Two identities never get the same token from a supplier that can choose the subject."""
     one, two = case.supply("user-1"), case.supply("user-2")
 
     if case.chooses_subject:
@@ -78,7 +78,7 @@ def test_subjects_get_tokens_of_their_own(case: Case) -> None:
 
 
 def test_eight_threads_are_served_at_once(case: Case) -> None:
-    """Eight threads each get their own subject's token, from one supplier that nobody used before."""
+    """Eight threads each get their own subject's token from a new supplier."""
     subjects = [f"user-{number}" for number in range(40)]
 
     with ThreadPoolExecutor(8) as pool:
@@ -105,7 +105,7 @@ def test_eight_threads_are_served_at_once(case: Case) -> None:
     ],
 )
 def test_refusals_are_classified(case_of: MakeCase, kind: str, status: int, kind_of_failure: type[SupplyError]) -> None:
-    """What may pass by itself is transient, everything else is for somebody to mend."""
+    """A failure that can end by itself is transient; every other one is permanent."""
     case = case_of(kind)
     case.google.fail(status, b'{"error": {"message": "No: ya29.source, eyJhbGciOi.eyJzdWIi.c2VjcmV0"}}')
 
@@ -119,7 +119,7 @@ def test_refusals_are_classified(case_of: MakeCase, kind: str, status: int, kind
     ids=["empty", "text", "list", "{}", "bin", "deep"],
 )
 def test_rubbish_is_a_failure(case_of: MakeCase, kind: str, body: bytes) -> None:
-    """An answer that holds no token is a failure of supply, never a crash."""
+    """An answer without a token is a supply failure, never a crash."""
     case = case_of(kind)
     case.google.fail(200, body)
 
@@ -128,7 +128,7 @@ def test_rubbish_is_a_failure(case_of: MakeCase, kind: str, body: bytes) -> None
 
 @pytest.mark.parametrize("kind", REMOTE)
 def test_unreachable_server_may_come_back(case_of: MakeCase, kind: str) -> None:
-    """A refused connection is a failure that may pass."""
+    """A refused connection is a transient failure."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     case = case_of(kind, origin=f"http://127.0.0.1:{port}")
@@ -138,7 +138,7 @@ def test_unreachable_server_may_come_back(case_of: MakeCase, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", REMOTE)
 def test_supplier_recovers(case_of: MakeCase, kind: str) -> None:
-    """After a failure the same supplier serves again."""
+    """After a failure the same supplier works again."""
     case = case_of(kind)
     case.google.fail(503)
     failure_of(case)
@@ -160,7 +160,7 @@ LOCAL = {
 
 @pytest.mark.parametrize("kind", LOCAL)
 def test_absent_files_are_a_failure_of_supply(case_of: MakeCase, kind: str) -> None:
-    """Without its files a supplier is configured all the same, and says what it lacks when it is asked."""
+    """Without its files a supplier can be configured, and a supply reports what is missing."""
     case = case_of(kind, supplier=LOCAL[kind], prepare=False)
 
     assert str(case.directory) in failure_of(case).problem
@@ -168,7 +168,7 @@ def test_absent_files_are_a_failure_of_supply(case_of: MakeCase, kind: str) -> N
 
 @pytest.mark.parametrize("kind", LOCAL)
 def test_ruined_files_are_a_failure_of_supply(case_of: MakeCase, kind: str) -> None:
-    """Files that hold something else are told and not quoted."""
+    """Files with other content are reported and not quoted."""
     case = case_of(kind, supplier=LOCAL[kind])
     secret = b'{"type": "authorized_user", "refresh_token": "1//refresh-token", "client_secret": "shh-client"'
     for path in (case.directory / "absent.json", case.directory / "source-token", *case.directory.glob("keys/*.pem")):
@@ -180,7 +180,7 @@ def test_ruined_files_are_a_failure_of_supply(case_of: MakeCase, kind: str) -> N
 
 
 def test_key_made_later_is_found(case_of: MakeCase) -> None:
-    """A supplier that could not be built is built when what it lacked is there."""
+    """A supplier that could not be built is built once the missing file exists."""
     case = case_of("self_issued", prepare=False)
     failure_of(case)
 
@@ -191,7 +191,7 @@ def test_key_made_later_is_found(case_of: MakeCase) -> None:
 
 
 def test_unusable_trust_is_a_failure_of_supply(case_of: MakeCase) -> None:
-    """A `ca_file` that is none fails the supply with the key to mend, not the process."""
+    """A `ca_file` without certificates fails the supply with the key to correct, not the process."""
     case = case_of("google_id_token-metadata")
     path = case.directory / "refresher.yaml"
     path.write_text(path.read_text().replace("emulator: true", "emulator: true, ca_file: absent.pem"))
@@ -202,7 +202,7 @@ def test_unusable_trust_is_a_failure_of_supply(case_of: MakeCase) -> None:
 
 
 def test_bug_in_a_supplier_is_a_failure_of_supply(case_of: MakeCase) -> None:
-    """An unforeseen exception is told by its kind alone: its text may quote a token."""
+    """An unexpected exception is reported by its type only, because its text may quote a token."""
 
     class Broken:
         def supply(self, context: SupplierContext, now: object) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
-    """Give a worker with a key and one target, alice; nothing it prints in the test may hold a secret."""
+    """Return a worker with a key and one target, alice; its output in the test must not contain a secret."""
     made = Worker(place=tmp_path)
     made.make_keys()
     made.configure("alice")

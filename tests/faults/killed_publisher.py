@@ -1,8 +1,9 @@
-"""Kills a publishing process at random moments, many times, and looks at what is left each time.
+"""Kills a publishing process many times at random moments, and checks what is left each time.
 
-Run as a program: `killed_publisher.py CONFIGURATION TOKEN KILLS`. Each child is a fork of this process, so that a kill
-costs milliseconds instead of a start, and does what the command `once --force` does, over and over. Prints one line of
-JSON: how many kills left a temporary file behind (so the moments were well chosen), and how many tokens there were.
+Run it as a program: `killed_publisher.py CONFIGURATION TOKEN KILLS`. Each child is a fork of this process, so that a
+kill takes milliseconds instead of a start, and does the same as the command `once --force`, again and again. It prints
+one line of JSON: how many kills left a temporary file (which shows that the moments were good), and how many tokens
+there were.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LONGEST_SECONDS = 0.01
 
 
 def publish_for_ever(loaded: LoadedConfiguration, started: int, go: int) -> None:
-    """Start as a process does, say so, and go on publishing when told to."""
+    """Start like a process, report that, and publish again and again on request."""
     refresh_once(loaded, list(loaded.targets), force=True)
     os.write(started, b"s")
     os.read(go, 1)
@@ -36,7 +37,7 @@ def publish_for_ever(loaded: LoadedConfiguration, started: int, go: int) -> None
 
 
 def kill_one(loaded: LoadedConfiguration, directory: Path) -> tuple[bool, str]:
-    """Kill one child at a random moment; tell whether it left a temporary file, and give the token that is there."""
+    """Kill one child at a random moment; return whether it left a temporary file, and the present token."""
     (started, says_started), (go, says_go) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
@@ -57,12 +58,12 @@ def kill_one(loaded: LoadedConfiguration, directory: Path) -> tuple[bool, str]:
 
 
 def leftovers(directory: Path) -> list[str]:
-    """Name the temporary files of a directory."""
+    """Return the temporary files of a directory."""
     return [path.name for path in directory.iterdir() if path.name.endswith(".tmp")]
 
 
 def main() -> None:
-    """Kill, look, repeat."""
+    """Kill, check, repeat."""
     configuration, token, kills = sys.argv[1:]
     loaded = load(Path(configuration))
     found = [kill_one(loaded, Path(token).parent) for _ in range(int(kills))]

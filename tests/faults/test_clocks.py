@@ -19,7 +19,7 @@ YEAR = 365 * 24 * 3600
 
 @pytest.mark.parametrize("seconds", [-3600, 10 * YEAR], ids=["an hour back", "ten years on"])
 def test_ticks_go_on_after_a_jump(worker: Worker, need: Need, seconds: int) -> None:
-    """After the wall clock was set, tokens are minted anew by the new time, again and again, within seconds."""
+    """After the wall clock was set, tokens are minted with the new time, again and again, within seconds."""
     library = next(Path(need.tool("faketime", "apt-get install faketime")).parents[1].glob("lib/*/faketime/*time.so.1"))
     offset = worker.place / "offset"
     offset.write_text("+0")

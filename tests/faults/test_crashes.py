@@ -26,16 +26,16 @@ status=$?
 cat "$ROOT/alice/token" >"$COPY"
 exit $status
 """
-"""Publishes into a small file system of its own, fills it, publishes again, and saves what the token is then."""
+"""Publishes into a separate small file system, fills it, publishes again, and saves the token."""
 
 
 def names_in(worker: Worker) -> list[str]:
-    """Return the names in alice's directory, but the daemon's record."""
+    """Return the names in alice's directory, except the daemon's record."""
     return sorted(path.name for path in worker.directory("alice").iterdir() if path.name != ".target")
 
 
 def inject(worker: Worker, need: Need, calls: str, fault: str) -> None:
-    """Let the program run under strace with a fault in some of its system calls."""
+    """Run the program under strace with a fault in some of its system calls."""
     strace = need.tool("strace", "apt-get install strace")
     trace = str(worker.place / "trace")
     worker.prefix = [strace, "-f", "-qq", "-o", trace, "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
@@ -60,7 +60,7 @@ def test_sigkill_at_any_moment_leaves_a_whole_token(worker: Worker) -> None:
     ("calls", "number"), [("fchmod", 1), ("write", 1), ("fsync", 1), ("rename,renameat,renameat2", 1), ("fsync", 2)]
 )
 def test_crash_at_each_step_of_a_replacement(worker: Worker, need: Need, calls: str, number: int) -> None:
-    """Killed on entering a system call of the replacement, the program leaves the old token whole or the new one."""
+    """Killed at a system call of the replacement, the program leaves either the complete old token or the new one."""
     worker.once()
     before = worker.token("alice")
     inject(worker, need, calls, f"signal=KILL:when={number}")
@@ -76,7 +76,7 @@ def test_crash_at_each_step_of_a_replacement(worker: Worker, need: Need, calls: 
 
 @pytest.mark.parametrize("number", range(1, 10))
 def test_crash_while_everything_is_new(worker: Worker, need: Need, number: int) -> None:
-    """Killed at any fsync of the first publication, no `env` stands without a token; the next start completes it."""
+    """Killed at any fsync of the first publication, no `env` exists without a token; the next start completes it."""
     inject(worker, need, "fsync", f"signal=KILL:when={number}")
     worker.once(status=KILLED)
     worker.prefix = []
@@ -101,7 +101,7 @@ def test_crash_while_everything_is_new(worker: Worker, need: Need, number: int) 
     ],
 )
 def test_refused_system_call_changes_nothing(worker: Worker, need: Need, calls: str, error: str, remedy: str) -> None:
-    """A replacement that the system refuses ends with status 4 and a remedy; every byte stays, nothing is left over."""
+    """A replacement that the system refuses ends with status 4 and a remedy; every file stays, nothing is added."""
     worker.once()
     before = worker.files("alice")
     inject(worker, need, calls, f"error={error}")
@@ -113,7 +113,7 @@ def test_refused_system_call_changes_nothing(worker: Worker, need: Need, calls: 
 
 
 def test_full_disk_changes_nothing(worker: Worker, need: Need) -> None:
-    """On a file system without space the present token stays whole and the failure says to free some."""
+    """On a full file system the present token stays complete, and the remedy is to free space."""
     need.root()
     unshare = need.tool("unshare", "apt-get install util-linux")
     worker.root.mkdir()
@@ -127,7 +127,7 @@ def test_full_disk_changes_nothing(worker: Worker, need: Need) -> None:
 
 
 def test_lack_of_descriptors_changes_nothing(worker: Worker, need: Need) -> None:
-    """However few files may be open, `once` either goes through or says which limit to raise; no token is touched."""
+    """For any limit of open files, `once` either succeeds or shows the limit to raise; no token is changed."""
     prlimit = need.tool("prlimit", "apt-get install util-linux")
     names = [f"user-{number}" for number in range(30)]
     worker.configure(*names)

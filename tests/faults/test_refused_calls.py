@@ -1,4 +1,4 @@
-"""Whatever the system refuses, and however: nothing that a healthy target's container uses is ever taken away."""
+"""Whatever the system refuses: no file that a healthy target's container uses is ever withdrawn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ACCESS = MintedArtifact(name="access_token")
 
 @pytest.fixture
 def healthy(target_of: MakeTarget, clock: FakeClock) -> Target:
-    """Return a target with everything published, optional artifacts too."""
+    """Return a target with everything published, even optional artifacts."""
     target = target_of(minted=(ACCESS,), boto=True)
     refresher = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
     assert refresher.refresh(target, first=True).result is Result.PUBLISHED
@@ -52,7 +52,7 @@ def read_all(path: Path) -> dict[str, bytes]:
 
 
 def change_subject(target: Target) -> Target:
-    """Return a target of which only what is minted changed: another project number, by its audience."""
+    """Return a target with another project number, by its audience, so that only the minted content changes."""
     return replace(target, expected=replace(target.expected, audiences=frozenset({"https://other"})))
 
 
@@ -84,7 +84,7 @@ def test_no_artifact_is_withdrawn_when_a_call_is_refused(
 
         after = read_all(place)
         assert status == 0, f"{os.strerror(error)}: {'no filter' if status == 4 else 'not a typed failure'}"
-        if situation == "unrecorded" and (place / RECORD).exists():  # taken over: minted again by a job of its own
+        if situation == "unrecorded" and (place / RECORD).exists():  # taken over: minted again by a separate job
             after.setdefault("access_token", before["access_token"])
         assert after.keys() == before.keys(), os.strerror(error)
         assert peek(after["token"].decode()).unverified_claims is not None
@@ -93,7 +93,7 @@ def test_no_artifact_is_withdrawn_when_a_call_is_refused(
 
 @pytest.mark.parametrize("call", CALLS or ["none"])
 def test_other_targets_are_kept_when_retirement_is_refused(healthy: Target, clock: FakeClock, call: str) -> None:
-    """With each error at each system call retirement removes no file of a target that is configured."""
+    """With each error at each system call retirement removes no file of a configured target."""
     before = read_all(healthy.directory.path)
 
     for error in ERRORS:

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from refresher.emulator.certificates import make_certificates
+from tests.installation import OUTPUT, install
 from tests.installed.conftest import HERE
-from tests.installing import OUTPUT, install
 from tests.program import PATIENCE, until
 
 if TYPE_CHECKING:

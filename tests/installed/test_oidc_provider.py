@@ -13,8 +13,8 @@ import pytest
 
 from refresher.emulator.certificates import make_certificates
 from refresher.keys.signing import PrivateKey
+from tests.installation import install
 from tests.installed.conftest import HERE, NODE, NPM
-from tests.installing import install
 from tests.program import Worker, account_of, secret_in
 
 if TYPE_CHECKING:

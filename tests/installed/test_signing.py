@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.installation import OUTPUT, install
 from tests.installed.conftest import HERE, NODE, NPM
-from tests.installing import OUTPUT, install
 from tests.signatures import check_blob, check_url, claims_of, printed, programs
 from tests.signing_site import ALICE, SigningSite, signing_site
 

@@ -1,4 +1,4 @@
-"""Properties of the contract's timing rules, for every life and name."""
+"""Properties of the contract's timing rules, for every lifetime and name."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_due_comes_before_overdue_before_expiry(name: str, life: timedelta) -> N
 
 @given(name=NAMES, life=LIVES)
 def test_spread_stays_within_a_tenth(name: str, life: timedelta) -> None:
-    """The spread takes at most a tenth of the life away."""
+    """The spread is at most a tenth of the lifetime."""
     assert timedelta(0) <= policy.spread(name, life) <= life / 10
 
 
 @given(name=NAMES, life=LIVES, ages=st.lists(st.floats(min_value=0, max_value=1.5), min_size=2, max_size=9))
 def test_states_never_go_back(name: str, life: timedelta, ages: list[float]) -> None:
-    """As time goes by, a token's state only moves from fresh towards expired."""
+    """As time passes, a token's state only moves from fresh towards expired."""
     states = [policy.state_of(name, NOW, NOW + life, NOW + life * age) for age in sorted(ages)]
 
     assert states == sorted(states, key=ORDER.index)
@@ -45,7 +45,7 @@ def test_states_never_go_back(name: str, life: timedelta, ages: list[float]) -> 
     draw=st.floats(min_value=0, max_value=1, exclude_max=True),
 )
 def test_backoff_is_bounded(failures: int, retryable: bool, left: timedelta | None, draw: float) -> None:  # noqa: FBT001 - drawn by hypothesis
-    """An attempt is ahead, within the cap, and never skips the overdue point."""
+    """The next attempt is in the future, within the cap, and not after the overdue point."""
     life = None if left is None else (NOW + left - timedelta(hours=1), NOW + left)
 
     attempt = policy.retry_at(NOW, failures=failures, retryable=retryable, life=life, draw=draw)

@@ -102,7 +102,7 @@ def test_jwks_holds_public_members_only(keys: Path) -> None:
 
 
 def test_gone_keys_are_published_no_more(keys: Path) -> None:
-    """A key in state gone is not in the JWKS and not in the published ids; a retiring one is in both, but signs nothing."""
+    """A key in state gone is in neither the JWKS nor the published ids; a retiring key is in both and signs nothing."""
     document = json.loads((keys / "keys.json").read_bytes())
 
     document["keys"][0]["state"] = "retiring"

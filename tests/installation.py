@@ -1,7 +1,7 @@
-"""Programs from package registries that tests run: pinned, built once, and kept outside the tree.
+"""Programs from package registries that tests run: pinned, built once, and stored outside the tree.
 
-A folder beside the tests is copied to the cache and commands run in it, again when the folder changes. What a command
-prints is shown if it fails.
+A folder of the tests is copied to the cache and its commands run there, again when the folder changes. The output of a
+failing command is shown.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 INSTALL_SECONDS = 1800
 OUTPUT = 3000
-"""Characters of a program's complaints that are shown."""
+"""How many characters of a failing program's output are shown."""
 _LOCK = Lock()
 _LEFT_OUT = ("__pycache__",)
 
 
 def cache() -> Path:
-    """Give where the clients are kept: `REFRESHER_CLIENTS_CACHE`, by default below the user's cache."""
+    """Return the directory of the clients: `REFRESHER_CLIENTS_CACHE`, by default below the user's cache."""
     chosen = os.environ.get("REFRESHER_CLIENTS_CACHE")
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refresher-clients"
     return Path(chosen) if chosen else usual
@@ -34,13 +34,13 @@ def cache() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How the clients of one language are made.
+    """How the clients of one language are built.
 
     Attributes:
-        source: The folder that is copied; its name is that of the copy too.
-        tool: The program that makes them.
-        remedy: How to get that.
-        commands: What to run in the copy, one after the other.
+        source: The folder that is copied; the copy has the same name.
+        tool: The required program.
+        remedy: How to get that program.
+        commands: The commands to run in the copy, in order.
     """
 
     source: Path
@@ -50,11 +50,11 @@ class Recipe:
 
     @property
     def folder(self) -> str:
-        """Name of the folder."""
+        """The name of the folder."""
         return self.source.name
 
     def made(self) -> Path:
-        """Give the folder of the clients, made now if it is not there or another was.
+        """Return the folder of the clients; build it if it is missing or of another version.
 
         Raises:
             RuntimeError: A command failed.
@@ -73,7 +73,7 @@ class Recipe:
         stamp = place / ".installed"
         if stamp.is_file() and stamp.read_text() == state:
             return place
-        # what was built stays where it is, so that a small change is not paid with a whole build
+        # the results of earlier builds stay, so that a small change needs no complete build
         stamp.unlink(missing_ok=True)
         shutil.copytree(self.source, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))
         for command in self.commands:
@@ -88,13 +88,13 @@ class Recipe:
 
 
 def install(source: Path, *command: str, need: Need, how: str) -> Path:
-    """Give the copy of a folder in which a command was run; skips or fails the test where there is no such program.
+    """Return the copy of a folder in which a command was run; skip or fail the test without that program.
 
     Args:
         source: The folder.
-        command: What installs, in the copy.
-        need: Skips or fails.
-        how: To get the program.
+        command: The command that installs, in the copy.
+        need: Skips or fails the test.
+        how: How to get the program.
     """
     need.tool(command[0], how)
     return Recipe(source=source, tool=command[0], remedy=how, commands=(command,)).made()
