@@ -122,9 +122,7 @@ def test_quick_start_under_systemd(google_emulator: Scenario, tmp_path: Path, ne
         uploaded = json.loads(machine.run(jwks.replace("> jwks.json", "")))
         google.add_provider(issuer="https://workers.example.com", jwks=uploaded)
         google.allow("task-alice@my-project.iam.gserviceaccount.com", subject="user-1042")
-        machine.run(
-            "mkdir -p /etc/refresher; cat > /etc/refresher/refresher.yaml", given=read_configuration(google)
-        )
+        machine.run("mkdir -p /etc/refresher; cat > /etc/refresher/refresher.yaml", given=read_configuration(google))
         assert "fine, 1 target" in machine.run(check)
         machine.run(unit)
         machine.run(wait)
