@@ -65,7 +65,7 @@ def perform(google: Cloud, clients: Sequence[Client], place: Path) -> dict[str, 
 
 def main(names: Sequence[str]) -> None:
     """Run all clients, or those with these prefixes, and print the outcomes; for the author of a new client."""
-    clients = [client for client in install_available() if client.name.startswith(tuple(names) or "")]
+    clients = install_available([client for client in CLIENTS if client.name.startswith(tuple(names) or "")])
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         for name, record in run(clients, Path(place)).items():

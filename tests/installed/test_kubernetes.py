@@ -264,7 +264,7 @@ def test_daemon_recovers_by_itself(site: Site) -> None:
 
 
 def test_new_authority_is_trusted_once_the_file_contains_it(site: Site) -> None:
-    """A server with an unknown authority gets no request; the daemon notices the authority once it is in the file."""
+    """A server with an unknown authority gets no request; a running daemon notices the authority in the file."""
     make_certificates(site.worker.place)
     site.configure("users/alice", ca_file="ca.pem")
 

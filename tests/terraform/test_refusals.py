@@ -1,4 +1,4 @@
-"""What the modules refuse, and the remedy that each refusal names: all of it in one plan, one module call a case."""
+"""The inputs that the modules refuse, with the remedy of each refusal: one plan, with one module call per case."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ POWERFUL = (
     "resourcemanager.organizationAdmin",
     "resourcemanager.projectIamAdmin",
 )
-"""Roles by which their holder becomes every account of a project, or grants itself what it lacks."""
+"""Roles whose holder can act as every account of a project, or can grant itself what it lacks."""
 AS_TASK_A = {"service_account": {"email": "task-a@my-project.iam.gserviceaccount.com"}}
 SECRET = "-----BEGIN PRIVATE KEY-----"
 
 
 def jwks(*keys: dict[str, Any]) -> str:
-    """Give a key set as Terraform gets it."""
+    """Return a key set in Terraform's form."""
     return json.dumps({"keys": keys})
 
 
@@ -71,18 +71,18 @@ VALID: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""Inputs of each module that it takes."""
+"""Valid inputs of each module."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A module called with inputs of which one cannot be.
+    """A module called with one invalid input.
 
     Attributes:
-        module: Which.
-        inputs: In place of the valid ones.
-        problem: How the message begins.
-        remedy: What else it says.
+        module: The module.
+        inputs: The inputs that replace the valid ones.
+        problem: The beginning of the message.
+        remedy: The remedy in the message.
     """
 
     module: str
@@ -92,32 +92,32 @@ class Case:
 
 
 def federation(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the module federation."""
+    """Return a case of the module federation."""
     return Case("federation", inputs, problem, remedy)
 
 
 def identity(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the module identity."""
+    """Return a case of the module identity."""
     return Case("identity", inputs, problem, remedy)
 
 
 def guardrails(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the module guardrails."""
+    """Return a case of the module guardrails."""
     return Case("guardrails", inputs, problem, remedy)
 
 
 def root(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the root."""
+    """Return a case of the root."""
     return Case("root", inputs, problem, remedy)
 
 
 def self_issued(uri: str) -> dict[str, Any]:
-    """Give an issuer with a key of our own."""
+    """Return an issuer with our own key."""
     return {"issuer": {"kind": "self_issued", "uri": uri}}
 
 
 def condition(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of Terraform's
-    """Give a condition."""
+    """Return a condition."""
     return {"attribute_condition": parts}
 
 
@@ -554,11 +554,11 @@ CALLS = {name: Case(name, {}, "", "") for name in VALID} | CASES
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> dict[str, list[str]]:
-    """Plan all cases at once; give the errors, by case.
+def errors_by_case(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> dict[str, list[str]]:
+    """Plan all cases at once; return the errors by case.
 
-    Terraform tells what it sees without planning first, and the rest only if there is nothing of that: so what was told
-    is taken away, and the others are planned again.
+    Terraform reports what it finds without planning, and the rest only if there is no such mistake. So the reported
+    cases are removed, and the others are planned again.
     """
     need.terraform()
     place = tmp_path_factory.mktemp("refusals")
@@ -581,39 +581,39 @@ def told(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> di
 
 
 def _planned(terraform: Terraform) -> str:
-    """Plan; give what is printed, in which no private key may be."""
+    """Plan; return the output, in which no private key may be."""
     output = terraform.run("plan", "-json", "-input=false", "-refresh=false", status=None).output
     assert SECRET not in output, "a private key is printed"
     return output
 
 
 def _errors(output: str) -> list[tuple[str, str]]:
-    """Give the errors of a plan with the case that each belongs to."""
+    """Return the errors of a plan with the case that each belongs to."""
     events = [json.loads(line) for line in output.splitlines()]
     diagnostics = [event["diagnostic"] for event in events if event.get("@level") == "error"]
     return [(_case_of(diagnostic), " ".join(diagnostic["detail"].split())) for diagnostic in diagnostics]
 
 
 def _case_of(diagnostic: dict[str, Any]) -> str:
-    """Tell a case by the file of its call, or by Terraform's copy of the module."""
+    """Find a case by the file of its call, or by Terraform's copy of the module."""
     return str(diagnostic["range"]["filename"]).removeprefix(".terraform/modules/").split("/")[0].split(".")[0]
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-def test_refusal_names_the_remedy(told: dict[str, list[str]], name: str) -> None:
-    """What cannot be is refused in our words, which say what to do."""
+def test_refusal_has_a_remedy(errors_by_case: dict[str, list[str]], name: str) -> None:
+    """An invalid input is refused with our own message, which shows what to do."""
     case = CASES[name]
 
-    assert [text for text in told[name] if case.problem in text and case.remedy in text], told[name]
+    assert [text for text in errors_by_case[name] if case.problem in text and case.remedy in text], errors_by_case[name]
 
 
 @pytest.mark.parametrize("name", ["jwks_text", "jwks_string", "jwks_named", "jwks_beside", "jwks_rsa_bare"])
-def test_one_mistake_is_one_message(told: dict[str, list[str]], name: str) -> None:
-    """A key set that is wrong in one way is refused once."""
-    assert len(told[name]) == 1
+def test_one_mistake_is_one_message(errors_by_case: dict[str, list[str]], name: str) -> None:
+    """A key set with one mistake is refused once."""
+    assert len(errors_by_case[name]) == 1
 
 
 @pytest.mark.parametrize("module", sorted(VALID))
-def test_valid_inputs_are_taken(told: dict[str, list[str]], module: str) -> None:
-    """The inputs that the cases differ from are taken."""
-    assert told[module] == []
+def test_valid_inputs_are_accepted(errors_by_case: dict[str, list[str]], module: str) -> None:
+    """The valid inputs, from which each case differs, are accepted."""
+    assert errors_by_case[module] == []

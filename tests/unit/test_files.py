@@ -28,7 +28,7 @@ def test_regular_file_is_read_whole_when_it_is_within_the_limit(tmp_path: Path, 
 
 
 def test_file_is_refused_when_it_is_larger_than_the_limit(tmp_path: Path) -> None:
-    """One byte too many is refused."""
+    """A file that is one byte too large is refused."""
     path = tmp_path / "file"
     path.write_bytes(b"12345")
 
@@ -37,7 +37,7 @@ def test_file_is_refused_when_it_is_larger_than_the_limit(tmp_path: Path) -> Non
 
 
 def test_sparse_file_is_refused_without_being_read(tmp_path: Path) -> None:
-    """A terabyte of holes is refused by its size, before memory is asked for."""
+    """A terabyte of holes is refused by its size, before memory is allocated."""
     path = tmp_path / "file"
     with path.open("wb") as file:
         file.truncate(1 << 40)
@@ -61,7 +61,7 @@ def test_file_that_hides_its_size_is_read_to_the_limit_only() -> None:
     ],
 )
 def test_anything_but_a_regular_file_is_refused_at_once(tmp_path: Path, create: Callable[[Path], None]) -> None:
-    """A directory, a FIFO without a writer and an endless device are refused, without waiting for any of them."""
+    """A directory, a FIFO without a writer and an endless device are refused at once."""
     path = tmp_path / "file"
     create(path)
 
@@ -70,7 +70,7 @@ def test_anything_but_a_regular_file_is_refused_at_once(tmp_path: Path, create: 
 
 
 def test_symbolic_link_is_refused_when_links_are_not_followed(tmp_path: Path) -> None:
-    """With `follow=False` a link is an error of the system, whatever it points to; its own state can be read."""
+    """With `follow=False` a link is an OSError, whatever its target; the link's own state can be read."""
     (tmp_path / "file").write_bytes(b"1")
     link = tmp_path / "link"
     link.symlink_to("file")
@@ -84,7 +84,7 @@ def test_symbolic_link_is_refused_when_links_are_not_followed(tmp_path: Path) ->
 
 
 def test_file_is_found_in_an_open_directory(tmp_path: Path) -> None:
-    """A name is looked up in the directory that is open, wherever that has been moved since."""
+    """A name is looked up in the open directory, even if that was moved."""
     place = tmp_path / "before"
     place.mkdir()
     (place / "file").write_bytes(b"1")
@@ -99,7 +99,7 @@ def test_file_is_found_in_an_open_directory(tmp_path: Path) -> None:
 
 
 def test_check_sees_the_file_before_it_is_read(tmp_path: Path) -> None:
-    """What the caller's check raises goes through, even for a file that would be refused for its size."""
+    """An exception of the caller's check is raised, even for a file that would be refused for its size."""
     path = tmp_path / "file"
     path.write_bytes(b"12345")
 
@@ -149,13 +149,13 @@ def replace(path: Path) -> None:
 
 
 def change_mode(path: Path) -> None:
-    """Change the mode alone."""
+    """Change only the mode."""
     path.chmod(0o600)
 
 
 @pytest.mark.parametrize("change", [write, write_back_dated, replace, change_mode])
 def test_state_differs_when_the_file_changed(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    """Content of the same size, a modification time that was set back, a replacement and another mode all show."""
+    """Content of the same size, an earlier modification time, a replacement and another mode all change the state."""
     path = tmp_path / "file"
     path.write_bytes(b"1")
     path.chmod(0o644)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def signed(key: PrivateKey, header: Mapping[str, Any] | None = None, **claims: object) -> str:
-    """Give a JWT that a key really signed."""
+    """Return a JWT that a key signed."""
     instant = int(NOW.timestamp())
     payload = {"iss": ISSUER, "sub": "user-1", "aud": AUDIENCE, "iat": instant, "exp": instant + 3600, **claims}
     parts = ({"alg": key.algorithm, "kid": key.kid} if header is None else header, payload)
@@ -30,13 +30,13 @@ def signed(key: PrivateKey, header: Mapping[str, Any] | None = None, **claims: o
 
 
 def explained(text: str, *, keys: list[dict[str, Any]] | None = None, **expected: ExpectedClaims) -> Findings:
-    """Explain a JWT ten minutes after the tests' beginning of time."""
+    """Explain a JWT ten minutes after the start time of the tests."""
     return inspect_jwt(text, NOW + timedelta(minutes=10), keys=keys, expected=expected)
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_good_token_is_explained_and_verified(algorithm: str) -> None:
-    """Claims, times in words and the key that signed it are told, and the signature is not."""
+    """Claims, times in words and the verifying key are shown; the signature is not."""
     key = PrivateKey.generate(algorithm)
     text = signed(key, role="reader")
 
@@ -53,7 +53,7 @@ def test_good_token_is_explained_and_verified(algorithm: str) -> None:
 
 
 def test_signature_of_somebody_else_is_called_false() -> None:
-    """A token that says it is of a key but is not is told so, loudly; without keys nothing is claimed."""
+    """A token whose signature does not match its key is clearly reported; without keys nothing is stated."""
     key, other = PrivateKey.generate("ES256"), PrivateKey.generate("ES256")
     forged = signed(other, {"alg": "ES256", "kid": key.kid})
 
@@ -78,7 +78,7 @@ def test_signature_of_somebody_else_is_called_false() -> None:
     ],
 )
 def test_rules_of_sts_are_named(header: dict[str, Any] | None, claims: dict[str, Any], problem: str) -> None:
-    """Each rule that a token breaks is named, alone."""
+    """Each rule that a token breaks is shown, and no other."""
     found = explained(signed(PrivateKey.generate("ES256"), header, **claims))
 
     assert len(found.problems) == 1
@@ -86,7 +86,7 @@ def test_rules_of_sts_are_named(header: dict[str, Any] | None, claims: dict[str,
 
 
 def test_token_is_held_against_what_is_expected() -> None:
-    """A token that is no target's is told why for each; one that fits any is fine."""
+    """A token that matches no target is reported with the reason for each; one that matches a target is accepted."""
     text = signed(PrivateKey.generate("ES256"))
     wrong, right = ExpectedClaims(subject="user-2"), ExpectedClaims(subject="user-1")
 
@@ -96,7 +96,7 @@ def test_token_is_held_against_what_is_expected() -> None:
 
 @pytest.mark.parametrize("text", ["a.b.c", "e30.W10.x", ".."])
 def test_broken_jwt_is_unreadable(text: str) -> None:
-    """What only looks like a JWT is not explained."""
+    """A text that only looks like a JWT is not explained."""
     with pytest.raises(UnreadableTokenError):
         explained(text)
 
@@ -113,7 +113,7 @@ def test_broken_jwt_is_unreadable(text: str) -> None:
     ],
 )
 def test_strange_keys_verify_nothing(algorithm: str, jwk: dict[str, Any], signature: str) -> None:
-    """No algorithm but the two, and no broken key or signature, verifies anything."""
+    """Only the two algorithms, with an intact key and signature, verify anything."""
     assert not verifies(jwk, algorithm, "a.b", signature)
 
 
@@ -130,7 +130,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_adc_document_is_explained() -> None:
-    """A good document has no problems, and says as whom it acts."""
+    """A valid document has no problems, and its account is shown."""
     found = inspect_document(GOOD)
 
     assert found.problems == ()
@@ -148,7 +148,7 @@ def test_adc_document_is_explained() -> None:
     ],
 )
 def test_faults_of_an_adc_document(change: dict[str, Any], problem: str) -> None:
-    """What a client or STS would stumble over is named."""
+    """Every mistake that a client or STS would fail on is shown."""
     (found,) = inspect_document(GOOD | change).problems
 
     assert problem in found
@@ -166,7 +166,7 @@ def test_faults_of_an_adc_document(change: dict[str, Any], problem: str) -> None
     ],
 )
 def test_other_documents(document: dict[str, Any], kind: str, problem: str | None) -> None:
-    """Key sets and other credentials files are told, with what is wrong with them and without secrets."""
+    """Key sets and other credentials files are recognised, with their problems and without secrets."""
     found = inspect_document(document)
 
     assert found.kind.startswith(kind)
@@ -176,7 +176,7 @@ def test_other_documents(document: dict[str, Any], kind: str, problem: str | Non
 
 
 def test_opaque_tokens_are_told_by_their_beginning() -> None:
-    """An opaque token's kind, size and fingerprint are told, and nothing else of it."""
+    """Only an opaque token's kind, size and fingerprint are shown."""
     found = inspect_opaque("ya29.d.secret-part")
 
     assert found.kind == "federated access token of Google's STS"
@@ -194,5 +194,5 @@ def test_opaque_tokens_are_told_by_their_beginning() -> None:
     ],
 )
 def test_spans_in_words(duration: timedelta, words: str) -> None:
-    """A span is told in its two largest units."""
+    """A time span is shown in its two largest units."""
     assert span(duration) == words

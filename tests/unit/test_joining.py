@@ -12,7 +12,7 @@ CALLERS = 8
 
 
 class Stage:
-    """Callers who come together, the first of whom fetches when all are there."""
+    """Callers that come together; the first one fetches when all have arrived."""
 
     def __init__(self, failure: RefresherError | None) -> None:
         self.failure = failure
@@ -24,7 +24,7 @@ class Stage:
         self._lock = Lock()
 
     def ask_together(self) -> list[str]:
-        """Give what each caller got."""
+        """Return the results of all callers."""
         with ThreadPoolExecutor(CALLERS) as pool:
             return [future.result() for future in [pool.submit(self._ask) for _ in range(CALLERS)]]
 
@@ -56,7 +56,7 @@ class Stage:
     ids=["value", "failure"],
 )
 def test_callers_who_waited_take_what_came_of_it(failure: RefresherError | None, got: str) -> None:
-    """Whoever waited for another's fetch does not fetch by itself, even if what came would not serve it, or nothing."""
+    """A caller that waited for another's fetch does not fetch itself, whatever the result."""
     stage = Stage(failure)
 
     answers = stage.ask_together()
@@ -66,7 +66,7 @@ def test_callers_who_waited_take_what_came_of_it(failure: RefresherError | None,
 
 
 def test_refusal_is_nobody_elses() -> None:
-    """A lasting failure is the caller's own: each asks."""
+    """A permanent failure is the caller's own: each caller asks."""
     stage = Stage(SupplyError("refused", "mend it"))
 
     stage.ask_together()
@@ -76,7 +76,7 @@ def test_refusal_is_nobody_elses() -> None:
 
 @pytest.mark.parametrize("failure", [SupplyError("nobody answers", "wait", retryable=True), ZeroDivisionError("a bug")])
 def test_later_caller_asks_again_after_a_failure(failure: Exception) -> None:
-    """Who came after a failure, or after a bug, asks anew."""
+    """A caller that comes after a failure or a bug asks again."""
     joined: Joined[str] = Joined()
 
     def fail(_held: str | None) -> str:

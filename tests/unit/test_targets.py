@@ -29,7 +29,7 @@ SOURCE = ", source_service_account: source@p-1.iam.gserviceaccount.com"
 
 
 def target_of(place: Path, supplier: str, more: str, identity: str = "alice") -> Target:
-    """Give the one target of a configuration with this supplier and this identity."""
+    """Return the only target of a configuration with this supplier and this identity."""
     path = place / "refresher.yaml"
     path.write_text(TEXT.format(supplier=supplier, more=more, identity=identity, root=place / "run"))
     path.chmod(0o600)
@@ -68,12 +68,12 @@ def target_of(place: Path, supplier: str, more: str, identity: str = "alice") ->
 def test_tokens_are_held_to_what_is_configured(
     tmp_path: Path, supplier: str, more: str, expected: ExpectedClaims
 ) -> None:
-    """Of each kind of supplier a target expects the claims that the configuration fixes, and no others."""
+    """For each kind of supplier a target expects the claims that the configuration fixes, and no others."""
     assert target_of(tmp_path, supplier, more).expected == expected
 
 
 def test_record_says_whose_a_directory_is_where_no_subject_is_known(tmp_path: Path) -> None:
-    """It differs with the source and with the identity, but not with how long the source may take."""
+    """The fingerprint depends on the source and on the identity, but not on the source's time limit."""
     command = "{kind: command, argv: [/bin/mint], timeout: 5s}"
     record = target_of(tmp_path, command, "").record
 
@@ -84,7 +84,7 @@ def test_record_says_whose_a_directory_is_where_no_subject_is_known(tmp_path: Pa
 
 
 def test_record_does_not_change_with_what_is_minted(tmp_path: Path) -> None:
-    """Issuer, keys, life and provider are what is minted, not whose: a typo in them withdraws nothing."""
+    """Issuer, keys, lifetime and provider do not change the record: a typo in them withdraws nothing."""
     supplier = "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m}"
     record = target_of(tmp_path, supplier, SUBJECT).record
 

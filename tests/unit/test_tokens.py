@@ -21,7 +21,7 @@ DIGITS = base64.urlsafe_b64encode(b'{"exp":' + b"1" * 5000 + b"}").rstrip(b"=").
 
 
 def test_peek_reads_life_and_claims() -> None:
-    """A JWT tells when it was issued, when it ends, who issued it, for whom, and with which key."""
+    """A JWT shows issue, expiry, issuer, audience and key."""
     token = peek(make_jwt())
 
     assert (token.issued_at, token.expires_at) == (NOW, NOW + timedelta(hours=1))
@@ -56,7 +56,7 @@ def test_peek_reads_life_and_claims() -> None:
     ],
 )
 def test_peek_refuses_what_is_no_token(text: str, reason: str) -> None:
-    """What is not a JWT with a life is refused with the reason, which never repeats the text."""
+    """A text that is not a JWT with a lifetime is refused with the reason, which never quotes the text."""
     with pytest.raises(UnreadableTokenError, match=reason) as caught:
         peek(text)
 
@@ -73,7 +73,7 @@ def test_secret_stays_out_of_text() -> None:
 
 
 def test_expected_token_has_no_mismatches() -> None:
-    """The token that the configuration would mint is what is expected."""
+    """The token that the configuration would mint has no mismatches."""
     assert EXPECTED.mismatches(peek(make_jwt())) == ()
 
 
@@ -88,7 +88,7 @@ def test_expected_token_has_no_mismatches() -> None:
     ],
 )
 def test_each_mismatch_is_named(value: str, reason: str) -> None:
-    """Each way in which a token is not the configured one is named by itself."""
+    """Each difference between a token and the configured one is reported separately."""
     (mismatch,) = EXPECTED.mismatches(peek(value))
 
     assert reason in mismatch
@@ -96,7 +96,7 @@ def test_each_mismatch_is_named(value: str, reason: str) -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", "a\x1b[2J\nb", "\u202e", "A" * 30_000, "\U000e0001" * 9_000])
 def test_mismatches_are_fit_to_be_shown(value: str) -> None:
-    """Whatever whoever wrote the token claims, the reasons are short, printable and can be encoded."""
+    """For any content of a token, the reasons are short, printable and can be encoded."""
     mismatches = EXPECTED.mismatches(peek(make_jwt(issuer=value, subject=value, audience=[value, value], kid=value)))
 
     assert len(mismatches) == 4
@@ -104,17 +104,17 @@ def test_mismatches_are_fit_to_be_shown(value: str) -> None:
 
 
 def test_audience_list_needs_one_hit() -> None:
-    """A list of audiences is fine as soon as it holds an accepted one."""
+    """A list of audiences matches as soon as it contains an accepted one."""
     assert EXPECTED.mismatches(peek(make_jwt(audience=["https://else.example.com", AUDIENCE]))) == ()
 
 
 def test_unsaid_expectations_hold_for_any_token() -> None:
-    """What the configuration does not say is not held against a token."""
+    """A claim that the configuration does not set can have any value."""
     assert ExpectedClaims().mismatches(peek(make_jwt(issuer="https://anybody.example.com"))) == ()
 
 
 def test_opaque_token_is_a_mismatch_where_a_jwt_is_expected() -> None:
-    """An opaque token is foreign unless the supplier hands out opaque ones."""
+    """An opaque token is foreign, unless the supplier issues opaque tokens."""
     opaque = SubjectToken(value="ya29.x", issued_at=NOW, expires_at=NOW, unverified_claims=None)
 
     assert EXPECTED.mismatches(opaque)
@@ -122,7 +122,7 @@ def test_opaque_token_is_a_mismatch_where_a_jwt_is_expected() -> None:
 
 
 def test_another_subject_is_told_apart_only_where_one_is_configured() -> None:
-    """Somebody else's token is recognised by its subject, if we know our own."""
+    """A token of another user is recognised by its subject, if the target's own subject is configured."""
     token = peek(make_jwt(subject="user-2"))
 
     assert EXPECTED.is_of_another_subject(token)

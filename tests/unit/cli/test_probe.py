@@ -49,7 +49,7 @@ def ask(place: Path, *artifacts: str, least: timedelta | None = None) -> Request
 def test_life_decides(
     place: Path, minutes: int, least: timedelta | None, artifacts: tuple[str, ...], problem: str | None
 ) -> None:
-    """A directory serves while token and artifacts have more life left than their minimum, or than what is asked."""
+    """A directory is ready while token and artifacts live longer than their minimum, or than the requested time."""
     error = look(ask(place, *artifacts, least=least), NOW + timedelta(minutes=minutes))
 
     assert (error is None) is (problem is None)
@@ -57,7 +57,7 @@ def test_life_decides(
 
 
 def replace_by_directory(place: Path) -> None:
-    """Put a directory where the variables belong."""
+    """Put a directory in the place of the variables."""
     (place / "env").unlink()
     (place / "env").mkdir()
 
@@ -77,7 +77,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize(("harm", "problem"), HARMS.values(), ids=list(HARMS))
 def test_harm_is_named(place: Path, harm: Callable[[Path], object], problem: str) -> None:
-    """What a client would stumble over is named with its path, and the remedy leads to the worker."""
+    """Every fault that a client would meet is reported with its path, and the remedy concerns the worker."""
     harm(place)
 
     error = look(ask(place, "access_token"), NOW)
@@ -88,7 +88,7 @@ def test_harm_is_named(place: Path, harm: Callable[[Path], object], problem: str
 
 
 def test_absent_directory_is_named(tmp_path: Path) -> None:
-    """A directory that is not mounted is an error of its own."""
+    """A directory that is not mounted has its own error."""
     error = look(ask(tmp_path / "absent"), NOW)
 
     assert error is not None
@@ -96,7 +96,7 @@ def test_absent_directory_is_named(tmp_path: Path) -> None:
 
 
 def test_opaque_token_is_judged_by_its_description(place: Path) -> None:
-    """A token that does not show its life serves as long as artifacts.json says."""
+    """A token that does not contain its lifetime is ready for as long as artifacts.json states."""
     (place / "token").write_text("opaque")
     described = descriptions.describe(b"opaque", NOW, NOW + timedelta(hours=1))
     (place / "artifacts.json").write_bytes(descriptions.render({"token": described}))
@@ -120,5 +120,5 @@ def test_opaque_token_is_judged_by_its_description(place: Path) -> None:
     ],
 )
 def test_plain_probes_are_recognised(arguments: list[str], expected: Request | None) -> None:
-    """Only a command line of the probe's own options is answered without the full command."""
+    """Only a command line with the probe's own options is answered without the full command."""
     assert parse(arguments) == expected

@@ -35,19 +35,19 @@ def make_name() -> str:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Give a clock at the tests' beginning of time."""
+    """Return a clock at the start time of the tests."""
     return FakeClock()
 
 
 @pytest.fixture
 def supplier() -> FakeSupplier:
-    """Give a supplier that works."""
+    """Return a supplier that works."""
     return FakeSupplier()
 
 
 @pytest.fixture
 def target_of(tmp_path: Path) -> Callable[..., Target]:
-    """Give a maker of targets below one root."""
+    """Return a function that creates targets below one root."""
 
     def make(
         name: str = "alice",

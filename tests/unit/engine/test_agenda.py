@@ -26,38 +26,38 @@ ID = MintedArtifact(name="id_tokens/api", options={"audience": "https://api", "i
 def build_outcome(
     result: Result = Result.PUBLISHED, error: RefresherError | None = None, issued_at: datetime | None = NOW
 ) -> Outcome:
-    """Return what a job did."""
+    """Return the outcome of a job."""
     life = None if issued_at is None else Life(issued_at, issued_at + HOUR, ISSUER, "user-1", "00000000")
     return Outcome(result=result, life=life, error=error, duration=0.1)
 
 
 def build_agenda(*targets: Target) -> Agenda:
-    """Return an agenda that has adopted targets."""
+    """Return an agenda with these targets."""
     agenda = Agenda()
     agenda.adopt({target.name: target for target in targets})
     return agenda
 
 
 def take(agenda: Agenda, now: datetime) -> list[str]:
-    """Take what is due, by name."""
+    """Take the due jobs; return their names."""
     return ["/".join(filter(None, entry.key)) for entry in agenda.take_due(now)]
 
 
 def get(agenda: Agenda, name: str, artifact: str = "") -> Entry:
-    """Return an entry that is there."""
+    """Return an existing entry."""
     entry = agenda.get(name, artifact)
     assert entry is not None
     return entry
 
 
 def settle(agenda: Agenda, entry: Entry, outcome: Outcome, now: datetime = NOW, draw: float = 0.5) -> None:
-    """Give a job back with its outcome, as a worker does."""
+    """Return a job to the agenda with its outcome, as a worker does."""
     agenda.give_back(entry)
     agenda.settle(entry, outcome, now, draw)
 
 
 def test_new_targets_are_due_at_once_and_handed_out_once(target_of: MakeTarget) -> None:
-    """A new target is due immediately, and not a second time while a worker has it."""
+    """A new target is due at once, but not a second time while a worker has it."""
     agenda = build_agenda(target_of("one"), target_of("two"))
 
     assert take(agenda, NOW) == ["one", "two"]
@@ -65,7 +65,7 @@ def test_new_targets_are_due_at_once_and_handed_out_once(target_of: MakeTarget) 
 
 
 def test_published_target_is_due_at_its_refresh_point(target_of: MakeTarget) -> None:
-    """After a refresh a target rests until the policy's refresh point."""
+    """After a refresh a target is not due before the policy's refresh point."""
     agenda = build_agenda(target_of())
     settle(agenda, agenda.take_due(NOW)[0], build_outcome())
     point = policy.due_at("alice", NOW, NOW + HOUR)
@@ -75,7 +75,7 @@ def test_published_target_is_due_at_its_refresh_point(target_of: MakeTarget) -> 
 
 
 def test_failures_back_off_and_success_forgets_them(target_of: MakeTarget) -> None:
-    """Each failure in a row waits longer; a success resets the count."""
+    """Each failure in a row increases the delay; a success resets the count."""
     agenda = build_agenda(target_of())
     entry, waits = get(agenda, "alice"), []
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_failures_back_off_and_success_forgets_them(target_of: MakeTarget) -> No
 
 
 def test_permanent_failure_is_tried_again_at_the_overdue_point(target_of: MakeTarget) -> None:
-    """Even a slow retry comes no later than the moment at which the present token is overdue."""
+    """Even a slow retry comes at the latest when the present token becomes overdue."""
     agenda = build_agenda(target_of())
     now = NOW + timedelta(minutes=53, seconds=55)
 
@@ -100,7 +100,7 @@ def test_permanent_failure_is_tried_again_at_the_overdue_point(target_of: MakeTa
 
 
 def test_one_identity_at_a_time(target_of: MakeTarget) -> None:
-    """Targets of one identity wait for each other, so that they can share a supply; others do not."""
+    """Targets of one identity wait for each other, so that they can share a supply; other targets do not wait."""
     first = target_of("one")
     sibling = replace(target_of("two"), context=first.context)
     agenda = build_agenda(first, sibling, target_of("three", subject="user-3"))
@@ -114,7 +114,7 @@ def test_one_identity_at_a_time(target_of: MakeTarget) -> None:
 
 
 def test_former_target_of_a_directory_is_waited_for(target_of: MakeTarget) -> None:
-    """A target that changed waits until the worker of its former self is done with the directory."""
+    """A changed target waits until the worker of its earlier version has left the directory."""
     agenda = build_agenda(target_of())
     (former,) = agenda.take_due(NOW)
 
@@ -128,7 +128,7 @@ def test_former_target_of_a_directory_is_waited_for(target_of: MakeTarget) -> No
 
 
 def test_unchanged_targets_keep_their_moment_over_a_new_plan(target_of: MakeTarget) -> None:
-    """A new plan makes only new and changed targets due."""
+    """After a new plan only new and changed targets are due."""
     same, changed = target_of("same", subject="a"), target_of("changed", subject="b")
     agenda = build_agenda(same, changed)
     for entry in agenda.take_due(NOW):
@@ -141,7 +141,7 @@ def test_unchanged_targets_keep_their_moment_over_a_new_plan(target_of: MakeTarg
 
 
 def test_jump_back_makes_tokens_from_the_future_due(target_of: MakeTarget) -> None:
-    """After the clock went back an hour, what was issued since is due at once."""
+    """After the clock moves back an hour, everything that was issued since then is due at once."""
     agenda = build_agenda(target_of())
     settle(agenda, agenda.take_due(NOW)[0], build_outcome())
     now = NOW - HOUR
@@ -154,7 +154,7 @@ def test_jump_back_makes_tokens_from_the_future_due(target_of: MakeTarget) -> No
 
 
 def test_jump_forward_keeps_what_is_still_fresh(target_of: MakeTarget) -> None:
-    """After a small step forward a target stays due when its own token says, not at once."""
+    """After a small step forward a target becomes due when its own token requires it, not at once."""
     agenda = build_agenda(target_of())
     settle(agenda, agenda.take_due(NOW)[0], build_outcome())
 
@@ -165,7 +165,7 @@ def test_jump_forward_keeps_what_is_still_fresh(target_of: MakeTarget) -> None:
 
 
 def test_what_failed_is_due_at_once_when_suppliers_change(target_of: MakeTarget) -> None:
-    """A plan with other suppliers brings forward the targets that failed, and only those."""
+    """A plan with other suppliers makes the failed targets due, and only those."""
     failed, fresh = target_of("failed", subject="a"), target_of("fresh", subject="b")
     agenda = build_agenda(failed, fresh)
     for entry in agenda.take_due(NOW):
@@ -181,7 +181,7 @@ def test_what_failed_is_due_at_once_when_suppliers_change(target_of: MakeTarget)
 
 
 def test_files_that_expire_first_are_served_first(target_of: MakeTarget) -> None:
-    """After a stop the backlog is served in the order in which files run out, not in that of the configuration."""
+    """After a stop the targets are served in the order in which their files expire, not in the configured order."""
     agenda = build_agenda(*(target_of(name, subject=name) for name in ("late", "early", "middle")))
     issued = {"late": NOW, "early": NOW - timedelta(minutes=40), "middle": NOW - timedelta(minutes=20)}
     for entry in agenda.take_due(NOW):
@@ -191,7 +191,7 @@ def test_files_that_expire_first_are_served_first(target_of: MakeTarget) -> None
 
 
 def test_artifacts_wait_for_their_token(target_of: MakeTarget) -> None:
-    """Without a token there is nothing to mint with; once it is published, artifacts are due at once."""
+    """Without a token artifacts cannot be minted; once it is published, they are due at once."""
     agenda = build_agenda(target_of(minted=(ACCESS, ID)))
 
     (token,) = agenda.take_due(NOW)
@@ -203,7 +203,7 @@ def test_artifacts_wait_for_their_token(target_of: MakeTarget) -> None:
 
 
 def test_each_artifact_has_its_own_moment(target_of: MakeTarget) -> None:
-    """One artifact's failure moves only its own next moment; the other is due at half its life."""
+    """The failure of one artifact only moves its own next time; the other one is due at half its lifetime."""
     agenda = build_agenda(target_of(minted=(ACCESS, ID)))
     settle(agenda, agenda.take_due(NOW)[0], build_outcome())
     access, identity = agenda.take_due(NOW)
@@ -219,7 +219,7 @@ def test_each_artifact_has_its_own_moment(target_of: MakeTarget) -> None:
 
 
 def test_few_artifacts_of_one_identity_at_a_time(target_of: MakeTarget) -> None:
-    """An identity that Google does not answer holds few threads; the next one follows when one is done."""
+    """If Google does not answer an identity, it occupies few threads; the next artifact follows when one is done."""
     many = tuple(replace(ID, name=f"id_tokens/n{number}") for number in range(9))
     agenda = build_agenda(target_of(minted=many))
     settle(agenda, agenda.take_due(NOW)[0], build_outcome())
@@ -233,7 +233,7 @@ def test_few_artifacts_of_one_identity_at_a_time(target_of: MakeTarget) -> None:
 
 
 def test_nothing_is_kept_of_targets_that_are_gone(target_of: MakeTarget) -> None:
-    """What left the plan leaves nothing behind in the agenda, also while a worker still had it."""
+    """Nothing is left in the agenda of targets that left the plan, even if a worker still had them."""
     agenda = build_agenda(target_of(minted=(ACCESS,)))
     (token,) = agenda.take_due(NOW)
 

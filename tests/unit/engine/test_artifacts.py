@@ -32,7 +32,7 @@ REFUSAL = ImpersonationError("refused", "grant the role")
 
 
 class Stage:
-    """A worker's engine on a fake supplier and a fake chain."""
+    """A worker's engine with a fake supplier and a fake chain."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -41,34 +41,34 @@ class Stage:
         self.artifacts = Minter(chain=lambda: self.chain, clock=clock)
 
     def settle(self, target: Target) -> None:
-        """Publish the token, and what belongs to it."""
+        """Publish the token and its documents."""
         assert self.tokens.refresh(target, first=True).error is None
 
     def refresh(self, target: Target, artifact: MintedArtifact = ACCESS) -> Outcome:
-        """Bring an artifact up to date."""
+        """Refresh an artifact."""
         return self.artifacts.refresh(target, artifact)
 
 
 @pytest.fixture
 def stage(clock: FakeClock) -> Stage:
-    """Give an engine."""
+    """Return an engine."""
     return Stage(clock)
 
 
 @pytest.fixture
 def alice(target_of: MakeTarget) -> Target:
-    """Give a target with an access token and an ID token."""
+    """Return a target with an access token and an ID token."""
     return target_of(minted=(ACCESS, ID))
 
 
 def content(target: Target, name: str) -> str | None:
-    """Give the content of a file; None if it is absent."""
+    """Return the content of a file; None if it is absent."""
     path = target.directory.path / name
     return path.read_text() if path.exists() else None
 
 
 def test_published_and_kept_while_fresh(stage: Stage, alice: Target) -> None:
-    """An artifact is published with its description, kept while fresh, and replaced when due."""
+    """An artifact is published with its description, stays while it is fresh, and is replaced when due."""
     stage.settle(alice)
 
     first, second = stage.refresh(alice), stage.refresh(alice)
@@ -84,7 +84,7 @@ def test_published_and_kept_while_fresh(stage: Stage, alice: Target) -> None:
 
 
 def test_nothing_is_minted_without_a_token(stage: Stage, alice: Target) -> None:
-    """Before the token file is there, Google is not asked and nothing is written."""
+    """Before the token file exists, Google is not called and nothing is written."""
     outcome = stage.refresh(alice)
 
     assert outcome.result is Result.WAITING
@@ -93,7 +93,7 @@ def test_nothing_is_minted_without_a_token(stage: Stage, alice: Target) -> None:
 
 
 def test_failure_leaves_everything(stage: Stage, alice: Target) -> None:
-    """A refused artifact changes no file, and tells how long the present one lasts."""
+    """A refused artifact changes no file, and the failure shows how long the present one lasts."""
     stage.settle(alice)
     stage.refresh(alice)
     stage.clock.pass_(timedelta(minutes=40))
@@ -109,7 +109,7 @@ def test_failure_leaves_everything(stage: Stage, alice: Target) -> None:
 
 
 def test_directory_changes_hands_while_google_is_asked(stage: Stage, alice: Target, target_of: MakeTarget) -> None:
-    """What was minted for alice is not published once the directory has become bob's."""
+    """An artifact that was minted for alice is not published once the directory is bob's."""
     bob = target_of(identity="bob", subject="user-2", account="bob@p.iam.gserviceaccount.com", minted=(ACCESS,))
     stage.settle(alice)
     stage.chain.meanwhile = lambda: stage.settle(bob)
@@ -124,7 +124,7 @@ def test_directory_changes_hands_while_google_is_asked(stage: Stage, alice: Targ
 
 
 def test_target_is_retired_while_google_is_asked(stage: Stage, alice: Target) -> None:
-    """Nothing is published into a directory whose `env` was taken away."""
+    """Nothing is published into a directory whose `env` was withdrawn."""
     stage.settle(alice)
     stage.chain.meanwhile = (alice.directory.path / "env").unlink
 
@@ -133,7 +133,7 @@ def test_target_is_retired_while_google_is_asked(stage: Stage, alice: Target) ->
 
 
 def test_taken_over_directory_loses_its_artifacts(stage: Stage, alice: Target, target_of: MakeTarget) -> None:
-    """A hand-over withdraws every further artifact with the token, and their descriptions."""
+    """A takeover withdraws every optional artifact with the token, and their descriptions."""
     stage.settle(alice)
     stage.refresh(alice)
     stage.refresh(alice, ID)
@@ -158,7 +158,7 @@ def test_other_request_is_minted_anew(stage: Stage, alice: Target, target_of: Ma
 
 
 def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target) -> None:
-    """Artifacts of an identity share a federated token while it has life left, and no longer."""
+    """Artifacts of an identity share a federated token until shortly before it expires."""
     stage.chain.lifetime = timedelta(minutes=5)
     stage.settle(alice)
     stage.refresh(alice)
@@ -173,7 +173,7 @@ def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target
 
 
 def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, alice: Target) -> None:
-    """A federated token is never used for the artifacts of a subject token that speaks for somebody else."""
+    """A federated token is never used for the artifacts of a subject token with another subject."""
     federated, now = FederatedTokens(lambda: stage.chain), stage.clock.now()
 
     for subject in ("user-1", "user-2", "user-1"):
@@ -183,7 +183,7 @@ def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, alice: Target)
 
 
 def test_rubbish_for_an_id_token_is_refused(stage: Stage, alice: Target) -> None:
-    """What is no JWT is not published as an ID token."""
+    """Something that is not a JWT is not published as an ID token."""
     stage.settle(alice)
     stage.chain.id_token_answer = "rubbish"
 
@@ -204,7 +204,7 @@ def test_table_builders_and_configuration_name_the_same_artifacts() -> None:
 
 
 def test_variables_name_each_optional_artifact() -> None:
-    """Each optional artifact has a variable of its own, also each file of a folder."""
+    """Each optional artifact has its own variable, and so has each file of a folder."""
     assert name_variables(["access_token", "id_tokens/api.v1", "boto"]) == {
         "REFRESHER_ACCESS_TOKEN_FILE": "access_token",
         "REFRESHER_ID_TOKEN_FILE_API_V1": "id_tokens/api.v1",
@@ -213,7 +213,7 @@ def test_variables_name_each_optional_artifact() -> None:
 
 
 def test_static_artifacts_come_in_the_order_of_writing() -> None:
-    """Only what is asked for is built, `env` last."""
+    """Only the configured artifacts are built, `env` last."""
     facts = TargetFacts({"type": "external_account"}, {"A": "b"}, "/c")
 
     assert list(build_static([], facts)) == ["credentials.json", "env"]
@@ -221,7 +221,7 @@ def test_static_artifacts_come_in_the_order_of_writing() -> None:
 
 
 def test_unwanted_optional_artifacts_are_withdrawn(stage: Stage, alice: Target, target_of: MakeTarget) -> None:
-    """What is no longer asked for goes, with its description and its folder; the rest stays."""
+    """An artifact that is no longer configured is withdrawn, with its description and its folder; the others stay."""
     stage.settle(alice)
     stage.refresh(alice)
     stage.refresh(alice, ID)
@@ -234,7 +234,7 @@ def test_unwanted_optional_artifacts_are_withdrawn(stage: Stage, alice: Target, 
 
 
 def test_wanted_static_artifact_is_published_before_env(stage: Stage, target_of: MakeTarget) -> None:
-    """A boto file that is asked for is there with `env`, and goes when it is no longer asked for."""
+    """A configured boto file exists before `env`, and is withdrawn when it is no longer configured."""
     target = target_of(boto=True)
 
     stage.settle(target)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LateWorkers:
-    """Workers that begin when a test says so."""
+    """Workers that begin when a test requests it."""
 
     def __init__(self) -> None:
         self._jobs: list[Callable[[], None]] = []
@@ -39,13 +39,13 @@ class LateWorkers:
         self._jobs.append(job)
 
     def work(self) -> None:
-        """Do what is queued, and what that queues."""
+        """Run the queued jobs, and those that they queue."""
         while self._jobs:
             self._jobs.pop(0)()
 
 
 class Stage:
-    """A daemon whose plans, workers and clock a test moves."""
+    """A daemon whose plans, workers and clock a test controls."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.plan: Plan | None = None
@@ -66,13 +66,13 @@ class Stage:
         )
 
     def poll(self, *, force: bool) -> Plan | None:
-        """Give a plan once."""
+        """Return a plan once."""
         assert not force
         plan, self.plan = self.plan, None
         return plan
 
     def follow(self, target: Target, supplier: FakeSupplier) -> None:
-        """Let the next tick find a plan with one target."""
+        """Set the plan of the next tick to one target."""
         self.plan = Plan(
             root=target.directory.root,
             targets={target.name: target},
@@ -91,7 +91,7 @@ class Stage:
         if root == self.refused:
             raise RootHeldError("another daemon already publishes there", "stop it")
 
-    def _hear(self, event: Any) -> None:  # noqa: ANN401 - as the reporter gives it
+    def _hear(self, event: Any) -> None:  # noqa: ANN401 - as the reporter sends it
         self.events.append(event.name)
         self.fields.append(dict(event.fields))
 
@@ -101,7 +101,7 @@ def _no_chain() -> Any:  # noqa: ANN401 - never called
 
 
 def unnamed(target: Target, request: str, supplier: str) -> tuple[Target, FakeSupplier]:
-    """Give a target whose subject only its supplier knows, and that supplier."""
+    """Return a target whose subject only its supplier knows, and that supplier."""
     target = replace(
         target,
         expected=replace(target.expected, subject=None),
@@ -113,12 +113,12 @@ def unnamed(target: Target, request: str, supplier: str) -> tuple[Target, FakeSu
 
 @pytest.fixture
 def stage(clock: FakeClock) -> Stage:
-    """Give a daemon that nothing was asked of."""
+    """Return a daemon that has not run yet."""
     return Stage(clock)
 
 
 def test_target_that_waited_meets_no_other_plans_supplier(stage: Stage, target_of: MakeTarget) -> None:
-    """A target that is still queued when the plan changes gets no token of the new plan's supplier."""
+    """A target that is still queued when the plan changes gets no token from the new plan's supplier."""
     alice, hers = unnamed(target_of(), "file of alice", "alice")
     bob, his = unnamed(target_of(account="bob@p.iam.gserviceaccount.com"), "file of bob", "bob")
     stage.follow(alice, hers)
@@ -134,7 +134,7 @@ def test_target_that_waited_meets_no_other_plans_supplier(stage: Stage, target_o
 
 
 def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: MakeTarget, tmp_path: Path) -> None:
-    """A plan whose root another daemon holds is told of once; the former one stays until the root is free."""
+    """A plan whose root another daemon has locked is reported once; the earlier plan stays until the root is free."""
     target, supplier = target_of(), FakeSupplier()
     stage.follow(target, supplier)
     stage.daemon.tick()
@@ -159,7 +159,7 @@ def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: M
 
 
 def test_tick_goes_on_after_a_part_that_fails(stage: Stage, target_of: MakeTarget) -> None:
-    """A chore that fails is reported once, and neither this tick's renewals nor the next tick wait for it."""
+    """A failing chore is reported once, and delays neither this tick's refreshes nor the next tick."""
     stage.retiring_fails = True
     stage.follow(target_of(), FakeSupplier())
 
@@ -172,7 +172,7 @@ def test_tick_goes_on_after_a_part_that_fails(stage: Stage, target_of: MakeTarge
 
 
 def test_job_that_cannot_be_queued_is_handed_out_again(stage: Stage, target_of: MakeTarget) -> None:
-    """Without a thread to be had a tick fails, is reported, and the next one serves every target."""
+    """If no thread can start, a tick fails and is reported, and the next one serves every target."""
     stage.follow(target_of(), FakeSupplier())
     stage.workers.refuses = True
     stage.daemon.tick()
@@ -186,7 +186,7 @@ def test_job_that_cannot_be_queued_is_handed_out_again(stage: Stage, target_of: 
 
 
 def test_bug_of_one_job_is_its_failure_alone(stage: Stage, target_of: MakeTarget) -> None:
-    """An unexpected exception is reported as that target's failure, without its text, and is tried again."""
+    """An unexpected exception is that target's failure, reported without its text, and is tried again."""
     supplier = FakeSupplier(failure=ZeroDivisionError("eyJ-secret"))
     stage.follow(target_of(), supplier)
     stage.daemon.tick()
@@ -197,7 +197,7 @@ def test_bug_of_one_job_is_its_failure_alone(stage: Stage, target_of: MakeTarget
 
 
 def test_nothing_is_retired_while_drop_ins_cannot_be_listed(stage: Stage, target_of: MakeTarget) -> None:
-    """Where the names of drop-ins are unknown no directory is retired; else all of them are reserved."""
+    """If the names of drop-ins are unknown, no directory is retired; otherwise all of them are reserved."""
     stage.follow(target_of(), FakeSupplier())
     assert stage.plan is not None
     stage.plan = replace(stage.plan, reserved=None)
@@ -216,7 +216,7 @@ def test_nothing_is_retired_while_drop_ins_cannot_be_listed(stage: Stage, target
 def test_refused_configuration_is_reported_at_each_reload_and_never_as_taken_over(
     stage: Stage, target_of: MakeTarget
 ) -> None:
-    """A reload that is refused says so again each time; `config.reloaded` is for those that are in force."""
+    """Each refused reload is reported; `config.reloaded` is only for a configuration in force."""
     supplier = FakeSupplier()
     stage.follow(target_of(), supplier)
     stage.daemon.tick()

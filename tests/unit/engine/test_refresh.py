@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 def refresh(
     target: Target, supplier: object, clock: FakeClock, *, force: bool = False, may_take_over: bool = True
 ) -> Outcome:
-    """Refresh a target once, as a process that was never there before."""
+    """Refresh a target once, like a new process."""
     supplies = SharedSupplies({"worker": supplier})  # type: ignore[dict-item]  # fakes of several shapes
     refresher = Refresher(supplies=supplies, clock=clock, may_take_over=lambda: may_take_over)
     return refresher.refresh(target, force=force, first=True)
 
 
 def read_files(target: Target) -> dict[str, bytes]:
-    """Return every file of a target's directory but its record."""
+    """Return every file of a target's directory except its record."""
     return {entry.name: entry.read_bytes() for entry in target.directory.path.iterdir() if entry.name != RECORD}
 
 
 def test_first_refresh_publishes_everything(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """From nothing, a refresh publishes token, ADC document and variables, and tells what the token is."""
+    """From nothing, a refresh publishes token, ADC document and variables, and describes the token."""
     target = target_of()
 
     outcome = refresh(target, supplier, clock)
@@ -63,7 +63,7 @@ def test_first_refresh_publishes_everything(target_of: MakeTarget, supplier: Fak
 
 
 def test_order_of_publication(target_of: MakeTarget, clock: FakeClock) -> None:
-    """The record and the ADC document are there before the token, and the variables only after it."""
+    """The record and the ADC document exist before the token, and the variables only after it."""
     target = target_of()
     seen: list[list[str]] = []
 
@@ -80,7 +80,7 @@ def test_order_of_publication(target_of: MakeTarget, clock: FakeClock) -> None:
 
 
 def test_rejected_token_is_believed_in_nothing(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """Where only the supplier knows the subject, a token that is refused anyway takes no directory over."""
+    """If only the supplier knows the subject, a rejected token does not take over a directory."""
     target = target_of()
     target = replace(target, expected=replace(target.expected, subject=None))
     refresh(target, supplier, clock)
@@ -96,7 +96,7 @@ def test_rejected_token_is_believed_in_nothing(target_of: MakeTarget, supplier: 
 def test_foreign_pair_stays_together_until_there_is_a_token(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """While the supplier fails, the document of another audience stays beside the token that it was made for."""
+    """While the supplier fails, the document of the earlier audience stays with the token that belongs to it."""
     target = target_of()
     refresh(target, supplier, clock)
     before = read_files(target)
@@ -133,7 +133,7 @@ def test_fresh_token_is_kept(target_of: MakeTarget, supplier: FakeSupplier, cloc
 
 
 def test_due_token_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """At half its life a token is replaced by one that lives longer."""
+    """At half its lifetime a token is replaced by one that lives longer."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(minutes=30))
@@ -146,7 +146,7 @@ def test_due_token_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, cl
 
 
 def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """Asked to, a refresh replaces a token that is still fresh."""
+    """On request, a refresh replaces a fresh token."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(seconds=1))
@@ -156,7 +156,7 @@ def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: FakeSuppl
 
 @pytest.mark.parametrize("age", [30, 55, 61], ids=["due", "overdue", "expired"])
 def test_failure_leaves_every_byte(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, age: int) -> None:
-    """When the supplier fails, files stay as they were, however old the token is."""
+    """If the supplier fails, all files stay as they were, at any age of the token."""
     target = target_of()
     refresh(target, supplier, clock)
     before = target.directory.read_state()
@@ -184,7 +184,7 @@ def test_failure_leaves_every_byte(target_of: MakeTarget, supplier: FakeSupplier
 def test_unworthy_token_is_not_published(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, claims: dict[str, object], reason: str
 ) -> None:
-    """A token with wrong claims or too little life is refused, and the present one stays."""
+    """A token with wrong claims or too short a lifetime is refused, and the present one stays."""
     target = target_of()
     refresh(target, supplier, clock)
     before = target.directory.read_state()
@@ -201,7 +201,7 @@ def test_unworthy_token_is_not_published(
 def test_token_that_ends_sooner_is_not_published(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """A token that ends before the present one never replaces it."""
+    """A token that expires before the present one never replaces it."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(minutes=30))
@@ -216,7 +216,7 @@ def test_token_that_ends_sooner_is_not_published(
 def test_same_token_again_is_unchanged_until_overdue(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """A supplier that repeats itself has not failed, until the token is overdue."""
+    """A supplier that returns the same token again has not failed, until the token is overdue."""
     target = target_of()
     supplier.fixed = make_jwt()
     refresh(target, supplier, clock)
@@ -233,7 +233,7 @@ def test_same_token_again_is_unchanged_until_overdue(
 def test_longer_life_than_configured_is_superseded(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """When the configured lifetime shrinks, a token of the former one is replaced though it would live longer."""
+    """If the configured lifetime shrinks, a longer-lived token of the earlier configuration is replaced."""
     target = target_of()
     refresh(target, supplier, clock)
     supplier.lifetime = timedelta(minutes=20)
@@ -279,7 +279,7 @@ OTHERS = {
 def test_everything_is_withdrawn_when_the_record_is_another_identitys(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, change: dict[str, str]
 ) -> None:
-    """All files of the former identity go before anything of the new one comes, even if supply fails."""
+    """All files of the former identity are withdrawn before anything new is written, even if the supply fails."""
     former = target_of()
     refresh(former, supplier, clock)
     (former.directory.path / "boto").write_bytes(b"of alice")
@@ -309,7 +309,7 @@ def test_everything_is_withdrawn_when_the_record_is_another_identitys(
 def test_directory_itself_is_replaced_when_the_identity_has_another_name(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, change: dict[str, str], *, is_replaced: bool
 ) -> None:
-    """A container that holds the former directory sees an empty one; an edit of an identity keeps the directory."""
+    """A container with the former directory sees it empty; an edit of an identity keeps the directory."""
     former = target_of()
     refresh(former, supplier, clock)
     held = os.open(former.directory.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -326,7 +326,7 @@ def test_directory_itself_is_replaced_when_the_identity_has_another_name(
 def test_once_leaves_another_identitys_directory_to_the_daemon(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """While a daemon runs, `once` with another configuration takes nothing away and says so."""
+    """While a daemon runs, `once` with another configuration withdraws nothing and reports that."""
     refresh(target_of(), supplier, clock)
     before = read_files(target_of())
 
@@ -341,7 +341,7 @@ def test_once_leaves_another_identitys_directory_to_the_daemon(
 def test_forged_files_keep_nothing_when_the_directory_gets_another_identity(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """The files' owner forges the next identity's document and a description of his own token: all of it goes."""
+    """Everything is withdrawn, even if the files' owner forges the next identity's document and a description."""
     alice, bob = target_of(), target_of(identity="bob", subject="user-2", account="bob@p.iam.gserviceaccount.com")
     refresh(alice, supplier, clock)
     place = alice.directory.path
@@ -363,7 +363,7 @@ def test_forged_files_keep_nothing_when_the_directory_gets_another_identity(
 
 
 def make_earlier_directory(target: Target) -> dict[str, bytes]:
-    """Put the files of a version without records into a target's directory, and return them."""
+    """Write the files of a version without records into a target's directory, and return them."""
     target.directory.path.mkdir(parents=True, mode=0o711)
     files = {"token": make_jwt().encode(), **target.static}
     for name, content in files.items():
@@ -395,7 +395,7 @@ def test_directory_of_an_earlier_version_is_taken_over_once_there_is_a_token(
 def test_malformed_record_is_no_record(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, content: bytes
 ) -> None:
-    """A record that was read completely and is malformed says nothing: supply first, then take over."""
+    """If the record was read completely and is malformed, the token is supplied first and the takeover follows."""
     target = target_of()
     refresh(target, supplier, clock)
     before = read_files(target)
@@ -434,7 +434,7 @@ def test_newer_record_is_an_error_and_never_a_takeover(
 def test_unrecorded_directory_with_another_entry_is_an_error(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, entry: str
 ) -> None:
-    """A directory without a record that holds anything else is left as it is, and the remedy names what to move."""
+    """A directory without a record but with other files stays as it is, and the remedy lists what to move."""
     target = target_of()
     before = make_earlier_directory(target)
     (target.directory.path / entry).write_text("x")
@@ -449,7 +449,7 @@ def test_unrecorded_directory_with_another_entry_is_an_error(
 
 
 def test_empty_directory_is_used_in_place(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """An empty directory of the daemon's keeps its inode: a container may have mounted it before the daemon came."""
+    """An empty directory of the daemon keeps its inode: a container may have mounted it before the daemon started."""
     target = target_of()
     target.directory.path.mkdir(parents=True, mode=0o755)
     inode = target.directory.path.stat().st_ino
@@ -460,7 +460,7 @@ def test_empty_directory_is_used_in_place(target_of: MakeTarget, supplier: FakeS
 
 @pytest.mark.parametrize("name", ["token", "credentials.json", "env"])
 def test_drift_is_repaired(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str) -> None:
-    """A changed mode, content or a lost file is put right without another token being minted for the documents."""
+    """A changed mode, changed content or a lost file is repaired, and no new token is minted for the documents."""
     target = target_of()
     refresh(target, supplier, clock)
     before = read_files(target)
@@ -481,7 +481,7 @@ def test_drift_is_repaired(target_of: MakeTarget, supplier: FakeSupplier, clock:
 def test_ruined_token_is_replaced(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, content: bytes
 ) -> None:
-    """A token file with anything else in it gets a new token at once."""
+    """A token file with any other content is replaced at once."""
     target = target_of()
     refresh(target, supplier, clock)
     token = target.directory.path / "token"
@@ -495,7 +495,7 @@ def test_ruined_token_is_replaced(
 
 
 def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """After the clock went back, a token issued later than now is replaced though it would end later."""
+    """After the clock moves back, a token issued later than now is replaced, though it would expire later."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.wall -= timedelta(hours=1)
@@ -508,7 +508,7 @@ def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: Fake
 
 
 def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> None:
-    """The life of an opaque token is told beside it, and such a token is kept while it is fresh."""
+    """The lifetime of an opaque token is in its description, and the token stays while it is fresh."""
     target = target_of()
     target = replace(target, expected=replace(target.expected, is_jwt=False))
 
@@ -528,7 +528,7 @@ def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> N
 def test_unwritable_directory_is_a_publish_error(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """A directory that cannot be trusted is told as such, and nothing is supplied for it."""
+    """An unsafe directory is reported as such, and no token is supplied for it."""
     target = target_of()
     target.directory.path.mkdir(parents=True)
     target.directory.path.chmod(0o777)
@@ -542,7 +542,7 @@ def test_unwritable_directory_is_a_publish_error(
 def test_targets_of_one_identity_share_a_supply(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """Two directories of one identity are served by one supply; another identity gets its own."""
+    """Two directories of one identity use one supply; another identity has its own."""
     first = target_of("one")
     second = replace(target_of("two"), context=first.context)
     third = target_of("three", subject="user-3")
@@ -583,7 +583,7 @@ def unnamed(target: Target, source: str = "file of alice") -> Target:
 def test_token_is_withdrawn_when_its_source_is_another(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """Where no subject is configured, a token from another source goes with `env`, even if the new one fails."""
+    """Without a configured subject, a token from another source is withdrawn with `env`, even if the supply fails."""
     refresh(unnamed(target_of()), supplier, clock)
     supplier.failure = SupplyError("p", "r", retryable=True)
 
@@ -596,7 +596,7 @@ def test_token_is_withdrawn_when_its_source_is_another(
 def test_next_run_continues_wherever_publishing_is_cut_short(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, steps: int
 ) -> None:
-    """A takeover that stops after any of its writes leaves nothing of the former identity, and the next run ends it."""
+    """A takeover that stops after any write leaves nothing of the former identity, and the next run completes it."""
     alice, bob = target_of(), target_of(identity="bob", subject="user-2")
     refresh(alice, supplier, clock)
     names = iter([f"{step:016x}" for step in range(steps)])
@@ -617,7 +617,7 @@ def test_next_run_continues_wherever_publishing_is_cut_short(
 def test_directory_that_another_process_takes_over_meanwhile_is_left_alone(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, change: dict[str, str]
 ) -> None:
-    """Another process may give the directory to bob while alice's token is supplied: hers is then not published."""
+    """If another process changes the directory's identity to bob during a supply, alice's token is not published."""
     alice, bob = target_of(), target_of(**change)
     theirs: list[dict[str, bytes]] = []
 
@@ -637,7 +637,7 @@ def test_directory_that_another_process_takes_over_meanwhile_is_left_alone(
 def test_better_token_of_another_process_is_kept(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """What another process published meanwhile for the same identity is compared, not overwritten."""
+    """A token that another process published in the meantime for the same identity is compared, not overwritten."""
     target = target_of()
 
     class Overtaken:
@@ -657,7 +657,7 @@ def test_better_token_of_another_process_is_kept(
 def test_takeover_goes_on_after_a_file_that_cannot_be_removed(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """While an artifact of alice's can't be removed, all others go and nothing of bob's is published next to it."""
+    """While an artifact of alice cannot be removed, all others are withdrawn, and nothing of bob is published."""
     alice, bob = target_of(), target_of(identity="bob", subject="user-2")
     refresh(alice, supplier, clock)
     (alice.directory.path / "boto").write_bytes(b"of alice")
@@ -678,7 +678,7 @@ def test_takeover_goes_on_after_a_file_that_cannot_be_removed(
 def test_files_that_cannot_be_read_are_withdrawn_from_another_identity(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """The files' owner can keep us from reading them (a lease): nothing of his outlives that, not even half a file."""
+    """The files' owner can prevent us from reading them (a lease); all his files are withdrawn nevertheless."""
     alice, bob = target_of(), target_of(identity="bob", subject="user-2", account="bob@p.iam.gserviceaccount.com")
     refresh(alice, supplier, clock)
     directory = alice.directory.path
@@ -701,7 +701,7 @@ def test_files_that_cannot_be_read_are_withdrawn_from_another_identity(
 def test_leased_files_of_the_same_identity_are_replaced(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """A lease keeps us from reading a token, not from replacing it by a new one."""
+    """A lease prevents us from reading a token, but not from replacing it with a new one."""
     target = target_of()
     refresh(target, supplier, clock)
     lease = os.open(target.directory.path / TOKEN, os.O_RDWR)
@@ -717,7 +717,7 @@ def test_leased_files_of_the_same_identity_are_replaced(
 
 
 def test_short_lived_token_is_better_than_none(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """Where there is nothing worth keeping, a token within its minimum validity is published."""
+    """If no better token is in the file, a token within its minimum validity is published."""
     supplier.fixed = make_jwt(issued_at=NOW - timedelta(minutes=58))
 
     assert refresh(target_of(), supplier, clock).result is Result.PUBLISHED

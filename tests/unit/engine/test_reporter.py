@@ -76,7 +76,7 @@ def test_publication_is_reported_with_its_facts(target_of: MakeTarget) -> None:
 
 
 def test_lasting_failure_is_reported_at_doublings(target_of: MakeTarget) -> None:
-    """A failure that goes on is reported the first time and then at every doubling, and its end once."""
+    """A lasting failure is reported the first time and then at every doubling; its end is reported once."""
     desk = Desk(target_of())
 
     for _ in range(9):
@@ -115,7 +115,7 @@ def test_each_stage_has_its_event(
 def test_file_that_runs_out_is_reported_once_each(
     target_of: MakeTarget, artifact: MintedArtifact | None, kind: str
 ) -> None:
-    """Overdue and expired are reported once, however often one looks, and again after a recovery."""
+    """Overdue and expired are reported once, however often the state is checked, and again after a recovery."""
     desk = Desk(target_of(), artifact)
     desk.entry.life = LONG
 
@@ -130,7 +130,7 @@ def test_file_that_runs_out_is_reported_once_each(
 
 
 def test_directory_that_was_created_again_is_reported(target_of: MakeTarget) -> None:
-    """Containers hold the former directory for ever: another inode under the name is an event of its own."""
+    """Containers keep the former directory for ever: another inode under the name is a separate event."""
     desk = Desk(target_of())
     first, second = (FileState(1, inode, 0, 0, 0o711, 0, 0) for inode in (10, 11))
 
@@ -153,7 +153,7 @@ def test_directory_that_was_created_again_is_reported(target_of: MakeTarget) -> 
 def test_direct_access_by_short_tokens_is_reported_once(
     target_of: MakeTarget, account: str | None, longest: timedelta | None, life: Life, count: int
 ) -> None:
-    """Tokens that their supplier makes short are reported once, however many and for however many targets."""
+    """Tokens that a supplier issues with a short lifetime are reported once, for any number of tokens and targets."""
     one, two = (
         replace(
             target,

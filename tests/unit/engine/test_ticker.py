@@ -11,7 +11,7 @@ DEADLINE = 10.0
 
 
 def test_ticks_come_at_once_and_go_on() -> None:
-    """The first tick comes at the start and others follow."""
+    """The first tick comes at the start, and others follow."""
     ticks: list[float] = []
     enough = threading.Event()
 
@@ -29,7 +29,7 @@ def test_ticks_come_at_once_and_go_on() -> None:
 
 
 def test_tick_can_be_brought_forward() -> None:
-    """A tick that is asked for comes before its second is over."""
+    """A requested tick comes before its second has passed."""
     ticked = threading.Event()
 
     with Ticker(ticked.set) as ticker:
@@ -46,7 +46,7 @@ def hang_until(release: threading.Event) -> None:
 
 
 def test_lane_that_hangs_delays_no_other() -> None:
-    """Jobs of one supplier that never end leave another supplier's jobs alone."""
+    """Jobs of one supplier that never end do not delay another supplier's jobs."""
     release, done = threading.Event(), threading.Event()
     hang = partial(hang_until, release)
     workers = Workers()
@@ -63,7 +63,7 @@ def test_lane_that_hangs_delays_no_other() -> None:
 
 
 def test_wait_ends_at_its_timeout() -> None:
-    """Waiting for what does not end gives up in time and says so."""
+    """A wait for a job that does not end stops at its time limit and reports that."""
     release = threading.Event()
     workers = Workers()
     workers.submit("slow", partial(hang_until, release), threads=1)

@@ -18,7 +18,7 @@ OPAQUE = "AbCdEf0123456789" * 5
 
 
 def answer(body: bytes, status: int = 400) -> Response:
-    """Give an answer."""
+    """Return an answer."""
     return Response(status=status, headers={}, body=body)
 
 
@@ -38,7 +38,7 @@ def answer(body: bytes, status: int = 400) -> Response:
     ],
 )
 def test_googles_words_are_found_in_both_shapes(body: bytes, text: str) -> None:
-    """The sentence of an API's and of an OAuth error is given, and the status of anything else."""
+    """The text of an API's error and of an OAuth error is returned; any other answer is described by its status."""
     assert error_text_of(answer(body)) == text
 
 
@@ -48,12 +48,12 @@ def test_googles_words_are_found_in_both_shapes(body: bytes, text: str) -> None:
     ids=["jwt", "jwt-cut-off", "access-token", "refresh-token", "opaque"],
 )
 def test_what_looks_like_a_secret_is_taken_out(secret: str) -> None:
-    """A server that quotes a token does not get it into our messages."""
+    """A token that a server quotes does not appear in our messages."""
     assert clean(f"Bad token [{secret}] here") == "Bad token […] here"
 
 
 def test_what_was_sent_is_taken_out() -> None:
-    """A secret that looks like nothing is taken out if it is named."""
+    """A secret without a recognisable form is removed if the caller passes it."""
     body = json.dumps({"error": {"message": "Bad token plain-secret here"}}).encode()
 
     assert error_text_of(answer(body), "plain-secret") == "Bad token … here"
@@ -61,7 +61,7 @@ def test_what_was_sent_is_taken_out() -> None:
 
 @pytest.mark.parametrize("entry", entries.ENTRIES, ids=lambda entry: entry.name)
 def test_known_texts_stay_whole(entry: Entry) -> None:
-    """Nothing by which an error is recognised looks like a secret, and each entry has cause, remedy and source."""
+    """No text that identifies an error looks like a secret, and each entry has cause, remedy and source."""
     assert clean(entry.text) == entry.text
     assert all((entry.cause, entry.remedy.format(service_account="x"), entry.source))
 
@@ -75,12 +75,12 @@ def test_long_texts_are_shortened_to_one_line() -> None:
 
 
 def test_texts_cannot_move_the_cursor() -> None:
-    """Control characters of a foreign text are told, not passed on."""
+    """Control characters of a foreign text are shown as text, and not passed on."""
     assert clean("a\x1b[2J \ud800") == "a\\x1b[2J \\ud800"
 
 
 def test_names_in_the_catalogue_are_unique() -> None:
-    """An id means one failure."""
+    """Each id belongs to one failure."""
     names = [entry.name for entry in entries.ENTRIES]
 
     assert len(set(names)) == len(names)
@@ -105,7 +105,7 @@ def test_names_in_the_catalogue_are_unique() -> None:
     ],
 )
 def test_failures_are_recognised(status: int, text: str, name: str | None) -> None:
-    """Each known text leads to its own entry, and the narrow ones come before the wide."""
+    """Each known text has its own entry, and narrow texts come before wide ones."""
     entry = entries.recognise(status, text)
 
     assert (entry.name if entry else None) == name
@@ -116,7 +116,7 @@ def test_failures_are_recognised(status: int, text: str, name: str | None) -> No
     [(400, False), (401, False), (403, False), (404, False), (408, True), (429, True), (500, True), (503, True)],
 )
 def test_only_some_statuses_pass_by_themselves(status: int, passes: bool) -> None:  # noqa: FBT001 - a table's column
-    """Time-outs, throttling and server errors are transient, every other refusal is permanent."""
+    """Timeouts, throttling and server errors are transient; every other refusal is permanent."""
     refusal = refusal_of(answer(b"", status), "a token", service_account="sa@p")
 
     assert is_passing(status) is passes
@@ -125,6 +125,6 @@ def test_only_some_statuses_pass_by_themselves(status: int, passes: bool) -> Non
 
 
 def test_only_objects_are_documents() -> None:
-    """JSON that is no object is no document."""
+    """JSON that is not an object is not accepted as a document."""
     assert document_of(answer(b'{"a": 1}')) == {"a": 1}
     assert document_of(answer(b"1")) is None

@@ -39,7 +39,7 @@ SIGNED = {
 
 
 def key_of(document: object, status: int = 200) -> tuple[KmsKey, FakeTransport]:
-    """Give a key whose Cloud KMS always answers so."""
+    """Return a key whose Cloud KMS always sends this answer."""
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=json.dumps(document).encode()))
     key = KmsKey(
         version=VERSION, transport=transport, endpoints=Endpoints.of_universe(), caller="the machine's service account"
@@ -48,23 +48,23 @@ def key_of(document: object, status: int = 200) -> tuple[KmsKey, FakeTransport]:
 
 
 def see(key: KmsKey) -> object:
-    """Ask for the public key."""
+    """Request the public key."""
     return key.public_key(TOKEN)
 
 
 def sign(key: KmsKey) -> object:
-    """Ask for a signature."""
+    """Request a signature."""
     return key.sign(bytes(32), TOKEN)
 
 
 @given(st.binary(max_size=300))
 def test_checksum_is_googles(content: bytes) -> None:
-    """The checksum of any content is the one that Google's own library computes."""
+    """The checksum of any content is the one of Google's own library."""
     assert crc32c(content) == google_crc32c.value(content)
 
 
 def test_digest_is_sent_with_its_checksum() -> None:
-    """A signature is asked for with the digest, its checksum and the caller's token, and given as it came."""
+    """The request has the digest, its checksum and the caller's token; the signature is returned unchanged."""
     key, transport = key_of(SIGNED)
     digest = bytes(range(32))
 
@@ -82,7 +82,7 @@ def test_digest_is_sent_with_its_checksum() -> None:
 
 
 def test_public_key_is_given_as_it_came() -> None:
-    """The public key is asked for below the version."""
+    """The public key is requested below the version, and returned unchanged."""
     key, transport = key_of(PUBLISHED)
 
     pem = key.public_key(TOKEN)
@@ -107,7 +107,7 @@ def test_public_key_is_given_as_it_came() -> None:
     ids=["crc", "no-crc", "unverified", "version", "base64", "pem-crc", "pem-version", "no-pem"],
 )
 def test_damaged_answer_is_thrown_away(ask: Callable[[KmsKey], object], answer: dict[str, Any]) -> None:
-    """What does not match its checksum, or is of another version, is a failure that may pass."""
+    """An answer whose checksum does not match, or of another version, is a transient failure."""
     key, _ = key_of(answer)
 
     with pytest.raises(SupplyError, match="changed on the way"):
@@ -115,7 +115,7 @@ def test_damaged_answer_is_thrown_away(ask: Callable[[KmsKey], object], answer: 
 
 
 def test_key_of_another_algorithm_is_refused() -> None:
-    """A key for something else than ES256 is told with its algorithm, and with the one to choose."""
+    """A key that is not for ES256 is reported with its algorithm and with the one to choose."""
     key, _ = key_of(PUBLISHED | {"algorithm": "RSA_SIGN_PSS_2048_SHA256"})
 
     with pytest.raises(SupplyError) as caught:
@@ -149,7 +149,7 @@ def test_key_of_another_algorithm_is_refused() -> None:
     ],
 )
 def test_refusal_says_what_to_do(status: int, text: str, remedy: str) -> None:
-    """Each refusal of Cloud KMS names what is missing, on what and for whom, and lasts until that is mended."""
+    """Each refusal of Cloud KMS shows what is missing, on what and for whom, and is permanent."""
     key, _ = key_of({"error": {"code": status, "message": f"{text} {TOKEN}"}}, status)
 
     with pytest.raises(SupplyError) as caught:
@@ -163,7 +163,7 @@ def test_refusal_says_what_to_do(status: int, text: str, remedy: str) -> None:
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_failure_of_googles_may_pass(status: int) -> None:
-    """An overload or a failure of Google's may pass."""
+    """An overload or a failure of Google is transient."""
     key, _ = key_of({}, status)
 
     with pytest.raises(SupplyError):

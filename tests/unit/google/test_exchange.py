@@ -24,7 +24,7 @@ IMPERSONATED = "ya29.c.impersonated"
 
 
 def document_of(service_account: str | None = ACCOUNT) -> dict[str, Any]:
-    """Give an ADC document whose token path exists in the container only."""
+    """Return an ADC document whose token path only exists in the container."""
     return adc.adc_document(
         provider=WorkloadIdentityProvider(project_number="1", pool="workers", provider="refresher"),
         token_path="/in/the/container/token",
@@ -37,26 +37,26 @@ def document_of(service_account: str | None = ACCOUNT) -> dict[str, Any]:
 
 @pytest.fixture
 def token_path(tmp_path: Path) -> Path:
-    """Give a file with a subject token."""
+    """Return a file with a subject token."""
     path = tmp_path / "token"
     path.write_text(make_jwt())
     return path
 
 
 def reply(document: object, status: int = 200) -> Response:
-    """Give an answer of JSON."""
+    """Return an answer of JSON."""
     return Response(status=status, headers={}, body=json.dumps(document).encode())
 
 
 def google(request: Request) -> Response:
-    """Answer as STS and IAM Credentials do when all is well."""
+    """Answer as STS and IAM Credentials do for valid requests."""
     if request.url.endswith("/v1/token"):
         return reply({"access_token": FEDERATED, "expires_in": 3600, "token_type": "Bearer"})
     return reply({"accessToken": IMPERSONATED, "expireTime": "2026-01-01T01:00:00Z"})
 
 
 def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
-    """The host's token goes to STS, the federated one to IAM Credentials; nothing else is called, no thread begun."""
+    """The host's token goes to STS, the federated one to IAM Credentials; nothing else is called, no thread starts."""
     transport = FakeTransport(google)
     threads = threading.active_count()
 
@@ -74,7 +74,7 @@ def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
 
 
 def test_direct_access_is_proved_with_one_call(token_path: Path) -> None:
-    """Without a service account the exchange is all there is."""
+    """Without a service account there is only the exchange."""
     transport = FakeTransport(google)
 
     proof = prove(document_of(None), token_path=token_path, transport=transport)
@@ -83,29 +83,29 @@ def test_direct_access_is_proved_with_one_call(token_path: Path) -> None:
 
 
 def test_proof_does_not_show_its_token(token_path: Path) -> None:
-    """The repr of a proof holds no secret."""
+    """The repr of a proof contains no secret."""
     proof = prove(document_of(), token_path=token_path, transport=FakeTransport(google))
 
     assert IMPERSONATED not in repr(proof)
 
 
 def at_sts(response: Response | None) -> FakeTransport:
-    """Give a transport whose STS answers so."""
+    """Return a transport whose STS sends this answer."""
     return FakeTransport(lambda _: response)
 
 
 def at_iam(response: Response | None) -> FakeTransport:
-    """Give a transport whose IAM Credentials answers so, and whose STS works."""
+    """Return a transport whose IAM Credentials sends this answer, and whose STS works."""
     return FakeTransport(lambda request: google(request) if request.url.endswith("/v1/token") else response)
 
 
 def oauth_error(text: str) -> Response:
-    """Give an STS refusal."""
+    """Return an STS refusal."""
     return reply({"error": "invalid_grant", "error_description": text}, 400)
 
 
 def api_error(text: str, status: int = 403) -> Response:
-    """Give an API's refusal."""
+    """Return an API's refusal."""
     return reply({"error": {"code": status, "message": text, "status": "X"}}, status)
 
 
@@ -153,7 +153,7 @@ STALE = "ID Token issued at 1 is stale to sign-in."
 def test_refusals_say_who_refused_and_why(
     token_path: Path, transport: FakeTransport, kind: type[RefresherError], problem: str, remedy: str
 ) -> None:
-    """STS and IAM Credentials are told apart, Google's words are passed on with a remedy, and no token is."""
+    """The error distinguishes STS from IAM Credentials, and has Google's text and a remedy, but no token."""
     with pytest.raises(kind) as caught:
         prove(document_of(), token_path=token_path, transport=transport)
 
@@ -165,7 +165,7 @@ def test_refusals_say_who_refused_and_why(
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"], ids=["absent", "empty", "binary"])
 def test_file_without_a_token_is_told_before_any_call(token_path: Path, content: bytes | None) -> None:
-    """A token file that is absent, empty or no text is named, and nobody is called."""
+    """A token file that is absent, empty or not text is reported, and no server is called."""
     token_path.unlink()
     if content is not None:
         token_path.write_bytes(content)
@@ -180,13 +180,13 @@ def test_file_without_a_token_is_told_before_any_call(token_path: Path, content:
 
 @pytest.mark.parametrize("document", [{}, {"type": "external_account"}, {"audience": 1, "token_url": 2}])
 def test_document_that_is_none_is_told(token_path: Path, document: dict[str, Any]) -> None:
-    """What is no ADC document ends as an error of the exchange."""
+    """A file that is not an ADC document is an error of the exchange."""
     with pytest.raises(ExchangeError):
         prove(document, token_path=token_path, transport=FakeTransport(google))
 
 
 def test_refused_access_token_is_told_to_be_of_no_use(token_path: Path) -> None:
-    """Where the subject token is an opaque access token, the remedy is another supplier."""
+    """If the subject token is an opaque access token, the remedy is another supplier."""
     document = document_of() | {"subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}
 
     with pytest.raises(ExchangeError) as caught:

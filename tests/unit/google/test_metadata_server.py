@@ -15,18 +15,18 @@ ORIGIN = "http://metadata.example"
 
 
 def server_of(response: Response | None) -> tuple[MetadataServer, FakeTransport]:
-    """Give a server that always answers so."""
+    """Return a server that always sends this answer."""
     transport = FakeTransport(lambda _: response)
     return MetadataServer(transport=transport, origin=ORIGIN), transport
 
 
 def answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Give an answer of a metadata server."""
+    """Return an answer of a metadata server."""
     return Response(status=status, headers=FLAVOR if headers is None else headers, body=body)
 
 
 def test_access_token_ends_when_the_server_says() -> None:
-    """The token's life counts from the moment it was asked for."""
+    """The token's lifetime counts from the moment of the request."""
     server, transport = server_of(answer(b'{"access_token": "ya29.x", "expires_in": 599, "token_type": "Bearer"}'))
 
     token, expires_at = server.access_token(NOW)
@@ -38,7 +38,7 @@ def test_access_token_ends_when_the_server_says() -> None:
 
 
 def test_identity_token_is_asked_for_an_audience() -> None:
-    """The audience travels whole, and the full format is asked for."""
+    """The audience is sent unchanged, and the full format is requested."""
     server, transport = server_of(answer(b"a.b.c\n"))
 
     token = server.identity_token("https://x/y?a=b&c=d")
@@ -61,7 +61,7 @@ def test_identity_token_is_asked_for_an_audience() -> None:
     ],
 )
 def test_rubbish_is_no_access_token(body: bytes) -> None:
-    """An answer without a token that lives is a failure that may pass, and shows nothing of it."""
+    """An answer without an unexpired token is a transient failure, and nothing of it is shown."""
     server, _ = server_of(answer(body))
 
     with pytest.raises(SupplyError) as caught:
@@ -81,7 +81,7 @@ def test_rubbish_is_no_access_token(body: bytes) -> None:
     ],
 )
 def test_failures_name_their_remedy(response: Response | None, kind: type[SupplyError], remedy: str) -> None:
-    """Whatever goes wrong is told with what to do, and whether it may pass."""
+    """Every failure has a remedy, and is transient or permanent."""
     server, _ = server_of(response)
 
     with pytest.raises(SupplyError) as caught:

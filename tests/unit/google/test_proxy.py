@@ -39,7 +39,7 @@ STS = "https://sts.googleapis.com/v1/token"
     ],
 )
 def test_which_calls_are_proxied(environment: dict[str, str], url: str, *, is_proxied: bool) -> None:
-    """Calls over https to other machines go through the proxy, but to those that NO_PROXY names."""
+    """Calls over https to other machines use the proxy, except calls to the hosts of NO_PROXY."""
     proxy = proxy_of(environment)
 
     assert (proxy is not None and proxy.serves(url)) is is_proxied
@@ -56,7 +56,7 @@ def test_which_calls_are_proxied(environment: dict[str, str], url: str, *, is_pr
     ],
 )
 def test_proxy_is_read(text: str, url: str, credentials: str | None) -> None:
-    """A proxy may be written with or without its scheme, and with who we are to it, which no repr shows."""
+    """A proxy can have a scheme or not, and our credentials, which no repr shows."""
     proxy = proxy_of({"HTTPS_PROXY": text})
 
     assert proxy is not None
@@ -68,7 +68,7 @@ def test_proxy_is_read(text: str, url: str, credentials: str | None) -> None:
     "text", ["socks5://me:opensesame@p:1", "http://", "http://me:opensesame@p:port", "http://[p:1"]
 )
 def test_what_is_no_proxy_is_refused(text: str) -> None:
-    """What cannot be a proxy is refused without being repeated."""
+    """An invalid proxy is refused without being quoted."""
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
         proxy_of({"HTTPS_PROXY": text})
 
@@ -76,7 +76,7 @@ def test_what_is_no_proxy_is_refused(text: str) -> None:
 
 
 def test_proxy_is_told_who_we_are(serve: Serve) -> None:
-    """The proxy gets the name and password meant for it, before anything else; the call ends when it refuses."""
+    """The proxy gets its user name and password before anything else; the call ends when it refuses."""
     seen: list[bytes] = []
 
     def treat(connection: socket.socket, _ended: threading.Event) -> None:
@@ -95,7 +95,7 @@ def test_proxy_is_told_who_we_are(serve: Serve) -> None:
 
 
 def test_proxy_that_is_silent_is_not_waited_for(serve: Serve) -> None:
-    """The bound on the whole call holds for the proxy's part of it too."""
+    """The deadline of a call includes the time of the proxy."""
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:
         read_request(connection)

@@ -19,7 +19,7 @@ KEYS = [{"kid": "1", "kty": "RSA"}]
 
 
 def web(pages: dict[str, object]) -> FakeTransport:
-    """Give a web of documents; what is not there is 404, and None cannot be reached."""
+    """Return a web of documents; a missing one is 404, and None cannot be reached."""
 
     def answer(request: Request) -> Response | None:
         page = pages.get(request.url, {})
@@ -31,7 +31,7 @@ def web(pages: dict[str, object]) -> FakeTransport:
 
 
 def test_issuer_is_asked_where_its_keys_are() -> None:
-    """The discovery document names the keys; Google's own issuer is one like any other."""
+    """The discovery document has the URL of the keys; Google's own issuer is treated like any other."""
     transport = web(
         {f"{GOOGLE}/.well-known/openid-configuration": {"issuer": GOOGLE, "jwks_uri": CERTS}, CERTS: {"keys": KEYS}}
     )
@@ -41,7 +41,7 @@ def test_issuer_is_asked_where_its_keys_are() -> None:
 
 
 def test_issuer_with_a_slash_is_taken_to_the_letter() -> None:
-    """An issuer that ends in a slash has its document below it, and is compared with the slash."""
+    """An issuer that ends with a slash has its document below it, and is compared with the slash."""
     issuer = "https://sts.windows.net/tenant/"
     transport = web(
         {
@@ -54,7 +54,7 @@ def test_issuer_with_a_slash_is_taken_to_the_letter() -> None:
 
 
 def test_google_publishes_keys_of_service_accounts() -> None:
-    """An account that signs in its own name needs no discovery."""
+    """Keys of an account that signs as itself need no discovery."""
     transport = web({f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{ACCOUNT}": {"keys": KEYS}})
 
     assert published_keys(transport, ACCOUNT) == KEYS
@@ -89,7 +89,7 @@ def test_google_publishes_keys_of_service_accounts() -> None:
     ],
 )
 def test_what_is_not_published_is_told(issuer: str, pages: dict[str, object], reason: str) -> None:
-    """Whatever keeps the keys away is said; nothing but https is ever asked."""
+    """The error shows why the keys are not available; only https is ever used."""
     transport = web(pages)
 
     with pytest.raises(UnpublishedKeysError, match=reason):

@@ -29,32 +29,32 @@ USER = {"type": "authorized_user", "client_id": "id", "client_secret": "shh", "r
 
 
 def metadata(request: Request) -> Response:
-    """Answer as a metadata server that has a token for an hour."""
+    """Answer as a metadata server with a token for an hour."""
     body = b'{"access_token": "ya29.machine", "expires_in": 3600}'
     return Response(status=200, headers={"metadata-flavor": "Google"}, body=body)
 
 
 def oauth(request: Request) -> Response:
-    """Answer as a token endpoint that gives a token for an hour."""
+    """Answer as a token endpoint with a token for an hour."""
     body = b'{"access_token": "ya29.file", "expires_in": 3600, "token_type": "Bearer"}'
     return Response(status=200, headers={"content-type": "application/json"}, body=body)
 
 
 def refusing(status: int) -> Response:
-    """Give a token endpoint's refusal that quotes what it was sent."""
+    """Return a token endpoint's refusal that quotes the request."""
     document = {"error": "invalid_grant", "error_description": f"Bad: {REFRESH_TOKEN}"}
     return Response(status=status, headers={}, body=json.dumps(document).encode())
 
 
 def user_file(tmp_path: Path, document: object = USER) -> Path:
-    """Give a credentials file."""
+    """Return a credentials file."""
     path = tmp_path / "credentials.json"
     path.write_text(json.dumps(document))
     return path
 
 
 def test_token_is_kept_until_five_minutes_before_its_end() -> None:
-    """One call serves until less than five minutes are left."""
+    """One call is enough until less than five minutes are left."""
     transport = FakeTransport(metadata)
     source = MetadataCredential(transport=transport, origin="http://m")
 
@@ -67,7 +67,7 @@ def test_token_is_kept_until_five_minutes_before_its_end() -> None:
 
 
 def test_callers_who_come_together_cause_one_call() -> None:
-    """Eight threads that need a token at once make one request."""
+    """Eight threads that need a token at the same time make one request."""
     barrier = threading.Barrier(8)
     transport = FakeTransport(metadata)
     source = MetadataCredential(transport=transport, origin="http://m")
@@ -84,7 +84,7 @@ def test_callers_who_come_together_cause_one_call() -> None:
 
 
 def test_held_token_serves_while_nobody_answers() -> None:
-    """In its last minutes a token still serves if no other can be had, but not when it is as good as over."""
+    """In its last minutes a token is still used if no other is available, but not in its last seconds."""
     transport = FakeTransport(metadata)
     source = MetadataCredential(transport=transport, origin="http://m")
     held = source.access_token(NOW)
@@ -98,7 +98,7 @@ def test_held_token_serves_while_nobody_answers() -> None:
 
 
 def test_clock_that_went_back_brings_another_token() -> None:
-    """A token fetched in the future is not believed to live as long as it seems."""
+    """A token that was fetched in the future is not trusted to live as long as it seems."""
     transport = FakeTransport(metadata)
     source = MetadataCredential(transport=transport, origin="http://m")
     source.access_token(NOW)
@@ -109,7 +109,7 @@ def test_clock_that_went_back_brings_another_token() -> None:
 
 
 def test_caller_who_waited_for_the_fetch_is_served() -> None:
-    """Whoever came a moment before another's fetch was done takes what was fetched."""
+    """A caller that comes just before another caller's fetch ends uses the same token."""
     transport = FakeTransport(metadata)
     source = MetadataCredential(transport=transport, origin="http://m")
     source.access_token(NOW)
@@ -120,7 +120,7 @@ def test_caller_who_waited_for_the_fetch_is_served() -> None:
 
 
 def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
-    """Building a source touches neither the file nor the network."""
+    """Building a source reads neither the file nor the network."""
     transport = FakeTransport(oauth)
 
     FileCredential(path=tmp_path / "absent", transport=transport)
@@ -129,7 +129,7 @@ def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
 
 
 def test_credentials_file_gives_tokens_through_our_transport(tmp_path: Path) -> None:
-    """google-auth's credentials are refreshed once, through our transport, and end at an aware time."""
+    """google-auth's credentials are refreshed once, through our transport, and their expiry is an aware time."""
     transport = FakeTransport(oauth)
     source = FileCredential(path=user_file(tmp_path), transport=transport)
     now = datetime.now(UTC)
@@ -143,7 +143,7 @@ def test_credentials_file_gives_tokens_through_our_transport(tmp_path: Path) -> 
 
 
 def test_service_account_key_is_loaded_without_a_warning(tmp_path: Path) -> None:
-    """A key file works; google-auth's warning about documents of strangers is not passed on (warnings are errors)."""
+    """A key file works, and google-auth's warning about untrusted documents is suppressed (warnings are errors)."""
     pem = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     document = {
         "type": "service_account",
@@ -158,7 +158,7 @@ def test_service_account_key_is_loaded_without_a_warning(tmp_path: Path) -> None
 
 
 def test_federated_file_calls_nobody_but_the_sts(tmp_path: Path) -> None:
-    """An external_account file makes the exchange and no look-up of a project, and begins no thread."""
+    """An external_account file makes the exchange, does not look up a project, and starts no thread."""
     (tmp_path / "token").write_text("subject")
     document = {
         "type": "external_account",
@@ -194,7 +194,7 @@ def test_federated_file_calls_nobody_but_the_sts(tmp_path: Path) -> None:
     ],
 )
 def test_unusable_file_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
-    """A file that google-auth cannot load is a failure of supply that quotes nothing of it."""
+    """A file that google-auth cannot load is a supply failure that quotes nothing of the file."""
     path = tmp_path / "credentials.json"
     path.write_text(content)
 
@@ -206,13 +206,13 @@ def test_unusable_file_is_told_and_not_shown(tmp_path: Path, content: str) -> No
 
 
 def test_absent_file_is_told(tmp_path: Path) -> None:
-    """A file that is not there is named."""
+    """The error for an absent file shows its path."""
     with pytest.raises(SupplyError, match="No such file"):
         FileCredential(path=tmp_path / "absent", transport=FakeTransport(oauth)).access_token(NOW)
 
 
 def test_mended_file_is_read_again(tmp_path: Path) -> None:
-    """After a refusal the file is loaded anew, so that an exchanged key needs no restart."""
+    """After a refusal the file is loaded again, so that a replaced key needs no restart."""
     path = user_file(tmp_path)
     transport = FakeTransport(lambda _: refusing(400))
     source = FileCredential(path=path, transport=transport)
@@ -245,7 +245,7 @@ def test_mended_file_is_read_again(tmp_path: Path) -> None:
 def test_refusals_are_translated_without_secrets(
     tmp_path: Path, response: Response | None, kind: type[SupplyError]
 ) -> None:
-    """Whatever the token endpoint does, the failure says so and quotes neither request nor answer."""
+    """For every answer of the token endpoint, the error shows the cause and quotes neither request nor answer."""
     source = FileCredential(path=user_file(tmp_path), transport=FakeTransport(lambda _: response))
 
     with pytest.raises(SupplyError) as caught:
@@ -257,7 +257,7 @@ def test_refusals_are_translated_without_secrets(
 
 
 def federated(tmp_path: Path, source: dict[str, object]) -> Path:
-    """Give the file of a federated identity that has its subject token from a source."""
+    """Return the file of a federated identity that has its subject token from a source."""
     document = {
         "type": "external_account",
         "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
@@ -270,7 +270,7 @@ def federated(tmp_path: Path, source: dict[str, object]) -> Path:
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
 def test_credentials_that_are_no_regular_file_are_told_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """A FIFO in the place of the credentials, whose other end nobody opens, is told and not waited for."""
+    """A FIFO in the place of the credentials is reported at once, without waiting for a writer."""
     path = tmp_path / "credentials.json"
     make(path)
 
@@ -292,7 +292,7 @@ def test_endless_credentials_are_not_read_to_their_end(tmp_path: Path, size: int
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
 def test_source_file_that_is_no_regular_file_is_told_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """A source file of a federated identity that google-auth would wait for is told, by both files' names."""
+    """A source file that is not a regular file is reported with the paths of both files, and not waited for."""
     source = tmp_path / "subject-token"
     make(source)
     path = federated(tmp_path, {"file": str(source)})
@@ -315,7 +315,7 @@ class LateProgram:
 
 
 def test_program_that_takes_too_long_is_told(tmp_path: Path) -> None:
-    """An executable source that was not done in its time is a failure that may pass, and quotes nothing it printed."""
+    """An executable source that exceeds its time limit is a transient failure that quotes none of its output."""
     loaded = Loaded(path=tmp_path, credentials=LateProgram(), source_files=())  # type: ignore[arg-type]  # the one call
 
     with pytest.raises(SupplyError, match="was not done after 5 s") as caught:
@@ -326,7 +326,7 @@ def test_program_that_takes_too_long_is_told(tmp_path: Path) -> None:
 
 
 def test_fifo_for_what_a_program_keeps_is_told_at_once(tmp_path: Path) -> None:
-    """The output file of an executable source, which google-auth reads first, may be absent but no FIFO."""
+    """The output file of an executable source, which google-auth reads first, may be absent, but not a FIFO."""
     kept = tmp_path / "kept"
     path = federated(tmp_path, {"executable": {"command": "/bin/false", "output_file": str(kept)}})
     source = FileCredential(path=path, transport=FakeTransport(oauth))
@@ -340,6 +340,6 @@ def test_fifo_for_what_a_program_keeps_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_silent_token_server_is_named(tmp_path: Path) -> None:
-    """Where nobody answers, the failure says which host, and why."""
+    """Without an answer, the error shows the host and the cause."""
     with pytest.raises(SupplyError, match="host gave no answer: it cannot be reached"):
         FileCredential(path=user_file(tmp_path), transport=FakeTransport(lambda _: None)).access_token(NOW)

@@ -22,7 +22,7 @@ SUBJECT_TOKEN = "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"
 
 
 def answering(status: int, document: object) -> FakeTransport:
-    """Give a transport that always answers this."""
+    """Return a transport that always sends this answer."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     return FakeTransport(lambda _: Response(status=status, headers={}, body=body))
 
@@ -45,7 +45,7 @@ def run(transport: FakeTransport, kind: str = JWT) -> AccessToken:
 
 
 def test_request_is_that_of_the_specification() -> None:
-    """The form has the parameters of RFC 8693, section 2.1, and the answer's life counts from now."""
+    """The form has the parameters of RFC 8693, section 2.1, and the token's lifetime counts from now."""
     transport = answering(200, {"access_token": "ya29.d.federated", "expires_in": 600})
 
     token = run(transport)
@@ -66,7 +66,7 @@ def test_request_is_that_of_the_specification() -> None:
 
 @pytest.mark.parametrize(("status", "retryable"), [(400, False), (403, False), (429, True), (500, True), (503, True)])
 def test_refusal_is_told_in_googles_words_without_the_token(status: int, retryable: bool) -> None:  # noqa: FBT001 - of a table
-    """An error answer becomes a failure with Google's text and a remedy; what was sent is not in it."""
+    """An error answer becomes a failure with Google's text and a remedy, without the request's content."""
     transport = answering(status, {"error": "invalid_grant", "error_description": f"no: {SUBJECT_TOKEN} is bad"})
 
     with pytest.raises(ExchangeError, match=f"HTTP {status}: no: … is bad") as caught:
@@ -80,13 +80,13 @@ def test_refusal_is_told_in_googles_words_without_the_token(status: int, retryab
     "answer", [b"rubbish", {}, {"access_token": ""}, {"access_token": "x"}, {"access_token": 1, "expires_in": 3}]
 )
 def test_strange_answer_is_a_passing_failure(answer: object) -> None:
-    """An answer without an access token that ends is refused and tried again."""
+    """An answer without an access token or without its expiry is refused and tried again."""
     with pytest.raises(ExchangeError, match="without an access token that ends"):
         run(answering(200, answer))
 
 
 def test_silence_names_the_host() -> None:
-    """A server that cannot be reached is named."""
+    """The error for an unreachable server shows its host."""
     with pytest.raises(ExchangeError) as caught:
         run(FakeTransport(lambda _: None))
 
@@ -108,7 +108,7 @@ def _body(request: Request) -> str:
     ],
 )
 def test_refused_access_token_is_told_to_be_of_no_use(kind: str, text: str, remedy: str) -> None:
-    """Whatever STS says of an access token as such, the remedy is another supplier; other mistakes keep their own."""
+    """For every refusal of an access token as such the remedy is another supplier; other mistakes keep their remedy."""
     with pytest.raises(ExchangeError) as caught:
         run(answering(400, {"error": "invalid_request", "error_description": text}), kind)
 

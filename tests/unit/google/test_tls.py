@@ -30,7 +30,7 @@ LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Give a file with a self-signed certificate for 127.0.0.1 and its key."""
+    """Return a file with a self-signed certificate for 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -53,7 +53,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 def secured(certificate: Path, body: bytes) -> Callable[[socket.socket, threading.Event], None]:
-    """Answer over TLS; without a body announce one and drip it."""
+    """Answer over TLS; without a body, announce one and send it byte by byte."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -69,12 +69,12 @@ def secured(certificate: Path, body: bytes) -> Callable[[socket.socket, threadin
 
 
 def secure(server: LineServer) -> str:
-    """Give the https origin of a server."""
+    """Return the https origin of a server."""
     return server.origin.replace("http:", "https:")
 
 
 def test_certificate_of_the_ca_file_is_trusted(serve: Serve, certificate: Path) -> None:
-    """What `ca_file` holds is trusted, and the system's trust stays beside it."""
+    """The certificates in `ca_file` are trusted in addition to those of the system."""
     server = serve(secured(certificate, b"ok"))
     transport = PooledTransport(ca_file=certificate, limits=LIMITS)
 
@@ -84,7 +84,7 @@ def test_certificate_of_the_ca_file_is_trusted(serve: Serve, certificate: Path) 
 
 
 def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None:
-    """A certificate that nothing vouches for ends the call."""
+    """A certificate of an unknown authority ends the call."""
     server = serve(secured(certificate, b"ok"))
 
     with pytest.raises(TransportError, match="certificate is not trusted"):
@@ -92,7 +92,7 @@ def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None
 
 
 def test_system_trust_stays(certificate: Path) -> None:
-    """A file of trust adds to the system's certificates and takes none away."""
+    """A `ca_file` adds to the system's certificates and removes none."""
     alone = ssl.create_default_context()
     beside = ssl.create_default_context()
     beside.load_verify_locations(cafile=str(certificate))
@@ -104,7 +104,7 @@ def test_system_trust_stays(certificate: Path) -> None:
 
 
 def test_dripping_over_tls_holds_nobody(serve: Serve, certificate: Path) -> None:
-    """The deadline ends a call whose body drips through TLS."""
+    """The deadline ends a call whose body arrives byte by byte through TLS."""
     server = serve(secured(certificate, b""))
     started = time.monotonic()
 
@@ -115,7 +115,7 @@ def test_dripping_over_tls_holds_nobody(serve: Serve, certificate: Path) -> None
 
 
 def test_dripping_handshake_holds_nobody(serve: Serve, certificate: Path) -> None:
-    """The deadline ends a TLS handshake that never comes to its end."""
+    """The deadline ends a TLS handshake that never completes."""
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:
         connection.recv(4096)

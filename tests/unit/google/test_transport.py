@@ -26,12 +26,12 @@ SECRET = "eyJhbGciOi.eyJzdWIi.c2VjcmV0"
 
 
 def transport_of(limits: Limits = LIMITS) -> PooledTransport:
-    """Give a transport with short limits."""
+    """Return a transport with short limits."""
     return PooledTransport(ca_file=None, limits=limits)
 
 
 def test_answer_is_given_whatever_its_status(serve: Serve) -> None:
-    """Status, headers by lower-case name and body are given; a refusal is an answer too."""
+    """Status, headers by lower-case name and body are returned; an error status is an answer, too."""
     server = serve(answering(b"HTTP/1.1 403 Forbidden\r\nX-Thing: Yes\r\nContent-Length: 4\r\n\r\nbody"))
 
     response = transport_of().request("GET", f"{server.origin}/path")
@@ -60,7 +60,7 @@ def test_request_is_sent_as_given(serve: Serve) -> None:
 
 
 def test_connections_are_kept(serve: Serve) -> None:
-    """Many calls one after the other use one connection, and leave no descriptor or thread behind."""
+    """Many calls one after the other use one connection, and leave no descriptor or thread open."""
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     transport = transport_of()
     transport.request("GET", server.origin)
@@ -75,7 +75,7 @@ def test_connections_are_kept(serve: Serve) -> None:
 
 
 def test_redirects_are_not_followed(serve: Serve) -> None:
-    """A redirect is given as it is: a token must not travel to where it was not sent."""
+    """A redirect is returned as an answer: a token must not be sent to another place."""
     server = serve(answering(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"))
 
     response = transport_of().request("GET", server.origin)
@@ -120,7 +120,7 @@ def test_redirects_are_not_followed(serve: Serve) -> None:
     ],
 )
 def test_bad_servers_hold_nobody(serve: Serve, treat: Treat, limits: Limits, reason: str) -> None:
-    """Each way of not answering ends in time, names host and reason, and shows nothing that was sent."""
+    """Every way of not answering ends in time, with host and cause, and without the request's content."""
     server = serve(treat)
     started = time.monotonic()
 
@@ -134,7 +134,7 @@ def test_bad_servers_hold_nobody(serve: Serve, treat: Treat, limits: Limits, rea
 
 
 def test_body_cut_short_is_no_answer(serve: Serve) -> None:
-    """An answer that ends before its announced length is none."""
+    """An answer that ends before its announced length is a failure."""
 
     def treat(connection: socket.socket, _ended: threading.Event) -> None:
         read_request(connection)
@@ -147,7 +147,7 @@ def test_body_cut_short_is_no_answer(serve: Serve) -> None:
 
 
 def test_transport_goes_on_after_a_failure(serve: Serve) -> None:
-    """A connection that was cut off for its lateness is not used again."""
+    """A connection that was closed by the deadline is not used again."""
     late = threading.Event()
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:
@@ -165,7 +165,7 @@ def test_transport_goes_on_after_a_failure(serve: Serve) -> None:
 
 
 def test_one_late_call_ends_no_other(serve: Serve) -> None:
-    """A deadline shuts its own call's connection only, though others are under way."""
+    """A deadline closes its own call's connection only, though other calls are in progress."""
     slow = serve(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"))
     quick = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     transport = transport_of()
@@ -186,7 +186,7 @@ def test_one_late_call_ends_no_other(serve: Serve) -> None:
 
 
 def test_unreachable_server_is_told() -> None:
-    """A refused connection says which host, and that it cannot be reached."""
+    """A refused connection is reported with its host."""
     with pytest.raises(TransportError, match=r"127\.0\.0\.1:1 gave no answer: it cannot be reached"):
         transport_of().request("GET", "http://127.0.0.1:1/")
 
@@ -213,7 +213,7 @@ def test_environment_is_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("content", [None, b"", b"rubbish"], ids=["absent", "empty", "rubbish"])
 def test_unusable_ca_file_is_a_matter_of_configuration(tmp_path: Path, content: bytes | None) -> None:
-    """A file of trust that is none is told with the key that names it."""
+    """A `ca_file` without certificates is an error of the configuration, with its key."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)

@@ -25,18 +25,18 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Give a keys directory with one active RS256 key."""
+    """Return a keys directory with one active RS256 key."""
     create(tmp_path / "keys", algorithm="RS256", now=NOW)
     return tmp_path / "keys"
 
 
 def kids(keys: Path) -> set[str]:
-    """Give the ids in the JWKS to upload."""
+    """Return the ids in the JWKS for the upload."""
     return {key["kid"] for key in jwks(keys)["keys"]}
 
 
 def test_rotation_from_beginning_to_end(keys: Path) -> None:
-    """Each step changes who signs and what is published as documented, and keys keep their algorithm and mode."""
+    """Each step changes the signing key and the published keys as documented; keys keep their algorithm and mode."""
     old = load_signing_key(keys).kid
 
     new = rotate(keys, algorithm=None, now=NOW).kid
@@ -56,7 +56,7 @@ def test_rotation_from_beginning_to_end(keys: Path) -> None:
 
 
 def test_what_a_killed_run_left_half_written_goes(keys: Path) -> None:
-    """A temporary file may hold a private key: the next change removes it, and nothing that is not ours."""
+    """A temporary file can contain a private key: the next change removes it, and no file of another program."""
     (keys / ".keys.json.0123456789abcdef.tmp").write_text("half")
     (keys / "notes.tmp").write_text("somebody's")
 
@@ -66,7 +66,7 @@ def test_what_a_killed_run_left_half_written_goes(keys: Path) -> None:
 
 
 def test_directories_made_on_the_way_are_nobody_elses(tmp_path: Path) -> None:
-    """Without a umask too, others cannot write above a keys directory that is made, nor look into it."""
+    """Even without a umask, other users can neither write above a new keys directory nor read it."""
     umask = os.umask(0)
     try:
         create(tmp_path / "a" / "b" / "keys", algorithm="ES256", now=NOW)
@@ -78,7 +78,7 @@ def test_directories_made_on_the_way_are_nobody_elses(tmp_path: Path) -> None:
 
 
 def test_refused_change_leaves_everything(keys: Path) -> None:
-    """A change that is not allowed changes no file."""
+    """A refused change changes no file."""
     rotate(keys, algorithm="ES256", now=NOW)
     before = {path.name: path.read_bytes() for path in keys.iterdir()}
 
@@ -93,7 +93,7 @@ def test_refused_change_leaves_everything(keys: Path) -> None:
 
 
 def test_revoked_key_leaves_the_disk(keys: Path) -> None:
-    """A revoked active key is replaced by a new one at once, and its private half is gone from the disk."""
+    """A revoked active key is replaced by a new one at once, and its private half is removed from the disk."""
     leaked = load_signing_key(keys).kid
 
     signing = revoke(keys, leaked, now=NOW).kid
@@ -104,7 +104,7 @@ def test_revoked_key_leaves_the_disk(keys: Path) -> None:
 
 
 def test_two_who_rotate_at_once(keys: Path) -> None:
-    """Of several who rotate at the same time one succeeds, and the directory is whole."""
+    """Of several rotations at the same time one succeeds, and the directory is complete."""
 
     def attempt(_: int) -> bool:
         try:
@@ -119,7 +119,7 @@ def test_two_who_rotate_at_once(keys: Path) -> None:
 
 
 def test_backup_and_restore(keys: Path, tmp_path: Path) -> None:
-    """A copy of the directory that keeps modes is as good as the directory."""
+    """A copy of the directory with the same modes works like the directory."""
     rotate(keys, algorithm=None, now=NOW)
     shutil.copytree(keys, tmp_path / "backup")
     before = jwks(keys)
@@ -132,7 +132,7 @@ def test_backup_and_restore(keys: Path, tmp_path: Path) -> None:
 
 
 def test_registry_of_an_earlier_version_is_read(keys: Path) -> None:
-    """A `keys.json` without the later times is understood."""
+    """A `keys.json` without the later times is read."""
     path = keys / "keys.json"
     document = json.loads(path.read_text())
     for entry in document["keys"]:

@@ -32,25 +32,25 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Give a keys directory with one active ES256 key."""
+    """Return a keys directory with one active ES256 key."""
     create(tmp_path / "keys", algorithm="ES256", now=NOW)
     return tmp_path / "keys"
 
 
 def only_pem(keys: Path) -> Path:
-    """Give the one key file."""
+    """Return the only key file."""
     (found,) = keys.glob("*.pem")
     return found
 
 
 def pem_of(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
-    """Give a key as PKCS#8."""
+    """Return a key as PKCS#8."""
     encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 def write(path: Path, content: bytes, mode: int = 0o400) -> None:
-    """Put other content in a file."""
+    """Replace the content of a file."""
     path.unlink(missing_ok=True)
     path.write_bytes(content)
     path.chmod(mode)
@@ -58,7 +58,7 @@ def write(path: Path, content: bytes, mode: int = 0o400) -> None:
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None:
-    """The first key is born active, in files and a directory that nobody else can open."""
+    """The first key is active from the start, in files and a directory that no other user can open."""
     directory = tmp_path / "new" / "keys"
 
     record = create(directory, algorithm=algorithm, now=NOW)
@@ -73,7 +73,7 @@ def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None
 
 
 def test_second_key_is_refused(keys: Path) -> None:
-    """A directory with a key is left as it is, and the remedy says how to print the key."""
+    """A directory with a key stays as it is, and the remedy shows how to print the key."""
     before = {path.name: path.read_bytes() for path in keys.iterdir()}
 
     with pytest.raises(KeysError) as caught:
@@ -84,7 +84,7 @@ def test_second_key_is_refused(keys: Path) -> None:
 
 
 def test_interrupted_creation_is_begun_anew(keys: Path) -> None:
-    """A key file that no keys.json names, as a crash leaves it, neither counts nor stands in the way."""
+    """A key file without an entry in keys.json, as after a crash, is neither used nor an obstacle."""
     former = only_pem(keys).stem
     (keys / "keys.json").unlink()
 
@@ -95,14 +95,14 @@ def test_interrupted_creation_is_begun_anew(keys: Path) -> None:
 
 
 def test_jwks_holds_public_members_only(keys: Path) -> None:
-    """The JWKS has no member beyond those that Google accepts, the private ones least of all."""
+    """The JWKS only has members that Google accepts, and no private one."""
     document = jwks(keys)
 
     assert [set(key) for key in document["keys"]] == [{"kty", "alg", "use", "kid", "crv", "x", "y"}]
 
 
 def test_gone_keys_are_published_no_more(keys: Path) -> None:
-    """A gone key is in neither the JWKS nor the published ids; a retiring one is in both, and signs nothing."""
+    """A key in state gone is not in the JWKS and not in the published ids; a retiring one is in both and never signs."""
     document = json.loads((keys / "keys.json").read_bytes())
 
     document["keys"][0]["state"] = "retiring"
@@ -119,7 +119,7 @@ def test_gone_keys_are_published_no_more(keys: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o707, 0o702, 0o704, 0o720])
 def test_directory_open_to_others_is_refused(keys: Path, mode: int) -> None:
-    """A directory that others can read, or a group can write, is refused with the chmod that mends it."""
+    """A directory that others can read, or a group can write, is refused with the chmod that fixes it."""
     keys.chmod(mode)
 
     with pytest.raises(KeysError) as caught:
@@ -153,7 +153,7 @@ def test_mounted_secret_is_read_through_links(keys: Path) -> None:
     ids=["empty", "list", "no-keys", "number", "no-members", "binary", "deep"],
 )
 def test_damaged_registry_is_told(keys: Path, content: bytes) -> None:
-    """Whatever else stands in keys.json is damage, with a remedy."""
+    """Any other content of keys.json is reported as damage, with a remedy."""
     write(keys / "keys.json", content)
 
     with pytest.raises(KeysError, match="is damaged"):
@@ -174,7 +174,7 @@ def test_damaged_registry_is_told(keys: Path, content: bytes) -> None:
     ],
 )
 def test_unusable_key_is_told_without_its_text(keys: Path, content: bytes) -> None:
-    """A PEM that holds no key for ES256 or RS256 is told, and nothing of it is shown."""
+    """A PEM without a key for ES256 or RS256 is reported, and nothing of its content is shown."""
     write(only_pem(keys), content)
 
     with pytest.raises(KeysError, match="cannot be used") as caught:
@@ -185,7 +185,7 @@ def test_unusable_key_is_told_without_its_text(keys: Path, content: bytes) -> No
 
 
 def test_key_of_another_name_is_refused(keys: Path) -> None:
-    """A PEM whose thumbprint is not its name is refused: the JWKS that was uploaded has another key."""
+    """A PEM whose thumbprint is not its name is refused, because the uploaded JWKS has another key."""
     write(only_pem(keys), PrivateKey.generate("ES256").to_pem())
 
     with pytest.raises(KeysError, match="holds another key"):
@@ -194,7 +194,7 @@ def test_key_of_another_name_is_refused(keys: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o404, 0o420, 0o402])
 def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
-    """A PEM that others could read or change is refused."""
+    """A PEM that other users can read or change is refused."""
     only_pem(keys).chmod(mode)
 
     with pytest.raises(KeysError, match="read or written by others"):
@@ -203,7 +203,7 @@ def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
 
 @pytest.mark.parametrize("what", ["directory", "registry", "pem"])
 def test_absence_is_told(keys: Path, what: str) -> None:
-    """What is absent is named."""
+    """An absent file is reported with its path."""
     pem = only_pem(keys)
     missing = {"directory": keys / "none", "registry": keys / "keys.json", "pem": pem}[what]
     directory = missing if what == "directory" else keys
@@ -219,7 +219,7 @@ def test_absence_is_told(keys: Path, what: str) -> None:
 
 @pytest.mark.parametrize("kind", ["fifo", "directory"])
 def test_pem_of_another_kind_neither_hangs_nor_leaks(keys: Path, kind: str) -> None:
-    """A FIFO or a directory in the place of a PEM is refused at once, and no descriptor is lost over it."""
+    """A FIFO or a directory in the place of a PEM is refused at once, and leaves no descriptor open."""
     pem = only_pem(keys)
     pem.unlink()
     if kind == "fifo":
@@ -236,7 +236,7 @@ def test_pem_of_another_kind_neither_hangs_nor_leaks(keys: Path, kind: str) -> N
 
 
 def test_foreign_owner_is_refused(keys: Path, need: Need) -> None:
-    """A directory that belongs to somebody else is refused."""
+    """A directory of another user is refused."""
     need.root()
     os.chown(keys, 12345, -1)
 
@@ -245,14 +245,14 @@ def test_foreign_owner_is_refused(keys: Path, need: Need) -> None:
 
 
 def test_no_text_shows_the_key() -> None:
-    """The repr of a key holds its id and algorithm, nothing private."""
+    """The repr of a key contains its id and algorithm, and nothing private."""
     key = PrivateKey.generate("ES256")
 
     assert repr(key) == f"PrivateKey(kid='{key.kid}', algorithm='ES256')"
 
 
 def test_unsupported_key_error_has_no_cause() -> None:
-    """The library's own exception, whose text is not ours, is not carried along."""
+    """The library's own exception, whose text we do not control, is not chained."""
     with pytest.raises(UnsupportedKeyError) as caught:
         PrivateKey.from_pem(b"rubbish")
 

@@ -13,7 +13,7 @@ HOUR = timedelta(hours=1)
 
 
 def key(kid: str, state: KeyState = KeyState.NEXT) -> KeyRecord:
-    """Give a key's record."""
+    """Return a key's record."""
     return KeyRecord(kid=kid, algorithm="ES256", state=state, created_at=NOW)
 
 
@@ -21,12 +21,12 @@ FIRST = (key("a", KeyState.ACTIVE),)
 
 
 def states(records: tuple[KeyRecord, ...]) -> dict[str, str]:
-    """Give each key's state."""
+    """Return each key's state."""
     return {record.kid: record.state.value for record in records}
 
 
 def test_whole_life() -> None:
-    """A key is added as next, signs, retires when the following one signs, and goes when its tokens are over."""
+    """A key is added as next, signs, retires when its successor signs, and goes when its tokens have expired."""
     records = activated(added(FIRST, key("b")), None, NOW, HOUR)
 
     assert states(records) == {"a": "retiring", "b": "active"}
@@ -37,13 +37,13 @@ def test_whole_life() -> None:
 
 
 def test_one_next_at_a_time() -> None:
-    """A second next key is refused: nobody could tell which one an upload holds."""
+    """A second next key is refused, because it would be unclear which of the two was uploaded."""
     with pytest.raises(KeysError, match="key b is next already"):
         added(added(FIRST, key("b")), key("c"))
 
 
 def test_never_more_than_a_provider_takes() -> None:
-    """The ninth published key is refused; keys that are gone do not count."""
+    """The ninth published key is refused; keys in state gone do not count."""
     many = (*FIRST, *(key(str(number), KeyState.RETIRING) for number in range(MOST_PUBLISHED - 1)))
     gone = tuple(key(f"gone-{number}", KeyState.GONE) for number in range(20))
 
@@ -53,7 +53,7 @@ def test_never_more_than_a_provider_takes() -> None:
 
 
 def test_only_what_waits_is_activated() -> None:
-    """Activating with no next key, or another than the one that waits, is refused."""
+    """Activation fails without a next key, or for a key that is not the next one."""
     with pytest.raises(KeysError, match="no key is next"):
         activated(FIRST, None, NOW, HOUR)
     with pytest.raises(KeysError, match="key c is not next"):
@@ -61,7 +61,7 @@ def test_only_what_waits_is_activated() -> None:
 
 
 def test_nothing_to_retire() -> None:
-    """Retiring with nothing retiring is refused."""
+    """Without a retiring key there is nothing to retire, and the command fails."""
     with pytest.raises(KeysError, match="no key is retiring"):
         retired(FIRST, NOW)
 
@@ -82,6 +82,6 @@ def test_revoked_key_goes_at_once(records: tuple[KeyRecord, ...], kid: str, expe
 
 
 def test_unknown_key_is_not_revoked() -> None:
-    """Revoking what is not there names what is."""
+    """The error for an unknown key lists the known ones."""
     with pytest.raises(KeysError, match="name one of: a"):
         revoked(FIRST, "z", key("new"), NOW)

@@ -26,7 +26,7 @@ ALGORITHMS = pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 
 
 def minted(key: PrivateKey) -> str:
-    """Give a token signed with a key."""
+    """Return a token signed with a key."""
     template = ClaimsTemplate(
         issuer=ISSUER, lifetime=timedelta(hours=1), constant={"worker": "w-17"}, random=lambda: "unique"
     )
@@ -36,7 +36,7 @@ def minted(key: PrivateKey) -> str:
 
 @ALGORITHMS
 def test_two_libraries_verify_every_token(tmp_path: Path, algorithm: str) -> None:
-    """What we sign is verified by PyJWT and by joserfc, with nothing but the JWKS that we publish."""
+    """PyJWT and joserfc verify what we sign, with only the JWKS that we publish."""
     create(tmp_path / "keys", algorithm=algorithm, now=NOW)
     token = minted(load_signing_key(tmp_path / "keys"))
     document = json.loads(json.dumps(jwks(tmp_path / "keys")))
@@ -53,7 +53,7 @@ def test_two_libraries_verify_every_token(tmp_path: Path, algorithm: str) -> Non
 
 @ALGORITHMS
 def test_key_id_is_the_thumbprint(algorithm: str) -> None:
-    """The key id is what joserfc computes as RFC 7638 thumbprint."""
+    """The key id equals the RFC 7638 thumbprint that joserfc computes."""
     key = PrivateKey.generate(algorithm)
     kind = ECKey if algorithm == "ES256" else RSAKey
 
@@ -62,7 +62,7 @@ def test_key_id_is_the_thumbprint(algorithm: str) -> None:
 
 @ALGORITHMS
 def test_changed_token_is_not_verified(algorithm: str) -> None:
-    """A token of another key is refused: the verification above can fail."""
+    """A token of another key is refused, so that the verification above is not empty."""
     token = minted(PrivateKey.generate(algorithm))
     other = jwt.PyJWK.from_dict(dict(PrivateKey.generate(algorithm).public_jwk))
 
@@ -71,7 +71,7 @@ def test_changed_token_is_not_verified(algorithm: str) -> None:
 
 
 def test_signatures_keep_leading_zeros() -> None:
-    """An ES256 signature is 64 bytes, also when a half begins with zeros (one in 128 does)."""
+    """An ES256 signature has 64 bytes, even if a half begins with zeros (one in 128 does)."""
     key = PrivateKey.generate("ES256")
 
     signatures = [key.sign(b"%d" % number) for number in range(600)]
@@ -81,7 +81,7 @@ def test_signatures_keep_leading_zeros() -> None:
 
 
 def test_reading_the_registry_needs_no_cryptography() -> None:
-    """Asking which keys are published imports neither cryptography nor a JOSE library."""
+    """Listing the published keys imports neither cryptography nor a JOSE library."""
     program = "import sys, refresher.keys.registry; print(*{name.partition('.')[0] for name in sys.modules})"
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

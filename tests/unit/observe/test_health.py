@@ -111,7 +111,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], State, str]] = {
 def test_harm_is_a_problem_with_a_remedy(
     alice: Target, harm: Callable[[Path], object], state: State, problem: str
 ) -> None:
-    """Whatever is wrong with the files is named, with what to do, and the target is not ready."""
+    """Every fault of the files is reported with a remedy, and the target is not ready."""
     harm(alice.directory.path)
 
     health = examine(alice, NOW)
@@ -147,7 +147,7 @@ def test_user_who_may_not_read_the_record_judges_the_files_alone(alice: Target, 
 
 
 def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
-    """What is asked for and absent, or changed, shows as such and fails only those who ask for it."""
+    """An artifact that is absent or changed is reported, and only a check of that artifact fails."""
     write(alice.directory.path / "boto", b"changed")
 
     health = examine(alice, NOW)
@@ -162,7 +162,7 @@ def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
 
 @pytest.mark.parametrize(("asked", "is_ready"), [(timedelta(minutes=59), True), (HOUR, False)])
 def test_more_validity_can_be_asked_for(alice: Target, asked: timedelta, *, is_ready: bool) -> None:
-    """A caller may ask for more life than the minimum validity."""
+    """A caller can require more remaining lifetime than the minimum validity."""
     assert examine(alice, NOW).is_ready(asked) is is_ready
 
 
@@ -192,7 +192,7 @@ def test_report_is_ready_when_every_target_is(
 
 
 def test_document_shows_claims_and_no_token(alice: Target) -> None:
-    """`status --json` shows who, until when and which, and nothing that could be used."""
+    """`status --json` shows issuer, subject and expiry, and no secret."""
     document = as_document(examine(alice, NOW + timedelta(minutes=10)), NOW + timedelta(minutes=10))
 
     assert (document["subject"], document["expires_at"]) == ("user-1", "2026-01-01T01:00:00Z")

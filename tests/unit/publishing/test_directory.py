@@ -39,7 +39,7 @@ WRITABLE_BY_CONTAINER = struct.pack("<I", 2) + b"".join(
         (32, 5, 0xFFFFFFFF),
     )
 )
-"""The access control list `u::rwx,u:54321:rwx,g::r-x,m::rwx,o::r-x`, as the kernel has it."""
+"""The access control list `u::rwx,u:54321:rwx,g::r-x,m::rwx,o::r-x`, in the kernel's form."""
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask-000", "umask-022", "umask-077"])
@@ -51,13 +51,13 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def mode_of(path: Path) -> int:
-    """Give a path's own permission bits."""
+    """Return a path's own permission bits."""
     return stat.S_IMODE(path.lstat().st_mode)
 
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """Let this process open nothing more for the length of a `with` block."""
+    """Prevent this process from opening any more files for the length of a `with` block."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
     try:
@@ -83,7 +83,7 @@ def read_token(directory: CredentialsDirectory) -> PublishedFile:
 def test_lack_of_descriptors_is_no_verdict_on_a_file(
     directory: CredentialsDirectory, read: Callable[[OpenDirectory], object]
 ) -> None:
-    """Where the process may open nothing more, a file counts neither as absent nor as unreadable: the read fails."""
+    """If the process cannot open any more files, a file is neither absent nor unreadable: the read fails."""
     with directory.open() as opened:
         opened.publish(TOKEN, b"t")
         with no_descriptor_left(), pytest.raises(PublishError) as caught:
@@ -94,7 +94,7 @@ def test_lack_of_descriptors_is_no_verdict_on_a_file(
 
 
 def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
-    """What is published is what is read, to the byte, with no newline added and nothing left beside it."""
+    """The content of a published file is exactly the published bytes, without a newline and without other files."""
     with directory.open() as opened:
         opened.publish(TOKEN, b"first")
         opened.publish(TOKEN, b"second")
@@ -104,7 +104,7 @@ def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
 
 
 def test_owner_and_mode_are_as_configured(root: Path, umask: int, need: Need) -> None:
-    """Files get the configured owner and mode, the directory is the daemon's with that group, whatever the umask."""
+    """Files have the configured owner and mode; the directory belongs to the daemon with that group, for any umask."""
     need.root()
     directory = build_directory(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
 
@@ -119,7 +119,7 @@ def test_owner_and_mode_are_as_configured(root: Path, umask: int, need: Need) ->
 
 
 def test_directory_without_a_group_can_be_traversed_but_not_listed(root: Path, umask: int) -> None:
-    """Without a group a container's user opens a file by its name and lists nothing."""
+    """Without a group a container's user can open a file by its name, but not list the directory."""
     directory = build_directory(root, "alice")
 
     with directory.open() as opened:
@@ -129,7 +129,7 @@ def test_directory_without_a_group_can_be_traversed_but_not_listed(root: Path, u
 
 
 def test_drifted_directory_mode_and_group_are_repaired(root: Path, need: Need) -> None:
-    """Another mode or group of the credentials directory is put right when that is asked for, and not before."""
+    """Another mode or group of the credentials directory is repaired on request, and not before."""
     need.root()
     directory = build_directory(root, "alice", gid=CONTAINER_GID)
     directory.path.mkdir(mode=0o700)
@@ -143,7 +143,7 @@ def test_drifted_directory_mode_and_group_are_repaired(root: Path, need: Need) -
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777], ids=["group", "others", "sticky"])
 def test_directory_that_others_may_write_to_is_refused(directory: CredentialsDirectory, mode: int) -> None:
-    """A directory in which somebody else could plant a file is refused, and stays as it is."""
+    """A directory in which another user can create a file is refused, and stays as it is."""
     directory.path.mkdir()
     directory.path.chmod(mode)
 
@@ -167,7 +167,7 @@ def test_directory_of_somebody_else_is_refused(directory: CredentialsDirectory, 
 def test_reader_need_not_be_the_daemon(
     root: Path, directory: CredentialsDirectory, need: Need, owner_of_root: int
 ) -> None:
-    """Root reads what another user's daemon publishes below its own root, and writes nothing there."""
+    """Root can read what another user's daemon publishes below its own root, and writes nothing there."""
     need.root()
     directory.path.mkdir(mode=0o711)
     (directory.path / "token").write_bytes(b"a token")
@@ -184,7 +184,7 @@ def test_reader_need_not_be_the_daemon(
 
 
 def test_symlink_in_the_root_is_not_followed(root: Path, tmp_path: Path) -> None:
-    """A symlink planted where a credentials directory belongs is refused and its goal stays untouched."""
+    """A symlink in the place of a credentials directory is refused, and its target stays untouched."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (root / "alice").symlink_to(elsewhere)
@@ -196,7 +196,7 @@ def test_symlink_in_the_root_is_not_followed(root: Path, tmp_path: Path) -> None
 
 
 def test_symlink_planted_at_the_token_is_replaced(directory: CredentialsDirectory, tmp_path: Path) -> None:
-    """A symlink where the token belongs is replaced by the token; what it points to stays as it was."""
+    """A symlink in the place of the token is replaced by the token; its target stays as it was."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     directory.path.mkdir(mode=0o711)
@@ -212,7 +212,7 @@ def test_symlink_planted_at_the_token_is_replaced(directory: CredentialsDirector
 
 
 def test_symlink_planted_at_the_temporary_name_is_not_followed(root: Path, tmp_path: Path) -> None:
-    """Even if the temporary name were guessed, a symlink there is refused and not written through."""
+    """Even if the temporary name were guessed, a symlink there is refused and not followed."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     directory = replace(build_directory(root, "alice"), random_name=lambda: "0" * 16)
@@ -227,7 +227,7 @@ def test_symlink_planted_at_the_temporary_name_is_not_followed(root: Path, tmp_p
 
 
 def test_files_owner_can_change_nothing(root: Path, need: Need) -> None:
-    """The uid that owns the files can read them and neither create, rename, link nor remove anything."""
+    """The uid that owns the files can read them, but not create, rename, link or remove anything."""
     need.root()
     directory = build_directory(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
     root.parent.chmod(0o755)
@@ -247,7 +247,7 @@ def test_files_owner_can_change_nothing(root: Path, need: Need) -> None:
 
 
 def as_container(statement: str, directory: Path) -> str:
-    """Run a statement as the files' owner inside a directory; give `ok` or the name of the exception."""
+    """Run a statement as the files' owner inside a directory; return `ok` or the name of the exception."""
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         try:
@@ -257,7 +257,7 @@ def as_container(statement: str, directory: Path) -> str:
             os.setresuid(CONTAINER_UID, CONTAINER_UID, CONTAINER_UID)
             exec(statement)  # noqa: S102 - the statements stand above
             os.write(writer, b"ok")
-        except BaseException as error:  # noqa: BLE001 - told to the parent
+        except BaseException as error:  # noqa: BLE001 - reported to the parent
             os.write(writer, type(error).__name__.encode())
         os._exit(0)
     os.waitpid(child, 0)
@@ -268,7 +268,7 @@ def as_container(statement: str, directory: Path) -> str:
 
 
 def test_directory_where_the_token_belongs_is_told(directory: CredentialsDirectory) -> None:
-    """A directory in the token's place is an error that says to remove it, and leaves no temporary file."""
+    """The remedy for a directory in the token's place is to remove it; no temporary file is left."""
     directory.path.mkdir(mode=0o711)
     (directory.path / TOKEN).mkdir()
 
@@ -279,7 +279,7 @@ def test_directory_where_the_token_belongs_is_told(directory: CredentialsDirecto
 
 
 def test_single_file_mount_is_told(directory: CredentialsDirectory, need: Need) -> None:
-    """A file that is mounted by itself cannot be replaced: the error says to mount the directory."""
+    """A file that is mounted by itself cannot be replaced: the remedy is to mount the directory."""
     need.root()
     with directory.open() as opened:
         opened.publish(TOKEN, b"old")
@@ -292,7 +292,7 @@ def test_single_file_mount_is_told(directory: CredentialsDirectory, need: Need) 
 
 
 def _publish_over_a_mount(directory: CredentialsDirectory) -> int:
-    """In a mount namespace of this process alone, mount the token on itself and try to replace it."""
+    """Mount the token on itself in a separate mount namespace, and try to replace it."""
     import ctypes  # noqa: PLC0415 - only the forked child calls the C library
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -312,7 +312,7 @@ def _publish_over_a_mount(directory: CredentialsDirectory) -> int:
 
 
 def test_orphans_are_swept_and_strangers_left(directory: CredentialsDirectory) -> None:
-    """Temporary files of a killed daemon are removed, and nothing else is."""
+    """Temporary files of a killed daemon are removed, and no other file is."""
     directory.path.mkdir(mode=0o711)
     for name in (".token.0123456789abcdef.tmp", ".env.fedcba9876543210.tmp", ".token.tmp", "notes.tmp", TOKEN):
         (directory.path / name).touch()
@@ -324,7 +324,7 @@ def test_orphans_are_swept_and_strangers_left(directory: CredentialsDirectory) -
 
 
 def test_probe_leaves_nothing(directory: CredentialsDirectory) -> None:
-    """The write probe proves that a replacement would work and leaves no trace."""
+    """The write probe proves that a replacement would work, and leaves no file."""
     with directory.open() as opened:
         opened.probe(100)
 
@@ -332,7 +332,7 @@ def test_probe_leaves_nothing(directory: CredentialsDirectory) -> None:
 
 
 def test_reading_changes_nothing(directory: CredentialsDirectory) -> None:
-    """Reading an absent directory finds nothing and makes nothing."""
+    """Reading an absent directory finds nothing and creates nothing."""
     contents = read_token(directory)
 
     assert contents.content is None
@@ -342,7 +342,7 @@ def test_reading_changes_nothing(directory: CredentialsDirectory) -> None:
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "huge"])
 def test_what_is_no_token_file_is_described(directory: CredentialsDirectory, kind: str) -> None:
-    """A FIFO, a directory or an endless file in the token's place neither hangs nor fills memory."""
+    """A FIFO, a directory or an endless file in the token's place neither blocks nor fills the memory."""
     directory.path.mkdir(mode=0o711)
     token = directory.path / TOKEN
     match kind:
@@ -361,7 +361,7 @@ def test_what_is_no_token_file_is_described(directory: CredentialsDirectory, kin
 
 
 def test_drift_shows_in_the_signature(directory: CredentialsDirectory) -> None:
-    """Content, mode and replacement each change a directory's signature; reading does not."""
+    """Content, mode and replacement each change a directory's file states; reading does not."""
     with directory.open() as opened:
         opened.publish(TOKEN, b"one")
         first = opened.read_state()
@@ -388,7 +388,7 @@ def test_in_place_means_content_owner_and_mode(directory: CredentialsDirectory) 
 
 
 def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
-    """A directory root that is not there is made, readable by all and writable by the daemon alone."""
+    """An absent directory root is created, readable by all and writable by the daemon only."""
     directory = build_directory(tmp_path / "run" / "refresher", "alice")
 
     with directory.open():
@@ -398,7 +398,7 @@ def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
 
 
 def test_default_acl_of_the_root_lets_nobody_in(root: Path, need: Need) -> None:
-    """Neither directories nor files take over an access control list that names another user."""
+    """Neither directories nor files inherit an access control list with another user."""
     need.acls(root)
     os.setxattr(root, DEFAULT_LIST, WRITABLE_BY_CONTAINER)
     directory = build_directory(root, "alice", gid=os.getegid(), mode=0o440)
@@ -430,7 +430,7 @@ def test_root_of_somebody_else_is_refused(root: Path, directory: CredentialsDire
 def test_root_that_others_can_write_to_is_refused_for_several_identities(
     root: Path, mode: int, *, is_shared: bool, is_refused: bool
 ) -> None:
-    """A user who can rename directories could hand one tenant's token to another; a sticky root lets nobody."""
+    """A user who can rename directories could move one tenant's token to another; a sticky root does not allow that."""
     root.chmod(mode)
     directory = build_directory(root, "alice", is_shared=is_shared)
 
@@ -443,7 +443,7 @@ def test_root_that_others_can_write_to_is_refused_for_several_identities(
 
 
 def test_new_directory_takes_the_place_of_one_that_is_held(directory: CredentialsDirectory) -> None:
-    """After a replacement a descriptor of the former directory sees it empty, and nothing else is left in the root."""
+    """After a replacement, an old descriptor of the directory shows it empty, and nothing else is left in the root."""
     with directory.open() as opened, opened.held():
         opened.publish(RECORD, b"{}")
         held = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -457,7 +457,7 @@ def test_new_directory_takes_the_place_of_one_that_is_held(directory: Credential
 
 
 def test_directory_with_an_unknown_file_is_not_replaced(directory: CredentialsDirectory) -> None:
-    """A file that we did not write keeps the directory in place, and the remedy says to move it."""
+    """A file that we did not write keeps the directory in place, and the remedy is to move it."""
     with directory.open() as opened, opened.held():
         (directory.path / "notes").touch()
         with pytest.raises(PublishError, match=r"move .*/notes away"):
@@ -467,7 +467,7 @@ def test_directory_with_an_unknown_file_is_not_replaced(directory: CredentialsDi
 
 
 def test_directory_that_was_replaced_meanwhile_is_opened_again(directory: CredentialsDirectory) -> None:
-    """What is written after the lock was taken goes into the directory that has the name then."""
+    """After the lock was taken, writes go into the directory that has the name then."""
     with directory.open() as opened:
         directory.path.rename(directory.root / "former")
         with opened.held():
@@ -478,7 +478,7 @@ def test_directory_that_was_replaced_meanwhile_is_opened_again(directory: Creden
 
 
 def test_withdrawal_goes_on_after_a_file_that_cannot_be_removed(directory: CredentialsDirectory) -> None:
-    """Everything of ours goes but the record, `env` first; one that can't be removed keeps none of the others."""
+    """All our files except the record are withdrawn, `env` first; one that cannot be removed keeps no other."""
     with directory.open() as opened:
         for name in (RECORD, CREDENTIALS, TOKEN, ENVIRONMENT, "id_tokens/api"):
             opened.publish(name, b"x")
@@ -513,7 +513,7 @@ def test_ownership_describes_mode_owner_and_group(
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_missing_root_is_made_with_its_parents(tmp_path: Path, umask: int) -> None:
-    """Each directory on the way to a missing root is made for all to traverse and for nobody else to write to."""
+    """Each new directory on the way to a missing root can be traversed by all, and only the daemon can write to it."""
     former = os.umask(umask)
     try:
         root = tmp_path / "opt" / "deep" / "root"

@@ -30,7 +30,7 @@ def read(path: Path) -> TargetRecord | None:
 
 
 def test_record_is_the_daemons_alone(directory: CredentialsDirectory) -> None:
-    """It is written with mode 0600, whatever owner and mode the artifacts have, and reads back as it was."""
+    """It is written with mode 0600, for any owner and mode of the artifacts, and reads back unchanged."""
     with directory.open() as opened:
         opened.publish(RECORD, ALICE.render())
 
@@ -55,7 +55,7 @@ def test_record_is_the_daemons_alone(directory: CredentialsDirectory) -> None:
     ids=["absent", "empty", "torn", "list", "version", "no-fingerprint", "binary", "large"],
 )
 def test_absent_and_malformed_records_say_nothing(tmp_path: Path, content: bytes | None) -> None:
-    """What is absent, or was read completely and is malformed, is no record."""
+    """If the file is absent, or was read completely and is malformed, the directory has no record."""
     if content is not None:
         (tmp_path / RECORD).write_bytes(content)
 
@@ -63,7 +63,7 @@ def test_absent_and_malformed_records_say_nothing(tmp_path: Path, content: bytes
 
 
 def test_newer_record_is_an_error(tmp_path: Path) -> None:
-    """A later format is never guessed at."""
+    """A newer format is an error."""
     (tmp_path / RECORD).write_bytes(ALICE.render().replace(b'"version": 1', b'"version": 9'))
 
     with pytest.raises(NewerRecordError, match="later version"):
@@ -71,7 +71,7 @@ def test_newer_record_is_an_error(tmp_path: Path) -> None:
 
 
 def test_record_that_cannot_be_read_is_a_failure_of_this_attempt(tmp_path: Path, need: Need) -> None:
-    """A record that may not be read says nothing about whose the directory is: an error with the path, no verdict."""
+    """A record that cannot be read is an error with its path, and not a statement about the owner."""
     need.root()
     tmp_path.chmod(0o711)
     (tmp_path / RECORD).write_bytes(ALICE.render())
@@ -106,14 +106,14 @@ def test_record_that_cannot_be_read_is_a_failure_of_this_attempt(tmp_path: Path,
     ids=["subject", "account", "no-account", "via", "source-of-a-known-subject", "no-subject"],
 )
 def test_fingerprint_changes_with_the_workload(change: dict[str, object], *, differs: bool) -> None:
-    """Subject, account and way make another workload; a supplier's source does only where it chooses the subject."""
+    """Subject, account and way change the workload; a supplier's source only does if it chooses the subject."""
     other = compute_fingerprint(**{**ALICE_FACTS, **change})  # type: ignore[arg-type]  # by name
 
     assert (other != compute_fingerprint(**ALICE_FACTS)) is differs  # type: ignore[arg-type]  # by name
 
 
 def test_fingerprint_changes_with_the_source_of_an_unknown_subject() -> None:
-    """Where the supplier alone knows the subject, what chooses it is part of who the workload is."""
+    """If only the supplier knows the subject, the settings that choose it are part of the workload."""
     one, other = (
         compute_fingerprint(subject=None, service_account="a", via="federation", subject_source=("file", path))
         for path in ("/a", "/b")

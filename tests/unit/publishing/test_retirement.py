@@ -20,7 +20,7 @@ FILES = [".target", "artifacts.json", "credentials.json", "env", "id_tokens", "t
 
 
 def make(path: Path, *, record: bytes | None = None) -> Path:
-    """Put a published credentials directory somewhere; without a record if that is empty."""
+    """Create a published credentials directory; without a record if `record` is empty."""
     path.mkdir(parents=True, mode=0o711)
     record = TargetRecord(path.name, "alice", "0" * 32).render() if record is None else record
     if record:
@@ -54,7 +54,7 @@ def test_env_goes_at_once_and_the_rest_after_the_grace(root: Path) -> None:
 
 
 def test_reserved_names_are_kept(root: Path) -> None:
-    """What has the name of a target, or of a drop-in however broken, is left alone."""
+    """A directory with the name of a target, or of any drop-in, even a broken one, is left alone."""
     kept = make(root / "alice")
 
     retire_strays(root, {"alice"}, datetime.now(UTC) + timedelta(days=1))
@@ -63,7 +63,7 @@ def test_reserved_names_are_kept(root: Path) -> None:
 
 
 def test_directory_is_a_stray_under_whatever_name(root: Path) -> None:
-    """A directory that was renamed has our record and no reserved name: it goes."""
+    """A renamed directory has our record and no reserved name, so it is retired."""
     make(root / "alice").rename(root / "renamed")
 
     assert retire_strays(root, {"alice"}, datetime.now(UTC)).withdrawn == ("renamed",)
@@ -71,7 +71,7 @@ def test_directory_is_a_stray_under_whatever_name(root: Path) -> None:
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"version": 1}'], ids=["none", "torn", "incomplete"])
 def test_directory_without_a_record_is_left_alone_and_listed(root: Path, record: bytes) -> None:
-    """Files without a record that can be understood are never removed; those of an earlier version are reported."""
+    """Files without a valid record are never removed; those of an earlier version are reported."""
     other = make(root / "alice", record=record or b"")
     if not record:
         (other / RECORD).unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def test_directory_without_a_record_is_left_alone_and_listed(root: Path, record:
 
 
 def test_directory_of_another_user_is_left_alone(root: Path, need: Need) -> None:
-    """A directory that is not the daemon's is not ours, whatever it holds."""
+    """A directory of another user is left alone, whatever it contains."""
     need.root()
     other = make(root / "alice")
     os.chown(other, 54_321, -1)
@@ -95,7 +95,7 @@ def test_directory_of_another_user_is_left_alone(root: Path, need: Need) -> None
 
 
 def test_directory_that_another_process_writes_into_is_left_for_the_next_time(root: Path) -> None:
-    """`once` with a newer configuration may be at a directory that the daemon does not know yet."""
+    """`once` with a newer configuration may use a directory that the daemon does not know yet."""
     theirs = make(root / "alice")
 
     descriptor = os.open(theirs, os.O_RDONLY)
@@ -111,7 +111,7 @@ def test_directory_that_another_process_writes_into_is_left_for_the_next_time(ro
 
 @pytest.mark.parametrize("left", [[], [".target.0123456789abcdef.tmp"]], ids=["empty", "half a record"])
 def test_beginning_of_a_killed_daemon_is_removed(root: Path, left: list[str]) -> None:
-    """A directory that holds nothing but the temporary file of its first record goes with it."""
+    """A directory with only the temporary file of its first record is removed, together with that file."""
     (root / "alice").mkdir(mode=0o711)
     for name in left:
         (root / "alice" / name).write_bytes(b"{")
@@ -123,7 +123,7 @@ def test_beginning_of_a_killed_daemon_is_removed(root: Path, left: list[str]) ->
 
 @pytest.mark.parametrize("entries", [["notes"], ["data.json", "env"], [".upload.0123456789abcdef.tmp", "notes"]])
 def test_unknown_directories_are_left_alone(root: Path, entries: list[str]) -> None:
-    """A directory of other files in the root is never touched, though it is the daemon's user's."""
+    """A directory of other files in the root is left alone, even if it belongs to the daemon's user."""
     other = root / "other"
     other.mkdir(mode=0o755)
     for name in entries:
@@ -136,7 +136,7 @@ def test_unknown_directories_are_left_alone(root: Path, entries: list[str]) -> N
 
 
 def test_removal_that_was_cut_short_is_continued(root: Path) -> None:
-    """With the record alone left, or moved aside already, the directory is still known as ours and goes."""
+    """With only the record left, or moved aside, the directory is still recognised as ours and removed."""
     alone, aside = make(root / "alice"), make(root / "bob")
     for name in ("token", "env", "credentials.json", "artifacts.json"):
         (alone / name).unlink()
@@ -149,7 +149,7 @@ def test_removal_that_was_cut_short_is_continued(root: Path) -> None:
 
 
 def test_symlinks_lead_nowhere(root: Path, tmp_path: Path) -> None:
-    """A symlink in the root does not make what it points to a stray."""
+    """A symlink in the root does not make its target a stray."""
     outside = make(tmp_path / "outside")
     (root / "link").symlink_to(outside)
 
@@ -159,7 +159,7 @@ def test_symlinks_lead_nowhere(root: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_files_keep_their_directory_and_its_record(root: Path) -> None:
-    """A stray that holds a file of another program loses ours and stays, still recorded."""
+    """A stray with a file of another program loses our files and stays, with its record."""
     stray = make(root / "alice")
     (stray / "notes").write_text("mine")
     now = datetime.now(UTC)
@@ -171,7 +171,7 @@ def test_unknown_files_keep_their_directory_and_its_record(root: Path) -> None:
 
 
 def test_one_directory_that_fails_keeps_no_other(root: Path) -> None:
-    """What can't be removed is a failure with its path; the others are retired all the same."""
+    """A directory that cannot be removed is a failure with its path; the others are retired."""
     obstacle, other = make(root / "alice"), make(root / "bob")
     (obstacle / "env").unlink()
     (obstacle / "env").mkdir()
@@ -184,7 +184,7 @@ def test_one_directory_that_fails_keeps_no_other(root: Path) -> None:
 
 
 def test_newer_record_is_a_failure_and_no_stray(root: Path) -> None:
-    """A directory that a later version recorded stays, and is reported."""
+    """A directory with the record of a later version stays, and is reported."""
     theirs = make(root / "alice", record=TargetRecord("alice", "alice", "0").render().replace(b": 1", b": 2"))
 
     retired = retire_strays(root, (), datetime.now(UTC))
@@ -194,5 +194,5 @@ def test_newer_record_is_a_failure_and_no_stray(root: Path) -> None:
 
 
 def test_absent_root_is_fine(tmp_path: Path) -> None:
-    """Nothing is to be retired in a root that does not exist."""
+    """A root that does not exist has nothing to retire."""
     assert retire_strays(tmp_path / "absent", (), datetime.now(UTC)) == Retirement()

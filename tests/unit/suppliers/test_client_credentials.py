@@ -35,7 +35,7 @@ CONTEXT = SupplierContext(identity="alice", subject=None, audience=AUDIENCE)
 
 
 class Provider:
-    """An issuer that answers as a test says."""
+    """An issuer whose answers a test defines."""
 
     def __init__(self) -> None:
         self.discovery: dict[str, str] = {"issuer": ISSUER, "token_endpoint": TOKEN_URL}
@@ -47,13 +47,13 @@ class Provider:
     def supply(
         self, authentication: str = "client_secret_basic", *, secret: str = SECRET, token_url: str | None = None
     ) -> SubjectToken:
-        """Ask once for a token."""
+        """Request one token."""
         return self.supplier(authentication, secret=secret, token_url=token_url).supply(CONTEXT, NOW)
 
     def supplier(
         self, authentication: str = "client_secret_basic", *, secret: str = SECRET, token_url: str | None = None
     ) -> ClientCredentialsSupplier:
-        """Give a supplier that is a client of this issuer."""
+        """Return a supplier that is a client of this issuer."""
         client = Client(
             client_id="me & you",
             authentication=authentication,
@@ -73,12 +73,12 @@ class Provider:
 
 
 def form_of(request: Request) -> dict[str, list[str]]:
-    """Give the parameters of a token request."""
+    """Return the parameters of a token request."""
     return parse_qs((request.body or b"").decode())
 
 
 def test_basic_authentication_is_encoded_as_the_specification_says() -> None:
-    """Id and secret are form-encoded before they are put into the header, and parameters are sent along."""
+    """Id and secret are form-encoded before they are put into the header; the other parameters are in the form."""
     provider = Provider()
 
     provider.supply(token_url=TOKEN_URL)
@@ -103,7 +103,7 @@ def test_secret_in_the_form() -> None:
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_assertion_signed_with_the_clients_own_key(algorithm: str) -> None:
-    """With private_key_jwt an assertion of a minute is sent that an independent library verifies."""
+    """With private_key_jwt an assertion that lives a minute is sent, and an independent library verifies it."""
     provider, key = Provider(), PrivateKey.generate(algorithm)
 
     provider.supply("private_key_jwt", secret=key.to_pem().decode(), token_url=TOKEN_URL)
@@ -120,7 +120,7 @@ def test_assertion_signed_with_the_clients_own_key(algorithm: str) -> None:
 
 
 def test_token_url_is_discovered_once() -> None:
-    """Without a configured one the token endpoint is read from the discovery document, and kept."""
+    """Without a configured token endpoint it is read once from the discovery document."""
     provider = Provider()
     supplier = provider.supplier()
 
@@ -145,7 +145,7 @@ def test_token_url_is_discovered_once() -> None:
     ],
 )
 def test_discovery_that_does_not_fit_gets_no_secret(discovery: dict[str, str]) -> None:
-    """Another issuer's document, or a token endpoint in the clear, is refused before the secret is sent."""
+    """Another issuer's document, or a token endpoint without TLS, is refused before the secret is sent."""
     provider = Provider()
     provider.discovery = discovery
 
@@ -155,7 +155,7 @@ def test_discovery_that_does_not_fit_gets_no_secret(discovery: dict[str, str]) -
 
 
 def test_opaque_access_token_is_refused_with_a_remedy() -> None:
-    """What is no JWT would be refused by Google, and is refused here, without being quoted."""
+    """A token that is not a JWT, which Google would refuse, is refused here without being quoted."""
     provider = Provider()
     provider.answer = {"access_token": "opaque-value-of-the-issuer"}
 
@@ -167,7 +167,7 @@ def test_opaque_access_token_is_refused_with_a_remedy() -> None:
 
 
 def test_refusal_does_not_repeat_the_secret() -> None:
-    """An issuer that echoes what it was sent gives nothing away."""
+    """Nothing is revealed when an issuer echoes the request."""
     provider = Provider()
     provider.status, provider.answer = 401, {"error": "invalid_client", "error_description": f"bad secret {SECRET}"}
 
@@ -180,7 +180,7 @@ def test_refusal_does_not_repeat_the_secret() -> None:
 @pytest.mark.parametrize("authentication", ["client_secret_basic", "client_secret_post"])
 @pytest.mark.parametrize("secret", [SECRET, "openid", "ü"])
 def test_issuer_that_quotes_the_request_tells_no_secret(authentication: str, secret: str) -> None:
-    """Neither the header nor the form comes back in any coding, however short the secret is."""
+    """Neither the header nor the form appears in any encoding, even for a short secret."""
     provider = Provider()
     provider.status, provider.echoes = 400, True
 
@@ -197,7 +197,7 @@ def test_issuer_that_quotes_the_request_tells_no_secret(authentication: str, sec
 
 
 def test_unusable_key_is_not_quoted() -> None:
-    """A secret that is no key cannot sign, and does not appear in the complaint."""
+    """A secret that is not a key cannot sign, and does not appear in the error."""
     with pytest.raises(SupplyError, match="cannot be used") as caught:
         Provider().supply("private_key_jwt", token_url=TOKEN_URL)
 
@@ -205,7 +205,7 @@ def test_unusable_key_is_not_quoted() -> None:
 
 
 def test_secret_file_is_for_the_daemon_alone(tmp_path: Path) -> None:
-    """A secret is read without the white space around it, from a file that others cannot read, anew each time."""
+    """A secret is read without surrounding whitespace, from a file that only the daemon can read, for each request."""
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
     path.chmod(0o440)
@@ -224,7 +224,7 @@ def test_secret_file_is_for_the_daemon_alone(tmp_path: Path) -> None:
 
 
 def test_secret_in_a_variable() -> None:
-    """A variable that is not set, or empty, is told without its name, for which the secret may have been taken."""
+    """The error for an unset or empty variable does not show its name, because that may be the secret by mistake."""
     assert secret_of_variable("CLIENT_SECRET", {"CLIENT_SECRET": SECRET}) == SECRET
     with pytest.raises(SupplyError, match="lacks the variable that secret_variable names") as caught:
         secret_of_variable("CLIENT_SECRET", {"CLIENT_SECRET": ""})
@@ -243,5 +243,5 @@ def test_secret_in_a_variable() -> None:
     ],
 )
 def test_where_a_secret_may_go(url: str, safe: bool) -> None:  # noqa: FBT001 - of a table
-    """Only https, or the loopback."""
+    """A secret is only sent over https, or to the loopback."""
     assert is_safe(url) is safe

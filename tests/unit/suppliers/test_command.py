@@ -25,7 +25,7 @@ TOKEN = make_jwt()
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Path]:
-    """Give a maker of programs: shell scripts that only their owner can write to."""
+    """Return a function that creates programs: shell scripts that only their owner can write to."""
 
     def make(script: str) -> Path:
         path = tmp_path / "program"
@@ -37,7 +37,7 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def supplier_of(path: Path, *arguments: str, seconds: float = 20, **environment: str) -> CommandSupplier:
-    """Give the supplier that runs a program."""
+    """Return the supplier that runs a program."""
     return CommandSupplier(
         argv=[str(path), *arguments],
         timeout=timedelta(seconds=seconds),
@@ -66,14 +66,14 @@ def supplier_of(path: Path, *arguments: str, seconds: float = 20, **environment:
     ids=["text", "line", "bom", "json", "aip-4117"],
 )
 def test_printed_token_is_read(tmp_path: Path, program: Callable[[str], Path], output: str) -> None:
-    """A token alone, with white space around it, or in either form of JSON."""
+    """The output is a token with or without surrounding whitespace, or either form of JSON."""
     (tmp_path / "output").write_text(output)
 
     assert supplier_of(program(f"cat {tmp_path}/output")).supply(CONTEXT, NOW).value == TOKEN
 
 
 def test_program_is_told_for_whom(tmp_path: Path, program: Callable[[str], Path]) -> None:
-    """Arguments and variables name identity, subject and audience; no other variable of the daemon's is handed on."""
+    """Arguments and variables have identity, subject and audience; the daemon's other variables are not passed on."""
     script = f'echo "$@" > {tmp_path}/said; env >> {tmp_path}/said; echo {TOKEN}'
 
     supplier_of(program(script), "--for={subject}", "{audience} {identity} {other}", MORE="x").supply(CONTEXT, NOW)
@@ -100,7 +100,7 @@ def test_program_is_told_for_whom(tmp_path: Path, program: Callable[[str], Path]
     ],
 )
 def test_failure_is_told_without_its_output(program: Callable[[str], Path], script: str, reason: str) -> None:
-    """Whatever a program does wrong is a failure that may pass, told without quoting what it printed."""
+    """Every mistake of a program is a transient failure that does not quote its output."""
     with pytest.raises(SupplyError, match=reason) as caught:
         supplier_of(program(f"echo eyJzZWNyZXQ >&2; {script}")).supply(CONTEXT, NOW)
 
@@ -115,7 +115,7 @@ def test_failure_is_told_without_its_output(program: Callable[[str], Path], scri
 def test_program_that_hangs_is_ended_with_its_children(
     tmp_path: Path, program: Callable[[str], Path], script: str
 ) -> None:
-    """After its time a program and everything it started is ended."""
+    """When its time limit is reached, a program and all processes that it started are ended."""
     path = program(f"echo $$ > {tmp_path}/pid; {script}")
 
     with pytest.raises(SupplyError, match=r"was not done after 0\.5 s"):
@@ -126,7 +126,7 @@ def test_program_that_hangs_is_ended_with_its_children(
 
 
 def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Callable[[str], Path]) -> None:
-    """A token is there when the program has ended, though a child of it keeps the pipe open; the child is ended."""
+    """The token is available when the program has ended, though a child keeps the pipe open; the child is ended."""
     path = program(f"echo $$ > {tmp_path}/pid; sleep 600 & echo {TOKEN}")
     began = time.monotonic()
 
@@ -149,7 +149,7 @@ def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Cal
 def test_program_that_cannot_be_run(
     program: Callable[[str], Path], spoil: Callable[[Path], object], reason: str
 ) -> None:
-    """What cannot be run, or what others could have written, is for somebody to mend."""
+    """A program that cannot run, or that other users can write to, is a permanent failure with a remedy."""
     path = program(f"echo {TOKEN}")
     spoil(path)
 

@@ -24,7 +24,7 @@ CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
     ],
 )
 def test_token_is_given_trimmed(tmp_path: Path, content: bytes) -> None:
-    """White space and a byte order mark around the token are not part of it."""
+    """Whitespace and a byte order mark around the token are not part of it."""
     path = tmp_path / "token"
     path.write_bytes(content)
 
@@ -32,7 +32,7 @@ def test_token_is_given_trimmed(tmp_path: Path, content: bytes) -> None:
 
 
 def test_links_are_followed_to_what_is_projected_now(tmp_path: Path) -> None:
-    """A link is followed at each supply, as Kubernetes changes where it leads."""
+    """A link is followed at each supply, because Kubernetes changes its target."""
     (tmp_path / "1").write_text(make_jwt())
     (tmp_path / "2").write_text(make_jwt(issued_at=NOW + timedelta(minutes=1)))
     link = tmp_path / "token"
@@ -60,7 +60,7 @@ def test_links_are_followed_to_what_is_projected_now(tmp_path: Path) -> None:
     ],
 )
 def test_useless_content_may_be_renewed(tmp_path: Path, content: bytes, reason: str) -> None:
-    """A file without a token that lives is a failure that may pass, and quotes nothing of it."""
+    """A file without an unexpired token is a transient failure that quotes nothing of it."""
     path = tmp_path / "token"
     path.write_bytes(content)
 
@@ -75,7 +75,7 @@ def test_useless_content_may_be_renewed(tmp_path: Path, content: bytes, reason: 
 
 @pytest.mark.parametrize("kind", ["absent", "fifo", "directory", "device", "loop", "below-a-file"])
 def test_no_file_is_told_at_once(tmp_path: Path, kind: str) -> None:
-    """What is no file neither hangs the caller nor costs a descriptor."""
+    """Something that is not a file neither blocks the caller nor leaves a descriptor open."""
     path = tmp_path / "token"
     if kind == "fifo":
         os.mkfifo(path)

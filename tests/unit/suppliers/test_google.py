@@ -19,7 +19,7 @@ CONTEXT = SupplierContext(identity="alice", subject="42", audience=AUDIENCE, sou
 
 
 def generated(response: Response | None) -> tuple[GeneratedIdTokenSupplier, FakeTransport]:
-    """Give a supplier whose IAM Credentials always answers so."""
+    """Return a supplier whose IAM Credentials always sends this answer."""
     transport = FakeTransport(lambda _: response)
     return (
         GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=FakeSource()),
@@ -28,12 +28,12 @@ def generated(response: Response | None) -> tuple[GeneratedIdTokenSupplier, Fake
 
 
 def reply(document: object, status: int = 200) -> Response:
-    """Give an answer of JSON."""
+    """Return an answer of JSON."""
     return Response(status=status, headers={"metadata-flavor": "Google"}, body=json.dumps(document).encode())
 
 
 def test_id_token_is_generated_for_the_source_account() -> None:
-    """One call on the source account, with the source token and the token audience."""
+    """There is one call on the source account, with the source token and the token audience."""
     supplier, transport = generated(reply({"token": make_jwt()}))
 
     token = supplier.supply(CONTEXT, NOW)
@@ -49,7 +49,7 @@ def test_id_token_is_generated_for_the_source_account() -> None:
 
 
 def test_missing_role_is_named_with_the_account() -> None:
-    """A refusal names the role that is missing, and on which account."""
+    """A refusal shows the missing role, and on which account."""
     text = "Permission 'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist)."
     supplier, _ = generated(reply({"error": {"code": 403, "message": text}}, 403))
 
@@ -63,7 +63,7 @@ def test_missing_role_is_named_with_the_account() -> None:
 
 
 def test_identity_without_source_account_is_refused() -> None:
-    """Without a source account nobody is called, and the remedy names the key."""
+    """Without a source account nothing is called, and the remedy contains the key."""
     supplier, transport = generated(None)
     context = SupplierContext(identity="alice", subject="42", audience=AUDIENCE)
 
@@ -76,7 +76,7 @@ def test_identity_without_source_account_is_refused() -> None:
 
 @pytest.mark.parametrize("document", [{}, [], {"token": ""}, {"token": 7}, {"token": "ya29.opaque"}])
 def test_answer_without_id_token_may_pass(document: object) -> None:
-    """An answer that holds no ID token is a failure that may pass and quotes nothing of it."""
+    """An answer without an ID token is a transient failure that quotes nothing of it."""
     supplier, _ = generated(reply(document))
 
     with pytest.raises(SupplyError) as caught:
@@ -86,7 +86,7 @@ def test_answer_without_id_token_may_pass(document: object) -> None:
 
 
 def test_failing_source_fails_the_supply() -> None:
-    """Without a source token IAM Credentials is not called, and the source's own failure is told."""
+    """Without a source token IAM Credentials is not called, and the error is the source's own."""
     transport = FakeTransport(lambda _: None)
     failure = SupplyError("no source", "mend it", retryable=True)
     source = FakeSource(failure=failure)
@@ -100,7 +100,7 @@ def test_failing_source_fails_the_supply() -> None:
 
 
 def test_metadata_server_gives_an_id_token_for_the_audience() -> None:
-    """The machine's ID token is asked for the token audience, and given as it is."""
+    """The machine's ID token is requested for the token audience, and returned unchanged."""
     transport = FakeTransport(
         lambda _: Response(status=200, headers={"metadata-flavor": "Google"}, body=make_jwt().encode())
     )
@@ -112,7 +112,7 @@ def test_metadata_server_gives_an_id_token_for_the_audience() -> None:
 
 
 def test_access_token_is_opaque() -> None:
-    """The source's access token is given with the life that is told of it, and no claims."""
+    """The source's access token has the lifetime that the source reports, and no claims."""
     token = GoogleAccessTokenSupplier(source=FakeSource()).supply(CONTEXT, NOW)
 
     assert (token.value, token.unverified_claims) == ("ya29.fake-source", None)

@@ -32,7 +32,7 @@ CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
 
 
 class Kms:
-    """A Cloud KMS that holds one key; `signature` is given instead of its own."""
+    """A Cloud KMS with one key; if `signature` is set, it replaces the key's own."""
 
     def __init__(self, curve: ec.EllipticCurve | None = None) -> None:
         self.key = ec.generate_private_key(curve or ec.SECP256R1())
@@ -47,7 +47,7 @@ class Kms:
         )
 
     def supplier(self) -> KmsSignedSupplier:
-        """Give a supplier that signs with it."""
+        """Return a supplier that signs with it."""
         template = ClaimsTemplate(
             issuer=ISSUER, lifetime=timedelta(hours=1), constant={"worker": "w-17"}, random=lambda: "unique"
         )
@@ -71,7 +71,7 @@ def _checksum(content: bytes) -> str:
 
 @pytest.mark.parametrize("attempt", range(20))
 def test_two_libraries_accept_the_token(attempt: int) -> None:
-    """The token's signature is the raw one of JWS, verified with the published JWK, whose kid is the thumbprint."""
+    """The token has a raw JWS signature, which verifies with the published JWK; the kid is the thumbprint."""
     kms = Kms()
 
     token = kms.supplier().supply(CONTEXT, NOW)
@@ -87,7 +87,7 @@ def test_two_libraries_accept_the_token(attempt: int) -> None:
 
 
 def test_public_key_is_asked_for_once() -> None:
-    """A version's key never changes, so that each further token is one call."""
+    """A version's key never changes, so each later token needs one call only."""
     kms = Kms()
     supplier = kms.supplier()
 
@@ -99,14 +99,14 @@ def test_public_key_is_asked_for_once() -> None:
 
 
 def test_key_of_another_curve_is_refused() -> None:
-    """A public key that is not EC P-256 is a failure to mend."""
+    """A public key that is not EC P-256 is a permanent failure."""
     with pytest.raises(SupplyError, match="not EC P-256"):
         Kms(ec.SECP384R1()).supplier().supply(CONTEXT, NOW)
 
 
 @pytest.mark.parametrize("signature", [b"rubbish", encode_dss_signature(1 << 300, 1)], ids=["no DER", "too long"])
 def test_what_is_no_signature_may_pass(signature: bytes) -> None:
-    """Something else than a P-256 signature is a failure that may pass."""
+    """An answer that is not a P-256 signature is a transient failure."""
     kms = Kms()
     kms.signature = signature
 

@@ -30,7 +30,7 @@ CONTEXT = SupplierContext(identity="alice", subject="system:serviceaccount:users
     ],
 )
 def test_refusal_has_its_own_remedy(tmp_path: Path, status: int, remedy: str) -> None:
-    """What the API server refuses is told in its words, and with what mends just that."""
+    """A refusal of the API server is reported with its text, and with the remedy for exactly that."""
     error = failure_of(tmp_path, Response(status=status, headers={}, body=json.dumps({"message": "no such"}).encode()))
 
     assert not isinstance(error, SupplyError)
@@ -39,7 +39,7 @@ def test_refusal_has_its_own_remedy(tmp_path: Path, status: int, remedy: str) ->
 
 
 def test_trouble_of_the_api_server_is_not_the_rights(tmp_path: Path) -> None:
-    """A server error passes by itself, and sends nobody to look at rights."""
+    """A server error is transient, and its remedy does not mention rights."""
     error = failure_of(tmp_path, Response(status=500, headers={}, body=b"etcdserver: request timed out"))
 
     assert isinstance(error, SupplyError)
@@ -47,7 +47,7 @@ def test_trouble_of_the_api_server_is_not_the_rights(tmp_path: Path) -> None:
 
 
 def test_unreached_server_may_be_an_untrusted_one(tmp_path: Path) -> None:
-    """No answer may be for want of a way or of trust: the remedy names both."""
+    """Without an answer the cause can be the network or the certificate: the remedy covers both."""
     error = failure_of(tmp_path, None)
 
     assert isinstance(error, SupplyError)
@@ -55,7 +55,7 @@ def test_unreached_server_may_be_an_untrusted_one(tmp_path: Path) -> None:
 
 
 def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
-    """The kubelet replaces the daemon's own token: what the file holds at the time is what asks."""
+    """The kubelet replaces the daemon's own token: each request uses the present content of the file."""
     token = make_jwt(subject="system:serviceaccount:users:alice")
     body = json.dumps({"status": {"token": token}}).encode()
     transport = FakeTransport(lambda _: Response(status=201, headers={}, body=body))
@@ -69,7 +69,7 @@ def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
 
 
 def supplier_of(place: Path, transport: FakeTransport) -> KubernetesSupplier:
-    """Give a supplier that asks with the token in `own`."""
+    """Return a supplier that uses the token in `own`."""
     return KubernetesSupplier(
         transport=transport,
         api_server="https://cluster.example",
@@ -79,7 +79,7 @@ def supplier_of(place: Path, transport: FakeTransport) -> KubernetesSupplier:
 
 
 def failure_of(place: Path, answer: Response | None) -> SupplyError:
-    """Give how a supply fails when the API server answers so."""
+    """Return the failure of a supply when the API server sends this answer."""
     (place / "own").write_text("own-token")
     supplier = supplier_of(place, FakeTransport(lambda _: answer))
     with pytest.raises(SupplyError) as caught:

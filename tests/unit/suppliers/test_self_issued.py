@@ -21,7 +21,7 @@ CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
 
 
 def supplier_of(claims: dict[str, str | int | bool] | None = None) -> SelfIssuedSupplier:
-    """Give a supplier whose tokens live half an hour."""
+    """Return a supplier whose tokens live half an hour."""
     numbers = count()
     template = ClaimsTemplate(
         issuer=ISSUER,
@@ -33,7 +33,7 @@ def supplier_of(claims: dict[str, str | int | bool] | None = None) -> SelfIssued
 
 
 def segments(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give header and payload of a JWT."""
+    """Return header and payload of a JWT."""
     header, payload, _ = token.split(".")
     return json.loads(base64.urlsafe_b64decode(header + "==")), json.loads(base64.urlsafe_b64decode(payload + "=="))
 
@@ -57,7 +57,7 @@ def test_token_has_what_sts_asks_for_and_no_more() -> None:
 
 
 def test_what_is_said_of_a_token_is_what_it_says() -> None:
-    """Life and claims are given as a reader of the token finds them."""
+    """The returned lifetime and claims are those in the token."""
     token = supplier_of().supply(CONTEXT, NOW + timedelta(milliseconds=1))
     read = peek(token.value)
 
@@ -66,7 +66,7 @@ def test_what_is_said_of_a_token_is_what_it_says() -> None:
 
 
 def test_constant_claims_cannot_replace_ours() -> None:
-    """A configured claim stands beside ours and never in the place of one."""
+    """A configured claim is added to the standard ones and never replaces one."""
     token = supplier_of({"worker": "w-17", "sub": "somebody-else"}).supply(CONTEXT, NOW)
 
     _, payload = segments(token.value)
@@ -74,7 +74,7 @@ def test_constant_claims_cannot_replace_ours() -> None:
 
 
 def test_identity_without_subject_is_refused() -> None:
-    """Without a subject nothing is signed, and the remedy names the key."""
+    """Without a subject nothing is signed, and the remedy contains the key."""
     context = SupplierContext(identity="alice", subject=None, audience=AUDIENCE)
 
     with pytest.raises(SupplyError) as caught:

@@ -19,7 +19,7 @@ CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
 
 
 def supplier_of(status: int, document: object) -> tuple[SignJwtSupplier, FakeTransport]:
-    """Give a supplier whose IAM Credentials always answers so."""
+    """Return a supplier whose IAM Credentials always sends this answer."""
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=json.dumps(document).encode()))
     template = ClaimsTemplate(
         issuer=ISSUER, lifetime=timedelta(hours=1), constant={"worker": "w-17"}, random=lambda: "unique"
@@ -35,7 +35,7 @@ def supplier_of(status: int, document: object) -> tuple[SignJwtSupplier, FakeTra
 
 
 def test_google_signs_what_we_compose() -> None:
-    """One call on the signing account, whose payload is the claims as text; what comes back is the token."""
+    """There is one call on the signing account, whose payload is the claims as text; its answer is the token."""
     supplier, transport = supplier_of(200, {"keyId": "k", "signedJwt": make_jwt()})
 
     token = supplier.supply(CONTEXT, NOW)
@@ -57,7 +57,7 @@ def test_google_signs_what_we_compose() -> None:
 
 
 def test_missing_role_is_named() -> None:
-    """A caller that may not sign reads which role it lacks, on which account."""
+    """A caller without the permission to sign reads which role is missing, and on which account."""
     text = "Permission 'iam.serviceAccounts.signJwt' denied on resource (or it may not exist)."
     supplier, _ = supplier_of(403, {"error": {"code": 403, "message": text}})
 
@@ -69,7 +69,7 @@ def test_missing_role_is_named() -> None:
 
 
 def test_answer_that_is_no_jwt_may_pass() -> None:
-    """Something else than a JWT is a failure that may pass, and is not quoted."""
+    """An answer that is not a JWT is a transient failure, and is not quoted."""
     supplier, _ = supplier_of(200, {"signedJwt": "ya29.opaque"})
 
     with pytest.raises(SupplyError) as caught:
@@ -79,7 +79,7 @@ def test_answer_that_is_no_jwt_may_pass() -> None:
 
 
 def test_identity_without_subject_is_refused() -> None:
-    """Without a subject nobody is called."""
+    """Without a subject nothing is called."""
     supplier, transport = supplier_of(200, {})
 
     with pytest.raises(SupplyError, match="identity alice has no subject"):

@@ -1,7 +1,7 @@
-"""The handshake of Terraform's plugins: one gRPC server on a unix socket with a certificate of its own.
+"""The handshake of Terraform's plugins: one gRPC server on a unix socket with its own certificate.
 
 https://github.com/hashicorp/go-plugin, protocol version 1; Terraform plugin protocol 6. The runner of the package `tf`
-is not used, since it keeps its key in the home directory and knows no nested lists.
+is not used, because it stores its key in the home directory and does not support nested lists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tf.gen import grpc_controller_pb2, grpc_controller_pb2_grpc, grpc_stdio_pb2
 
 
 class _Controller(grpc_controller_pb2_grpc.GRPCControllerServicer):  # type: ignore[misc] # generated, untyped
-    """Ends the process when Terraform says so."""
+    """Ends the process when Terraform requests it."""
 
     def __init__(self, over: threading.Event) -> None:
         self._over = over
@@ -35,7 +35,7 @@ class _Controller(grpc_controller_pb2_grpc.GRPCControllerServicer):  # type: ign
 
 
 class _Streams(grpc_stdio_pb2_grpc.GRPCStdioServicer):  # type: ignore[misc] # generated, untyped
-    """Says nothing on the streams that the protocol has for it."""
+    """Sends nothing on the streams of the protocol."""
 
     def StreamStdio(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401 - named by the protocol, untyped
         """Stream nothing."""
@@ -62,7 +62,7 @@ def serve(servicer: Any) -> None:  # noqa: ANN401 - generated classes are untype
 
 
 def _certificate() -> tuple[bytes, bytes, bytes]:
-    """Make a key and a certificate for it that nobody else will ever see: PEM, PEM and DER."""
+    """Create a key and a certificate that only this process uses: PEM, PEM and DER."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
