@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from refresher.app.targets import audiences_of, endpoints_of, provider_of
 from refresher.config.supplier_models import SelfIssuedSettings
-from refresher.engine.rotation import KeyTrial
+from refresher.engine.plan import KeyTrial
 from refresher.errors import KeysError
 from refresher.keys.registry import KeyState, list_keys
 from refresher.resources import CLOUD_PLATFORM_SCOPE

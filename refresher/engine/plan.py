@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
 
-    from refresher.engine.rotation import KeyTrial
     from refresher.google.sts import AccessToken
     from refresher.publishing.directory import CredentialsDirectory
     from refresher.publishing.record import TargetRecord
@@ -78,6 +77,25 @@ class Chain(Protocol):
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
         """Return an ID token, or raise an `ImpersonationError`."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTrial:
+    """A key that waits to be activated.
+
+    Attributes:
+        directory: The keys directory.
+        kid: The key's id.
+        spacing: Time between two attempts.
+        prove: Exchanges a token signed with it; raises a `RefresherError` if that fails.
+        activate: Makes it sign; raises a `RefresherError` if that fails.
+    """
+
+    directory: Path
+    kid: str
+    spacing: timedelta
+    prove: Callable[[datetime], None]
+    activate: Callable[[datetime], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,33 +18,15 @@ from refresher.errors import RefresherError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from pathlib import Path
 
     from refresher.clock import Clock
+    from refresher.engine.plan import KeyTrial
     from refresher.engine.reporter import Reporter
 
 ACCEPTANCES = 3
 """Exchanges in a row that must succeed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyTrial:
-    """A key that waits to be activated.
-
-    Attributes:
-        directory: The keys directory.
-        kid: The key's id.
-        spacing: Time between two attempts.
-        prove: Exchanges a token signed with it; raises a `RefresherError` if that fails.
-        activate: Makes it sign; raises a `RefresherError` if that fails.
-    """
-
-    directory: Path
-    kid: str
-    spacing: timedelta
-    prove: Callable[[datetime], None]
-    activate: Callable[[datetime], None]
 
 
 @dataclass(slots=True, kw_only=True)

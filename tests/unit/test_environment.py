@@ -6,6 +6,7 @@ import subprocess
 import pytest
 import yaml
 
+from refresher.engine.artifacts import name_variables
 from refresher.environment import Format, boto, render, variables
 
 VALUES = variables(container_directory="/var/run/google/", project="my-project", quota_project=None)
@@ -55,7 +56,7 @@ def test_optional_artifact_has_its_variables(artifact: str, is_chain: bool, expe
     without = variables(container_directory="/c/", project=None, quota_project=None)
 
     values = variables(
-        container_directory="/c/", project=None, quota_project=None, further=[artifact], is_chain=is_chain
+        container_directory="/c/", project=None, quota_project=None, files=name_variables([artifact]), is_chain=is_chain
     )
 
     assert {name: value for name, value in values.items() if name not in without} == expected

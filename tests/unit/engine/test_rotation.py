@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.engine.plan import KeyTrial
 from refresher.engine.reporter import Reporter
-from refresher.engine.rotation import ACCEPTANCES, KeyTrial, Rotation
+from refresher.engine.rotation import ACCEPTANCES, Rotation
 from refresher.errors import ExchangeError, KeysError
 
 if TYPE_CHECKING:
