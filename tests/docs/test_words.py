@@ -7,24 +7,33 @@ import pytest
 from tests.docs.words import Finding, find, list_files, read_rules
 
 REPOSITORY = Path(__file__).parents[2]
-ROOMS_TO_CHECK = (
-    "configs/emulator-seed.yaml",
-    "docs/emulator.md",
-    "refresher/demo",
-    "refresher/emulator",
-    "tests/clients",
-    "tests/containers",
-    "tests/docs/test_words.py",
-    "tests/docs/words.py",
-    "tests/e2e/test_demo.py",
-    "tests/faults/killed_emulator.py",
-    "tests/faults/test_emulator.py",
-    "tests/fuzz",
-    "tests/installed",
-    "tests/terraform",
-    "tests/unit/emulator",
+ROOMS_LEFT_OUT = (
+    "configs/refresher.yaml",
+    "docs/configuration.md",
+    "refresher/adc.py",
+    "refresher/app",
+    "refresher/catalogue",
+    "refresher/cli",
+    "refresher/clock.py",
+    "refresher/config",
+    "refresher/durations.py",
+    "refresher/engine",
+    "refresher/errors.py",
+    "refresher/google",
+    "refresher/inspection",
+    "refresher/joining.py",
+    "refresher/keys",
+    "refresher/observe",
+    "refresher/policy.py",
+    "refresher/publishing",
+    "refresher/resources.py",
+    "refresher/settings",
+    "refresher/suppliers",
+    "refresher/tokens.py",
+    "tests/unit/config",
+    "tests/unit/test_joining.py",
 )
-"""What is clean so far; it grows until it is the whole repository."""
+"""What is not in plain English yet; this list only ever gets shorter."""
 
 
 def find_in(path: Path, content: str) -> list[Finding]:
@@ -34,13 +43,15 @@ def find_in(path: Path, content: str) -> list[Finding]:
     return list(find(path, read_rules()))
 
 
-@pytest.mark.parametrize("room", ROOMS_TO_CHECK)
-def test_texts_are_plain_english(room: str) -> None:
+def test_texts_are_plain_english() -> None:
     """No text contains a phrase of the table; each finding shows the place and what to write instead."""
     rules = read_rules()
+    left_out = [REPOSITORY / room for room in ROOMS_LEFT_OUT]
+    files = [file for file in list_files([REPOSITORY]) if not any(file.is_relative_to(room) for room in left_out)]
 
-    found = [str(finding) for file in list_files([REPOSITORY / room]) for finding in find(file, rules)]
+    found = [str(finding) for file in files for finding in find(file, rules)]
 
+    assert len(files) > 100
     assert found == []
 
 
