@@ -59,7 +59,7 @@ def _seed(key: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
     return {
         "pools": [{"pool": "workers", "providers": {"refresher": provider}}],
         "service_accounts": {
-            "alice@my-project.iam.gserviceaccount.com": {"roles/iam.workloadIdentityUser": [principal]}
+            "task-alice@my-project.iam.gserviceaccount.com": {"roles/iam.workloadIdentityUser": [principal]}
         },
     }
 
@@ -108,7 +108,7 @@ def _exchange(subject_token: str) -> str:
 
 
 def _impersonation(token: str) -> str:
-    path = "/v1/projects/-/serviceAccounts/alice@my-project.iam.gserviceaccount.com:generateAccessToken"
+    path = "/v1/projects/-/serviceAccounts/task-alice@my-project.iam.gserviceaccount.com:generateAccessToken"
     body = json.dumps({"scope": [SCOPE], "lifetime": "3600s"})
     return _request(path, body, f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n")
 

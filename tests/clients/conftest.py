@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ISSUER = "https://workers.invalid"
 PROJECT = "my-project"
-ALICE = f"alice@{PROJECT}.iam.gserviceaccount.com"
-BOB = f"bob@{PROJECT}.iam.gserviceaccount.com"
+ALICE = f"task-alice@{PROJECT}.iam.gserviceaccount.com"
+BOB = f"task-bob@{PROJECT}.iam.gserviceaccount.com"
 SUBJECT = "user-1042"
 BUCKET, OBJECT, CONTENT = "data", "hello.txt", "hello alice"
 OUTPUT = 2000
