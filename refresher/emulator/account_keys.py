@@ -33,18 +33,18 @@ def load_or_create_key(cloud: Cloud, account: ServiceAccount) -> rsa.RSAPrivateK
     if not account.key:
         account.key = dump_key(rsa.generate_private_key(public_exponent=65537, key_size=2048))
         cloud.save()
-    return _loaded(cloud, account.key)
+    return _load(cloud, account.key)
 
 
 def show_jwks(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
     """Publish the key of an account as a JWKS."""
-    key = load_or_create_key(cloud, _account(cloud, names["account"]))
+    key = load_or_create_key(cloud, _find_account(cloud, names["account"]))
     return Reply(document={"keys": [public_jwk(key)]})
 
 
 def show_certificates(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
     """Publish the key of an account as X.509 certificates by key id."""
-    account = _account(cloud, names["account"])
+    account = _find_account(cloud, names["account"])
     key = load_or_create_key(cloud, account)
     return Reply(document={compute_key_id(key): create_certificate(key, account.unique_id, cloud.now())})
 
@@ -66,14 +66,14 @@ def create_certificate(key: rsa.RSAPrivateKey, name: str, now: float) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
-def _account(cloud: Cloud, name: str) -> ServiceAccount:
+def _find_account(cloud: Cloud, name: str) -> ServiceAccount:
     account = cloud.state.find_service_account(name)
     if account is None or account.deleted_at is not None:
         raise api_refusal("not_found")
     return account
 
 
-def _loaded(cloud: Cloud, pem: str) -> rsa.RSAPrivateKey:
+def _load(cloud: Cloud, pem: str) -> rsa.RSAPrivateKey:
     found = cloud.loaded_keys.get(pem)
     if found is None:
         found = cloud.loaded_keys[pem] = load_key(pem)  # reading one takes longer than signing a hundred times

@@ -32,7 +32,7 @@ def show_for_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Repl
     account = cloud.state.find_service_account(names["account"])
     if account is None or not has_permission(cloud, caller, _GET_ACCOUNT, account_resource(account)):
         raise permission_denied(_GET_ACCOUNT)
-    return _none()
+    return _reply_unrestricted()
 
 
 def show_for_pool(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -44,7 +44,7 @@ def show_for_pool(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     project = cloud.state.find_project(names["project"])
     if project is None or pool_name(project[1].number, names["pool"]) not in cloud.state.pools:
         raise api_refusal("not_found")
-    return _none()
+    return _reply_unrestricted()
 
 
 def show_for_workforce_pool(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
@@ -53,7 +53,7 @@ def show_for_workforce_pool(cloud: Cloud, call: Call, _: Mapping[str, str]) -> R
     raise permission_denied(_GET_WORKFORCE)
 
 
-def _none() -> Reply:
+def _reply_unrestricted() -> Reply:
     return Reply(document={"encodedLocations": "0x0"})
 
 

@@ -46,8 +46,8 @@ class Application:
             return
         try:
             largest = LARGEST if b"/upload/" in scope["raw_path"] else LARGEST_BODY
-            body = await _body(receive, largest, self._patience)
-            reply = await self._reply(_call(scope, body))
+            body = await _read_body(receive, largest, self._patience)
+            reply = await self._reply(_read_call(scope, body))
         except Refusal as refusal:
             reply = Reply(document=refusal.document, status=refusal.status, headers={"connection": "close"})
         await _send(self._cloud, scope, send, reply)
@@ -57,13 +57,13 @@ class Application:
             try:
                 return answer(self._cloud, call)
             except KeysNeeded as needed:
-                jwks = await self._discovered(needed.issuer)
+                jwks = await self._discover(needed.issuer)
                 self._cloud.key_sets[needed.issuer] = (jwks, self._cloud.now())
                 call = replace(call, keys_discovered=True)
             except IdentityNeeded as needed:
                 call = replace(call, identity=await self._evaluator.map_identity(needed.provider, needed.claims))
 
-    async def _discovered(self, issuer: str) -> dict[str, Any] | None:
+    async def _discover(self, issuer: str) -> dict[str, Any] | None:
         """Ask an issuer for its keys, in a thread that is abandoned when the issuer takes too long."""
         loop = asyncio.get_running_loop()
         found: asyncio.Future[dict[str, Any] | None] = loop.create_future()
@@ -82,7 +82,7 @@ class Application:
 
 
 async def _send(cloud: Cloud, scope: dict[str, Any], send: Send, reply: Reply) -> None:
-    kind, content = _content(reply)
+    kind, content = _encode_content(reply)
     fault = reply.fault
     skew = timedelta(seconds=fault.clock_skew or 0.0 if fault is not None else 0.0)
     date = format_datetime(cloud.clock.now().astimezone(UTC) + skew, usegmt=True)
@@ -119,7 +119,7 @@ async def _send_badly(scope: dict[str, Any], send: Send, content: bytes, fault: 
     await send({"type": "http.response.body", "body": b""})
 
 
-def _content(reply: Reply) -> tuple[str, bytes]:
+def _encode_content(reply: Reply) -> tuple[str, bytes]:
     if reply.content is not None:
         return "application/octet-stream", reply.content
     if reply.text is not None:
@@ -129,7 +129,7 @@ def _content(reply: Reply) -> tuple[str, bytes]:
     return "application/json; charset=UTF-8", json.dumps(reply.document).encode()
 
 
-async def _body(receive: Receive, largest: int, patience: float) -> bytes:
+async def _read_body(receive: Receive, largest: int, patience: float) -> bytes:
     """Return the whole body.
 
     Raises:
@@ -154,7 +154,7 @@ async def _body(receive: Receive, largest: int, patience: float) -> bytes:
             return b"".join(chunks)
 
 
-def _call(scope: dict[str, Any], body: bytes) -> Call:
+def _read_call(scope: dict[str, Any], body: bytes) -> Call:
     try:
         queries = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     except ValueError:  # more fields than any real client sends

@@ -64,13 +64,13 @@ def record(cloud: Cloud, operation: str, call: Call, *, changes: bool, refusal: 
         audited = _Audited(service, operation.partition(".")[2], "ADMIN_WRITE")
     if audited is None:
         return
-    project, resource_name = _place(cloud, call)
+    project, resource_name = _find_resource(cloud, call)
     if project is None or not _is_wanted(cloud, project, audited, call.facts.get("principal", "")):
         return
-    cloud.audit_log.add(_entry(cloud, call, audited, project, resource_name, refusal))
+    cloud.audit_log.add(_build_entry(cloud, call, audited, project, resource_name, refusal))
 
 
-def _place(cloud: Cloud, call: Call) -> tuple[str | None, str]:
+def _find_resource(cloud: Cloud, call: Call) -> tuple[str | None, str]:
     """Return the project that a request belongs to, and the name of the resource."""
     facts = call.facts
     if "provider" in facts:
@@ -108,7 +108,7 @@ def _is_wanted(cloud: Cloud, project: str, audited: _Audited, principal: str) ->
     return False
 
 
-def _entry(
+def _build_entry(
     cloud: Cloud, call: Call, audited: _Audited, project: str, resource_name: str, refusal: Refusal | None
 ) -> dict[str, Any]:
     log = "activity" if audited.log_type == "ADMIN_WRITE" else "data_access"
@@ -118,9 +118,9 @@ def _entry(
         "serviceName": audited.service,
         "methodName": audited.method,
         "resourceName": resource_name,
-        "authenticationInfo": _authentication(call, audited),
+        "authenticationInfo": _describe_caller(call, audited),
         "requestMetadata": {"callerIp": "127.0.0.1", "callerSuppliedUserAgent": call.headers.get("user-agent", "")},
-        "status": _status(refusal),
+        "status": _describe_status(refusal),
     }
     if audited.service == _STS and "principal" in call.facts:
         payload["metadata"] = {
@@ -130,7 +130,7 @@ def _entry(
     return {
         "protoPayload": payload,
         "insertId": secrets.token_hex(8),
-        "resource": _resource(cloud, call, audited, project),
+        "resource": _describe_resource(cloud, call, audited, project),
         "timestamp": time,
         "severity": "ERROR" if refusal is not None else "INFO" if log == "data_access" else "NOTICE",
         "logName": f"projects/{project}/logs/cloudaudit.googleapis.com%2F{log}",
@@ -138,7 +138,7 @@ def _entry(
     }
 
 
-def _authentication(call: Call, audited: _Audited) -> dict[str, Any]:
+def _describe_caller(call: Call, audited: _Audited) -> dict[str, Any]:
     if audited.service == _STS:
         return {"principalSubject": call.facts["subject"]} if "subject" in call.facts else {}
     principal = call.facts.get("principal", "")
@@ -153,7 +153,7 @@ def _authentication(call: Call, audited: _Audited) -> dict[str, Any]:
     return told
 
 
-def _status(refusal: Refusal | None) -> dict[str, Any]:
+def _describe_status(refusal: Refusal | None) -> dict[str, Any]:
     if refusal is None:
         return {}
     error = refusal.document.get("error")
@@ -161,7 +161,7 @@ def _status(refusal: Refusal | None) -> dict[str, Any]:
     return {"code": _CODES.get(refusal.status, 13), "message": str(text)}
 
 
-def _resource(cloud: Cloud, call: Call, audited: _Audited, project: str) -> dict[str, Any]:
+def _describe_resource(cloud: Cloud, call: Call, audited: _Audited, project: str) -> dict[str, Any]:
     account = cloud.state.find_service_account(call.facts.get("service_account", ""))
     if audited.service == _IAM_CREDENTIALS and account is not None:
         labels = {"email_id": account.email, "unique_id": account.unique_id, "project_id": project}

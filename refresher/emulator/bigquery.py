@@ -59,33 +59,33 @@ def insert_dataset(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document=document)
 
 
-def query(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+def run_query(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return the result of a query at once."""
     caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
-    result = _result(read_text(call.json(), "query"), caller)
-    return Reply(document={"kind": "bigquery#queryResponse", **_answer(project, result)})
+    result = _evaluate(read_text(call.json(), "query"), caller)
+    return Reply(document={"kind": "bigquery#queryResponse", **_build_answer(project, result)})
 
 
 def insert_job(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Create a query job, which is done at once."""
     caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
     configuration = read_object(call.json(), "configuration")
-    result = _result(read_text(read_object(configuration, "query"), "query"), caller)
-    return Reply(document=_job(project, _encode_result(result), configuration))
+    result = _evaluate(read_text(read_object(configuration, "query"), "query"), caller)
+    return Reply(document=_describe_job(project, _encode_result(result), configuration))
 
 
 def get_job(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show that a job is done."""
     _, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
     _decode_result(names["job"])
-    return Reply(document=_job(project, names["job"], {"jobType": "QUERY", "query": {}}))
+    return Reply(document=_describe_job(project, names["job"], {"jobType": "QUERY", "query": {}}))
 
 
 def get_results(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return the rows of a job."""
     _, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
     result = _decode_result(names["job"])
-    return Reply(document={"kind": "bigquery#getQueryResultsResponse", **_answer(project, result)})
+    return Reply(document={"kind": "bigquery#getQueryResultsResponse", **_build_answer(project, result)})
 
 
 def refusal(status: int, reason: str, message: str) -> Refusal:
@@ -106,7 +106,7 @@ def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Be
     return caller, project
 
 
-def _result(sql: str, caller: Bearer) -> list[dict[str, str]]:
+def _evaluate(sql: str, caller: Bearer) -> list[dict[str, str]]:
     """Evaluate a query. The result is one row, with a name, type and value per column."""
     found = _SELECT.fullmatch(sql) if len(sql) < 10_000 else None  # noqa: PLR2004 - characters
     columns: list[dict[str, str]] = []
@@ -116,14 +116,14 @@ def _result(sql: str, caller: Bearer) -> list[dict[str, str]]:
         column = _COLUMN.match(text, at)
         if column is None or column.end() == at:
             break
-        columns.append(_cell(column, len(columns), caller))
+        columns.append(_evaluate_column(column, len(columns), caller))
         at = column.end()
     if not columns or at < len(text):
         raise refusal(400, "invalidQuery", "The emulator supports only SELECT of literals and SESSION_USER().")
     return columns
 
 
-def _cell(column: re.Match[str], number: int, caller: Bearer) -> dict[str, str]:
+def _evaluate_column(column: re.Match[str], number: int, caller: Bearer) -> dict[str, str]:
     name = column["name"] or f"f{number}_"
     if column["integer"] is not None:
         return {"name": name, "type": "INTEGER", "value": column["integer"]}
@@ -145,7 +145,7 @@ def _decode_result(job: str) -> list[dict[str, str]]:
         raise refusal(404, "notFound", "Not found: Job") from None
 
 
-def _answer(project: str, result: list[dict[str, str]]) -> dict[str, Any]:
+def _build_answer(project: str, result: list[dict[str, str]]) -> dict[str, Any]:
     schema = [{"name": cell["name"], "type": cell["type"], "mode": "NULLABLE"} for cell in result]
     return {
         "schema": {"fields": schema},
@@ -158,7 +158,7 @@ def _answer(project: str, result: list[dict[str, str]]) -> dict[str, Any]:
     }
 
 
-def _job(project: str, job: str, configuration: dict[str, Any]) -> dict[str, Any]:
+def _describe_job(project: str, job: str, configuration: dict[str, Any]) -> dict[str, Any]:
     times = {"creationTime": "0", "startTime": "0", "endTime": "0"}
     return {
         "kind": "bigquery#job",
@@ -186,7 +186,7 @@ def show_discovery(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
             "parameters": {"alt": {"type": "string", "location": "query"}},
             "schemas": {name: {"id": name, "type": "object"} for name in _SCHEMAS},
             "resources": {
-                resource: {"methods": {name: _method(resource, name, *rest) for name, *rest in methods}}
+                resource: {"methods": {name: _describe_method(resource, name, *rest) for name, *rest in methods}}
                 for resource, methods in _METHODS.items()
             },
         }
@@ -213,7 +213,7 @@ _METHODS = {
 _SCHEMAS = {schema for methods in _METHODS.values() for method in methods for schema in method[3:5] if schema}
 
 
-def _method(
+def _describe_method(
     resource: str, name: str, method: str, path: str, request: str, response: str, *optional: str
 ) -> dict[str, Any]:
     names = ["projectId", *re.findall(r"\{(\w+)\}", path)]
@@ -240,7 +240,7 @@ _PROJECT = "/bigquery/v2/projects/{project}"
 ROUTES = (
     Route("bigquery.datasets.list", "GET", f"{_PROJECT}/datasets", list_datasets),
     Route("bigquery.datasets.insert", "POST", f"{_PROJECT}/datasets", insert_dataset, changes=True),
-    Route("bigquery.jobs.query", "POST", f"{_PROJECT}/queries", query),
+    Route("bigquery.jobs.query", "POST", f"{_PROJECT}/queries", run_query),
     Route("bigquery.jobs.insert", "POST", f"{_PROJECT}/jobs", insert_job),
     Route("bigquery.jobs.get", "GET", f"{_PROJECT}/jobs/{{job}}", get_job),
     Route("bigquery.jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", get_results),

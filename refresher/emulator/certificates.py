@@ -79,8 +79,8 @@ def make_certificates(directory: Path, now: datetime | None = None) -> Certifica
     if _are_usable(found, begin):
         return found
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = _authority(authority_key, begin)
-    server = _server(server_key.public_key(), authority, authority_key, begin)
+    authority = _create_authority(authority_key, begin)
+    server = _create_server_certificate(server_key.public_key(), authority, authority_key, begin)
     found.ca_file.write_bytes(authority.public_bytes(Encoding.PEM))
     found.certificate_file.write_bytes(server.public_bytes(Encoding.PEM))
     descriptor = os.open(found.key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -106,10 +106,10 @@ def _are_usable(found: Certificates, now: datetime) -> bool:
     )
 
 
-def _authority(key: ec.EllipticCurvePrivateKey, begin: datetime) -> x509.Certificate:
+def _create_authority(key: ec.EllipticCurvePrivateKey, begin: datetime) -> x509.Certificate:
     name = _name("wif-refresher emulator, not Google")
     return (
-        _builder(name, name, key.public_key(), begin)
+        _build_certificate(name, name, key.public_key(), begin)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -117,13 +117,13 @@ def _authority(key: ec.EllipticCurvePrivateKey, begin: datetime) -> x509.Certifi
     )
 
 
-def _server(
+def _create_server_certificate(
     key: ec.EllipticCurvePublicKey, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey, begin: datetime
 ) -> x509.Certificate:
     names = [x509.DNSName(name) for name in NAMES]
     addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES]
     return (
-        _builder(_name("wif-refresher emulator"), authority.subject, key, begin)
+        _build_certificate(_name("wif-refresher emulator"), authority.subject, key, begin)
         .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
@@ -133,7 +133,7 @@ def _server(
     )
 
 
-def _builder(
+def _build_certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begin: datetime
 ) -> x509.CertificateBuilder:
     return (

@@ -39,13 +39,13 @@ _DIGEST_BYTES = 32
 def get_public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return the public half of a key version as PEM, with its checksum."""
     name = call.facts["key_version"] = _version_name(names)
-    caller = _caller(cloud, call)
-    key, version = _found(cloud, caller, names, VIEW_PUBLIC_KEY, name)
-    pem = _loaded(version.key).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    caller = _authenticate(cloud, call)
+    key, version = _find_version(cloud, caller, names, VIEW_PUBLIC_KEY, name)
+    pem = _load(version.key).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     document = {
         "pem": pem.decode(),
         "algorithm": key.algorithm,
-        "pemCrc32c": _checksum(pem),
+        "pemCrc32c": _compute_checksum(pem),
         "name": name,
         "protectionLevel": "SOFTWARE",
         "publicKeyFormat": "PEM",
@@ -56,21 +56,21 @@ def get_public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def sign_digest(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Sign a SHA-256 digest, after a check of its checksum if the request has one. Signatures of EC keys are DER."""
     name = call.facts["key_version"] = _version_name(names)
-    caller = _caller(cloud, call)
-    _, version = _found(cloud, caller, names, USE_TO_SIGN, name.rpartition("/cryptoKeyVersions/")[0])
+    caller = _authenticate(cloud, call)
+    _, version = _find_version(cloud, caller, names, USE_TO_SIGN, name.rpartition("/cryptoKeyVersions/")[0])
     body = call.json()
-    digest = _digest(read_text(read_object(body, "digest"), "sha256"))
+    digest = _read_digest(read_text(read_object(body, "digest"), "sha256"))
     checksum = body.get("digestCrc32c")
-    if checksum is not None and str(checksum) != _checksum(digest):
+    if checksum is not None and str(checksum) != _compute_checksum(digest):
         raise api_refusal(
             "invalid",
             service=SERVICE,
             problem="The checksum in field digest_crc32c did not match the data in field digest.",
         )
-    signature = _signed(_loaded(version.key), digest)
+    signature = _sign(_load(version.key), digest)
     document = {
         "signature": base64.b64encode(signature).decode(),
-        "signatureCrc32c": _checksum(signature),
+        "signatureCrc32c": _compute_checksum(signature),
         "verifiedDigestCrc32c": checksum is not None,
         "name": name,
         "protectionLevel": "SOFTWARE",
@@ -78,7 +78,7 @@ def sign_digest(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document=document)
 
 
-def _caller(cloud: Cloud, call: Call) -> Bearer:
+def _authenticate(cloud: Cloud, call: Call) -> Bearer:
     return authenticate(cloud, call, service=SERVICE, scopes=(CLOUD_PLATFORM, KMS))
 
 
@@ -92,7 +92,7 @@ def _key_name(names: Mapping[str, str]) -> str:
     )
 
 
-def _found(
+def _find_version(
     cloud: Cloud, caller: Bearer, names: Mapping[str, str], permission: str, shown: str
 ) -> tuple[CryptoKey, CryptoKeyVersion]:
     """Find a key version. A caller without the permission doesn't learn whether it exists.
@@ -117,18 +117,18 @@ def _found(
     version = key.versions.get(names["version"]) if key is not None else None
     if key is None or version is None:
         what = "CryptoKeyVersion" if key is not None else "CryptoKey"
-        raise _absent(f"{what} {_version_name(names) if key is not None else name} not found.")
+        raise _not_found(f"{what} {_version_name(names) if key is not None else name} not found.")
     if version.state != ENABLED:
         problem = f"{_version_name(names)} is not enabled, current state is: {version.state}."
         raise api_refusal("precondition", service=SERVICE, problem=problem)
     return key, version
 
 
-def _absent(message: str) -> Refusal:
+def _not_found(message: str) -> Refusal:
     return Refusal(404, {"error": {"code": 404, "message": message, "status": "NOT_FOUND"}}, "not_found")
 
 
-def _digest(text: str) -> bytes:
+def _read_digest(text: str) -> bytes:
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -138,19 +138,19 @@ def _digest(text: str) -> bytes:
     return digest
 
 
-def _signed(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, digest: bytes) -> bytes:
+def _sign(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, digest: bytes) -> bytes:
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(digest, padding.PKCS1v15(), Prehashed(SHA256()))
     return key.sign(digest, ec.ECDSA(Prehashed(SHA256())))
 
 
-def _loaded(pem: str) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+def _load(pem: str) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     key = load_pem_private_key(pem.encode(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)  # noqa: S101 - by algorithm
     return key
 
 
-def _checksum(content: bytes) -> str:
+def _compute_checksum(content: bytes) -> str:
     """Return the CRC32C as Google writes an int64 in JSON: decimal digits in a text."""
     return str(google_crc32c.value(content))
 

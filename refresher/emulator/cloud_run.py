@@ -27,19 +27,19 @@ KIND = "runPolicies"
 def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.getIamPolicy")
-    return Reply(document=_policy(cloud, name).as_document())
+    return Reply(document=_load_policy(cloud, name).as_document())
 
 
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.setIamPolicy")
-    policy = _policy(cloud, name)
+    policy = _load_policy(cloud, name)
     reply = policy_changes.replace_policy(cloud, policy, call.json())
     documents.put(cloud, KIND, name, policy.as_document())
     return reply
 
 
-def _policy(cloud: Cloud, name: str) -> Policy:
+def _load_policy(cloud: Cloud, name: str) -> Policy:
     document = cloud.state.documents.get(KIND, {}).get(name, {})
     return Policy(
         bindings=[

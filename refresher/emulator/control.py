@@ -53,9 +53,9 @@ def issue_token(cloud: Cloud, call: Call, _names: Mapping[str, str]) -> Reply:
     body = call.json()
     kind, _, email = str(body.get("member", "")).partition(":")
     if kind not in ("user", "serviceAccount") or not email:
-        raise _refused("member must be user:EMAIL or serviceAccount:EMAIL")
+        raise _refusal("member must be user:EMAIL or serviceAccount:EMAIL")
     bearer = build_bearer(
-        cloud, f"{kind}:{email}", _number(body.get("lifetime_seconds", 3600)), read_texts(body, "scopes")
+        cloud, f"{kind}:{email}", _check_number(body.get("lifetime_seconds", 3600)), read_texts(body, "scopes")
     )
     return Reply(
         document={"access_token": cloud.vault.issue(bearer), "expires_in": int(bearer.expires_at - cloud.now())}
@@ -91,7 +91,7 @@ def add_seed(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     try:
         apply_seed(cloud.state, call.json(), now=cloud.now())
     except EmulatorError as error:
-        raise _refused(str(error)) from error
+        raise _refusal(str(error)) from error
     return Reply(document={})
 
 
@@ -106,7 +106,7 @@ def add_fault(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     try:
         cloud.faults.add(str(body.pop("operation", "")), **body)
     except EmulatorError as error:
-        raise _refused(str(error)) from error
+        raise _refusal(str(error)) from error
     return Reply(document=cloud.faults.as_document())
 
 
@@ -127,12 +127,12 @@ def move_clock(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     before = cloud.clock.offset
     try:
         if "offset_seconds" in body:
-            cloud.clock.offset = timedelta(seconds=_number(body["offset_seconds"]))
-        cloud.clock.advance(timedelta(seconds=_number(body.get("advance_seconds", 0))))
+            cloud.clock.offset = timedelta(seconds=_check_number(body["offset_seconds"]))
+        cloud.clock.advance(timedelta(seconds=_check_number(body.get("advance_seconds", 0))))
         cloud.clock.now()
     except OverflowError:
         cloud.clock.offset = before
-        raise _refused("this time is out of range") from None
+        raise _refusal("this time is out of range") from None
     cloud.state.settings["clock_offset"] = str(cloud.clock.offset.total_seconds())
     return show_clock(cloud, call, names)
 
@@ -147,19 +147,19 @@ def set_quotas(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     body = call.json()
     limits = body.get("limits", {})
     if not isinstance(limits, dict) or not limits.keys() <= cloud.quotas.limits.keys():
-        raise _refused(f"the names of limits must be among {', '.join(sorted(cloud.quotas.limits))}")
-    cloud.quotas.limits.update({name: int(_number(limit)) for name, limit in limits.items()})
+        raise _refusal(f"the names of limits must be among {', '.join(sorted(cloud.quotas.limits))}")
+    cloud.quotas.limits.update({name: int(_check_number(limit)) for name, limit in limits.items()})
     cloud.quotas.enabled = body.get("enabled", True) is True
     return show_quotas(cloud, call, names)
 
 
-def _number(value: object) -> float:
+def _check_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e12:  # noqa: PLR2004 - seconds
-        raise _refused("a number is needed")
+        raise _refusal("a number is needed")
     return float(value)
 
 
-def _refused(problem: str) -> Refusal:
+def _refusal(problem: str) -> Refusal:
     return Refusal(400, {"error": {"code": 400, "message": problem, "status": "INVALID_ARGUMENT"}}, "emulator")
 
 

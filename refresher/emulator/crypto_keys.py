@@ -57,12 +57,12 @@ class CryptoKey:
             raise ValueError(state)
         found = self.versions.get(number)
         if found is None:
-            found = self.versions[number] = CryptoKeyVersion(key=_new_key(self.algorithm))
+            found = self.versions[number] = CryptoKeyVersion(key=_generate_key(self.algorithm))
         found.state = state
         return found
 
 
-def _new_key(algorithm: str) -> str:
+def _generate_key(algorithm: str) -> str:
     key = (
         ec.generate_private_key(ec.SECP256R1())
         if algorithm == EC_P256

@@ -64,7 +64,7 @@ def check(expression: str, scope: str) -> str:
     Raises:
         ExpressionError: It does not compile.
     """
-    return str(_compiled(expression, scope).return_type().name())
+    return str(_compile(expression, scope).return_type().name())
 
 
 def mask_texts(expression: str) -> str:
@@ -97,7 +97,7 @@ def evaluate(expression: str, scope: str, values: Mapping[str, Any]) -> Any:  # 
         ExpressionError: It does not compile, or meets an error: an absent claim, a value of the wrong type.
     """
     try:
-        value = _compiled(expression, scope).eval(data=values)
+        value = _compile(expression, scope).eval(data=values)
     except RuntimeError as error:
         raise ExpressionError(str(error)) from None
     if value.type().name() in ("ERROR", "UNKNOWN"):  # the library returns a runtime error as a value, like a text
@@ -152,7 +152,7 @@ def extract(text: str, template: str) -> str:
 
 
 @cache
-def _environment(scope: str) -> cel.Env:
+def _create_environment(scope: str) -> cel.Env:
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     texts = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
     variables = {
@@ -176,10 +176,10 @@ def _environment(scope: str) -> cel.Env:
 
 
 @lru_cache(maxsize=512)
-def _compiled(expression: str, scope: str) -> cel.Expression:
+def _compile(expression: str, scope: str) -> cel.Expression:
     if scope == BINDING and not (len(expression) <= LONGEST_CONDITION and is_quick(expression, with_times=True)):
         raise ExpressionError("it is longer than a condition may be, or calls a function that a condition may not call")
     try:
-        return _environment(scope).compile(expression)
+        return _create_environment(scope).compile(expression)
     except (RuntimeError, UnicodeError, ValueError) as error:
         raise ExpressionError(str(error).partition("\n")[0]) from None

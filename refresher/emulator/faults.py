@@ -84,10 +84,12 @@ class Faults:
         Raises:
             EmulatorError: The operation, an attribute or the refusal is unknown.
         """
-        fault = _fault(what)
-        self._queues.setdefault(self._known(operation), deque()).append(_Queued(fault=fault, left=fault.times))
+        fault = _create_fault(what)
+        self._queues.setdefault(self._check_operation(operation), deque()).append(
+            _Queued(fault=fault, left=fault.times)
+        )
 
-    def _known(self, operation: str) -> str:
+    def _check_operation(self, operation: str) -> str:
         if self.operations is not None and operation != ANY and operation not in self.operations:
             raise EmulatorError(f"{operation} is not an operation", "use one of the list in docs/emulator.md, or *")
         return operation
@@ -119,7 +121,7 @@ class Faults:
 
     def as_document(self) -> dict[str, Any]:
         """Return the pending and the applied faults, for JSON."""
-        met = [{"operation": operation, **_short(fault)} for operation, fault in self.met]
+        met = [{"operation": operation, **_describe(fault)} for operation, fault in self.met]
         return {"pending": self.pending, "met": met}
 
     def dump(self) -> dict[str, Any]:
@@ -134,13 +136,13 @@ class Faults:
     def load(self, document: dict[str, Any]) -> None:
         """Restore the queues and the record from a document of `dump`."""
         self._queues = {
-            name: deque(_Queued(fault=_fault(entry["fault"]), left=int(entry["left"])) for entry in queue)
+            name: deque(_Queued(fault=_create_fault(entry["fault"]), left=int(entry["left"])) for entry in queue)
             for name, queue in document["queues"].items()
         }
-        self.met = [(operation, _fault(what)) for operation, what in document["met"]]
+        self.met = [(operation, _create_fault(what)) for operation, what in document["met"]]
 
 
-def _short(fault: Fault) -> dict[str, Any]:
+def _describe(fault: Fault) -> dict[str, Any]:
     return {
         name: value
         for name, value in asdict(fault).items()
@@ -148,7 +150,7 @@ def _short(fault: Fault) -> dict[str, Any]:
     }
 
 
-def _fault(what: dict[str, Any]) -> Fault:
+def _create_fault(what: dict[str, Any]) -> Fault:
     unknown = sorted(what.keys() - _MAY_BE.keys())
     if unknown:
         raise EmulatorError(f"a fault has no {', '.join(unknown)}", "see the table in docs/emulator.md")

@@ -50,10 +50,10 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     """Issue an access token of a service account, if its policy allows the caller to have one."""
     caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
-    account = _account(cloud, call, names, GET_ACCESS_TOKEN)
-    scopes = _scopes(body.get("scope"))
-    lifetime = _lifetime(cloud, account, body.get("lifetime"))
-    delegates = _delegates(body)
+    account = _find_account(cloud, call, names, GET_ACCESS_TOKEN)
+    scopes = _read_scopes(body.get("scope"))
+    lifetime = _read_lifetime(cloud, account, body.get("lifetime"))
+    delegates = _read_delegates(body)
     check_chain(cloud, caller, delegates, account, GET_ACCESS_TOKEN)
     _spend(cloud, account, GENERATIONS)
     expires_at = int(cloud.now() + min(lifetime, account.longest_life or lifetime))
@@ -78,13 +78,13 @@ def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Rep
     """Issue an ID token of a service account for an audience, if its policy allows the caller to have one."""
     caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
-    account = _account(cloud, call, names, GET_OPEN_ID_TOKEN)
+    account = _find_account(cloud, call, names, GET_OPEN_ID_TOKEN)
     audience = read_text(body, "audience")
     if not audience:
         raise api_refusal("I6")
-    check_chain(cloud, caller, _delegates(body), account, GET_OPEN_ID_TOKEN)
+    check_chain(cloud, caller, _read_delegates(body), account, GET_OPEN_ID_TOKEN)
     _spend(cloud, account, GENERATIONS)
-    claims = id_token_claims(cloud, account, audience, with_email=body.get("includeEmail") is True)
+    claims = build_id_token_claims(cloud, account, audience, with_email=body.get("includeEmail") is True)
     return Reply(document={"token": cloud.vault.sign_id_token(claims)})
 
 
@@ -94,9 +94,9 @@ def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if caller.kind == "federated":
         raise api_refusal("I11", service=SERVICE, method="google.iam.credentials.v1.IAMCredentials.SignJwt")
     body = call.json()
-    account = _account(cloud, call, names, SIGN_JWT)
-    claims = _claims(cloud, read_text(body, "payload"))
-    check_chain(cloud, caller, _delegates(body), account, SIGN_JWT)
+    account = _find_account(cloud, call, names, SIGN_JWT)
+    claims = _read_claims(cloud, read_text(body, "payload"))
+    check_chain(cloud, caller, _read_delegates(body), account, SIGN_JWT)
     _spend(cloud, account, SIGNATURES)
     key = load_or_create_key(cloud, account)
     signed = jwt.api_jws.encode(
@@ -109,19 +109,19 @@ def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Sign bytes with the key that Google holds for a service account, RSA with SHA-256."""
     caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
-    account = _account(cloud, call, names, SIGN_BLOB)
+    account = _find_account(cloud, call, names, SIGN_BLOB)
     try:
         payload = base64.b64decode(read_text(body, "payload"), validate=True)
     except (binascii.Error, ValueError):
         raise api_refusal("bad_field", field="payload") from None
-    check_chain(cloud, caller, _delegates(body), account, SIGN_BLOB)
+    check_chain(cloud, caller, _read_delegates(body), account, SIGN_BLOB)
     _spend(cloud, account, SIGNATURES)
     key = load_or_create_key(cloud, account)
     signature = key.sign(payload, PKCS1v15(), SHA256())
     return Reply(document={"keyId": compute_key_id(key), "signedBlob": base64.b64encode(signature).decode()})
 
 
-def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:
+def build_id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:
     """Return the claims of a Google-signed ID token of a service account."""
     now = int(cloud.now())
     claims: dict[str, Any] = {
@@ -135,7 +135,7 @@ def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, wit
     return claims | {"email": account.email, "email_verified": True} if with_email else claims
 
 
-def _account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> ServiceAccount:
+def _find_account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> ServiceAccount:
     """Find the target principal. As at Google, a caller without the permission gets 403 whether it exists or not."""
     name = names["account"]
     if names["project"] != "-":  # Google requires the wildcard: a project's id is invalid
@@ -160,14 +160,14 @@ def _spend(cloud: Cloud, account: ServiceAccount, quota: str) -> None:
     cloud.quotas.spend(quota, found.number if found is not None else account.project, cloud.now())
 
 
-def _scopes(value: object) -> tuple[str, ...]:
+def _read_scopes(value: object) -> tuple[str, ...]:
     scopes = value.split() if isinstance(value, str) else value
     if not isinstance(scopes, list) or not scopes or not all(_is_scope(scope) for scope in scopes):
         raise api_refusal("I6")
     return tuple(scopes)
 
 
-def _delegates(body: Mapping[str, Any]) -> list[str]:
+def _read_delegates(body: Mapping[str, Any]) -> list[str]:
     """Return the e-mails or unique ids of the delegates, which are sent as resource names."""
     delegates = read_texts(body, "delegates")
     if not all(_DELEGATE.fullmatch(delegate) for delegate in delegates):
@@ -179,7 +179,7 @@ def _is_scope(value: object) -> bool:
     return isinstance(value, str) and _SCOPE.fullmatch(value) is not None
 
 
-def _lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:
+def _read_lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:
     if value is None:
         return DEFAULT_LIFETIME
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -195,7 +195,7 @@ def _lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:
     return lifetime
 
 
-def _claims(cloud: Cloud, payload: str) -> dict[str, Any]:
+def _read_claims(cloud: Cloud, payload: str) -> dict[str, Any]:
     try:
         claims = json.loads(payload)
     except (ValueError, RecursionError):

@@ -66,9 +66,9 @@ def map_identity(provider: Provider, assertion: Mapping[str, object]) -> Identit
     except ExpressionError:
         raise sts_refusal("E9") from None
     identity = Identity(
-        subject=_subject(provider.mapping.get(SUBJECT, ""), values),
-        groups=_groups(provider.mapping.get(GROUPS), values),
-        attributes=_attributes(provider.mapping, values),
+        subject=_map_subject(provider.mapping.get(SUBJECT, ""), values),
+        groups=_map_groups(provider.mapping.get(GROUPS), values),
+        attributes=_map_attributes(provider.mapping, values),
     )
     _check_size(identity)
     if provider.condition and not _holds(provider.condition, values, identity):
@@ -76,7 +76,7 @@ def map_identity(provider: Provider, assertion: Mapping[str, object]) -> Identit
     return identity
 
 
-def _subject(expression: str, values: Mapping[str, Any]) -> str:
+def _map_subject(expression: str, values: Mapping[str, Any]) -> str:
     try:
         subject = evaluate(expression, MAPPING, values)
     except ExpressionError:
@@ -88,7 +88,7 @@ def _subject(expression: str, values: Mapping[str, Any]) -> str:
     return subject
 
 
-def _groups(expression: str | None, values: Mapping[str, Any]) -> tuple[str, ...]:
+def _map_groups(expression: str | None, values: Mapping[str, Any]) -> tuple[str, ...]:
     if expression is None:
         return ()
     try:
@@ -102,7 +102,7 @@ def _groups(expression: str | None, values: Mapping[str, Any]) -> tuple[str, ...
     return tuple(groups)
 
 
-def _attributes(mapping: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
+def _map_attributes(mapping: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
     attributes = {}
     for name, expression in mapping.items():
         if not name.startswith(ATTRIBUTE):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import Call, Reply, Route
-from refresher.emulator.iam_credentials import id_token_claims
+from refresher.emulator.iam_credentials import build_id_token_claims
 from refresher.emulator.tokens import Bearer
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
 
 def show_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return the machine's access token, the same one while it is cached."""
-    account = _account(cloud, call, names)
+    account = _find_account(cloud, call, names)
     now = int(cloud.now())
     token, expires_at = cloud.metadata_tokens.get(account.unique_id, ("", 0))
     if expires_at - now <= CACHED_UNTIL:
@@ -48,12 +48,12 @@ def show_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Rep
         )
         token = cloud.vault.issue(bearer)
         cloud.metadata_tokens[account.unique_id] = (token, expires_at)
-    return _json({"access_token": token, "expires_in": expires_at - now, "token_type": "Bearer"})
+    return _reply_json({"access_token": token, "expires_in": expires_at - now, "token_type": "Bearer"})
 
 
 def show_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return an ID token of the machine's account for an audience."""
-    account = _account(cloud, call, names)
+    account = _find_account(cloud, call, names)
     audience = call.query.get("audience", "")
     if not audience:
         raise _refusal(400, "non-empty audience parameter required")
@@ -61,81 +61,81 @@ def show_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if form not in ("standard", "full"):
         raise _refusal(400, "format must be standard or full")
     is_full = form == "full"
-    claims = id_token_claims(cloud, account, audience, with_email=is_full)
+    claims = build_id_token_claims(cloud, account, audience, with_email=is_full)
     if is_full:
-        claims["google"] = {"compute_engine": _machine(cloud)}
-    return _text(cloud.vault.sign_id_token(claims))
+        claims["google"] = {"compute_engine": _describe_machine(cloud)}
+    return _reply_text(cloud.vault.sign_id_token(claims))
 
 
 def describe_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """List the machine's account, or describe it with `recursive=true`."""
-    account = _account(cloud, call, names)
+    account = _find_account(cloud, call, names)
     if call.query.get("recursive", "").lower() != "true":
-        return _text("aliases\nemail\nidentity\nscopes\ntoken\n")
-    return _json({"aliases": ["default"], "email": account.email, "scopes": [SCOPE]})
+        return _reply_text("aliases\nemail\nidentity\nscopes\ntoken\n")
+    return _reply_json({"aliases": ["default"], "email": account.email, "scopes": [SCOPE]})
 
 
 def list_accounts(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """List the accounts of the machine."""
     _check_headers(call)
     email = cloud.state.metadata_account
-    return _text(f"default/\n{email}/\n" if email else "")
+    return _reply_text(f"default/\n{email}/\n" if email else "")
 
 
 def show_email(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return the e-mail of the machine's account."""
-    return _text(_account(cloud, call, names).email)
+    return _reply_text(_find_account(cloud, call, names).email)
 
 
 def show_scopes(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return the access scopes of the machine."""
-    _account(cloud, call, names)
-    return _text(f"{SCOPE}\n")
+    _find_account(cloud, call, names)
+    return _reply_text(f"{SCOPE}\n")
 
 
 def list_instance(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """List the entries of the machine."""
     _check_headers(call)
-    return _text("id\nname\nservice-accounts/\nzone\n")
+    return _reply_text("id\nname\nservice-accounts/\nzone\n")
 
 
 def show_instance_id(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Return the machine's number."""
     _check_headers(call)
-    return _text(INSTANCE_ID)
+    return _reply_text(INSTANCE_ID)
 
 
 def show_instance_name(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Return the machine's name."""
     _check_headers(call)
-    return _text(INSTANCE_NAME)
+    return _reply_text(INSTANCE_NAME)
 
 
 def show_zone(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Return the machine's zone, as a resource name with the project's number."""
     _check_headers(call)
-    return _text(f"projects/{next(iter(cloud.state.projects.values())).number}/zones/{ZONE}")
+    return _reply_text(f"projects/{next(iter(cloud.state.projects.values())).number}/zones/{ZONE}")
 
 
 def show_project_id(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Return the id of the machine's project."""
     _check_headers(call)
-    return _text(next(iter(cloud.state.projects)))
+    return _reply_text(next(iter(cloud.state.projects)))
 
 
 def show_project_number(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Return the number of the machine's project."""
     _check_headers(call)
-    return _text(next(iter(cloud.state.projects.values())).number)
+    return _reply_text(next(iter(cloud.state.projects.values())).number)
 
 
 def show_universe_domain(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Return the universe domain."""
     _check_headers(call)
-    return _text("googleapis.com")
+    return _reply_text("googleapis.com")
 
 
-def _machine(cloud: Cloud) -> dict[str, object]:
+def _describe_machine(cloud: Cloud) -> dict[str, object]:
     project, found = next(iter(cloud.state.projects.items()))
     return {
         "instance_creation_timestamp": int(cloud.now()) - 3600,
@@ -147,7 +147,7 @@ def _machine(cloud: Cloud) -> dict[str, object]:
     }
 
 
-def _account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> ServiceAccount:
+def _find_account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> ServiceAccount:
     """Return the machine's only account; its name in the path is `default` or its e-mail."""
     _check_headers(call)
     account = cloud.state.service_accounts.get(cloud.state.metadata_account or "")
@@ -167,11 +167,11 @@ def _refusal(status: int, text: str) -> Refusal:
     return Refusal(status, {"error": text}, "metadata", headers=FLAVOR)
 
 
-def _json(document: dict[str, object]) -> Reply:
+def _reply_json(document: dict[str, object]) -> Reply:
     return Reply(document=document, headers=FLAVOR)
 
 
-def _text(text: str) -> Reply:
+def _reply_text(text: str) -> Reply:
     return Reply(text=text, headers=FLAVOR)
 
 

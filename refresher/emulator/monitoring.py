@@ -28,7 +28,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     project = _authorize(cloud, call, names, "create")
     kind = names["kind"]
     name = f"projects/{project}/{kind}/{secrets.randbelow(10**18):019d}"
-    return Reply(document=documents.add(cloud, kind, name, _filled(name, call.json())))
+    return Reply(document=documents.add(cloud, kind, name, _complete(name, call.json())))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -50,7 +50,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     masked = [path.partition(".")[0] for path in call.query.get("updateMask", "").split(",") if path]
     changed = {field: body.get(field) for field in masked} if masked else body
     document = {field: value for field, value in {**known, **changed}.items() if value is not None}
-    return Reply(document=documents.put(cloud, names["kind"], name, _filled(name, document)))
+    return Reply(document=documents.put(cloud, names["kind"], name, _complete(name, document)))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -72,7 +72,7 @@ def _name(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
     return f"projects/{_authorize(cloud, call, names, verb)}/{names['kind']}/{names['id']}"
 
 
-def _filled(name: str, body: dict[str, Any]) -> dict[str, Any]:
+def _complete(name: str, body: dict[str, Any]) -> dict[str, Any]:
     document = {**body, "name": name}
     conditions = read_list(document, "conditions")
     if conditions:

@@ -24,7 +24,7 @@ def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     fields = {**call.form(), **call.query}
     id_token = fields.get("id_token")
     if id_token:
-        return Reply(document=_id_token(cloud, id_token))
+        return Reply(document=_describe_id_token(cloud, id_token))
     bearer = cloud.recognise(fields.get("access_token") or call.bearer_token() or "")
     account = cloud.state.find_service_account(bearer.name) if bearer is not None else None
     if bearer is None or account is None or bearer.kind != "service_account":
@@ -43,7 +43,7 @@ def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     )
 
 
-def _id_token(cloud: Cloud, token: str) -> dict[str, str]:
+def _describe_id_token(cloud: Cloud, token: str) -> dict[str, str]:
     try:
         claims = jwt.decode(
             token, cloud.vault.key.public_key(), algorithms=["RS256"], issuer=GOOGLE_ISSUER, options=_TIMES_ELSEWHERE

@@ -43,7 +43,7 @@ def set_values(cloud: Cloud, project: str, constraint: str, values: list[str]) -
     """Make a list constraint on a project allow exactly these values."""
     name = f"projects/{project}/policies/{constraint}"
     spec = {"rules": [{"values": {"allowedValues": values}}]}
-    documents.put(cloud, KIND, name, _stamped(cloud, name, {"spec": spec}))
+    documents.put(cloud, KIND, name, _complete(cloud, name, {"spec": spec}))
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -53,7 +53,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     name = f"{parent}/policies/{read_text(body, 'name').rpartition('/')[2]}"
     if name.endswith("/"):
         raise api_refusal("bad_field", field="policy.name")
-    return Reply(document=documents.add(cloud, KIND, name, _stamped(cloud, name, body)))
+    return Reply(document=documents.add(cloud, KIND, name, _complete(cloud, name, body)))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -75,7 +75,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     known, body = documents.find(cloud, KIND, name), call.json()
     documents.check_etag(known.get("spec", {}), read_object(body, "spec").get("etag"))
     changed: dict[str, Any] = {field: body[field] for field in ("spec", "dryRunSpec") if field in body}
-    return Reply(document=documents.put(cloud, KIND, name, _stamped(cloud, name, {**known, **changed})))
+    return Reply(document=documents.put(cloud, KIND, name, _complete(cloud, name, {**known, **changed})))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -95,7 +95,7 @@ def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: s
     return f"{names['parents']}/{found[0] if found is not None else names['parent']}"
 
 
-def _stamped(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
+def _complete(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
     document = {**body, "name": name}
     spec = dict(read_object(document, "spec"))
     if spec:

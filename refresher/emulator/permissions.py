@@ -75,7 +75,7 @@ def check_chain(
             raise permission_denied(IMPLICIT_DELEGATION)
         if caller.boundary is not None or not _is_granted(cloud, names, IMPLICIT_DELEGATION, account_resource(account)):
             raise permission_denied(IMPLICIT_DELEGATION)
-        names = _names_of_account(cloud.state, account.email)
+        names = _list_account_names(cloud.state, account.email)
     if caller.boundary is not None or not _is_granted(cloud, names, permission, account_resource(target)):
         raise permission_denied(permission)
 
@@ -92,10 +92,14 @@ def has_permission(cloud: Cloud, caller: Bearer, permission: str, resource: Reso
 def list_names(state: State, caller: Bearer) -> frozenset[str]:
     """Return every name under which a caller can be a member of a policy."""
     if caller.kind == "federated":
-        return frozenset(_federated_names(caller))
+        return frozenset(_list_federated_names(caller))
     if caller.kind == "anonymous":
         return frozenset({"allUsers"})
-    return _names_of_account(state, caller.name) if caller.kind == "service_account" else _names(state, caller.member)
+    return (
+        _list_account_names(state, caller.name)
+        if caller.kind == "service_account"
+        else _list_member_names(state, caller.member)
+    )
 
 
 def permission_denied(permission: str, resource: str = "") -> Refusal:
@@ -104,7 +108,7 @@ def permission_denied(permission: str, resource: str = "") -> Refusal:
     return api_refusal("I1", service="iam.googleapis.com", permission=permission, resource=shown)
 
 
-def _federated_names(caller: Bearer) -> Iterable[str]:
+def _list_federated_names(caller: Bearer) -> Iterable[str]:
     pool = f"principalSet://iam.googleapis.com/{caller.pool}"
     yield caller.name
     yield f"{pool}/*"
@@ -113,11 +117,11 @@ def _federated_names(caller: Bearer) -> Iterable[str]:
     yield "allUsers"
 
 
-def _names_of_account(state: State, email: str) -> frozenset[str]:
-    return _names(state, f"serviceAccount:{email}")
+def _list_account_names(state: State, email: str) -> frozenset[str]:
+    return _list_member_names(state, f"serviceAccount:{email}")
 
 
-def _names(state: State, member: str) -> frozenset[str]:
+def _list_member_names(state: State, member: str) -> frozenset[str]:
     email = member.partition(":")[2]
     groups = (f"group:{group}" for group, members in state.groups.items() if member in members or email in members)
     domain = f"domain:{email.partition('@')[2]}"

@@ -63,7 +63,7 @@ def open_cloud(directory: Path) -> Cloud:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        return _Store(path).cloud()
+        return _Store(path).load_cloud()
     except (OSError, sqlite3.OperationalError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise EmulatorError(
@@ -85,12 +85,12 @@ class _Store:
         self._written: dict[tuple[str, str], str] = {}
         self._generations: dict[tuple[str, str], int] = {}
 
-    def cloud(self) -> Cloud:
+    def load_cloud(self) -> Cloud:
         """Read everything, and return it as a cloud."""
         rows = self._database.execute("SELECT kind, name, document FROM resources").fetchall()
         self._written = {(kind, name): document for kind, name, document in rows}
         vault = self._written.get(_VAULT)
-        state = State() if vault is None else self._state()
+        state = State() if vault is None else self._load_state()
         entries = self._database.execute("SELECT entry FROM log ORDER BY number").fetchall()
         cloud = Cloud(
             state=state,
@@ -106,7 +106,7 @@ class _Store:
         cloud.save()
         return cloud
 
-    def _state(self) -> State:
+    def _load_state(self) -> State:
         found: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         objects = {}
         for (kind, name), document in self._written.items():
@@ -134,7 +134,7 @@ class _Store:
             raise OSError(str(error)) from error
 
     def _save(self, cloud: Cloud) -> None:
-        now = dict(_rows(cloud))
+        now = dict(_list_rows(cloud))
         changed = [(*key, document) for key, document in now.items() if self._written.get(key) != document]
         gone = [key for key in self._written if key not in now]
         generations = {
@@ -170,7 +170,7 @@ class _Store:
             raise OSError(str(error)) from error
 
 
-def _rows(cloud: Cloud) -> Iterator[tuple[tuple[str, str], str]]:
+def _list_rows(cloud: Cloud) -> Iterator[tuple[tuple[str, str], str]]:
     yield _VAULT, json.dumps(cloud.vault.as_document())
     yield _FAULTS, json.dumps(cloud.faults.dump())
     yield _QUOTAS, json.dumps(cloud.quotas.dump())

@@ -58,8 +58,8 @@ def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, aud
     etag = read_text(document, "etag")
     if etag and etag != policy.etag:
         raise api_refusal("conflict")
-    bindings = _bindings(cloud, document)
-    audit_configs = [_audit_config(config) for config in read_list(document, "auditConfigs")] if auditable else []
+    bindings = _read_bindings(cloud, document)
+    audit_configs = [_read_audit_config(config) for config in read_list(document, "auditConfigs")] if auditable else []
     if "bindings" in mask or "updateMask" not in body:
         policy.bindings[:] = bindings
     if "auditConfigs" in mask or "audit_configs" in mask:
@@ -77,7 +77,7 @@ def test_permissions(cloud: Cloud, caller: Bearer, resource: Resource, body: Map
     return Reply(document={"permissions": held} if held else {})
 
 
-def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
+def _read_bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
     bindings: list[Binding] = []
     for entry in read_list(document, "bindings"):
         if not isinstance(entry, dict):
@@ -86,7 +86,7 @@ def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
         _check_role(cloud, role)
         for member in members:
             check_member(cloud, member)
-        condition = _condition(read_object(entry, "condition"))
+        condition = _read_condition(read_object(entry, "condition"))
         same = next((known for known in bindings if (known.role, known.condition) == (role, condition)), None)
         if same is not None:
             same.members.update(members)
@@ -144,7 +144,7 @@ def _check_role(cloud: Cloud, role: str) -> None:
         raise api_refusal("no_role", role=role)
 
 
-def _condition(condition: dict[str, Any]) -> dict[str, str] | None:
+def _read_condition(condition: dict[str, Any]) -> dict[str, str] | None:
     if not condition:
         return None
     kept = {name: read_text(condition, name) for name in ("title", "description", "expression")}
@@ -158,7 +158,7 @@ def _condition(condition: dict[str, Any]) -> dict[str, str] | None:
     return {name: value for name, value in kept.items() if value}
 
 
-def _audit_config(config: object) -> dict[str, Any]:
+def _read_audit_config(config: object) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise api_refusal("bad_field", field="policy.auditConfigs")
     service = read_text(config, "service")

@@ -50,7 +50,7 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
             cloud.save()
         stopping = threading.Event()
         with (
-            _file(journal) as cloud.journal.file,
+            _open_journal(journal) as cloud.journal.file,
             EmulatorServer(
                 cloud, directory, host=host, http_port=http_port, https_port=https_port, exposed=exposed
             ) as server,
@@ -64,7 +64,7 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
 
 
 @contextmanager
-def _file(path: Path | None) -> Iterator[TextIO | None]:
+def _open_journal(path: Path | None) -> Iterator[TextIO | None]:
     if path is None:
         yield None
         return
@@ -94,13 +94,13 @@ def hold_directory(directory: Path) -> Iterator[None]:
             f"the emulator's directory {directory} cannot be used: {error.strerror}", "choose one that you can write to"
         ) from error
     try:
-        _lock(descriptor, directory)
+        _lock_directory(descriptor, directory)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, directory: Path) -> None:
+def _lock_directory(descriptor: int, directory: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

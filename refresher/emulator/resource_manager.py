@@ -30,7 +30,7 @@ SERVICE = "cloudresourcemanager.googleapis.com"
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Describe a project by its id or number. A missing project is refused like a missing permission (T9)."""
-    return Reply(document=_document(*_get(cloud, call, names)))
+    return Reply(document=_describe(*_get(cloud, call, names)))
 
 
 def get_v3(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -45,7 +45,7 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """List the projects that the caller may see."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     projects = [
-        _document(name, project)
+        _describe(name, project)
         for name, project in cloud.state.projects.items()
         if has_permission(cloud, caller, "resourcemanager.projects.get", project_resource(cloud, name))
     ]
@@ -93,7 +93,7 @@ def _resource(project: str) -> Resource:
     return Resource(name=f"projects/{project}", service=SERVICE, kind=f"{SERVICE}/Project", project=project)
 
 
-def _document(name: str, project: Project) -> dict[str, Any]:
+def _describe(name: str, project: Project) -> dict[str, Any]:
     return {
         "projectNumber": project.number,
         "projectId": name,

@@ -67,7 +67,7 @@ _VERB = re.compile(r":([A-Za-z]+)$")
 _MOST_PREFIXES = 3
 
 
-def _pattern(template: str) -> re.Pattern[str]:
+def _compile_pattern(template: str) -> re.Pattern[str]:
     """Compile a path template. A segment contains no colon, since a colon begins a custom method."""
     parts, end = [], 0
     for found in _NAME.finditer(template):
@@ -82,7 +82,9 @@ OPERATIONS: set[str] = set()
 
 for _route in ROUTES:
     _verb = _VERB.search(_route.pattern)
-    _ROUTES.setdefault((_route.method, _verb[1] if _verb else ""), []).append((_pattern(_route.pattern), _route))
+    _ROUTES.setdefault((_route.method, _verb[1] if _verb else ""), []).append(
+        (_compile_pattern(_route.pattern), _route)
+    )
     OPERATIONS.add(_route.operation)
 
 
@@ -112,7 +114,7 @@ def answer(cloud: Cloud, call: Call) -> Reply:
 def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
     route, names = _find(cloud, call)
     entry.operation = route.operation
-    fault = _fault(cloud, route, call)
+    fault = _take_fault(cloud, route, call)
     try:
         reply = _apply(cloud, call, route, names, fault)
     except Refusal as refused:
@@ -130,24 +132,24 @@ def _apply(cloud: Cloud, call: Call, route: Route, names: Mapping[str, str], fau
     if fault is not None and fault.refusal is not None:
         raise refusal(fault.refusal)
     if fault is not None and fault.status is not None:
-        return Reply(document=_failed(fault.status), text=fault.body, status=fault.status)
+        return Reply(document=_build_error(fault.status), text=fault.body, status=fault.status)
     try:
         reply = route.rule(cloud, call, names)
     except (Refusal, KeysNeeded, IdentityNeeded):
         raise
     except Exception:  # noqa: BLE001 - every request gets an answer in Google's shape
         raise api_refusal("internal") from None
-    return _altered(reply, fault) if fault is not None else reply
+    return _change_reply(reply, fault) if fault is not None else reply
 
 
-def _fault(cloud: Cloud, route: Route, call: Call) -> Fault | None:
+def _take_fault(cloud: Cloud, route: Route, call: Call) -> Fault | None:
     if not call.faults:
         is_ours = route.operation.startswith("emulator.")
         call.faults.append(None if is_ours else cloud.faults.take(route.operation))
     return call.faults[0]
 
 
-def _altered(reply: Reply, fault: Fault) -> Reply:
+def _change_reply(reply: Reply, fault: Fault) -> Reply:
     if fault.body is not None:
         return replace(reply, document=None, text=fault.body)
     if isinstance(reply.document, dict):
@@ -156,7 +158,7 @@ def _altered(reply: Reply, fault: Fault) -> Reply:
     return reply
 
 
-def _failed(status: int) -> dict[str, object]:
+def _build_error(status: int) -> dict[str, object]:
     return {"error": {"code": status, "message": "A scripted fault.", "status": "UNKNOWN"}}
 
 

@@ -134,49 +134,49 @@ def apply_seed(
         }
     )
     with report_place("document"):
-        _plant(planned, document, directory, time.time() if now is None else now)
+        _create(planned, document, directory, time.time() if now is None else now)
     _merge(state, planned)
 
 
-def _plant(state: State, document: Mapping[str, Any], directory: Path, now: float) -> None:
-    for project, settings in _part(document, "projects"):
+def _create(state: State, document: Mapping[str, Any], directory: Path, now: float) -> None:
+    for project, settings in _list_entries(document, "projects"):
         with report_place("projects", project):
             _describe(state.projects.setdefault(project, Project(number="")), settings)
     with report_place("pools"):
         pools = check_list(document.get("pools"))
     for number, entry in enumerate(pools):
         with report_place(f"pools[{number}]"):
-            _plant_pool(state, check_keys(check_map(entry), "pool", "project_number", "providers"), number, directory)
-    _plant_accounts(state, document)
-    for project, bindings in _part(document, "project_policies"):
+            _create_pool(state, check_keys(check_map(entry), "pool", "project_number", "providers"), number, directory)
+    _create_accounts(state, document)
+    for project, bindings in _list_entries(document, "project_policies"):
         with report_place("project_policies", project):
             if project not in state.projects:
                 raise ShapeError("the project does not exist")
             _grant(state.projects[project].policy, bindings)
-    for name, permissions in _part(document, "roles"):
+    for name, permissions in _list_entries(document, "roles"):
         with report_place("roles", name):
             state.roles[name] = Role(permissions=check_texts(permissions))
-    for group, members in _part(document, "groups"):
+    for group, members in _list_entries(document, "groups"):
         with report_place("groups", group):
             state.groups[group] = set(check_texts(members))
-    for name, bindings in _part(document, "buckets"):
+    for name, bindings in _list_entries(document, "buckets"):
         with report_place("buckets", name):
             bucket = state.buckets.setdefault(name, Bucket(project=next(iter(state.projects)), created=now))
             _grant(bucket.policy, bindings)
-    for name, settings in _part(document, "crypto_keys"):
+    for name, settings in _list_entries(document, "crypto_keys"):
         with report_place("crypto_keys", name):
-            state.crypto_keys[name] = _crypto_key(state, name, check_map(settings))
+            state.crypto_keys[name] = _read_crypto_key(state, name, check_map(settings))
     if (metadata_account := document.get("metadata_account")) is not None:
         state.add_service_account(str(metadata_account))
         state.metadata_account = str(metadata_account)
 
 
-def _part(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
+def _list_entries(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
     with report_place(name):
         return check_map(document.get(name)).items()
 
 
-def _plant_pool(state: State, entry: dict[str, Any], number: int, directory: Path) -> None:
+def _create_pool(state: State, entry: dict[str, Any], number: int, directory: Path) -> None:
     project = str(entry.get("project_number") or next(iter(state.projects.values())).number)
     name = require_text(entry, "pool")
     check_id(name, field="pool")
@@ -184,14 +184,14 @@ def _plant_pool(state: State, entry: dict[str, Any], number: int, directory: Pat
     for provider, settings in check_map(entry.get("providers")).items():
         with report_place(f"pools[{number}]", "providers", provider):
             check_id(provider, field="provider")
-            pool.providers[provider] = _provider(check_map(settings), directory)
+            pool.providers[provider] = _read_provider(check_map(settings), directory)
 
 
-def _plant_accounts(state: State, document: Mapping[str, Any]) -> None:
-    for email, bindings in _part(document, "service_accounts"):
+def _create_accounts(state: State, document: Mapping[str, Any]) -> None:
+    for email, bindings in _list_entries(document, "service_accounts"):
         with report_place("service_accounts", email):
             _grant(state.add_service_account(email).policy, bindings)
-    for email, seconds in _part(document, "access_token_lives"):
+    for email, seconds in _list_entries(document, "access_token_lives"):
         with report_place("access_token_lives", email):
             state.add_service_account(email).longest_life = check_seconds(seconds)
 
@@ -211,11 +211,11 @@ def _describe(project: Project, settings: object) -> None:
     project.perimeter = set(check_texts(said.get("perimeter", sorted(project.perimeter))))
 
 
-def _provider(settings: dict[str, Any], directory: Path) -> Provider:
+def _read_provider(settings: dict[str, Any], directory: Path) -> Provider:
     """Create a provider according to the rules of the API. Its issuer may have plain HTTP, as issuers in tests have."""
     file = settings.pop("jwks_file", None)
     if file is not None:
-        settings["jwks"] = _key_set(directory / str(file))
+        settings["jwks"] = _read_key_set(directory / str(file))
     check_keys(settings, *_KINDS)
     for name, kind in _KINDS.items():
         if name in settings and not isinstance(settings[name], kind):
@@ -226,7 +226,7 @@ def _provider(settings: dict[str, Any], directory: Path) -> Provider:
     return provider
 
 
-def _key_set(path: Path) -> Any:  # noqa: ANN401 - JSON
+def _read_key_set(path: Path) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -235,7 +235,7 @@ def _key_set(path: Path) -> Any:  # noqa: ANN401 - JSON
         raise ShapeError(f"{path} is not JSON") from None
 
 
-def _crypto_key(state: State, name: str, settings: dict[str, Any]) -> CryptoKey:
+def _read_crypto_key(state: State, name: str, settings: dict[str, Any]) -> CryptoKey:
     """Create a signing key of Cloud KMS. By default it has one version, which is enabled."""
     found = _KEY_NAME.fullmatch(name)
     if found is None or found["project"] not in state.projects:

@@ -72,7 +72,7 @@ class EmulatorServer:
         self.ca_file = self._certificates.ca_file.absolute()
         self._sockets = [_listen(host, http_port), _listen(host, https_port)]
         self.http, self.https = (
-            f"{scheme}://{_shown(host)}:{listener.getsockname()[1]}"
+            f"{scheme}://{_format_host(host)}:{listener.getsockname()[1]}"
             for scheme, listener in zip(("http", "https"), self._sockets, strict=True)
         )
         cloud.origin = self.http
@@ -103,14 +103,14 @@ class EmulatorServer:
         return json.dumps({"http": self.http, "https": self.https, "ca_file": str(self.ca_file)})
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=_choose_loop()) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
         application = Application(self.cloud, self._evaluator, patience=self._patience)
         secure = {"ssl_certfile": self._certificates.certificate_file, "ssl_keyfile": self._certificates.key_file}
         protocol = partial(Protocol, patience=self._patience)
-        self._servers = [_server(application, protocol), _server(application, protocol, **secure)]
+        self._servers = [_create_server(application, protocol), _create_server(application, protocol, **secure)]
         tasks = [
             asyncio.create_task(server.serve(sockets=[listener]))
             for server, listener in zip(self._servers, self._sockets, strict=True)
@@ -172,7 +172,7 @@ class Protocol(HttpToolsProtocol):
             self._timer = None
 
 
-def _loop_factory() -> Any:  # noqa: ANN401 - uvloop has no types, and is optional
+def _choose_loop() -> Any:  # noqa: ANN401 - uvloop has no types, and is optional
     try:
         import uvloop  # noqa: PLC0415 - optional
     except ImportError:
@@ -180,7 +180,7 @@ def _loop_factory() -> Any:  # noqa: ANN401 - uvloop has no types, and is option
     return uvloop.new_event_loop
 
 
-def _server(application: Application, protocol: Any, **more: Any) -> uvicorn.Server:  # noqa: ANN401 - passed on to uvicorn
+def _create_server(application: Application, protocol: Any, **more: Any) -> uvicorn.Server:  # noqa: ANN401 - passed on to uvicorn
     return uvicorn.Server(
         uvicorn.Config(
             application,
@@ -217,5 +217,5 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _shown(host: str) -> str:
+def _format_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -30,7 +30,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     project = _authorize(cloud, call, names, "serviceusage.services.list")
     wanted = call.query.get("filter", "").partition(":")[2]
     known = sorted(project.services | set(SERVICES))
-    services = [_document(project, service) for service in known]
+    services = [_describe(project, service) for service in known]
     services = [service for service in services if wanted in ("", service["state"])]
     begin, size = _number(call.query.get("pageToken"), 0), _number(call.query.get("pageSize"), 50) or 50
     document: dict[str, Any] = {}
@@ -44,13 +44,13 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a service."""
     project = _authorize(cloud, call, names, "serviceusage.services.get")
-    return Reply(document=_document(project, _known(names["service"])))
+    return Reply(document=_describe(project, _check_service(names["service"])))
 
 
 def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Switch a service on."""
     project = _authorize(cloud, call, names, "serviceusage.services.enable")
-    project.services.add(_known(names["service"]))
+    project.services.add(_check_service(names["service"]))
     return Reply(document=start_operation(cloud, ""))
 
 
@@ -60,14 +60,14 @@ def batch_enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     services = read_texts(call.json(), "serviceIds")
     if not 0 < len(services) <= MOST_AT_ONCE:
         raise api_refusal("bad_field", field="serviceIds")
-    project.services.update(_known(service) for service in services)
+    project.services.update(_check_service(service) for service in services)
     return Reply(document=start_operation(cloud, ""))
 
 
 def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Switch a service off; iam goes with iamcredentials, as Google has it."""
     project = _authorize(cloud, call, names, "serviceusage.services.disable")
-    project.services.discard(_known(names["service"]))
+    project.services.discard(_check_service(names["service"]))
     return Reply(document=start_operation(cloud, ""))
 
 
@@ -78,7 +78,7 @@ def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: s
     return found
 
 
-def _known(service: str) -> str:
+def _check_service(service: str) -> str:
     if not _SERVICE.fullmatch(service):
         raise api_refusal("not_found")
     return service
@@ -92,7 +92,7 @@ def _number(text: str | None, default: int) -> int:
     return int(text)
 
 
-def _document(project: Project, service: str) -> dict[str, Any]:
+def _describe(project: Project, service: str) -> dict[str, Any]:
     return {
         "name": f"projects/{project.number}/services/{service}",
         "config": {"name": service},

@@ -82,7 +82,7 @@ def read_fields(call: Call) -> dict[str, str]:
     if "json" not in call.headers.get("content-type", ""):
         return call.form()
     document = call.json()
-    return {_snake(name): value for name, value in document.items() if isinstance(value, str)}
+    return {_convert_to_snake_case(name): value for name, value in document.items() if isinstance(value, str)}
 
 
 def _check_form(fields: Mapping[str, str]) -> None:
@@ -99,7 +99,7 @@ def _check_form(fields: Mapping[str, str]) -> None:
 def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     if not fields.get("scope", "").split():
         raise sts_refusal("E1")
-    name, provider = _provider(cloud, fields.get("audience", ""))
+    name, provider = _find_provider(cloud, fields.get("audience", ""))
     call.facts["provider"] = name.resource_name
     check_perimeter(cloud, name.project_number, SERVICE)
     now = cloud.now()
@@ -115,7 +115,7 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
         lenient=cloud.lenient,
     )
     call.facts["subject"] = str(claims.get("sub"))[:LONGEST]
-    identity = _identity(call, fields["subject_token"], provider, claims)
+    identity = _map_identity(call, fields["subject_token"], provider, claims)
     principal = name.principal(identity.subject)
     call.facts["principal"] = principal
     left = claims["exp"] - now
@@ -134,7 +134,7 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     return Reply(document=_answer(cloud, bearer, left))
 
 
-def _identity(call: Call, subject_token: str, provider: Provider, claims: dict[str, Any]) -> Identity:
+def _map_identity(call: Call, subject_token: str, provider: Provider, claims: dict[str, Any]) -> Identity:
     """Map the claims here if that is quick; otherwise return the result of the other process."""
     if call.identity is not None:
         if isinstance(call.identity, Refusal):
@@ -145,7 +145,7 @@ def _identity(call: Call, subject_token: str, provider: Provider, claims: dict[s
     raise IdentityNeeded(provider, claims)
 
 
-def _provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Provider]:
+def _find_provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Provider]:
     """Find the provider in an STS audience. The name of a pool is well-formed, but not a provider."""
     found = _AUDIENCE.fullmatch(audience)
     if found is None:
@@ -198,7 +198,7 @@ def _answer(cloud: Cloud, bearer: Bearer, left: float) -> dict[str, Any]:
     return answer
 
 
-def _snake(name: str) -> str:
+def _convert_to_snake_case(name: str) -> str:
     return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", name)
 
 

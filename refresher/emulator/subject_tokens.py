@@ -57,7 +57,7 @@ def verify(
         token = token.strip().removeprefix("\ufeff").strip()
     header, unverified, signature = _parse(token)
     if unverified.get("iss") != provider.issuer:
-        raise sts_refusal("E6", issuer=_shown(unverified.get("iss")), expected=provider.issuer)
+        raise sts_refusal("E6", issuer=_format_issuer(unverified.get("iss")), expected=provider.issuer)
     _check_signature(token, header, signature, provider.jwks or key_set(provider.issuer))
     claims = unverified
     audience = claims.get("aud")
@@ -88,7 +88,7 @@ def _check_signature(token: str, header: dict[str, Any], signature: bytes, jwks:
     found = [key for key in _list(keys) if isinstance(key, dict) and key.get("kid") == header.get("kid")]
     if header.get("kid") is None or not found:
         raise sts_refusal("E10")  # measured: STS also answers this for an unknown `kid`
-    key = _key(json.dumps(found[0], sort_keys=True), algorithm)
+    key = _load_key(json.dumps(found[0], sort_keys=True), algorithm)
     if key is None:
         raise sts_refusal("E10")
     message = token.rpartition(".")[0].encode()
@@ -97,7 +97,7 @@ def _check_signature(token: str, header: dict[str, Any], signature: bytes, jwks:
 
 
 @lru_cache(maxsize=256)
-def _key(jwk: str, algorithm: str) -> jwt.PyJWK | None:
+def _load_key(jwk: str, algorithm: str) -> jwt.PyJWK | None:
     try:
         return jwt.PyJWK(json.loads(jwk), algorithm=algorithm)
     except (jwt.PyJWTError, ValueError, TypeError):
@@ -105,7 +105,7 @@ def _key(jwk: str, algorithm: str) -> jwt.PyJWK | None:
 
 
 def _check_times(claims: dict[str, Any], now: float, oldest: float) -> None:
-    issued_at, expires_at = (_number(claims.get(name)) for name in ("iat", "exp"))
+    issued_at, expires_at = (_read_number(claims.get(name)) for name in ("iat", "exp"))
     if issued_at is None:
         raise sts_refusal("E8")
     is_timely = now - oldest <= issued_at <= now + SKEW
@@ -117,10 +117,10 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _number(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     is_time = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND_TIME
     return float(value) if is_time and isinstance(value, int | float) else None
 
 
-def _shown(issuer: object) -> str:
+def _format_issuer(issuer: object) -> str:
     return issuer if isinstance(issuer, str) else "null"

@@ -23,7 +23,7 @@ from refresher.emulator.control import build_bearer
 from refresher.emulator.crypto_keys import EC_P256, CryptoKey
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.provider_rules import check_provider
-from refresher.emulator.iam_credentials import LIFETIME_CONSTRAINT, id_token_claims
+from refresher.emulator.iam_credentials import LIFETIME_CONSTRAINT, build_id_token_claims
 from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.org_policy import set_values
 from refresher.emulator.server import EmulatorServer
@@ -191,7 +191,7 @@ class Scenario:
     def id_token(self, service_account: str, *, audience: str) -> str:
         """Issue a Google-signed ID token of a service account."""
         account = self.add_service_account(service_account)
-        return self._cloud.vault.sign_id_token(id_token_claims(self._cloud, account, audience, with_email=True))
+        return self._cloud.vault.sign_id_token(build_id_token_claims(self._cloud, account, audience, with_email=True))
 
     def whoami(self, access_token: str) -> dict[str, Any]:
         """Ask the emulator for the caller that an access token authenticates."""

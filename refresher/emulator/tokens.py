@@ -124,7 +124,7 @@ class TokenVault:
         if not hmac.compare_digest(seal, self._seal(content)):
             return None
         _, *values = json.loads(content)
-        bearer = _bearer(values)
+        bearer = _read_bearer(values)
         return bearer if now < bearer.expires_at else None
 
     def sign_id_token(self, claims: dict[str, Any]) -> str:
@@ -178,7 +178,7 @@ def downscope(bearer: Bearer, boundary: list[dict[str, Any]]) -> Bearer:
     return replace(bearer, boundary=tuple(boundary))
 
 
-def _bearer(values: list[Any]) -> Bearer:
+def _read_bearer(values: list[Any]) -> Bearer:
     kind, name, expires_at, scopes, pool, groups, attributes, delegation, boundary, *more = values
     return Bearer(
         kind=kind,

@@ -36,14 +36,14 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     projects += read_texts(body, "projectIds")
     if not projects:
         raise api_refusal("bad_field", field="resourceNames")
-    known = {_authorized(cloud, caller, project) for project in projects}
+    known = {_authorize(cloud, caller, project) for project in projects}
     if read_text(body, "orderBy") not in _ORDERS:
         raise api_refusal("bad_field", field="orderBy")
     try:
         matches = parse_filter(read_text(body, "filter"))
     except FilterError as error:
         raise api_refusal("invalid", problem=f"Unparseable filter: {error}") from None
-    entries = _matching(cloud, known, matches)
+    entries = _find_entries(cloud, known, matches)
     if read_text(body, "orderBy").endswith("desc"):
         entries.reverse()
     size = body.get("pageSize") or LARGEST_PAGE
@@ -57,7 +57,7 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return Reply(document=document)
 
 
-def _matching(cloud: Cloud, projects: set[str], matches: Matches) -> list[dict[str, Any]]:
+def _find_entries(cloud: Cloud, projects: set[str], matches: Matches) -> list[dict[str, Any]]:
     """Return the entries of projects that match a filter, oldest first.
 
     Raises:
@@ -73,7 +73,7 @@ def _matching(cloud: Cloud, projects: set[str], matches: Matches) -> list[dict[s
     return found
 
 
-def _authorized(cloud: Cloud, caller: Bearer, project: str) -> str:
+def _authorize(cloud: Cloud, caller: Bearer, project: str) -> str:
     resource = project_resource(cloud, project, service=SERVICE)
     if not has_permission(cloud, caller, "logging.privateLogEntries.list", resource):
         raise api_refusal("I1", permission="logging.privateLogEntries.list", resource="")

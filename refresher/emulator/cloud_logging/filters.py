@@ -49,8 +49,8 @@ def parse_filter(text: str) -> Matches:
     """
     if len(text) > LONGEST:
         raise FilterError(f"it has more than {LONGEST} characters")
-    parser = _Parser(list(_tokens(text)))
-    predicate = parser.disjunction(0) if parser.has_more() else _everything
+    parser = _Parser(list(_split_tokens(text)))
+    predicate = parser.parse_disjunction(0) if parser.has_more() else _match_everything
     if parser.has_more():
         raise FilterError(f"unexpected {parser.peek()[1]!r}")
     return predicate
@@ -58,45 +58,45 @@ def parse_filter(text: str) -> Matches:
 
 class _Parser:
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self._tokens = tokens
+        self._split_tokens = tokens
         self._at = 0
 
     def has_more(self) -> bool:
-        return self._at < len(self._tokens)
+        return self._at < len(self._split_tokens)
 
     def peek(self, ahead: int = 0) -> tuple[str, str]:
         at = self._at + ahead
-        return self._tokens[at] if at < len(self._tokens) else ("end", "end of filter")
+        return self._split_tokens[at] if at < len(self._split_tokens) else ("end", "end of filter")
 
-    def disjunction(self, depth: int) -> Matches:
+    def parse_disjunction(self, depth: int) -> Matches:
         if depth > _DEEPEST:
             raise FilterError("it is nested too deeply")
-        parts = [self._conjunction(depth)]
+        parts = [self._parse_conjunction(depth)]
         while self.peek() == ("word", "OR"):
             self._at += 1
-            parts.append(self._conjunction(depth))
+            parts.append(self._parse_conjunction(depth))
         return parts[0] if len(parts) == 1 else lambda entry: any(part(entry) for part in parts)
 
-    def _conjunction(self, depth: int) -> Matches:
-        parts = [self._negation(depth)]
+    def _parse_conjunction(self, depth: int) -> Matches:
+        parts = [self._parse_negation(depth)]
         while self.has_more() and self.peek() != ("word", "OR") and self.peek() != ("paren", ")"):
             if self.peek() == ("word", "AND"):
                 self._at += 1
-            parts.append(self._negation(depth))
+            parts.append(self._parse_negation(depth))
         return parts[0] if len(parts) == 1 else lambda entry: all(part(entry) for part in parts)
 
-    def _negation(self, depth: int) -> Matches:
+    def _parse_negation(self, depth: int) -> Matches:
         if self.peek() == ("word", "NOT") or self.peek()[0] == "not":
             self._at += 1
-            inner = self._term(depth)
+            inner = self._parse_term(depth)
             return lambda entry: not inner(entry)
-        return self._term(depth)
+        return self._parse_term(depth)
 
-    def _term(self, depth: int) -> Matches:
+    def _parse_term(self, depth: int) -> Matches:
         kind, text = self.peek()
         self._at += 1
         if (kind, text) == ("paren", "("):
-            inner = self.disjunction(depth + 1)
+            inner = self.parse_disjunction(depth + 1)
             if self.peek() != ("paren", ")"):
                 raise FilterError("a parenthesis is not closed")
             self._at += 1
@@ -104,31 +104,31 @@ class _Parser:
         if kind not in ("word", "quoted") or (kind, text) in _CONNECTIVES:
             raise FilterError(f"unexpected {text!r}")
         if self.peek()[0] != "operator":
-            wanted = _unquoted(text).lower()
+            wanted = _unquote(text).lower()
             return lambda entry: wanted in json.dumps(entry).lower()
         operator = self.peek()[1]
         self._at += 1
-        return self._comparison(_path(text), operator, depth)
+        return self._parse_comparison(_split_path(text), operator, depth)
 
-    def _comparison(self, path: list[str], operator: str, depth: int) -> Matches:
+    def _parse_comparison(self, path: list[str], operator: str, depth: int) -> Matches:
         kind, text = self.peek()
         self._at += 1
         if (kind, text) == ("paren", "("):
-            return self._alternatives(path, operator, depth)
+            return self._parse_alternatives(path, operator, depth)
         if kind not in ("word", "quoted"):
             raise FilterError(f"unexpected {text!r}")
-        holds = _holds(operator, _unquoted(text), path)
+        holds = _build_predicate(operator, _unquote(text), path)
         negated = operator in ("!=", "!~")
-        return lambda entry: (all if negated else any)(holds(value) for value in _values(entry, path) or [None])
+        return lambda entry: (all if negated else any)(holds(value) for value in _find_values(entry, path) or [None])
 
-    def _alternatives(self, path: list[str], operator: str, depth: int) -> Matches:
+    def _parse_alternatives(self, path: list[str], operator: str, depth: int) -> Matches:
         """Read `field=(a OR b)`."""
         if depth > _DEEPEST:
             raise FilterError("it is nested too deeply")
         parts = []
         together = all if operator in ("!=", "!~") else any
         while True:
-            parts.append(self._comparison(path, operator, depth + 1))
+            parts.append(self._parse_comparison(path, operator, depth + 1))
             kind, text = self.peek()
             self._at += 1
             if (kind, text) == ("paren", ")"):
@@ -139,7 +139,7 @@ class _Parser:
                 raise FilterError(f"unexpected {text!r}")
 
 
-def _tokens(text: str) -> Iterator[tuple[str, str]]:
+def _split_tokens(text: str) -> Iterator[tuple[str, str]]:
     end = 0
     stripped = re.sub(r"(?m)^\s*--.*$", "", text).rstrip()
     while end < len(stripped):
@@ -151,44 +151,44 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         end = found.end()
 
 
-def _path(text: str) -> list[str]:
-    return [_unquoted(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"|[^."]+', text)]
+def _split_path(text: str) -> list[str]:
+    return [_unquote(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"|[^."]+', text)]
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     if len(text) < 2 or not text.startswith('"'):  # noqa: PLR2004 - both quotes
         return text
     return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
 
 
-def _values(value: object, path: list[str]) -> list[object]:
+def _find_values(value: object, path: list[str]) -> list[object]:
     """Return the values at a path. Lists are searched, and names are compared in their JSON form, in any case."""
     if isinstance(value, list):
-        return [found for member in value for found in _values(member, path)]
+        return [found for member in value for found in _find_values(member, path)]
     if not path:
         return [value]
     if isinstance(value, dict) and path[0] in value:
-        return _values(value[path[0]], path[1:])
+        return _find_values(value[path[0]], path[1:])
     camel = re.sub(r"_([a-z])", lambda match: match[1].upper(), path[0])
-    return _values(value[camel], path[1:]) if isinstance(value, dict) and camel in value else []
+    return _find_values(value[camel], path[1:]) if isinstance(value, dict) and camel in value else []
 
 
-def _holds(operator: str, wanted: str, path: list[str]) -> Callable[[object], bool]:
+def _build_predicate(operator: str, wanted: str, path: list[str]) -> Callable[[object], bool]:
     if operator in ("=~", "!~"):
         try:
             matches("", wanted)
         except ExpressionError as error:
             raise FilterError(f"{wanted!r} is not a regular expression") from error
-        return lambda value: matches(_text(value), wanted) is (operator == "=~")
+        return lambda value: matches(_convert_text(value), wanted) is (operator == "=~")
     if operator == ":":
-        return lambda value: value is not None and (wanted == "*" or wanted.lower() in _text(value).lower())
+        return lambda value: value is not None and (wanted == "*" or wanted.lower() in _convert_text(value).lower())
     if operator in ("=", "!="):
-        return lambda value: (_text(value).lower() == wanted.lower()) is (operator == "=")
-    return lambda value: value is not None and _ordered(operator, value, wanted, path)
+        return lambda value: (_convert_text(value).lower() == wanted.lower()) is (operator == "=")
+    return lambda value: value is not None and _compare(operator, value, wanted, path)
 
 
-def _ordered(operator: str, value: object, wanted: str, path: list[str]) -> bool:
-    one, other = (_rank(_text(side), path) for side in (value, wanted))
+def _compare(operator: str, value: object, wanted: str, path: list[str]) -> bool:
+    one, other = (_rank(_convert_text(side), path) for side in (value, wanted))
     if type(one) is not type(other):
         return False
     less, same = bool(one < other), one == other  # type: ignore[operator]  # both of one type, as checked above
@@ -208,11 +208,11 @@ def _rank(text: str, path: list[str]) -> float | str:
         return text
 
 
-def _text(value: object) -> str:
+def _convert_text(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _everything(_entry: dict[str, Any]) -> bool:
+def _match_everything(_entry: dict[str, Any]) -> bool:
     return True

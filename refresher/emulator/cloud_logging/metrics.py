@@ -30,7 +30,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     metric = read_text(body, "name")
     if not metric:
         raise api_refusal("bad_field", field="metric.name")
-    return Reply(document=documents.add(cloud, KIND, f"projects/{project}/{metric}", _filled(cloud, body)))
+    return Reply(document=documents.add(cloud, KIND, f"projects/{project}/{metric}", _complete(cloud, body)))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -47,7 +47,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def put(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace a metric, or create it."""
     name = _name(cloud, call, names, "update")
-    return Reply(document=documents.put(cloud, KIND, name, _filled(cloud, {**call.json(), "name": names["metric"]})))
+    return Reply(document=documents.put(cloud, KIND, name, _complete(cloud, {**call.json(), "name": names["metric"]})))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -67,7 +67,7 @@ def _name(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
     return f"projects/{_authorize(cloud, call, names, verb)}/{names['metric']}"
 
 
-def _filled(cloud: Cloud, body: dict[str, Any]) -> dict[str, Any]:
+def _complete(cloud: Cloud, body: dict[str, Any]) -> dict[str, Any]:
     try:
         parse_filter(read_text(body, "filter"))
     except FilterError as error:

@@ -38,8 +38,8 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
         problem = f"A role named {role_id} in projects/{project} already exists."
         raise api_refusal("T7") if taken.deleted_at is None else api_refusal("precondition", problem=problem)
-    cloud.state.roles[name] = _filled(Role(), read_object(body, "role"))
-    return Reply(document=_document(name, cloud.state.roles[name]))
+    cloud.state.roles[name] = _update(Role(), read_object(body, "role"))
+    return Reply(document=_describe(name, cloud.state.roles[name]))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -47,7 +47,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     project = _authorize(cloud, call, names, "iam.roles.list")
     prefix = f"projects/{project}/roles/"
     roles = [
-        _document(name, role)
+        _describe(name, role)
         for name, role in cloud.state.roles.items()
         if name.startswith(prefix) and role.deleted_at is None
     ]
@@ -56,7 +56,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a role, even a deleted one."""
-    return Reply(document=_document(*_find(cloud, names, _authorize(cloud, call, names, "iam.roles.get"))))
+    return Reply(document=_describe(*_find(cloud, names, _authorize(cloud, call, names, "iam.roles.get"))))
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -64,23 +64,23 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.update"))
     body = call.json()
     etag = read_text(body, "etag")
-    if etag and etag != _etag(role):
+    if etag and etag != _compute_etag(role):
         raise api_refusal("conflict")
-    return Reply(document=_document(name, _filled(role, body)))
+    return Reply(document=_describe(name, _update(role, body)))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Delete a role. From now on it grants nothing. It can be undeleted for a while."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.delete"))
     role.deleted_at = cloud.now()
-    return Reply(document=_document(name, role))
+    return Reply(document=_describe(name, role))
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Undelete a role."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.undelete"))
     role.deleted_at = None
-    return Reply(document=_document(name, role))
+    return Reply(document=_describe(name, role))
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
@@ -97,7 +97,7 @@ def _find(cloud: Cloud, names: Mapping[str, str], project: str) -> tuple[str, Ro
     return name, role
 
 
-def _filled(role: Role, body: Mapping[str, Any]) -> Role:
+def _update(role: Role, body: Mapping[str, Any]) -> Role:
     stage = read_text(body, "stage", role.stage)
     if stage not in STAGES:
         raise api_refusal("bad_field", field="role.stage")
@@ -109,11 +109,11 @@ def _filled(role: Role, body: Mapping[str, Any]) -> Role:
     return role
 
 
-def _etag(role: Role) -> str:
+def _compute_etag(role: Role) -> str:
     return Policy(audit_configs=[{"": [role.title, role.description, role.stage, *role.permissions]}]).etag
 
 
-def _document(name: str, role: Role) -> dict[str, Any]:
+def _describe(name: str, role: Role) -> dict[str, Any]:
     return drop_empty(
         {
             "name": name,
@@ -121,7 +121,7 @@ def _document(name: str, role: Role) -> dict[str, Any]:
             "description": role.description,
             "includedPermissions": role.permissions,
             "stage": role.stage,
-            "etag": _etag(role),
+            "etag": _compute_etag(role),
             "deleted": role.deleted_at is not None,
         }
     )

@@ -29,7 +29,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if not policy_id:
         raise api_refusal("bad_field", field="policyId")
     name = f"{parent}/{policy_id}"
-    documents.add(cloud, KIND, name, _stamped(cloud, name, call.json()))
+    documents.add(cloud, KIND, name, _complete(cloud, name, call.json()))
     return Reply(document=start_operation(cloud, name))
 
 
@@ -51,7 +51,7 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     name = f"{_authorize(cloud, call, names, 'iam.denypolicies.update')}/{names['policy']}"
     known, body = documents.find(cloud, KIND, name), call.json()
     documents.check_etag(known, read_text(body, "etag"))
-    documents.put(cloud, KIND, name, _stamped(cloud, name, body))
+    documents.put(cloud, KIND, name, _complete(cloud, name, body))
     return Reply(document=start_operation(cloud, name))
 
 
@@ -71,7 +71,7 @@ def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: s
     return f"policies/{parent.replace('/', '%2F')}/denypolicies"
 
 
-def _stamped(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
+def _complete(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
     document = body | {"name": name, "kind": "DenyPolicy", "createTime": format_time(cloud.now())}
     return document | {"etag": documents.compute_etag(document)}
 

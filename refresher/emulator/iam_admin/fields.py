@@ -65,7 +65,7 @@ def read_mask(text: str, known: Container[str]) -> list[str]:
     Raises:
         Refusal: It is empty, or contains a field that cannot be changed.
     """
-    paths = [_camel(path.strip()) for path in text.split(",") if path.strip()]
+    paths = [_convert_to_camel_case(path.strip()) for path in text.split(",") if path.strip()]
     if not paths or any(path not in known for path in paths):
         raise api_refusal("bad_field", field="updateMask")
     return paths
@@ -76,5 +76,5 @@ def drop_empty(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value not in ("", False, [], {}, None)}
 
 
-def _camel(path: str) -> str:
+def _convert_to_camel_case(path: str) -> str:
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), path)

@@ -57,7 +57,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     pool_id, body = call.query.get("workloadIdentityPoolId", ""), call.json()
     check_id(pool_id, field="workloadIdentityPoolId")
-    pool = Pool(project_number=number, **read_names(body), disabled=read_flag(body, "disabled"), mode=_mode(body))
+    pool = Pool(project_number=number, **read_names(body), disabled=read_flag(body, "disabled"), mode=_read_mode(body))
     name = pool_name(number, pool_id)
     taken = cloud.state.pools.get(name)
     if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
@@ -90,9 +90,9 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change the fields of the mask; a field that is not in the body is cleared."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
-    pool = _live(cloud, number, names["pool"])
+    pool = _find_live(cloud, number, names["pool"])
     body, fields = call.json(), read_mask(call.query.get("updateMask", ""), _MASK)
-    values: dict[str, Any] = {**read_names(body), "disabled": read_flag(body, "disabled"), "mode": _mode(body)}
+    values: dict[str, Any] = {**read_names(body), "disabled": read_flag(body, "disabled"), "mode": _read_mode(body)}
     if "mode" in fields and values["mode"] != pool.mode:
         raise api_refusal("immutable")
     for path in fields:
@@ -104,7 +104,7 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Delete a pool; it can be undeleted for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.delete")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
-    _live(cloud, number, names["pool"]).deleted_at = cloud.now()
+    _find_live(cloud, number, names["pool"]).deleted_at = cloud.now()
     return Reply(document=start_operation(cloud, pool_name(number, names["pool"])))
 
 
@@ -128,7 +128,7 @@ def list_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -
 def set_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the attestation rules of a pool. They are stored and have no effect."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
-    pool = _live(cloud, number, names["pool"])
+    pool = _find_live(cloud, number, names["pool"])
     pool.attestation_rules = read_list(call.json(), "attestationRules")
     return Reply(document=start_operation(cloud, pool_name(number, names["pool"])))
 
@@ -160,14 +160,14 @@ def describe_pool(cloud: Cloud, number: str, pool_id: str) -> dict[str, Any]:
     )
 
 
-def _live(cloud: Cloud, number: str, pool_id: str) -> Pool:
+def _find_live(cloud: Cloud, number: str, pool_id: str) -> Pool:
     pool = find_pool(cloud, number, pool_id)
     if pool.deleted_at is not None:
         raise api_refusal("not_found")
     return pool
 
 
-def _mode(body: Mapping[str, Any]) -> str:
+def _read_mode(body: Mapping[str, Any]) -> str:
     mode = read_text(body, "mode")
     if mode not in MODES:
         raise api_refusal("bad_field", field="mode")

@@ -51,7 +51,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
         raise api_refusal("not_found")
     if pool.mode not in ("", "FEDERATION_ONLY"):
         raise api_refusal("precondition", problem="Providers can only be in pools of the mode FEDERATION_ONLY.")
-    provider = _provider(call.json())
+    provider = _read_provider(call.json())
     _check_org_policy(cloud, number, provider)
     taken = pool.providers.get(provider_id)
     if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
@@ -64,7 +64,7 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a provider; a deleted one for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.get")
     provider = _find(cloud, number, names["pool"], names["provider"])
-    return Reply(document=_document(provider, _name(number, names["pool"], names["provider"])))
+    return Reply(document=_describe(provider, _name(number, names["pool"], names["provider"])))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -72,7 +72,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.list")
     with_deleted = call.query.get("showDeleted", "").lower() == "true"
     providers = [
-        _document(provider, _name(number, names["pool"], provider_id))
+        _describe(provider, _name(number, names["pool"], provider_id))
         for provider_id, provider in find_pool(cloud, number, names["pool"]).providers.items()
         if not is_gone(provider.deleted_at, cloud.now()) and (with_deleted or provider.deleted_at is None)
     ]
@@ -83,11 +83,11 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change the fields of the mask; a field that is not in the body is cleared."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.update")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
-    provider = _live(cloud, number, names)
+    provider = _find_live(cloud, number, names)
     paths, body = read_mask(call.query.get("updateMask", ""), _MASK), call.json()
     if any(kind in body for kind in KINDS if kind != provider.kind):
         raise api_refusal("immutable")
-    wanted = _provider(_masked(_document(provider, ""), body, paths))
+    wanted = _read_provider(_apply_mask(_describe(provider, ""), body, paths))
     _check_org_policy(cloud, number, wanted)
     for path in paths:
         for field in _MASK[path]:
@@ -99,7 +99,7 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Delete a provider; it can be undeleted for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.delete")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
-    _live(cloud, number, names).deleted_at = cloud.now()
+    _find_live(cloud, number, names).deleted_at = cloud.now()
     return Reply(document=start_operation(cloud, _name(number, names["pool"], names["provider"])))
 
 
@@ -113,7 +113,7 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document=start_operation(cloud, _name(number, names["pool"], names["provider"])))
 
 
-def _provider(body: Mapping[str, Any]) -> Provider:
+def _read_provider(body: Mapping[str, Any]) -> Provider:
     kinds = [kind for kind in KINDS if body.get(kind) is not None]
     if len(kinds) != 1:
         raise api_refusal("invalid", problem="Exactly one of aws, oidc, saml and x509 must be set.")
@@ -135,7 +135,7 @@ def _provider(body: Mapping[str, Any]) -> Provider:
     return provider
 
 
-def _masked(document: dict[str, Any], body: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
+def _apply_mask(document: dict[str, Any], body: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
     """Return a document with the masked fields of the body, and without those that the body lacks."""
     changed = dict(document)
     for path in paths:
@@ -163,7 +163,7 @@ def _check_org_policy(cloud: Cloud, number: str, provider: Provider) -> None:
         raise Refusal(refused.status, {"error": refused.document["error"] | {"details": details}}, "T1")
 
 
-def _document(provider: Provider, name: str) -> dict[str, Any]:
+def _describe(provider: Provider, name: str) -> dict[str, Any]:
     settings: dict[str, Any] = provider.settings
     if provider.kind == "oidc":
         settings = drop_empty(
@@ -194,7 +194,7 @@ def _find(cloud: Cloud, number: str, pool: str, provider: str) -> Provider:
     return found
 
 
-def _live(cloud: Cloud, number: str, names: Mapping[str, str]) -> Provider:
+def _find_live(cloud: Cloud, number: str, names: Mapping[str, str]) -> Provider:
     provider = _find(cloud, number, names["pool"], names["provider"])
     if provider.deleted_at is not None:
         raise api_refusal("not_found")

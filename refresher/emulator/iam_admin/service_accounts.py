@@ -47,9 +47,9 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
         raise api_refusal("account_exists", account=account_id, project=project)
     # a new account of an old name is another account: bindings of the old one do not apply to it
     seed = email if taken is None else f"{email} {cloud.now()}"
-    account = ServiceAccount(email=email, unique_id=derive_unique_id(seed), project=project, **_texts(settings))
+    account = ServiceAccount(email=email, unique_id=derive_unique_id(seed), project=project, **_read_texts(settings))
     cloud.state.service_accounts[email] = account
-    return Reply(document=_document(account))
+    return Reply(document=_describe(account))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -60,7 +60,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     )
     project, _ = find_project(cloud, names["project"])
     accounts = [
-        _document(account)
+        _describe(account)
         for account in cloud.state.service_accounts.values()
         if account.project == project and account.deleted_at is None
     ]
@@ -70,7 +70,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a service account."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.get")
-    return Reply(document=_document(account))
+    return Reply(document=_describe(account))
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -79,10 +79,10 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     body = call.json()
     settings = read_object(body, "serviceAccount")
     _check_etag(account, settings)
-    values: dict[str, Any] = {**_texts(settings)}
+    values: dict[str, Any] = {**_read_texts(settings)}
     for path in read_mask(read_text(body, "updateMask"), _MASK):
         setattr(account, _MASK[path], values[_MASK[path]])
-    return Reply(document=_document(account))
+    return Reply(document=_describe(account))
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -90,10 +90,10 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     _check_etag(account, body)
-    _texts(body)
+    _read_texts(body)
     account.display_name = read_text(body, "displayName", account.display_name)
     account.description = read_text(body, "description", account.description)
-    return Reply(document=_document(account))
+    return Reply(document=_describe(account))
 
 
 def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -127,7 +127,7 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if account is None or account.deleted_at is None or is_gone(account.deleted_at, cloud.now()):
         raise api_refusal("not_found")
     account.deleted_at = None
-    return Reply(document={"restoredAccount": _document(account)})
+    return Reply(document={"restoredAccount": _describe(account)})
 
 
 def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -167,7 +167,7 @@ def _find(cloud: Cloud, name: str) -> ServiceAccount:
     return account
 
 
-def _texts(settings: Mapping[str, Any]) -> Names:
+def _read_texts(settings: Mapping[str, Any]) -> Names:
     display_name, description = read_text(settings, "displayName"), read_text(settings, "description")
     if len(display_name.encode("utf-8", "replace")) > 100 or len(description.encode("utf-8", "replace")) > 256:  # noqa: PLR2004 - bytes, as documented
         raise api_refusal("bad_field", field="service_account")
@@ -176,15 +176,15 @@ def _texts(settings: Mapping[str, Any]) -> Names:
 
 def _check_etag(account: ServiceAccount, settings: Mapping[str, Any]) -> None:
     etag = read_text(settings, "etag")
-    if etag and etag != _etag(account):
+    if etag and etag != _compute_etag(account):
         raise api_refusal("conflict")
 
 
-def _etag(account: ServiceAccount) -> str:
+def _compute_etag(account: ServiceAccount) -> str:
     return Policy(audit_configs=[{"": [account.display_name, account.description, account.unique_id]}]).etag
 
 
-def _document(account: ServiceAccount) -> dict[str, Any]:
+def _describe(account: ServiceAccount) -> dict[str, Any]:
     return drop_empty(
         {
             "name": f"projects/{account.project}/serviceAccounts/{account.email}",
@@ -192,7 +192,7 @@ def _document(account: ServiceAccount) -> dict[str, Any]:
             "uniqueId": account.unique_id,
             "email": account.email,
             "displayName": account.display_name,
-            "etag": _etag(account),
+            "etag": _compute_etag(account),
             "description": account.description,
             "oauth2ClientId": account.unique_id,
             "disabled": account.disabled,

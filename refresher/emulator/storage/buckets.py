@@ -42,9 +42,9 @@ def insert(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
         raise refusal(
             409, "conflict", "Your previous request to create the named bucket succeeded and you already own it."
         )
-    bucket = Bucket(project=project, created=cloud.now(), fields=_given(body))
+    bucket = Bucket(project=project, created=cloud.now(), fields=_read_fields(body))
     cloud.state.buckets[name] = bucket
-    return Reply(document=_document(cloud, call, name, bucket))
+    return Reply(document=_describe(cloud, call, name, bucket))
 
 
 def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
@@ -52,7 +52,7 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     project = authorize_project(cloud, call, "storage.buckets.list", call.query.get("project", ""))
     prefix = call.query.get("prefix", "")
     items = [
-        _document(cloud, call, name, bucket)
+        _describe(cloud, call, name, bucket)
         for name, bucket in sorted(cloud.state.buckets.items())
         if bucket.project == project and name.startswith(prefix)
     ]
@@ -62,15 +62,15 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a bucket."""
     bucket = authorize(cloud, call, "storage.buckets.get", names["bucket"])
-    return Reply(document=_document(cloud, call, names["bucket"], bucket))
+    return Reply(document=_describe(cloud, call, names["bucket"], bucket))
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change the metadata of a bucket."""
     bucket = authorize(cloud, call, "storage.buckets.update", names["bucket"])
-    bucket.fields |= _given(call.json())
+    bucket.fields |= _read_fields(call.json())
     bucket.metageneration += 1
-    return Reply(document=_document(cloud, call, names["bucket"], bucket))
+    return Reply(document=_describe(cloud, call, names["bucket"], bucket))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -99,14 +99,14 @@ def layout(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show the policy of a bucket."""
     bucket = authorize(cloud, call, "storage.buckets.getIamPolicy", names["bucket"])
-    return Reply(document=_policy(names["bucket"], bucket))
+    return Reply(document=_describe_policy(names["bucket"], bucket))
 
 
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a bucket; the body is the policy itself."""
     bucket = authorize(cloud, call, "storage.buckets.setIamPolicy", names["bucket"])
     policy_changes.replace_policy(cloud, bucket.policy, {"policy": call.json()})
-    return Reply(document=_policy(names["bucket"], bucket))
+    return Reply(document=_describe_policy(names["bucket"], bucket))
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -125,16 +125,16 @@ def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Repl
     return Reply(document=document | ({"permissions": held} if held else {}))
 
 
-def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+def _read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in _GIVEN if body.get(name) is not None}
 
 
-def _document(cloud: Cloud, call: Call, name: str, bucket: Bucket) -> dict[str, Any]:
+def _describe(cloud: Cloud, call: Call, name: str, bucket: Bucket) -> dict[str, Any]:
     project = cloud.state.projects.get(bucket.project)
     return describe_bucket(call, name, bucket, project.number if project is not None else "0")
 
 
-def _policy(name: str, bucket: Bucket) -> dict[str, Any]:
+def _describe_policy(name: str, bucket: Bucket) -> dict[str, Any]:
     resource_id = {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{name}", "version": 1}
     return resource_id | bucket.policy.as_document()
 

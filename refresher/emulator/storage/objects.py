@@ -43,11 +43,11 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
             return Reply(status=304, content=b"")
         raise
     if call.query.get("alt") == "media" or "/download/" in call.path:
-        return media(call, found)
+        return read_content(call, found)
     return Reply(document=describe_object(call, bucket_name, name, found))
 
 
-def media(call: Call, found: StoredObject) -> Reply:
+def read_content(call: Call, found: StoredObject) -> Reply:
     """Return the content of an object, or the requested range (RFC 9110, section 14).
 
     Raises:
@@ -85,7 +85,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     size = query.get("maxResults", "") or str(LARGEST_PAGE)
     if not size.isdecimal() or len(size) > 6:  # noqa: PLR2004 - digits, more than any page needs
         raise invalid("Invalid value for maxResults.")
-    entries = _folded(sorted(bucket.objects), query)
+    entries = _group_names(sorted(bucket.objects), query)
     entries = [entry for entry in entries if entry > query.get("pageToken", "")]
     page = entries[: min(int(size) or LARGEST_PAGE, LARGEST_PAGE)]
     document: dict[str, Any] = {"kind": "storage#objects"}
@@ -176,7 +176,7 @@ def _copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> dict[str, Any]:
     return describe_object(call, bucket_name, name, made)
 
 
-def _folded(names: list[str], query: Mapping[str, str]) -> list[str]:
+def _group_names(names: list[str], query: Mapping[str, str]) -> list[str]:
     """Return the names with the prefix, in order. Names with the same text up to a delimiter become one entry."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     entries: list[str] = []

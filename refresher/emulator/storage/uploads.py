@@ -32,7 +32,7 @@ def insert(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     kind = call.query.get("uploadType", "")
     bucket_name = names["bucket"]
     if kind == "multipart":
-        fields, content = _parts(call)
+        fields, content = _split_parts(call)
     elif kind == "resumable":
         fields, content = call.json(), b""
     elif kind == "media":
@@ -109,7 +109,7 @@ def _store(
     return describe_object(call, bucket_name, name, store(cloud, bucket, name, content, fields))
 
 
-def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
+def _split_parts(call: Call) -> tuple[dict[str, Any], bytes]:
     """Split a multipart/related body (RFC 2387) into a JSON document and the content.
 
     All lines must end like the first one: gcloud ends them without carriage returns, and Google accepts that.
@@ -122,7 +122,7 @@ def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
     pieces = (end + call.body).split(end + mark)
     if len(pieces) < 4:  # noqa: PLR2004 - before, document, content, end
         raise invalid("The multipart body must have two parts.")
-    head, content = (_payload(piece, end) for piece in pieces[1:3])
+    head, content = (_split_part(piece, end) for piece in pieces[1:3])
     try:
         fields = parse_json_object(head[1])
     except ValueError:
@@ -132,7 +132,7 @@ def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
     return fields, content[1]
 
 
-def _payload(piece: bytes, end: bytes) -> tuple[str, bytes]:
+def _split_part(piece: bytes, end: bytes) -> tuple[str, bytes]:
     """Split a part into its content type and its content."""
     head, _, content = piece.partition(end + end)
     kind = re.search(rb"(?im)^content-type:\s*([^\r\n]+)", head)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.storage.access import authorize, find_object
-from refresher.emulator.storage.objects import media
+from refresher.emulator.storage.objects import read_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +26,9 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Return the content of an object."""
     try:
         bucket = authorize(cloud, call, "storage.objects.get", names["bucket"], names["object"])
-        return media(call, find_object(bucket, names["bucket"], names["object"]))
+        return read_content(call, find_object(bucket, names["bucket"], names["object"]))
     except Refusal as refused:
-        raise _in_xml(refused) from None
+        raise _convert_to_xml(refused) from None
 
 
 def find_route(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
@@ -46,7 +46,7 @@ def find_route(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
     return _ROUTE, {"bucket": bucket, "object": name}
 
 
-def _in_xml(refused: Refusal) -> Refusal:
+def _convert_to_xml(refused: Refusal) -> Refusal:
     error = refused.document.get("error", {})
     message = str(error.get("message", "")) if isinstance(error, dict) else ""
     code = "NoSuchBucket" if "bucket does not exist" in message else _CODES.get(refused.status, "InternalError")
