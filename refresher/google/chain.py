@@ -130,7 +130,7 @@ def _naming(way: Impersonation, error: ImpersonationError, of_others: str) -> Im
     """Say for whom it was asked, and which role it lacks: another if it is federated, more if there are delegates."""
     problem = f"{error.problem} (asked as {way.principal})"
     if not isinstance(error, MissingRoleError):
-        return type(error)(problem, error.remedy)
+        return ImpersonationError(problem, error.remedy, retryable=error.retryable)
     if not way.delegates:
         role = of_others if way.is_own else _OF_FEDERATED
         return ImpersonationError(problem, f"grant the principal {role} on {way.service_account}")

@@ -70,8 +70,8 @@ class _Shared:
     def _next(self, held: _Held | None, now: datetime) -> _Held:
         try:
             value, expires_at = self._fetch(now)
-        except SupplyError:
-            if held is None or not held.has_left(_WORTH_A_CALL, now):
+        except SupplyError as error:
+            if not error.retryable or held is None or not held.has_left(_WORTH_A_CALL, now):
                 raise
             return held
         return _Held(value=value, expires_at=expires_at, fetched_at=now)

@@ -89,5 +89,6 @@ def test_other_refusals_keep_their_remedy_and_kind() -> None:
     passing = refused(WAY, "Internal", status=500)
 
     assert "letter by letter" in absent.remedy
-    assert isinstance(passing, ImpersonationError)
+    assert passing.retryable
+    assert not absent.retryable
     assert PRINCIPAL in passing.problem

@@ -14,6 +14,7 @@ from refresher.google.checksums import crc32c
 from refresher.google.cloud_kms import KmsKey
 from refresher.google.transport import Response
 from refresher.resources import Endpoints
+from tests.failures import is_retryable
 from tests.fakes import FakeTransport
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def test_damaged_answer_is_thrown_away(ask: Callable[[KmsKey], object], answer: 
     """What does not match its checksum, or is of another version, is a failure that may pass."""
     key, _ = key_of(answer)
 
-    with pytest.raises(SupplyError, match="changed on the way"):
+    with pytest.raises(SupplyError, match="changed on the way", check=is_retryable):
         ask(key)
 
 
@@ -166,5 +167,5 @@ def test_failure_of_googles_may_pass(status: int) -> None:
     """An overload or a failure of Google's may pass."""
     key, _ = key_of({}, status)
 
-    with pytest.raises(SupplyError):
+    with pytest.raises(SupplyError, check=is_retryable):
         key.sign(bytes(32), TOKEN)

@@ -18,6 +18,7 @@ from refresher.google.credentials_files import Loaded
 from refresher.google.request_adapter import RequestAdapter
 from refresher.google.source_credentials import FileCredential, MetadataCredential
 from refresher.google.transport import Response
+from tests.failures import is_permanent, is_retryable
 from tests.fakes import FakeTransport, Request
 from tests.tokens import NOW
 
@@ -91,10 +92,21 @@ def test_held_token_serves_while_nobody_answers() -> None:
     transport.answer = lambda _: None
 
     late = source.access_token(NOW + timedelta(minutes=59))
-    with pytest.raises(SupplyError):
+    with pytest.raises(SupplyError, check=is_retryable):
         source.access_token(NOW + timedelta(minutes=59, seconds=45))
 
     assert late == held
+
+
+def test_refusal_is_reported_while_a_token_is_held() -> None:
+    """A refusal that stays until something is fixed is reported at once, even if the held token would still serve."""
+    transport = FakeTransport(metadata)
+    source = MetadataCredential(transport=transport, origin="http://m")
+    source.access_token(NOW)
+    transport.answer = lambda _: refusing(403)
+
+    with pytest.raises(SupplyError, check=is_permanent):
+        source.access_token(NOW + timedelta(minutes=58))
 
 
 def test_clock_that_went_back_brings_another_token() -> None:
@@ -227,24 +239,22 @@ def test_mended_file_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "kind"),
+    ("response", "retryable"),
     [
-        pytest.param(None, SupplyError, id="unreachable"),
-        pytest.param(refusing(400), SupplyError, id="refused"),
-        pytest.param(refusing(401), SupplyError, id="unauthorised"),
-        pytest.param(Response(status=200, headers={}, body=b"{}"), SupplyError, id="no-token"),
-        pytest.param(Response(status=200, headers={}, body=b"rubbish"), SupplyError, id="rubbish"),
-        pytest.param(Response(status=200, headers={}, body=b"[1]"), SupplyError, id="list"),
+        pytest.param(None, True, id="unreachable"),
+        pytest.param(refusing(400), False, id="refused"),
+        pytest.param(refusing(401), False, id="unauthorised"),
+        pytest.param(Response(status=200, headers={}, body=b"{}"), False, id="no-token"),
+        pytest.param(Response(status=200, headers={}, body=b"rubbish"), False, id="rubbish"),
+        pytest.param(Response(status=200, headers={}, body=b"[1]"), False, id="list"),
         pytest.param(
             Response(status=200, headers={}, body=b'{"access_token": "ya29.q", "expires_in": "soon"}'),
-            SupplyError,
+            False,
             id="no-number",
         ),
     ],
 )
-def test_refusals_are_translated_without_secrets(
-    tmp_path: Path, response: Response | None, kind: type[SupplyError]
-) -> None:
+def test_refusals_are_translated_without_secrets(tmp_path: Path, response: Response | None, retryable: bool) -> None:  # noqa: FBT001 - a table's column
     """Whatever the token endpoint does, the failure says so and quotes neither request nor answer."""
     source = FileCredential(path=user_file(tmp_path), transport=FakeTransport(lambda _: response))
 
@@ -252,7 +262,7 @@ def test_refusals_are_translated_without_secrets(
         source.access_token(NOW)
 
     shown = f"{caught.value}{caught.value.__cause__!r}"
-    assert type(caught.value) is kind
+    assert caught.value.retryable is retryable
     assert not any(secret in shown for secret in (REFRESH_TOKEN, "shh", "ya29"))
 
 
@@ -274,7 +284,7 @@ def test_credentials_that_are_no_regular_file_are_told_at_once(tmp_path: Path, m
     path = tmp_path / "credentials.json"
     make(path)
 
-    with pytest.raises(SupplyError, match=r"credentials\.json cannot be used: it is no regular file"):
+    with pytest.raises(SupplyError, match=r"credentials\.json cannot be used: it is not a regular file"):
         FileCredential(path=path, transport=FakeTransport(oauth)).access_token(NOW)
 
 
@@ -286,7 +296,7 @@ def test_endless_credentials_are_not_read_to_their_end(tmp_path: Path, size: int
         path = tmp_path / "large.json"
         path.write_bytes(b" " * (size + 1))
 
-    with pytest.raises(SupplyError, match=r"no regular file|larger than"):
+    with pytest.raises(SupplyError, match=r"not a regular file|larger than"):
         FileCredential(path=path, transport=FakeTransport(oauth)).access_token(NOW)
 
 
@@ -298,7 +308,7 @@ def test_source_file_that_is_no_regular_file_is_told_at_once(tmp_path: Path, mak
     path = federated(tmp_path, {"file": str(source)})
     transport = FakeTransport(oauth)
 
-    with pytest.raises(SupplyError, match="no regular file") as caught:
+    with pytest.raises(SupplyError, match="not a regular file", check=is_retryable) as caught:
         FileCredential(path=path, transport=transport).access_token(NOW)
 
     assert str(source) in caught.value.problem
@@ -318,7 +328,7 @@ def test_program_that_takes_too_long_is_told(tmp_path: Path) -> None:
     """An executable source that was not done in its time is a failure that may pass, and quotes nothing it printed."""
     loaded = Loaded(path=tmp_path, credentials=LateProgram(), source_files=())  # type: ignore[arg-type]  # the one call
 
-    with pytest.raises(SupplyError, match="was not done after 5 s") as caught:
+    with pytest.raises(SupplyError, match="was not done after 5 s", check=is_retryable) as caught:
         loaded.refresh(RequestAdapter(FakeTransport(oauth)))
 
     assert "timeout_millis" in caught.value.remedy
@@ -335,11 +345,11 @@ def test_fifo_for_what_a_program_keeps_is_told_at_once(tmp_path: Path) -> None:
 
     os.mkfifo(kept)
 
-    with pytest.raises(SupplyError, match="no regular file"):
+    with pytest.raises(SupplyError, match="not a regular file", check=is_retryable):
         source.access_token(NOW)
 
 
 def test_silent_token_server_is_named(tmp_path: Path) -> None:
     """Where nobody answers, the failure says which host, and why."""
-    with pytest.raises(SupplyError, match="host gave no answer: it cannot be reached"):
+    with pytest.raises(SupplyError, match="host gave no answer: it cannot be reached", check=is_retryable):
         FileCredential(path=user_file(tmp_path), transport=FakeTransport(lambda _: None)).access_token(NOW)

@@ -11,6 +11,7 @@ from refresher.errors import ExchangeError
 from refresher.google.sts import AccessToken, exchange
 from refresher.google.transport import Response
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, WorkloadIdentityProvider
+from tests.failures import is_retryable
 from tests.fakes import FakeTransport
 from tests.tokens import NOW
 
@@ -81,13 +82,13 @@ def test_refusal_is_told_in_googles_words_without_the_token(status: int, retryab
 )
 def test_strange_answer_is_a_passing_failure(answer: object) -> None:
     """An answer without an access token that ends is refused and tried again."""
-    with pytest.raises(ExchangeError, match="without an access token that ends"):
+    with pytest.raises(ExchangeError, match="without an access token that ends", check=is_retryable):
         run(answering(200, answer))
 
 
 def test_silence_names_the_host() -> None:
     """A server that cannot be reached is named."""
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(ExchangeError, check=is_retryable) as caught:
         run(FakeTransport(lambda _: None))
 
     assert "https://sts.googleapis.com" in caught.value.remedy

@@ -19,6 +19,7 @@ from refresher.suppliers.client_credentials import (
     secret_of_variable,
 )
 from refresher.suppliers.interface import SupplierContext
+from tests.failures import is_retryable
 from tests.fakes import FakeTransport
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
@@ -149,7 +150,7 @@ def test_discovery_that_does_not_fit_gets_no_secret(discovery: dict[str, str]) -
     provider = Provider()
     provider.discovery = discovery
 
-    with pytest.raises(SupplyError, match="does not name the token endpoint"):
+    with pytest.raises(SupplyError, match="does not name the token endpoint", check=is_retryable):
         provider.supply()
     assert [request.method for request in provider.transport.requests] == ["GET"]
 

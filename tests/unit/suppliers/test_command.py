@@ -11,6 +11,7 @@ import pytest
 from refresher.errors import SupplyError
 from refresher.suppliers.command import CommandSupplier
 from refresher.suppliers.interface import SupplierContext
+from tests.failures import is_retryable
 from tests.program import until
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
@@ -100,7 +101,7 @@ def test_program_is_told_for_whom(tmp_path: Path, program: Callable[[str], Path]
 )
 def test_failure_is_told_without_its_output(program: Callable[[str], Path], script: str, reason: str) -> None:
     """Whatever a program does wrong is a failure that may pass, told without quoting what it printed."""
-    with pytest.raises(SupplyError, match=reason) as caught:
+    with pytest.raises(SupplyError, match=reason, check=is_retryable) as caught:
         supplier_of(program(f"echo eyJzZWNyZXQ >&2; {script}")).supply(CONTEXT, NOW)
 
     assert caught.value.remedy
@@ -117,7 +118,7 @@ def test_program_that_hangs_is_ended_with_its_children(
     """After its time a program and everything it started is ended."""
     path = program(f"echo $$ > {tmp_path}/pid; {script}")
 
-    with pytest.raises(SupplyError, match=r"was not done after 0\.5 s"):
+    with pytest.raises(SupplyError, match=r"was not done after 0\.5 s", check=is_retryable):
         supplier_of(path, seconds=0.5).supply(CONTEXT, NOW)
 
     group = int((tmp_path / "pid").read_text())

@@ -10,6 +10,7 @@ from refresher.errors import SupplyError
 from refresher.suppliers.file import FileSupplier
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import MAXIMUM_SIZE
+from tests.failures import is_retryable
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
@@ -64,7 +65,7 @@ def test_useless_content_may_be_renewed(tmp_path: Path, content: bytes, reason: 
     path = tmp_path / "token"
     path.write_bytes(content)
 
-    with pytest.raises(SupplyError, match=reason) as caught:
+    with pytest.raises(SupplyError, match=reason, check=is_retryable) as caught:
         FileSupplier(path=path).supply(CONTEXT, NOW)
 
     assert str(path) in caught.value.problem
@@ -90,7 +91,7 @@ def test_no_file_is_told_at_once(tmp_path: Path, kind: str) -> None:
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(3):
-        with pytest.raises(SupplyError):
+        with pytest.raises(SupplyError, check=is_retryable):
             supplier.supply(CONTEXT, NOW)
 
     assert len(os.listdir("/proc/self/fd")) == before

@@ -11,6 +11,7 @@ from refresher.resources import Endpoints
 from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
 from refresher.suppliers.google_id_token import GeneratedIdTokenSupplier, MetadataIdTokenSupplier
 from refresher.suppliers.interface import SupplierContext
+from tests.failures import is_retryable
 from tests.fakes import FakeSource, FakeTransport
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
@@ -79,7 +80,7 @@ def test_answer_without_id_token_may_pass(document: object) -> None:
     """An answer that holds no ID token is a failure that may pass and quotes nothing of it."""
     supplier, _ = generated(reply(document))
 
-    with pytest.raises(SupplyError) as caught:
+    with pytest.raises(SupplyError, check=is_retryable) as caught:
         supplier.supply(CONTEXT, NOW)
 
     assert "ya29" not in str(caught.value)
@@ -92,7 +93,7 @@ def test_failing_source_fails_the_supply() -> None:
     source = FakeSource(failure=failure)
     supplier = GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=source)
 
-    with pytest.raises(SupplyError) as caught:
+    with pytest.raises(SupplyError, check=is_retryable) as caught:
         supplier.supply(CONTEXT, NOW)
 
     assert caught.value is failure

@@ -21,6 +21,7 @@ from refresher.resources import Endpoints
 from refresher.suppliers.claims import ClaimsTemplate
 from refresher.suppliers.interface import SupplierContext
 from refresher.suppliers.kms_signed import KmsSignedSupplier, public_jwk
+from tests.failures import is_retryable
 from tests.fakes import FakeSource, FakeTransport
 from tests.tokens import AUDIENCE, ISSUER, NOW
 
@@ -110,7 +111,7 @@ def test_what_is_no_signature_may_pass(signature: bytes) -> None:
     kms = Kms()
     kms.signature = signature
 
-    with pytest.raises(SupplyError, match="none of an EC P-256 key"):
+    with pytest.raises(SupplyError, match="none of an EC P-256 key", check=is_retryable):
         kms.supplier().supply(CONTEXT, NOW)
 
 

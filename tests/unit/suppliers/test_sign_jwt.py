@@ -11,6 +11,7 @@ from refresher.resources import Endpoints
 from refresher.suppliers.claims import ClaimsTemplate
 from refresher.suppliers.interface import SupplierContext
 from refresher.suppliers.sign_jwt import SignJwtSupplier
+from tests.failures import is_retryable
 from tests.fakes import FakeSource, FakeTransport
 from tests.tokens import AUDIENCE, ISSUER, NOW, make_jwt
 
@@ -72,7 +73,7 @@ def test_answer_that_is_no_jwt_may_pass() -> None:
     """Something else than a JWT is a failure that may pass, and is not quoted."""
     supplier, _ = supplier_of(200, {"signedJwt": "ya29.opaque"})
 
-    with pytest.raises(SupplyError) as caught:
+    with pytest.raises(SupplyError, check=is_retryable) as caught:
         supplier.supply(CONTEXT, NOW)
 
     assert "ya29" not in str(caught.value)
