@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.google.sts import AccessToken
-from refresher.google.transport import Response, TransportError
+from refresher.google.call import AccessToken, Response, TransportError
+from refresher.resources import Endpoints
+from refresher.suppliers.interface import Workshop
 from refresher.tokens import SubjectToken, peek
 from tests.tokens import NOW, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from refresher.resources import Impersonation
     from refresher.suppliers.interface import SupplierContext
@@ -104,6 +106,31 @@ class FakeTransport:
         return response
 
 
+@dataclass(frozen=True)
+class FakeConnections:
+    """Connections that are all one fake transport."""
+
+    transport: FakeTransport
+
+    def __call__(self) -> FakeTransport:
+        """Return the transport."""
+        return self.transport
+
+    def trusting(self, ca_file: Path, ca_key: str) -> FakeTransport:
+        """Return the same transport, which trusts everything."""
+        return self.transport
+
+
+def fake_workshop(transport: FakeTransport, environment: Mapping[str, str] | None = None) -> Workshop:
+    """Return what suppliers are built with, over a fake transport; their random text is always the same."""
+    return Workshop(
+        endpoints=Endpoints.of_universe(),
+        connections=FakeConnections(transport),
+        environment=environment or {},
+        random=lambda: "unique",
+    )
+
+
 @dataclass
 class FakeSource:
     """A source credential that has a token, or raises what it was told to."""
@@ -112,11 +139,11 @@ class FakeSource:
     lifetime: timedelta = timedelta(hours=1)
     failure: Exception | None = None
 
-    def access_token(self, now: datetime) -> tuple[str, datetime]:
-        """Give the token, or fail."""
+    def access_token(self, now: datetime) -> AccessToken:
+        """Return the token, or fail."""
         if self.failure is not None:
             raise self.failure
-        return self.value, now + self.lifetime
+        return AccessToken(value=self.value, expires_at=now + self.lifetime)
 
 
 @dataclass

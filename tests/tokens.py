@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ISSUER = "https://workers.example.com"
@@ -26,8 +29,9 @@ def make_jwt(
     issuer: str = ISSUER,
     audience: str | list[str] = AUDIENCE,
     kid: str = "key-1",
+    other: Mapping[str, object] | None = None,
 ) -> str:
-    """Give a JWT that looks right in every way but its signature."""
+    """Return a JWT that looks right in every way but its signature; `other` are further claims."""
     return jwt_of(
         {
             "iss": issuer,
@@ -35,6 +39,7 @@ def make_jwt(
             "aud": audience,
             "iat": int(issued_at.timestamp()),
             "exp": int((issued_at + lifetime).timestamp()),
+            **(other or {}),
         },
         kid=kid,
     )

@@ -11,19 +11,9 @@ import json
 import secrets
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from refresher import adc, environment
-from refresher.config.supplier_models import (
-    ClientCredentialsSettings,
-    CommandSettings,
-    FileSettings,
-    GoogleAccessTokenSettings,
-    GoogleIdTokenSettings,
-    KubernetesSettings,
-    SelfIssuedSettings,
-    SignJwtSettings,
-)
 from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
@@ -32,17 +22,14 @@ from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
 from refresher.publishing.ownership import Ownership
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
-from refresher.tokens import ExpectedClaims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.models import IdentitySettings
-    from refresher.config.supplier_models import SupplierSettings
     from refresher.config.targets import ResolvedTarget
-
-GOOGLE_ISSUER = "https://accounts.google.com"
+    from refresher.suppliers.interface import SupplierSettings
 
 _NEVER_WHOSE = {"timeout", "lifetime"}
 """Keys of suppliers that say nothing of whose tokens they supply."""
@@ -71,7 +58,7 @@ def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: 
         lifetime=identity.lifetime,
         quota_project=identity.quota_project,
         endpoints=endpoints,
-        subject_token_type=_token_type(supplier),
+        subject_token_type=supplier.token_type,
     )
 
 
@@ -96,9 +83,9 @@ def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
     """Give the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
     endpoints = endpoints_of(loaded)
     keys = {
-        name: _published(settings.keys)
+        name: _published(settings.keys_directory)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
+        if settings.keys_directory is not None
     }
     return {name: _target(loaded, target, endpoints, keys) for name, target in loaded.targets.items()}
 
@@ -113,7 +100,7 @@ def _target(
     supplier_name = loaded.supplier_name_of(identity)
     settings = _supplier_settings(loaded, identity)
     audiences = audiences_of(loaded, settings)
-    expected = _expected(settings, identity, frozenset(audiences), keys.get(supplier_name))
+    expected = settings.expect_claims(identity.subject, frozenset(audiences), keys.get(supplier_name))
     context = SupplierContext(
         identity=target.identity,
         subject=identity.subject,
@@ -147,7 +134,7 @@ def _impersonation(
     return Impersonation(
         provider=provider_of(loaded, settings),
         subject=identity.subject,
-        subject_token_type=_token_type(settings),
+        subject_token_type=settings.token_type,
         service_account=identity.service_account,
         delegates=identity.delegates,
         scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
@@ -170,40 +157,6 @@ def _minted(target: ResolvedTarget) -> tuple[MintedArtifact, ...]:
         request = IdTokenRequest(audience=settings.audience, include_email=settings.include_email)
         wanted.append(MintedArtifact(name=f"{ID_TOKENS}/{name}", request=request))
     return tuple(wanted)
-
-
-def _token_type(settings: SupplierSettings) -> str:
-    return adc.ACCESS_TOKEN_TYPE if isinstance(settings, GoogleAccessTokenSettings) else adc.JWT_TYPE
-
-
-def _expected(
-    settings: SupplierSettings, identity: IdentitySettings, audiences: frozenset[str], key_ids: frozenset[str] | None
-) -> ExpectedClaims:
-    """Say which claims a supplier's tokens must have; what somebody else mints is held to what is configured."""
-    match settings:
-        case SelfIssuedSettings():
-            return ExpectedClaims(
-                issuer=settings.issuer,
-                subject=identity.subject,
-                audiences=audiences,
-                key_ids=key_ids,
-                maximum_lifetime=settings.lifetime,
-            )
-        case GoogleIdTokenSettings():
-            return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=identity.subject, audiences=audiences)
-        case GoogleAccessTokenSettings():
-            return ExpectedClaims(is_jwt=False)
-        case SignJwtSettings():
-            return ExpectedClaims(
-                issuer=settings.issuer,
-                subject=identity.subject,
-                audiences=audiences,
-                maximum_lifetime=settings.lifetime,
-            )
-        case FileSettings() | CommandSettings() | ClientCredentialsSettings() | KubernetesSettings():
-            return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
-        case _:
-            assert_never(settings)
 
 
 def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:

@@ -6,14 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from refresher import durations
-from refresher.config.supplier_models import (
-    GoogleAccessTokenSettings,
-    KubernetesSettings,
-    SelfIssuedSettings,
-    SignJwtSettings,
-)
 from refresher.policy import SHORT_LIFETIME
 from refresher.settings.problems import Mistake
+from refresher.tokens import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,14 +22,13 @@ _ACCOUNT = re.compile(r"^[0-9]+$|\.gserviceaccount\.com$")
 def warnings_about(configuration: Configuration) -> Iterator[Mistake]:
     """Name what an operator should know of a valid configuration."""
     for name, supplier in configuration.suppliers.items():
-        if isinstance(supplier, SelfIssuedSettings | SignJwtSettings) and supplier.lifetime < SHORT_LIFETIME:
-            clause = (
-                f"is {durations.format_duration(supplier.lifetime)}, so short that some clients exchange on every call"
-            )
+        lifetime = supplier.configured_lifetime
+        if supplier.lifetime_range is not None and lifetime is not None and lifetime < SHORT_LIFETIME:
+            clause = f"is {durations.format_duration(lifetime)}, so short that some clients exchange on every call"
             yield Mistake(
                 path=("suppliers", name, "lifetime"), clause=clause, remedy="use 10m or more; 1h suits nearly everybody"
             )
-        if isinstance(supplier, GoogleAccessTokenSettings):
+        if supplier.token_type == ACCESS_TOKEN_TYPE:
             clause = "hands out access tokens, which the real STS refuses for workload pools"
             yield Mistake(path=("suppliers", name), clause=clause, remedy="use google_id_token", at_key=True)
     yield from _of_direct_access(configuration)
@@ -59,13 +53,10 @@ def _of_direct_access(configuration: Configuration) -> Iterator[Mistake]:
     only = next(iter(configuration.suppliers)) if len(configuration.suppliers) == 1 else ""
     for name, identity in configuration.identities.items():
         supplier = configuration.suppliers.get(identity.supplier or only)
-        if identity.service_account is not None:
-            continue
-        if not isinstance(supplier, SelfIssuedSettings | SignJwtSettings | KubernetesSettings):
-            continue  # how long its tokens live is told by them alone
-        if supplier.lifetime <= SHORT_LIFETIME:
+        lifetime = None if supplier is None else supplier.configured_lifetime
+        if identity.service_account is None and lifetime is not None and lifetime <= SHORT_LIFETIME:
             clause = (
-                f"acts directly, with tokens of {durations.format_duration(supplier.lifetime)}: its access tokens live "
+                f"acts directly, with tokens of {durations.format_duration(lifetime)}: its access tokens live "
                 "no longer, so that Node, C++ and gcloud exchange one for every call, Rust every 10 s"
             )
             remedy = "let the supplier's tokens live longer (lifetime: 1h), or add service_account: to it"

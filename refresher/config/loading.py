@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.config.models import IdentitySettings, ProviderSettings
-    from refresher.config.supplier_models import SupplierSettings
+    from refresher.suppliers.interface import SupplierSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

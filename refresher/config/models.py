@@ -9,11 +9,10 @@ There is no `from __future__ import annotations` here: pydantic reads the annota
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from refresher.config.supplier_models import SupplierSettings
 from refresher.settings.listening import UnixSocket
 from refresher.settings.model import Settings
 from refresher.settings.texts import (
@@ -37,6 +36,7 @@ from refresher.settings.values import (
     ImpersonatedLifetime,
     ListenAddress,
 )
+from refresher.suppliers.registry import AnySupplierSettings
 
 
 class ProviderSettings(Settings):
@@ -163,7 +163,7 @@ class Configuration(Settings):
     )
     providers: Mapping[Name, ProviderSettings] = Field(default={}, description="Workload identity pool providers.")
     project: ProjectId | None = Field(default=None, description="Id; becomes every target's GOOGLE_CLOUD_PROJECT.")
-    suppliers: Mapping[Name, Annotated[SupplierSettings, Field(discriminator="kind")]] = Field(
+    suppliers: Mapping[Name, AnySupplierSettings] = Field(
         default={}, description="What mints or fetches subject tokens."
     )
     identities: Mapping[Name, IdentitySettings] = Field(default={}, description="Who containers are.")

@@ -18,19 +18,10 @@ from refresher.config.models import (
     ProviderSettings,
     TargetSettings,
 )
-from refresher.config.supplier_models import (
-    ClientCredentialsSettings,
-    CommandSettings,
-    FileSettings,
-    GoogleAccessTokenSettings,
-    GoogleIdTokenSettings,
-    KubernetesSettings,
-    SelfIssuedSettings,
-    SignerSettings,
-    SignJwtSettings,
-)
 from refresher.settings.problems import Mistake, instead
 from refresher.settings.scalars import is_tag, said
+from refresher.suppliers.registry import KINDS
+from refresher.suppliers.self_issued import SignerSettings
 from refresher.text import quote
 
 if TYPE_CHECKING:
@@ -44,16 +35,6 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
     Error = dict[str, Any]
 
-_KINDS: dict[str, type[Settings]] = {
-    "self_issued": SelfIssuedSettings,
-    "google_id_token": GoogleIdTokenSettings,
-    "google_access_token": GoogleAccessTokenSettings,
-    "file": FileSettings,
-    "command": CommandSettings,
-    "sign_jwt": SignJwtSettings,
-    "client_credentials": ClientCredentialsSettings,
-    "kubernetes": KubernetesSettings,
-}
 _SECTIONS: dict[str, type[Settings]] = {
     "providers": ProviderSettings,
     "identities": IdentitySettings,
@@ -98,7 +79,7 @@ def mistakes_of(
 def _mistake(error: Error, place: Callable[[Path], Place], model: type[Settings]) -> Mistake:
     location: Path = tuple(error["loc"])
     tag = location[2] if model is Configuration and location[:1] == ("suppliers",) and location[2:] else None
-    path = location[:2] + location[3:] if tag in _KINDS else location
+    path = location[:2] + location[3:] if tag in KINDS else location
     at_key = path[-1:] == ("[key]",)
     if at_key:
         path = path[:-1]
@@ -136,14 +117,14 @@ def _plainly(seen: Place) -> str:
 
 
 def _of_kind(path: Path, context: Error, place: Callable[[Path], Place]) -> Mistake:
-    supported = ", ".join(_KINDS)
+    supported = ", ".join(KINDS)
     if "tag" not in context:
         seen = place(path)
         if seen.depth < len(path):
             return Mistake(path=path, clause="is missing", remedy=f"add kind: one of {supported}")
         return Mistake(path=path, clause=f"is {said(seen.kind, seen.text)}", remedy=f"use one of: {supported}")
     tag = str(context["tag"])
-    near = instead(tag, _KINDS)
+    near = instead(tag, KINDS)
     remedy = f"{near} Supported are: {supported}" if near.endswith("?") else f"use one of: {supported}"
     return Mistake(path=path, clause=f"is {quote(tag)}, which is no kind of supplier", remedy=remedy)
 
@@ -154,7 +135,7 @@ def _known_keys(model: type[Settings], path: Path, tag: str) -> set[str]:
         path = ("targets", "", *path)
     match path[:-1]:
         case ("suppliers", _):
-            model = _KINDS[tag]
+            model = KINDS[tag]
         case ("suppliers", _, "signer"):
             model = SignerSettings
         case (str(section), _) if section in _SECTIONS:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from refresher.engine.target import AccessTokenRequest
 from refresher.errors import ImpersonationError
-from refresher.joining import Joined
+from refresher.shared_fetch import SharedFetch
 from refresher.tokens import UnreadableTokenError, peek
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from refresher.engine.target import MintedArtifact, Target
-    from refresher.google.sts import AccessToken
+    from refresher.google.call import AccessToken
     from refresher.resources import Impersonation
     from refresher.tokens import SubjectToken
 
@@ -69,7 +69,7 @@ class Mint:
 
     def __init__(self, chain: Callable[[], Chain]) -> None:
         self._chain = chain
-        self._grants: dict[tuple[object, ...], Joined[AccessToken]] = {}
+        self._grants: dict[tuple[object, ...], SharedFetch[AccessToken]] = {}
         self._lock = Lock()
 
     def mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken, now: datetime) -> MintedToken:
@@ -100,7 +100,7 @@ class Mint:
         claims = subject_token.unverified_claims
         key = (target.supply_key, target.impersonation, None if claims is None else claims.subject)
         with self._lock:
-            joined = self._grants.setdefault(key, Joined())
+            joined = self._grants.setdefault(key, SharedFetch())
         return joined.get(
             serves=lambda grant: grant.expires_at - now >= LEAST_LIFE,
             fetch=lambda _: self._chain().exchange(target.impersonation, subject_token.value, now),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import urllib3
 
-from refresher.keys.changes import create
+from refresher.keys.directory import create
 from tests.program import ISSUER, until
 
 if TYPE_CHECKING:

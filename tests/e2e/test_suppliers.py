@@ -11,7 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from refresher.keys.signing import PrivateKey, encode
+from refresher.keys.jose import PrivateKey
+from refresher.tokens import encode_base64url
 from tests.program import account_of
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class OtherIssuer:
             {"alg": "ES256", "kid": self.key.kid},
             {"iss": ISSUER, "sub": subject, "aud": AUDIENCE, "iat": now, "exp": now + 3600},
         )
-        message = ".".join(encode(json.dumps(part).encode()) for part in parts)
-        return f"{message}.{encode(self.key.sign(message.encode()))}"
+        message = ".".join(encode_base64url(json.dumps(part).encode()) for part in parts)
+        return f"{message}.{encode_base64url(self.key.sign(message.encode()))}"
 
     def close(self) -> None:
         """End it."""

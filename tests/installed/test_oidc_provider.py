@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.emulator.certificates import make_certificates
-from refresher.keys.signing import PrivateKey
+from refresher.keys.jose import PrivateKey
 from tests.installed.conftest import HERE, NODE, NPM
 from tests.installing import install
 from tests.program import Worker, account_of, secret_in

@@ -10,7 +10,10 @@ import pytest
 import yaml
 
 from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
-from refresher.config.supplier_models import FileSettings, GoogleIdTokenSettings, SelfIssuedSettings, SupplierSettings
+from refresher.suppliers.file import FileSettings
+from refresher.suppliers.google_id_token import GoogleIdTokenSettings
+from refresher.suppliers.interface import SupplierSettings
+from refresher.suppliers.self_issued import SelfIssuedSettings
 from tests.terraform.test_structure import blocks
 from tests.terraform.tool import MODULES, SECONDS, Terraform, environment
 

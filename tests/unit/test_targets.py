@@ -45,7 +45,7 @@ def request_of(place: Path, supplier: str, more: str = "", identity: str = "alic
     ("supplier", "more", "expected"),
     [
         (
-            "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m}",
+            "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m, claims: {worker: w}}",
             SUBJECT,
             ExpectedClaims(
                 issuer="https://w.invalid",
@@ -53,6 +53,7 @@ def request_of(place: Path, supplier: str, more: str = "", identity: str = "alic
                 audiences=AUDIENCES,
                 key_ids=None,
                 maximum_lifetime=timedelta(minutes=30),
+                constants={"worker": "w"},
             ),
         ),
         (

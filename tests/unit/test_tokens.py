@@ -45,12 +45,12 @@ def test_peek_reads_life_and_claims() -> None:
         pytest.param("W10.W10.YQ", "header is not a JSON object", id="list"),
         pytest.param(make_jwt() + "\n", "signature is not base64url", id="trailing-newline"),
         pytest.param("\ufeff" + make_jwt(), "header is not base64url", id="byte-order-mark"),
-        pytest.param(jwt_of({"exp": 1}), "'iat'", id="no-iat"),
-        pytest.param(jwt_of({"iat": 1}), "'exp'", id="no-exp"),
-        pytest.param(jwt_of({"iat": True, "exp": 1}), "'iat'", id="iat-boolean"),
-        pytest.param(jwt_of({"iat": "1", "exp": 1}), "'iat'", id="iat-text"),
-        pytest.param(jwt_of({"iat": 1, "exp": 1e300}), "no time of this era", id="exp-far-away"),
-        pytest.param(jwt_of({"iat": 1, "exp": float("nan")}), "no time of this era", id="exp-nan"),
+        pytest.param(jwt_of({"exp": 1}), "claim `iat`", id="no-iat"),
+        pytest.param(jwt_of({"iat": 1}), "claim `exp`", id="no-exp"),
+        pytest.param(jwt_of({"iat": True, "exp": 1}), "claim `iat`", id="iat-boolean"),
+        pytest.param(jwt_of({"iat": "1", "exp": 1}), "claim `iat`", id="iat-text"),
+        pytest.param(jwt_of({"iat": 1, "exp": 1e300}), "not a valid timestamp", id="exp-far-away"),
+        pytest.param(jwt_of({"iat": 1, "exp": float("nan")}), "not a valid timestamp", id="exp-nan"),
         pytest.param(f"e30.{DIGITS}.YQ", "payload is not JSON", id="exp-of-5000-digits"),
         pytest.param("W1tbW1tb" * 4000 + ".YQ.YQ", "header is not JSON", id="deeply-nested"),
     ],
@@ -61,6 +61,66 @@ def test_peek_refuses_what_is_no_token(text: str, reason: str) -> None:
         peek(text)
 
     assert len(str(caught.value)) < 80
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "usable"),
+    [
+        (timedelta(hours=1), timedelta(hours=1)),
+        (timedelta(hours=24), timedelta(hours=24)),
+        (timedelta(days=30), timedelta(hours=24)),
+    ],
+    ids=["hour", "day", "month"],
+)
+def test_token_is_usable_for_a_day_at_most(lifetime: timedelta, usable: timedelta) -> None:
+    """STS refuses a token a day after `iat`, whatever its `exp`; what the token itself claims is kept too."""
+    token = peek(make_jwt(lifetime=lifetime))
+
+    assert token.expires_at == NOW + usable
+    assert token.lifetime == usable
+    assert token.unverified_claims is not None
+    assert token.unverified_claims.expires_at == NOW + lifetime
+
+
+def test_life_is_compared_as_claimed() -> None:
+    """A token that claims a longer life than configured differs, even if no more than a day of it is usable."""
+    (mismatch,) = replace(EXPECTED, maximum_lifetime=timedelta(hours=24)).mismatches(
+        peek(make_jwt(lifetime=timedelta(hours=25)))
+    )
+
+    assert "longer than the configured" in mismatch
+
+
+CONSTANTS = replace(EXPECTED, constants={"worker": "w-17", "zone": 3, "is_spot": True})
+
+
+@pytest.mark.parametrize(
+    ("claims", "mismatches"),
+    [
+        pytest.param({"worker": "w-17", "zone": 3, "is_spot": True}, (), id="equal"),
+        pytest.param(
+            {"worker": "w-16", "zone": 3, "is_spot": True}, ("claim worker is 'w-16', not 'w-17'",), id="text"
+        ),
+        pytest.param({"worker": "w-17", "zone": 3, "is_spot": 1}, ("claim is_spot is 1, not True",), id="kind"),
+        pytest.param({"worker": "w-17", "is_spot": True}, ("claim zone is absent, not 3",), id="absent"),
+        pytest.param(
+            {"worker": "w-17", "zone": 3, "is_spot": True, "group": "a"},
+            ("claim group is 'a', and none is configured",),
+            id="more",
+        ),
+        pytest.param({"worker": "w-17", "zone": 3, "is_spot": True, "jti": "x", "nbf": 1}, (), id="registered"),
+    ],
+)
+def test_constant_claims_are_compared(claims: dict[str, object], mismatches: tuple[str, ...]) -> None:
+    """A token with other constant claims than the configured ones is not the one that would be minted."""
+    assert CONSTANTS.mismatches(peek(make_jwt(other=claims))) == mismatches
+
+
+def test_other_claims_stay_out_of_text() -> None:
+    """What another issuer puts into its claims is not shown by a token's repr."""
+    token = peek(make_jwt(other={"session": "shh"}))
+
+    assert "shh" not in repr(token)
 
 
 def test_secret_stays_out_of_text() -> None:

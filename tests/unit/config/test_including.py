@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.supplier_models import FileSettings
+from refresher.suppliers.file import FileSettings
 
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace

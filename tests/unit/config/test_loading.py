@@ -11,10 +11,11 @@ import pytest
 
 from refresher.config.loading import load
 from refresher.config.models import ArtifactSettings
-from refresher.config.supplier_models import FileSettings, SelfIssuedSettings
 from refresher.errors import ExitStatus
 from refresher.settings.listening import TcpSocket, UnixSocket
 from refresher.settings.problems import InvalidConfigurationError
+from refresher.suppliers.file import FileSettings
+from refresher.suppliers.self_issued import SelfIssuedSettings
 
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace

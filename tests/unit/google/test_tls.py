@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from refresher.google.transport import Limits, PooledTransport, TransportError
+from refresher.google.call import TransportError
+from refresher.google.transport import Limits, PooledTransport
 
 if TYPE_CHECKING:
     import socket
@@ -29,7 +30,7 @@ LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Give a file with a self-signed certificate for 127.0.0.1 and its key."""
+    """Return a file with a self-signed certificate for 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -68,12 +69,12 @@ def secured(certificate: Path, body: bytes) -> Callable[[socket.socket, threadin
 
 
 def secure(server: LineServer) -> str:
-    """Give the https origin of a server."""
+    """Return the https origin of a server."""
     return server.origin.replace("http:", "https:")
 
 
 def test_certificate_of_the_ca_file_is_trusted(serve: Serve, certificate: Path) -> None:
-    """What `ca_file` holds is trusted, and the system's trust stays beside it."""
+    """The certificates in `ca_file` are trusted, in addition to the system's."""
     server = serve(secured(certificate, b"ok"))
     transport = PooledTransport(ca_file=certificate, limits=LIMITS)
 
@@ -91,30 +92,30 @@ def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None
 
 
 def test_system_trust_stays(certificate: Path) -> None:
-    """A file of trust adds to the system's certificates and takes none away."""
+    """`ca_file` adds to the system's certificates and takes none away."""
     alone = ssl.create_default_context()
     beside = ssl.create_default_context()
     beside.load_verify_locations(cafile=str(certificate))
 
     transport = PooledTransport(ca_file=certificate)
-    context = transport._pool.connection_pool_kw["ssl_context"]  # noqa: SLF001 - nothing else shows it
+    context = transport._direct.connection_pool_kw["ssl_context"]  # noqa: SLF001 - nothing else shows it
 
     assert len(context.get_ca_certs()) == len(beside.get_ca_certs()) > len(alone.get_ca_certs())
 
 
-def test_dripping_over_tls_holds_nobody(serve: Serve, certificate: Path) -> None:
+def test_dripping_over_tls_keeps_no_worker(serve: Serve, certificate: Path) -> None:
     """The deadline ends a call whose body drips through TLS."""
     server = serve(secured(certificate, b""))
     started = time.monotonic()
 
-    with pytest.raises(TransportError, match="not done after 1 s"):
+    with pytest.raises(TransportError, match="no complete response within 1 s"):
         PooledTransport(ca_file=certificate, limits=LIMITS).request("GET", secure(server))
 
     assert time.monotonic() - started < 3
 
 
-def test_dripping_handshake_holds_nobody(serve: Serve, certificate: Path) -> None:
-    """The deadline ends a TLS handshake that never comes to its end."""
+def test_dripping_handshake_keeps_no_worker(serve: Serve, certificate: Path) -> None:
+    """The deadline ends a TLS handshake that never completes."""
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:
         connection.recv(4096)

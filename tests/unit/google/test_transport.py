@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.errors import ConfigurationError
-from refresher.google.transport import LARGEST_ANSWER, Limits, PooledTransport, TransportError
+from refresher.google.call import TransportError
+from refresher.google.transport import LARGEST_ANSWER, Limits, PooledTransport
 from tests.line_server import answering, closing, dripping, read_request, silent
 from tests.program import until
 
@@ -87,28 +88,36 @@ def test_redirects_are_not_followed(serve: Serve) -> None:
     [
         pytest.param(silent, IMPATIENT, "did not answer in time", id="silent"),
         pytest.param(closing, LIMITS, "broke the connection off", id="closed-early"),
-        pytest.param(answering(b"rubbish\r\n\r\n"), LIMITS, "speaks no HTTP", id="rubbish"),
-        pytest.param(dripping(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"), LIMITS, "not done after 1 s", id="drips-headers"),
+        pytest.param(answering(b"rubbish\r\n\r\n"), LIMITS, "does not speak HTTP", id="rubbish"),
+        pytest.param(
+            dripping(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+            LIMITS,
+            "no complete response within 1 s",
+            id="drips-headers",
+        ),
         pytest.param(
             dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"),
             LIMITS,
-            "not done after 1 s",
+            "no complete response within 1 s",
             id="drips-a-known-length",
         ),
         pytest.param(
             dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
             LIMITS,
-            "not done after 1 s",
+            "no complete response within 1 s",
             id="drips-chunks",
         ),
         pytest.param(
             dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n", b"a"),
             LIMITS,
-            "not done after 1 s",
+            "no complete response within 1 s",
             id="drips-within-a-chunk",
         ),
         pytest.param(
-            dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"a"), LIMITS, "not done after 1 s", id="drips-until-it-closes"
+            dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"a"),
+            LIMITS,
+            "no complete response within 1 s",
+            id="drips-until-it-closes",
         ),
         pytest.param(
             answering(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"a" * (2 * LARGEST_ANSWER)),

@@ -16,10 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from refresher.errors import KeysError
-from refresher.keys.changes import create
-from refresher.keys.directory import jwks, load_signing_key
+from refresher.keys.directory import create, load_signing_key, read_jwks
+from refresher.keys.jose import PrivateKey, UnsupportedKeyError
 from refresher.keys.registry import KeyState, list_keys, published_key_ids
-from refresher.keys.signing import PrivateKey, UnsupportedKeyError
 from tests.tokens import NOW
 
 if TYPE_CHECKING:
@@ -32,19 +31,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Give a keys directory with one active ES256 key."""
+    """Return a keys directory with one active ES256 key."""
     create(tmp_path / "keys", algorithm="ES256", now=NOW)
     return tmp_path / "keys"
 
 
 def only_pem(keys: Path) -> Path:
-    """Give the one key file."""
+    """Return the one key file."""
     (found,) = keys.glob("*.pem")
     return found
 
 
 def pem_of(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
-    """Give a key as PKCS#8."""
+    """Return a key as PKCS#8."""
     encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
@@ -58,7 +57,7 @@ def write(path: Path, content: bytes, mode: int = 0o400) -> None:
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None:
-    """The first key is born active, in files and a directory that nobody else can open."""
+    """The first key is active at once, in files and a directory that no other user can open."""
     directory = tmp_path / "new" / "keys"
 
     record = create(directory, algorithm=algorithm, now=NOW)
@@ -83,8 +82,8 @@ def test_second_key_is_refused(keys: Path) -> None:
     assert {path.name: path.read_bytes() for path in keys.iterdir()} == before
 
 
-def test_interrupted_creation_is_begun_anew(keys: Path) -> None:
-    """A key file that no keys.json names, as a crash leaves it, neither counts nor stands in the way."""
+def test_interrupted_creation_starts_again(keys: Path) -> None:
+    """A key file that no keys.json names, as a crash leaves it, neither counts nor prevents the creation."""
     former = only_pem(keys).stem
     (keys / "keys.json").unlink()
 
@@ -96,30 +95,30 @@ def test_interrupted_creation_is_begun_anew(keys: Path) -> None:
 
 def test_jwks_holds_public_members_only(keys: Path) -> None:
     """The JWKS has no member beyond those that Google accepts, the private ones least of all."""
-    document = jwks(keys)
+    document = read_jwks(keys)
 
     assert [set(key) for key in document["keys"]] == [{"kty", "alg", "use", "kid", "crv", "x", "y"}]
 
 
-def test_gone_keys_are_published_no_more(keys: Path) -> None:
+def test_gone_keys_are_not_published(keys: Path) -> None:
     """A gone key is in neither the JWKS nor the published ids; a retiring one is in both, and signs nothing."""
     document = json.loads((keys / "keys.json").read_bytes())
 
     document["keys"][0]["state"] = "retiring"
     write(keys / "keys.json", json.dumps(document).encode())
-    retiring = (len(published_key_ids(keys)), len(jwks(keys)["keys"]))
+    retiring = (len(published_key_ids(keys)), len(read_jwks(keys)["keys"]))
     with pytest.raises(KeysError, match="no active key"):
         load_signing_key(keys)
     document["keys"][0]["state"] = "gone"
     write(keys / "keys.json", json.dumps(document).encode())
 
     assert retiring == (1, 1)
-    assert (published_key_ids(keys), jwks(keys)) == (frozenset(), {"keys": []})
+    assert (published_key_ids(keys), read_jwks(keys)) == (frozenset(), {"keys": []})
 
 
 @pytest.mark.parametrize("mode", [0o707, 0o702, 0o704, 0o720])
 def test_directory_open_to_others_is_refused(keys: Path, mode: int) -> None:
-    """A directory that others can read, or a group can write, is refused with the chmod that mends it."""
+    """A directory that others can read, or a group can write, is refused with the chmod that fixes it."""
     keys.chmod(mode)
 
     with pytest.raises(KeysError) as caught:
@@ -152,8 +151,8 @@ def test_mounted_secret_is_read_through_links(keys: Path) -> None:
     [b"", b"[]", b"{}", b'{"keys": 1}', b'{"keys": [{}]}', b"\xff", b"[" * 100_000],
     ids=["empty", "list", "no-keys", "number", "no-members", "binary", "deep"],
 )
-def test_damaged_registry_is_told(keys: Path, content: bytes) -> None:
-    """Whatever else stands in keys.json is damage, with a remedy."""
+def test_damaged_registry_is_reported(keys: Path, content: bytes) -> None:
+    """Other content of keys.json is reported as damage, with a remedy."""
     write(keys / "keys.json", content)
 
     with pytest.raises(KeysError, match="is damaged"):
@@ -173,8 +172,8 @@ def test_damaged_registry_is_told(keys: Path, content: bytes) -> None:
         pytest.param(pem_of(ec.generate_private_key(ec.SECP256R1()), b"password"), id="encrypted"),
     ],
 )
-def test_unusable_key_is_told_without_its_text(keys: Path, content: bytes) -> None:
-    """A PEM that holds no key for ES256 or RS256 is told, and nothing of it is shown."""
+def test_unusable_key_is_reported_without_its_text(keys: Path, content: bytes) -> None:
+    """A PEM that holds no key for ES256 or RS256 is reported, and nothing of it is shown."""
     write(only_pem(keys), content)
 
     with pytest.raises(KeysError, match="cannot be used") as caught:
@@ -202,8 +201,8 @@ def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("what", ["directory", "registry", "pem"])
-def test_absence_is_told(keys: Path, what: str) -> None:
-    """What is absent is named."""
+def test_absent_file_is_named(keys: Path, what: str) -> None:
+    """A file that is absent is named, with a remedy."""
     pem = only_pem(keys)
     missing = {"directory": keys / "none", "registry": keys / "keys.json", "pem": pem}[what]
     directory = missing if what == "directory" else keys
@@ -219,7 +218,7 @@ def test_absence_is_told(keys: Path, what: str) -> None:
 
 @pytest.mark.parametrize("kind", ["fifo", "directory"])
 def test_pem_of_another_kind_neither_hangs_nor_leaks(keys: Path, kind: str) -> None:
-    """A FIFO or a directory in the place of a PEM is refused at once, and no descriptor is lost over it."""
+    """A FIFO or a directory in the place of a PEM is refused at once, and no descriptor is lost."""
     pem = only_pem(keys)
     pem.unlink()
     if kind == "fifo":
@@ -236,7 +235,7 @@ def test_pem_of_another_kind_neither_hangs_nor_leaks(keys: Path, kind: str) -> N
 
 
 def test_foreign_owner_is_refused(keys: Path, need: Need) -> None:
-    """A directory that belongs to somebody else is refused."""
+    """A directory that belongs to another user is refused."""
     need.root()
     os.chown(keys, 12345, -1)
 

@@ -5,15 +5,16 @@ from datetime import timedelta
 import pytest
 
 from refresher.errors import KeysError
-from refresher.keys.life import MOST_PUBLISHED, SKEW, activated, added, retired, revoked
+from refresher.keys.life import SKEW, activate, add, drop_retired, revoke
 from refresher.keys.registry import KeyRecord, KeyState
+from refresher.limits import MOST_PUBLISHED_KEYS
 from tests.tokens import NOW
 
 HOUR = timedelta(hours=1)
 
 
 def key(kid: str, state: KeyState = KeyState.NEXT) -> KeyRecord:
-    """Give a key's record."""
+    """Return a key's record."""
     return KeyRecord(kid=kid, algorithm="ES256", state=state, created_at=NOW)
 
 
@@ -21,49 +22,49 @@ FIRST = (key("a", KeyState.ACTIVE),)
 
 
 def states(records: tuple[KeyRecord, ...]) -> dict[str, str]:
-    """Give each key's state."""
+    """Return each key's state."""
     return {record.kid: record.state.value for record in records}
 
 
 def test_whole_life() -> None:
-    """A key is added as next, signs, retires when the following one signs, and goes when its tokens are over."""
-    records = activated(added(FIRST, key("b")), None, NOW, HOUR)
+    """A key is added as next, signs, retires when the following one signs, and is gone when its tokens have expired."""
+    records = activate(add(FIRST, key("b")), None, NOW, HOUR)
 
     assert states(records) == {"a": "retiring", "b": "active"}
     assert records[0].keep_until == NOW + HOUR + SKEW
     with pytest.raises(KeysError, match="may be in use until 2026"):
-        retired(records, NOW + HOUR)
-    assert states(retired(records, NOW + HOUR + SKEW)) == {"a": "gone", "b": "active"}
+        drop_retired(records, NOW + HOUR)
+    assert states(drop_retired(records, NOW + HOUR + SKEW)) == {"a": "gone", "b": "active"}
 
 
 def test_one_next_at_a_time() -> None:
-    """A second next key is refused: nobody could tell which one an upload holds."""
+    """A second next key is refused: an upload would be ambiguous."""
     with pytest.raises(KeysError, match="key b is next already"):
-        added(added(FIRST, key("b")), key("c"))
+        add(add(FIRST, key("b")), key("c"))
 
 
-def test_never_more_than_a_provider_takes() -> None:
+def test_never_more_than_a_provider_accepts() -> None:
     """The ninth published key is refused; keys that are gone do not count."""
-    many = (*FIRST, *(key(str(number), KeyState.RETIRING) for number in range(MOST_PUBLISHED - 1)))
+    many = (*FIRST, *(key(str(number), KeyState.RETIRING) for number in range(MOST_PUBLISHED_KEYS - 1)))
     gone = tuple(key(f"gone-{number}", KeyState.GONE) for number in range(20))
 
     with pytest.raises(KeysError, match="8 keys are published already"):
-        added(many, key("b"))
-    assert len(added((*many[1:], *gone), key("b"))) == MOST_PUBLISHED + len(gone)
+        add(many, key("b"))
+    assert len(add((*many[1:], *gone), key("b"))) == MOST_PUBLISHED_KEYS + len(gone)
 
 
-def test_only_what_waits_is_activated() -> None:
-    """Activating with no next key, or another than the one that waits, is refused."""
+def test_only_a_next_key_can_become_active() -> None:
+    """Activating with no next key, or another than the next one, is refused."""
     with pytest.raises(KeysError, match="no key is next"):
-        activated(FIRST, None, NOW, HOUR)
+        activate(FIRST, None, NOW, HOUR)
     with pytest.raises(KeysError, match="key c is not next"):
-        activated(added(FIRST, key("b")), "c", NOW, HOUR)
+        activate(add(FIRST, key("b")), "c", NOW, HOUR)
 
 
 def test_nothing_to_retire() -> None:
     """Retiring with nothing retiring is refused."""
     with pytest.raises(KeysError, match="no key is retiring"):
-        retired(FIRST, NOW)
+        drop_retired(FIRST, NOW)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +79,10 @@ def test_nothing_to_retire() -> None:
 )
 def test_revoked_key_goes_at_once(records: tuple[KeyRecord, ...], kid: str, expected: dict[str, str]) -> None:
     """A revoked key is gone in any state, and there is an active key afterwards."""
-    assert states(revoked(records, kid, key("new"), NOW)) == expected
+    assert states(revoke(records, kid, key("new"), NOW)) == expected
 
 
-def test_unknown_key_is_not_revoked() -> None:
-    """Revoking what is not there names what is."""
-    with pytest.raises(KeysError, match="name one of: a"):
-        revoked(FIRST, "z", key("new"), NOW)
+def test_unknown_key_is_not_revoke() -> None:
+    """Revoking an unknown key names the known ones."""
+    with pytest.raises(KeysError, match="revoke one of: a"):
+        revoke(FIRST, "z", key("new"), NOW)

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.errors import KeysError
-from refresher.keys.changes import activate, create, retire, revoke, rotate
-from refresher.keys.directory import jwks, load_next_key, load_signing_key
+from refresher.keys.directory import (
+    activate,
+    create,
+    load_next_key,
+    load_signing_key,
+    read_jwks,
+    retire,
+    revoke,
+    rotate,
+)
 from refresher.keys.life import SKEW
 from refresher.keys.registry import KeyState, list_keys, published_key_ids
 from tests.tokens import NOW
@@ -25,18 +33,18 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Give a keys directory with one active RS256 key."""
+    """Return a keys directory with one active RS256 key."""
     create(tmp_path / "keys", algorithm="RS256", now=NOW)
     return tmp_path / "keys"
 
 
 def kids(keys: Path) -> set[str]:
-    """Give the ids in the JWKS to upload."""
-    return {key["kid"] for key in jwks(keys)["keys"]}
+    """Return the ids in the JWKS to upload."""
+    return {key["kid"] for key in read_jwks(keys)["keys"]}
 
 
 def test_rotation_from_beginning_to_end(keys: Path) -> None:
-    """Each step changes who signs and what is published as documented, and keys keep their algorithm and mode."""
+    """Each step changes which key signs and which are published as documented, and keys keep algorithm and mode."""
     old = load_signing_key(keys).kid
 
     new = rotate(keys, algorithm=None, now=NOW).kid
@@ -55,18 +63,18 @@ def test_rotation_from_beginning_to_end(keys: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o400}
 
 
-def test_what_a_killed_run_left_half_written_goes(keys: Path) -> None:
-    """A temporary file may hold a private key: the next change removes it, and nothing that is not ours."""
+def test_half_written_files_of_a_killed_run_are_removed(keys: Path) -> None:
+    """A temporary file may hold a private key: the next change removes it, and no file of another program."""
     (keys / ".keys.json.0123456789abcdef.tmp").write_text("half")
-    (keys / "notes.tmp").write_text("somebody's")
+    (keys / "notes.tmp").write_text("another program's")
 
     rotate(keys, algorithm=None, now=NOW)
 
     assert {path.name for path in keys.iterdir() if path.suffix == ".tmp"} == {"notes.tmp"}
 
 
-def test_directories_made_on_the_way_are_nobody_elses(tmp_path: Path) -> None:
-    """Without a umask too, others cannot write above a keys directory that is made, nor look into it."""
+def test_created_directories_are_closed_to_others(tmp_path: Path) -> None:
+    """Even without a umask, others cannot write above a keys directory that is created, nor read it."""
     umask = os.umask(0)
     try:
         create(tmp_path / "a" / "b" / "keys", algorithm="ES256", now=NOW)
@@ -103,8 +111,8 @@ def test_revoked_key_leaves_the_disk(keys: Path) -> None:
     assert not (keys / f"{leaked}.pem").exists()
 
 
-def test_two_who_rotate_at_once(keys: Path) -> None:
-    """Of several who rotate at the same time one succeeds, and the directory is whole."""
+def test_one_of_several_rotations_succeeds(keys: Path) -> None:
+    """Of several rotations at the same time one succeeds, and the directory is whole."""
 
     def attempt(_: int) -> bool:
         try:
@@ -122,12 +130,12 @@ def test_backup_and_restore(keys: Path, tmp_path: Path) -> None:
     """A copy of the directory that keeps modes is as good as the directory."""
     rotate(keys, algorithm=None, now=NOW)
     shutil.copytree(keys, tmp_path / "backup")
-    before = jwks(keys)
+    before = read_jwks(keys)
     shutil.rmtree(keys)
 
     shutil.copytree(tmp_path / "backup", keys)
 
-    assert jwks(keys) == before
+    assert read_jwks(keys) == before
     assert load_signing_key(keys).kid in kids(keys)
 
 

@@ -1,26 +1,49 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from refresher.errors import SupplyError
-from refresher.google.transport import Response
+from refresher.google.call import Response
 from refresher.resources import Endpoints
-from refresher.suppliers.google_access_token import GoogleAccessTokenSupplier
-from refresher.suppliers.google_id_token import GeneratedIdTokenSupplier, MetadataIdTokenSupplier
+from refresher.suppliers.google_id_token import GeneratedIdTokenSupplier, GoogleIdTokenSettings
 from refresher.suppliers.interface import SupplierContext
+from tests.contract.cases import ContractCase
 from tests.failures import is_retryable
-from tests.fakes import FakeSource, FakeTransport
+from tests.fakes import FakeSource, FakeTransport, fake_workshop
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 ACCOUNT = "source@p.iam.gserviceaccount.com"
 CONTEXT = SupplierContext(identity="alice", subject="42", audience=AUDIENCE, source_service_account=ACCOUNT)
 
 
+def answer(path: str, content: bytes) -> bytes | None:
+    """Answer as the metadata server and IAM Credentials do."""
+    now = datetime.now(UTC)
+    if path.endswith(":generateIdToken"):
+        subject, audience = path.rpartition("/")[2].partition("@")[0], json.loads(content)["audience"]
+        token = make_jwt(subject=subject, audience=audience, issuer="https://accounts.google.com", issued_at=now)
+        return json.dumps({"token": token}).encode()
+    if path.endswith("/token"):
+        return None
+    audience = parse_qs(urlsplit(path).query)["audience"][0]
+    token = make_jwt(subject="machine", audience=audience, issuer="https://accounts.google.com", issued_at=now)
+    return token.encode()
+
+
+CONTRACT = {
+    "google_id_token-metadata": ContractCase(supplier="{kind: google_id_token}", answer=answer),
+    "google_id_token-generated": ContractCase(
+        supplier="{kind: google_id_token, via: generate_id_token}", answer=answer, takes_credentials=True
+    ),
+}
+
+
 def generated(response: Response | None) -> tuple[GeneratedIdTokenSupplier, FakeTransport]:
-    """Give a supplier whose IAM Credentials always answers so."""
+    """Return a supplier whose IAM Credentials always returns this answer."""
     transport = FakeTransport(lambda _: response)
     return (
         GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=FakeSource()),
@@ -29,7 +52,7 @@ def generated(response: Response | None) -> tuple[GeneratedIdTokenSupplier, Fake
 
 
 def reply(document: object, status: int = 200) -> Response:
-    """Give an answer of JSON."""
+    """Return an answer of JSON."""
     return Response(status=status, headers={"metadata-flavor": "Google"}, body=json.dumps(document).encode())
 
 
@@ -64,7 +87,7 @@ def test_missing_role_is_named_with_the_account() -> None:
 
 
 def test_identity_without_source_account_is_refused() -> None:
-    """Without a source account nobody is called, and the remedy names the key."""
+    """Without a source account no call is made, and the remedy names the key."""
     supplier, transport = generated(None)
     context = SupplierContext(identity="alice", subject="42", audience=AUDIENCE)
 
@@ -76,8 +99,8 @@ def test_identity_without_source_account_is_refused() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, [], {"token": ""}, {"token": 7}, {"token": "ya29.opaque"}])
-def test_answer_without_id_token_may_pass(document: object) -> None:
-    """An answer that holds no ID token is a failure that may pass and quotes nothing of it."""
+def test_answer_without_id_token_is_retryable(document: object) -> None:
+    """An answer that holds no ID token is a retryable failure, and nothing of it is quoted."""
     supplier, _ = generated(reply(document))
 
     with pytest.raises(SupplyError, check=is_retryable) as caught:
@@ -87,9 +110,9 @@ def test_answer_without_id_token_may_pass(document: object) -> None:
 
 
 def test_failing_source_fails_the_supply() -> None:
-    """Without a source token IAM Credentials is not called, and the source's own failure is told."""
+    """Without a source token IAM Credentials is not called, and the source's own failure is raised."""
     transport = FakeTransport(lambda _: None)
-    failure = SupplyError("no source", "mend it", retryable=True)
+    failure = SupplyError("no source", "fix it", retryable=True)
     source = FakeSource(failure=failure)
     supplier = GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=source)
 
@@ -100,21 +123,13 @@ def test_failing_source_fails_the_supply() -> None:
     assert transport.requests == []
 
 
-def test_metadata_server_gives_an_id_token_for_the_audience() -> None:
-    """The machine's ID token is asked for the token audience, and given as it is."""
+def test_metadata_server_has_an_id_token_for_the_audience() -> None:
+    """The machine's ID token is asked for the token audience, and returned as it is."""
     transport = FakeTransport(
         lambda _: Response(status=200, headers={"metadata-flavor": "Google"}, body=make_jwt().encode())
     )
 
-    token = MetadataIdTokenSupplier(transport=transport, origin="http://m").supply(CONTEXT, NOW)
+    token = GoogleIdTokenSettings(kind="google_id_token").build(fake_workshop(transport)).supply(CONTEXT, NOW)
 
     assert token.value == make_jwt()
     assert token.expires_at == NOW + timedelta(hours=1)
-
-
-def test_access_token_is_opaque() -> None:
-    """The source's access token is given with the life that is told of it, and no claims."""
-    token = GoogleAccessTokenSupplier(source=FakeSource()).supply(CONTEXT, NOW)
-
-    assert (token.value, token.unverified_claims) == ("ya29.fake-source", None)
-    assert (token.issued_at, token.expires_at) == (NOW, NOW + timedelta(hours=1))

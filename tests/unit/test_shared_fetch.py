@@ -6,7 +6,7 @@ from threading import Barrier, Event, Lock
 import pytest
 
 from refresher.errors import RefresherError, SupplyError
-from refresher.joining import Joined
+from refresher.shared_fetch import SharedFetch
 
 CALLERS = 8
 
@@ -17,7 +17,7 @@ class Stage:
     def __init__(self, failure: RefresherError | None) -> None:
         self.failure = failure
         self.fetched = 0
-        self._joined: Joined[str] = Joined()
+        self._joined: SharedFetch[str] = SharedFetch()
         self._start = Barrier(CALLERS)
         self._here = 0
         self._all_here = Event()
@@ -77,7 +77,7 @@ def test_refusal_is_nobody_elses() -> None:
 @pytest.mark.parametrize("failure", [SupplyError("nobody answers", "wait", retryable=True), ZeroDivisionError("a bug")])
 def test_later_caller_asks_again_after_a_failure(failure: Exception) -> None:
     """Who came after a failure, or after a bug, asks anew."""
-    joined: Joined[str] = Joined()
+    joined: SharedFetch[str] = SharedFetch()
 
     def fail(_held: str | None) -> str:
         raise failure

@@ -1,6 +1,6 @@
-"""One call for all who want the same at a time: one makes it, the others take what came of it.
+"""One fetch for all callers that need the same at a time: one of them fetches, the others take the result.
 
-Without that, those who wait for somebody who does not answer would ask one after another, and each would wait in vain
+Otherwise callers that wait for a server that does not answer would ask one after another, and each would wait in vain
 for all before it and then by itself.
 """
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Joined(Generic[T]):
-    """The last value, and one caller at a time who fetches the next; safe to use from several threads."""
+class SharedFetch(Generic[T]):
+    """The last value, and one caller at a time that fetches the next; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -29,14 +29,14 @@ class Joined(Generic[T]):
         self._failure: RefresherError | None = None
 
     def get(self, *, serves: Callable[[T], bool], fetch: Callable[[T | None], T]) -> T:
-        """Give the held value if it serves, else what somebody fetched while this caller waited, else another.
+        """Return the held value if it serves, else one that was fetched while this caller waited, else another.
 
-        A failure is shared only if it may pass by itself: what is refused is refused at once, and may have been asked
-        with something else.
+        A failure is shared only if it is retryable: what is refused is refused at once, and may have been asked
+        for in another way.
 
         Args:
-            serves: Tells whether a held value will do.
-            fetch: Gives another, called with the held one; one call at a time.
+            serves: Returns whether a held value will do.
+            fetch: Returns another, called with the held one; one call at a time.
 
         Raises:
             RefresherError: As `fetch` raised it, for this caller or for the one that it waited for.
@@ -48,7 +48,7 @@ class Joined(Generic[T]):
                     break
                 self._wait()
                 if self._failure is not None:
-                    # a copy: each thread's exception gathers a traceback of its own
+                    # a copy: each thread's exception collects a traceback of its own
                     raise self._failure.copy()
                 if self._is_new and self._held is not None:
                     return self._held

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import jwt
@@ -11,12 +10,10 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from refresher.keys.changes import create
-from refresher.keys.directory import jwks, load_signing_key
-from refresher.keys.signing import PrivateKey
-from refresher.suppliers.claims import ClaimsTemplate
+from refresher.keys.directory import create, load_signing_key, read_jwks
+from refresher.keys.jose import PrivateKey
 from refresher.suppliers.interface import SupplierContext
-from refresher.suppliers.self_issued import SelfIssuedSupplier
+from refresher.suppliers.self_issued import SelfIssuedSettings, SelfIssuedSupplier
 from tests.tokens import AUDIENCE, ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -26,20 +23,18 @@ ALGORITHMS = pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 
 
 def minted(key: PrivateKey) -> str:
-    """Give a token signed with a key."""
-    template = ClaimsTemplate(
-        issuer=ISSUER, lifetime=timedelta(hours=1), constant={"worker": "w-17"}, random=lambda: "unique"
-    )
-    supplier = SelfIssuedSupplier(key=key, claims=template)
+    """Return a token signed with a key."""
+    fields = {"kind": "self_issued", "issuer": ISSUER, "keys": "/keys", "claims": {"worker": "w-17"}}
+    supplier = SelfIssuedSupplier(SelfIssuedSettings.model_validate(fields), key, lambda: "unique")
     return supplier.supply(SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE), NOW).value
 
 
 @ALGORITHMS
 def test_two_libraries_verify_every_token(tmp_path: Path, algorithm: str) -> None:
-    """What we sign is verified by PyJWT and by joserfc, with nothing but the JWKS that we publish."""
+    """Our tokens are verified by PyJWT and by joserfc, with nothing but the JWKS that we publish."""
     create(tmp_path / "keys", algorithm=algorithm, now=NOW)
     token = minted(load_signing_key(tmp_path / "keys"))
-    document = json.loads(json.dumps(jwks(tmp_path / "keys")))
+    document = json.loads(json.dumps(read_jwks(tmp_path / "keys")))
 
     public = jwt.PyJWKSet.from_dict(document)[jwt.get_unverified_header(token)["kid"]]
     by_pyjwt = jwt.decode(
@@ -81,7 +76,7 @@ def test_signatures_keep_leading_zeros() -> None:
 
 
 def test_reading_the_registry_needs_no_cryptography() -> None:
-    """Asking which keys are published imports neither cryptography nor a JOSE library."""
+    """Reading which keys are published imports neither cryptography nor a JOSE library."""
     program = "import sys, refresher.keys.registry; print(*{name.partition('.')[0] for name in sys.modules})"
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,28 +1,23 @@
 from __future__ import annotations
 
-import base64
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import google_crc32c
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from joserfc.jwk import ECKey
 
 from refresher.errors import SupplyError
+from refresher.google.call import Response
 from refresher.google.cloud_kms import KmsKey
-from refresher.google.transport import Response
 from refresher.resources import Endpoints
-from refresher.suppliers.claims import ClaimsTemplate
 from refresher.suppliers.interface import SupplierContext
-from refresher.suppliers.kms_signed import KmsSignedSupplier, public_jwk
+from refresher.suppliers.self_issued import KmsSignedSupplier, SelfIssuedSettings, fetch_public_jwk
 from tests.failures import is_retryable
 from tests.fakes import FakeSource, FakeTransport
+from tests.kms import answer_as_kms
 from tests.tokens import AUDIENCE, ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -30,10 +25,13 @@ if TYPE_CHECKING:
 
 VERSION = "projects/p-1-test/locations/global/keyRings/workers/cryptoKeys/signer/cryptoKeyVersions/1"
 CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
+SETTINGS = SelfIssuedSettings.model_validate(
+    {"kind": "self_issued", "issuer": ISSUER, "signer": {"kms": VERSION}, "claims": {"worker": "w-17"}}
+)
 
 
 class Kms:
-    """A Cloud KMS that holds one key; `signature` is given instead of its own."""
+    """A Cloud KMS that holds one key; `signature` is returned instead of its own."""
 
     def __init__(self, curve: ec.EllipticCurve | None = None) -> None:
         self.key = ec.generate_private_key(curve or ec.SECP256R1())
@@ -48,26 +46,12 @@ class Kms:
         )
 
     def supplier(self) -> KmsSignedSupplier:
-        """Give a supplier that signs with it."""
-        template = ClaimsTemplate(
-            issuer=ISSUER, lifetime=timedelta(hours=1), constant={"worker": "w-17"}, random=lambda: "unique"
-        )
-        return KmsSignedSupplier(key=self.version, source=FakeSource(), claims=template)
+        """Return a supplier that signs with it."""
+        return KmsSignedSupplier(SETTINGS, self.version, FakeSource(), random=lambda: "unique")
 
     def _answer(self, request: Request) -> Response:
-        if request.method == "GET":
-            content = self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            document = {"pem": content.decode(), "algorithm": "EC_SIGN_P256_SHA256", "pemCrc32c": _checksum(content)}
-        else:
-            digest = base64.b64decode(json.loads(request.body or b"")["digest"]["sha256"])
-            content = self.signature or self.key.sign(digest, ec.ECDSA(Prehashed(SHA256())))
-            document = {"signature": base64.b64encode(content).decode(), "signatureCrc32c": _checksum(content)}
-        body = json.dumps(document | {"name": VERSION, "verifiedDigestCrc32c": True}).encode()
+        body = answer_as_kms(self.key, VERSION, request.body or b"", signature=self.signature)
         return Response(status=200, headers={}, body=body)
-
-
-def _checksum(content: bytes) -> str:
-    return str(google_crc32c.value(content))
 
 
 @pytest.mark.parametrize("attempt", range(20))
@@ -76,7 +60,7 @@ def test_two_libraries_accept_the_token(attempt: int) -> None:
     kms = Kms()
 
     token = kms.supplier().supply(CONTEXT, NOW)
-    jwk = public_jwk(kms.version, "ya29.source")
+    jwk = fetch_public_jwk(kms.version, "ya29.source")
 
     assert jwk["kid"] == ECKey.import_key(dict(jwk)).thumbprint()
     assert jwt.get_unverified_header(token.value) == {"alg": "ES256", "kid": jwk["kid"], "typ": "JWT"}
@@ -100,18 +84,18 @@ def test_public_key_is_asked_for_once() -> None:
 
 
 def test_key_of_another_curve_is_refused() -> None:
-    """A public key that is not EC P-256 is a failure to mend."""
+    """A public key that is not EC P-256 is a permanent failure."""
     with pytest.raises(SupplyError, match="not EC P-256"):
         Kms(ec.SECP384R1()).supplier().supply(CONTEXT, NOW)
 
 
-@pytest.mark.parametrize("signature", [b"rubbish", encode_dss_signature(1 << 300, 1)], ids=["no DER", "too long"])
-def test_what_is_no_signature_may_pass(signature: bytes) -> None:
-    """Something else than a P-256 signature is a failure that may pass."""
+@pytest.mark.parametrize("signature", [b"rubbish", encode_dss_signature(1 << 300, 1)], ids=["not-der", "too-long"])
+def test_other_than_a_signature_is_retryable(signature: bytes) -> None:
+    """An answer that is not a P-256 signature is a retryable failure."""
     kms = Kms()
     kms.signature = signature
 
-    with pytest.raises(SupplyError, match="none of an EC P-256 key", check=is_retryable):
+    with pytest.raises(SupplyError, match="Cloud KMS returned no ES256 signature", check=is_retryable):
         kms.supplier().supply(CONTEXT, NOW)
 
 
