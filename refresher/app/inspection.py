@@ -98,8 +98,8 @@ def _fetch_keys(issuer: str, loaded: LoadedConfiguration | None, now: datetime) 
             continue
         if settings.keys_url is not None:
             return fetch_key_set(connections(), settings.keys_url)
-        if (jwks := settings.published_jwks(workshop, (), now)) is not None:
-            found: list[dict[str, Any]] = jwks["keys"]
+        if settings.uploads_keys:
+            found: list[dict[str, Any]] = settings.published_jwks(workshop, (), now)["keys"]
             return found
     return fetch_keys(connections(), issuer)
 

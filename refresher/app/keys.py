@@ -20,7 +20,7 @@ from refresher.resources import CLOUD_PLATFORM_SCOPE
 from refresher.suppliers.interface import SupplierContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -47,8 +47,10 @@ def compose_jwks(loaded: LoadedConfiguration, supplier: str, versions: Sequence[
         KeysError: The keys directory can't be used.
         SupplyError: Cloud KMS refused, or did not answer.
     """
-    workshop = open_workshop(loaded, open_connections(loaded))
-    return _ask(loaded, supplier, "keys to upload", lambda each: each.published_jwks(workshop, versions, now))
+    suitable = {name: each for name, each in loaded.configuration.suppliers.items() if each.uploads_keys}
+    if supplier not in suitable:
+        raise _refuse(supplier, "has no keys to upload", suitable)
+    return suitable[supplier].published_jwks(open_workshop(loaded, open_connections(loaded)), versions, now)
 
 
 def compose_discovery_document(loaded: LoadedConfiguration, supplier: str) -> dict[str, Any]:
@@ -57,20 +59,16 @@ def compose_discovery_document(loaded: LoadedConfiguration, supplier: str) -> di
     Raises:
         UsageError: There is no such supplier, or its issuer needs none.
     """
-    return _ask(loaded, supplier, "discovery document to serve", lambda each: each.discovery_document())
-
-
-def _ask(
-    loaded: LoadedConfiguration, name: str, what: str, ask: Callable[[SupplierSettings], dict[str, Any] | None]
-) -> dict[str, Any]:
-    settings = loaded.configuration.suppliers.get(name)
-    if settings is None:
-        known = ", ".join(loaded.configuration.suppliers) or "none"
-        raise UsageError(f"{name} is not a supplier of this configuration", f"use one of: {known}")
-    found = ask(settings)
+    documents = {name: each.discovery_document() for name, each in loaded.configuration.suppliers.items()}
+    found = documents.get(supplier)
     if found is None:
-        raise UsageError(f"supplier {name} is of the kind {settings.kind}, which has no {what}", "use another supplier")
+        known = [name for name, document in documents.items() if document is not None]
+        raise _refuse(supplier, "has no discovery document", known)
     return found
+
+
+def _refuse(supplier: str, fault: str, suitable: Iterable[str]) -> UsageError:
+    return UsageError(f"supplier {supplier} {fault}", f"use one of: {', '.join(suitable) or 'none'}")
 
 
 def list_trials(loaded: LoadedConfiguration, connections: Connections) -> tuple[KeyTrial, ...]:

@@ -117,6 +117,8 @@ class SupplierSettings(Settings):
         provider: Name of the provider that accepts its tokens; None for the only one.
         needs_subject: Whether the kind mints the subject that it is asked for, so that an identity must have one.
         token_type: URN of what it supplies (RFC 8693, section 3).
+        uploads_keys: Whether the public half of its keys has to be uploaded to the provider (`published_jwks`); else
+            Google discovers them at the issuer.
     """
 
     kind: str
@@ -124,6 +126,7 @@ class SupplierSettings(Settings):
 
     needs_subject: ClassVar[bool] = False
     token_type: ClassVar[str] = JWT_TYPE
+    uploads_keys: ClassVar[bool] = False
 
     @property
     def needs_source_service_account(self) -> bool:
@@ -205,8 +208,8 @@ class SupplierSettings(Settings):
         """
         raise NotImplementedError
 
-    def published_jwks(self, workshop: Workshop, versions: Sequence[int], now: datetime) -> dict[str, Any] | None:
-        """Return the JWKS that has to be uploaded to its provider; None if the issuer publishes its keys.
+    def published_jwks(self, workshop: Workshop, versions: Sequence[int], now: datetime) -> dict[str, Any]:
+        """Return the JWKS that has to be uploaded to its provider; only where `uploads_keys` is true.
 
         Args:
             workshop: What asking for keys needs.
@@ -218,7 +221,7 @@ class SupplierSettings(Settings):
             KeysError: The keys directory can't be used.
             SupplyError: The service that holds the key refused, or did not answer.
         """
-        return None
+        raise NotImplementedError
 
     def discovery_document(self) -> dict[str, Any] | None:
         """Return what its issuer has to serve (OpenID Connect Discovery 1.0, section 3); None if nothing fixed."""

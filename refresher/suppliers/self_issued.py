@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -54,6 +54,8 @@ class SelfIssuedSettings(MintingSettings):
         default=None,
         description="google-auth credentials file that calls the `signer`. Default: the metadata server.",
     )
+
+    uploads_keys: ClassVar[bool] = True
 
     @property
     def is_local(self) -> bool:

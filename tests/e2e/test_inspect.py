@@ -55,7 +55,7 @@ def test_foreign_token_is_told(published: Worker) -> None:
 
     found = published.run("inspect", str(published.directory("alice") / "token"), "--config", str(foreign)).stdout
 
-    assert "it is no token of target carol: sub is 'user-alice', not 'user-carol'" in found
+    assert "it is not a token of target carol: sub is 'user-alice', not 'user-carol'" in found
     (published.place / "rubbish").write_bytes(b"\xff\xfe")
     assert "is not text" in published.run("inspect", str(published.place / "rubbish"), status=2).stderr
     (published.place / "rubbish").write_bytes(b" \n")
@@ -112,7 +112,7 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
 
     assert "verified with key" in own
     assert "not verified: no keys at hand" in unasked
-    assert f"not verified: {issuer}/.well-known/openid-configuration answered HTTP 404" in absent
+    assert f"not verified: the discovery document of {issuer} was refused with HTTP 404" in absent
     assert f"verified with key {jwks['keys'][0]['kid']}" in found
-    assert "not verified: 127.0.0.1" in untrusted
+    assert f"not verified: the discovery document of {issuer} failed: 127.0.0.1" in untrusted
     assert "certificate is not trusted" in untrusted

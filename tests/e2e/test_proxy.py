@@ -69,6 +69,6 @@ def test_proxy_that_is_none_is_told(worker: Worker) -> None:
 
     done = worker.once(status=2)
 
-    assert "HTTPS_PROXY names no HTTP proxy" in done.stderr
+    assert "HTTPS_PROXY does not name an HTTP proxy" in done.stderr
     assert "remedy: set it to http://HOST:PORT" in done.stderr
     assert "opensesame" not in done.stderr

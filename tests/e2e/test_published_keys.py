@@ -69,8 +69,8 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
     [
         ((), "Give one of --directory and --supplier"),
         (("--supplier", "worker", "--directory", "keys"), "Give one of --directory and --supplier"),
-        (("--supplier", "nobody"), "name one of: remote, worker"),
-        (("--supplier", "worker", "--version", "1"), "leave --version away"),
+        (("--supplier", "nobody"), "use one of: remote, worker"),
+        (("--supplier", "worker", "--version", "1"), "omit --version"),
     ],
 )
 def test_impossible_questions_are_refused(held: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:

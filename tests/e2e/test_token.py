@@ -95,7 +95,7 @@ def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
         (("alice", "--lifetime", "0s"), "--lifetime is 0s, not between 1s and 12h"),
         (("alice", "--kind", "subject", "--lifetime", "48h"), "--lifetime is 48h, not between 2s and 24h"),
         (("alice", "--kind", "subject", "--audience", ""), "--audience is empty"),
-        (("carol", "--kind", "id", "--audience", "https://y"), "no service account that an ID token could be of"),
+        (("carol", "--kind", "id", "--audience", "https://y"), "an ID token needs a service account"),
         (("alise",), "did you mean alice?"),
     ],
 )
