@@ -40,9 +40,6 @@ _MOST_LEFT = 8
 """Programs that could not be ended, in addition to which no more are started."""
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_TOKEN_KEYS = ("token", "id_token")
-_ALWAYS_PASSED = ("PATH", "HOME", "LANG")
-_IDENTITY, _SUBJECT = "{identity}", "{subject}"
 
 
 class CommandSettings(FetchingSettings):
@@ -67,7 +64,7 @@ class CommandSettings(FetchingSettings):
         None if an argument differs with the identity.
         """
         text = "\n".join(self.argv)
-        if _IDENTITY in text or (_SUBJECT in text and has_subject):
+        if "{identity}" in text or ("{subject}" in text and has_subject):
             return None
         program = Path(self.argv[0])
         return (self.kind, program.parent, program.name, *self.argv[1:])
@@ -76,7 +73,7 @@ class CommandSettings(FetchingSettings):
         return (("argv", Path(self.argv[0])),)
 
     def build(self, workshop: Workshop) -> Supplier:
-        names = (*_ALWAYS_PASSED, *self.environment)
+        names = ("PATH", "HOME", "LANG", *self.environment)
         environment = {name: workshop.environment[name] for name in names if name in workshop.environment}
         return CommandSupplier(argv=self.argv, timeout=self.timeout, environment=environment)
 
@@ -85,8 +82,7 @@ class CommandSupplier:
     """Returns what a program prints; safe to use from several threads.
 
     Args:
-        argv: Absolute path of the program and its arguments; `{identity}`, `{subject}` and `{audience}` in an argument
-            stand for those of the token that is wanted.
+        argv: Absolute path of the program and its arguments, with placeholders.
         timeout: How long it may take.
         environment: All variables it gets, in addition to REFRESHER_IDENTITY, REFRESHER_SUBJECT, REFRESHER_AUDIENCE.
     """
@@ -94,7 +90,7 @@ class CommandSupplier:
     def __init__(self, *, argv: Sequence[str], timeout: timedelta, environment: Mapping[str, str]) -> None:
         self._argv = tuple(argv)
         self._seconds = timeout.total_seconds()
-        self._environment = dict(environment)
+        self._environment = environment
         self._lock = Lock()
         self._left: list[Popen[bytes]] = []
 
@@ -108,7 +104,7 @@ class CommandSupplier:
         self._check_program()
         self._check_left()
         facts = {"identity": context.identity, "subject": context.subject or "", "audience": context.audience}
-        output = self._run([_fill_in(argument, facts) for argument in self._argv], facts)
+        output = self._run(facts)
         try:
             return peek(_find_token(output))
         except (UnreadableTokenError, ValueError) as error:
@@ -128,10 +124,13 @@ class CommandSupplier:
                 f"read it through, then: chown root {program} and chmod go-w {program}",
             )
 
-    def _run(self, argv: Sequence[str], facts: Mapping[str, str]) -> bytes:
-        variables = {f"REFRESHER_{name.upper()}": value for name, value in facts.items()}
+    def _run(self, facts: Mapping[str, str]) -> bytes:
+        argv, environment = list(self._argv), dict(self._environment)
+        for name, value in facts.items():
+            argv = [argument.replace(f"{{{name}}}", value) for argument in argv]
+            environment[f"REFRESHER_{name.upper()}"] = value
         try:
-            process = _RUNNING.start(argv, self._environment | variables)
+            process = _RUNNING.start(argv, environment)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "an argument holds a null byte"
             raise SupplyError(
@@ -173,11 +172,7 @@ class CommandSupplier:
         raise self._fail(f"did not end within {self._seconds:g} s")
 
     def _end(self, process: "Popen[bytes]") -> None:
-        """End what still runs of a program, and never wait for what can't be ended.
-
-        Raises:
-            SupplyError: The program itself can't be ended.
-        """
+        """End what still runs of a program; if the program can't be ended, don't wait, and raise a SupplyError."""
         from subprocess import TimeoutExpired
 
         if process.stdout is not None:
@@ -216,12 +211,6 @@ class CommandSupplier:
         )
 
 
-def _fill_in(argument: str, facts: Mapping[str, str]) -> str:
-    for name, value in facts.items():
-        argument = argument.replace(f"{{{name}}}", value)
-    return argument
-
-
 def _read_into(output: bytearray, stream: IO[bytes]) -> bool:
     """Read what is there now; return whether more may come."""
     try:
@@ -235,11 +224,7 @@ def _read_into(output: bytearray, stream: IO[bytes]) -> bool:
 
 
 def _find_token(output: bytes) -> str:
-    """Return the token in an output.
-
-    Raises:
-        ValueError: There is none; the message does not repeat the output.
-    """
+    """Return the token in an output, or raise a ValueError whose message does not repeat the output."""
     try:
         text = output.decode("utf-8-sig").strip()
         document: dict[str, Any] = json.loads(text) if text.startswith("{") else {"token": text}
@@ -249,7 +234,7 @@ def _find_token(output: bytes) -> str:
         raise ValueError("it is broken JSON") from None
     if document.get("success") is False:
         raise ValueError("it reports a failure (success is false)")
-    token = next((document[key] for key in _TOKEN_KEYS if key in document), None)
+    token = document.get("token", document.get("id_token"))
     if not isinstance(token, str):
         raise ValueError("its JSON has neither token nor id_token")  # noqa: TRY004 - bad content, whatever its type
     return token

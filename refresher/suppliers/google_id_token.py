@@ -6,7 +6,7 @@ The metadata server has tokens of the machine's own account alone, so they have 
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,8 @@ class GoogleIdTokenSettings(SupplierSettings):
         default=None,
         description="google-auth credentials file that calls generateIdToken. Default: the metadata server.",
     )
+
+    is_audience_bound: ClassVar[bool] = True
 
     @property
     def needs_source_service_account(self) -> bool:

@@ -116,6 +116,7 @@ class SupplierSettings(Settings):
         kind: Name of the kind; each kind narrows it to one literal, by which pydantic tells kinds apart.
         provider: Name of the provider that accepts its tokens; None for the only one.
         needs_subject: Whether the kind mints the subject that it is asked for, so that an identity must have one.
+        is_audience_bound: Whether each token is minted for the provider's audience, so that no other pool accepts it.
         token_type: URN of what it supplies (RFC 8693, section 3).
         uploads_keys: Whether the public half of its keys has to be uploaded to the provider (`published_jwks`); else
             Google discovers them at the issuer.
@@ -125,6 +126,7 @@ class SupplierSettings(Settings):
     provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
 
     needs_subject: ClassVar[bool] = False
+    is_audience_bound: ClassVar[bool] = False
     token_type: ClassVar[str] = JWT_TYPE
     uploads_keys: ClassVar[bool] = False
 

@@ -1,6 +1,6 @@
-"""The reference of every key in `docs/configuration.md`, made from the JSON Schema; `make docs` writes it anew.
+"""The reference of every key in `docs/configuration.md`, made from the JSON Schema; `make docs` writes it again.
 
-Run as a program it rewrites the part between the two markers; a test holds the part against the schema.
+Run as a program it rewrites the part between the two markers; a test compares the part with the schema.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from refresher.suppliers.registry import KINDS
+
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = REPOSITORY / "docs" / "configuration.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
@@ -16,15 +18,8 @@ BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
 SECTIONS = {
     "The file": "",
     "`providers.NAME`": "ProviderSettings",
-    "`suppliers.NAME`, `kind: self_issued`": "SelfIssuedSettings",
+    **{f"`suppliers.NAME`, `kind: {kind}`": settings.__name__ for kind, settings in KINDS.items()},
     "`suppliers.NAME.signer`": "SignerSettings",
-    "`suppliers.NAME`, `kind: google_id_token`": "GoogleIdTokenSettings",
-    "`suppliers.NAME`, `kind: google_access_token`": "GoogleAccessTokenSettings",
-    "`suppliers.NAME`, `kind: file`": "FileSettings",
-    "`suppliers.NAME`, `kind: command`": "CommandSettings",
-    "`suppliers.NAME`, `kind: sign_jwt`": "SignJwtSettings",
-    "`suppliers.NAME`, `kind: client_credentials`": "ClientCredentialsSettings",
-    "`suppliers.NAME`, `kind: kubernetes`": "KubernetesSettings",
     "`identities.NAME`": "IdentitySettings",
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",
@@ -35,7 +30,7 @@ SECTIONS = {
 
 
 def reference() -> str:
-    """Give the reference as Markdown."""
+    """Return the reference as Markdown."""
     schema = json.loads(SCHEMA.read_text())
     missing = set(schema["$defs"]) - set(SECTIONS.values())
     if missing:
