@@ -1,4 +1,4 @@
-"""What a token, an ADC document or a JWKS says, and what Google would refuse it for; without asking a server.
+"""What a token, an ADC document or a JWKS contains, and what Google would refuse it for; without asking a server.
 
 For people, never for programs that decide. The rules for tokens are those of workload identity federation with an OIDC
 provider (https://docs.cloud.google.com/iam/docs/workload-identity-federation-with-other-providers). A signature is

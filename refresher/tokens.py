@@ -41,7 +41,7 @@ class UnreadableTokenError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedClaims:
-    """What a JWT says of itself; its signature is not checked.
+    """What a JWT claims; its signature is not checked.
 
     Attributes:
         issuer: `iss`, or None.

@@ -1,4 +1,4 @@
-"""One token for a script, issued as the configuration says, and written nowhere."""
+"""One token for a script, issued according to the configuration, and written nowhere."""
 
 from __future__ import annotations
 

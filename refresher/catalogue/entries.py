@@ -1,4 +1,4 @@
-"""Known failures of STS and IAM Credentials: what they say, why it happens, what to do.
+"""Known failures of STS and IAM Credentials: the message, why it happens, what to do.
 
 The texts are published by Google or measured against the real services; each entry names its source. An entry is
 recognised by a part of the text, and the first match counts, so the narrow ones stand first.

@@ -1,4 +1,4 @@
-"""Known failures of Cloud KMS: what it says, why it happens, what to do; the first match counts."""
+"""Known failures of Cloud KMS: its message, why it happens, what to do; the first match counts."""
 
 from __future__ import annotations
 

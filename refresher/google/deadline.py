@@ -1,8 +1,8 @@
 """A bound on a whole HTTP call, which neither urllib3 nor a socket has: their limits start again at every byte.
 
 A timer shuts the connection's socket down; whatever the calling thread then waits for ends at once. That covers the TLS
-handshake, a proxy's answer, headers and body. It does not cover name resolution, which ends as the system's resolver
-says, nor the TCP connection, which has a limit of its own.
+handshake, a proxy's answer, headers and body. It covers neither name resolution, which ends when the system's resolver
+ends it, nor the TCP connection, which has a limit of its own.
 """
 
 from __future__ import annotations

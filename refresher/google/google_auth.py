@@ -101,7 +101,7 @@ class _Answer(google_transport.Response):
 
 
 def prove(document: Mapping[str, Any], *, token_path: Path, transport: Transport) -> str:
-    """Exchange the token in a file as an ADC document says, and impersonate if it names a service account.
+    """Exchange the token in a file as an ADC document describes, and impersonate if it names a service account.
 
     Args:
         document: The ADC document; its own token path, the container's, is not used.

@@ -67,7 +67,7 @@ class _Fetched:
 
 
 class SharedCredential:
-    """One access token for all callers; of those who come together one fetches, and the others take the result.
+    """One access token for all callers; of callers that come together one fetches, and the others take the result.
 
     Args:
         fetch: Returns an access token, or raises a `SupplyError`.

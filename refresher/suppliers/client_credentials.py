@@ -127,7 +127,7 @@ class ClientCredentialsSupplier:
         return found
 
     def _authenticate(self, token_url: str, secret: str, now: datetime) -> tuple[dict[str, str], dict[str, str], str]:
-        """Return headers and parameters that prove the client, and what of them is secret besides the secret itself."""
+        """Return headers and parameters that prove the client, and the secret part of them."""
         client_id = self._settings.client_id
         match self._settings.authentication:
             case "client_secret_basic":

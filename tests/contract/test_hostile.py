@@ -58,7 +58,7 @@ def bad(request: pytest.FixtureRequest) -> Iterator[LineServer]:
     made.close()
 
 
-def failure_of(case: Case) -> SupplyError:
+def catch_failure(case: Case) -> SupplyError:
     """Return the failure of a supply, which is retryable and shows no secret."""
     with pytest.raises(SupplyError, check=is_retryable) as caught:
         case.supply()
@@ -73,7 +73,7 @@ def test_bad_server_fails_the_supply(make_case: MakeCase, bad: LineServer, name:
     """Whatever the first server that is asked does, the supply ends with a retryable failure that shows its address."""
     case = make_case(CASES[name], origin=bad.origin, limits=LIMITS)
 
-    assert bad.origin.partition("//")[2] in failure_of(case).problem
+    assert bad.origin.partition("//")[2] in catch_failure(case).problem
 
 
 @HANGS
@@ -84,7 +84,7 @@ def test_bad_server_behind_a_good_one_fails_the_supply(
     """With an access token in hand the next server may be as bad: the supply ends all the same."""
     case = make_case(CASES[name], origin=bad.origin, metadata=server.origin, limits=LIMITS)
 
-    assert bad.origin.partition("//")[2] in failure_of(case).problem
+    assert bad.origin.partition("//")[2] in catch_failure(case).problem
     assert server.calls == 1
 
 
@@ -97,7 +97,7 @@ def test_bad_token_endpoint_fails_the_supply(make_case: MakeCase, bad: LineServe
     document = user | {"refresh_token": "1//refresh-token", "token_uri": f"{bad.origin}/token"}
     (case.directory / "user.json").write_text(json.dumps(document))
 
-    failure_of(case)
+    catch_failure(case)
 
 
 @HANGS
@@ -107,7 +107,7 @@ def test_bad_issuer_fails_the_discovery(make_case: MakeCase, bad: LineServer) ->
     supplier = f"{{kind: client_credentials, issuer: '{issuer}', client_id: worker, secret_file: secret}}"
     case = make_case(CASES["client_credentials"], supplier=supplier, limits=LIMITS)
 
-    assert bad.origin.partition("//")[2] in failure_of(case).problem
+    assert bad.origin.partition("//")[2] in catch_failure(case).problem
 
 
 @HANGS
@@ -116,4 +116,4 @@ def test_bad_program_fails_the_supply(make_case: MakeCase, script: str) -> None:
     """Whatever a program does, the supply ends within its time, with a retryable failure."""
     supplier = f"{{kind: command, timeout: 1s, argv: [/bin/sh, -c, {json.dumps(script)}]}}"
 
-    failure_of(make_case(CASES["command"], supplier=supplier))
+    catch_failure(make_case(CASES["command"], supplier=supplier))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     MakeCase = Callable[..., Case]
 
 
-def failure_of(case: Case) -> SupplyError:
+def catch_failure(case: Case) -> SupplyError:
     """Return the failure of a supply, having checked that it has problem and remedy and shows no secret anywhere."""
     with pytest.raises(SupplyError) as caught:
         case.supply()
@@ -164,7 +164,7 @@ def test_only_some_refusals_are_retryable(make_case: MakeCase, name: str, status
     case = make_case(CASES[name])
     case.server.fail(status, b'{"error": {"message": "No: ya29.source, eyJhbGciOi.eyJzdWIi.c2VjcmV0"}}')
 
-    assert failure_of(case).retryable is retryable
+    assert catch_failure(case).retryable is retryable
 
 
 @pytest.mark.parametrize("name", REMOTE)
@@ -178,7 +178,7 @@ def test_rubbish_is_a_failure(make_case: MakeCase, name: str, body: bytes) -> No
     case = make_case(CASES[name])
     case.server.fail(200, body)
 
-    assert failure_of(case).retryable
+    assert catch_failure(case).retryable
 
 
 @pytest.mark.parametrize("name", REMOTE)
@@ -188,7 +188,7 @@ def test_unreachable_server_may_come_back(make_case: MakeCase, name: str) -> Non
         port = listener.getsockname()[1]
     case = make_case(CASES[name], origin=f"http://127.0.0.1:{port}")
 
-    assert failure_of(case).retryable
+    assert catch_failure(case).retryable
 
 
 @pytest.mark.parametrize("name", REMOTE)
@@ -196,7 +196,7 @@ def test_supplier_recovers(make_case: MakeCase, name: str) -> None:
     """After a failure the same supplier serves again."""
     case = make_case(CASES[name])
     case.server.fail(503)
-    failure_of(case)
+    catch_failure(case)
 
     case.server.recover()
 
@@ -208,7 +208,7 @@ def test_absent_files_are_a_failure_of_supply(make_case: MakeCase, name: str) ->
     """Without its files a supplier is configured all the same, and reports what it lacks when it is asked."""
     case = make_case(CASES[name], prepare=False)
 
-    assert failure_of(case).remedy
+    assert catch_failure(case).remedy
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.is_remote])
@@ -222,7 +222,7 @@ def test_spoilt_files_are_a_failure_of_supply(make_case: MakeCase, name: str) ->
             path.write_bytes(secret)
             path.chmod(0o400)
 
-    failure_of(case)
+    catch_failure(case)
 
 
 @pytest.mark.parametrize("content", [None, b"{", b'{"type": "authorized_user", "client_secret": "shh-client"'])
@@ -233,13 +233,13 @@ def test_unusable_credentials_are_a_failure_of_supply(make_case: MakeCase, name:
     if content is not None:
         (case.directory / "credentials.json").write_bytes(content)
 
-    assert str(case.directory / "credentials.json") in failure_of(case).problem
+    assert str(case.directory / "credentials.json") in catch_failure(case).problem
 
 
 def test_key_that_is_created_later_is_found(make_case: MakeCase) -> None:
     """A supplier that could not be built is built when what it lacked is there."""
     case = make_case(CASES["self_issued"], prepare=False)
-    failure_of(case)
+    catch_failure(case)
 
     CASES["self_issued"].prepare(case.directory)
 
@@ -254,7 +254,7 @@ def test_unusable_trust_is_a_failure_of_supply(make_case: MakeCase) -> None:
 
     case.supplier = build(load(path))
 
-    assert "google.ca_file" in failure_of(case).remedy
+    assert "google.ca_file" in catch_failure(case).remedy
 
 
 def test_bug_in_a_supplier_is_a_failure_of_supply(make_case: MakeCase) -> None:
@@ -267,4 +267,4 @@ def test_bug_in_a_supplier_is_a_failure_of_supply(make_case: MakeCase) -> None:
     case = make_case(CASES["self_issued"])
     case.supplier = DeferredSupplier(Broken)  # type: ignore[arg-type]  # broken on purpose
 
-    assert "ZeroDivisionError" in failure_of(case).problem
+    assert "ZeroDivisionError" in catch_failure(case).problem

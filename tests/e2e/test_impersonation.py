@@ -1,4 +1,4 @@
-"""Artifacts via: impersonation: minted as the worker itself, for those who have no pool."""
+"""Artifacts with via: impersonation: minted as the worker itself, where there is no pool."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
 
 
 def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act, tmp_path: Path) -> None:
-    """With the lines of the guide and no pool, the access token is the account's and the ADC document is nobody's."""
+    """With the lines of the guide and no pool, the access token is the account's, and the ADC document is of no use."""
     origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
     worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
     worker.make_keys()
@@ -99,7 +99,7 @@ def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act,
     assert "refused" in act(worker.directory("alice"), google_emulator)
 
 
-def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
+def test_missing_role_is_reported_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
     """Without the role the token file is fresh, and the failure names the role, the account and the machine's own."""
     worker, google = cloud
     configure(worker, of_the_metadata_server(worker, google), "alice")
@@ -111,7 +111,7 @@ def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> 
     assert "asked as the machine's service account" in done.stderr
 
 
-def test_unusable_credentials_are_told(cloud: tuple[Worker, Scenario]) -> None:
+def test_unusable_credentials_are_reported(cloud: tuple[Worker, Scenario]) -> None:
     """A credentials file that is not there fails the artifacts alone, and is named."""
     worker, _ = cloud
     configure(worker, {"credentials": "absent.json"}, "alice")
@@ -134,7 +134,7 @@ def test_one_off_goes_the_same_way(cloud: tuple[Worker, Scenario]) -> None:
     assert google.whoami(printed)["service_account"] == account_of("alice")
 
 
-def test_credentials_that_nobody_answers_for_keep_nobody_else(cloud: tuple[Worker, Scenario]) -> None:
+def test_credentials_without_an_answer_delay_no_other_target(cloud: tuple[Worker, Scenario]) -> None:
     """While a metadata server lets dozens of targets wait, a target that asks STS gets its access token."""
     worker, google = cloud
     server = LineServer(silent)
@@ -163,6 +163,6 @@ def test_credentials_that_nobody_answers_for_keep_nobody_else(cloud: tuple[Worke
 
 
 def access_token_of(worker: Worker, target: str) -> str:
-    """Give what an access token's file holds; nothing if there is none."""
+    """Return what an access token's file holds; an empty text if there is none."""
     path = worker.directory(target) / "access_token"
     return path.read_text() if path.exists() else ""

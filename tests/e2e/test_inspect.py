@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def published(worker: Worker) -> Worker:
-    """Give a worker with a published target."""
+    """Return a worker with a published target."""
     worker.configure("alice", "bob")
     worker.once()
     return worker
@@ -46,8 +46,8 @@ def test_own_files_are_explained_without_a_complaint(published: Worker) -> None:
     assert published.token("alice").rpartition(".")[2] not in token
 
 
-def test_foreign_token_is_told(published: Worker) -> None:
-    """A token that no target would have is told why; rubbish is refused with what to do."""
+def test_foreign_token_is_reported(published: Worker) -> None:
+    """A token of no target is reported with the reason; rubbish is refused with a remedy."""
     foreign = published.place / "foreign.yaml"
     document = json.loads(json.dumps(published.document("carol")))
     foreign.write_text(json.dumps(document))
@@ -67,7 +67,7 @@ def test_foreign_token_is_told(published: Worker) -> None:
 
 @pytest.fixture
 def issuer(tmp_path: Path) -> Iterator[str]:
-    """Give an issuer over TLS that serves what is below `served`, under a certificate of the emulator's kind."""
+    """Return an issuer over TLS that serves the files below `served`, with a certificate of its own."""
     certificates = make_certificates(tmp_path)
     (tmp_path / "served" / ".well-known").mkdir(parents=True)
 
@@ -89,7 +89,7 @@ def issuer(tmp_path: Path) -> Iterator[str]:
 
 
 def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
-    """With --discover the issuer's published keys verify a token; without it, or without keys, that is said."""
+    """With --discover the issuer's published keys verify a token; without it, or without keys, that is reported."""
     worker = Worker(place=tmp_path, google={"emulator": True, "ca_file": "ca.pem"})
     jwks = worker.make_keys()
     document = worker.document("alice")

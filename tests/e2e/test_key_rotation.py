@@ -92,7 +92,7 @@ def keys(worker: Worker, *arguments: str) -> dict[str, Any]:
 
 
 def key_ids(worker: Worker, names: list[str]) -> set[str]:
-    """Give the ids of the keys that signed the published tokens."""
+    """Return the ids of the keys that signed the published tokens."""
     return {jwt.get_unverified_header(worker.token(name))["kid"] for name in names}
 
 
@@ -164,7 +164,7 @@ def test_revoked_key_is_replaced_at_once(cloud: tuple[Worker, Scenario]) -> None
 
 
 def test_operator_activates_by_hand(worker: Worker) -> None:
-    """`keys activate` lets the next key sign at once, and `keys list` tells every key's state."""
+    """`keys activate` makes the next key sign at once, and `keys list` shows every key's state."""
     worker.configure("alice")
     (old,) = (key["kid"] for key in keys(worker, "jwks")["keys"])
     (new,) = {key["kid"] for key in keys(worker, "rotate")["keys"]} - {old}

@@ -21,7 +21,7 @@ HOSTS = ("sts.googleapis.com", "iamcredentials.googleapis.com")
 
 @pytest.fixture
 def proxy(google_emulator: Scenario) -> Iterator[ConnectProxy]:
-    """Give a proxy that leads to the local Google."""
+    """Return a proxy that leads to the local Google."""
     made = ConnectProxy(dict.fromkeys(HOSTS, urlsplit(google_emulator.https).port or 0))
     yield made
     made.close()
@@ -29,7 +29,7 @@ def proxy(google_emulator: Scenario) -> Iterator[ConnectProxy]:
 
 @pytest.fixture
 def worker(cloud: tuple[Worker, Scenario], proxy: ConnectProxy) -> Worker:
-    """Give a worker that knows a proxy and the local Google's authority, and no origin but Google's own."""
+    """Return a worker that has a proxy and the local Google's authority, and no origin but Google's own."""
     made, google = cloud
     made.google = {"ca_file": str(google.ca_file)}
     made.environment = {"HTTPS_PROXY": proxy.origin}
@@ -49,7 +49,7 @@ def test_google_is_called_through_the_proxy(
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["refuses", "is not there"])
-def test_proxy_that_does_not_connect_is_told(worker: Worker, proxy: ConnectProxy, *, is_there: bool) -> None:
+def test_proxy_that_does_not_connect_is_reported(worker: Worker, proxy: ConnectProxy, *, is_there: bool) -> None:
     """A proxy that refuses or is not there is named as what is in the way, without its password; the token stays."""
     origin = proxy.origin if is_there else "http://127.0.0.1:9"
     worker.environment = {"HTTPS_PROXY": origin.replace("//", "//me:opensesame@")}
@@ -63,7 +63,7 @@ def test_proxy_that_does_not_connect_is_told(worker: Worker, proxy: ConnectProxy
     assert (worker.directory("alice") / "token").exists()
 
 
-def test_proxy_that_is_none_is_told(worker: Worker) -> None:
+def test_unusable_proxy_is_reported(worker: Worker) -> None:
     """A variable that is no URL of a proxy fails with a remedy, and is not repeated."""
     worker.environment = {"HTTPS_PROXY": "socks5://me:opensesame@proxy:1080"}
 

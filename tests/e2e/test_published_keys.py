@@ -31,7 +31,7 @@ def jwks(worker: Worker, *arguments: str, status: int = 0) -> CompletedProcess[s
 
 @pytest.fixture
 def held(cloud: tuple[Worker, Scenario]) -> tuple[Worker, Scenario]:
-    """Give a worker with one supplier that signs by Cloud KMS, and one with keys of its own."""
+    """Return a worker with one supplier that signs with Cloud KMS, and one with keys of its own."""
     worker, google = cloud
     google.add_service_account(MACHINE)
     google.state.metadata_account = MACHINE
@@ -74,12 +74,12 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
     ],
 )
 def test_impossible_questions_are_refused(held: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
-    """What cannot be told is refused with what to write instead."""
+    """A question that cannot be answered is refused with a remedy."""
     assert said in jwks(held[0], *arguments, status=2).stderr
 
 
 def test_rotation_as_the_guide_has_it(held: tuple[Worker, Scenario], act: Act) -> None:
-    """Publish both versions, name the second, publish it alone: whoever exchanges is refused at no time."""
+    """Publish both versions, sign with the second, publish it alone: no exchange is refused at any time."""
     worker, google = held
     worker.lifetime = "20s"
 
@@ -132,7 +132,7 @@ def test_each_token_is_one_signature(held: tuple[Worker, Scenario]) -> None:
     assert {state["state"] for state in worker.status().values()} == {"fresh"}
 
 
-def test_inspect_asks_cloud_kms_if_told_to(held: tuple[Worker, Scenario]) -> None:
+def test_inspect_asks_cloud_kms_with_discover(held: tuple[Worker, Scenario]) -> None:
     """With --discover a token that was signed in Cloud KMS is verified with the key that signed it."""
     worker, google = held
     document = worker.document("alice")
@@ -150,7 +150,7 @@ def test_inspect_asks_cloud_kms_if_told_to(held: tuple[Worker, Scenario]) -> Non
     assert "roles/cloudkms.signerVerifier" in refused
 
 
-def test_machine_without_the_role_reads_what_it_lacks(held: tuple[Worker, Scenario]) -> None:
+def test_machine_without_the_role_is_reported(held: tuple[Worker, Scenario]) -> None:
     """Supplying names the role, the key and whose account; so does printing the JWKS."""
     worker, google = held
     google.state.crypto_keys[KEY].policy.bindings.clear()

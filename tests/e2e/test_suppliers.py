@@ -1,4 +1,4 @@
-"""Every kind of supplier on the emulator: published, exchanged, impersonated; and refused for whoever is not bound."""
+"""Every kind of supplier on the emulator: published, exchanged, impersonated, and refused without a role."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ class OtherIssuer:
 
 @pytest.fixture
 def issuer() -> Iterator[OtherIssuer]:
-    """Give an issuer that is not Google."""
+    """Return an issuer that is not Google."""
     made = OtherIssuer()
     yield made
     made.close()
 
 
 def unique_id_of(google: Scenario, email: str) -> str:
-    """Give the `sub` of a Google-signed token of an account."""
+    """Return the `sub` of a Google-signed token of an account."""
     return google.add_service_account(email).unique_id
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cloud(cloud: tuple[Worker, Scenario]) -> Iterator[tuple[Worker, Scenario]]:
-    """Give a worker with targets of alice's and bob's; the tokens that it is asked to print are no leak."""
+    """Return a worker with targets of alice's and bob's; the tokens that it is asked to print are no leak."""
     worker, _ = cloud
     worker.configure("alice", "bob")
     yield cloud
@@ -58,7 +58,7 @@ def test_access_token(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_id_token(cloud: tuple[Worker, Scenario]) -> None:
-    """An ID token verifies with Google's keys and tells the e-mail on request."""
+    """An ID token verifies with Google's keys and contains the e-mail on request."""
     worker, google = cloud
 
     printed = worker.command("token", "bob", "--kind", "id", "--audience", "https://y", "--include-email").stdout
@@ -99,7 +99,7 @@ def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
         (("alise",), "did you mean alice?"),
     ],
 )
-def test_what_does_not_fit_is_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
+def test_unsuitable_options_are_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
     """Options that would be ignored are refused with what to do."""
     worker, _ = cloud
     document = worker.document("alice", "bob", "carol")

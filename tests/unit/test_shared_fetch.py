@@ -12,7 +12,7 @@ CALLERS = 8
 
 
 class Stage:
-    """Callers who come together, the first of whom fetches when all are there."""
+    """Callers that come together, the first of which fetches when all are there."""
 
     def __init__(self, failure: RefresherError | None) -> None:
         self.failure = failure
@@ -24,7 +24,7 @@ class Stage:
         self._lock = Lock()
 
     def ask_together(self) -> list[str]:
-        """Give what each caller got."""
+        """Return what each caller got."""
         with ThreadPoolExecutor(CALLERS) as pool:
             return [future.result() for future in [pool.submit(self._ask) for _ in range(CALLERS)]]
 
@@ -55,8 +55,8 @@ class Stage:
     ],
     ids=["value", "failure"],
 )
-def test_callers_who_waited_take_what_came_of_it(failure: RefresherError | None, got: str) -> None:
-    """Whoever waited for another's fetch does not fetch by itself, even if what came would not serve it, or nothing."""
+def test_callers_that_waited_share_the_result(failure: RefresherError | None, got: str) -> None:
+    """A caller that waited for another's fetch does not fetch, even if the value would not serve it, or the fetch failed."""
     stage = Stage(failure)
 
     answers = stage.ask_together()
@@ -65,8 +65,8 @@ def test_callers_who_waited_take_what_came_of_it(failure: RefresherError | None,
     assert stage.fetched < CALLERS  # one, and perhaps who was held up before it could wait
 
 
-def test_refusal_is_nobody_elses() -> None:
-    """A lasting failure is the caller's own: each asks."""
+def test_permanent_failure_is_not_shared() -> None:
+    """A permanent failure is not shared: each caller asks."""
     stage = Stage(SupplyError("refused", "mend it"))
 
     stage.ask_together()
@@ -76,7 +76,7 @@ def test_refusal_is_nobody_elses() -> None:
 
 @pytest.mark.parametrize("failure", [SupplyError("nobody answers", "wait", retryable=True), ZeroDivisionError("a bug")])
 def test_later_caller_asks_again_after_a_failure(failure: Exception) -> None:
-    """Who came after a failure, or after a bug, asks anew."""
+    """A caller that came after a failure, or after a bug, asks again."""
     joined: SharedFetch[str] = SharedFetch()
 
     def fail(_held: str | None) -> str:

@@ -29,7 +29,7 @@ SOURCE = ", source_service_account: source@p-1.iam.gserviceaccount.com"
 
 
 def target_of(place: Path, supplier: str, more: str, identity: str = "alice") -> Target:
-    """Give the one target of a configuration with this supplier and this identity."""
+    """Return the one target of a configuration with this supplier and this identity."""
     path = place / "refresher.yaml"
     path.write_text(TEXT.format(supplier=supplier, more=more, identity=identity, root=place / "run"))
     path.chmod(0o600)
@@ -37,7 +37,7 @@ def target_of(place: Path, supplier: str, more: str, identity: str = "alice") ->
 
 
 def request_of(place: Path, supplier: str, more: str = "", identity: str = "alice") -> str | None:
-    """Give what the token of such a target is supplied for."""
+    """Return what the token of such a target is supplied for."""
     return target_of(place, supplier, more, identity).token_request
 
 
@@ -71,14 +71,14 @@ def request_of(place: Path, supplier: str, more: str = "", identity: str = "alic
     ],
     ids=["self_issued", "google_id_token", "google_access_token", "file", "file-issuer"],
 )
-def test_tokens_are_held_to_what_is_configured(
+def test_tokens_are_compared_with_the_configuration(
     tmp_path: Path, supplier: str, more: str, expected: ExpectedClaims
 ) -> None:
     """Of each kind of supplier a target expects the claims that the configuration fixes, and no others."""
     assert target_of(tmp_path, supplier, more).expected == expected
 
 
-def test_what_a_token_is_supplied_for_is_told_where_no_subject_is(tmp_path: Path) -> None:
+def test_token_request_is_fingerprinted_where_no_subject_is_configured(tmp_path: Path) -> None:
     """It differs with the source and with the identity, but not with how long the source may take."""
     command = "{kind: command, argv: [/bin/mint], timeout: 5s}"
     wanted = request_of(tmp_path, command)

@@ -21,7 +21,7 @@ DIGITS = base64.urlsafe_b64encode(b'{"exp":' + b"1" * 5000 + b"}").rstrip(b"=").
 
 
 def test_peek_reads_life_and_claims() -> None:
-    """A JWT tells when it was issued, when it ends, who issued it, for whom, and with which key."""
+    """Times, issuer, subject, audience and key id of a JWT are read."""
     token = peek(make_jwt())
 
     assert (token.issued_at, token.expires_at) == (NOW, NOW + timedelta(hours=1))
@@ -55,8 +55,8 @@ def test_peek_reads_life_and_claims() -> None:
         pytest.param("W1tbW1tb" * 4000 + ".YQ.YQ", "header is not JSON", id="deeply-nested"),
     ],
 )
-def test_peek_refuses_what_is_no_token(text: str, reason: str) -> None:
-    """What is not a JWT with a life is refused with the reason, which never repeats the text."""
+def test_peek_refuses_other_texts(text: str, reason: str) -> None:
+    """A text that is not a JWT with a life is refused with the reason, which never repeats the text."""
     with pytest.raises(UnreadableTokenError, match=reason) as caught:
         peek(text)
 
@@ -148,15 +148,15 @@ def test_expected_token_has_no_mismatches() -> None:
     ],
 )
 def test_each_mismatch_is_named(value: str, reason: str) -> None:
-    """Each way in which a token is not the configured one is named by itself."""
+    """Each way in which a token is not the configured one is named alone."""
     (mismatch,) = EXPECTED.mismatches(peek(value))
 
     assert reason in mismatch
 
 
 @pytest.mark.parametrize("value", ["\ud800", "a\x1b[2J\nb", "\u202e", "A" * 30_000, "\U000e0001" * 9_000])
-def test_mismatches_are_fit_to_be_shown(value: str) -> None:
-    """Whatever whoever wrote the token claims, the reasons are short, printable and can be encoded."""
+def test_mismatches_can_be_shown(value: str) -> None:
+    """For every text in the claims, the reasons are short, printable and can be encoded."""
     mismatches = EXPECTED.mismatches(peek(make_jwt(issuer=value, subject=value, audience=[value, value], kid=value)))
 
     assert len(mismatches) == 4
@@ -168,8 +168,8 @@ def test_audience_list_needs_one_hit() -> None:
     assert EXPECTED.mismatches(peek(make_jwt(audience=["https://else.example.com", AUDIENCE]))) == ()
 
 
-def test_unsaid_expectations_hold_for_any_token() -> None:
-    """What the configuration does not say is not held against a token."""
+def test_token_is_not_compared_where_nothing_is_configured() -> None:
+    """A token is not compared with what the configuration does not contain."""
     assert ExpectedClaims().mismatches(peek(make_jwt(issuer="https://anybody.example.com"))) == ()
 
 
@@ -181,8 +181,8 @@ def test_opaque_token_is_a_mismatch_where_a_jwt_is_expected() -> None:
     assert ExpectedClaims(is_jwt=False).mismatches(opaque) == ()
 
 
-def test_another_subject_is_told_apart_only_where_one_is_configured() -> None:
-    """Somebody else's token is recognised by its subject, if we know our own."""
+def test_another_subject_is_recognised_where_one_is_configured() -> None:
+    """A token of another identity is recognised by its subject, if ours is configured."""
     token = peek(make_jwt(subject="user-2"))
 
     assert EXPECTED.is_of_another_subject(token)

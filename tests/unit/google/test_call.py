@@ -98,7 +98,7 @@ def test_server_that_does_not_answer_is_named(reach: str | None, remedy: str) ->
 
 
 def test_other_statuses_can_be_accepted() -> None:
-    """A call says which statuses are successes."""
+    """Each call has its own statuses of success."""
     response = answer(b"{}", 201)
 
     assert prepare(accepted=(200, 201)).fetch(FakeTransport(lambda _: response)) is response

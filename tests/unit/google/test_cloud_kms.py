@@ -38,7 +38,7 @@ SIGNED = {
 }
 
 
-def key_of(document: object, status: int = 200) -> tuple[KmsKey, FakeTransport]:
+def make_key(document: object, status: int = 200) -> tuple[KmsKey, FakeTransport]:
     """Return a key whose Cloud KMS always returns this answer."""
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=json.dumps(document).encode()))
     key = KmsKey(
@@ -68,7 +68,7 @@ def test_checksum_is_googles(content: bytes) -> None:
 
 def test_digest_is_sent_with_its_checksum() -> None:
     """A signature is asked for with the digest, its checksum and the caller's token, and returned as it came."""
-    key, transport = key_of(SIGNED)
+    key, transport = make_key(SIGNED)
     digest = bytes(range(32))
 
     signature = key.sign(digest, TOKEN)
@@ -86,7 +86,7 @@ def test_digest_is_sent_with_its_checksum() -> None:
 
 def test_public_key_is_returned_as_it_came() -> None:
     """The public key is asked for below the version."""
-    key, transport = key_of(PUBLISHED)
+    key, transport = make_key(PUBLISHED)
 
     pem = key.fetch_public_key(TOKEN)
 
@@ -111,7 +111,7 @@ def test_public_key_is_returned_as_it_came() -> None:
 )
 def test_damaged_answer_is_rejected(ask: Callable[[KmsKey], object], answer: dict[str, Any], fault: str) -> None:
     """An answer that does not match its checksum, or is of another version, is a retryable failure."""
-    key, _ = key_of(answer)
+    key, _ = make_key(answer)
 
     with pytest.raises(SupplyError, match=f"{VERSION} failed: the response {fault}", check=is_retryable):
         ask(key)
@@ -119,7 +119,7 @@ def test_damaged_answer_is_rejected(ask: Callable[[KmsKey], object], answer: dic
 
 def test_key_of_another_algorithm_is_refused() -> None:
     """A key for another algorithm than ES256 is reported with its algorithm, and with the one to choose."""
-    key, _ = key_of(PUBLISHED | {"algorithm": "RSA_SIGN_PSS_2048_SHA256"})
+    key, _ = make_key(PUBLISHED | {"algorithm": "RSA_SIGN_PSS_2048_SHA256"})
 
     with pytest.raises(SupplyError) as caught:
         key.fetch_public_key(TOKEN)
@@ -153,7 +153,7 @@ def test_key_of_another_algorithm_is_refused() -> None:
 )
 def test_refusal_has_a_remedy(status: int, text: str, remedy: str) -> None:
     """Each refusal of Cloud KMS names what is missing, on which key and for which caller, and is permanent."""
-    key, _ = key_of({"error": {"code": status, "message": f"{text} {TOKEN}"}}, status)
+    key, _ = make_key({"error": {"code": status, "message": f"{text} {TOKEN}"}}, status)
 
     with pytest.raises(SupplyError) as caught:
         key.sign(bytes(32), TOKEN)
@@ -167,7 +167,7 @@ def test_refusal_has_a_remedy(status: int, text: str, remedy: str) -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_failure_of_google_is_retryable(status: int) -> None:
     """An overload or a failure of Google's is retryable."""
-    key, _ = key_of({}, status)
+    key, _ = make_key({}, status)
 
     with pytest.raises(SupplyError, check=is_retryable):
         key.sign(bytes(32), TOKEN)

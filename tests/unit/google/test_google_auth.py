@@ -145,7 +145,7 @@ STALE = "ID Token issued at 1 is stale to sign-in."
 def test_refusals_show_who_refused_and_why(
     token_path: Path, transport: FakeTransport, kind: type[RefresherError], problem: str, remedy: str
 ) -> None:
-    """STS and IAM Credentials are told apart, Google's words are passed on with a remedy, and no token is."""
+    """Failures of STS and IAM Credentials differ, have Google's words and a remedy, and show no token."""
     with pytest.raises(kind) as caught:
         prove(document_of(), token_path=token_path, transport=transport)
 

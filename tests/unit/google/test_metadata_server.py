@@ -15,7 +15,7 @@ FLAVOR = {"metadata-flavor": "Google"}
 ORIGIN = "http://metadata.example"
 
 
-def server_of(response: Response | None) -> tuple[MetadataServer, FakeTransport]:
+def make_server(response: Response | None) -> tuple[MetadataServer, FakeTransport]:
     """Return a server that always returns this answer."""
     transport = FakeTransport(lambda _: response)
     return MetadataServer(transport=transport, origin=ORIGIN), transport
@@ -28,7 +28,7 @@ def answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None
 
 def test_access_token_expires_when_the_server_says() -> None:
     """The token's life counts from the moment it was asked for."""
-    server, transport = server_of(answer(b'{"access_token": "ya29.x", "expires_in": 599, "token_type": "Bearer"}'))
+    server, transport = make_server(answer(b'{"access_token": "ya29.x", "expires_in": 599, "token_type": "Bearer"}'))
 
     token = server.access_token(NOW)
 
@@ -40,7 +40,7 @@ def test_access_token_expires_when_the_server_says() -> None:
 
 def test_identity_token_is_asked_for_an_audience() -> None:
     """The audience is sent whole, and the full format is asked for."""
-    server, transport = server_of(answer(b"a.b.c\n"))
+    server, transport = make_server(answer(b"a.b.c\n"))
 
     token = server.identity_token("https://x/y?a=b&c=d")
 
@@ -61,9 +61,9 @@ def test_identity_token_is_asked_for_an_audience() -> None:
         b'{"access_token": "ya29.x", "expires_in": 99999999999999999}',
     ],
 )
-def test_rubbish_is_no_access_token(body: bytes) -> None:
+def test_rubbish_is_rejected(body: bytes) -> None:
     """An answer without a token and its life is a retryable failure, and nothing of it is shown."""
-    server, _ = server_of(answer(body))
+    server, _ = make_server(answer(body))
 
     with pytest.raises(SupplyError, check=is_retryable) as caught:
         server.access_token(NOW)
@@ -83,7 +83,7 @@ def test_rubbish_is_no_access_token(body: bytes) -> None:
 )
 def test_failures_name_their_remedy(response: Response | None, retryable: bool, remedy: str) -> None:  # noqa: FBT001 - a table's column
     """Each failure has a remedy, and is retryable if it may pass."""
-    server, _ = server_of(response)
+    server, _ = make_server(response)
 
     with pytest.raises(SupplyError) as caught:
         server.access_token(NOW)

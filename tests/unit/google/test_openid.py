@@ -32,7 +32,7 @@ def web(pages: dict[str, object]) -> FakeTransport:
 
 
 def test_issuer_is_asked_where_its_keys_are() -> None:
-    """The discovery document says where the keys are; Google's own issuer is one like any other."""
+    """The discovery document contains the URL of the keys; Google's own issuer is one like any other."""
     transport = web(
         {f"{GOOGLE}/.well-known/openid-configuration": {"issuer": GOOGLE, "jwks_uri": CERTS}, CERTS: {"keys": KEYS}}
     )

@@ -35,7 +35,7 @@ def metadata(request: Request) -> Response:
 
 
 def oauth(request: Request) -> Response:
-    """Answer as a token endpoint that gives a token for an hour."""
+    """Answer as a token endpoint that has a token for an hour."""
     body = b'{"access_token": "ya29.file", "expires_in": 3600, "token_type": "Bearer"}'
     return Response(status=200, headers={"content-type": "application/json"}, body=body)
 
@@ -71,7 +71,7 @@ def test_token_is_kept_until_five_minutes_before_its_end() -> None:
     assert (before, len(transport.requests)) == (1, 2)
 
 
-def test_callers_who_come_together_cause_one_call() -> None:
+def test_callers_that_come_together_cause_one_call() -> None:
     """Eight threads that need a token at once make one request."""
     barrier = threading.Barrier(8)
     transport = FakeTransport(metadata)
@@ -228,7 +228,7 @@ def test_absent_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_mended_file_is_read_again(tmp_path: Path) -> None:
-    """After a refusal the file is loaded anew, so that an exchanged key needs no restart."""
+    """After a refusal the file is loaded again, so that an exchanged key needs no restart."""
     path = user_file(tmp_path)
     transport = FakeTransport(lambda _: refusing(400))
     source = open_file(path, transport)

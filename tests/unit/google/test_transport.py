@@ -25,16 +25,16 @@ IMPATIENT = Limits(connect=0.3, read=0.3, call=5.0)
 SECRET = "eyJhbGciOi.eyJzdWIi.c2VjcmV0"
 
 
-def transport_of(limits: Limits = LIMITS) -> PooledTransport:
-    """Give a transport with short limits."""
+def make_transport(limits: Limits = LIMITS) -> PooledTransport:
+    """Return a transport with short limits."""
     return PooledTransport(ca_file=None, limits=limits)
 
 
 def test_answer_is_given_whatever_its_status(serve: Serve) -> None:
-    """Status, headers by lower-case name and body are given; a refusal is an answer too."""
+    """Status, headers by lower-case name and body are returned; a refusal is an answer too."""
     server = serve(answering(b"HTTP/1.1 403 Forbidden\r\nX-Thing: Yes\r\nContent-Length: 4\r\n\r\nbody"))
 
-    response = transport_of().request("GET", f"{server.origin}/path")
+    response = make_transport().request("GET", f"{server.origin}/path")
 
     assert (response.status, response.headers["x-thing"], response.body) == (403, "Yes", b"body")
     assert "body" not in repr(response)
@@ -53,7 +53,7 @@ def test_request_is_sent_as_given(serve: Serve) -> None:
 
     server = serve(treat)
 
-    transport_of().request("POST", f"{server.origin}/a?b=c", headers={"Metadata-Flavor": "Google"}, body=b"the body")
+    make_transport().request("POST", f"{server.origin}/a?b=c", headers={"Metadata-Flavor": "Google"}, body=b"the body")
 
     assert seen[0].startswith(b"POST /a?b=c HTTP/1.1\r\n")
     assert b"Metadata-Flavor: Google" in seen[0]
@@ -62,7 +62,7 @@ def test_request_is_sent_as_given(serve: Serve) -> None:
 def test_connections_are_kept(serve: Serve) -> None:
     """Many calls one after the other use one connection, and leave no descriptor or thread behind."""
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-    transport = transport_of()
+    transport = make_transport()
     transport.request("GET", server.origin)
     before = (len(os.listdir("/proc/self/fd")), threading.active_count())
 
@@ -75,10 +75,10 @@ def test_connections_are_kept(serve: Serve) -> None:
 
 
 def test_redirects_are_not_followed(serve: Serve) -> None:
-    """A redirect is given as it is: a token must not travel to where it was not sent."""
+    """A redirect is returned and not followed: a token must not go to another server."""
     server = serve(answering(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"))
 
-    response = transport_of().request("GET", server.origin)
+    response = make_transport().request("GET", server.origin)
 
     assert response.status == 302
 
@@ -127,13 +127,13 @@ def test_redirects_are_not_followed(serve: Serve) -> None:
         ),
     ],
 )
-def test_bad_servers_hold_nobody(serve: Serve, treat: Treat, limits: Limits, reason: str) -> None:
+def test_bad_servers_keep_no_worker(serve: Serve, treat: Treat, limits: Limits, reason: str) -> None:
     """Each way of not answering ends in time, names host and reason, and shows nothing that was sent."""
     server = serve(treat)
     started = time.monotonic()
 
     with pytest.raises(TransportError) as caught:
-        transport_of(limits).request("GET", server.origin, headers={"Authorization": f"Bearer {SECRET}"})
+        make_transport(limits).request("GET", server.origin, headers={"Authorization": f"Bearer {SECRET}"})
 
     assert time.monotonic() - started < 3
     assert reason in str(caught.value)
@@ -141,8 +141,8 @@ def test_bad_servers_hold_nobody(serve: Serve, treat: Treat, limits: Limits, rea
     assert SECRET not in str(caught.value)
 
 
-def test_body_cut_short_is_no_answer(serve: Serve) -> None:
-    """An answer that ends before its announced length is none."""
+def test_body_that_is_cut_short_is_a_failure(serve: Serve) -> None:
+    """An answer that ends before its announced length is a failure."""
 
     def treat(connection: socket.socket, _ended: threading.Event) -> None:
         read_request(connection)
@@ -151,11 +151,11 @@ def test_body_cut_short_is_no_answer(serve: Serve) -> None:
     server = serve(treat)
 
     with pytest.raises(TransportError, match="broke the connection off"):
-        transport_of().request("GET", server.origin)
+        make_transport().request("GET", server.origin)
 
 
 def test_transport_goes_on_after_a_failure(serve: Serve) -> None:
-    """A connection that was cut off for its lateness is not used again."""
+    """A connection that the deadline cut off is not used again."""
     late = threading.Event()
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:
@@ -165,7 +165,7 @@ def test_transport_goes_on_after_a_failure(serve: Serve) -> None:
         answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")(connection, ended)
 
     server = serve(treat)
-    transport = transport_of()
+    transport = make_transport()
     with pytest.raises(TransportError):
         transport.request("GET", server.origin)
 
@@ -176,7 +176,7 @@ def test_one_late_call_ends_no_other(serve: Serve) -> None:
     """A deadline shuts its own call's connection only, though others are under way."""
     slow = serve(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"))
     quick = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-    transport = transport_of()
+    transport = make_transport()
 
     def call_for_a_while() -> set[bytes]:
         until = time.monotonic() + 1.5
@@ -193,10 +193,10 @@ def test_one_late_call_ends_no_other(serve: Serve) -> None:
         assert [future.result() for future in good] == [{b"ok"}, {b"ok"}]
 
 
-def test_unreachable_server_is_told() -> None:
-    """A refused connection says which host, and that it cannot be reached."""
+def test_unreachable_server_is_reported() -> None:
+    """A refused connection is reported with its host."""
     with pytest.raises(TransportError, match=r"127\.0\.0\.1:1 gave no answer: it cannot be reached"):
-        transport_of().request("GET", "http://127.0.0.1:1/")
+        make_transport().request("GET", "http://127.0.0.1:1/")
 
 
 def test_header_that_cannot_be_sent_is_not_shown(serve: Serve) -> None:
@@ -204,7 +204,7 @@ def test_header_that_cannot_be_sent_is_not_shown(serve: Serve) -> None:
     server = serve(silent)
 
     with pytest.raises(TransportError) as caught:
-        transport_of().request("GET", server.origin, headers={"Authorization": f"Bearer {SECRET}\n"})
+        make_transport().request("GET", server.origin, headers={"Authorization": f"Bearer {SECRET}\n"})
 
     assert SECRET not in f"{caught.value}{caught.value.__cause__!r}"
     assert caught.value.__suppress_context__
@@ -216,12 +216,12 @@ def test_environment_is_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 
-    assert transport_of().request("GET", server.origin).body == b"ok"
+    assert make_transport().request("GET", server.origin).body == b"ok"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"rubbish"], ids=["absent", "empty", "rubbish"])
 def test_unusable_ca_file_is_a_matter_of_configuration(tmp_path: Path, content: bytes | None) -> None:
-    """A file of trust that is none is told with the key that names it."""
+    """An unusable `ca_file` is reported with its key."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)

@@ -42,7 +42,7 @@ def only_pem(keys: Path) -> Path:
     return found
 
 
-def pem_of(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
+def dump_pem(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
     """Return a key as PKCS#8."""
     encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
@@ -72,7 +72,7 @@ def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None
 
 
 def test_second_key_is_refused(keys: Path) -> None:
-    """A directory with a key is left as it is, and the remedy says how to print the key."""
+    """A directory with a key does not change, and the remedy is the command that prints the key."""
     before = {path.name: path.read_bytes() for path in keys.iterdir()}
 
     with pytest.raises(KeysError) as caught:
@@ -164,12 +164,12 @@ def test_damaged_registry_is_reported(keys: Path, content: bytes) -> None:
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", id="garbage"),
-        pytest.param(pem_of(ec.generate_private_key(ec.SECP384R1())), id="p384"),
-        pytest.param(pem_of(ec.generate_private_key(ec.SECP256K1())), id="secp256k1"),
-        pytest.param(pem_of(ed25519.Ed25519PrivateKey.generate()), id="ed25519"),
-        pytest.param(pem_of(rsa.generate_private_key(65537, 1024)), id="rsa-1024"),  # noqa: S505 - refused for that
-        pytest.param(pem_of(dsa.generate_private_key(1024)), id="dsa"),  # noqa: S505 - refused for its kind
-        pytest.param(pem_of(ec.generate_private_key(ec.SECP256R1()), b"password"), id="encrypted"),
+        pytest.param(dump_pem(ec.generate_private_key(ec.SECP384R1())), id="p384"),
+        pytest.param(dump_pem(ec.generate_private_key(ec.SECP256K1())), id="secp256k1"),
+        pytest.param(dump_pem(ed25519.Ed25519PrivateKey.generate()), id="ed25519"),
+        pytest.param(dump_pem(rsa.generate_private_key(65537, 1024)), id="rsa-1024"),  # noqa: S505 - refused for that
+        pytest.param(dump_pem(dsa.generate_private_key(1024)), id="dsa"),  # noqa: S505 - refused for its kind
+        pytest.param(dump_pem(ec.generate_private_key(ec.SECP256R1()), b"password"), id="encrypted"),
     ],
 )
 def test_unusable_key_is_reported_without_its_text(keys: Path, content: bytes) -> None:

@@ -93,7 +93,7 @@ class Provider:
         return Response(status=self.status, headers={}, body=json.dumps(document).encode())
 
 
-def form_of(request: Request) -> dict[str, list[str]]:
+def read_form(request: Request) -> dict[str, list[str]]:
     """Return the parameters of a token request."""
     return parse_qs((request.body or b"").decode())
 
@@ -107,7 +107,7 @@ def test_basic_authentication_is_encoded_as_specified() -> None:
     (request,) = provider.transport.requests
     pair = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
     assert [unquote(part) for part in pair.split(":")] == ["me & you", SECRET]
-    assert form_of(request) == {"grant_type": ["client_credentials"], "scope": ["a b"], "audience": ["google"]}
+    assert read_form(request) == {"grant_type": ["client_credentials"], "scope": ["a b"], "audience": ["google"]}
 
 
 def test_secret_is_sent_in_the_form() -> None:
@@ -118,8 +118,8 @@ def test_secret_is_sent_in_the_form() -> None:
 
     (request,) = provider.transport.requests
     assert "Authorization" not in request.headers
-    assert form_of(request)["client_id"] == ["me & you"]
-    assert form_of(request)["client_secret"] == [SECRET]
+    assert read_form(request)["client_id"] == ["me & you"]
+    assert read_form(request)["client_secret"] == [SECRET]
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
@@ -129,7 +129,7 @@ def test_assertion_is_signed_with_the_clients_own_key(algorithm: str) -> None:
 
     provider.supply("private_key_jwt", secret=key.to_pem().decode(), token_url=TOKEN_URL)
 
-    form = form_of(provider.transport.requests[0])
+    form = read_form(provider.transport.requests[0])
     (assertion,) = form["client_assertion"]
     assert form["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
     assert jwt.get_unverified_header(assertion) == {"alg": algorithm, "kid": key.kid, "typ": "JWT"}
@@ -212,7 +212,7 @@ def test_secret_that_an_issuer_quotes_is_not_shown(authentication: str, secret: 
     said = str(caught.value).replace("openid-configuration", "")
     sent = [
         request.headers.get("Authorization", "Basic ").removeprefix("Basic "),
-        *form_of(request).get("client_secret", []),
+        *read_form(request).get("client_secret", []),
     ]
     assert [form for form in (secret, quote(secret, safe=""), quote_plus(secret), *sent) if form and form in said] == []
 
@@ -260,7 +260,7 @@ def test_secret_is_read_for_each_token(tmp_path: Path) -> None:
         path.chmod(0o400)
         supplier.supply(CONTEXT, NOW)
 
-    sent = [form_of(request)["client_secret"] for request in provider.transport.requests]
+    sent = [read_form(request)["client_secret"] for request in provider.transport.requests]
     assert sent == [["first-secret"], ["second-secret"]]
 
 

@@ -47,7 +47,7 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def supplier_of(path: Path, *arguments: str, seconds: float = 20, **environment: str) -> CommandSupplier:
+def make_supplier(path: Path, *arguments: str, seconds: float = 20, **environment: str) -> CommandSupplier:
     """Return the supplier that runs a program."""
     return CommandSupplier(
         argv=[str(path), *arguments],
@@ -80,14 +80,14 @@ def test_printed_token_is_read(tmp_path: Path, program: Callable[[str], Path], o
     """A token alone, with whitespace around it, or in either form of JSON is read."""
     (tmp_path / "output").write_text(output)
 
-    assert supplier_of(program(f"cat {tmp_path}/output")).supply(CONTEXT, NOW).value == TOKEN
+    assert make_supplier(program(f"cat {tmp_path}/output")).supply(CONTEXT, NOW).value == TOKEN
 
 
 def test_program_gets_the_identity(tmp_path: Path, program: Callable[[str], Path]) -> None:
     """Arguments and variables hold identity, subject and audience; no other variable of the daemon's is passed on."""
     script = f'echo "$@" > {tmp_path}/said; env >> {tmp_path}/said; echo {TOKEN}'
 
-    supplier_of(program(script), "--for={subject}", "{audience} {identity} {other}", MORE="x").supply(CONTEXT, NOW)
+    make_supplier(program(script), "--for={subject}", "{audience} {identity} {other}", MORE="x").supply(CONTEXT, NOW)
 
     arguments, *variables = (tmp_path / "said").read_text().splitlines()
     assert arguments == f"--for=user-1 {AUDIENCE} alice {{other}}"
@@ -113,7 +113,7 @@ def test_program_gets_the_identity(tmp_path: Path, program: Callable[[str], Path
 def test_failure_is_reported_without_its_output(program: Callable[[str], Path], script: str, reason: str) -> None:
     """Each failure of a program is retryable, and reported without quoting what it printed."""
     with pytest.raises(SupplyError, match=reason, check=is_retryable) as caught:
-        supplier_of(program(f"echo eyJzZWNyZXQ >&2; {script}")).supply(CONTEXT, NOW)
+        make_supplier(program(f"echo eyJzZWNyZXQ >&2; {script}")).supply(CONTEXT, NOW)
 
     assert caught.value.remedy
     assert "shh" not in str(caught.value)
@@ -130,7 +130,7 @@ def test_program_that_hangs_is_ended_with_its_children(
     path = program(f"echo $$ > {tmp_path}/pid; {script}")
 
     with pytest.raises(SupplyError, match=r"did not end within 0\.5 s", check=is_retryable):
-        supplier_of(path, seconds=0.5).supply(CONTEXT, NOW)
+        make_supplier(path, seconds=0.5).supply(CONTEXT, NOW)
 
     group = int((tmp_path / "pid").read_text())
     until(lambda: not _is_alive(group), what="the process group is gone")
@@ -141,7 +141,7 @@ def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Cal
     path = program(f"echo $$ > {tmp_path}/pid; sleep 600 & echo {TOKEN}")
     began = time.monotonic()
 
-    assert supplier_of(path).supply(CONTEXT, NOW).value == TOKEN
+    assert make_supplier(path).supply(CONTEXT, NOW).value == TOKEN
 
     assert time.monotonic() - began < 15
     until(lambda: not _is_alive(int((tmp_path / "pid").read_text())), what="the process group is gone")
@@ -165,7 +165,7 @@ def test_program_that_cannot_be_run(
     spoil(path)
 
     with pytest.raises(SupplyError, match=reason) as caught:
-        supplier_of(path).supply(CONTEXT, NOW)
+        make_supplier(path).supply(CONTEXT, NOW)
 
     assert not caught.value.retryable
 

@@ -56,7 +56,9 @@ CONTRACT = {
 )
 def test_refusal_has_its_own_remedy(tmp_path: Path, status: int, remedy: str) -> None:
     """A refusal of the API server is reported in its words, with the remedy for just that."""
-    error = failure_of(tmp_path, Response(status=status, headers={}, body=json.dumps({"message": "no such"}).encode()))
+    error = catch_failure(
+        tmp_path, Response(status=status, headers={}, body=json.dumps({"message": "no such"}).encode())
+    )
 
     assert not error.retryable
     assert error.problem == f"a token of users/alice from the API server was refused with HTTP {status}: no such"
@@ -65,7 +67,7 @@ def test_refusal_has_its_own_remedy(tmp_path: Path, status: int, remedy: str) ->
 
 def test_error_of_the_api_server_is_retryable(tmp_path: Path) -> None:
     """A server error passes by itself, and its remedy is not about rights."""
-    error = failure_of(tmp_path, Response(status=500, headers={}, body=b"etcdserver: request timed out"))
+    error = catch_failure(tmp_path, Response(status=500, headers={}, body=b"etcdserver: request timed out"))
 
     assert error.retryable
     assert "log of the API server" in error.remedy
@@ -73,7 +75,7 @@ def test_error_of_the_api_server_is_retryable(tmp_path: Path) -> None:
 
 def test_unreached_server_may_be_an_untrusted_one(tmp_path: Path) -> None:
     """Without an answer the network or the trust may be missing: the remedy names both."""
-    error = failure_of(tmp_path, None)
+    error = catch_failure(tmp_path, None)
 
     assert error.retryable
     assert "make the daemon's pod reach https://cluster.example, and set ca_file" in error.remedy
@@ -84,7 +86,7 @@ def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
     token = make_jwt(subject="system:serviceaccount:users:alice")
     body = json.dumps({"status": {"token": token}}).encode()
     transport = FakeTransport(lambda _: Response(status=201, headers={}, body=body))
-    supplier = supplier_of(tmp_path, transport)
+    supplier = make_supplier(tmp_path, transport)
 
     for own in ("first", "second"):
         (tmp_path / "own").write_text(f"{own}\n")
@@ -93,16 +95,16 @@ def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
     assert [request.headers["Authorization"] for request in transport.requests] == ["Bearer first", "Bearer second"]
 
 
-def supplier_of(place: Path, transport: FakeTransport) -> Supplier:
+def make_supplier(place: Path, transport: FakeTransport) -> Supplier:
     """Return a supplier that asks with the token in `own`."""
     fields = {"kind": "kubernetes", "api_server": "https://cluster.example", "token_file": str(place / "own")}
     return KubernetesSettings.model_validate(fields).build(fake_workshop(transport))
 
 
-def failure_of(place: Path, answer: Response | None) -> SupplyError:
+def catch_failure(place: Path, answer: Response | None) -> SupplyError:
     """Return the failure of a supply when the API server returns this answer."""
     (place / "own").write_text("own-token")
-    supplier = supplier_of(place, FakeTransport(lambda _: answer))
+    supplier = make_supplier(place, FakeTransport(lambda _: answer))
     with pytest.raises(SupplyError) as caught:
         supplier.supply(CONTEXT, NOW)
     return caught.value

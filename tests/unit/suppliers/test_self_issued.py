@@ -51,7 +51,7 @@ CONTRACT = {
 }
 
 
-def supplier_of(claims: dict[str, str | int | bool] | None = None) -> SelfIssuedSupplier:
+def make_supplier(claims: dict[str, str | int | bool] | None = None) -> SelfIssuedSupplier:
     """Return a supplier whose tokens live half an hour."""
     numbers = count()
     fields = {"kind": "self_issued", "issuer": ISSUER, "lifetime": "30m", "keys": "/keys", "claims": claims or {}}
@@ -66,7 +66,7 @@ def segments(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def test_token_has_what_sts_asks_for_and_no_more() -> None:
     """Header and claims are exactly those that Google's STS needs, in whole seconds."""
-    token = supplier_of().supply(CONTEXT, NOW + timedelta(milliseconds=999))
+    token = make_supplier().supply(CONTEXT, NOW + timedelta(milliseconds=999))
 
     header, payload = segments(token.value)
     issued_at = int(NOW.timestamp())
@@ -84,7 +84,7 @@ def test_token_has_what_sts_asks_for_and_no_more() -> None:
 
 def test_supplier_reports_what_a_reader_finds() -> None:
     """Life and claims are reported as a reader of the token finds them."""
-    token = supplier_of({"worker": "w-17"}).supply(CONTEXT, NOW + timedelta(milliseconds=1))
+    token = make_supplier({"worker": "w-17"}).supply(CONTEXT, NOW + timedelta(milliseconds=1))
     read = peek(token.value)
 
     assert (token.issued_at, token.expires_at) == (read.issued_at, read.expires_at)
@@ -102,7 +102,7 @@ def test_constant_claims_are_added() -> None:
         }
     )
     token = SelfIssuedSupplier(settings, KEY, lambda: "unique").supply(CONTEXT, NOW)
-    other = supplier_of({"worker": "w-16", "zone": 3, "spot": True}).supply(CONTEXT, NOW)
+    other = make_supplier({"worker": "w-16", "zone": 3, "spot": True}).supply(CONTEXT, NOW)
 
     expected = settings.expect_claims("user-1", frozenset({AUDIENCE}), frozenset({KEY.kid}))
     _, payload = segments(token.value)
@@ -116,6 +116,6 @@ def test_identity_without_subject_is_refused() -> None:
     context = SupplierContext(identity="alice", subject=None, audience=AUDIENCE)
 
     with pytest.raises(SupplyError) as caught:
-        supplier_of().supply(context, NOW)
+        make_supplier().supply(context, NOW)
 
     assert caught.value.remedy == "set identities.alice.subject"

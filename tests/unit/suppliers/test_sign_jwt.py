@@ -37,7 +37,7 @@ CONTRACT = {
 }
 
 
-def supplier_of(status: int, document: object) -> tuple[SignJwtSupplier, FakeTransport]:
+def make_supplier(status: int, document: object) -> tuple[SignJwtSupplier, FakeTransport]:
     """Return a supplier whose IAM Credentials always returns this answer."""
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=json.dumps(document).encode()))
     supplier = SignJwtSupplier(
@@ -52,7 +52,7 @@ def supplier_of(status: int, document: object) -> tuple[SignJwtSupplier, FakeTra
 
 def test_google_signs_what_we_compose() -> None:
     """One call is made on the signing account, whose payload is the claims as text; its answer is the token."""
-    supplier, transport = supplier_of(200, {"keyId": "k", "signedJwt": make_jwt()})
+    supplier, transport = make_supplier(200, {"keyId": "k", "signedJwt": make_jwt()})
 
     token = supplier.supply(CONTEXT, NOW)
 
@@ -75,7 +75,7 @@ def test_google_signs_what_we_compose() -> None:
 def test_missing_role_is_named() -> None:
     """The failure of a caller that may not sign names the role that it lacks, and on which account."""
     text = "Permission 'iam.serviceAccounts.signJwt' denied on resource (or it may not exist)."
-    supplier, _ = supplier_of(403, {"error": {"code": 403, "message": text}})
+    supplier, _ = make_supplier(403, {"error": {"code": 403, "message": text}})
 
     with pytest.raises(SupplyError) as caught:
         supplier.supply(CONTEXT, NOW)
@@ -86,7 +86,7 @@ def test_missing_role_is_named() -> None:
 
 def test_answer_that_is_not_a_jwt_is_retryable() -> None:
     """An answer that is not a JWT is a retryable failure, and is not quoted."""
-    supplier, _ = supplier_of(200, {"signedJwt": "ya29.opaque"})
+    supplier, _ = make_supplier(200, {"signedJwt": "ya29.opaque"})
 
     with pytest.raises(SupplyError, check=is_retryable) as caught:
         supplier.supply(CONTEXT, NOW)
@@ -96,7 +96,7 @@ def test_answer_that_is_not_a_jwt_is_retryable() -> None:
 
 def test_identity_without_subject_is_refused() -> None:
     """Without a subject no call is made."""
-    supplier, transport = supplier_of(200, {})
+    supplier, transport = make_supplier(200, {})
 
     with pytest.raises(SupplyError, match="identity alice has no subject"):
         supplier.supply(SupplierContext(identity="alice", subject=None, audience=AUDIENCE), NOW)
