@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
+import jwt
 import pytest
 
 from refresher.keys.jose import PrivateKey
@@ -187,3 +188,22 @@ def test_whole_way(cloud: tuple[Worker, Scenario], act: Act, issuer: OtherIssuer
 
     assert "iam.serviceAccounts.getAccessToken" in refused["refused"]
     assert accepted["service_account"] == account_of("target")
+
+
+def test_other_constant_claims_supersede_a_token(worker: Worker) -> None:
+    """A token with other constant claims than the configured ones is replaced at once, an equal one is kept."""
+    document = worker.document("alice")
+    document["suppliers"]["worker"]["claims"] = {"worker": "w-16"}
+    worker.write(document)
+    worker.once()
+    first = worker.token("alice")
+    worker.once()
+    same = worker.token("alice")
+
+    document["suppliers"]["worker"]["claims"] = {"worker": "w-17"}
+    worker.write(document)
+    worker.once()
+
+    second = worker.token("alice")
+    claims = jwt.decode(second, options={"verify_signature": False})
+    assert (same, claims["worker"]) == (first, "w-17")

@@ -56,7 +56,7 @@ class Stage:
     ids=["value", "failure"],
 )
 def test_callers_that_waited_share_the_result(failure: RefresherError | None, got: str) -> None:
-    """A caller that waited for another's fetch does not fetch, even if the value would not serve it, or the fetch failed."""
+    """A caller that waited for another's fetch does not fetch, even if the value would not serve it."""
     stage = Stage(failure)
 
     answers = stage.ask_together()
