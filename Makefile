@@ -1,4 +1,4 @@
-# Everything a contributor or a curious stranger runs. `make help` lists it.
+# Everything that a contributor or a curious stranger runs. `make help` lists it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 
 PIN := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
-# Tests talk to servers on this machine, to which no proxy leads.
+# Tests call servers on this machine, which no proxy reaches.
 export NO_PROXY := $(or $(no_proxy),$(NO_PROXY)),127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
@@ -18,7 +18,7 @@ export no_proxy := $(NO_PROXY)
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -38,28 +38,37 @@ $(STAMP): pyproject.toml requirements/dev.txt | $(BIN)/python $(UV)
 install: $(STAMP) ## Install everything into .venv from hashed requirement files.
 
 .PHONY: demo
-demo: $(STAMP) ## Watch the main job on the embedded emulator (30 s at most).
+demo: $(STAMP) ## Show the main job on the embedded emulator (30 s at most).
 	@$(BIN)/refresher demo
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
 	@$(BIN)/python -m pytest -n auto --ignore=tests/clients --ignore=tests/installed -m "not apart"
 
+.PHONY: test-unit
+test-unit: $(STAMP) ## Run the unit and property tests without the slow ones, in seconds.
+	@$(BIN)/python -m pytest -n auto -m "not slow" tests/unit tests/property
+
+.PHONY: coverage
+coverage: $(STAMP) ## Measure the branch coverage of the pure rooms; fail below the floor in pyproject.toml.
+	@$(BIN)/python -m coverage run -m pytest -q -m "not slow" tests/unit tests/property
+	@$(BIN)/python -m coverage report
+
 .PHONY: test-containers
 test-containers: $(STAMP) ## Run the daemon against real containers (podman, and plain namespaces).
 	@$(BIN)/python -m pytest -n auto tests/containers
 
 .PHONY: test-clients
-test-clients: $(STAMP) ## Put real clients of every language through the same scenarios (installs them from their registries).
+test-clients: $(STAMP) ## Run real clients of every language through the same scenarios (installs them from their registries).
 	@$(BIN)/python -m tests.clients.install
 	@$(BIN)/python -m pytest tests/clients
 
 .PHONY: clients
-clients: $(STAMP) ## Run the clients and write the tables in docs/clients.md anew.
+clients: $(STAMP) ## Run the clients and write the tables in docs/clients.md again.
 	@$(BIN)/python -m tests.clients.table
 
 .PHONY: soak
-soak: $(STAMP) ## Let all long-lived clients call side by side for ten minutes (SOAK=60: for a minute).
+soak: $(STAMP) ## Run all long-lived clients side by side for ten minutes (SOAK=60: for a minute).
 	@$(BIN)/python -m tests.clients.soak
 
 .PHONY: test-installed
@@ -78,6 +87,15 @@ $(CHECKOV): requirements/scan.txt | $(BIN)/python $(UV)
 .PHONY: scan
 scan: $(STAMP) $(CHECKOV) ## Scan the Terraform modules with checkov, in an environment of its own.
 	@$(BIN)/python -m tests.terraform.scan $(CHECKOV)
+
+.PHONY: dist
+dist: $(STAMP) ## Build the wheel and the source distribution into dist/.
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --directory dist
+
+.PHONY: test-wheel
+test-wheel: dist ## Test the built wheel in clean environments, as users install it.
+	@PYTHON=$(PYTHON) .ci/wheel dist
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and who imports whom.
@@ -101,16 +119,16 @@ fuzz: $(STAMP) ## Send the emulator malformed requests until 100,000 were refuse
 	@$(BIN)/python -m tests.fuzz.run
 
 .PHONY: schema
-schema: $(STAMP) ## Write configs/schema.json anew.
+schema: $(STAMP) ## Write configs/schema.json again.
 	@$(BIN)/refresher schema > configs/schema.json
 
 .PHONY: docs
-docs: $(STAMP) ## Write the references in docs/configuration.md and docs/terraform.md anew.
+docs: $(STAMP) ## Write the references in docs/configuration.md and docs/terraform.md again.
 	@$(BIN)/python -m tests.docs.reference
 	@$(BIN)/python -m tests.docs.terraform_reference
 
 .PHONY: requirements
-requirements: | $(UV) ## Pin the requirement files anew.
+requirements: | $(UV) ## Pin the requirement files again; keeps versions that still fit.
 	@for set in "runtime" "emulator --extra emulator" "dev --extra emulator --group dev"; do \
 		name=$${set%% *}; options=$${set#"$$name"}; \
 		$(PIN) $$options pyproject.toml --output-file requirements/$$name.txt || exit 1; \
@@ -120,5 +138,5 @@ requirements: | $(UV) ## Pin the requirement files anew.
 	@$(PIN) tests/clients/python/requirements.in --output-file tests/clients/python/requirements.txt
 
 .PHONY: clean
-clean: ## Remove what the targets above made.
-	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis bench-results.json tests/installed/.cache
+clean: ## Remove what the targets above created.
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .hypothesis .coverage dist bench-results.json tests/installed/.cache

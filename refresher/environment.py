@@ -9,12 +9,11 @@ characters that need none; `refresher.config` refuses others.
 from __future__ import annotations
 
 import json
-import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
 
 class Format(StrEnum):
@@ -32,18 +31,18 @@ def variables(
     container_directory: str,
     project: str | None,
     quota_project: str | None,
-    further: Collection[str] = (),
+    files: Mapping[str, str] | None = None,
     is_chain: bool = False,
 ) -> dict[str, str]:
-    """Give the variables for a container.
+    """Return the variables for a container.
 
     Args:
         container_directory: Where it mounts its credentials directory.
         project: Id of the project to work in.
         quota_project: Id of the project that pays quota.
-        further: Names of further artifacts in the directory.
-        is_chain: Whether the service account can only be reached through delegates, or as the worker, which no client's
-            own way does: then gcloud gets the access token, which it does not renew while a command runs.
+        files: Variables that hold the path of an optional artifact, each with the artifact's name.
+        is_chain: Whether the service account can only be reached through delegates, or as the worker, which no client
+            does by itself: then gcloud gets the access token, which it does not renew while a command runs.
     """
     place = container_directory.rstrip("/")
     credentials = f"{place}/credentials.json"
@@ -55,28 +54,16 @@ def variables(
         found |= dict.fromkeys(("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"), project)
     if quota_project is not None:
         found |= dict.fromkeys(("GOOGLE_CLOUD_QUOTA_PROJECT", "CLOUDSDK_BILLING_QUOTA_PROJECT"), quota_project)
-    for name in further:
-        found |= dict.fromkeys(_names_of(name, is_chain=is_chain), f"{place}/{name}")
+    for variable, name in (files or {}).items():
+        found[variable] = f"{place}/{name}"
+        if is_chain and name == "access_token":
+            found["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"] = f"{place}/{name}"
     return found
 
 
 def boto(container_directory: str) -> bytes:
-    """Give the boto file that makes gsutil use the ADC document; without one it acts as nobody, and does not say so."""
+    """Return the boto file that makes gsutil use the ADC document; without one gsutil is anonymous without a word."""
     return f"[Credentials]\ngs_external_account_file = {container_directory.rstrip('/')}/credentials.json\n".encode()
-
-
-def id_token_variable(name: str) -> str:
-    """Give the variable that names the file of an ID token."""
-    return f"REFRESHER_ID_TOKEN_FILE_{re.sub('[^A-Z0-9]', '_', name.upper())}"
-
-
-def _names_of(artifact: str, *, is_chain: bool) -> tuple[str, ...]:
-    folder, _, name = artifact.rpartition("/")
-    if folder:
-        return (id_token_variable(name),)
-    if artifact == "boto":
-        return ("BOTO_CONFIG",)
-    return ("REFRESHER_ACCESS_TOKEN_FILE", *(["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"] if is_chain else []))
 
 
 def render(values: dict[str, str], form: Format = Format.DOTENV) -> str:

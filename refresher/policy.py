@@ -22,6 +22,7 @@ CLOCK_SKEW = timedelta(seconds=30)
 _TRANSIENT_BACKOFF = (timedelta(seconds=1), timedelta(minutes=1))
 _PERMANENT_BACKOFF = (timedelta(seconds=30), timedelta(minutes=5))
 _UNCHANGED_POLL = (timedelta(seconds=1), timedelta(seconds=30))
+_SHORTEST_RETRY = timedelta(seconds=1)
 
 
 class State(StrEnum):
@@ -73,22 +74,30 @@ def state_of(name: str, issued_at: datetime, expires_at: datetime, now: datetime
     return State.FRESH
 
 
-def retry_at(now: datetime, *, failures: int, retryable: bool, overdue_at: datetime | None, draw: float) -> datetime:
-    """Give the moment of the next attempt after a failure: capped exponential backoff with jitter.
+def retry_at(
+    now: datetime, *, failures: int, retryable: bool, life: tuple[datetime, datetime] | None, draw: float
+) -> datetime:
+    """Return the moment of the next attempt after a failure: capped exponential backoff with jitter.
+
+    It is bounded by what is left to lose: never past the overdue point, and after that never more than a third of what
+    is left until the file expires.
 
     Args:
         now: When the attempt failed.
         failures: Consecutive failures, this one included; at least 1.
-        retryable: Whether it may pass by itself; what an operator must mend is tried again slowly.
-        overdue_at: When the present token is overdue; a later attempt is brought forward to it. None without one.
+        retryable: Whether it may pass by itself; what an operator must fix is tried again slowly.
+        life: When what is in the file was issued and when it expires; None if there is nothing.
         draw: A random number in [0, 1), drawn once for this failure.
     """
     first, limit = _TRANSIENT_BACKOFF if retryable else _PERMANENT_BACKOFF
     delay = min(limit, first * (1 << min(failures - 1, 16))) * (0.5 + draw / 2)
-    attempt = now + delay
-    if overdue_at is not None and now < overdue_at < attempt:
-        return overdue_at
-    return attempt
+    if life is None:
+        return now + delay
+    overdue = overdue_at(*life)
+    if now < overdue:
+        return min(now + delay, overdue)
+    left = life[1] - now
+    return now + (max(_SHORTEST_RETRY, min(delay, left / 3)) if left > timedelta() else delay)
 
 
 def poll_at(now: datetime, expires_at: datetime) -> datetime:

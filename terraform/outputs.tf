@@ -9,7 +9,7 @@ output "audience" {
 }
 
 output "audit_queries" {
-  description = "Filters for Cloud Logging by identity: what its subject did, who became its account, and what was done in its name."
+  description = "Filters for Cloud Logging by identity: what its subject did, who impersonated its account, and what was done in its name."
   value       = { for name, identity in module.identity : name => identity.audit_queries }
 }
 
@@ -29,12 +29,12 @@ output "principals" {
 }
 
 output "provider_name" {
-  description = "Resource name of the provider, with the project's number: what the module identity asks for."
+  description = "Resource name of the provider, with the project's number: an input of the module identity."
   value       = module.federation.provider_name
 }
 
 output "refresher_config" {
-  description = "The half of the refresher's configuration that says who: version, providers, project, suppliers, identities. Name the file under `include`."
+  description = "The cloud half of the refresher's configuration: version, providers, project, suppliers, identities. List the file under `include`."
   value       = local._refresher_config
 }
 
@@ -44,11 +44,11 @@ output "refresher_yaml" {
 }
 
 output "service_accounts" {
-  description = "E-mails of the target principals, by identity; null for direct resource access."
+  description = "E-mail addresses of the target principals, by identity; null for direct resource access."
   value       = { for name, identity in module.identity : name => identity.service_account_email }
 }
 
 output "subject_prefix" {
-  description = "What every subject must begin with; empty if anything will do."
+  description = "What every subject must begin with; empty if any subject is accepted."
   value       = module.federation.subject_prefix
 }

@@ -130,8 +130,10 @@ class Worker:
         return (self.directory(target) / "token").read_text()
 
     def files(self, target: str) -> dict[str, bytes]:
-        """Give every file of a target's directory, by name."""
-        return {path.name: path.read_bytes() for path in self.directory(target).iterdir()}
+        """Return what a container can use: every file of a target's directory but the daemon's record, by name."""
+        place = self.directory(target)
+        found = {str(path.relative_to(place)): path for path in place.rglob("*") if path.is_file()}
+        return {name: path.read_bytes() for name, path in found.items() if name != ".target"}
 
     def make_keys(self, algorithm: str = "ES256") -> dict[str, Any]:
         """Make the signing key; give the JWKS to upload."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from refresher.app.connections import open_connections
 from refresher.app.suppliers import open_workshop
 from refresher.app.targets import audiences_of, endpoints_of, provider_of
-from refresher.engine.rotation import KeyTrial
+from refresher.engine.plan import KeyTrial
 from refresher.errors import KeysError, UsageError
 from refresher.keys.registry import KeyState, list_keys
 from refresher.resources import CLOUD_PLATFORM_SCOPE

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING
 
 from refresher.app.connections import Once, open_connections
 from refresher.app.keys import list_trials
-from refresher.app.loading import load_again
 from refresher.app.suppliers import build_suppliers, count_threads, open_workshop
 from refresher.app.targets import targets_of
-from refresher.config.loading import rescan
+from refresher.config.loading import load, rescan
 from refresher.config.watching import signature
-from refresher.engine.plan import Plan
+from refresher.engine.plan import Chain, Plan
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
 from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from refresher.app.connections import Connections
     from refresher.config.loading import LoadedConfiguration
-    from refresher.engine.minting import Chain
     from refresher.settings.problems import Problem
     from refresher.suppliers.interface import Supplier
 
@@ -40,8 +38,18 @@ def plan_of(
     connections: Connections,
     suppliers: Mapping[str, Supplier],
     problems: tuple[Problem, ...] = (),
+    *,
+    is_reloaded: bool = True,
 ) -> Plan:
-    """Put targets and suppliers together; problems are those of files that had to be left out."""
+    """Put targets and suppliers together.
+
+    Args:
+        loaded: The configuration in force.
+        connections: For what mints optional artifacts and tries keys.
+        suppliers: By name.
+        problems: That keep the main file from being used.
+        is_reloaded: Whether the configuration is another than before.
+    """
     return Plan(
         root=Path(loaded.configuration.directory_root),
         targets=targets_of(loaded),
@@ -49,12 +57,22 @@ def plan_of(
         chain=Once(partial(chain_of, loaded, connections)).get,
         trials=list_trials(loaded, connections),
         threads={name: count_threads(settings) for name, settings in loaded.configuration.suppliers.items()},
-        cautious=frozenset(loaded.scanned.targets if loaded.is_partial else ()),
-        is_partial=loaded.is_partial,
-        complaints=tuple(
-            (f"{found.location}: {found.problem}", found.remedy) for found in (*problems, *loaded.drop_in_problems)
-        ),
+        reserved=reserve_names(loaded),
+        complaints=_describe(loaded.drop_in_problems),
+        is_reloaded=is_reloaded and not problems,
+        refusal=_describe(problems),
     )
+
+
+def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
+    return tuple((f"{found.location}: {found.problem}", found.remedy) for found in problems)
+
+
+def reserve_names(loaded: LoadedConfiguration) -> frozenset[str] | None:
+    """Return the names whose directories are never retired: of all targets and drop-in files; None if unknown now."""
+    if loaded.is_partial and not loaded.scanned.drop_ins:
+        return None
+    return frozenset({*loaded.targets, *loaded.scanned.drop_ins})
 
 
 def chain_of(loaded: LoadedConfiguration, connections: Connections) -> Chain:
@@ -90,7 +108,8 @@ class ConfiguredPlans:
             self._suppliers = build_suppliers(self._loaded, self._connections)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
-        return plan_of(self._loaded, self._connections, self._suppliers, problems)
+        is_reloaded = force or self._loaded is not former
+        return plan_of(self._loaded, self._connections, self._suppliers, problems, is_reloaded=is_reloaded)
 
     def _load_until_still(self) -> None:
         """Load and remember how all looked before: what changes under the reading shows as a difference later."""
@@ -103,7 +122,7 @@ class ConfiguredPlans:
     def _load_again(self) -> None:
         """Load what changed; a main file that cannot be used leaves the former one, with the drop-ins as they are."""
         try:
-            self._loaded = load_again(self._path, self._loaded)
+            self._loaded = load(self._path, previous=self._loaded)
             self._refused = None
         except InvalidConfigurationError as error:
             self._loaded = rescan(self._loaded)

@@ -14,25 +14,24 @@ from typing import TYPE_CHECKING
 
 from refresher import __version__
 from refresher.app.connections import open_connections
-from refresher.app.plans import ConfiguredPlans, plan_of
+from refresher.app.plans import ConfiguredPlans, plan_of, reserve_names
 from refresher.app.suppliers import build_suppliers
 from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
 from refresher.engine import once
-from refresher.engine.events import Severity
-from refresher.publishing.lock import held_roots
-from refresher.publishing.retirement import retire_strays
-from refresher.publishing.walk import root_warning
+from refresher.engine.reporter import Severity
+from refresher.publishing.lock import held_roots, is_root_held
+from refresher.publishing.retirement import list_unrecorded, retire_strays
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from refresher.config.loading import LoadedConfiguration
+    from refresher.engine.agenda import Key
     from refresher.engine.daemon import Daemon
-    from refresher.engine.events import Listener
-    from refresher.engine.once import Pass
-    from refresher.engine.reporting import Reporter
-    from refresher.engine.scheduling import Ticker
+    from refresher.engine.outcome import Outcome
+    from refresher.engine.reporter import Listener, Reporter
+    from refresher.engine.ticker import Ticker
 
 _SIGNALS = 64
 """Numbers of signals that are read at a time."""
@@ -41,12 +40,14 @@ GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
 
-def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> Pass:
-    """Refresh the named targets of a configuration and their further artifacts, each once; give how each ended."""
+def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
+    """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
     connections = open_connections(loaded)
     plan = plan_of(loaded, connections, build_suppliers(loaded, connections))
     targets = [plan.targets[name] for name in names]
-    return once.refresh_once(plan, targets, force=force, clock=SystemClock())
+    return once.refresh_once(
+        plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_root_held(plan.root)
+    )
 
 
 def prove_targets(loaded: LoadedConfiguration, names: Collection[str]) -> dict[str, str]:
@@ -107,13 +108,12 @@ def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> It
     """
     from refresher.engine.daemon import Daemon
     from refresher.engine.guard import ClockGuard
-    from refresher.engine.reporting import Reporter
-    from refresher.engine.scheduling import Ticker
-    from refresher.engine.status import Board
+    from refresher.engine.reporter import Reporter
+    from refresher.engine.ticker import Ticker
     from refresher.engine.workers import Workers
 
-    clock, board, workers = SystemClock(), Board(), Workers()
-    reporter = Reporter(board=board, listener=listener)
+    clock, workers = SystemClock(), Workers()
+    reporter = Reporter(listener)
     with held_roots() as hold:
         hold(Path(loaded.configuration.directory_root))
         daemon = Daemon(
@@ -122,17 +122,16 @@ def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> It
             retire=retire_strays,
             workers=workers,
             reporter=reporter,
-            board=board,
             clock=clock,
             draw=random.random,
         )
-        _say_beginning(reporter, loaded)
+        _report_start(reporter, loaded)
         with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=partial(_jumped, daemon, ticker)):
             yield daemon
         daemon.stop()
         workers.wait(GRACE_SECONDS)
         workers.stop()
-    reporter.say("daemon.stopped", Severity.INFO)
+    reporter.send("daemon.stopped", Severity.INFO)
 
 
 def _jumped(daemon: Daemon, ticker: Ticker, seconds: float) -> None:
@@ -140,13 +139,24 @@ def _jumped(daemon: Daemon, ticker: Ticker, seconds: float) -> None:
     ticker.tick_now()
 
 
-def _say_beginning(reporter: Reporter, loaded: LoadedConfiguration) -> None:
-    reporter.say("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
+def _report_start(reporter: Reporter, loaded: LoadedConfiguration) -> None:
+    reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
     for warning in loaded.warnings:
-        reporter.say(
+        reporter.send(
             "config.warning", Severity.WARNING, error=f"{warning.location}: {warning.problem}", remedy=warning.remedy
         )
-    if (problem := root_warning(Path(loaded.configuration.directory_root))) is not None:
-        reporter.say(
-            "config.warning", Severity.WARNING, error=problem, remedy="let only root and the daemon write to it"
+    for problem, remedy in warn_about_unrecorded(loaded):
+        reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
+
+
+def warn_about_unrecorded(loaded: LoadedConfiguration) -> list[tuple[str, str]]:
+    """Return problem and remedy for each directory of an earlier version that belongs to no target."""
+    root = Path(loaded.configuration.directory_root)
+    reserved = reserve_names(loaded)
+    return [
+        (
+            f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",
+            f"remove it once no container uses it: rm -r {root / name}",
         )
+        for name in ([] if reserved is None else list_unrecorded(root, reserved))
+    ]

@@ -6,20 +6,19 @@ that commands which mint nothing import none of them.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher import adc, environment
-from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact, Target
+from refresher.engine.artifacts import TargetFacts, build_static, name_variables
+from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, Origin, get_row, sort_for_writing
+from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
-from refresher.publishing.ownership import Ownership
+from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from refresher.config.models import IdentitySettings
     from refresher.config.targets import ResolvedTarget
     from refresher.suppliers.interface import SupplierSettings
-
-_NEVER_WHOSE = {"timeout", "lifetime"}
-"""Keys of suppliers that say nothing of whose tokens they supply."""
 
 
 def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
@@ -62,21 +58,36 @@ def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: 
     )
 
 
-def variables_of(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
-    """Give the environment variables of one target."""
+def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
+    """Return the environment variables of one target."""
     identity = loaded.identity_of(target)
     return environment.variables(
         container_directory=target.container_directory,
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
-        further=further_of(target),
+        files=name_variables(list_optional(target)),
         is_chain=bool(identity.delegates) or identity.via == "impersonation",
     )
 
 
-def further_of(target: ResolvedTarget) -> tuple[str, ...]:
-    """Name the further artifacts of a target."""
-    return (*(artifact.name for artifact in _minted(target)), *([BOTO] if target.artifacts.boto else []))
+def list_optional(target: ResolvedTarget) -> tuple[str, ...]:
+    """Return the names of the optional artifacts that a target asks for, in the order of writing.
+
+    A key of `artifacts` has the name of its row in the table; a map asks for one file of a folder for each of its keys.
+    """
+    return tuple(sort_for_writing(_read_options(target)))
+
+
+def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
+    """Return what is asked for of each optional artifact, by its name."""
+    found: dict[str, dict[str, object]] = {}
+    for row in ARTIFACTS:
+        wanted = getattr(target.artifacts, row.name) if row.is_optional else None
+        if row.is_folder and wanted:
+            found |= {f"{row.name}/{name}": options.model_dump() for name, options in wanted.items()}
+        elif wanted:
+            found[row.name] = {}
+    return found
 
 
 def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
@@ -87,44 +98,64 @@ def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
         for name, settings in loaded.configuration.suppliers.items()
         if settings.keys_directory is not None
     }
-    return {name: _target(loaded, target, endpoints, keys) for name, target in loaded.targets.items()}
+    is_shared = len({target.identity for target in loaded.targets.values()}) > 1
+    return {
+        name: _build_target(loaded, target, endpoints, keys, is_root_shared=is_shared)
+        for name, target in loaded.targets.items()
+    }
 
 
-def _target(
+def _build_target(
     loaded: LoadedConfiguration,
     target: ResolvedTarget,
     endpoints: Endpoints,
     keys: Mapping[str, frozenset[str] | None],
+    *,
+    is_root_shared: bool,
 ) -> Target:
     identity = loaded.identity_of(target)
     supplier_name = loaded.supplier_name_of(identity)
     settings = _supplier_settings(loaded, identity)
     audiences = audiences_of(loaded, settings)
-    expected = settings.expect_claims(identity.subject, frozenset(audiences), keys.get(supplier_name))
-    context = SupplierContext(
-        identity=target.identity,
-        subject=identity.subject,
-        audience=audiences[0],
-        source_service_account=identity.source_service_account,
+    options = _read_options(target)
+    facts = TargetFacts(
+        document_of(loaded, target, endpoints), build_variables(loaded, target), target.container_directory
     )
+    static = build_static(options, facts)
     return Target(
         name=target.name,
         supplier=supplier_name,
-        context=context,
-        expected=expected,
+        context=SupplierContext(
+            identity=target.identity,
+            subject=identity.subject,
+            audience=audiences[0],
+            source_service_account=identity.source_service_account,
+        ),
+        expected=settings.expect_claims(identity.subject, frozenset(audiences), keys.get(supplier_name)),
         directory=CredentialsDirectory(
             root=Path(loaded.configuration.directory_root),
-            path=target.directory,
+            name=target.name,
             ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
             random_name=_random_name,
-            further=further_of(target),
+            artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, TOKEN, *options})),
+            is_root_shared=is_root_shared,
         ),
-        credentials=adc.render(document_of(loaded, target, endpoints)),
-        environment=environment.render(variables_of(loaded, target)).encode(),
+        record=TargetRecord(target.name, target.identity, _compute_fingerprint(identity, settings)),
+        static=static,
         impersonation=_impersonation(loaded, identity, settings),
-        token_request=_token_request(settings, context) if expected.subject is None else None,
-        boto=environment.boto(target.container_directory) if target.artifacts.boto else None,
-        minted=_minted(target),
+        minted=tuple(
+            MintedArtifact(name=name, options=options[name])
+            for name in sort_for_writing(options)
+            if get_row(name).origin is Origin.MINTED
+        ),
+    )
+
+
+def _compute_fingerprint(identity: IdentitySettings, settings: SupplierSettings) -> str:
+    chosen = settings.subject_source(has_subject=identity.subject is not None)
+    source = (settings.kind, chosen, identity.source_service_account)
+    return compute_fingerprint(
+        subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
     )
 
 
@@ -142,21 +173,6 @@ def _impersonation(
         is_own=identity.via == "impersonation",
         credentials=identity.credentials,
     )
-
-
-def _token_request(settings: SupplierSettings, context: SupplierContext) -> str:
-    """Give what differs for any other source of tokens, or anybody else's, 16 hex digits."""
-    source = settings.model_dump(mode="json", exclude=_NEVER_WHOSE)
-    asked = json.dumps([source, asdict(context)], sort_keys=True)
-    return hashlib.sha256(asked.encode()).hexdigest()[:16]
-
-
-def _minted(target: ResolvedTarget) -> tuple[MintedArtifact, ...]:
-    wanted = [MintedArtifact(name=ACCESS_TOKEN, request=AccessTokenRequest())] if target.artifacts.access_token else []
-    for name, settings in target.artifacts.id_tokens.items():
-        request = IdTokenRequest(audience=settings.audience, include_email=settings.include_email)
-        wanted.append(MintedArtifact(name=f"{ID_TOKENS}/{name}", request=request))
-    return tuple(wanted)
 
 
 def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:

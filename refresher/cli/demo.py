@@ -25,11 +25,11 @@ def command(directory: Path | None, *, keep: bool) -> None:
     from refresher.cli.extras import need_emulator
 
     need_emulator()
-    from refresher.demo.play import play
+    from refresher.demo.steps import run_demo
 
     stopping = None
     if keep:
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-    play(sys.stdout, directory=directory.absolute() if directory else None, keep=stopping)
+    run_demo(sys.stdout, directory=directory.absolute() if directory else None, keep=stopping)

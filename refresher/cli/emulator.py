@@ -59,7 +59,7 @@ def command(
     from refresher.cli.extras import need_emulator
 
     need_emulator()
-    from refresher.emulator.foreground import serve
+    from refresher.emulator.program import serve
 
     serve(
         directory,

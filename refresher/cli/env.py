@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 @click.argument("target")
 def command(config: Path, target: str, form: str) -> None:
     """Print the variables of TARGET."""
-    from refresher.app.targets import variables_of
+    from refresher.app.targets import build_variables
     from refresher.cli.loading import chosen, load_leniently
 
     loaded = load_leniently(config)
     (found,) = chosen(loaded.targets, [target]).values()
-    click.echo(render(variables_of(loaded, found), Format(form)), nl=False)
+    click.echo(render(build_variables(loaded, found), Format(form)), nl=False)

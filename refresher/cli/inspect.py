@@ -53,7 +53,7 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
     given = None if keys is None else _keys_in(keys)
     found = inspect(_read(file), datetime.now(UTC), keys=given, loaded=loaded, discover=discover)
     _print(found)
-    if (mounted := _single_file_mount(file)) is not None:
+    if (mounted := _find_single_file_mount(file)) is not None:
         click.echo(click.style(f"  ! {mounted}", fg="red"))
 
 
@@ -72,15 +72,15 @@ def _told(text: str) -> str:
     return escape(text, longest=_LONGEST_VALUE)
 
 
-def _single_file_mount(path: Path) -> SingleFileMountError | None:
-    from refresher.publishing.mounts import single_file_mount
+def _find_single_file_mount(path: Path) -> SingleFileMountError | None:
+    from refresher.publishing.mounts import find_single_file_mount
 
     try:
         directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return single_file_mount(directory, [path.name], str(path.parent))
+        return find_single_file_mount(directory, [path.name], str(path.parent))
     finally:
         os.close(directory)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from refresher.engine.refresh import Outcome
+    from refresher.engine.outcome import Outcome
     from refresher.errors import RefresherError
 
 
@@ -36,16 +36,10 @@ def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     loaded = load_leniently(config)
     say_warnings(loaded)
     done = refresh_once(loaded, chosen(loaded.targets, targets), force=force)
-    outcomes = done.outcomes
-    failures = {name: outcome.error for name, outcome in sorted(outcomes.items()) if outcome.error is not None}
-    failures |= {
-        f"{target}/{name}": outcome.error
-        for (target, name), outcome in sorted(done.artifacts.items())
-        if outcome.error is not None
-    }
+    failures = {"/".join(filter(None, key)): each.error for key, each in sorted(done.items()) if each.error is not None}
     for error, names in _grouped(failures):
         complain(error, concerning=names)
-    click.echo(_summary(outcomes.values()), err=True)
+    click.echo(_summary(outcome for (_, artifact), outcome in done.items() if not artifact), err=True)
     if failures:
         return next(iter(failures.values())).exit_status
     return ExitStatus.CONFIGURATION if loaded.drop_in_problems else ExitStatus.DONE

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from refresher.config.loading import LoadedConfiguration
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
     from refresher.observe.health import TargetHealth
 
 _POLL_SECONDS = 0.1
@@ -118,7 +118,7 @@ def _require_artifacts(targets: Mapping[str, Target], artifacts: Sequence[str]) 
         UsageError: A target is not configured to have one of the artifacts.
     """
     for name in artifacts:
-        lacking = [target.name for target in targets.values() if name not in target.directory.further]
+        lacking = [target.name for target in targets.values() if name not in target.directory.artifacts]
         if lacking:
             raise UsageError(f"target {lacking[0]} has no artifact {name}", "add it below artifacts: of the target")
 

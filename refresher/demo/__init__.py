@@ -1,1 +1,1 @@
-"""The main job on the emulator, shown: two users, two identities, refreshes, an exchange each, a theft refused."""
+"""The main job on the emulator, shown: two users with isolated identities, refreshes, exchanges and a refused theft."""

@@ -1,6 +1,6 @@
-"""A local Google that refuses what Google refuses, in Google's words. It is not Google, and it is not secure.
+"""A local Google that refuses what Google refuses, with Google's error texts. It is not Google, and it is not secure.
 
-One file per Google service, each a set of rules over `state.State` and a table of routes; `server` speaks HTTP,
-`testing` is for tests. It shares no logic with what it exists to test: of this product it knows clocks, errors and
-resource names.
+Each Google service is one file: rules over `state.State` and a table of routes. `server`, `application` and `routes`
+serve requests; `testing` is for tests. The emulator shares no logic with what it tests: of this product it uses clocks,
+errors and resource names only.
 """

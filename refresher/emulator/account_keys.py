@@ -1,7 +1,7 @@
-"""The keys that Google holds for service accounts, and where it publishes what verifies their signatures.
+"""The keys that Google holds for service accounts, and the documents that publish their public halves.
 
-https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt: as JWK and as X.509,
-on www.googleapis.com. One key per account, made when it first signs and never rotated.
+https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt. The documents are on
+www.googleapis.com, as JWK and as X.509. Each account has one key, created at its first signature and never rotated.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.tokens import dump_key, key_id_of, load_key, public_jwk
+from refresher.emulator.http import Call, Reply, Route
+from refresher.emulator.tokens import compute_key_id, dump_key, load_key, public_jwk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 _VALID_FOR = timedelta(days=730)
 
 
-def key_of(cloud: Cloud, account: ServiceAccount) -> rsa.RSAPrivateKey:
-    """Give the key of an account, made and kept if it has none."""
+def load_or_create_key(cloud: Cloud, account: ServiceAccount) -> rsa.RSAPrivateKey:
+    """Return the key of an account. Create and store it if the account has none."""
     if not account.key:
         account.key = dump_key(rsa.generate_private_key(public_exponent=65537, key_size=2048))
         cloud.save()
     return _loaded(cloud, account.key)
 
 
-def jwks(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
+def show_jwks(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
     """Publish the key of an account as a JWKS."""
-    key = key_of(cloud, _account(cloud, names["account"]))
+    key = load_or_create_key(cloud, _account(cloud, names["account"]))
     return Reply(document={"keys": [public_jwk(key)]})
 
 
-def certificates(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
+def show_certificates(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
     """Publish the key of an account as X.509 certificates by key id."""
     account = _account(cloud, names["account"])
-    key = key_of(cloud, account)
-    return Reply(document={key_id_of(key): certificate_of(key, account.unique_id, cloud.now())})
+    key = load_or_create_key(cloud, account)
+    return Reply(document={compute_key_id(key): create_certificate(key, account.unique_id, cloud.now())})
 
 
-def certificate_of(key: rsa.RSAPrivateKey, name: str, now: float) -> str:
-    """Give a self-signed certificate as PEM."""
+def create_certificate(key: rsa.RSAPrivateKey, name: str, now: float) -> str:
+    """Return a new self-signed certificate as PEM."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
     certificate = (
@@ -81,8 +81,8 @@ def _loaded(cloud: Cloud, pem: str) -> rsa.RSAPrivateKey:
 
 
 ROUTES = (
-    Route("www.jwks", "GET", "/service_accounts/v1/metadata/jwk/{account}", jwks),
-    Route("www.jwks", "GET", "/service_accounts/v1/jwk/{account}", jwks),
-    Route("www.certificates", "GET", "/service_accounts/v1/metadata/x509/{account}", certificates),
-    Route("www.certificates", "GET", "/robot/v1/metadata/x509/{account}", certificates),
+    Route("www.jwks", "GET", "/service_accounts/v1/metadata/jwk/{account}", show_jwks),
+    Route("www.jwks", "GET", "/service_accounts/v1/jwk/{account}", show_jwks),
+    Route("www.certificates", "GET", "/service_accounts/v1/metadata/x509/{account}", show_certificates),
+    Route("www.certificates", "GET", "/robot/v1/metadata/x509/{account}", show_certificates),
 )

@@ -1,4 +1,4 @@
-"""The ASGI application of one cloud: from bytes to a call, from a reply to bytes, with faults in between."""
+"""The ASGI application of one cloud: turns bytes into a call and a reply into bytes, and applies faults in between."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.evaluation import IdentityNeeded
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import answer
 from refresher.emulator.storage.objects import LARGEST
@@ -33,7 +33,7 @@ LARGEST_BODY = 4 * 1024 * 1024
 
 
 class Application:
-    """Answers for one cloud."""
+    """Answers HTTP requests for one cloud."""
 
     def __init__(self, cloud: Cloud, evaluator: Evaluator, *, patience: float) -> None:
         self._cloud = cloud
@@ -41,7 +41,7 @@ class Application:
         self._patience = patience
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; there are no websockets here."""
+        """Answer one HTTP request. Other ASGI scopes, such as websockets, are ignored."""
         if scope["type"] != "http":
             return
         try:
@@ -59,18 +59,18 @@ class Application:
             except KeysNeeded as needed:
                 jwks = await self._discovered(needed.issuer)
                 self._cloud.key_sets[needed.issuer] = (jwks, self._cloud.now())
-                call = replace(call, keys_at_hand=True)
+                call = replace(call, keys_discovered=True)
             except IdentityNeeded as needed:
-                call = replace(call, identity=await self._evaluator.identity_of(needed.provider, needed.claims))
+                call = replace(call, identity=await self._evaluator.map_identity(needed.provider, needed.claims))
 
     async def _discovered(self, issuer: str) -> dict[str, Any] | None:
-        """Ask an issuer for its keys, in a thread that is left alone when the issuer takes too long."""
+        """Ask an issuer for its keys, in a thread that is abandoned when the issuer takes too long."""
         loop = asyncio.get_running_loop()
         found: asyncio.Future[dict[str, Any] | None] = loop.create_future()
 
         def ask() -> None:
             jwks = self._cloud.discover(issuer)
-            with suppress(RuntimeError):  # the server has come to its end meanwhile
+            with suppress(RuntimeError):  # the server has stopped in the meantime
                 loop.call_soon_threadsafe(lambda: None if found.done() else found.set_result(jwks))
 
         Thread(target=ask, name="discovery", daemon=True).start()
@@ -130,10 +130,11 @@ def _content(reply: Reply) -> tuple[str, bytes]:
 
 
 async def _body(receive: Receive, largest: int, patience: float) -> bytes:
-    """Give the whole body.
+    """Return the whole body.
 
     Raises:
-        Refusal: It is too large, all read nevertheless so that the answer reaches the client, or does not come.
+        Refusal: It is too large, or it does not arrive in time. A body that is too large is read to its end first, so
+            that the answer reaches the client.
     """
     chunks: list[bytes] = []
     size = 0
@@ -156,11 +157,11 @@ async def _body(receive: Receive, largest: int, patience: float) -> bytes:
 def _call(scope: dict[str, Any], body: bytes) -> Call:
     try:
         queries = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-    except ValueError:  # more fields than anybody sends
+    except ValueError:  # more fields than any real client sends
         raise api_refusal("I6") from None
     return Call(
         method=scope["method"],
-        path=path_of(scope["raw_path"].decode("latin-1")),
+        path=decode_path(scope["raw_path"].decode("latin-1")),
         query=dict(queries),
         queries=queries,
         scheme=scope["scheme"],
@@ -169,8 +170,8 @@ def _call(scope: dict[str, Any], body: bytes) -> Call:
     )
 
 
-def path_of(raw: str) -> str:
-    """Decode a path segment by segment, so that a slash that was encoded separates nothing."""
+def decode_path(raw: str) -> str:
+    """Decode a path segment by segment, so that an encoded slash doesn't separate segments."""
     if "%" not in raw:
         return raw
     return "/".join(unquote(segment).replace("/", ENCODED_SLASH) for segment in raw.split("/"))

@@ -1,7 +1,8 @@
-"""bigquery.googleapis.com, just enough to see who one is: datasets, and queries that answer `SELECT` of literals.
+"""bigquery.googleapis.com, enough to see who the caller is: datasets, and queries that `SELECT` literals.
 
-https://cloud.google.com/bigquery/docs/reference/rest. `SELECT 1 AS n, 'a', SESSION_USER()` is all the SQL there is;
-jobs are done at once and their results are part of their names, so that nothing is kept.
+https://cloud.google.com/bigquery/docs/reference/rest. The only SQL is of the form `SELECT 1 AS n, 'a', SESSION_USER()`.
+Jobs are done at once, and a job's name contains its result, so that no job is stored. bq first reads the discovery
+document (https://developers.google.com/discovery/v1/reference/apis), which lists exactly what is here.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import CLOUD_PLATFORM, caller_of
-from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
+from refresher.emulator.authentication import CLOUD_PLATFORM, authenticate
 from refresher.emulator.errors import Refusal
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator.http import Call, Reply, Route, read_object, read_text
+from refresher.emulator.permissions import Resource, has_permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +47,10 @@ def list_datasets(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def insert_dataset(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a dataset."""
+    """Create a dataset."""
     project = _authorize(cloud, call, names["project"], "bigquery.datasets.create")[1]
     body = call.json()
-    dataset = text_of(object_of(body, "datasetReference"), "datasetId")
+    dataset = read_text(read_object(body, "datasetReference"), "datasetId")
     if not re.fullmatch(r"\w{1,1024}", dataset):
         raise refusal(400, "invalid", "Invalid dataset ID.")
     reference = {"projectId": project, "datasetId": dataset}
@@ -59,55 +60,55 @@ def insert_dataset(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def query(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Answer a query at once."""
+    """Return the result of a query at once."""
     caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
-    result = _result(text_of(call.json(), "query"), caller)
+    result = _result(read_text(call.json(), "query"), caller)
     return Reply(document={"kind": "bigquery#queryResponse", **_answer(project, result)})
 
 
 def insert_job(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a query job, which is done at once."""
+    """Create a query job, which is done at once."""
     caller, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
-    configuration = object_of(call.json(), "configuration")
-    result = _result(text_of(object_of(configuration, "query"), "query"), caller)
-    return Reply(document=_job(project, _id_of(result), configuration))
+    configuration = read_object(call.json(), "configuration")
+    result = _result(read_text(read_object(configuration, "query"), "query"), caller)
+    return Reply(document=_job(project, _encode_result(result), configuration))
 
 
 def get_job(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell that a job is done."""
+    """Show that a job is done."""
     _, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
-    _result_of(names["job"])
+    _decode_result(names["job"])
     return Reply(document=_job(project, names["job"], {"jobType": "QUERY", "query": {}}))
 
 
 def get_results(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give the rows of a job."""
+    """Return the rows of a job."""
     _, project = _authorize(cloud, call, names["project"], "bigquery.jobs.create")
-    result = _result_of(names["job"])
+    result = _decode_result(names["job"])
     return Reply(document={"kind": "bigquery#getQueryResultsResponse", **_answer(project, result)})
 
 
 def refusal(status: int, reason: str, message: str) -> Refusal:
-    """Give an error in BigQuery's shape."""
+    """Return an error in BigQuery's shape."""
     error = {"message": message, "domain": "global", "reason": reason}
     code = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}[status]
     return Refusal(status, {"error": {"code": status, "message": message, "errors": [error], "status": code}}, reason)
 
 
 def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, str]:
-    caller = caller_of(cloud, call, service=SERVICE, scopes=SCOPES)
+    caller = authenticate(cloud, call, service=SERVICE, scopes=SCOPES)
     found = cloud.state.find_project(name)
     project = found[0] if found is not None else name
     resource = Resource(name=f"projects/{project}", service=SERVICE, project=project)
-    if found is None or not may(cloud, caller, permission, resource):
+    if found is None or not has_permission(cloud, caller, permission, resource):
         message = f"Access Denied: Project {name}: User does not have {permission} permission in project {name}."
         raise refusal(403, "accessDenied", message)
     return caller, project
 
 
 def _result(sql: str, caller: Bearer) -> list[dict[str, str]]:
-    """Evaluate a query: one row, a name, type and value per column."""
-    found = _SELECT.fullmatch(sql) if len(sql) < 10_000 else None  # noqa: PLR2004 - more than anybody selects here
+    """Evaluate a query. The result is one row, with a name, type and value per column."""
+    found = _SELECT.fullmatch(sql) if len(sql) < 10_000 else None  # noqa: PLR2004 - characters
     columns: list[dict[str, str]] = []
     at = 0
     text = found["columns"] if found is not None else ""
@@ -118,7 +119,7 @@ def _result(sql: str, caller: Bearer) -> list[dict[str, str]]:
         columns.append(_cell(column, len(columns), caller))
         at = column.end()
     if not columns or at < len(text):
-        raise refusal(400, "invalidQuery", "The emulator only knows SELECT of literals and SESSION_USER().")
+        raise refusal(400, "invalidQuery", "The emulator supports only SELECT of literals and SESSION_USER().")
     return columns
 
 
@@ -132,11 +133,11 @@ def _cell(column: re.Match[str], number: int, caller: Bearer) -> dict[str, str]:
     return {"name": name, "type": "STRING", "value": value}
 
 
-def _id_of(result: list[dict[str, str]]) -> str:
+def _encode_result(result: list[dict[str, str]]) -> str:
     return "job_" + base64.urlsafe_b64encode(json.dumps(result).encode()).decode().rstrip("=")
 
 
-def _result_of(job: str) -> list[dict[str, str]]:
+def _decode_result(job: str) -> list[dict[str, str]]:
     try:
         result = json.loads(base64.urlsafe_b64decode(job.removeprefix("job_") + "==="))
         return [{field: str(cell[field]) for field in ("name", "type", "value")} for cell in result]
@@ -148,7 +149,7 @@ def _answer(project: str, result: list[dict[str, str]]) -> dict[str, Any]:
     schema = [{"name": cell["name"], "type": cell["type"], "mode": "NULLABLE"} for cell in result]
     return {
         "schema": {"fields": schema},
-        "jobReference": {"projectId": project, "jobId": _id_of(result), "location": "US"},
+        "jobReference": {"projectId": project, "jobId": _encode_result(result), "location": "US"},
         "totalRows": "1",
         "rows": [{"f": [{"v": cell["value"]} for cell in result]}],
         "totalBytesProcessed": "0",
@@ -169,6 +170,71 @@ def _job(project: str, job: str, configuration: dict[str, Any]) -> dict[str, Any
     }
 
 
+def show_discovery(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Describe the API, as bq reads it before any other call."""
+    origin = f"{call.scheme}://{call.headers.get('host', 'bigquery.googleapis.com')}/"
+    return Reply(
+        document={
+            "kind": "discovery#restDescription",
+            "name": "bigquery",
+            "version": "v2",
+            "rootUrl": origin,
+            "servicePath": "bigquery/v2/",
+            "basePath": "/bigquery/v2/",
+            "baseUrl": f"{origin}bigquery/v2/",
+            "batchPath": "batch/bigquery/v2",
+            "parameters": {"alt": {"type": "string", "location": "query"}},
+            "schemas": {name: {"id": name, "type": "object"} for name in _SCHEMAS},
+            "resources": {
+                resource: {"methods": {name: _method(resource, name, *rest) for name, *rest in methods}}
+                for resource, methods in _METHODS.items()
+            },
+        }
+    )
+
+
+_METHODS = {
+    "datasets": (
+        ("list", "GET", "datasets", "", "DatasetList", "all", "filter", "maxResults", "pageToken"),
+        ("insert", "POST", "datasets", "Dataset", "Dataset"),
+    ),
+    "jobs": (
+        ("query", "POST", "queries", "QueryRequest", "QueryResponse"),
+        ("insert", "POST", "jobs", "Job", "Job"),
+        ("get", "GET", "jobs/{jobId}", "", "Job", "location"),
+        (
+            "getQueryResults", "GET", "queries/{jobId}", "", "GetQueryResultsResponse",
+            "location", "maxResults", "pageToken", "startIndex", "timeoutMs",
+        ),
+    ),
+}  # fmt: skip
+"""The methods of the API: name, HTTP method, path, schemas of request and response, and optional parameters."""
+
+_SCHEMAS = {schema for methods in _METHODS.values() for method in methods for schema in method[3:5] if schema}
+
+
+def _method(
+    resource: str, name: str, method: str, path: str, request: str, response: str, *optional: str
+) -> dict[str, Any]:
+    names = ["projectId", *re.findall(r"\{(\w+)\}", path)]
+    required = {found: {"type": "string", "required": True, "location": "path"} for found in names}
+    document: dict[str, Any] = {
+        "id": f"bigquery.{resource}.{name}",
+        "path": f"projects/{{projectId}}/{path}",
+        "httpMethod": method,
+        "parameters": required | {found: {"type": "string", "location": "query"} for found in optional},
+        "parameterOrder": names,
+        "response": {"$ref": response},
+        "scopes": ["https://www.googleapis.com/auth/bigquery"],
+    }
+    if request:
+        document["request"] = {"$ref": request}
+    if (resource, name) == ("jobs", "insert"):  # bq passes a file, or None, with every job
+        protocols = {"simple": {"multipart": True, "path": "/upload/bigquery/v2/projects/{projectId}/jobs"}}
+        document |= {"supportsMediaUpload": True, "mediaUpload": {"accept": ["*/*"], "protocols": protocols}}
+    return document
+
+
 _PROJECT = "/bigquery/v2/projects/{project}"
 
 ROUTES = (
@@ -178,4 +244,6 @@ ROUTES = (
     Route("bigquery.jobs.insert", "POST", f"{_PROJECT}/jobs", insert_job),
     Route("bigquery.jobs.get", "GET", f"{_PROJECT}/jobs/{{job}}", get_job),
     Route("bigquery.jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", get_results),
+    Route("bigquery.discovery", "GET", "/discovery/v1/apis/bigquery/v2/rest", show_discovery),
+    Route("bigquery.discovery", "GET", "/$discovery/rest", show_discovery),
 )

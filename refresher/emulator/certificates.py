@@ -1,6 +1,6 @@
-"""A certificate authority of the emulator's own and a server certificate for loopback and Google's host names.
+"""The emulator's own certificate authority, and a server certificate for loopback and Google's host names.
 
-Clients that are sent here by DNS or a hosts file find the name they expect; they must be told to trust `ca.pem`.
+Clients that DNS or a hosts file sends here find the host name they expect. They must be configured to trust `ca.pem`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ _LEFT_AT_LEAST = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """Paths of what a server and its clients need.
+    """Paths of the files that a server and its clients need.
 
     Attributes:
-        ca_file: For clients to trust.
+        ca_file: The authority's certificate, for clients to trust.
         certificate_file: The server's chain.
-        key_file: The server's key, 0600.
+        key_file: The server's key, mode 0600.
     """
 
     ca_file: Path
@@ -66,9 +66,9 @@ class Certificates:
 
 
 def make_certificates(directory: Path, now: datetime | None = None) -> Certificates:
-    """Give the authority and server certificate of a directory, made anew if they are not there, not whole or too old.
+    """Return the certificates of a directory. Create them if they are missing, damaged or too old.
 
-    The authority's key is thrown away: nobody can make another certificate that its clients would trust.
+    The authority's key is discarded, so that no one can create another certificate that its clients would trust.
     """
     found = Certificates(
         ca_file=directory / "ca.pem",

@@ -1,4 +1,4 @@
-"""One emulated cloud: what exists, what time it is there, what it issues, what it was asked."""
+"""One emulated cloud: its resources, its clock, the tokens it issues, and the requests it received."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from refresher.emulator.audit_log import AuditLog
 from refresher.emulator.faults import Faults
-from refresher.emulator.journal import Journal
+from refresher.emulator.journal import AuditLog, Journal
 from refresher.emulator.quotas import Quotas
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import State
@@ -26,24 +25,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Cloud:
-    """Everything that the services' rules are about; two of them share nothing.
+    """Everything that the services' rules read and change. Two clouds share nothing.
 
     Attributes:
-        state: What exists.
+        state: The resources that exist.
         clock: The cloud's own clock, moved by tests.
         vault: Issues and recognises tokens.
-        journal: What was asked and answered.
+        journal: The requests and their answers.
         audit_log: The entries of Cloud Logging.
-        faults: What is to go wrong.
-        quotas: What may be asked in a minute.
-        lenient: Whether what the real services may or may not refuse is accepted.
-        discover: Gives the JWKS of an issuer that uploaded none; None if it cannot be had.
+        faults: The scripted failures.
+        quotas: How many requests are allowed in a minute.
+        lenient: Whether to accept what the real services may or may not refuse.
+        discover: Returns the JWKS of an issuer that uploaded none; None if it is not available.
         key_sets: What discovery found, and when, by issuer.
-        metadata_tokens: What the metadata server gave last: token and end, by unique id of the account.
+        metadata_tokens: The last token of the metadata server and its expiry, by unique id of the account.
         loaded_keys: Keys of service accounts, by their PEM.
-        uploads: Resumable uploads under way, by id.
-        origin: Where the cloud is reached, for documents that name themselves; set by the server.
-        save: Called when the state was changed by a request.
+        uploads: Resumable uploads in progress, by id.
+        origin: The cloud's own origin, for documents that contain it; set by the server.
+        save: Called when a request has changed the state.
         lock: Held while a request is answered.
     """
 
@@ -65,17 +64,18 @@ class Cloud:
     lock: RLock = field(default_factory=RLock)
 
     def now(self) -> float:
-        """Give the cloud's time, Unix seconds."""
+        """Return the cloud's time in Unix seconds."""
         return self.clock.now().timestamp()
 
     def recognise(self, token: str) -> Bearer | None:
-        """Give whom an access token speaks for.
+        """Return the caller that an access token authenticates.
 
-        None if it is not ours, over, of an account disabled or deleted (one made anew with its name is another), or of
-        a pool disabled or deleted: "You cannot use a disabled pool to exchange tokens, or use existing tokens to access
-        resources. If the pool is re-enabled, existing tokens grant access again", and so for a deleted pool
-        (https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools). A provider that
-        is disabled or deleted leaves tokens as they are (measured).
+        Returns None if the token is unknown or has expired, if its account is disabled or deleted (a new account of the
+        same name is another account), or if its pool is disabled or deleted: "You cannot use a disabled pool to
+        exchange tokens, or use existing tokens to access resources. If the pool is re-enabled, existing tokens grant
+        access again", and likewise for a deleted pool
+        (https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools). Disabling or
+        deleting a provider does not affect tokens (measured).
         """
         bearer = self.vault.recognise(token, self.now())
         if bearer is None:

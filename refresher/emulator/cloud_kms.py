@@ -1,7 +1,7 @@
-"""cloudkms.googleapis.com: signatures of keys that never leave Google, and their public halves.
+"""cloudkms.googleapis.com: signatures of keys that never leave Google, and the public halves of these keys.
 
 https://docs.cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys.cryptoKeyVersions. Keys
-come from the seed or from a test; they are neither made nor destroyed over HTTP, and only signing keys exist.
+come from the seed or from a test. There are only signing keys, and HTTP can neither create nor destroy them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from refresher.emulator.callers import CLOUD_PLATFORM, caller_of, check_perimeter, check_service
-from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
+from refresher.emulator.authentication import CLOUD_PLATFORM, authenticate, check_perimeter, check_service
 from refresher.emulator.crypto_keys import ENABLED
 from refresher.emulator.errors import Refusal, api_refusal
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator.http import Call, Reply, Route, read_object, read_text
+from refresher.emulator.permissions import Resource, has_permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +36,8 @@ VIEW_PUBLIC_KEY = "cloudkms.cryptoKeyVersions.viewPublicKey"
 _DIGEST_BYTES = 32
 
 
-def public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give the public half of a key version as PEM, with its checksum."""
+def get_public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Return the public half of a key version as PEM, with its checksum."""
     name = call.facts["key_version"] = _version_name(names)
     caller = _caller(cloud, call)
     key, version = _found(cloud, caller, names, VIEW_PUBLIC_KEY, name)
@@ -53,13 +53,13 @@ def public_key(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document=document)
 
 
-def asymmetric_sign(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Sign a SHA-256 digest, having checked its checksum if one is sent; the signature is DER for EC keys."""
+def sign_digest(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Sign a SHA-256 digest, after a check of its checksum if the request has one. Signatures of EC keys are DER."""
     name = call.facts["key_version"] = _version_name(names)
     caller = _caller(cloud, call)
     _, version = _found(cloud, caller, names, USE_TO_SIGN, name.rpartition("/cryptoKeyVersions/")[0])
     body = call.json()
-    digest = _digest(text_of(object_of(body, "digest"), "sha256"))
+    digest = _digest(read_text(read_object(body, "digest"), "sha256"))
     checksum = body.get("digestCrc32c")
     if checksum is not None and str(checksum) != _checksum(digest):
         raise api_refusal(
@@ -79,7 +79,7 @@ def asymmetric_sign(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply
 
 
 def _caller(cloud: Cloud, call: Call) -> Bearer:
-    return caller_of(cloud, call, service=SERVICE, scopes=(CLOUD_PLATFORM, KMS))
+    return authenticate(cloud, call, service=SERVICE, scopes=(CLOUD_PLATFORM, KMS))
 
 
 def _version_name(names: Mapping[str, str]) -> str:
@@ -95,10 +95,10 @@ def _key_name(names: Mapping[str, str]) -> str:
 def _found(
     cloud: Cloud, caller: Bearer, names: Mapping[str, str], permission: str, shown: str
 ) -> tuple[CryptoKey, CryptoKeyVersion]:
-    """Find a version that a caller may use; whether one exists is told to nobody who may not.
+    """Find a key version. A caller without the permission doesn't learn whether it exists.
 
     Raises:
-        Refusal: The API is off, the caller has no such permission, there is no such version, or it is not enabled.
+        Refusal: The API is off, the caller lacks the permission, the version doesn't exist, or it is not enabled.
     """
     project = names["project"]
     check_service(cloud, project, SERVICE)
@@ -112,7 +112,7 @@ def _found(
         project=key.project if key is not None else project,
         policy=key.policy if key is not None else None,
     )
-    if not may(cloud, caller, permission, resource):
+    if not has_permission(cloud, caller, permission, resource):
         raise api_refusal("I1", service=SERVICE, permission=permission, resource=f" '{shown}'")
     version = key.versions.get(names["version"]) if key is not None else None
     if key is None or version is None:
@@ -146,18 +146,18 @@ def _signed(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, digest: bytes) 
 
 def _loaded(pem: str) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     key = load_pem_private_key(pem.encode(), password=None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)  # noqa: S101 - as they are made
+    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)  # noqa: S101 - by algorithm
     return key
 
 
 def _checksum(content: bytes) -> str:
-    """Give the CRC32C as Google writes an int64 in JSON: decimal digits in a text."""
+    """Return the CRC32C as Google writes an int64 in JSON: decimal digits in a text."""
     return str(google_crc32c.value(content))
 
 
 _VERSION = "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}"
 
 ROUTES = (
-    Route("cloudkms.getPublicKey", "GET", f"{_VERSION}/publicKey", public_key),
-    Route("cloudkms.asymmetricSign", "POST", f"{_VERSION}:asymmetricSign", asymmetric_sign),
+    Route("cloudkms.getPublicKey", "GET", f"{_VERSION}/publicKey", get_public_key),
+    Route("cloudkms.asymmetricSign", "POST", f"{_VERSION}:asymmetricSign", sign_digest),
 )

@@ -1,17 +1,17 @@
-"""run.googleapis.com: the IAM policies of services, which is where `roles/run.invoker` is granted.
+"""run.googleapis.com: the IAM policies of services, in which `roles/run.invoker` is granted.
 
-https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services. There are no services here: any name in
-a project that exists has a policy, and nothing can be invoked.
+https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services. The emulator has no services: any name
+in an existing project has a policy, and nothing can be invoked.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator import kept, policy_calls
-from refresher.emulator.callers import administrator_of, require
-from refresher.emulator.calls import Call, Reply, Route
-from refresher.emulator.fields import project_of
+from refresher.emulator import documents, policy_changes
+from refresher.emulator.authentication import authenticate_administrator, require_permission
+from refresher.emulator.fields import find_project
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.permissions import Resource
 from refresher.emulator.policies import Binding, Policy
 
@@ -34,8 +34,8 @@ def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.setIamPolicy")
     policy = _policy(cloud, name)
-    reply = policy_calls.replace(cloud, policy, call.json())
-    kept.put(cloud, KIND, name, policy.as_document())
+    reply = policy_changes.replace_policy(cloud, policy, call.json())
+    documents.put(cloud, KIND, name, policy.as_document())
     return reply
 
 
@@ -50,10 +50,12 @@ def _policy(cloud: Cloud, name: str) -> Policy:
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
-    caller = administrator_of(cloud, call, service=SERVICE)
-    project, _ = project_of(cloud, names["project"])
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    project, _ = find_project(cloud, names["project"])
     name = f"projects/{project}/locations/{names['location']}/services/{names['service']}"
-    require(cloud, caller, permission, Resource(name=name, service=SERVICE, kind=f"{SERVICE}/Service", project=project))
+    require_permission(
+        cloud, caller, permission, Resource(name=name, service=SERVICE, kind=f"{SERVICE}/Service", project=project)
+    )
     return name
 
 

@@ -1,6 +1,6 @@
-"""What is the emulator's own, below `/emulator/`: who a token is, the journal, the seed, faults, clock, quotas.
+"""The emulator's own API, below `/emulator/`: the caller of a token, the journal, the seed, faults, clock, quotas.
 
-Google has none of it. Whoever reaches the emulator may use it.
+Google has nothing like it. Any client that reaches the emulator may use it.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from refresher.emulator.callers import CLOUD_PLATFORM
-from refresher.emulator.calls import Call, Reply, Route, texts_of
+from refresher.emulator.authentication import CLOUD_PLATFORM
 from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.http import Call, Reply, Route, read_texts
 from refresher.emulator.metadata_server import FLAVOR
-from refresher.emulator.permissions import names_of
-from refresher.emulator.seed import plant
+from refresher.emulator.permissions import list_names
+from refresher.emulator.seed import apply_seed
 from refresher.emulator.tokens import Bearer
 from refresher.errors import EmulatorError
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 NOTICE = "This is the emulator of wif-refresher. It is not Google, and it is not secure.\n"
 
 
-def notice(_cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Say what this is; by the flavor clients know that there is a metadata server too."""
+def show_notice(_cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Show what this server is. The metadata flavor header shows clients that it is a metadata server, too."""
     return Reply(text=NOTICE, headers=FLAVOR)
 
 
-def whoami(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell whom the token of the Authorization header speaks for."""
+def show_caller(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Show the caller that the token of the Authorization header authenticates."""
     bearer = cloud.recognise(call.bearer_token() or "")
     if bearer is None:
         raise api_refusal("I10")
@@ -43,24 +43,26 @@ def whoami(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
             "principal": bearer.name if is_federated else None,
             "scopes": list(bearer.scopes),
             "expires_at": f"{datetime.fromtimestamp(bearer.expires_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "members": sorted(names_of(cloud.state, bearer)),
+            "members": sorted(list_names(cloud.state, bearer)),
         }
     )
 
 
-def make_token(cloud: Cloud, call: Call, _names: Mapping[str, str]) -> Reply:
-    """Give an access token of any user or service account: `{"member": "user:…", "lifetime_seconds": 3600}`."""
+def issue_token(cloud: Cloud, call: Call, _names: Mapping[str, str]) -> Reply:
+    """Issue an access token of any user or service account: `{"member": "user:…", "lifetime_seconds": 3600}`."""
     body = call.json()
     kind, _, email = str(body.get("member", "")).partition(":")
     if kind not in ("user", "serviceAccount") or not email:
         raise _refused("member must be user:EMAIL or serviceAccount:EMAIL")
-    bearer = bearer_for(cloud, f"{kind}:{email}", _number(body.get("lifetime_seconds", 3600)), texts_of(body, "scopes"))
+    bearer = build_bearer(
+        cloud, f"{kind}:{email}", _number(body.get("lifetime_seconds", 3600)), read_texts(body, "scopes")
+    )
     return Reply(
         document={"access_token": cloud.vault.issue(bearer), "expires_in": int(bearer.expires_at - cloud.now())}
     )
 
 
-def bearer_for(cloud: Cloud, member: str, seconds: float, scopes: list[str] | None = None) -> Bearer:
+def build_bearer(cloud: Cloud, member: str, seconds: float, scopes: list[str] | None = None) -> Bearer:
     """Describe a token of a user or service account, named as in IAM policies."""
     kind, _, email = member.partition(":")
     account = cloud.state.find_service_account(email) if kind == "serviceAccount" else None
@@ -73,28 +75,28 @@ def bearer_for(cloud: Cloud, member: str, seconds: float, scopes: list[str] | No
     )
 
 
-def journal(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the last requests; `?path=TEXT` narrows them."""
+def show_journal(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Show the last requests; `?path=TEXT` filters them by path."""
     return Reply(document=[entry.as_document() for entry in cloud.journal.entries(call.query.get("path", ""))])
 
 
 def clear_journal(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Forget the requests so far."""
+    """Delete all entries of the journal."""
     cloud.journal.clear()
     return Reply(document={})
 
 
-def seed(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Let exist what a seed document says."""
+def add_seed(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Create the resources that a seed document describes."""
     try:
-        plant(cloud.state, call.json(), now=cloud.now())
+        apply_seed(cloud.state, call.json(), now=cloud.now())
     except EmulatorError as error:
         raise _refused(str(error)) from error
     return Reply(document={})
 
 
-def faults(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell which faults are pending and which were met."""
+def list_faults(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Show which faults are pending and which were applied."""
     return Reply(document=cloud.faults.as_document())
 
 
@@ -109,18 +111,18 @@ def add_fault(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def clear_faults(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Forget all faults."""
+    """Delete all faults."""
     cloud.faults.clear()
     return Reply(document={})
 
 
-def clock(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell the cloud's time."""
+def show_clock(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Show the cloud's time."""
     return Reply(document={"now": cloud.clock.now().isoformat(), "offset_seconds": cloud.clock.offset.total_seconds()})
 
 
 def move_clock(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Let time go by: `{"advance_seconds": 3600}`, negative to go back, or `{"offset_seconds": 0}`."""
+    """Move the clock: `{"advance_seconds": 3600}`, negative to go back, or `{"offset_seconds": 0}`."""
     body = call.json()
     before = cloud.clock.offset
     try:
@@ -130,13 +132,13 @@ def move_clock(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
         cloud.clock.now()
     except OverflowError:
         cloud.clock.offset = before
-        raise _refused("there is no such time") from None
+        raise _refused("this time is out of range") from None
     cloud.state.settings["clock_offset"] = str(cloud.clock.offset.total_seconds())
-    return clock(cloud, call, names)
+    return show_clock(cloud, call, names)
 
 
-def quotas(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell the quotas."""
+def show_quotas(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Show the quotas."""
     return Reply(document=cloud.quotas.dump())
 
 
@@ -145,14 +147,14 @@ def set_quotas(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     body = call.json()
     limits = body.get("limits", {})
     if not isinstance(limits, dict) or not limits.keys() <= cloud.quotas.limits.keys():
-        raise _refused(f"limits must be of {', '.join(sorted(cloud.quotas.limits))}")
+        raise _refused(f"the names of limits must be among {', '.join(sorted(cloud.quotas.limits))}")
     cloud.quotas.limits.update({name: int(_number(limit)) for name, limit in limits.items()})
     cloud.quotas.enabled = body.get("enabled", True) is True
-    return quotas(cloud, call, names)
+    return show_quotas(cloud, call, names)
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e12:  # noqa: PLR2004 - beyond any time
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e12:  # noqa: PLR2004 - seconds
         raise _refused("a number is needed")
     return float(value)
 
@@ -162,19 +164,19 @@ def _refused(problem: str) -> Refusal:
 
 
 ROUTES = (
-    Route("emulator.notice", "GET", "/", notice),
-    Route("emulator.notice", "GET", "/emulator", notice),
-    Route("emulator.notice", "GET", "/emulator/", notice),
-    Route("emulator.whoami", "GET", "/emulator/whoami", whoami),
-    Route("emulator.token", "POST", "/emulator/token", make_token),
-    Route("emulator.journal", "GET", "/emulator/journal", journal),
+    Route("emulator.notice", "GET", "/", show_notice),
+    Route("emulator.notice", "GET", "/emulator", show_notice),
+    Route("emulator.notice", "GET", "/emulator/", show_notice),
+    Route("emulator.whoami", "GET", "/emulator/whoami", show_caller),
+    Route("emulator.token", "POST", "/emulator/token", issue_token),
+    Route("emulator.journal", "GET", "/emulator/journal", show_journal),
     Route("emulator.clearJournal", "DELETE", "/emulator/journal", clear_journal),
-    Route("emulator.seed", "POST", "/emulator/seed", seed, changes=True),
-    Route("emulator.faults", "GET", "/emulator/faults", faults),
+    Route("emulator.seed", "POST", "/emulator/seed", add_seed, changes=True),
+    Route("emulator.faults", "GET", "/emulator/faults", list_faults),
     Route("emulator.addFault", "POST", "/emulator/faults", add_fault, changes=True),
     Route("emulator.clearFaults", "DELETE", "/emulator/faults", clear_faults, changes=True),
-    Route("emulator.clock", "GET", "/emulator/clock", clock),
+    Route("emulator.clock", "GET", "/emulator/clock", show_clock),
     Route("emulator.moveClock", "POST", "/emulator/clock", move_clock, changes=True),
-    Route("emulator.quotas", "GET", "/emulator/quotas", quotas),
+    Route("emulator.quotas", "GET", "/emulator/quotas", show_quotas),
     Route("emulator.setQuotas", "POST", "/emulator/quotas", set_quotas, changes=True),
 )

@@ -1,6 +1,6 @@
-"""Signing keys of Cloud KMS as the emulated cloud holds them: versions with their private halves, and who may use them.
+"""Signing keys of Cloud KMS in the emulated cloud: versions with their private halves, and the policy of the key.
 
-What they answer is decided in `refresher.emulator.cloud_kms`.
+`refresher.emulator.cloud_kms` answers the requests for them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CryptoKeyVersion:
     """One version of a signing key.
 
     Attributes:
-        state: `ENABLED`, or another of `STATES`, in which it answers nothing.
+        state: One of `STATES`. Only a version in state `ENABLED` can be used.
         key: The PEM of its private half.
     """
 
@@ -36,10 +36,10 @@ class CryptoKey:
     """A key of the purpose ASYMMETRIC_SIGN.
 
     Attributes:
-        project: Id of its project.
-        algorithm: Of all its versions: `EC_P256` or `RSA_2048`.
+        project: The id of its project.
+        algorithm: The algorithm of all its versions: `EC_P256` or `RSA_2048`.
         versions: By number, as text.
-        policy: Who may use it.
+        policy: The IAM policy of the key.
     """
 
     project: str
@@ -48,10 +48,10 @@ class CryptoKey:
     policy: Policy = field(default_factory=Policy)
 
     def add_version(self, number: str = "1", *, state: str = ENABLED) -> CryptoKeyVersion:
-        """Make a version with a new key, or give the one that is there.
+        """Return the version of this number. Create it with a new key if it doesn't exist.
 
         Raises:
-            ValueError: There is no such algorithm or state.
+            ValueError: The algorithm or the state is unknown.
         """
         if state not in STATES or self.algorithm not in (EC_P256, RSA_2048):
             raise ValueError(state)

@@ -1,7 +1,7 @@
 """Google's refusals as data: the exact texts, in the two shapes that its services use.
 
-STS answers flat OAuth errors (RFC 6749, section 5.2), the others `google.rpc.Status`. Ids are those of the catalogue in
-`docs/emulator.md`.
+STS answers with flat OAuth errors (RFC 6749, section 5.2), the other services with `google.rpc.Status`. The ids are
+those of the catalogue in `docs/emulator.md`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ STS = {
     ),
     "empty_subject_token": ("invalid_request", "subject_token must be nonempty."),
     "empty_subject_token_type": ("invalid_request", "subject_token_type must be nonempty."),
-    # wordings of our own: what the real STS says to these is not known
+    # our own wording: the text of the real STS is unknown
     "authorization": ("invalid_request", "The Authorization header must not be a bearer token."),
     "grant_type": ("unsupported_grant_type", "Invalid grant_type."),
     "requested_token_type": ("invalid_request", "Invalid requested_token_type."),
@@ -87,11 +87,11 @@ STS = {
     "options": ("invalid_request", "Invalid options."),
     "access_token": ("invalid_request", "Access tokens are only exchanged to apply a credential access boundary."),
     "boundary": ("invalid_request", "Invalid access boundary: {problem}."),
-    "opaque": ("invalid_grant", "The subject token is no valid access token."),
+    "opaque": ("invalid_grant", "The subject token is not a valid access token."),
     "not_text": ("invalid_request", "The mapped attribute {name} must be of type STRING."),
     "too_large": ("invalid_request", "The size of all mapped attributes exceeds the 8192 bytes limit."),
 }
-"""OAuth error code and text, by id; those of the catalogue are verbatim."""
+"""OAuth error code and text, by id. The texts of the catalogue are Google's, word for word."""
 
 API = {
     "I1": (403, "PERMISSION_DENIED", "Permission '{permission}' denied on resource{resource} (or it may not exist)."),
@@ -134,12 +134,12 @@ API = {
     "service_disabled": (403, "PERMISSION_DENIED", _DISABLED_SERVICE),
     "account_exists": (409, "ALREADY_EXISTS", _ACCOUNT_EXISTS),
     "no_account": (404, "NOT_FOUND", "Unknown service account"),
-    # wordings of our own: what Google says to these is not known word for word
+    # our own wording: Google's exact text is unknown
     "bad_field": (400, "INVALID_ARGUMENT", "Invalid value for field {field}."),
     "invalid": (400, "INVALID_ARGUMENT", "{problem}"),
     "precondition": (400, "FAILED_PRECONDITION", "{problem}"),
 }  # fmt: skip
-"""HTTP status, status code and text, by id; those of the catalogue are verbatim."""
+"""HTTP status, status code and text, by id. The texts of the catalogue are Google's, word for word."""
 
 _REASONS = {
     "I1": "IAM_PERMISSION_DENIED",
@@ -153,15 +153,15 @@ _REASONS = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of Google's, not a failure of ours
+class Refusal(Exception):  # noqa: N818 - an answer of the emulated Google, not a failure of the emulator
     """An answer other than success.
 
     Attributes:
         status: The HTTP status.
         document: The body, as JSON.
         entry: The id in the catalogue.
-        text: Sent instead of the document, for the few services that do not speak JSON.
-        headers: Beyond content type and length.
+        text: Sent instead of the document, for the few services that don't answer with JSON.
+        headers: Additional headers; content type and length are always set.
     """
 
     def __init__(
@@ -182,14 +182,14 @@ class Refusal(Exception):  # noqa: N818 - an answer of Google's, not a failure o
 
 
 def sts_refusal(entry: str, **facts: object) -> Refusal:
-    """Give an STS error by its id; E13 is HTTP 429, the others 400."""
+    """Return an STS error by its id. E13 has HTTP status 429, the others 400."""
     code, text = STS[entry]
     document = {"error": code, "error_description": text.format(**facts)}
     return Refusal(429 if entry == "E13" else 400, document, entry)
 
 
 def api_refusal(entry: str, *, service: str = "iam.googleapis.com", **facts: object) -> Refusal:
-    """Give an error in the shape of `google.rpc.Status`, with ErrorInfo where Google sends it."""
+    """Return an error in the shape of `google.rpc.Status`, with ErrorInfo where Google sends it."""
     status, code, text = API[entry]
     error: dict[str, Any] = {"code": status, "message": text.format(service=service, **facts), "status": code}
     if entry in _REASONS:
@@ -204,10 +204,10 @@ def api_refusal(entry: str, *, service: str = "iam.googleapis.com", **facts: obj
 
 
 def refusal(entry: str, **facts: str) -> Refusal:
-    """Give any refusal by its id, with `?` for what it would name; for refusals that are asked for by name.
+    """Return any refusal by its id, for faults. Each value that the text would contain is `?`.
 
     Raises:
-        KeyError: There is none of that id.
+        KeyError: The id is unknown.
     """
     unknown = _Unknown(facts)
     if entry in STS:

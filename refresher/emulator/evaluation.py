@@ -1,8 +1,9 @@
-"""Expressions that may take long, evaluated where they hold up nobody: in a process with limits of its own.
+"""Evaluation of slow expressions in a separate process with limits, so that no other request has to wait.
 
-A mapping or condition can grow without end (`replace` of `replace`), and the library that evaluates it has no limit of
-time or memory. So whatever is not quick by its looks goes to `refresher.emulator.evaluation_worker`, which the system
-ends when a limit is reached; the next one starts afresh.
+The result of a mapping or condition can grow without end (`replace` of `replace`), and the library that evaluates it
+has no limit of time or memory. So every expression that is not clearly quick goes to
+`refresher.emulator.evaluation_worker`. The system ends that process when it reaches a limit; the next evaluation starts
+another one.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 WORKER = "refresher.emulator.evaluation_worker"
 
 
-class IdentityNeeded(Exception):  # noqa: N818 - no failure: the rule is asked again once it is there
-    """The claims of a subject token must be mapped elsewhere: here it could hold up all other requests."""
+class IdentityNeeded(Exception):  # noqa: N818 - not a failure: the rule runs again with the result
+    """The claims of a subject token must be mapped in the other process: here, other requests would have to wait."""
 
     def __init__(self, provider: Provider, claims: dict[str, Any]) -> None:
         super().__init__(provider.issuer)
@@ -34,22 +35,22 @@ class IdentityNeeded(Exception):  # noqa: N818 - no failure: the rule is asked a
 
 
 class Evaluator:
-    """Maps claims in another process, one after the other; it is started when first needed."""
+    """Maps claims in another process, one token after the other. The process starts at the first token."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluator")
         self._worker: subprocess.Popen[bytes] | None = None
 
-    async def identity_of(self, provider: Provider, claims: dict[str, Any]) -> Identity | Refusal:
-        """Give what `mapping.identity_of` gives or raises; beyond a limit the token is rejected."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._identity_of, provider, claims)
+    async def map_identity(self, provider: Provider, claims: dict[str, Any]) -> Identity | Refusal:
+        """Return the identity or the refusal of `mapping.map_identity`; beyond a limit the token is rejected."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._map_identity, provider, claims)
 
     def close(self) -> None:
         """End the other process."""
         self._thread.shutdown(cancel_futures=True)
         self._end()
 
-    def _identity_of(self, provider: Provider, claims: dict[str, Any]) -> Identity | Refusal:
+    def _map_identity(self, provider: Provider, claims: dict[str, Any]) -> Identity | Refusal:
         question = {"mapping": provider.mapping, "condition": provider.condition, "claims": claims}
         try:
             answer = self._ask(json.dumps(question).encode() + b"\n")
@@ -64,10 +65,10 @@ class Evaluator:
         return Identity(subject=found["subject"], groups=tuple(found["groups"]), attributes=found["attributes"])
 
     def _ask(self, question: bytes) -> bytes:
-        """Give the line that answers; nothing if the other process came to its end instead.
+        """Return the line with the answer; nothing if the other process ended instead.
 
         Raises:
-            OSError: It cannot be started.
+            OSError: The process cannot be started.
         """
         if self._worker is None or self._worker.poll() is not None:
             self._end()

@@ -1,6 +1,7 @@
-"""The process of `refresher.emulator.evaluation`: questions and answers as lines of JSON, each within limits.
+"""The process of `refresher.emulator.evaluation`: it reads questions and writes answers as lines of JSON.
 
-The system holds it to them, whatever the library is doing: memory by a resource limit, time by a signal that ends it.
+The system enforces limits for each question, whatever the library does: memory by a resource limit, time by a signal
+that ends the process.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from refresher.emulator.errors import Refusal
-from refresher.emulator.mapping import identity_of
+from refresher.emulator.mapping import map_identity
 from refresher.emulator.state import Provider
 
 SECONDS = 1.0
-"""For all expressions of one exchange."""
+"""The limit for all expressions of one exchange."""
 
 MEMORY = 1 << 30
-"""Bytes of address space."""
+"""The limit of the address space, in bytes."""
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until there are no more questions."""
-    with suppress(ValueError, OSError):  # a system that knows no such limit, or has a lower one
+    """Answer questions until the input ends."""
+    with suppress(ValueError, OSError):  # a system without this limit, or with a lower one
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for question in questions:
@@ -40,7 +41,7 @@ def _answer(question: bytes) -> bytes:
     asked = json.loads(question)
     provider = Provider(mapping=asked["mapping"], condition=asked["condition"])
     try:
-        identity = identity_of(provider, asked["claims"])
+        identity = map_identity(provider, asked["claims"])
     except Refusal as refusal:
         refused = {"status": refusal.status, "document": refusal.document, "entry": refusal.entry}
         return json.dumps({"refusal": refused}).encode()

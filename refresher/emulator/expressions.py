@@ -1,9 +1,9 @@
 """The Common Expression Language as Google runs it: attribute mappings, attribute conditions, conditions of bindings.
 
-https://github.com/google/cel-spec, evaluated by Google's own C++ implementation (cel-expr-python), with its string
-functions and `extract`, which IAM adds
-(https://cloud.google.com/iam/docs/conditions-attribute-reference#extract). Which variables an expression sees depends
-on where it stands.
+https://github.com/google/cel-spec. Google's own C++ implementation (cel-expr-python) evaluates the expressions, with
+its string functions and with `extract`, which IAM adds
+(https://cloud.google.com/iam/docs/conditions-attribute-reference#extract). Each kind of expression has its own
+variables.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAPPING = "mapping"
-"""A mapping sees `assertion`, what the issuer asserts."""
+"""A mapping reads `assertion`, the claims of the issuer."""
 
 CONDITION = "condition"
-"""An attribute condition sees `assertion`, `google` and `attribute`."""
+"""An attribute condition reads `assertion`, `google` and `attribute`."""
 
 BINDING = "binding"
-"""The condition of a binding sees `request.time` and `resource`, and must be quick: it is asked with every request."""
+"""The condition of a binding reads `request.time` and `resource`. It must be quick: every request evaluates it."""
 
 MATCHING = "matching"
-"""The one question of `matches` sees `text` and `pattern`."""
+"""The fixed expression of `matches` reads `text` and `pattern`."""
 
 DEEPEST = 100
-"""Levels of nesting that are looked at, as many as the JSON of protocol buffers may have."""
+"""How many levels of nesting are read, the same as in the JSON of protocol buffers."""
 LONGEST_CONDITION = 4096
-_WORDS = 64  # CEL's integers are that many bits wide
+_WORDS = 64  # bits of an integer in CEL
 _TEXT = re.compile(r"""(['"])\1\1.*?\1\1\1|(['"])(?:\\.|(?!\2)[^\\\n])*\2""", re.DOTALL)
 _CALL = re.compile(r"(\w+)\s*\(")
 _MODEST = re.compile(r"[\w\s.,!=<>&|?:()\[\]{}+-]*")
@@ -55,11 +55,11 @@ _TIMES = {
 
 
 class ExpressionError(Exception):
-    """An expression cannot be compiled, or has no value for what it was given; the text is CEL's."""
+    """An expression does not compile, or has no value for these variables. The text comes from the CEL library."""
 
 
 def check(expression: str, scope: str) -> str:
-    """Compile an expression and give the name of the type it evaluates to, `DYN` if that is not known before.
+    """Compile an expression and return the name of its type, `DYN` if the type depends on the values.
 
     Raises:
         ExpressionError: It does not compile.
@@ -67,56 +67,56 @@ def check(expression: str, scope: str) -> str:
     return str(_compiled(expression, scope).return_type().name())
 
 
-def without_texts(expression: str) -> str:
-    """Give an expression with a number in place of each text, so that what it says is not taken for what it does."""
+def mask_texts(expression: str) -> str:
+    """Replace each text literal of an expression with a number, so that only its operators and names remain."""
     return _TEXT.sub("0", expression)
 
 
 @lru_cache(maxsize=512)
 def is_quick(expression: str, *, with_times: bool = False) -> bool:
-    """Tell whether an expression surely takes no more than its length times the size of what it is given.
+    """Return whether the time for an expression is at most its length times the size of its variables.
 
-    So it is without what repeats itself (`all`, `map`), multiplies texts (`replace`, `split`, `join`) or searches by
-    pattern. What cannot be told by a look, such as a backslash in a text, is not quick.
+    This is the case without functions that repeat (`all`, `map`), multiply texts (`replace`, `split`, `join`) or search
+    for a pattern. In doubt, as for a backslash in a text, the expression is not quick.
 
     Args:
         expression: In CEL.
-        with_times: Whether it may call the functions of timestamps, too.
+        with_times: Whether it may also call the functions of timestamps.
     """
     if "\\" in expression or "'''" in expression or '"""' in expression:
         return False
-    rest = without_texts(expression)
+    rest = mask_texts(expression)
     names = _QUICK | _TIMES if with_times else _QUICK
     return _MODEST.fullmatch(rest) is not None and all(name in names for name in _CALL.findall(rest))
 
 
-def evaluate(expression: str, scope: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever CEL gives
+def evaluate(expression: str, scope: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any value of CEL
     """Evaluate an expression.
 
     Raises:
-        ExpressionError: It does not compile, or meets an error: a claim that is absent, a type that does not fit.
+        ExpressionError: It does not compile, or meets an error: an absent claim, a value of the wrong type.
     """
     try:
         value = _compiled(expression, scope).eval(data=values)
     except RuntimeError as error:
         raise ExpressionError(str(error)) from None
-    if value.type().name() in ("ERROR", "UNKNOWN"):  # runtime errors come back as values, and look like texts
+    if value.type().name() in ("ERROR", "UNKNOWN"):  # the library returns a runtime error as a value, like a text
         raise ExpressionError(str(value.plain_value()))
     return value.plain_value()
 
 
-def plain(value: Any, levels: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON
-    """Give a JSON value as CEL can take it: integers that do not fit become floating point, lone surrogates `?`.
+def convert_json(value: Any, levels: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON
+    """Convert a JSON value for CEL: integers that are too large become floating point, lone surrogates become `?`.
 
     Raises:
-        ExpressionError: It is nested deeper than that many levels.
+        ExpressionError: It has more levels of nesting than allowed.
     """
     if isinstance(value, dict | list) and not levels:
         raise ExpressionError("nested too deeply")
     if isinstance(value, dict):
-        return {plain(name): plain(inner, levels - 1) for name, inner in value.items()}
+        return {convert_json(name): convert_json(inner, levels - 1) for name, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner, levels - 1) for inner in value]
+        return [convert_json(inner, levels - 1) for inner in value]
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and value.bit_length() >= _WORDS:
@@ -125,19 +125,19 @@ def plain(value: Any, levels: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Tell whether a regular expression is found in a text; RE2, so that no pattern takes for ever.
+    """Return whether a text contains a match of a regular expression; RE2, so that no pattern runs for ever.
 
     Raises:
-        ExpressionError: The pattern is none.
+        ExpressionError: The pattern is not a valid regular expression.
     """
     return evaluate("text.matches(pattern)", MATCHING, {"text": text, "pattern": pattern}) is True
 
 
 def extract(text: str, template: str) -> str:
-    """Give the part of a text that a template's placeholder stands for, an empty text if it does not match.
+    """Return the part of a text that matches a template's placeholder; an empty text if the template does not match.
 
-    The template is `BEFORE{name}AFTER`. The part begins behind the first BEFORE and ends before the next AFTER; without
-    one of them it begins or ends with the text.
+    The template is `BEFORE{name}AFTER`. The part begins after the first BEFORE and ends before the next AFTER. Without
+    BEFORE it begins with the text, without AFTER it ends with the text.
     """
     before, opened, rest = template.partition("{")
     _, closed, after = rest.partition("}")
@@ -178,7 +178,7 @@ def _environment(scope: str) -> cel.Env:
 @lru_cache(maxsize=512)
 def _compiled(expression: str, scope: str) -> cel.Expression:
     if scope == BINDING and not (len(expression) <= LONGEST_CONDITION and is_quick(expression, with_times=True)):
-        raise ExpressionError("it is longer than a condition may be, or calls what it may not")
+        raise ExpressionError("it is longer than a condition may be, or calls a function that a condition may not call")
     try:
         return _environment(scope).compile(expression)
     except (RuntimeError, UnicodeError, ValueError) as error:

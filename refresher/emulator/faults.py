@@ -1,4 +1,4 @@
-"""Scripted failures: a queue per operation, accounted for, so that a test can assert that a fault was really met.
+"""Scripted failures: a queue per operation, with a record, so that a test can assert that a fault was applied.
 
 ```python
 google.faults.add("sts.token", status=503, times=2)
@@ -8,7 +8,7 @@ google.faults.add("sts.token", without=("expires_in",))
 assert not google.faults.pending
 ```
 
-An operation is named as in `docs/emulator.md`; `*` stands for every one.
+The names of operations are in `docs/emulator.md`; `*` is every operation.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _LONGEST_SKEW = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong, once or several times.
+    """A failure that happens once or several times.
 
     Attributes:
-        status: Answer with this HTTP status instead of asking the rule.
-        refusal: Answer with this refusal of the catalogue instead of asking the rule.
+        status: Answer with this HTTP status, without running the rule.
+        refusal: Answer with this refusal of the catalogue, without running the rule.
         body: Answer with this text instead of the rule's document.
         without: Leave these fields out of the rule's document.
-        fields: Put these into the rule's document.
+        fields: Put these fields into the rule's document.
         delay: Seconds before the answer.
         drop: Close the connection without an answer.
-        truncate: Close it after half of the body.
+        truncate: Close the connection after half of the body.
         drip: Seconds between single bytes of the body.
         clock_skew: Seconds by which the `Date` header is wrong.
-        times: How often.
+        times: How many requests it applies to.
     """
 
     status: int | None = None
@@ -66,34 +66,34 @@ class _Queued:
 
 
 class Faults:
-    """The queues, and how often each fault was met.
+    """The queues, and the faults that were applied.
 
     Attributes:
-        operations: Those that there are, set by who answers them; None while nobody does.
+        operations: The names of all operations, set by the server; None before that.
     """
 
     def __init__(self) -> None:
         self.operations: Container[str] | None = None
         self._queues: dict[str, deque[_Queued]] = {}
         self.met: list[tuple[str, Fault]] = []
-        """Operation and fault, in the order in which they were met; the last thousand."""
+        """Operation and fault, in the order in which they were applied; the last thousand."""
 
     def add(self, operation: str, **what: Any) -> None:  # noqa: ANN401 - the attributes of a fault
-        """Let the next requests of an operation meet a fault; takes the attributes of `Fault`.
+        """Apply a fault to the next requests of an operation; the arguments are the attributes of `Fault`.
 
         Raises:
-            EmulatorError: There is no such operation, attribute or refusal.
+            EmulatorError: The operation, an attribute or the refusal is unknown.
         """
         fault = _fault(what)
         self._queues.setdefault(self._known(operation), deque()).append(_Queued(fault=fault, left=fault.times))
 
     def _known(self, operation: str) -> str:
         if self.operations is not None and operation != ANY and operation not in self.operations:
-            raise EmulatorError(f"{operation} is no operation", "use one of the list in docs/emulator.md, or *")
+            raise EmulatorError(f"{operation} is not an operation", "use one of the list in docs/emulator.md, or *")
         return operation
 
     def take(self, operation: str) -> Fault | None:
-        """Give the fault that a request of an operation meets, and count it."""
+        """Take the next fault for a request of an operation from the queue, and record it."""
         if not self._queues:
             return None
         for name in (operation, ANY):
@@ -109,21 +109,21 @@ class Faults:
 
     @property
     def pending(self) -> dict[str, int]:
-        """How many faults were not met yet, by operation."""
+        """How many times faults are still to be applied, by operation."""
         return {name: sum(entry.left for entry in queue) for name, queue in self._queues.items() if queue}
 
     def clear(self) -> None:
-        """Forget what was not met yet, and what was."""
+        """Delete the queues and the record."""
         self._queues.clear()
         self.met = []
 
     def as_document(self) -> dict[str, Any]:
-        """Give what is pending and what was met, as JSON has it."""
+        """Return the pending and the applied faults, for JSON."""
         met = [{"operation": operation, **_short(fault)} for operation, fault in self.met]
         return {"pending": self.pending, "met": met}
 
     def dump(self) -> dict[str, Any]:
-        """Give what `load` takes, as JSON has it."""
+        """Return the document that `load` reads, for JSON."""
         queues = {
             name: [{"fault": asdict(entry.fault), "left": entry.left} for entry in queue]
             for name, queue in self._queues.items()
@@ -132,7 +132,7 @@ class Faults:
         return {"queues": queues, "met": [[operation, asdict(fault)] for operation, fault in self.met]}
 
     def load(self, document: dict[str, Any]) -> None:
-        """Go on where what `dump` gave ended."""
+        """Restore the queues and the record from a document of `dump`."""
         self._queues = {
             name: deque(_Queued(fault=_fault(entry["fault"]), left=int(entry["left"])) for entry in queue)
             for name, queue in document["queues"].items()
@@ -154,10 +154,10 @@ def _fault(what: dict[str, Any]) -> Fault:
         raise EmulatorError(f"a fault has no {', '.join(unknown)}", "see the table in docs/emulator.md")
     wrong = [name for name, value in what.items() if not _MAY_BE[name](value)]
     if wrong:
-        raise EmulatorError(f"a fault's {wrong[0]} cannot be that", "see the table in docs/emulator.md")
+        raise EmulatorError(f"a fault's {wrong[0]} has an invalid value", "see the table in docs/emulator.md")
     fault = Fault(**what | {"without": tuple(what.get("without", ()))})
     if fault.refusal is not None and fault.refusal not in STS and fault.refusal not in API:
-        raise EmulatorError(f"{fault.refusal} is no refusal", "use an id of the catalogue in docs/emulator.md")
+        raise EmulatorError(f"{fault.refusal} is not a refusal", "use an id of the catalogue in docs/emulator.md")
     return fault
 
 
@@ -178,4 +178,4 @@ _MAY_BE: dict[str, Callable[[Any], bool]] = {
     "clock_skew": lambda value: value is None or _is_number(value, -_LONGEST_SKEW, _LONGEST_SKEW),
     "times": lambda value: isinstance(value, int) and _is_number(value, 1, 1e9),
 }
-"""What each attribute may be."""
+"""The check of each attribute's value."""

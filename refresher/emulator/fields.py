@@ -1,4 +1,4 @@
-"""What the admin calls of all services have in common: whose project it is, and how a time is written."""
+"""What the admin services share: how a project is found, and how a time is written."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from refresher.emulator.state import Project
 
 
-def project_of(cloud: Cloud, name: str) -> tuple[str, Project]:
-    """Give a project with its id, by id or number.
+def find_project(cloud: Cloud, name: str) -> tuple[str, Project]:
+    """Return a project and its id; it is found by id or number.
 
     Raises:
-        Refusal: There is none, which Google tells like a missing permission.
+        Refusal: It does not exist, which Google reports as a missing permission.
     """
     found = cloud.state.find_project(name)
     if found is None:
@@ -24,6 +24,6 @@ def project_of(cloud: Cloud, name: str) -> tuple[str, Project]:
     return found
 
 
-def time_of(seconds: float) -> str:
-    """Show a time as the API does."""
+def format_time(seconds: float) -> str:
+    """Return a time as the API shows it."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `google_emulator`, an emulator of its own for each test that asks for one."""
+"""The pytest plugin with the fixture `google_emulator`: each test that uses it has its own emulator."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def google_emulator() -> Iterator[Scenario]:
-    """Give a running local Google, empty and of this test alone."""
-    from refresher.emulator.testing import emulator  # noqa: PLC0415 - a plugin must not slow down who does not use it
+    """Return a running local Google that is empty and belongs to this test only."""
+    from refresher.emulator.testing import emulator  # noqa: PLC0415 - most tests do not need it
 
     with emulator() as scenario:
         yield scenario

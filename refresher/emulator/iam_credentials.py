@@ -1,7 +1,7 @@
 """iamcredentials.googleapis.com: short-lived credentials of service accounts.
 
-https://cloud.google.com/iam/docs/reference/credentials/rest. The keys that verify what was signed are published by
-`refresher.emulator.account_keys`.
+https://cloud.google.com/iam/docs/reference/credentials/rest. `refresher.emulator.account_keys` publishes the keys that
+verify the signatures.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from refresher.emulator.account_keys import key_of
-from refresher.emulator.callers import caller_of, check_perimeter, check_service
-from refresher.emulator.calls import Call, Reply, Route, text_of, texts_of
+from refresher.emulator.account_keys import load_or_create_key
+from refresher.emulator.authentication import authenticate, check_perimeter, check_service
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.http import Call, Reply, Route, read_text, read_texts
 from refresher.emulator.journal import LONGEST
 from refresher.emulator.org_policy import allows_value
-from refresher.emulator.permissions import check_chain, denied
+from refresher.emulator.permissions import check_chain, permission_denied
 from refresher.emulator.quotas import GENERATIONS, SIGNATURES
 from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
-from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, key_id_of
+from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, compute_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,13 +42,13 @@ EXTENDED_LIFETIME = 43_200.0
 ID_TOKEN_LIFE = 3600
 _DELEGATE = re.compile(r"projects/-/serviceAccounts/[^/]+")
 _SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*")
-"""The form of https://developers.google.com/identity/protocols/oauth2/scopes; which of them exist is not known here."""
+"""The form of https://developers.google.com/identity/protocols/oauth2/scopes. Which scopes exist is not known here."""
 _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
 
 
 def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give an access token of a service account to whom its policy allows it."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    """Issue an access token of a service account, if its policy allows the caller to have one."""
+    caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, GET_ACCESS_TOKEN)
     scopes = _scopes(body.get("scope"))
@@ -68,18 +68,18 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     return Reply(
         document={
             "accessToken": cloud.vault.issue(bearer),
-            # whole seconds and Z: Python and Java clients take nothing else
+            # whole seconds and Z: Python and Java clients accept nothing else
             "expireTime": f"{datetime.fromtimestamp(expires_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
         }
     )
 
 
 def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give an ID token of a service account for an audience to whom its policy allows it."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    """Issue an ID token of a service account for an audience, if its policy allows the caller to have one."""
+    caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, GET_OPEN_ID_TOKEN)
-    audience = text_of(body, "audience")
+    audience = read_text(body, "audience")
     if not audience:
         raise api_refusal("I6")
     check_chain(cloud, caller, _delegates(body), account, GET_OPEN_ID_TOKEN)
@@ -89,38 +89,40 @@ def generate_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Rep
 
 
 def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Sign claims with the key that Google holds for a service account; not for federated tokens (I11)."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    """Sign claims with the key that Google holds for a service account; refused for federated tokens (I11)."""
+    caller = authenticate(cloud, call, service=SERVICE)
     if caller.kind == "federated":
         raise api_refusal("I11", service=SERVICE, method="google.iam.credentials.v1.IAMCredentials.SignJwt")
     body = call.json()
     account = _account(cloud, call, names, SIGN_JWT)
-    claims = _claims(cloud, text_of(body, "payload"))
+    claims = _claims(cloud, read_text(body, "payload"))
     check_chain(cloud, caller, _delegates(body), account, SIGN_JWT)
     _spend(cloud, account, SIGNATURES)
-    key = key_of(cloud, account)
-    signed = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": key_id_of(key)})
-    return Reply(document={"keyId": key_id_of(key), "signedJwt": signed})
+    key = load_or_create_key(cloud, account)
+    signed = jwt.api_jws.encode(
+        json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": compute_key_id(key)}
+    )
+    return Reply(document={"keyId": compute_key_id(key), "signedJwt": signed})
 
 
 def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Sign bytes with the key that Google holds for a service account, RSA with SHA-256."""
-    caller = caller_of(cloud, call, service=SERVICE)
+    caller = authenticate(cloud, call, service=SERVICE)
     body = call.json()
     account = _account(cloud, call, names, SIGN_BLOB)
     try:
-        payload = base64.b64decode(text_of(body, "payload"), validate=True)
+        payload = base64.b64decode(read_text(body, "payload"), validate=True)
     except (binascii.Error, ValueError):
         raise api_refusal("bad_field", field="payload") from None
     check_chain(cloud, caller, _delegates(body), account, SIGN_BLOB)
     _spend(cloud, account, SIGNATURES)
-    key = key_of(cloud, account)
+    key = load_or_create_key(cloud, account)
     signature = key.sign(payload, PKCS1v15(), SHA256())
-    return Reply(document={"keyId": key_id_of(key), "signedBlob": base64.b64encode(signature).decode()})
+    return Reply(document={"keyId": compute_key_id(key), "signedBlob": base64.b64encode(signature).decode()})
 
 
 def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:
-    """Give the claims of a Google-signed ID token of a service account."""
+    """Return the claims of a Google-signed ID token of a service account."""
     now = int(cloud.now())
     claims: dict[str, Any] = {
         "aud": audience,
@@ -134,9 +136,9 @@ def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, wit
 
 
 def _account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> ServiceAccount:
-    """Find the target principal; whether one exists is told to nobody who may not use it (403, as Google does)."""
+    """Find the target principal. As at Google, a caller without the permission gets 403 whether it exists or not."""
     name = names["account"]
-    if names["project"] != "-":  # the wildcard is required, a project's id is invalid
+    if names["project"] != "-":  # Google requires the wildcard: a project's id is invalid
         raise api_refusal("I6")
     call.facts["service_account"] = name[:LONGEST]
     account = cloud.state.find_service_account(name)
@@ -145,7 +147,7 @@ def _account(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str
             raise api_refusal("I4", email=name)
         if not name.isdecimal() and not name.endswith(".gserviceaccount.com"):
             raise api_refusal("I5")
-        raise denied(permission)
+        raise permission_denied(permission)
     if not account.is_usable:
         raise api_refusal("I4", email=account.email)
     check_service(cloud, account.project, SERVICE)
@@ -166,8 +168,8 @@ def _scopes(value: object) -> tuple[str, ...]:
 
 
 def _delegates(body: Mapping[str, Any]) -> list[str]:
-    """Give the e-mails or unique ids of the delegates, which are sent as resource names."""
-    delegates = texts_of(body, "delegates")
+    """Return the e-mails or unique ids of the delegates, which are sent as resource names."""
+    delegates = read_texts(body, "delegates")
     if not all(_DELEGATE.fullmatch(delegate) for delegate in delegates):
         raise api_refusal("I6")
     return [delegate.rpartition("/")[2] for delegate in delegates]

@@ -1,6 +1,7 @@
-"""The journal of requests: who asked for what and what was answered, never a secret.
+"""The records of requests: the emulator's own journal, and the entries of Cloud Logging. Neither contains a secret.
 
-A ring buffer, so that days of load fit into memory. Tokens appear as fingerprints (8 hex digits of their SHA-256).
+Both are ring buffers, so that days of load fit into memory. Tokens appear as fingerprints (8 hex digits of their
+SHA-256). `refresher.emulator.audit_log` decides which entries Cloud Logging gets.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ import hashlib
 import json
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 CAPACITY = 10_000
+"""How many entries are kept."""
+
 LONGEST = 1000
-"""Characters that are noted of a path or fact, which clients make as long as they like."""
+"""How many characters of a path or fact are noted; clients can send longer ones."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,13 +27,13 @@ class Entry:
     """One request and its answer.
 
     Attributes:
-        time: When it came, Unix seconds on the emulator's clock.
+        time: When it arrived, in Unix seconds on the emulator's clock.
         method: The HTTP method.
-        path: Without the query, which may hold anything.
-        operation: Which operation that is; empty if none.
+        path: Without the query, which may contain secrets.
+        operation: The name of the operation; empty for an unknown path.
         status: The HTTP status of the answer.
-        refusal: Id of the refusal in the catalogue; None for a success.
-        facts: What the service noted of it: principal, service account, fingerprint of the subject token.
+        refusal: The id of the refusal in the catalogue; None for a success.
+        facts: What the service noted: principal, service account, fingerprint of the subject token.
     """
 
     time: float
@@ -39,20 +45,20 @@ class Entry:
     facts: dict[str, str] = field(default_factory=dict)
 
     def as_document(self) -> dict[str, Any]:
-        """Give the entry as JSON has it."""
+        """Return the entry, for JSON."""
         return asdict(self)
 
 
 class Journal:
-    """The last requests, oldest first; all of them in a file, if there is one."""
+    """The last requests, oldest first; all requests in a file, if one is set."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=CAPACITY)
         self.file: TextIO | None = None
-        """Where each request is written as one line of JSON."""
+        """Each request is written to it as one line of JSON."""
 
     def add(self, entry: Entry) -> None:
-        """Note a request."""
+        """Add a request."""
         entry = replace(
             entry,
             path=entry.path[:LONGEST],
@@ -64,14 +70,31 @@ class Journal:
             self.file.flush()
 
     def entries(self, path: str = "") -> list[Entry]:
-        """Give the entries whose path contains a text, all by default."""
+        """Return the entries whose path contains a text; by default all."""
         return [entry for entry in tuple(self._entries) if path in entry.path]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all entries."""
         self._entries.clear()
 
 
+class AuditLog:
+    """The last entries of Cloud Logging, oldest first. Each new one is also passed to `keep`."""
+
+    def __init__(self, entries: Iterable[dict[str, Any]] = ()) -> None:
+        self._entries: deque[dict[str, Any]] = deque(entries, maxlen=CAPACITY)
+        self.keep: Callable[[dict[str, Any]], None] = lambda _entry: None
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Add an entry."""
+        self._entries.append(entry)
+        self.keep(entry)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return all entries."""
+        return list(self._entries)
+
+
 def fingerprint(token: str) -> str:
-    """Give eight hex digits that tell tokens apart."""
+    """Return eight hex digits that identify a token without revealing it."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -1,7 +1,7 @@
-"""Attribute mapping and attribute condition: from a verified assertion to who that is in Google Cloud.
+"""Attribute mapping and attribute condition: they turn a verified assertion into an identity of Google Cloud.
 
-https://docs.cloud.google.com/iam/docs/workload-identity-federation#mapping, with Google's limits. Whether a mapping
-may be configured at all is decided in `refresher.emulator.iam_admin.providers`.
+https://docs.cloud.google.com/iam/docs/workload-identity-federation#mapping, with Google's limits.
+`refresher.emulator.iam_admin.provider_rules` decides which mappings a provider may have.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import sts_refusal
-from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, evaluate, is_quick, plain
+from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, convert_json, evaluate, is_quick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST_SUBJECT = 127
 LARGEST_IN_ALL = 8192
-"""Bytes that all mapped attributes may have together."""
+"""The limit for all mapped attributes together, in bytes."""
 
 _QUICK_EXPRESSIONS = 4096
 _QUICK_TOKEN = 8192
@@ -31,11 +31,11 @@ ATTRIBUTE = "attribute."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who an assertion is.
+    """The identity of an assertion.
 
     Attributes:
-        subject: `google.subject`.
-        groups: `google.groups`.
+        subject: The value of `google.subject`.
+        groups: The values of `google.groups`.
         attributes: Custom attributes by name, without `attribute.`.
     """
 
@@ -45,7 +45,7 @@ class Identity:
 
 
 def is_quick_for(provider: Provider, subject_token: str) -> bool:
-    """Tell whether mapping a subject token takes a moment at most; whatever else does not hold up other requests."""
+    """Return whether mapping a subject token surely takes only a moment, so that other requests don't have to wait."""
     expressions = [*provider.mapping.values(), provider.condition]
     return (
         len(subject_token) <= _QUICK_TOKEN
@@ -54,15 +54,15 @@ def is_quick_for(provider: Provider, subject_token: str) -> bool:
     )
 
 
-def identity_of(provider: Provider, assertion: Mapping[str, object]) -> Identity:
-    """Map an assertion and ask the provider's condition.
+def map_identity(provider: Provider, assertion: Mapping[str, object]) -> Identity:
+    """Map an assertion and evaluate the provider's condition.
 
     Raises:
-        Refusal: E9 if a claim is nested too deeply, E14 without a subject, E3 if it is too long, E12 if the condition
-            does not hold.
+        Refusal: E9 if a claim is nested too deeply, E14 without a subject, E3 if the subject is too long, E12 if the
+            condition is false.
     """
     try:
-        values = {"assertion": plain(dict(assertion))}
+        values = {"assertion": convert_json(dict(assertion))}
     except ExpressionError:
         raise sts_refusal("E9") from None
     identity = Identity(
@@ -94,7 +94,7 @@ def _groups(expression: str | None, values: Mapping[str, Any]) -> tuple[str, ...
     try:
         groups = evaluate(expression, MAPPING, values)
     except ExpressionError:
-        return ()  # an assertion without groups is in none
+        return ()  # without the claim, the identity is in no group
     if isinstance(groups, str):
         return (groups,)
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
@@ -110,7 +110,7 @@ def _attributes(mapping: Mapping[str, str], values: Mapping[str, Any]) -> dict[s
         try:
             value = evaluate(expression, MAPPING, values)
         except ExpressionError:
-            continue  # an assertion that lacks the claim lacks the attribute
+            continue  # without the claim, the identity does not have the attribute
         if value is None:
             continue
         if not isinstance(value, str):

@@ -1,16 +1,16 @@
 """The metadata server of a Compute Engine machine, `http://metadata.google.internal/computeMetadata/v1/…`.
 
-https://cloud.google.com/compute/docs/metadata/overview. Access tokens are cached until five minutes before their end,
-as on real machines; identity tokens are made for each request. Clients find out by the flavor in the answers to `/` and
-to `instance` whether there is a metadata server at all.
+https://cloud.google.com/compute/docs/metadata/overview. As on real machines, access tokens are cached until five
+minutes before their expiry; identity tokens are issued for each request. Clients detect a metadata server by the flavor
+header in the answers to `/` and to `instance`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import Refusal
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.iam_credentials import id_token_claims
 from refresher.emulator.tokens import Bearer
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from refresher.emulator.state import ServiceAccount
 
 CACHED_UNTIL = 300
-"""Seconds before its end until which the same access token is given again."""
+"""Until this many seconds before its expiry, each request gets the same access token."""
 
 LIFE = 3600
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -29,11 +29,11 @@ INSTANCE_ID = "4207849484203875001"
 INSTANCE_NAME = "emulator"
 ZONE = "europe-west1-b"
 FLAVOR = {"metadata-flavor": "Google", "server": "Metadata Server for VM"}
-"""Headers of whatever a metadata server answers."""
+"""Headers of every answer of a metadata server."""
 
 
-def access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give the machine's access token, the same one while it is cached."""
+def show_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Return the machine's access token, the same one while it is cached."""
     account = _account(cloud, call, names)
     now = int(cloud.now())
     token, expires_at = cloud.metadata_tokens.get(account.unique_id, ("", 0))
@@ -51,8 +51,8 @@ def access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return _json({"access_token": token, "expires_in": expires_at - now, "token_type": "Bearer"})
 
 
-def identity(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give an ID token of the machine's account for an audience."""
+def show_id_token(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Return an ID token of the machine's account for an audience."""
     account = _account(cloud, call, names)
     audience = call.query.get("audience", "")
     if not audience:
@@ -82,55 +82,55 @@ def list_accounts(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     return _text(f"default/\n{email}/\n" if email else "")
 
 
-def email(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give the e-mail of the machine's account."""
+def show_email(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Return the e-mail of the machine's account."""
     return _text(_account(cloud, call, names).email)
 
 
-def scopes(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give the access scopes of the machine."""
+def show_scopes(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Return the access scopes of the machine."""
     _account(cloud, call, names)
     return _text(f"{SCOPE}\n")
 
 
 def list_instance(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """List what there is of the machine."""
+    """List the entries of the machine."""
     _check_headers(call)
     return _text("id\nname\nservice-accounts/\nzone\n")
 
 
-def instance_id(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the machine's number."""
+def show_instance_id(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Return the machine's number."""
     _check_headers(call)
     return _text(INSTANCE_ID)
 
 
-def instance_name(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the machine's name."""
+def show_instance_name(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Return the machine's name."""
     _check_headers(call)
     return _text(INSTANCE_NAME)
 
 
-def zone(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give where the machine is, as a resource name with the project's number."""
+def show_zone(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Return the machine's zone, as a resource name with the project's number."""
     _check_headers(call)
     return _text(f"projects/{next(iter(cloud.state.projects.values())).number}/zones/{ZONE}")
 
 
-def project_id(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the id of the machine's project."""
+def show_project_id(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Return the id of the machine's project."""
     _check_headers(call)
     return _text(next(iter(cloud.state.projects)))
 
 
-def project_number(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the number of the machine's project."""
+def show_project_number(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Return the number of the machine's project."""
     _check_headers(call)
     return _text(next(iter(cloud.state.projects.values())).number)
 
 
-def universe_domain(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the universe domain."""
+def show_universe_domain(_cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Return the universe domain."""
     _check_headers(call)
     return _text("googleapis.com")
 
@@ -148,7 +148,7 @@ def _machine(cloud: Cloud) -> dict[str, object]:
 
 
 def _account(cloud: Cloud, call: Call, names: Mapping[str, str]) -> ServiceAccount:
-    """Give the machine's account, which is called `default` or by its e-mail; a machine has no other."""
+    """Return the machine's only account; its name in the path is `default` or its e-mail."""
     _check_headers(call)
     account = cloud.state.service_accounts.get(cloud.state.metadata_account or "")
     if account is None or not account.is_usable or names["account"] not in ("default", account.email):
@@ -181,21 +181,21 @@ _PROJECT = "/computeMetadata/v1/project"
 _UNIVERSE = "/computeMetadata/v1/universe"
 
 ROUTES = (
-    Route("metadata.token", "GET", f"{_ACCOUNTS}/{{account}}/token", access_token),
-    Route("metadata.identity", "GET", f"{_ACCOUNTS}/{{account}}/identity", identity),
-    Route("metadata.email", "GET", f"{_ACCOUNTS}/{{account}}/email", email),
-    Route("metadata.scopes", "GET", f"{_ACCOUNTS}/{{account}}/scopes", scopes),
+    Route("metadata.token", "GET", f"{_ACCOUNTS}/{{account}}/token", show_access_token),
+    Route("metadata.identity", "GET", f"{_ACCOUNTS}/{{account}}/identity", show_id_token),
+    Route("metadata.email", "GET", f"{_ACCOUNTS}/{{account}}/email", show_email),
+    Route("metadata.scopes", "GET", f"{_ACCOUNTS}/{{account}}/scopes", show_scopes),
     Route("metadata.account", "GET", f"{_ACCOUNTS}/{{account}}/", describe_account),
     Route("metadata.account", "GET", f"{_ACCOUNTS}/{{account}}", describe_account),
     Route("metadata.accounts", "GET", f"{_ACCOUNTS}/", list_accounts),
     Route("metadata.accounts", "GET", _ACCOUNTS, list_accounts),
     Route("metadata.instance", "GET", f"{_INSTANCE}/", list_instance),
     Route("metadata.instance", "GET", _INSTANCE, list_instance),
-    Route("metadata.instance", "GET", f"{_INSTANCE}/id", instance_id),
-    Route("metadata.instance", "GET", f"{_INSTANCE}/name", instance_name),
-    Route("metadata.instance", "GET", f"{_INSTANCE}/zone", zone),
-    Route("metadata.project", "GET", f"{_PROJECT}/project-id", project_id),
-    Route("metadata.project", "GET", f"{_PROJECT}/numeric-project-id", project_number),
-    Route("metadata.universe", "GET", f"{_UNIVERSE}/universe-domain", universe_domain),
-    Route("metadata.universe", "GET", f"{_UNIVERSE}/universe_domain", universe_domain),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/id", show_instance_id),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/name", show_instance_name),
+    Route("metadata.instance", "GET", f"{_INSTANCE}/zone", show_zone),
+    Route("metadata.project", "GET", f"{_PROJECT}/project-id", show_project_id),
+    Route("metadata.project", "GET", f"{_PROJECT}/numeric-project-id", show_project_number),
+    Route("metadata.universe", "GET", f"{_UNIVERSE}/universe-domain", show_universe_domain),
+    Route("metadata.universe", "GET", f"{_UNIVERSE}/universe_domain", show_universe_domain),
 )

@@ -1,4 +1,4 @@
-"""monitoring.googleapis.com: alert policies and notification channels, kept and shown. Nothing ever alerts.
+"""monitoring.googleapis.com: alert policies and notification channels, stored and shown. Nothing ever alerts.
 
 https://cloud.google.com/monitoring/api/ref_v3/rest.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator import kept
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, list_of
+from refresher.emulator import documents
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import project_of
+from refresher.emulator.fields import find_project
+from refresher.emulator.http import Call, Reply, Route, read_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,48 +24,48 @@ KINDS = ("alertPolicies", "notificationChannels")
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make one; its conditions get names of their own."""
+    """Create a resource. Its conditions get names of their own."""
     project = _authorize(cloud, call, names, "create")
     kind = names["kind"]
     name = f"projects/{project}/{kind}/{secrets.randbelow(10**18):019d}"
-    return Reply(document=kept.add(cloud, kind, name, _filled(name, call.json())))
+    return Reply(document=documents.add(cloud, kind, name, _filled(name, call.json())))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show one."""
-    return Reply(document=kept.find(cloud, names["kind"], _name(cloud, call, names, "get")))
+    """Show a resource."""
+    return Reply(document=documents.find(cloud, names["kind"], _name(cloud, call, names, "get")))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """List those of a project."""
+    """List the resources of a project."""
     project = _authorize(cloud, call, names, "list")
-    found = kept.all_of(cloud, names["kind"], f"projects/{project}/")
+    found = documents.list_all(cloud, names["kind"], f"projects/{project}/")
     return Reply(document={names["kind"]: found, "totalSize": len(found)} if found else {})
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask names, everything without one."""
+    """Change the fields of the mask; without a mask, replace everything."""
     name = _name(cloud, call, names, "update")
-    known, body = kept.find(cloud, names["kind"], name), call.json()
+    known, body = documents.find(cloud, names["kind"], name), call.json()
     masked = [path.partition(".")[0] for path in call.query.get("updateMask", "").split(",") if path]
     changed = {field: body.get(field) for field in masked} if masked else body
     document = {field: value for field, value in {**known, **changed}.items() if value is not None}
-    return Reply(document=kept.put(cloud, names["kind"], name, _filled(name, document)))
+    return Reply(document=documents.put(cloud, names["kind"], name, _filled(name, document)))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Remove one."""
-    kept.remove(cloud, names["kind"], _name(cloud, call, names, "delete"))
+    """Remove a resource."""
+    documents.remove(cloud, names["kind"], _name(cloud, call, names, "delete"))
     return Reply(document={})
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
     if names["kind"] not in KINDS:
         raise api_refusal("no_method")
-    caller = administrator_of(cloud, call, service=SERVICE)
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
     permission = f"monitoring.{names['kind']}.{verb}"
-    require(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
-    return project_of(cloud, names["project"])[0]
+    require_permission(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
+    return find_project(cloud, names["project"])[0]
 
 
 def _name(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
@@ -74,7 +74,7 @@ def _name(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
 
 def _filled(name: str, body: dict[str, Any]) -> dict[str, Any]:
     document = {**body, "name": name}
-    conditions = list_of(document, "conditions")
+    conditions = read_list(document, "conditions")
     if conditions:
         document["conditions"] = [
             {"name": f"{name}/conditions/{number}", **condition}

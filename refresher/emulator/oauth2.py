@@ -1,6 +1,6 @@
-"""oauth2.googleapis.com: `tokeninfo`, which tells what a service account's access token or an ID token is.
+"""oauth2.googleapis.com: `tokeninfo`, which describes an access token of a service account, or an ID token.
 
-It does not understand federated tokens, as measured with the real one.
+Like the real service (measured), it does not accept federated tokens.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from refresher.emulator.calls import Call, Reply, Route
 from refresher.emulator.errors import Refusal
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
 
 
-def tokeninfo(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell what a token is."""
+def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Describe a token."""
     fields = {**call.form(), **call.query}
     id_token = fields.get("id_token")
     if id_token:
@@ -57,7 +57,7 @@ def _id_token(cloud: Cloud, token: str) -> dict[str, str]:
 
 
 _TIMES_ELSEWHERE: Any = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
-"""Times are compared with the cloud's clock."""
+"""PyJWT doesn't check times: they are compared with the cloud's clock."""
 
 
 def _invalid() -> Refusal:
@@ -65,7 +65,7 @@ def _invalid() -> Refusal:
 
 
 ROUTES = tuple(
-    Route("oauth2.tokeninfo", method, f"{version}/tokeninfo", tokeninfo)
+    Route("oauth2.tokeninfo", method, f"{version}/tokeninfo", describe_token)
     for method in ("GET", "POST")
     for version in ("", "/oauth2/v1", "/oauth2/v2", "/oauth2/v3")
 )

@@ -1,7 +1,7 @@
 """OIDC issuers: Google's own (accounts.google.com), and discovery of the others for providers without uploaded keys.
 
-OpenID Connect Discovery 1.0, section 4. The emulator answers for Google's issuer itself; any other issuer is asked over
-the network, as STS does, through `Cloud.discover`, and what it answered is kept for a while.
+OpenID Connect Discovery 1.0, section 4. The emulator answers for Google's issuer itself. Like STS, it asks any other
+issuer over the network, through `Cloud.discover`, and caches the answer for a while.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from refresher.emulator.account_keys import certificate_of
-from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator.account_keys import create_certificate
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
 if TYPE_CHECKING:
@@ -23,45 +23,45 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
 
 KEPT = 300
-"""Seconds for which discovered keys are used without asking again; how long Google does is not known."""
+"""For how many seconds discovered keys are used without asking again; Google's own time is unknown."""
 
 _TIMEOUT_SECONDS = 5
 _LARGEST = 1024 * 1024
 
 
-class KeysNeeded(Exception):  # noqa: N818 - no failure: the rule is asked again once the keys are there
-    """An issuer must be asked for its keys, which rules do not do themselves: they would hold up all other requests."""
+class KeysNeeded(Exception):  # noqa: N818 - not a failure: the rule runs again once the keys are there
+    """An issuer must be asked for its keys. Rules don't do that themselves, since all other requests would wait."""
 
     def __init__(self, issuer: str) -> None:
         super().__init__(issuer)
         self.issuer = issuer
 
 
-def key_set_of(cloud: Cloud, call: Call, issuer: str) -> dict[str, Any] | None:
-    """Give the JWKS of an issuer; None if it cannot be had.
+def find_key_set(cloud: Cloud, call: Call, issuer: str) -> dict[str, Any] | None:
+    """Return the JWKS of an issuer; None if it is not available.
 
     Raises:
-        KeysNeeded: It is not known, or not known to be so still.
+        KeysNeeded: The issuer must be asked first.
     """
     if issuer == GOOGLE_ISSUER:
         return cloud.vault.jwks
     jwks, fetched_at = cloud.key_sets.get(issuer, (None, 0.0))
     is_known = jwks is not None and abs(cloud.now() - fetched_at) < KEPT
-    if not is_known and not call.keys_at_hand:
+    if not is_known and not call.keys_discovered:
         raise KeysNeeded(issuer)
     return jwks
 
 
 def discover(issuer: str) -> dict[str, Any] | None:
-    """Ask an issuer for its JWKS over the network; None if it does not answer as it should."""
+    """Ask an issuer for its JWKS over the network; None without a valid answer."""
     document = _fetch(f"{issuer}/.well-known/openid-configuration")
     if document is None or document.get("issuer") != issuer:
         return None
     return _fetch(str(document.get("jwks_uri")))
 
 
-def configuration(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Answer for Google's issuer: its discovery document."""
+def show_configuration(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Show the discovery document of Google's issuer."""
     return Reply(
         document={
             "issuer": GOOGLE_ISSUER,
@@ -73,14 +73,14 @@ def configuration(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
     )
 
 
-def certs(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Answer for Google's issuer: its keys."""
+def show_jwks(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Show the keys of Google's issuer."""
     return Reply(document=cloud.vault.jwks)
 
 
-def x509_certs(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
-    """Answer for Google's issuer: its keys as certificates, which is what most libraries verify ID tokens with."""
-    return Reply(document={cloud.vault.key_id: certificate_of(cloud.vault.key, "accounts.google.com", cloud.now())})
+def show_certificates(cloud: Cloud, _call: Call, _: Mapping[str, str]) -> Reply:
+    """Show the keys of Google's issuer as certificates, with which most libraries verify ID tokens."""
+    return Reply(document={cloud.vault.key_id: create_certificate(cloud.vault.key, "accounts.google.com", cloud.now())})
 
 
 def _fetch(url: str) -> dict[str, Any] | None:
@@ -95,7 +95,7 @@ def _fetch(url: str) -> dict[str, Any] | None:
 
 
 ROUTES = (
-    Route("accounts.configuration", "GET", "/.well-known/openid-configuration", configuration),
-    Route("accounts.certs", "GET", "/oauth2/v3/certs", certs),
-    Route("accounts.certs", "GET", "/oauth2/v1/certs", x509_certs),
+    Route("accounts.configuration", "GET", "/.well-known/openid-configuration", show_configuration),
+    Route("accounts.certs", "GET", "/oauth2/v3/certs", show_jwks),
+    Route("accounts.certs", "GET", "/oauth2/v1/certs", show_certificates),
 )

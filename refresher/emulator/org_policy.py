@@ -1,18 +1,18 @@
-"""orgpolicy.googleapis.com: policies on projects, folders and organisations, kept and shown.
+"""orgpolicy.googleapis.com: policies on projects, folders and organisations, stored and shown.
 
-https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Two constraints are asked, on the project
-alone: `iam.workloadIdentityPoolProviders` and `iam.allowServiceAccountCredentialLifetimeExtension`.
+https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Two constraints have an effect, and only on a
+project: `iam.workloadIdentityPoolProviders` and `iam.allowServiceAccountCredentialLifetimeExtension`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator import kept
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
+from refresher.emulator import documents
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import time_of
+from refresher.emulator.fields import format_time
+from refresher.emulator.http import Call, Reply, Route, read_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ PARENTS = ("projects", "folders", "organizations")
 
 
 def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, default: bool = False) -> bool:
-    """Tell whether the list constraint on a project allows a value; without a policy the default holds."""
+    """Return whether the list constraint on a project allows a value; without a policy, return the default."""
     policy = cloud.state.documents.get(KIND, {}).get(f"projects/{project}/policies/{constraint}")
     rules = policy.get("spec", {}).get("rules") if policy is not None else None
     if not isinstance(rules, list):
@@ -40,68 +40,68 @@ def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, def
 
 
 def set_values(cloud: Cloud, project: str, constraint: str, values: list[str]) -> None:
-    """Let a list constraint on a project allow exactly these values."""
+    """Make a list constraint on a project allow exactly these values."""
     name = f"projects/{project}/policies/{constraint}"
     spec = {"rules": [{"values": {"allowedValues": values}}]}
-    kept.put(cloud, KIND, name, _stamped(cloud, name, {"spec": spec}))
+    documents.put(cloud, KIND, name, _stamped(cloud, name, {"spec": spec}))
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a policy."""
+    """Create a policy."""
     parent = _authorize(cloud, call, names, "orgpolicy.policies.create")
     body = call.json()
-    name = f"{parent}/policies/{text_of(body, 'name').rpartition('/')[2]}"
+    name = f"{parent}/policies/{read_text(body, 'name').rpartition('/')[2]}"
     if name.endswith("/"):
         raise api_refusal("bad_field", field="policy.name")
-    return Reply(document=kept.add(cloud, KIND, name, _stamped(cloud, name, body)))
+    return Reply(document=documents.add(cloud, KIND, name, _stamped(cloud, name, body)))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a policy."""
     parent = _authorize(cloud, call, names, "orgpolicy.policy.get")
-    return Reply(document=kept.find(cloud, KIND, f"{parent}/policies/{names['constraint']}"))
+    return Reply(document=documents.find(cloud, KIND, f"{parent}/policies/{names['constraint']}"))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """List the policies of a resource."""
     parent = _authorize(cloud, call, names, "orgpolicy.policies.list")
-    found = kept.all_of(cloud, KIND, f"{parent}/policies/")
+    found = documents.list_all(cloud, KIND, f"{parent}/policies/")
     return Reply(document={"policies": found} if found else {})
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change spec or dry-run spec."""
     name = f"{_authorize(cloud, call, names, 'orgpolicy.policies.update')}/policies/{names['constraint']}"
-    known, body = kept.find(cloud, KIND, name), call.json()
-    kept.check_etag(known.get("spec", {}), object_of(body, "spec").get("etag"))
+    known, body = documents.find(cloud, KIND, name), call.json()
+    documents.check_etag(known.get("spec", {}), read_object(body, "spec").get("etag"))
     changed: dict[str, Any] = {field: body[field] for field in ("spec", "dryRunSpec") if field in body}
-    return Reply(document=kept.put(cloud, KIND, name, _stamped(cloud, name, {**known, **changed})))
+    return Reply(document=documents.put(cloud, KIND, name, _stamped(cloud, name, {**known, **changed})))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a policy."""
     parent = _authorize(cloud, call, names, "orgpolicy.policies.delete")
-    kept.remove(cloud, KIND, f"{parent}/policies/{names['constraint']}")
+    documents.remove(cloud, KIND, f"{parent}/policies/{names['constraint']}")
     return Reply(document={})
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
-    """Check who asks; give the parent, a project by its id."""
+    """Check the caller's permission; return the parent, a project by its id."""
     if names["parents"] not in PARENTS:
         raise api_refusal("no_method")
-    caller = administrator_of(cloud, call, service=SERVICE)
-    require(cloud, caller, permission, project_resource(cloud, names["parent"], service=SERVICE))
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    require_permission(cloud, caller, permission, project_resource(cloud, names["parent"], service=SERVICE))
     found = cloud.state.find_project(names["parent"]) if names["parents"] == "projects" else None
     return f"{names['parents']}/{found[0] if found is not None else names['parent']}"
 
 
 def _stamped(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
     document = {**body, "name": name}
-    spec = dict(object_of(document, "spec"))
+    spec = dict(read_object(document, "spec"))
     if spec:
-        spec |= {"etag": kept.etag_of(spec), "updateTime": time_of(cloud.now())}
+        spec |= {"etag": documents.compute_etag(spec), "updateTime": format_time(cloud.now())}
         document["spec"] = spec
-    return document | {"etag": kept.etag_of(document)}
+    return document | {"etag": documents.compute_etag(document)}
 
 
 _POLICIES = "/v2/{parents}/{parent}/policies"

@@ -1,8 +1,8 @@
-"""Who may do what: members, roles, conditions on bindings, credential access boundaries, the chain of delegates.
+"""IAM decisions: members, roles, conditions on bindings, credential access boundaries, the chain of delegates.
 
 https://cloud.google.com/iam/docs/policies and https://cloud.google.com/iam/docs/service-account-permissions. A
-project's policy holds for all that the project has. Deny policies and principal access boundaries are kept but not
-asked.
+project's policy applies to everything in the project. Deny policies and principal access boundaries are stored but have
+no effect.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """What somebody wants to do something to.
+    """A resource on which a caller needs a permission.
 
     Attributes:
         name: As conditions see it, `projects/…`.
         service: The service's host name.
         kind: As conditions see it, such as `iam.googleapis.com/ServiceAccount`.
-        project: Id of the project that owns it.
+        project: The id of the project that owns it.
         policy: Its own policy; None if it has none.
     """
 
@@ -44,7 +44,7 @@ class Resource:
 
 
 def account_resource(account: ServiceAccount) -> Resource:
-    """Describe a service account."""
+    """Describe a service account as a resource."""
     return Resource(
         name=f"projects/-/serviceAccounts/{account.unique_id}",
         kind="iam.googleapis.com/ServiceAccount",
@@ -56,41 +56,41 @@ def account_resource(account: ServiceAccount) -> Resource:
 def check_chain(
     cloud: Cloud, caller: Bearer, delegates: Sequence[str], target: ServiceAccount, permission: str
 ) -> None:
-    """Walk the impersonation chain from a caller over its delegates to the target principal.
+    """Check the impersonation chain from a caller through its delegates to the target principal.
 
     Args:
-        cloud: Where.
-        caller: Who begins.
+        cloud: The emulated cloud.
+        caller: The first in the chain.
         delegates: E-mails or unique ids, caller side first.
-        target: Whom it is about.
+        target: The target principal.
         permission: What the last in the chain needs on the target.
 
     Raises:
         Refusal: I1 at the first hop that is not granted.
     """
-    names = names_of(cloud.state, caller)
+    names = list_names(cloud.state, caller)
     for delegate in delegates:
         account = cloud.state.find_service_account(delegate)
         if account is None or not account.is_usable:
-            raise denied(IMPLICIT_DELEGATION)
+            raise permission_denied(IMPLICIT_DELEGATION)
         if caller.boundary is not None or not _is_granted(cloud, names, IMPLICIT_DELEGATION, account_resource(account)):
-            raise denied(IMPLICIT_DELEGATION)
+            raise permission_denied(IMPLICIT_DELEGATION)
         names = _names_of_account(cloud.state, account.email)
     if caller.boundary is not None or not _is_granted(cloud, names, permission, account_resource(target)):
-        raise denied(permission)
+        raise permission_denied(permission)
 
 
-def may(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> bool:
-    """Tell whether a caller has a permission on a resource."""
+def has_permission(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> bool:
+    """Return whether a caller has a permission on a resource."""
     if caller.kind == "administrator":
         return True
     if caller.boundary is not None and not _is_within(cloud, caller.boundary, permission, resource):
         return False
-    return _is_granted(cloud, names_of(cloud.state, caller), permission, resource)
+    return _is_granted(cloud, list_names(cloud.state, caller), permission, resource)
 
 
-def names_of(state: State, caller: Bearer) -> frozenset[str]:
-    """Give every name by which policies may mean a caller."""
+def list_names(state: State, caller: Bearer) -> frozenset[str]:
+    """Return every name under which a caller can be a member of a policy."""
     if caller.kind == "federated":
         return frozenset(_federated_names(caller))
     if caller.kind == "anonymous":
@@ -98,8 +98,8 @@ def names_of(state: State, caller: Bearer) -> frozenset[str]:
     return _names_of_account(state, caller.name) if caller.kind == "service_account" else _names(state, caller.member)
 
 
-def denied(permission: str, resource: str = "") -> Refusal:
-    """Give the refusal for a permission that was not granted."""
+def permission_denied(permission: str, resource: str = "") -> Refusal:
+    """Return the refusal for a permission that is not granted."""
     shown = f" '{resource}'" if resource else ""
     return api_refusal("I1", service="iam.googleapis.com", permission=permission, resource=shown)
 
@@ -138,11 +138,11 @@ def _is_granted(cloud: Cloud, names: frozenset[str], permission: str, resource: 
 
 
 def _applies(cloud: Cloud, binding: Binding, resource: Resource) -> bool:
-    return binding.condition is None or holds(cloud, binding.condition.get("expression", ""), resource)
+    return binding.condition is None or condition_holds(cloud, binding.condition.get("expression", ""), resource)
 
 
-def holds(cloud: Cloud, expression: str, resource: Resource) -> bool:
-    """Tell whether the condition of a binding holds now for a resource; one that meets an error does not."""
+def condition_holds(cloud: Cloud, expression: str, resource: Resource) -> bool:
+    """Return whether the condition of a binding is true now for a resource. A condition that fails is false."""
     values = {
         "request.time": datetime.fromtimestamp(int(cloud.now()), UTC),
         "resource": {"name": resource.name, "service": resource.service, "type": resource.kind},
@@ -154,9 +154,9 @@ def holds(cloud: Cloud, expression: str, resource: Resource) -> bool:
 
 
 def _is_within(cloud: Cloud, boundary: Sequence[dict[str, Any]], permission: str, resource: Resource) -> bool:
-    """Tell whether a credential access boundary lets a permission through.
+    """Return whether a credential access boundary permits something.
 
-    https://cloud.google.com/iam/docs/downscoping-short-lived-credentials: rules name buckets and nothing else.
+    https://cloud.google.com/iam/docs/downscoping-short-lived-credentials: rules can only contain buckets.
     """
     for rule in boundary:
         available = str(rule.get("availableResource", "")).removeprefix("//storage.googleapis.com/")
@@ -166,7 +166,7 @@ def _is_within(cloud: Cloud, boundary: Sequence[dict[str, Any]], permission: str
         if (
             inside
             and any(includes(cloud.state, role, permission) for role in roles)
-            and (not expression or holds(cloud, expression, resource))
+            and (not expression or condition_holds(cloud, expression, resource))
         ):
             return True
     return False

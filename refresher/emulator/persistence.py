@@ -1,8 +1,8 @@
-"""The state on disk, in SQLite: what a request changed is committed before it is answered.
+"""The state on disk, in SQLite: a change is committed before its request is answered.
 
-One row per resource. A change is found by comparing what a resource looks like with what was written last, so that no
-rule can forget to say what it changed. A process that is killed loses at most the request it was at: the write-ahead
-log holds whole transactions or nothing.
+Each resource is one row. A change is found by comparing a resource with what was last written, so that no rule can
+forget to report a change. A killed process loses at most the request that it was answering: the write-ahead log
+contains whole transactions or nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from refresher.emulator.audit_log import CAPACITY, AuditLog
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.crypto_keys import CryptoKey
+from refresher.emulator.journal import CAPACITY, AuditLog
 from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
 from refresher.emulator.storage_state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault
@@ -45,7 +45,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "documents": TypeAdapter(dict[str, dict[str, Any]]),
     "settings": TypeAdapter(str),
 }
-"""How the members of each attribute of `State` are written."""
+"""How the members of each attribute of `State` are serialised."""
 
 _OBJECT = TypeAdapter(StoredObject)
 _VAULT = ("vault", "vault")
@@ -54,7 +54,7 @@ _QUOTAS = ("control", "quotas")
 
 
 def open_cloud(directory: Path) -> Cloud:
-    """Give the cloud that a directory holds, a new one if it holds none; changes are kept there.
+    """Return the cloud that a directory stores, or a new one. Its changes are saved in the directory.
 
     Raises:
         EmulatorError: The directory cannot be used.
@@ -67,17 +67,17 @@ def open_cloud(directory: Path) -> Cloud:
     except (OSError, sqlite3.OperationalError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise EmulatorError(
-            f"the emulator's directory {directory} cannot be used: {reason}", "choose one you may write to"
+            f"the emulator's directory {directory} cannot be used: {reason}", "choose one that you can write to"
         ) from error
     except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError, KeyError) as error:
         raise EmulatorError(f"{path} is damaged", "remove it to begin with an empty cloud") from error
 
 
 class _Store:
-    """One database, and what was written to it last."""
+    """A database, and what was last written to it."""
 
     def __init__(self, path: Path) -> None:
-        # the server's thread writes what the main thread opened; a lock of the cloud's keeps them apart
+        # the main thread opens it and the server's thread writes to it; the cloud's lock keeps them apart
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
@@ -86,7 +86,7 @@ class _Store:
         self._generations: dict[tuple[str, str], int] = {}
 
     def cloud(self) -> Cloud:
-        """Read everything."""
+        """Read everything, and return it as a cloud."""
         rows = self._database.execute("SELECT kind, name, document FROM resources").fetchall()
         self._written = {(kind, name): document for kind, name, document in rows}
         vault = self._written.get(_VAULT)
@@ -126,8 +126,7 @@ class _Store:
         """Write what changed.
 
         Raises:
-            OSError: It cannot be written, as when the disk is full; what there is in memory is written with the next
-                change.
+            OSError: The write failed, for example because the disk is full. The next change writes it again.
         """
         try:
             self._save(cloud)
@@ -158,7 +157,7 @@ class _Store:
                 self._database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", values)
             self._database.execute("COMMIT")
         except BaseException:
-            if self._database.in_transaction:  # a full disk ends one by itself
+            if self._database.in_transaction:  # with a full disk the transaction has ended already
                 self._database.execute("ROLLBACK")
             raise
         self._written, self._generations = now, generations

@@ -1,7 +1,7 @@
 """IAM policies: bindings of roles to members, with conditions and etags.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/Policy. What a policy grants is decided in
-`refresher.emulator.permissions`, what may be written into one in `refresher.emulator.policy_calls`.
+https://cloud.google.com/iam/docs/reference/rest/v1/Policy. `refresher.emulator.permissions` decides what a policy
+grants, `refresher.emulator.policy_changes` what it may contain.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ EMPTY_ETAG = "ACAB"
 
 @dataclass(slots=True, kw_only=True)
 class Binding:
-    """One role, whom it is granted to, and when.
+    """One role, its members, and a condition.
 
     Attributes:
-        role: Its name.
-        members: As IAM policies name them.
-        condition: `title`, `description` and the CEL `expression`; None if it always holds.
+        role: The name of the role.
+        members: In the form of IAM policies.
+        condition: `title`, `description` and the CEL `expression`; None if the binding always applies.
     """
 
     role: str
@@ -35,15 +35,15 @@ class Policy:
     """The allow policy of one resource.
 
     Attributes:
-        bindings: Who may do what.
-        audit_configs: Which Data Access logs are written, as in the API; of projects only.
+        bindings: Which members have which roles.
+        audit_configs: Which Data Access logs are written, as in the API; for projects only.
     """
 
     bindings: list[Binding] = field(default_factory=list)
     audit_configs: list[dict[str, Any]] = field(default_factory=list)
 
     def allow(self, role: str, member: str) -> None:
-        """Grant a role to a member, always."""
+        """Grant a role to a member, without a condition."""
         for binding in self.bindings:
             if binding.role == role and binding.condition is None:
                 binding.members.add(member)
@@ -52,14 +52,14 @@ class Policy:
 
     @property
     def etag(self) -> str:
-        """Tells whether two policies are the same."""
+        """A hash of the content: equal policies have equal etags."""
         if not self.bindings and not self.audit_configs:
             return EMPTY_ETAG
         content = json.dumps(self._content(), sort_keys=True).encode()
         return base64.b64encode(b"\x07" + hashlib.sha256(content).digest()[:7]).decode()
 
     def as_document(self) -> dict[str, Any]:
-        """Give the policy as the API shows it."""
+        """Return the policy as the API shows it."""
         document = self._content() | {"etag": self.etag}
         if self.bindings:
             document["version"] = 3 if any(binding.condition for binding in self.bindings) else 1

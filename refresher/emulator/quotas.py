@@ -1,6 +1,6 @@
-"""Quotas per project and minute; off unless switched on.
+"""Quotas per project and minute; off by default.
 
-https://cloud.google.com/iam/quotas. STS calls count for the project of the pool, as far as is known.
+https://cloud.google.com/iam/quotas. As far as is known, STS calls count for the project of the pool.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LIMITS = {EXCHANGES: 6_000, INTROSPECTIONS: 6_000, GENERATIONS: 60_000, SIGNATUR
 
 @dataclass(slots=True)
 class Quotas:
-    """How much is allowed in a minute, and how much was used in this one.
+    """The limits per minute, and what was used in this minute.
 
     Attributes:
-        enabled: Whether anything is refused at all.
-        limits: Requests per project and minute, by quota; change them to reach one sooner.
+        enabled: Whether the limits apply.
+        limits: Requests per project and minute, by quota. A test can lower them.
     """
 
     enabled: bool = False
@@ -35,11 +35,11 @@ class Quotas:
     _used: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def dump(self) -> dict[str, Any]:
-        """Give what `load` takes, as JSON has it; what was used in this minute is left out."""
+        """Return the document that `load` reads, for JSON; without what was used in this minute."""
         return {"enabled": self.enabled, "limits": self.limits}
 
     def load(self, document: dict[str, Any]) -> None:
-        """Have what `dump` gave hold again."""
+        """Restore the settings from a document of `dump`."""
         self.enabled = document["enabled"] is True
         self.limits.update({name: int(limit) for name, limit in document["limits"].items() if name in self.limits})
 
@@ -47,7 +47,7 @@ class Quotas:
         """Count a request of a project.
 
         Raises:
-            Refusal: E13 at STS, its like elsewhere, if the minute's quota is used up.
+            Refusal: The quota of this minute is used up: E13 at STS, a similar refusal at other services.
         """
         if not self.enabled:
             return

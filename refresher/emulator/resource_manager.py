@@ -1,18 +1,23 @@
 """cloudresourcemanager.googleapis.com: projects and their IAM policies with audit configurations.
 
-https://cloud.google.com/resource-manager/reference/rest. Projects are made by a seed, not here; folders and
-organisations are left out.
+https://cloud.google.com/resource-manager/reference/rest. A seed creates projects, this API does not. Folders and
+organisations are not emulated.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator import policy_calls
-from refresher.emulator.callers import ANONYMOUS, administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route
-from refresher.emulator.fields import project_of
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator import policy_changes
+from refresher.emulator.authentication import (
+    ANONYMOUS,
+    authenticate_administrator,
+    project_resource,
+    require_permission,
+)
+from refresher.emulator.fields import find_project
+from refresher.emulator.http import Call, Reply, Route
+from refresher.emulator.permissions import Resource, has_permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +29,7 @@ SERVICE = "cloudresourcemanager.googleapis.com"
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Describe a project by its id or number; one that is not there is refused like one that nobody allowed (T9)."""
+    """Describe a project by its id or number. A missing project is refused like a missing permission (T9)."""
     return Reply(document=_document(*_get(cloud, call, names)))
 
 
@@ -37,12 +42,12 @@ def get_v3(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """List the projects that the caller may look at."""
-    caller = administrator_of(cloud, call, service=SERVICE)
+    """List the projects that the caller may see."""
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
     projects = [
         _document(name, project)
         for name, project in cloud.state.projects.items()
-        if may(cloud, caller, "resourcemanager.projects.get", project_resource(cloud, name))
+        if has_permission(cloud, caller, "resourcemanager.projects.get", project_resource(cloud, name))
     ]
     return Reply(document={"projects": projects} if projects else {})
 
@@ -56,31 +61,31 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a project."""
     project = _authorize(cloud, call, names, "resourcemanager.projects.setIamPolicy")
-    return policy_calls.replace(cloud, project.policy, call.json(), auditable=True)
+    return policy_changes.replace_policy(cloud, project.policy, call.json(), auditable=True)
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell which permissions the caller has on a project."""
-    caller = administrator_of(cloud, call, service=SERVICE)
-    project, _ = project_of(cloud, names["project"])
-    return policy_calls.test(cloud, caller, _resource(project), call.json())
+    """Show which permissions the caller has on a project."""
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    project, _ = find_project(cloud, names["project"])
+    return policy_changes.test_permissions(cloud, caller, _resource(project), call.json())
 
 
 def _get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> tuple[str, Project]:
-    caller = administrator_of(cloud, call, service=SERVICE)
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
     name, permission = names["project"], "resourcemanager.projects.get"
     found = cloud.state.find_project(name)
     asked = Resource(
         name=f"projects/{name}", service=SERVICE, kind=f"{SERVICE}/Project", project=found[0] if found else ""
     )
-    require(cloud, caller if found else ANONYMOUS, permission, asked)
-    return project_of(cloud, name)
+    require_permission(cloud, caller if found else ANONYMOUS, permission, asked)
+    return find_project(cloud, name)
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> Project:
-    caller = administrator_of(cloud, call, service=SERVICE)
-    project, found = project_of(cloud, names["project"])
-    require(cloud, caller, permission, _resource(project))
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    project, found = find_project(cloud, names["project"])
+    require_permission(cloud, caller, permission, _resource(project))
     return found
 
 

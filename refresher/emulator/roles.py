@@ -1,7 +1,7 @@
-"""What roles include: the predefined ones that matter here, as data, and the custom ones of the state.
+"""The permissions of roles: the predefined roles that matter here, as data, and the custom roles of the state.
 
-https://cloud.google.com/iam/docs/roles-permissions. Permissions that no rule of the emulator asks for are left out,
-and so are most predefined roles: they may be granted and allow nothing.
+https://cloud.google.com/iam/docs/roles-permissions. Permissions that no rule of the emulator checks are left out, and
+so are most predefined roles: they can be granted, but allow nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ SIGN_BLOB = "iam.serviceAccounts.signBlob"
 SIGN_JWT = "iam.serviceAccounts.signJwt"
 USE_PROJECT = "serviceusage.services.use"
 
-STANDING_IN = frozenset({GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, IMPLICIT_DELEGATION, SIGN_BLOB, SIGN_JWT})
-"""What lets somebody be a service account; no basic role includes any of it."""
+IMPERSONATION = frozenset({GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, IMPLICIT_DELEGATION, SIGN_BLOB, SIGN_JWT})
+"""The permissions to act as a service account; no basic role includes any of them."""
 
 _READ_OBJECTS = ("storage.objects.get", "storage.objects.list")
 _VIEW = ("*.get", "*.list", "*.getIamPolicy", "*.getAttestationRules", "logging.privateLogEntries.list")
@@ -30,7 +30,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/viewer": _VIEW,
     "roles/browser": ("resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy"),
     "roles/iam.workloadIdentityUser": (GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, "iam.serviceAccounts.get"),
-    "roles/iam.serviceAccountTokenCreator": (*STANDING_IN, "iam.serviceAccounts.get"),
+    "roles/iam.serviceAccountTokenCreator": (*IMPERSONATION, "iam.serviceAccounts.get"),
     "roles/iam.serviceAccountOpenIdTokenCreator": (GET_OPEN_ID_TOKEN,),
     "roles/iam.serviceAccountUser": ("iam.serviceAccounts.actAs", "iam.serviceAccounts.get"),
     "roles/iam.serviceAccountAdmin": (
@@ -112,11 +112,13 @@ ROLES: dict[str, tuple[str, ...]] = {
 
 
 def includes(state: State, role: str, permission: str) -> bool:
-    """Tell whether a role includes a permission; a role that was deleted includes nothing."""
+    """Return whether a role includes a permission; a deleted role includes nothing."""
     predefined = ROLES.get(role)
     if predefined is not None:
         is_basic = role in ("roles/owner", "roles/editor", "roles/viewer")
-        return not (is_basic and permission in STANDING_IN) and any(_covers(entry, permission) for entry in predefined)
+        return not (is_basic and permission in IMPERSONATION) and any(
+            _covers(entry, permission) for entry in predefined
+        )
     custom = state.roles.get(role)
     return custom is not None and custom.deleted_at is None and permission in custom.permissions
 

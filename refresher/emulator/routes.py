@@ -1,4 +1,4 @@
-"""From a request to its rule and from whatever happens to an answer: Google's error shapes, never a traceback."""
+"""Finds the rule for a request, and turns every outcome into an answer: Google's error shapes, never a traceback."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from refresher.emulator import (
     account_keys,
-    auditing,
+    allowed_locations,
+    audit_log,
     bigquery,
-    bigquery_discovery,
     cloud_kms,
     cloud_logging,
     cloud_run,
@@ -22,17 +22,16 @@ from refresher.emulator import (
     oauth2,
     oidc_issuer,
     org_policy,
-    regional_boundaries,
     resource_manager,
     service_usage,
+    storage,
     sts,
 )
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.errors import Refusal, api_refusal, refusal
 from refresher.emulator.evaluation import IdentityNeeded
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.journal import Entry
 from refresher.emulator.oidc_issuer import KeysNeeded
-from refresher.emulator.storage import routes as storage_routes
 from refresher.emulator.storage import xml
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ ROUTES: tuple[Route, ...] = (
     *control.ROUTES,
     *sts.ROUTES,
     *iam_credentials.ROUTES,
-    *regional_boundaries.ROUTES,
+    *allowed_locations.ROUTES,
     *metadata_server.ROUTES,
     *oidc_issuer.ROUTES,
     *account_keys.ROUTES,
@@ -59,10 +58,9 @@ ROUTES: tuple[Route, ...] = (
     *cloud_logging.ROUTES,
     *monitoring.ROUTES,
     *bigquery.ROUTES,
-    *bigquery_discovery.ROUTES,
-    *storage_routes.ROUTES,
+    *storage.ROUTES,
 )
-"""Every request that is known, but for the XML API of Cloud Storage."""
+"""All routes except those of Cloud Storage's XML API."""
 
 _NAME = re.compile(r"\{(\w+)(\*\*)?\}")
 _VERB = re.compile(r":([A-Za-z]+)$")
@@ -70,7 +68,7 @@ _MOST_PREFIXES = 3
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Compile a path template; a segment holds no colon, which begins a custom method."""
+    """Compile a path template. A segment contains no colon, since a colon begins a custom method."""
     parts, end = [], 0
     for found in _NAME.finditer(template):
         parts += [re.escape(template[end : found.start()]), f"(?P<{found[1]}>{'.+' if found[2] else '[^/:]+'})"]
@@ -89,11 +87,11 @@ for _route in ROUTES:
 
 
 def answer(cloud: Cloud, call: Call) -> Reply:
-    """Give the answer to a request, and note both in the journal and the audit log.
+    """Answer a request, and note both in the journal and the audit log.
 
     Raises:
-        KeysNeeded: An issuer has to be asked first; then the same call is to be made again.
-        IdentityNeeded: The expressions of a provider have to be evaluated first; then likewise.
+        KeysNeeded: An issuer must be asked first. Then the caller repeats the call.
+        IdentityNeeded: The expressions of a provider must be evaluated first. Then the caller repeats the call.
     """
     entry = Entry(time=cloud.now(), method=call.method, path=call.path.replace(ENCODED_SLASH, "%2F"), facts=call.facts)
     with cloud.lock:
@@ -102,7 +100,7 @@ def answer(cloud: Cloud, call: Call) -> Reply:
         except Refusal as refused:
             entry.refusal = refused.entry
             reply = Reply(document=refused.document, status=refused.status, headers=refused.headers)
-        except OSError:  # what exists, or the audit log, cannot be written
+        except OSError:  # the state or the audit log cannot be written
             failed = api_refusal("internal")
             entry.refusal = failed.entry
             reply = Reply(document=failed.document, status=failed.status)
@@ -118,11 +116,11 @@ def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
     try:
         reply = _apply(cloud, call, route, names, fault)
     except Refusal as refused:
-        auditing.record(cloud, route.operation, call, changes=route.changes, refusal=refused)
+        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=refused)
         entry.refusal = refused.entry
         reply = Reply(document=refused.document, text=refused.text, status=refused.status, headers=refused.headers)
     else:
-        auditing.record(cloud, route.operation, call, changes=route.changes, refusal=None)
+        audit_log.record(cloud, route.operation, call, changes=route.changes, refusal=None)
     if fault is not None or (route.changes and entry.refusal is None):
         cloud.save()
     return replace(reply, fault=fault) if fault is not None else reply
@@ -137,7 +135,7 @@ def _apply(cloud: Cloud, call: Call, route: Route, names: Mapping[str, str], fau
         reply = route.rule(cloud, call, names)
     except (Refusal, KeysNeeded, IdentityNeeded):
         raise
-    except Exception:  # noqa: BLE001 - whatever a client sends, it gets an answer in Google's shape
+    except Exception:  # noqa: BLE001 - every request gets an answer in Google's shape
         raise api_refusal("internal") from None
     return _altered(reply, fault) if fault is not None else reply
 
@@ -159,11 +157,11 @@ def _altered(reply: Reply, fault: Fault) -> Reply:
 
 
 def _failed(status: int) -> dict[str, object]:
-    return {"error": {"code": status, "message": "A fault that was asked for.", "status": "UNKNOWN"}}
+    return {"error": {"code": status, "message": "A scripted fault.", "status": "UNKNOWN"}}
 
 
 def _find(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]]:
-    """Find the route of a path, whatever stands in front of it."""
+    """Find the route of a path, with or without a prefix in front of it."""
     path = call.path
     for _ in range(_MOST_PREFIXES + 1):
         found = _match(call.method, path) or _match(call.method, path, verb="")
@@ -172,7 +170,7 @@ def _find(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]]:
         path = "/" + path.lstrip("/").partition("/")[2]
         if path == "/":
             break
-    fallback = xml.route_of(cloud, call)
+    fallback = xml.find_route(cloud, call)
     if fallback is not None:
         return fallback
     raise api_refusal("no_method")

@@ -1,4 +1,4 @@
-"""The seed: a YAML or JSON document of what is to exist.
+"""The seed: a YAML or JSON document that describes the initial resources.
 
 ```yaml
 projects:
@@ -15,20 +15,20 @@ pools:
         mapping: {google.subject: assertion.sub}   # the default
         condition: assertion.worker == 'w-17'
 service_accounts:
-  alice@my-project.iam.gserviceaccount.com:
+  task-alice@my-project.iam.gserviceaccount.com:
     roles/iam.workloadIdentityUser: ["principal://iam.googleapis.com/projects/…/subject/user-1"]
 project_policies:
   my-project: {roles/viewer: ["user:carol@example.com"]}
 roles: {projects/my-project/roles/tokenOnly: [iam.serviceAccounts.getAccessToken]}
 groups: {team@example.com: ["user:carol@example.com"]}
 buckets:
-  data: {roles/storage.objectViewer: ["serviceAccount:alice@my-project.iam.gserviceaccount.com"]}
+  data: {roles/storage.objectViewer: ["serviceAccount:task-alice@my-project.iam.gserviceaccount.com"]}
 crypto_keys:
   projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer:
     versions: {"1": ENABLED}
     bindings: {roles/cloudkms.signerVerifier: ["serviceAccount:worker@my-project.iam.gserviceaccount.com"]}
 metadata_account: worker@my-project.iam.gserviceaccount.com
-access_token_lives: {alice@my-project.iam.gserviceaccount.com: 300}   # seconds at most, shorter than Google's
+access_token_lives: {task-alice@my-project.iam.gserviceaccount.com: 300}   # seconds at most, shorter than Google's
 ```
 """
 
@@ -45,7 +45,16 @@ import yaml
 from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_provider
-from refresher.emulator.seed_shapes import ShapeError, at, life_of, list_of, mapping_of, needed, only, texts_of
+from refresher.emulator.seed_fields import (
+    ShapeError,
+    check_keys,
+    check_list,
+    check_map,
+    check_seconds,
+    check_texts,
+    report_place,
+    require_text,
+)
 from refresher.emulator.state import Project, Provider, Role, State
 from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
@@ -79,7 +88,7 @@ _KINDS: dict[str, type] = {
     "kind": str,
     "settings": dict,
 }
-"""What may be said of a provider, beside `jwks_file`."""
+"""The settings of a provider, in addition to `jwks_file`."""
 
 _KEY_NAME = re.compile("projects/(?P<project>[^/]+)/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
@@ -88,30 +97,32 @@ def read_seed(path: Path) -> dict[str, Any]:
     """Read a seed file.
 
     Raises:
-        EmulatorError: It cannot be read, or is no YAML mapping.
+        EmulatorError: It cannot be read, or is not a YAML mapping.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise EmulatorError(f"the seed {path} cannot be read: {error.strerror}", "name a file that exists") from error
+        raise EmulatorError(f"the seed {path} cannot be read: {error.strerror}", "choose a file that exists") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise EmulatorError(f"the seed {path} is no YAML", "see the example in docs/emulator.md") from error
+        raise EmulatorError(f"the seed {path} is not YAML", "see the example in docs/emulator.md") from error
     if not isinstance(document, dict):
-        raise EmulatorError(f"the seed {path} is no mapping", "see the example in docs/emulator.md")
+        raise EmulatorError(f"the seed {path} is not a mapping", "see the example in docs/emulator.md")
     return document
 
 
-def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), now: float | None = None) -> None:
-    """Let exist what a seed says, beside what is there already; all of it or nothing.
+def apply_seed(
+    state: State, document: Mapping[str, Any], *, directory: Path = Path(), now: float | None = None
+) -> None:
+    """Create the resources of a seed in addition to the present ones. With any mistake in it, change nothing.
 
     Args:
-        state: Where.
+        state: Changed in place.
         document: The seed.
-        beside: Directory that `jwks_file` is relative to.
-        now: Unix time at which buckets are made; default the machine's.
+        directory: `jwks_file` is relative to it.
+        now: Creation time of buckets, in Unix seconds; default the machine's time.
 
     Raises:
-        EmulatorError: It says something that cannot be.
+        EmulatorError: The seed contains a mistake.
     """
     unknown = sorted(set(document) - set(_KNOWN))
     if unknown:
@@ -122,94 +133,94 @@ def plant(state: State, document: Mapping[str, Any], *, beside: Path = Path(), n
             for name, project in state.projects.items()
         }
     )
-    with at("document"):
-        _plant(planned, document, beside, time.time() if now is None else now)
+    with report_place("document"):
+        _plant(planned, document, directory, time.time() if now is None else now)
     _merge(state, planned)
 
 
-def _plant(state: State, document: Mapping[str, Any], beside: Path, now: float) -> None:
+def _plant(state: State, document: Mapping[str, Any], directory: Path, now: float) -> None:
     for project, settings in _part(document, "projects"):
-        with at("projects", project):
+        with report_place("projects", project):
             _describe(state.projects.setdefault(project, Project(number="")), settings)
-    with at("pools"):
-        pools = list_of(document.get("pools"))
+    with report_place("pools"):
+        pools = check_list(document.get("pools"))
     for number, entry in enumerate(pools):
-        with at(f"pools[{number}]"):
-            _plant_pool(state, only(mapping_of(entry), "pool", "project_number", "providers"), number, beside)
+        with report_place(f"pools[{number}]"):
+            _plant_pool(state, check_keys(check_map(entry), "pool", "project_number", "providers"), number, directory)
     _plant_accounts(state, document)
     for project, bindings in _part(document, "project_policies"):
-        with at("project_policies", project):
+        with report_place("project_policies", project):
             if project not in state.projects:
-                raise ShapeError("there is no such project")
+                raise ShapeError("the project does not exist")
             _grant(state.projects[project].policy, bindings)
     for name, permissions in _part(document, "roles"):
-        with at("roles", name):
-            state.roles[name] = Role(permissions=texts_of(permissions))
+        with report_place("roles", name):
+            state.roles[name] = Role(permissions=check_texts(permissions))
     for group, members in _part(document, "groups"):
-        with at("groups", group):
-            state.groups[group] = set(texts_of(members))
+        with report_place("groups", group):
+            state.groups[group] = set(check_texts(members))
     for name, bindings in _part(document, "buckets"):
-        with at("buckets", name):
+        with report_place("buckets", name):
             bucket = state.buckets.setdefault(name, Bucket(project=next(iter(state.projects)), created=now))
             _grant(bucket.policy, bindings)
     for name, settings in _part(document, "crypto_keys"):
-        with at("crypto_keys", name):
-            state.crypto_keys[name] = _crypto_key(state, name, mapping_of(settings))
+        with report_place("crypto_keys", name):
+            state.crypto_keys[name] = _crypto_key(state, name, check_map(settings))
     if (metadata_account := document.get("metadata_account")) is not None:
         state.add_service_account(str(metadata_account))
         state.metadata_account = str(metadata_account)
 
 
 def _part(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
-    with at(name):
-        return mapping_of(document.get(name)).items()
+    with report_place(name):
+        return check_map(document.get(name)).items()
 
 
-def _plant_pool(state: State, entry: dict[str, Any], number: int, beside: Path) -> None:
+def _plant_pool(state: State, entry: dict[str, Any], number: int, directory: Path) -> None:
     project = str(entry.get("project_number") or next(iter(state.projects.values())).number)
-    name = needed(entry, "pool")
+    name = require_text(entry, "pool")
     check_id(name, field="pool")
     pool = state.add_pool(name, project_number=project)
-    for provider, settings in mapping_of(entry.get("providers")).items():
-        with at(f"pools[{number}]", "providers", provider):
+    for provider, settings in check_map(entry.get("providers")).items():
+        with report_place(f"pools[{number}]", "providers", provider):
             check_id(provider, field="provider")
-            pool.providers[provider] = _provider(mapping_of(settings), beside)
+            pool.providers[provider] = _provider(check_map(settings), directory)
 
 
 def _plant_accounts(state: State, document: Mapping[str, Any]) -> None:
     for email, bindings in _part(document, "service_accounts"):
-        with at("service_accounts", email):
+        with report_place("service_accounts", email):
             _grant(state.add_service_account(email).policy, bindings)
     for email, seconds in _part(document, "access_token_lives"):
-        with at("access_token_lives", email):
-            state.add_service_account(email).longest_life = life_of(seconds)
+        with report_place("access_token_lives", email):
+            state.add_service_account(email).longest_life = check_seconds(seconds)
 
 
 def _grant(policy: Policy, bindings: object) -> None:
-    for role, members in mapping_of(bindings).items():
-        for member in texts_of(members):
+    for role, members in check_map(bindings).items():
+        for member in check_texts(members):
             policy.allow(role, member)
 
 
 def _describe(project: Project, settings: object) -> None:
-    """Change of a project what is said of it: its number, or that with services and perimeter."""
+    """Set what a seed describes of a project: its number, or its number, services and perimeter."""
     said = settings if isinstance(settings, dict) else {"number": settings}
-    only(said, "number", "services", "perimeter")
-    project.number = needed(said, "number")
-    project.services = set(texts_of(said.get("services", sorted(project.services))))
-    project.perimeter = set(texts_of(said.get("perimeter", sorted(project.perimeter))))
+    check_keys(said, "number", "services", "perimeter")
+    project.number = require_text(said, "number")
+    project.services = set(check_texts(said.get("services", sorted(project.services))))
+    project.perimeter = set(check_texts(said.get("perimeter", sorted(project.perimeter))))
 
 
-def _provider(settings: dict[str, Any], beside: Path) -> Provider:
-    """Make a provider, held to the rules of the API; its issuer may be asked over plain HTTP, as in tests it is."""
+def _provider(settings: dict[str, Any], directory: Path) -> Provider:
+    """Create a provider according to the rules of the API. Its issuer may have plain HTTP, as issuers in tests have."""
     file = settings.pop("jwks_file", None)
     if file is not None:
-        settings["jwks"] = _key_set(beside / str(file))
-    only(settings, *_KINDS)
+        settings["jwks"] = _key_set(directory / str(file))
+    check_keys(settings, *_KINDS)
     for name, kind in _KINDS.items():
         if name in settings and not isinstance(settings[name], kind):
-            raise ShapeError(f"{name} cannot be that")
-    texts_of(settings.get("allowed_audiences", []))
+            raise ShapeError(f"{name} has an invalid value")
+    check_texts(settings.get("allowed_audiences", []))
     provider = Provider(**settings)
     check_provider(provider, plain_http=True)
     return provider
@@ -219,23 +230,23 @@ def _key_set(path: Path) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise EmulatorError(f"{path} cannot be read: {error.strerror}", "mend jwks_file") from error
+        raise EmulatorError(f"{path} cannot be read: {error.strerror}", "correct jwks_file") from error
     except (ValueError, RecursionError):
-        raise ShapeError(f"{path} is no JSON") from None
+        raise ShapeError(f"{path} is not JSON") from None
 
 
 def _crypto_key(state: State, name: str, settings: dict[str, Any]) -> CryptoKey:
-    """Make a signing key of Cloud KMS; one version of it is enabled unless others are named."""
+    """Create a signing key of Cloud KMS. By default it has one version, which is enabled."""
     found = _KEY_NAME.fullmatch(name)
     if found is None or found["project"] not in state.projects:
-        raise ShapeError("it is not named projects/…/locations/…/keyRings/…/cryptoKeys/…, of a project that is there")
-    only(settings, "algorithm", "versions", "bindings")
+        raise ShapeError("the name must be projects/…/locations/…/keyRings/…/cryptoKeys/…, in an existing project")
+    check_keys(settings, "algorithm", "versions", "bindings")
     key = CryptoKey(project=found["project"], algorithm=str(settings.get("algorithm", EC_P256)))
     try:
-        for number, condition in mapping_of(settings.get("versions", {"1": ENABLED})).items():
+        for number, condition in check_map(settings.get("versions", {"1": ENABLED})).items():
             key.add_version(number, state=condition)
     except (ValueError, KeyError):
-        raise ShapeError("there is no such algorithm or state of a version") from None
+        raise ShapeError("the algorithm or the state of a version is unknown") from None
     _grant(key.policy, settings.get("bindings"))
     return key
 

@@ -1,8 +1,8 @@
-"""The emulator over HTTP and HTTPS: an ASGI application on uvicorn, in a thread of its own.
+"""The emulator over HTTP and HTTPS: an ASGI application on uvicorn, in a separate thread.
 
-Rules run on the event loop, one after the other: they are quick, and what exists is never half changed. Only issuers
-are asked elsewhere, since one of them may well be this very server, and expressions that may take long are evaluated
-in a process of their own.
+Rules run on the event loop, one after the other. They are quick, and no request sees a change that is half done. Two
+things run elsewhere: requests to issuers, because this very server can be the issuer, and slow expressions, which are
+evaluated in a separate process.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from refresher.emulator.application import Application
 from refresher.emulator.certificates import make_certificates
+from refresher.emulator.errors import api_refusal
 from refresher.emulator.evaluation import Evaluator
-from refresher.emulator.protocol import Protocol
 from refresher.emulator.routes import OPERATIONS
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle, Transport
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
 
 PATIENCE = 20.0
-"""Seconds that the head of a request, or the next piece of its body, may take to arrive."""
+"""How many seconds the head of a request, or the next piece of its body, may take to arrive."""
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -42,9 +44,10 @@ class EmulatorServer:
     """Serves one cloud from `__enter__` to `__exit__`.
 
     Attributes:
-        http: The plain origin, once started.
-        https: The secure origin, once started.
-        ca_file: What clients of the secure origin must trust, as an absolute path: they may stand elsewhere.
+        http: The plain origin.
+        https: The secure origin.
+        ca_file: The certificate that clients of the secure origin must trust; an absolute path, since clients can run
+            in another directory.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class EmulatorServer:
         if not exposed and not _is_loopback(host):
             raise EmulatorError(
                 f"{host} is not a loopback address, and the emulator is not secure",
-                "use 127.0.0.1 or ::1, or say --expose if everybody who reaches it may become anybody",
+                "use 127.0.0.1 or ::1; or add --expose if every client that reaches it may act as anyone",
             )
         self.cloud = cloud
         self._patience = patience
@@ -96,7 +99,7 @@ class EmulatorServer:
             listener.close()
 
     def ready_line(self) -> str:
-        """Give the one line of JSON that tells where it is."""
+        """Return the line of JSON that shows the origins and the CA file."""
         return json.dumps({"http": self.http, "https": self.https, "ca_file": str(self.ca_file)})
 
     def _run(self) -> None:
@@ -112,19 +115,72 @@ class EmulatorServer:
             asyncio.create_task(server.serve(sockets=[listener]))
             for server, listener in zip(self._servers, self._sockets, strict=True)
         ]
-        self._started.set()  # the sockets listen already: who connects now is answered in a moment
+        self._started.set()  # the sockets are listening already, so an early client only waits a moment
         await asyncio.gather(*tasks)
 
 
-def _loop_factory() -> Any:  # noqa: ANN401 - uvloop has no types, and is not to be had everywhere
+class Protocol(HttpToolsProtocol):
+    """One connection: uvicorn's protocol with a time limit, and with Google's error shape for what is not HTTP."""
+
+    _timer: TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, patience: float, **more: Any) -> None:  # noqa: ANN401 - passed on to uvicorn
+        super().__init__(*arguments, **more)
+        self._patience = patience
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn uses asyncio's own class
+        """Start to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of a head, and make the connection available to faults in the application."""
+        self._wait()
+        super().on_message_begin()
+        self.scope["extensions"] = {"emulator.transport": self.transport}  # type: ignore[dict-item]  # not part of ASGI
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting for the head."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that is not HTTP, in the shape of google.rpc.Status."""
+        del msg
+        self._refuse("I6")
+
+    def _refuse(self, entry: str) -> None:
+        self._stop_waiting()
+        refusal = api_refusal(entry)
+        content = json.dumps(refusal.document).encode()
+        head = f"HTTP/1.1 {refusal.status} Refused\r\ncontent-type: application/json; charset=UTF-8\r\n"
+        self.transport.write(f"{head}content-length: {len(content)}\r\nconnection: close\r\n\r\n".encode() + content)
+        self.transport.close()
+
+    def _wait(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._patience, self._refuse, "timeout")
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _loop_factory() -> Any:  # noqa: ANN401 - uvloop has no types, and is optional
     try:
-        import uvloop  # noqa: PLC0415 - not to be had everywhere
+        import uvloop  # noqa: PLC0415 - optional
     except ImportError:
         return None
     return uvloop.new_event_loop
 
 
-def _server(application: Application, protocol: Any, **more: Any) -> uvicorn.Server:  # noqa: ANN401 - handed on to uvicorn
+def _server(application: Application, protocol: Any, **more: Any) -> uvicorn.Server:  # noqa: ANN401 - passed on to uvicorn
     return uvicorn.Server(
         uvicorn.Config(
             application,
@@ -149,7 +205,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        raise EmulatorError(f"port {port} of {host} cannot be had: {error.strerror}", "choose another, or 0") from error
+        raise EmulatorError(
+            f"port {port} of {host} cannot be used: {error.strerror}", "choose another, or 0"
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, texts_of
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import project_of
-from refresher.emulator.iam_admin.operations import started
+from refresher.emulator.fields import find_project
+from refresher.emulator.http import Call, Reply, Route, read_texts
+from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.state import SERVICES, Project
 
 if TYPE_CHECKING:
@@ -51,30 +51,30 @@ def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Switch a service on."""
     project = _authorize(cloud, call, names, "serviceusage.services.enable")
     project.services.add(_known(names["service"]))
-    return Reply(document=started(cloud, ""))
+    return Reply(document=start_operation(cloud, ""))
 
 
 def batch_enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Switch up to twenty services on."""
     project = _authorize(cloud, call, names, "serviceusage.services.enable")
-    services = texts_of(call.json(), "serviceIds")
+    services = read_texts(call.json(), "serviceIds")
     if not 0 < len(services) <= MOST_AT_ONCE:
         raise api_refusal("bad_field", field="serviceIds")
     project.services.update(_known(service) for service in services)
-    return Reply(document=started(cloud, ""))
+    return Reply(document=start_operation(cloud, ""))
 
 
 def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Switch a service off; iam goes with iamcredentials, as Google has it."""
     project = _authorize(cloud, call, names, "serviceusage.services.disable")
     project.services.discard(_known(names["service"]))
-    return Reply(document=started(cloud, ""))
+    return Reply(document=start_operation(cloud, ""))
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> Project:
-    caller = administrator_of(cloud, call, service=SERVICE)
-    _, found = project_of(cloud, names["project"])
-    require(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    _, found = find_project(cloud, names["project"])
+    require_permission(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
     return found
 
 

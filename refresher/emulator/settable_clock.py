@@ -1,4 +1,4 @@
-"""A clock that a test moves: the machine's own, plus an offset."""
+"""A clock that tests can move: the machine's clock plus an offset."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from refresher.clock import Clock, SystemClock
 
 
 class SettableClock:
-    """The time of another clock, moved by `offset`; only the wall clock moves."""
+    """Another clock, moved by `offset`; only the wall clock moves."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self.offset = timedelta(0)
 
     def now(self) -> datetime:
-        """Give the moved wall clock time, aware and in UTC."""
+        """Return the moved wall clock time, aware and in UTC."""
         return self._clock.now() + self.offset
 
     def monotonic(self) -> float:
-        """Give seconds of the machine's own time, which nobody moves."""
+        """Return the machine's monotonic time in seconds, which does not move."""
         return self._clock.monotonic()
 
     def advance(self, duration: timedelta) -> None:
-        """Let this much more time have gone by; negative to go back."""
+        """Move the time forward by a duration; back if it is negative."""
         self.offset += duration

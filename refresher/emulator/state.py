@@ -1,8 +1,8 @@
-"""What exists in the emulated cloud: projects, pools with their providers, service accounts and who may use them.
+"""The resources of the emulated cloud: projects, pools with their providers, service accounts and IAM policies.
 
-Valid by default and changed by assignment: a test that wants a provider disabled sets `disabled`. What the emulator
-*issues* is not kept here: its tokens describe themselves (`refresher.emulator.tokens`). How the state survives a
-restart is `refresher.emulator.persistence`'s business.
+They are valid by default and changed by assignment: a test that needs a disabled provider sets `disabled`. Issued
+tokens are not stored: they describe themselves (`refresher.emulator.tokens`). `refresher.emulator.persistence` saves
+the state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULT_NUMBER = "123456789012"
 WORKLOAD_IDENTITY_USER = "roles/iam.workloadIdentityUser"
 DEFAULT_MAPPING = {"google.subject": "assertion.sub"}
 KEPT_AFTER_DELETION = 30 * 86_400
-"""Seconds for which pools, providers, roles and service accounts can be undeleted."""
+"""For how many seconds pools, providers, roles and service accounts can be undeleted."""
 
 SERVICES = (
     "bigquery.googleapis.com",
@@ -38,7 +38,7 @@ SERVICES = (
     "storage.googleapis.com",
     "sts.googleapis.com",
 )
-"""What a project has switched on from the start."""
+"""The APIs that are enabled in a new project."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,15 +46,15 @@ class Provider:
     """A workload identity pool provider.
 
     Attributes:
-        issuer: The `issuer_uri` of the OIDC kind; empty for the others.
+        issuer: The `issuer_uri` of the kind `oidc`; empty for the others.
         jwks: The uploaded key set; None to discover it from the issuer.
-        allowed_audiences: If any, they replace the provider's own name.
+        allowed_audiences: If there are any, they replace the provider's own name.
         mapping: CEL expressions by attribute.
-        condition: CEL; empty if every assertion will do.
-        disabled: Whether it accepts nothing.
-        kind: `oidc`, `aws`, `saml` or `x509`; the emulator verifies assertions of the first only.
+        condition: A CEL expression; empty to accept every assertion.
+        disabled: Whether it refuses every token.
+        kind: `oidc`, `aws`, `saml` or `x509`. The emulator only verifies the assertions of `oidc`.
         settings: The block of another kind, as it was sent.
-        deleted_at: Unix time; None while it exists.
+        deleted_at: Unix time; None if it is not deleted.
     """
 
     issuer: str = ""
@@ -75,11 +75,11 @@ class Pool:
     """A workload identity pool of a project.
 
     Attributes:
-        project_number: Of the project that owns it.
+        project_number: The number of the project that owns it.
         providers: By id.
-        disabled: Whether it accepts nothing.
-        policy: Who may look after the pool itself.
-        deleted_at: Unix time; None while it exists.
+        disabled: Whether it refuses every token.
+        policy: The IAM policy of the pool itself.
+        deleted_at: Unix time; None if it is not deleted.
     """
 
     project_number: str
@@ -100,12 +100,12 @@ class ServiceAccount:
     Attributes:
         email: Its name.
         unique_id: 21 digits; the `sub` of its ID tokens.
-        project: Id of its project.
-        policy: Who may use it.
-        disabled: Whether nobody may become it, and its access tokens are void.
-        key: The PEM of the key that Google holds for it; made when it first signs.
-        deleted_at: Unix time; None while it exists.
-        longest_life: Seconds that its access tokens live at most, whatever is asked for; None for Google's own limits.
+        project: The id of its project.
+        policy: Which members may act as it.
+        disabled: Whether no one may act as it; its access tokens are then void.
+        key: The PEM of the key that Google holds for it; created at its first signature.
+        deleted_at: Unix time; None if it is not deleted.
+        longest_life: The limit for its access tokens in seconds; None for Google's own limits.
     """
 
     email: str
@@ -136,9 +136,9 @@ class Project:
 
     Attributes:
         number: Digits.
-        policy: Who may do what to all it holds, and which audit logs are written.
-        services: The APIs that are switched on.
-        perimeter: The APIs that a service perimeter closes to the outside, which is where all requests come from.
+        policy: The IAM policy for everything in the project, with the audit configuration.
+        services: The APIs that are enabled.
+        perimeter: The APIs that a service perimeter blocks from outside; all requests come from outside.
     """
 
     number: str
@@ -152,8 +152,8 @@ class Role:
     """A custom role of a project.
 
     Attributes:
-        permissions: What it includes.
-        deleted_at: Unix time; None while it exists.
+        permissions: The permissions that it includes.
+        deleted_at: Unix time; None if it is not deleted.
     """
 
     permissions: list[str] = field(default_factory=list)
@@ -165,7 +165,7 @@ class Role:
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """Everything that exists.
+    """All resources.
 
     Attributes:
         projects: By id.
@@ -173,11 +173,11 @@ class State:
         service_accounts: By e-mail.
         roles: Custom roles by resource name, with the project's id.
         buckets: By name.
-        crypto_keys: Signing keys of Cloud KMS, by resource name, as requests spell it.
+        crypto_keys: Signing keys of Cloud KMS, by resource name, as in requests.
         groups: Members of Google groups, by the group's e-mail.
-        documents: What is only kept and shown again (log metrics, alert policies, organisation and deny policies),
-            by kind and resource name.
-        settings: What there is one of: `metadata_account` and `clock_offset`.
+        documents: What is only stored and shown (log metrics, alert policies, organisation and deny policies), by kind
+            and resource name.
+        settings: Single values: `metadata_account` and `clock_offset`.
     """
 
     projects: dict[str, Project] = field(default_factory=lambda: {DEFAULT_PROJECT: Project(number=DEFAULT_NUMBER)})
@@ -192,7 +192,7 @@ class State:
 
     @property
     def metadata_account(self) -> str | None:
-        """E-mail of the account that the metadata server speaks for."""
+        """The e-mail of the account whose tokens the metadata server issues."""
         return self.settings.get("metadata_account")
 
     @metadata_account.setter
@@ -202,50 +202,50 @@ class State:
             self.settings["metadata_account"] = email
 
     def add_project(self, project: str, number: str) -> Project:
-        """Make a project, or give the one that is there."""
+        """Return the project of this id. Create it if it does not exist."""
         return self.projects.setdefault(project, Project(number=number))
 
     def find_project(self, name: str) -> tuple[str, Project] | None:
-        """Give a project with its id, by id or number."""
+        """Return a project and its id; it is found by id or number."""
         found = self.projects.get(name)
         if found is not None:
             return name, found
         return next(((known, project) for known, project in self.projects.items() if project.number == name), None)
 
     def add_pool(self, pool: str, *, project_number: str = DEFAULT_NUMBER) -> Pool:
-        """Make a pool, or give the one that is there."""
+        """Return the pool of this id. Create it if it does not exist."""
         return self.pools.setdefault(pool_name(project_number, pool), Pool(project_number=project_number))
 
     def add_service_account(self, email: str, *, unique_id: str | None = None) -> ServiceAccount:
-        """Make a service account, or give the one that is there; its project is told by its e-mail."""
+        """Return the service account of this e-mail. Create it if it does not exist, in the project of the e-mail."""
         project = email.partition("@")[2].partition(".")[0]
-        if project == "developer" or not project:  # the default account of Compute Engine tells no project
+        if project == "developer" or not project:  # the default account of Compute Engine has no project in its e-mail
             project = DEFAULT_PROJECT
-        account = ServiceAccount(email=email, unique_id=unique_id or unique_id_of(email), project=project)
+        account = ServiceAccount(email=email, unique_id=unique_id or derive_unique_id(email), project=project)
         return self.service_accounts.setdefault(email, account)
 
     def find_service_account(self, name: str) -> ServiceAccount | None:
-        """Give a service account by e-mail or unique id, a deleted one too."""
+        """Return a service account by e-mail or unique id, even a deleted one."""
         found = self.service_accounts.get(name)
         if found is not None or not name.isdecimal():
             return found
         return next((account for account in self.service_accounts.values() if account.unique_id == name), None)
 
     def allow(self, service_account: str, member: str, role: str = WORKLOAD_IDENTITY_USER) -> None:
-        """Grant a role on a service account to a member, named as in an IAM policy."""
+        """Grant a role on a service account to a member, in the form of IAM policies."""
         self.add_service_account(service_account).policy.allow(role, member)
 
 
 def pool_name(project_number: str, pool: str) -> str:
-    """Give the resource name of a pool."""
+    """Return the resource name of a pool."""
     return f"projects/{project_number}/locations/global/workloadIdentityPools/{pool}"
 
 
 def is_gone(deleted_at: float | None, now: float) -> bool:
-    """Tell whether what was deleted cannot be had back any more."""
+    """Return whether a deleted resource can no longer be undeleted."""
     return deleted_at is not None and now >= deleted_at + KEPT_AFTER_DELETION
 
 
-def unique_id_of(email: str) -> str:
-    """Give 21 digits that are always the same for an e-mail."""
+def derive_unique_id(email: str) -> str:
+    """Derive 21 digits from an e-mail, always the same ones."""
     return f"1{int.from_bytes(hashlib.sha256(email.encode('utf-8', 'replace')).digest()[:8], 'big') % 10**20:020d}"

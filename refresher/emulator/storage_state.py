@@ -1,4 +1,4 @@
-"""What Cloud Storage holds: buckets and the live generation of each object. Older generations are not kept."""
+"""The state of Cloud Storage: buckets and the live generation of each object. Older generations are not stored."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class StoredObject:
     """The live generation of an object.
 
     Attributes:
-        content: Its bytes; kept apart from the rest on disk.
-        generation: Microseconds of its creation, the larger the newer.
-        metageneration: Counts the changes of what is said of it.
-        fields: What was said of it: `contentType`, `metadata`, `cacheControl` and so on.
+        content: Its bytes; on disk they are stored apart from the rest.
+        generation: Its creation time in microseconds; a newer generation has a larger number.
+        metageneration: Counts the changes of its metadata.
+        fields: Its metadata: `contentType`, `metadata`, `cacheControl` and so on.
         created: Unix time.
         updated: Unix time.
         crc32c: Base64, as the API shows it.
@@ -37,13 +37,13 @@ class StoredObject:
 
 @dataclass(slots=True, kw_only=True)
 class Bucket:
-    """A bucket, with uniform bucket-level access.
+    """A bucket with uniform bucket-level access.
 
     Attributes:
-        project: Id of its project.
-        policy: Who may do what to it and its objects.
-        objects: By name; on disk each is kept on its own.
-        fields: What was said of it: `location`, `labels` and so on.
+        project: The id of its project.
+        policy: The IAM policy for the bucket and its objects.
+        objects: By name; on disk each is stored separately.
+        fields: Its metadata: `location`, `labels` and so on.
     """
 
     project: str
@@ -56,14 +56,14 @@ class Bucket:
 
 @dataclass(slots=True, kw_only=True)
 class Upload:
-    """A resumable upload under way.
+    """A resumable upload in progress.
 
     Attributes:
-        bucket: Its bucket's name.
+        bucket: The bucket's name.
         name: The object's name.
-        fields: What is said of the object.
-        query: The query that began it, for its preconditions.
-        content: What has come.
+        fields: The object's metadata.
+        query: The query of the request that began it, for its preconditions.
+        content: What has arrived so far.
     """
 
     bucket: str

@@ -1,7 +1,7 @@
 """sts.googleapis.com: the token exchange of RFC 8693 as Google's Security Token Service does it.
 
-https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Takes form and JSON bodies, in snake and camel
-case. SAML, AWS and X.509 assertions are not verified: there is nobody to ask.
+https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Accepts form and JSON bodies, in snake and camel
+case. SAML, AWS and X.509 assertions are not verified: the emulator has no service that could verify them.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from refresher.emulator import boundaries
-from refresher.emulator.assertions import verify
-from refresher.emulator.callers import check_perimeter
-from refresher.emulator.calls import Call, Reply, Route
+from refresher.emulator import access_boundaries
+from refresher.emulator.authentication import check_perimeter
 from refresher.emulator.errors import Refusal, api_refusal, sts_refusal
 from refresher.emulator.evaluation import IdentityNeeded
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.journal import LONGEST, fingerprint
-from refresher.emulator.mapping import identity_of, is_quick_for
-from refresher.emulator.oidc_issuer import key_set_of
+from refresher.emulator.mapping import is_quick_for, map_identity
+from refresher.emulator.oidc_issuer import find_key_set
 from refresher.emulator.quotas import EXCHANGES, INTROSPECTIONS
 from refresher.emulator.state import DEFAULT_NUMBER, pool_name
-from refresher.emulator.tokens import Bearer, downscoped
+from refresher.emulator.subject_tokens import verify
+from refresher.emulator.tokens import Bearer, downscope
 from refresher.resources import WorkloadIdentityProvider
 
 if TYPE_CHECKING:
@@ -45,22 +45,22 @@ _AUDIENCE = re.compile(
 _POOL_ONLY = re.compile(r"//iam\.googleapis\.com/projects/[^/\s]+/locations/global/workloadIdentityPools/[^/\s]+")
 
 
-def token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+def exchange_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     """Exchange a subject token for a federated access token, or downscope an access token."""
-    fields = fields_of(call)
+    fields = read_fields(call)
     call.facts["subject_token"] = fingerprint(fields.get("subject_token", ""))
     if call.bearer_token() is not None and not cloud.lenient:
         raise sts_refusal("authorization")
     _check_form(fields)
-    options = boundaries.options_of(fields.get("options", ""))
+    options = access_boundaries.read_options(fields.get("options", ""))
     if fields["subject_token_type"] == ACCESS_TOKEN:
         return _downscope(cloud, fields, options)
     return _federate(cloud, call, fields)
 
 
-def introspect(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Tell what a federated token is (RFC 7662), as gcloud asks when there is no service account."""
-    fields = fields_of(call)
+def introspect_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """Describe a federated token (RFC 7662), for gcloud without a service account."""
+    fields = read_fields(call)
     cloud.quotas.spend(INTROSPECTIONS, DEFAULT_NUMBER, cloud.now())
     bearer = cloud.recognise(fields.get("token", ""))
     if bearer is None or bearer.kind != "federated":
@@ -77,8 +77,8 @@ def introspect(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     )
 
 
-def fields_of(call: Call) -> dict[str, str]:
-    """Give the fields of a form or JSON body, named in snake case; values that are no text are left out."""
+def read_fields(call: Call) -> dict[str, str]:
+    """Return the fields of a form or JSON body, with names in snake case. Values that are not texts are left out."""
     if "json" not in call.headers.get("content-type", ""):
         return call.form()
     document = call.json()
@@ -103,14 +103,14 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     call.facts["provider"] = name.resource_name
     check_perimeter(cloud, name.project_number, SERVICE)
     now = cloud.now()
-    if not call.is_again:
+    if not call.is_repeated:
         cloud.quotas.spend(EXCHANGES, name.project_number, now)
     _check_kind(provider, fields)
     claims = verify(
         fields["subject_token"],
         provider,
         default_audiences=frozenset({name.sts_audience, name.token_audience}),
-        key_set=lambda issuer: key_set_of(cloud, call, issuer),
+        key_set=lambda issuer: find_key_set(cloud, call, issuer),
         now=now,
         lenient=cloud.lenient,
     )
@@ -120,11 +120,11 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
     call.facts["principal"] = principal
     left = claims["exp"] - now
     if 0 < left <= 1:
-        raise api_refusal("E15")  # measured: with one second left STS fails
+        raise api_refusal("E15")  # measured: STS fails for a token with one second left
     bearer = Bearer(
         kind="federated",
         name=principal,
-        # measured: within the skew a token that is over is still exchanged
+        # measured: within the skew, an expired token is still exchanged
         expires_at=int(now) + max(1, int(min(left, LONGEST_LIFE))),
         scopes=tuple(fields["scope"].split()),
         pool=pool_name(name.project_number, name.pool),
@@ -135,18 +135,18 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
 
 
 def _identity(call: Call, subject_token: str, provider: Provider, claims: dict[str, Any]) -> Identity:
-    """Map the claims here if that is quick, and otherwise take what was found elsewhere."""
+    """Map the claims here if that is quick; otherwise return the result of the other process."""
     if call.identity is not None:
         if isinstance(call.identity, Refusal):
             raise call.identity
         return call.identity
     if is_quick_for(provider, subject_token):
-        return identity_of(provider, claims)
+        return map_identity(provider, claims)
     raise IdentityNeeded(provider, claims)
 
 
 def _provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvider, Provider]:
-    """Find the provider that an STS audience names; a pool's name is well-formed and names none."""
+    """Find the provider in an STS audience. The name of a pool is well-formed, but not a provider."""
     found = _AUDIENCE.fullmatch(audience)
     if found is None:
         raise sts_refusal("E4" if _POOL_ONLY.fullmatch(audience) else "E2")
@@ -179,15 +179,15 @@ def _downscope(cloud: Cloud, fields: Mapping[str, str], options: dict[str, Any])
     """Apply a credential access boundary to an access token of this cloud; the answer has no `expires_in`."""
     if fields.get("audience"):
         raise sts_refusal("access_token")
-    boundary = boundaries.boundary_of(options)
+    boundary = access_boundaries.read_boundary(options)
     bearer = cloud.recognise(fields["subject_token"])
     if bearer is None or bearer.boundary is not None:
         raise sts_refusal("opaque")
-    return Reply(document=_answer(cloud, downscoped(bearer, boundary), 0))
+    return Reply(document=_answer(cloud, downscope(bearer, boundary), 0))
 
 
 def _answer(cloud: Cloud, bearer: Bearer, left: float) -> dict[str, Any]:
-    """Give the reply; measured: with two seconds left `expires_in` is absent."""
+    """Return the reply. Measured: with two seconds left, `expires_in` is absent."""
     answer: dict[str, Any] = {
         "access_token": cloud.vault.issue(bearer),
         "issued_token_type": ACCESS_TOKEN,
@@ -203,6 +203,6 @@ def _snake(name: str) -> str:
 
 
 ROUTES = (
-    Route("sts.token", "POST", "/v1/token", token),
-    Route("sts.introspect", "POST", "/v1/introspect", introspect),
+    Route("sts.token", "POST", "/v1/token", exchange_token),
+    Route("sts.introspect", "POST", "/v1/introspect", introspect_token),
 )

@@ -3,9 +3,9 @@
 ```python
 with emulator() as google:
     google.add_provider(issuer="https://workers.invalid", jwks=jwks)
-    google.allow("alice@my-project.iam.gserviceaccount.com", subject="user-1")
+    google.allow("task-alice@my-project.iam.gserviceaccount.com", subject="user-1")
     …
-    assert google.whoami(token)["service_account"] == "alice@my-project.iam.gserviceaccount.com"
+    assert google.whoami(token)["service_account"] == "task-alice@my-project.iam.gserviceaccount.com"
 ```
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 from refresher.emulator.cloud import Cloud
-from refresher.emulator.control import bearer_for
+from refresher.emulator.control import build_bearer
 from refresher.emulator.crypto_keys import EC_P256, CryptoKey
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.provider_rules import check_provider
@@ -43,9 +43,8 @@ from refresher.resources import WorkloadIdentityProvider
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from refresher.emulator.audit_log import AuditLog
     from refresher.emulator.faults import Faults
-    from refresher.emulator.journal import Journal
+    from refresher.emulator.journal import AuditLog, Journal
     from refresher.emulator.quotas import Quotas
     from refresher.emulator.settable_clock import SettableClock
     from refresher.emulator.state import State
@@ -56,7 +55,7 @@ AUDITED = ("sts.googleapis.com", "iam.googleapis.com", "storage.googleapis.com")
 
 
 class Scenario:
-    """A running emulator and what a test says of it; `state` holds the rest."""
+    """A running emulator, with methods for what tests often need; `state` has the rest."""
 
     def __init__(self, server: EmulatorServer) -> None:
         self._cloud = server.cloud
@@ -66,7 +65,7 @@ class Scenario:
 
     @property
     def state(self) -> State:
-        """What exists; change it by assignment."""
+        """The resources; change them by assignment."""
         return self._cloud.state
 
     @property
@@ -76,22 +75,22 @@ class Scenario:
 
     @property
     def journal(self) -> Journal:
-        """What was asked and answered."""
+        """The requests and their answers."""
         return self._cloud.journal
 
     @property
     def faults(self) -> Faults:
-        """What is to go wrong, and what did."""
+        """The pending and the applied faults."""
         return self._cloud.faults
 
     @property
     def quotas(self) -> Quotas:
-        """What may be asked in a minute."""
+        """How many requests are allowed in a minute."""
         return self._cloud.quotas
 
     @property
     def audit_log(self) -> AuditLog:
-        """Who did what; needs `write_audit_logs` for all but administration."""
+        """The audit log; without `write_audit_logs` it only contains administration."""
         return self._cloud.audit_log
 
     def add_provider(
@@ -105,10 +104,10 @@ class Scenario:
         mapping: Mapping[str, str] | None = None,
         condition: str = "",
     ) -> WorkloadIdentityProvider:
-        """Let a pool trust an issuer; without `jwks` its keys are discovered, over plain HTTP too.
+        """Make a pool trust an issuer. Without `jwks`, the issuer's keys are discovered, over plain HTTP too.
 
         Raises:
-            EmulatorError: Google would refuse it, for anything but plain HTTP.
+            EmulatorError: Google would refuse the provider, for a reason other than plain HTTP.
         """
         settings = Provider(
             issuer=issuer,
@@ -120,13 +119,13 @@ class Scenario:
         try:
             check_provider(settings, plain_http=True)
         except Refusal as refusal:
-            raise EmulatorError(str(refusal.document["error"]["message"]), "mend the provider") from refusal
+            raise EmulatorError(str(refusal.document["error"]["message"]), "correct the provider") from refusal
         with self._cloud.lock:
             self.state.add_pool(pool).providers[provider] = settings
         return WorkloadIdentityProvider(project_number=DEFAULT_NUMBER, pool=pool, provider=provider)
 
     def add_service_account(self, email: str) -> ServiceAccount:
-        """Make a service account that nobody may use yet."""
+        """Create a service account that no one may use yet."""
         with self._cloud.lock:
             return self.state.add_service_account(email)
 
@@ -139,7 +138,7 @@ class Scenario:
             self.state.allow(service_account, name.principal(subject), role)
 
     def allow_member(self, service_account: str, member: str, role: str = WORKLOAD_IDENTITY_USER) -> None:
-        """Grant a role on a service account to any member, named as in IAM policies."""
+        """Grant a role on a service account to any member, in the form of IAM policies."""
         with self._cloud.lock:
             self.state.allow(service_account, member, role)
 
@@ -149,7 +148,7 @@ class Scenario:
             self.state.projects[project].policy.allow(role, member)
 
     def add_bucket(self, name: str, *, readers: tuple[str, ...] = (), writers: tuple[str, ...] = ()) -> Bucket:
-        """Make a bucket whose objects exactly these members may read, or read and write."""
+        """Create a bucket. Only these members may read its objects, or read and write them."""
         bucket = Bucket(project=DEFAULT_PROJECT, created=self._cloud.now())
         for role, members in (("roles/storage.objectViewer", readers), ("roles/storage.objectUser", writers)):
             for member in members:
@@ -164,7 +163,7 @@ class Scenario:
             store(self._cloud, self.state.buckets[bucket], name, content, {})
 
     def add_crypto_key(self, name: str, *, signers: tuple[str, ...] = (), algorithm: str = EC_P256) -> CryptoKey:
-        """Make a signing key of Cloud KMS with one version, which exactly these members may use and see."""
+        """Create a signing key of Cloud KMS with one version, which only these members may use and see."""
         key = CryptoKey(project=DEFAULT_PROJECT, algorithm=algorithm)
         key.add_version()
         for member in signers:
@@ -174,41 +173,41 @@ class Scenario:
         return key
 
     def write_audit_logs(self, *, project: str = DEFAULT_PROJECT) -> None:
-        """Let Data Access logs be written, as an audit configuration of the project would."""
+        """Write Data Access logs, like a project with an audit configuration."""
         logs = [{"logType": kind} for kind in ("ADMIN_READ", "DATA_READ", "DATA_WRITE")]
         self.state.projects[project].policy.audit_configs = [
             {"service": service, "auditLogConfigs": logs} for service in AUDITED
         ]
 
     def extend_lifetimes(self, *service_accounts: str, project: str = DEFAULT_PROJECT) -> None:
-        """Let access tokens of these accounts live up to twelve hours, as the organisation policy can."""
+        """Allow access tokens of these accounts up to twelve hours, like the organisation policy."""
         with self._cloud.lock:
             set_values(self._cloud, project, LIFETIME_CONSTRAINT, list(service_accounts))
 
     def access_token(self, member: str, *, lifetime: float = 3600) -> str:
-        """Give an access token of `user:EMAIL` or `serviceAccount:EMAIL`, with the scope cloud-platform."""
-        return self._cloud.vault.issue(bearer_for(self._cloud, member, lifetime))
+        """Issue an access token of `user:EMAIL` or `serviceAccount:EMAIL`, with the scope cloud-platform."""
+        return self._cloud.vault.issue(build_bearer(self._cloud, member, lifetime))
 
     def id_token(self, service_account: str, *, audience: str) -> str:
-        """Give a Google-signed ID token of a service account."""
+        """Issue a Google-signed ID token of a service account."""
         account = self.add_service_account(service_account)
         return self._cloud.vault.sign_id_token(id_token_claims(self._cloud, account, audience, with_email=True))
 
     def whoami(self, access_token: str) -> dict[str, Any]:
-        """Ask the emulator whom an access token speaks for."""
+        """Ask the emulator for the caller that an access token authenticates."""
         request = Request(f"{self.http}/emulator/whoami", headers={"Authorization": f"Bearer {access_token}"})  # noqa: S310 - our own origin
-        with build_opener(ProxyHandler({})).open(request, timeout=10) as reply:  # no proxy leads to this machine
+        with build_opener(ProxyHandler({})).open(request, timeout=10) as reply:  # a proxy cannot reach this machine
             document: dict[str, Any] = json.load(reply)
         return document
 
 
 @contextmanager
 def emulator(directory: Path | None = None, *, lenient: bool = False) -> Iterator[Scenario]:
-    """Run an emulator in this process for the length of a `with` block; two of them share nothing.
+    """Run an emulator in this process for the length of a `with` block. Two emulators share nothing.
 
     Args:
-        directory: Where its certificates are put; default a temporary one. State stays in memory.
-        lenient: Whether what the real services may or may not refuse is accepted.
+        directory: Where its certificates are stored; default a temporary directory. The state stays in memory.
+        lenient: Whether to accept what the real services may or may not refuse.
     """
     with tempfile.TemporaryDirectory() as temporary:
         cloud = Cloud(discover=discover, lenient=lenient)

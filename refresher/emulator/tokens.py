@@ -1,7 +1,7 @@
-"""What the emulator issues: access tokens that describe themselves, and Google-signed ID tokens.
+"""The tokens of the emulator: access tokens that describe themselves, and Google-signed ID tokens.
 
-An access token carries whom it is for, its scopes and its end, sealed with the emulator's own secret, so that nothing
-grows with the number of tokens and a restart on the same directory knows them still. To a client it is opaque.
+An access token contains its owner, scopes and expiry, sealed with the emulator's own secret. So no token is stored, and
+an emulator that restarts on the same directory still recognises its tokens. To a client the token is opaque.
 """
 
 from __future__ import annotations
@@ -25,27 +25,26 @@ from cryptography.hazmat.primitives.serialization import (
 
 GOOGLE_ISSUER = "https://accounts.google.com"
 PREFIX = "ya29."
-"""What every access token of Google begins with."""
+"""The prefix of every access token of Google."""
 
 _SEAL_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
-    """Whom an access token speaks for.
+    """The caller that an access token authenticates.
 
     Attributes:
-        kind: `federated`, `service_account` or `user`; without a token of the emulator's own `administrator` or
-            `anonymous`.
+        kind: `federated`, `service_account` or `user`; without a token of the emulator `administrator` or `anonymous`.
         name: The `principal://…` or the e-mail.
         expires_at: Unix time in whole seconds.
         scopes: As granted.
-        pool: Resource name of the pool that a federated principal belongs to.
+        pool: The resource name of the pool of a federated principal.
         groups: Mapped groups of a federated principal.
         attributes: Mapped custom attributes of a federated principal.
-        delegation: Who stands in for a service account, as IAM policies name them, caller side first.
-        boundary: The rules of a credential access boundary; None if there is none.
-        account_id: Unique id of the service account; empty if there was none of that name.
+        delegation: The members that act as the service account, in the form of IAM policies, caller side first.
+        boundary: The rules of a credential access boundary; None without one.
+        account_id: The unique id of the service account; empty if no account had this name.
     """
 
     kind: str
@@ -61,13 +60,13 @@ class Bearer:
 
     @property
     def member(self) -> str:
-        """The name that IAM policies use."""
+        """The caller's name in IAM policies."""
         prefix = {"service_account": "serviceAccount:", "user": "user:"}.get(self.kind, "")
         return f"{prefix}{self.name}"
 
 
 class TokenVault:
-    """Issues and recognises tokens; the secret and the key are all it keeps."""
+    """Issues and recognises tokens. It only stores a secret and a key."""
 
     def __init__(self, secret: bytes, key: rsa.RSAPrivateKey | None = None) -> None:
         self._secret = secret
@@ -76,20 +75,20 @@ class TokenVault:
 
     @classmethod
     def new(cls) -> TokenVault:
-        """Give a vault with a secret and a key of its own."""
+        """Create a vault with a new secret and a new key."""
         return cls(secrets.token_bytes(32))
 
     @classmethod
     def from_document(cls, document: dict[str, str]) -> TokenVault:
-        """Give the vault that `as_document` described.
+        """Restore a vault from a document of `as_document`.
 
         Raises:
-            ValueError: It did not.
+            ValueError: The document is invalid.
         """
         return cls(bytes.fromhex(document["secret"]), load_key(document["key"]))
 
     def as_document(self) -> dict[str, str]:
-        """Give what is to be kept, secrets included, to know the same tokens again."""
+        """Return a document from which the vault can be restored; it contains the secret and the key."""
         if self._document is None:
             self._document = {"secret": self._secret.hex(), "key": dump_key(self.key)}
         return self._document
@@ -97,24 +96,24 @@ class TokenVault:
     @property
     def key_id(self) -> str:
         """The `kid` of Google's ID tokens."""
-        return key_id_of(self.key)
+        return compute_key_id(self.key)
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
         """The key that signs Google's ID tokens."""
-        # made when it is first needed: most tests never see an ID token, and making one takes longer than they do
+        # created when first needed: most tests use no ID token, and to generate a key takes longer than such a test
         if self._made_key is None:
             self._made_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         return self._made_key
 
     def issue(self, bearer: Bearer) -> str:
-        """Give an access token."""
+        """Issue an access token."""
         nonce = secrets.token_urlsafe(6)
         content = json.dumps([nonce, *asdict(bearer).values()], separators=(",", ":")).encode()
         return PREFIX + _encode(content + self._seal(content))
 
     def recognise(self, token: str, now: float) -> Bearer | None:
-        """Give whom an access token speaks for; None if it is not ours or over."""
+        """Return the caller that an access token authenticates; None if the token is unknown or has expired."""
         if not token.startswith(PREFIX) or not token.isascii():
             return None
         try:
@@ -129,16 +128,16 @@ class TokenVault:
         return bearer if now < bearer.expires_at else None
 
     def sign_id_token(self, claims: dict[str, Any]) -> str:
-        """Give a JWT of Google's issuer, signed with RS256."""
+        """Return a JWT of Google's issuer, signed with RS256."""
         return jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": self.key_id})
 
     @property
     def jwks(self) -> dict[str, Any]:
-        """The public half of the key, as Google publishes its own."""
+        """The public half of the key, in the form in which Google publishes its own."""
         return {"keys": [public_jwk(self.key)]}
 
     def seal(self, text: str) -> str:
-        """Give twelve characters that only this vault could have given for a text."""
+        """Return twelve characters for a text, which only this vault can compute."""
         return self._seal(text.encode()).hex()[:12]
 
     def _seal(self, content: bytes) -> bytes:
@@ -149,33 +148,33 @@ def load_key(pem: str) -> rsa.RSAPrivateKey:
     """Read a private key.
 
     Raises:
-        ValueError: It is no RSA key.
+        ValueError: It is not an RSA key.
     """
     key = load_pem_private_key(pem.encode(), password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("the emulator's key is no RSA key")  # noqa: TRY004 - bad content, whatever its type
+        raise ValueError("the emulator's key is not an RSA key")  # noqa: TRY004 - bad content, whatever its type
     return key
 
 
 def dump_key(key: rsa.RSAPrivateKey) -> str:
-    """Give a private key as PEM."""
+    """Return a private key as PEM."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def key_id_of(key: rsa.RSAPrivateKey) -> str:
-    """Name a key by its public half, 40 hex digits as Google's."""
+def compute_key_id(key: rsa.RSAPrivateKey) -> str:
+    """Return the id of a key, computed from its public half: 40 hex digits, like Google's ids."""
     return hashlib.sha256(str(key.public_key().public_numbers().n).encode()).hexdigest()[:40]
 
 
 def public_jwk(key: rsa.RSAPrivateKey) -> dict[str, Any]:
-    """Give the public half of a key as a JWK."""
+    """Return the public half of a key as a JWK."""
     members = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     members.pop("key_ops", None)
-    return members | {"kid": key_id_of(key), "alg": "RS256", "use": "sig"}
+    return members | {"kid": compute_key_id(key), "alg": "RS256", "use": "sig"}
 
 
-def downscoped(bearer: Bearer, boundary: list[dict[str, Any]]) -> Bearer:
-    """Give a bearer that may do what the boundary lets through and no more."""
+def downscope(bearer: Bearer, boundary: list[dict[str, Any]]) -> Bearer:
+    """Return a bearer whose permissions are limited by a boundary."""
     return replace(bearer, boundary=tuple(boundary))
 
 
@@ -191,7 +190,7 @@ def _bearer(values: list[Any]) -> Bearer:
         attributes=attributes,
         delegation=tuple(delegation),
         boundary=None if boundary is None else tuple(boundary),
-        account_id=more[0] if more else "",  # a token of before there were ids
+        account_id=more[0] if more else "",  # tokens of earlier versions have no id
     )
 
 

@@ -1,58 +1,100 @@
-"""What is due next: for each target one moment, its failures in a row, and whether it is in somebody's hands.
+"""What is due next: one moment for each job, its failures in a row, and whether a worker has it.
 
-The agenda decides *when* and hands out each target to one worker at a time: never two of one directory (a worker that
-still writes for its former target must be done first), and never two of one identity (they would ask for the same
-token). It keeps no thread waiting: what failed carries the moment of its next attempt. Callers hold the lock;
-`refresher.engine.daemon` does.
+A job is a target's token or one of its optional artifacts; both are the same to the agenda. It decides *when*, and
+hands a job out to one worker at a time, never more of a group than its limit (targets of one identity would ask for the
+same token; artifacts of an identity that Google does not answer must hold few threads). It keeps no thread waiting:
+what failed carries the moment of its next attempt. Callers hold the lock; `refresher.engine.daemon` does.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from refresher import policy
-from refresher.engine.refresh import Result
+from refresher.engine.outcome import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
-    from refresher.engine.refresh import Outcome, TokenFacts
-    from refresher.engine.target import Target
+    from refresher.engine.outcome import Life, Outcome
+    from refresher.engine.plan import MintedArtifact, Target
+    from refresher.policy import State
+    from refresher.publishing.contents import DirectoryState
+
+_WAIT = policy.CLOCK_SKEW
+"""After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""
+
+_ARTIFACTS_AT_A_TIME = 4
+"""Of one identity; more would only bring forward what lives an hour."""
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+Key = tuple[str, str]
+"""Name of the target, and name of its optional artifact; empty for its token."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """What is known of one target between two refreshes.
+    """One job, and what is known of it between two attempts.
 
     Attributes:
         target: As the present plan has it.
-        next_at: When to refresh it next; None for at once.
+        artifact: Which of its optional artifacts; None for its token.
+        next_at: When to work on it next; None for at once.
         failures: In a row.
-        token: What its file held after the last refresh.
-        signature: What its directory looked like after the last refresh.
-        is_known: Whether this process has refreshed it before.
-        force: Whether the next refresh replaces a fresh token too.
+        problem: Of the last attempt, if it failed.
+        life: Of what its file held after the last attempt.
+        state: Of the directory after the last attempt; of tokens only.
+        former_state: After the last attempt before that which could see it.
+        is_known: Whether this process has worked on it before.
+        warned: The last state of a failing file that was reported.
     """
 
     target: Target
+    artifact: MintedArtifact | None = None
     next_at: datetime | None = None
     failures: int = 0
-    token: TokenFacts | None = None
-    signature: tuple[object, ...] | None = None
+    problem: str | None = None
+    life: Life | None = None
+    state: DirectoryState | None = None
+    former_state: DirectoryState | None = None
     is_known: bool = False
-    force: bool = False
+    warned: State | None = None
+
+    @property
+    def key(self) -> Key:
+        """What names the job."""
+        return (self.target.name, "" if self.artifact is None else self.artifact.name)
+
+    @property
+    def spread_name(self) -> str:
+        """What spreads its moment: the target's name, or the target's and the artifact's."""
+        return self.target.name if self.artifact is None else "/".join(self.key)
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """What jobs that ask for the same thing have in common."""
+        if self.artifact is None:
+            return ("token", self.target.supply_key)
+        return ("artifact", self.target.supply_key, self.target.impersonation)
+
+    @property
+    def at_a_time(self) -> int:
+        """How many of its group may be worked on at a time."""
+        return 1 if self.artifact is None else _ARTIFACTS_AT_A_TIME
 
 
 class Agenda:
-    """The entries of all targets of the present plan, and who is being worked on."""
+    """The jobs of the present plan, and which of them a worker has."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
-        self._siblings: dict[object, list[str]] = {}
-        self._busy: set[object] = set()
+        self._entries: dict[Key, Entry] = {}
+        self._groups: dict[tuple[object, ...], list[Entry]] = {}
+        self._busy: dict[Key, Entry] = {}
+        self._working: Counter[tuple[object, ...]] = Counter()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -60,105 +102,131 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, name: str) -> Entry | None:
-        """Give the entry of a target; None if the plan has no such target."""
-        return self._entries.get(name)
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker has a job."""
+        return not self._busy
 
-    def adopt(self, targets: Mapping[str, Target], *, new_suppliers: bool = False) -> None:
-        """Take over a plan: unchanged targets keep their moment, new and changed ones are due at once.
+    def get(self, name: str, artifact: str = "") -> Entry | None:
+        """Return the entry of a target's token or artifact; None if the plan has none."""
+        return self._entries.get((name, artifact))
+
+    @property
+    def tokens(self) -> Iterator[Entry]:
+        """The entries of tokens: one for each target."""
+        return (entry for entry in self._entries.values() if entry.artifact is None)
+
+    def adopt(self, targets: Mapping[str, Target], *, has_new_suppliers: bool = False) -> None:
+        """Take over a plan: unchanged jobs keep their moment, new and changed ones are due at once.
 
         Args:
             targets: Of the plan, by name.
-            new_suppliers: Whether the suppliers are others than before. Then those targets are due at once too that
-                failed, since it may be mended.
+            has_new_suppliers: Whether the suppliers are others than before. Then jobs that failed are due at once too,
+                since the reason may be gone.
         """
-        former = self._entries
-        self._entries = {}
-        self._siblings = {}
-        for name, target in targets.items():
-            entry = former.get(name)
-            if entry is None or entry.target.directory != target.directory:
-                entry = Entry(target=target)
-            elif entry.target != target:
-                entry = Entry(target=target, is_known=entry.is_known)
-            elif new_suppliers and entry.failures:
-                entry.next_at = None
-            self._entries[name] = entry
-            self._siblings.setdefault(target.supply_key, []).append(name)
+        former, self._entries, self._groups = self._entries, {}, {}
+        for target in targets.values():
+            for artifact in (None, *target.minted):
+                entry = Entry(target=target, artifact=artifact)
+                known = former.get(entry.key)
+                if known is not None and known.target == target and known.artifact == artifact:
+                    entry = known
+                    entry.target = target
+                    if has_new_suppliers and entry.failures:
+                        entry.next_at = None
+                elif known is not None and known.target.directory.path == target.directory.path:
+                    entry.is_known = known.is_known
+                self._entries[entry.key] = entry
+                self._groups.setdefault(entry.group, []).append(entry)
 
     def take_due(self, now: datetime) -> list[Entry]:
-        """Hand out what is due; each is to be given back with `settle`."""
-        return [entry for entry in self._entries.values() if self._take(entry, now)]
+        """Hand out what is due, the files that expire first at the front; each is to be given back."""
+        due = [entry for entry in self._entries.values() if self._is_due(entry, now)]
+        due.sort(key=lambda entry: _NEVER if entry.life is None else entry.life.expires_at)
+        return [entry for entry in due if self._take(entry)]
 
-    def take_sibling(self, target: Target, now: datetime) -> Entry | None:
-        """Hand out the next due target of the same identity, which had to wait for this one."""
-        names = self._siblings.get(target.supply_key, ())
-        return next((entry for name in names if self._take(entry := self._entries[name], now)), None)
+    def take_sibling(self, done: Entry, now: datetime) -> Entry | None:
+        """Hand out the next due job of the same group, which had to wait for this one."""
+        siblings = self._groups.get(done.group, ())
+        return next((entry for entry in siblings if self._is_due(entry, now) and self._take(entry)), None)
 
-    def settle(self, target: Target, outcome: Outcome, now: datetime, draw: float) -> Entry | None:
-        """Take a target back and set its next moment; None if the plan has changed or dropped it meanwhile.
+    def give_back(self, entry: Entry) -> None:
+        """Take a job back from a worker; it may be worked on again."""
+        if self._busy.pop(entry.key, None) is not None:
+            self._working[entry.group] -= 1
+            if self._working[entry.group] <= 0:
+                del self._working[entry.group]
+
+    def is_wanted(self, entry: Entry) -> bool:
+        """Return whether the present plan has this very job: the plan may have changed since it was handed out."""
+        return self._entries.get(entry.key) is entry
+
+    def settle(self, entry: Entry, outcome: Outcome, now: datetime, draw: float) -> None:
+        """Note how a job ended, and when it is due next.
 
         Args:
-            target: As it was handed out.
-            outcome: What its refresh did.
+            entry: As it was handed out.
+            outcome: How it ended.
             now: The wall clock's time.
             draw: A random number in [0, 1) for the backoff after a failure.
         """
-        self.give_back(target)
-        entry = self._entries.get(target.name)
-        if entry is None or not self.wants(target):
-            return None
-        entry.is_known, entry.force = True, False
-        entry.token, entry.signature = outcome.token, outcome.signature
+        entry.is_known = True
+        if outcome.error is None or outcome.life is not None or outcome.state is not None:
+            entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still
+        entry.former_state, entry.state = entry.state or entry.former_state, outcome.state
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
-        entry.next_at = _next_moment(entry, outcome, now, draw)
-        return entry
+        entry.problem = None if outcome.error is None else outcome.error.problem
+        entry.next_at = _compute_next_moment(entry, outcome, now, draw)
+        if entry.artifact is None and outcome.result is Result.PUBLISHED:
+            self.look_again(entry.target)
 
-    def wants(self, target: Target) -> bool:
-        """Tell whether the present plan has this very target: the plan may have changed since it was handed out."""
-        entry = self._entries.get(target.name)
-        return entry is not None and entry.target is target
-
-    def give_back(self, target: Target) -> None:
-        """Take a target back without an outcome."""
-        self._busy -= {target.supply_key, target.directory.path}
-
-    def busy_paths(self) -> set[Path]:
-        """Give the directories somebody is working in, perhaps for a target that is gone."""
-        return {held for held in self._busy if isinstance(held, Path)}
+    def look_again(self, target: Target) -> None:
+        """Make the artifacts of a target due that have not failed, after its token was published or it drifted."""
+        for artifact in target.minted:
+            entry = self.get(target.name, artifact.name)
+            if entry is not None and not entry.failures:
+                entry.next_at = None
 
     def reconsider(self, now: datetime) -> None:
-        """Work out every moment again from the tokens' own times, after the clock has jumped."""
+        """Work out every moment again from the files' own times, after the clock has jumped."""
         for entry in self._entries.values():
-            if entry.token is None or policy.is_from_the_future(entry.token.issued_at, now):
+            if entry.life is None or policy.is_from_the_future(entry.life.issued_at, now):
                 entry.next_at = None
             elif not entry.failures:
-                entry.next_at = policy.due_at(entry.target.name, entry.token.issued_at, entry.token.expires_at)
+                entry.next_at = policy.due_at(entry.spread_name, entry.life.issued_at, entry.life.expires_at)
             else:
                 entry.next_at = now
 
-    def _take(self, entry: Entry, now: datetime) -> bool:
+    def _is_due(self, entry: Entry, now: datetime) -> bool:
         if entry.next_at is not None and entry.next_at > now:
             return False
-        held = {entry.target.supply_key, entry.target.directory.path}
-        if not held.isdisjoint(self._busy):
+        if entry.key in self._busy:
             return False
-        self._busy |= held
+        if entry.artifact is None:
+            return True
+        token = self._entries.get((entry.target.name, ""))
+        return token is not None and token.life is not None  # else there is nothing to mint with
+
+    def _take(self, entry: Entry) -> bool:
+        if self._working[entry.group] >= entry.at_a_time:
+            return False
+        self._busy[entry.key] = entry
+        self._working[entry.group] += 1
         return True
 
 
-def _next_moment(entry: Entry, outcome: Outcome, now: datetime, draw: float) -> datetime:
-    token = outcome.token
+def _compute_next_moment(entry: Entry, outcome: Outcome, now: datetime, draw: float) -> datetime:
+    life = outcome.life
     if outcome.error is not None:
         return policy.retry_at(
             now,
             failures=entry.failures,
             retryable=outcome.error.retryable,
-            overdue_at=None if token is None else policy.overdue_at(token.issued_at, token.expires_at),
+            life=None if life is None else (life.issued_at, life.expires_at),
             draw=draw,
         )
-    if token is None:
-        return now
+    if life is None or outcome.result is Result.WAITING:
+        return now + _WAIT if entry.artifact is not None else now
     if outcome.result is Result.UNCHANGED:
-        return policy.poll_at(now, token.expires_at)
-    return policy.due_at(entry.target.name, token.issued_at, token.expires_at)
+        return policy.poll_at(now, life.expires_at)
+    return policy.due_at(entry.spread_name, life.issued_at, life.expires_at)

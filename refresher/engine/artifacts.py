@@ -1,130 +1,155 @@
-"""One further artifact of one target: read, judge, mint, publish. Apart from the token file, which never waits for it.
+"""How each artifact of the table comes about: what builds a static one, and what mints one through the chain.
 
-Minting asks Google and may take long, so it is done with the directory closed; before publishing everything is looked
-at again, since the directory may have changed hands meanwhile. When to call it is `refresher.engine.artifact_agenda`'s.
+`refresher.publishing.artifacts` says which artifacts there are and in which order they are written. A new one is a row
+there, a row here, and a key of the configuration; a test holds the three together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from refresher.engine.judgement import judge, judge_artifact
-from refresher.engine.refresh import Result
-from refresher.errors import RefresherError
-from refresher.policy import State
-from refresher.publishing import descriptions
-from refresher.publishing.contents import DESCRIPTIONS
-from refresher.publishing.directory import is_in_place
+from refresher import adc, environment
+from refresher.errors import ImpersonationError
+from refresher.publishing.artifacts import (
+    ACCESS_TOKEN,
+    ARTIFACTS,
+    BOTO,
+    CREDENTIALS,
+    ENVIRONMENT,
+    ID_TOKENS,
+    Origin,
+    get_row,
+)
+from refresher.tokens import UnreadableTokenError, peek
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from refresher.clock import Clock
-    from refresher.engine.minting import Mint, MintedToken
-    from refresher.engine.target import MintedArtifact, Target
-    from refresher.publishing.descriptions import Description
-    from refresher.publishing.directory import OpenDirectory
-    from refresher.tokens import SubjectToken
+    from refresher.engine.plan import Chain, MintedArtifact
+    from refresher.google.call import AccessToken
+    from refresher.resources import Impersonation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactOutcome:
-    """What one attempt did.
+class TargetFacts(NamedTuple):
+    """What static artifacts are built from.
 
     Attributes:
-        result: Published, kept as it was, failed; or unchanged because there is no subject token to mint it with.
-        issued_at: Of what the file holds now; None if it holds nothing of ours.
-        expires_at: Likewise.
-        error: Why it failed.
-        duration: In seconds.
+        document: The ADC document.
+        variables: Of `env`, by name.
+        container_directory: Where the container mounts its credentials directory.
     """
 
-    result: Result
-    issued_at: datetime | None
-    expires_at: datetime | None
-    error: RefresherError | None
-    duration: float
+    document: Mapping[str, object]
+    variables: Mapping[str, str]
+    container_directory: str
+
+
+STATIC: Mapping[str, Callable[[TargetFacts], bytes]] = {
+    CREDENTIALS: lambda facts: adc.render(dict(facts.document)),
+    BOTO: lambda facts: environment.boto(facts.container_directory),
+    ENVIRONMENT: lambda facts: environment.render(dict(facts.variables)).encode(),
+}
+"""What builds each static artifact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """What a directory holds of an artifact, and what there is to mint it with."""
+class MintedToken:
+    """What a minted artifact is to hold.
 
-    state: State
-    description: Description | None
-    is_in_place: bool
-    subject_token: SubjectToken | None
+    Attributes:
+        content: The file's bytes; a secret, so it is in no repr.
+        issued_at: UTC.
+        expires_at: UTC.
+    """
+
+    content: bytes = field(repr=False)
+    issued_at: datetime
+    expires_at: datetime
 
 
-class ArtifactRefresher:
-    """Brings further artifacts up to date; safe to use from several threads."""
+class Minting(NamedTuple):
+    """What an artifact is minted with.
 
-    def __init__(self, *, mint: Mint, clock: Clock) -> None:
-        self._mint = mint
-        self._clock = clock
+    Attributes:
+        chain: Makes the calls.
+        way: From the subject token to the service account.
+        federated: The federated token.
+        now: The wall clock's time.
+    """
 
-    def refresh(self, target: Target, artifact: MintedArtifact, *, force: bool = False) -> ArtifactOutcome:
-        """Bring one artifact of a target to what the configuration says, fresh.
+    chain: Chain
+    way: Impersonation
+    federated: AccessToken
+    now: datetime
 
-        1. Look. A fresh one in place is kept; without a subject token of ours there is nothing to mint it with.
-        2. Mint, with the directory closed.
-        3. Look again, and publish with its description if the directory is still this identity's and complete.
-        """
-        started = self._clock.monotonic()
-        result, description, error = Result.UNCHANGED, None, None
-        try:
-            look = self._look(target, artifact)  # 1
-            description = look.description
-            if look.state is State.FRESH and look.is_in_place and not force:
-                result = Result.KEPT
-            elif look.subject_token is not None:
-                minted = self._mint.mint(target, artifact, look.subject_token, self._clock.now())  # 2
-                description = self._publish(target, artifact, minted)  # 3
-                result = Result.PUBLISHED if description is not None else Result.UNCHANGED
-        except RefresherError as failure:
-            result, error = Result.FAILED, failure
-        return ArtifactOutcome(
-            result=result,
-            issued_at=None if description is None else description.issued_at,
-            expires_at=None if description is None else description.expires_at,
-            error=error,
-            duration=self._clock.monotonic() - started,
-        )
 
-    def _look(self, target: Target, artifact: MintedArtifact) -> _Look:
-        contents = target.directory.read()
-        file = target.directory.read_further(artifact.name)
-        now = self._clock.now()
-        judgement = judge(target, contents, now)
-        described = descriptions.parse(contents.descriptions.content).get(artifact.name)
-        state = judge_artifact(target, artifact, file, described, now)
-        is_ours = described is not None and state not in (State.ABSENT, State.UNREADABLE, State.FOREIGN)
-        serves = judgement.is_ours and judgement.state is not State.EXPIRED
-        return _Look(
-            state=state,
-            description=described if is_ours else None,
-            is_in_place=is_in_place(file, file.content or b"", target.directory.ownership),
-            subject_token=judgement.token if serves else None,
-        )
+def _mint_access_token(minting: Minting, _options: Mapping[str, object]) -> MintedToken:
+    grant = minting.chain.access_token(minting.way, minting.federated)
+    return MintedToken(content=grant.value.encode(), issued_at=minting.now, expires_at=grant.expires_at)
 
-    def _publish(self, target: Target, artifact: MintedArtifact, minted: MintedToken) -> Description | None:
-        """Publish unless the directory changed hands. A description that lags behind only means due."""
-        with target.directory.open() as directory, directory.held():
-            if not self._is_still_ours(target, directory):
-                return None
-            entries = descriptions.parse(directory.read().descriptions.content)
-            described = descriptions.describe(
-                minted.content, minted.issued_at, minted.expires_at, artifact.fingerprint(target)
-            )
-            directory.publish(artifact.name, minted.content)
-            directory.publish(DESCRIPTIONS, descriptions.render({**entries, artifact.name: described}))
-            return described
 
-    def _is_still_ours(self, target: Target, directory: OpenDirectory) -> bool:
-        contents = directory.read()
-        return (
-            judge(target, contents, self._clock.now()).is_ours
-            and contents.credentials.content == target.credentials
-            and contents.environment.content == target.environment
-        )
+def _mint_id_token(minting: Minting, options: Mapping[str, object]) -> MintedToken:
+    token = minting.chain.id_token(
+        minting.way, str(options["audience"]), minting.federated, include_email=bool(options["include_email"])
+    )
+    try:
+        read = peek(token)
+    except UnreadableTokenError as error:
+        raise ImpersonationError(
+            f"the ID token of {minting.way.service_account} is not a JWT: {error}",
+            "check that this address really is Google's API (proxy, DNS, `google.endpoints`)",
+            retryable=True,
+        ) from error
+    return MintedToken(content=token.encode(), issued_at=read.issued_at, expires_at=read.expires_at)
+
+
+MINTED: Mapping[str, Callable[[Minting, Mapping[str, object]], MintedToken]] = {
+    ACCESS_TOKEN: _mint_access_token,
+    ID_TOKENS: _mint_id_token,
+}
+"""What mints each minted artifact; each raises an `ImpersonationError`."""
+
+
+def build_static(names: Iterable[str], facts: TargetFacts) -> dict[str, bytes]:
+    """Return the bytes of every static artifact of a target, in the order of writing.
+
+    Args:
+        names: Of the optional artifacts that it has.
+        facts: What they are built from.
+    """
+    wanted = set(names)
+    return {
+        row.name: STATIC[row.name](facts)
+        for row in ARTIFACTS
+        if row.origin is Origin.STATIC and (not row.is_optional or row.name in wanted)
+    }
+
+
+def mint(artifact: MintedArtifact, minting: Minting) -> MintedToken:
+    """Mint what one artifact is to hold.
+
+    Raises:
+        ImpersonationError: IAM Credentials refused or did not answer.
+    """
+    return MINTED[get_row(artifact.name).name](minting, artifact.options)
+
+
+def compute_request(artifact: MintedArtifact, way: Impersonation) -> str:
+    """Return what differs for anything else that could be asked for, 16 hex digits."""
+    asked = json.dumps([artifact.name, dict(artifact.options), asdict(way)], default=str, sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+
+def name_variables(names: Iterable[str]) -> dict[str, str]:
+    """Return the variables of `env` that hold the paths of optional artifacts, each with the artifact's name."""
+    found = {}
+    for name in names:
+        row = get_row(name)
+        suffix = re.sub("[^A-Z0-9]", "_", name.partition("/")[2].upper()) if row.is_folder else ""
+        found[row.variable + suffix] = name
+    return found

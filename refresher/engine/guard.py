@@ -1,8 +1,8 @@
-"""The guard of the clocks: notices that the wall clock jumped or that the machine was suspended.
+"""Watch the clocks: notice that the wall clock jumped or that the machine was suspended.
 
 It compares how far the wall, boot and monotonic clocks moved since it last looked. The wall clock moving otherwise than
 the boot clock is a step (NTP, an operator); the boot clock moving further than the monotonic one is a suspend. Either
-way what was planned by the clock is void. What is done about it is `refresher.engine.daemon`'s.
+way what was planned by the clock is void. What is done about it is decided in `refresher.engine.daemon`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from refresher.clock import Clock
 
 TOLERANCE = 2.0
-"""Seconds by which the clocks may move apart between two looks without anybody being woken."""
+"""Seconds by which the clocks may move apart between two looks before that counts as a jump."""
 
 PERIOD = 1.0
 """Seconds between two looks, on the monotonic clock."""
@@ -33,13 +33,13 @@ class Reading:
     monotonic: float
 
     @classmethod
-    def of(cls, clock: Clock) -> Reading:
+    def take(cls, clock: Clock) -> Reading:
         """Read the clocks."""
         return cls(wall=clock.now().timestamp(), boot=clock.boot(), monotonic=clock.monotonic())
 
 
-def jump_between(earlier: Reading, later: Reading) -> float | None:
-    """Give by how many seconds the clocks moved apart, the largest difference; None within the tolerance.
+def compute_jump(earlier: Reading, later: Reading) -> float | None:
+    """Return by how many seconds the clocks moved apart, the largest difference; None within the tolerance.
 
     A wall clock set forward or a suspend gives a positive number, a wall clock set back a negative one.
     """
@@ -73,9 +73,9 @@ class ClockGuard:
         self._thread.join(timeout=PERIOD)
 
     def _watch(self) -> None:
-        earlier = Reading.of(self._clock)
+        earlier = Reading.take(self._clock)
         while not self._stopping.wait(PERIOD):
-            later = Reading.of(self._clock)
-            if (jump := jump_between(earlier, later)) is not None:
+            later = Reading.take(self._clock)
+            if (jump := compute_jump(earlier, later)) is not None:
                 self._jumped(jump)
             earlier = later

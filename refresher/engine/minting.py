@@ -1,107 +1,117 @@
-"""What further artifacts hold: minted through the whole chain, with one exchange for all of an identity.
+"""One optional artifact of one target: read, assess, mint, publish. The token file never waits for it.
 
-A federated token serves every artifact of its identity as long as it has some life left; it is kept in memory only and
-as long as the plan's suppliers. When to mint is `refresher.engine.artifacts`' business.
+Minting asks Google and may take long, so it is done with the directory closed; before publishing everything is looked
+at again, since the directory may belong to another identity by then. When to call it is decided in
+`refresher.engine.agenda`, what mints each artifact in `refresher.engine.artifacts`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
-from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from refresher.engine.target import AccessTokenRequest
-from refresher.errors import ImpersonationError
-from refresher.shared_fetch import SharedFetch
-from refresher.tokens import UnreadableTokenError, peek
+from refresher.engine.artifacts import Minting, compute_request, mint
+from refresher.engine.assessment import assess_minted, assess_token
+from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.sharing import FederatedTokens
+from refresher.errors import RefresherError
+from refresher.policy import State
+from refresher.publishing import descriptions
+from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
+from refresher.publishing.directory import is_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
-    from refresher.engine.target import MintedArtifact, Target
-    from refresher.google.call import AccessToken
-    from refresher.resources import Impersonation
+    from refresher.clock import Clock
+    from refresher.engine.artifacts import MintedToken
+    from refresher.engine.plan import Chain, MintedArtifact, Target
     from refresher.tokens import SubjectToken
 
-LEAST_LIFE = timedelta(minutes=1)
-"""That a federated token must have left to be used once more; it is over with its subject token at the latest."""
+
+class _Look(NamedTuple):
+    """What a directory holds of an artifact, and what there is to mint it with."""
+
+    state: State
+    life: Life | None
+    is_in_place: bool
+    subject_token: SubjectToken | None
 
 
-class Chain(Protocol):
-    """The calls from a subject token to a service account; safe to use from several threads."""
-
-    def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
-        """Give a federated token, or raise an `ExchangeError`."""
-        ...
-
-    def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Give an access token, or raise an `ImpersonationError`."""
-        ...
-
-    def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
-        """Give an ID token, or raise an `ImpersonationError`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MintedToken:
-    """What an artifact is to hold.
-
-    Attributes:
-        content: The file's bytes; a secret, hence in no repr.
-        issued_at: UTC.
-        expires_at: UTC.
-    """
-
-    content: bytes = field(repr=False)
-    issued_at: datetime
-    expires_at: datetime
-
-
-class Mint:
-    """Mints artifacts of a plan; safe to use from several threads.
+class Minter:
+    """Brings optional artifacts up to date; safe to use from several threads.
 
     Args:
-        chain: Gives what makes the calls; asked when something is minted.
+        chain: Returns what makes the calls; asked when something is minted.
+        clock: Where the time comes from.
     """
 
-    def __init__(self, chain: Callable[[], Chain]) -> None:
+    def __init__(self, *, chain: Callable[[], Chain], clock: Clock) -> None:
         self._chain = chain
-        self._grants: dict[tuple[object, ...], SharedFetch[AccessToken]] = {}
-        self._lock = Lock()
+        self._federated = FederatedTokens(chain)
+        self._clock = clock
 
-    def mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken, now: datetime) -> MintedToken:
-        """Mint what one artifact is to hold.
+    def refresh(self, target: Target, artifact: MintedArtifact, *, force: bool = False) -> Outcome:
+        """Bring one artifact of a target to what the configuration says, fresh.
 
-        Raises:
-            ExchangeError: STS refused or did not answer.
-            ImpersonationError: IAM Credentials refused or did not answer.
+        1. Look. A fresh one in place is kept; without a subject token of ours there is nothing to mint it with.
+        2. Mint, with the directory closed.
+        3. Look again, and publish it with its description if the directory is still this identity's and complete.
+
+        Returns:
+            How it ended; failures are in it, and nothing but a bug is raised.
         """
-        way, request, chain = target.impersonation, artifact.request, self._chain()
-        federated = self._federated(target, subject_token, now)
-        if isinstance(request, AccessTokenRequest):
-            grant = chain.access_token(way, federated)
-            return MintedToken(content=grant.value.encode(), issued_at=now, expires_at=grant.expires_at)
-        token = chain.id_token(way, request.audience, federated, include_email=request.include_email)
+        started = self._clock.monotonic()
+        result, life, error = Result.WAITING, None, None
         try:
-            read = peek(token)
-        except UnreadableTokenError as error:
-            raise ImpersonationError(
-                f"what was given as an ID token of {way.service_account} is none: {error}",
-                "see whether something else answers there",
-                retryable=True,
-            ) from error
-        return MintedToken(content=token.encode(), issued_at=read.issued_at, expires_at=read.expires_at)
+            look = self._look(target, artifact)  # 1
+            life = look.life
+            if look.state is State.FRESH and look.is_in_place and not force:
+                result = Result.KEPT
+            elif look.subject_token is not None:
+                minted = self._mint(target, artifact, look.subject_token)  # 2
+                if self._publish(target, artifact, minted):  # 3
+                    result, life = Result.PUBLISHED, Life(minted.issued_at, minted.expires_at)
+        except RefresherError as failure:
+            result, error = Result.FAILED, failure
+        return Outcome(result=result, life=life, error=error, duration=self._clock.monotonic() - started)
 
-    def _federated(self, target: Target, subject_token: SubjectToken, now: datetime) -> AccessToken:
-        # a supplier that alone knows the subject may speak for somebody else by now
-        claims = subject_token.unverified_claims
-        key = (target.supply_key, target.impersonation, None if claims is None else claims.subject)
-        with self._lock:
-            joined = self._grants.setdefault(key, SharedFetch())
-        return joined.get(
-            serves=lambda grant: grant.expires_at - now >= LEAST_LIFE,
-            fetch=lambda _: self._chain().exchange(target.impersonation, subject_token.value, now),
+    def _look(self, target: Target, artifact: MintedArtifact) -> _Look:
+        is_ours = target.directory.read_record() == target.record
+        contents = target.directory.read((TOKEN, DESCRIPTIONS, artifact.name))
+        file, now = contents[artifact.name], self._clock.now()
+        described = descriptions.parse(contents[DESCRIPTIONS].content).get(artifact.name)
+        state = assess_minted(target, artifact, file, described, now)
+        is_known = described is not None and state not in (State.ABSENT, State.UNREADABLE, State.FOREIGN)
+        present = assess_token(target, contents, now)
+        serves = is_ours and present.is_ours and present.state is not State.EXPIRED
+        return _Look(
+            state=state if is_ours else State.FOREIGN,
+            life=Life(described.issued_at, described.expires_at) if is_known and described is not None else None,
+            is_in_place=is_in_place(file, file.content or b"", target.directory.ownership),
+            subject_token=present.token if serves else None,
         )
+
+    def _mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken) -> MintedToken:
+        now = self._clock.now()
+        federated = self._federated.exchange(target, subject_token, now)
+        return mint(artifact, Minting(self._chain(), target.impersonation, federated, now))
+
+    def _publish(self, target: Target, artifact: MintedArtifact, minted: MintedToken) -> bool:
+        """Publish unless the directory changed meanwhile. A description that is missing only means due."""
+        with target.directory.open() as directory, directory.held():
+            contents = directory.read((*target.static, TOKEN, DESCRIPTIONS))
+            is_complete = all(contents[name].content == wanted for name, wanted in target.static.items())
+            if directory.read_record() != target.record or not is_complete:
+                return False
+            if not assess_token(target, contents, self._clock.now()).is_ours:
+                return False
+            described = descriptions.describe(
+                minted.content,
+                minted.issued_at,
+                minted.expires_at,
+                compute_request(artifact, target.impersonation),
+            )
+            directory.publish(artifact.name, minted.content)
+            entries = descriptions.parse(contents[DESCRIPTIONS].content) | {artifact.name: described}
+            directory.publish(DESCRIPTIONS, descriptions.render(entries))
+        return True

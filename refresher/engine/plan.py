@@ -1,18 +1,101 @@
-"""A plan as the engine sees it: every target to keep alive, and what with."""
+"""What the engine is told to keep alive: targets with everything decided, and what serves them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
     from pathlib import Path
 
-    from refresher.engine.minting import Chain
-    from refresher.engine.rotation import KeyTrial
-    from refresher.engine.target import Target
-    from refresher.suppliers.interface import Supplier
+    from refresher.google.call import AccessToken
+    from refresher.publishing.directory import CredentialsDirectory
+    from refresher.publishing.record import TargetRecord
+    from refresher.resources import Impersonation
+    from refresher.suppliers.interface import Supplier, SupplierContext
+    from refresher.tokens import ExpectedClaims
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MintedArtifact:
+    """An optional artifact that is minted through the whole chain.
+
+    Attributes:
+        name: Of its file in the credentials directory, such as `access_token` or `id_tokens/NAME`.
+        options: What the configuration asks for, by its keys; texts and booleans.
+    """
+
+    name: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One credentials directory of one identity.
+
+    Attributes:
+        name: Safe in file names, logs and metric labels.
+        supplier: Name of the supplier that serves its identity.
+        context: The workload that a token is supplied for; equal contexts of one supplier share a supply.
+        expected: What the configuration would mint: any other token in the file is superseded.
+        directory: Where its artifacts are.
+        record: Whose the directory is to be.
+        static: Bytes of each static artifact that it has, by name, in the order of writing.
+        impersonation: The way from its token to its service account.
+        minted: Optional artifacts that are minted.
+    """
+
+    name: str
+    supplier: str
+    context: SupplierContext
+    expected: ExpectedClaims
+    directory: CredentialsDirectory
+    record: TargetRecord
+    static: Mapping[str, bytes]
+    impersonation: Impersonation
+    minted: tuple[MintedArtifact, ...] = ()
+
+    @property
+    def supply_key(self) -> tuple[str, SupplierContext]:
+        """What targets that may share a token have in common."""
+        return (self.supplier, self.context)
+
+
+class Chain(Protocol):
+    """The calls from a subject token to a service account; safe to use from several threads."""
+
+    def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
+        """Return a federated token, or raise an `ExchangeError`."""
+        ...
+
+    def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
+        """Return an access token, or raise an `ImpersonationError`."""
+        ...
+
+    def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
+        """Return an ID token, or raise an `ImpersonationError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTrial:
+    """A key that waits to be activated.
+
+    Attributes:
+        directory: The keys directory.
+        kid: The key's id.
+        spacing: Time between two attempts.
+        prove: Exchanges a token signed with it; raises a `RefresherError` if that fails.
+        activate: Makes it sign; raises a `RefresherError` if that fails.
+    """
+
+    directory: Path
+    kid: str
+    spacing: timedelta
+    prove: Callable[[datetime], None]
+    activate: Callable[[datetime], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +103,17 @@ class Plan:
     """All that the daemon is to keep alive, and with what.
 
     Attributes:
-        root: `directory_root`, below which every target's directory lies.
+        root: `directory_root`, in which every target's directory lies.
         targets: By name.
         suppliers: By name.
         threads: By supplier, how many of its targets are worked on at a time.
-        chain: Gives what mints further artifacts, when the first is wanted.
+        chain: Returns what mints optional artifacts, created when the first is wanted.
         trials: Of keys that wait to be activated.
-        cautious: Names of targets that begin in no place where another's files are, since not all is known of what
-            others are to have.
-        is_partial: Whether a target may be missing, so that what belongs to none is no stray yet.
-        complaints: Problem and remedy of everything in the configuration that was left out or kept as it was.
+        reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
+            None if that can't be known now; then nothing is retired.
+        complaints: Problem and remedy of every drop-in that was left out or kept as it was.
+        is_reloaded: Whether the configuration was read and is in force; else something beside it changed.
+        refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
     """
 
     root: Path
@@ -38,6 +122,7 @@ class Plan:
     threads: Mapping[str, int]
     chain: Callable[[], Chain]
     trials: tuple[KeyTrial, ...] = ()
-    cautious: frozenset[str] = frozenset()
-    is_partial: bool = False
+    reserved: frozenset[str] | None = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
+    is_reloaded: bool = True
+    refusal: tuple[tuple[str, str], ...] = ()

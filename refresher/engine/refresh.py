@@ -1,269 +1,228 @@
-"""One refresh of one target: read, judge, supply, check, publish. The use case that everything else serves.
+"""One refresh of one target: open, read, assess, supply, check, publish. The use case that everything else serves.
 
-A refresh either publishes a complete, checked token or leaves the present one alone; only another identity's token is
-taken away first. When to call it is `refresher.engine.agenda`'s business, what it is worth telling whom
-`refresher.engine.reporting`'s.
+A refresh either publishes a complete, checked token or changes nothing; what is taken away is only what the target
+record says to be another identity's. When to call it is decided in `refresher.engine.agenda`, what is reported in
+`refresher.engine.reporter`, optional artifacts are minted in `refresher.engine.minting`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from refresher.engine.judgement import (
-    Judgement,
-    is_as_configured,
-    is_of_another_identity,
-    is_worth_publishing,
-    judge,
-)
-from refresher.engine.settling import Settling
+from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
-from refresher.publishing.contents import DESCRIPTIONS, ENVIRONMENT, TOKEN, Contents
+from refresher.publishing import descriptions
+from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, RECORD, TOKEN
+from refresher.publishing.directory import is_in_place
+from refresher.tokens import MAXIMUM_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
 
     from refresher.clock import Clock
+    from refresher.engine.plan import Target
     from refresher.engine.sharing import SharedSupplies
-    from refresher.engine.target import Target
-    from refresher.publishing.directory import OpenDirectory
+    from refresher.publishing.contents import DirectoryState, PublishedFile
+    from refresher.publishing.open_directory import OpenDirectory
     from refresher.tokens import SubjectToken
 
 
-class Result(StrEnum):
-    """How a refresh ended."""
-
-    PUBLISHED = "published"
-    UNCHANGED = "unchanged"
-    KEPT = "kept"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFacts:
-    """What may be said aloud of the token in a file."""
-
-    issued_at: datetime
-    expires_at: datetime
-    issuer: str | None
-    subject: str | None
-    fingerprint: str
-
-    @classmethod
-    def of(cls, token: SubjectToken) -> TokenFacts:
-        """Leave the secret out."""
-        claims = token.unverified_claims
-        return cls(
-            issued_at=token.issued_at,
-            expires_at=token.expires_at,
-            issuer=None if claims is None else claims.issuer,
-            subject=None if claims is None else claims.subject,
-            fingerprint=token.fingerprint,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one refresh did.
-
-    Attributes:
-        result: How it ended.
-        token: The token that the file holds now, if it is ours.
-        repaired: Artifacts put right that had drifted.
-        error: Why it failed.
-        duration: In seconds.
-        signature: What the directory looked like afterwards; None if it could not be opened.
-    """
-
-    result: Result
-    token: TokenFacts | None
-    repaired: tuple[str, ...]
-    error: RefresherError | None
-    duration: float
-    signature: tuple[object, ...] | None
-
-
 class Refresher:
-    """Refreshes targets; safe to use from several threads as long as each directory is in one pair of hands.
+    """Refreshes targets; safe to use from several threads as long as each directory has one refresh at a time.
 
     Args:
         supplies: Where tokens come from.
         clock: Where the time comes from.
-        cautious: Names of targets that begin in no place where another's files are, or other ones than theirs.
+        may_take_over: Returns whether this process may take a directory from another identity now: only the daemon, or
+            `once` while there is none.
     """
 
-    def __init__(self, *, supplies: SharedSupplies, clock: Clock, cautious: Collection[str] = ()) -> None:
+    def __init__(
+        self, *, supplies: SharedSupplies, clock: Clock, may_take_over: Callable[[], bool] = lambda: True
+    ) -> None:
         self._supplies = supplies
         self._clock = clock
-        self._cautious = cautious
+        self._may_take_over = may_take_over
 
     def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
         """Bring one target's directory to what the configuration says, with a token that is fresh.
 
-        1. Open the directory and read it; at the first visit sweep what a killed daemon left.
-        2. If it was another identity's, withdraw `env`, further artifacts and `token`. Only then may the owner's group
-           reach it.
-        3. Put `credentials.json` right, and `boto` if there is to be one; beside a token that the configuration would
-           not mint only once there is another, so that the two stay a pair until then.
-        4. Unless the token is fresh: supply another, with the directory left to others meanwhile; look again, check,
-           describe and publish. The description is there first: at no moment does it name another request than the
-           token was supplied for.
-        5. Put owner and mode of a token that stays right, then `env`, which comes last; withdraw further artifacts that
-           are not asked for any more.
-        6. At the first visit of a directory where nothing had to be written, prove that writing would work.
+        1. Open the directory, and read its record. If it is another identity's: withdraw everything, `env` first; if
+           that identity has another name, replace the directory too; then write the record.
+        2. If it has no record and files of an earlier version: prove that writing works. They stay until there is a
+           token; only then are they withdrawn and the record written.
+        3. Settle group and mode, then the static artifacts that come before the token. Next to a token that the
+           configuration would not mint they wait for the new one, so that the two stay a pair until then.
+        4. Unless the token is fresh: supply another, with the directory released meanwhile; look again, check, describe
+           and publish.
+        5. Put right what comes after the token, `env` last; withdraw optional artifacts that are no longer asked for.
+        6. At the first visit of a directory in which nothing had to be written, prove that writing would work.
 
         Args:
             target: Which one.
             force: Replace a fresh token too.
             first: Whether this process has not been there yet.
+
+        Returns:
+            How it ended; failures are in it, and nothing but a bug is raised.
         """
-        may_take_over = target.name not in self._cautious
-        visit = _Visit(target, self._supplies, self._clock, force=force, first=first, may_take_over=may_take_over)
+        visit = _Visit(target, self._supplies, self._clock, self._may_take_over, force=force, first=first)
         started = self._clock.monotonic()
-        signature: tuple[object, ...] | None = None
         error: RefresherError | None = None
+        state: DirectoryState | None = None
         try:
             with target.directory.open() as directory:
-                error = visit.bring_up_to_date(directory)
-                signature = directory.sign()
+                visit.directory = directory
+                error = visit.bring_up_to_date()
+                state = directory.read_state()
         except PublishError as refused:
             error = refused
         return Outcome(
             result=Result.FAILED if error is not None else visit.result,
-            token=None if visit.token is None else TokenFacts.of(visit.token),
-            repaired=tuple(visit.settling.repaired),
+            life=None if visit.token is None else Life.from_token(visit.token),
+            repaired=tuple(visit.repaired),
             error=error,
             duration=self._clock.monotonic() - started,
-            signature=signature,
+            state=state,
+            is_recreated=visit.is_recreated,
         )
 
 
 class _Visit:
     """The state of one refresh while it goes on."""
 
+    directory: OpenDirectory
+
     def __init__(
         self,
         target: Target,
         supplies: SharedSupplies,
         clock: Clock,
+        may_take_over: Callable[[], bool],
         *,
         force: bool,
         first: bool,
-        may_take_over: bool,
     ) -> None:
         self._target = target
         self._supplies = supplies
         self._clock = clock
+        self._may_take_over = may_take_over
         self._force = force
         self._first = first
-        self._may_take_over = may_take_over
-        self.settling = Settling(target)
+        self._is_claimed = True
+        self._wrote = False
+        self._contents: Mapping[str, PublishedFile] = {}
+        self.repaired: list[str] = []
+        self.is_recreated = False
         self.result = Result.KEPT
         self.token: SubjectToken | None = None
 
-    def bring_up_to_date(self, directory: OpenDirectory) -> RefresherError | None:
-        """Go through the steps of `Refresher.refresh`; give a supplier's failure after all else was put right."""
-        with directory.held():
-            contents, present = self._look(directory)  # 1 to 3
-            if present.state is State.FRESH and not self._force:
-                self._finish(directory, contents)
-                return None
-            seen = directory.sign()
+    def bring_up_to_date(self) -> RefresherError | None:
+        """Go through the steps of `Refresher.refresh`; return a supplier's failure after all else was put right."""
+        with self.directory.held():
+            self._claim()  # 1, 2
+            present = self._look()
+            if self._is_claimed:  # 3
+                self._settle_before(present)
+                if present.state is State.FRESH and not self._force:
+                    self._finish()
+                    return None
+            seen = self.directory.read_state()
         token, failure = self._supply()  # 4
-        with directory.held():
-            if directory.sign() != seen:
-                contents = directory.read()
-                present = judge(self._target, contents, self._clock.now())
-                if is_of_another_identity(self._target, contents, present):
-                    return self._changed_hands()
-                self.token = present.token if present.is_ours else None
+        with self.directory.held():
+            if self.directory.read_state() != seen:
+                self._require_unchanged_record()
+                present = self._look()
             if token is not None:
-                failure = self._publish(directory, token, contents, present)
-            self._finish(directory, contents)
+                failure = self._publish(token, present)
+            if self._is_claimed:
+                self._finish()
         return failure
 
-    def _look(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
-        """Read and judge; take over what is another identity's, and settle what may be settled before a token."""
-        if self._first:
-            directory.sweep()
-        contents = directory.read()  # 1
-        present = judge(self._target, contents, self._clock.now())
-        if not self._may_take_over and not self._is_own(contents):
+    def _claim(self) -> None:
+        """Make the directory this target's, or find out that it can't be yet."""
+        record = self.directory.read_record()
+        if self._first and record in (None, self._target.record):
+            self.directory.sweep()
+        if record == self._target.record:
+            return
+        if record is not None:
+            if not self._may_take_over():
+                raise PublishError(
+                    f"{self._target.directory.path} belongs to identity {record.identity} of target {record.target}, "
+                    "and a daemon runs",
+                    "run the daemon and `refresher once` with the same configuration, or wait for the daemon's reload",
+                    retryable=False,
+                )
+            self.directory.withdraw_all()
+            if record.identity != self._target.record.identity:
+                self.directory.replace()
+                self.is_recreated = True
+        elif others := self.directory.list_others():
             raise PublishError(
-                f"target {self._target.name}: {self._target.directory.path} is somebody's, perhaps by a drop-in that "
-                "cannot be used",
-                "mend or remove the drop-in that is complained of",
+                f"{self._target.directory.path} holds {others[0]}, which we did not write, and no target record",
+                f"move {others[0]} away, or give the target another name",
+                retryable=False,
             )
-        if is_of_another_identity(self._target, contents, present):
-            contents, present = self._take_over(directory)  # 2
-        directory.settle()
+        elif self.directory.list_artifacts():
+            self.directory.probe(MAXIMUM_SIZE)
+            self._is_claimed = False
+            return
+        self._write_record()
+
+    def _write_record(self) -> None:
+        self.directory.publish(RECORD, self._target.record.render())
+        self._wrote = self._is_claimed = True
+
+    def _require_unchanged_record(self) -> None:
+        if self.directory.read_record() != (self._target.record if self._is_claimed else None):
+            self.token = None
+            raise PublishError(
+                f"another process gave {self._target.directory.path} to another identity meanwhile",
+                "run the daemon and `refresher once` with the same configuration",
+            )
+
+    def _look(self) -> Assessment:
+        self._contents = self.directory.read((*self._target.static, DESCRIPTIONS, TOKEN))
+        present = assess_token(self._target, self._contents, self._clock.now())
+        if not self._is_claimed:
+            return Assessment(state=State.FOREIGN)
         self.token = present.token if present.is_ours else None
-        if not _is_foreign(present):  # 3
-            self.settling.settle_documents(directory, contents)
-        return contents, present
+        return present
 
-    def _is_own(self, contents: Contents) -> bool:
-        """Tell whether the directory holds what was published for exactly this target, or belongs to nobody yet."""
-        if contents.is_empty:
-            return not self._target.directory.overlaps_another()
-        return is_as_configured(self._target, contents)
-
-    def _finish(self, directory: OpenDirectory, contents: Contents) -> None:
-        """Put everything right beside a token of ours, and prove at the first visit that writing works."""
-        if self.token is not None:  # 5
-            if self.result is not Result.PUBLISHED:
-                self.settling.settle(directory, TOKEN, contents)
-                self.settling.settle_descriptions(directory, contents, self.token)
-            self.settling.settle(directory, ENVIRONMENT, contents)
-        if self._first and self.result is not Result.PUBLISHED and not self.settling.wrote:
-            directory.probe()  # 6
-
-    def _take_over(self, directory: OpenDirectory) -> tuple[Contents, Judgement]:
-        """Withdraw everything of the former identity; the token and its description last, since they tell whose it was.
-
-        A takeover that is cut short is then taken up again. What a killed process left half written may be his too.
-        """
-        directory.sweep()
-        for name in (ENVIRONMENT, *directory.present(), TOKEN, DESCRIPTIONS):
-            directory.withdraw(name)
-        contents = directory.read()
-        return contents, judge(self._target, contents, self._clock.now())
+    def _settle_before(self, present: Assessment) -> None:
+        self.directory.settle()
+        if present.is_ours or present.state is State.ABSENT:
+            self._settle_static(before_token=True)
 
     def _supply(self) -> tuple[SubjectToken | None, SupplyError | None]:
-        """Give a token to be checked, or what failed."""
+        """Return a token to be checked, or what failed."""
         try:
             return self._supplies.supply(self._target, self.token, self._clock.now()), None
         except SupplyError as error:
             return None, error
 
-    def _publish(
-        self, directory: OpenDirectory, token: SubjectToken, contents: Contents, present: Judgement
-    ) -> SupplyError | None:
-        """Publish a supplied token if it is worth it; give why the supplier is to blame if it is not."""
+    def _publish(self, token: SubjectToken, present: Assessment) -> SupplyError | None:
+        """Publish a supplied token if it is worth it; return why the supplier is to blame if it is not."""
         try:
             if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
                 return self._leave_unchanged(present)
         except SupplyError as error:
             return error
-        if _is_foreign(present):
-            self.settling.settle_documents(directory, contents)
-        self.settling.settle_descriptions(directory, contents, token)
-        directory.publish(TOKEN, token.value.encode())
+        if not self._is_claimed:
+            self.directory.withdraw_all()
+            self._write_record()
+            self.directory.settle()
+            self._look()
+        self._settle_static(before_token=True)
+        self._settle_descriptions(token)
+        self.directory.publish(TOKEN, token.value.encode())
         self.token, self.result = token, Result.PUBLISHED
         return None
 
-    def _changed_hands(self) -> PublishError:
-        self.token = None
-        return PublishError(
-            f"target {self._target.name}: another process gave its directory to another identity meanwhile",
-            "let the daemon and `refresher once` read the same configuration",
-        )
-
-    def _leave_unchanged(self, present: Judgement) -> SupplyError | None:
+    def _leave_unchanged(self, present: Assessment) -> SupplyError | None:
         self.result = Result.UNCHANGED
         if present.is_usable:
             return None
@@ -273,6 +232,52 @@ class _Visit:
             retryable=True,
         )
 
+    def _finish(self) -> None:
+        """Put everything right next to a token of ours, and prove at the first visit that writing works."""
+        if self.token is not None:  # 5
+            if self.result is not Result.PUBLISHED:
+                self._settle(TOKEN, self._contents[TOKEN].content or b"")
+                self._settle_descriptions(self.token)
+            self._settle_static(before_token=False)
+            self._withdraw_unwanted()
+        if self._first and self.result is not Result.PUBLISHED and not self._wrote:
+            self.directory.probe(len(self._target.static[CREDENTIALS]))  # 6
 
-def _is_foreign(present: Judgement) -> bool:
-    return not present.is_ours and present.state is not State.ABSENT
+    def _settle_static(self, *, before_token: bool) -> None:
+        names = [row.name for row in ARTIFACTS if row.name in self._target.static or row.name == TOKEN]
+        place = names.index(TOKEN)
+        for name in names[:place] if before_token else names[place + 1 :]:
+            self._settle(name, self._target.static[name])
+
+    def _settle(self, name: str, wanted: bytes) -> None:
+        """Write an artifact unless it is in place with its owner and mode."""
+        file = self._contents[name]
+        if is_in_place(file, wanted, self.directory.ownership):
+            return
+        self.directory.publish(name, wanted)
+        self._wrote = True
+        if not file.is_absent:
+            self.repaired.append(name)
+
+    def _settle_descriptions(self, token: SubjectToken) -> None:
+        """Keep `artifacts.json` where it describes something: an opaque token, minted artifacts.
+
+        It says of a token how long it lives before the token is there, so that at no moment its life is unknown.
+        """
+        file = self._contents[DESCRIPTIONS]
+        present = descriptions.parse(file.content)
+        minted = {artifact.name for artifact in self._target.minted}
+        wanted = {name: entry for name, entry in present.items() if name in minted}
+        if token.unverified_claims is None:
+            wanted[TOKEN] = descriptions.describe(token.value.encode(), token.issued_at, token.expires_at)
+        if not wanted:
+            if not file.is_absent:
+                self.directory.withdraw([DESCRIPTIONS])
+        elif present != wanted or not is_in_place(file, descriptions.render(present), self.directory.ownership):
+            self.directory.publish(DESCRIPTIONS, descriptions.render(wanted))
+            self._wrote = True
+
+    def _withdraw_unwanted(self) -> None:
+        wanted = {*self._target.directory.artifacts, RECORD, DESCRIPTIONS}
+        if unwanted := [name for name in self.directory.list_artifacts() if name not in wanted]:
+            self.directory.withdraw(unwanted)

@@ -1,8 +1,8 @@
-"""Next keys on trial: each is proved by real exchanges before it signs, however late its public half is uploaded.
+"""Next keys on trial: each is proven by real exchanges before it signs, however late its public half is uploaded.
 
-Google's servers learn of an upload one after the other, so one acceptance proves little: a key is activated after
-several in a row, some time apart. Until then the active key goes on signing. What an exchange is, and how a key is
-activated, is composed in `refresher.app`; when to try and what to say is decided here.
+Google's servers see an upload one after the other, so one acceptance proves little: a key is activated after several in
+a row, some time apart. Until then the active key goes on signing. What an exchange is, and how a key is activated, is
+composed in `refresher.app`; when to try and what to report is decided here.
 """
 
 from __future__ import annotations
@@ -12,38 +12,21 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.engine.events import Severity
+from refresher.engine.outcome import describe_bug
+from refresher.engine.reporter import Severity
 from refresher.errors import RefresherError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from pathlib import Path
 
     from refresher.clock import Clock
-    from refresher.engine.reporting import Reporter
+    from refresher.engine.plan import KeyTrial
+    from refresher.engine.reporter import Reporter
 
 ACCEPTANCES = 3
 """Exchanges in a row that must succeed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyTrial:
-    """A key that waits to be activated.
-
-    Attributes:
-        directory: The keys directory.
-        kid: The key's id.
-        spacing: Time between two attempts.
-        prove: Exchanges a token signed with it; raises a `RefresherError` if that fails.
-        activate: Lets it sign; raises a `RefresherError` if that fails.
-    """
-
-    directory: Path
-    kid: str
-    spacing: timedelta
-    prove: Callable[[datetime], None]
-    activate: Callable[[datetime], None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +58,7 @@ class Rotation:
                 self._progress[trial.directory, trial.kid] = progress
 
     def take_due(self, now: datetime) -> list[Callable[[], None]]:
-        """Give an attempt for each trial that is due; each is to be run once and does not raise."""
+        """Return an attempt for each trial that is due; each is to be run once and does not raise."""
         with self._lock:
             due = [
                 progress
@@ -87,7 +70,7 @@ class Rotation:
         return [partial(self._attempt, progress) for progress in due]
 
     def reconsider(self) -> None:
-        """Let every trial be due at once, after the clock has jumped."""
+        """Make every trial due at once, after the clock has jumped."""
         with self._lock:
             for progress in self._progress.values():
                 progress.next_at = None
@@ -102,8 +85,7 @@ class Rotation:
         except RefresherError as error:
             self._failed(progress, error)
         except Exception as bug:  # noqa: BLE001 - one key's bug must not end the thread that tries them all
-            text = f"key {trial.kid}: its trial failed unexpectedly ({type(bug).__name__})"
-            self._failed(progress, RefresherError(text, "report this as a bug of the refresher"))
+            self._failed(progress, describe_bug(f"the trial of key {trial.kid}", bug))
         with self._lock:
             progress.next_at = self._clock.now() + trial.spacing
             progress.is_busy = False
@@ -112,15 +94,15 @@ class Rotation:
         trial.activate(self._clock.now())
         with self._lock:
             self._progress.pop((trial.directory, trial.kid), None)
-        self._reporter.say("keys.rotated", Severity.INFO, path=str(trial.directory), kid=trial.kid)
+        self._reporter.send("keys.rotated", Severity.INFO, path=str(trial.directory), kid=trial.kid)
 
     def _failed(self, progress: _Progress, error: RefresherError) -> None:
-        """Say once what holds a key up."""
+        """Report once what keeps a key from being activated."""
         progress.accepted = 0
         if error.problem == progress.problem:
             return
         progress.problem = error.problem
-        self._reporter.say(
+        self._reporter.send(
             "exchange.refused",
             Severity.WARNING,
             path=str(progress.trial.directory),

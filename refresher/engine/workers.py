@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from refresher.resources import Impersonation
 
 KEYS_LANE = ":keys"
-"""A lane beside the suppliers', none of whom can have such a name."""
+"""A lane next to the suppliers', none of which can have such a name."""
 
 ARTIFACTS_THREADS = 16
 """Of each lane of artifacts: minting waits for Google most of the time."""
 
 
-def artifacts_lane(way: Impersonation, *, is_failing: bool) -> str:
-    """Name the lane of what is minted in one way: who does not answer there keeps none that goes another way.
+def name_artifacts_lane(way: Impersonation, *, is_failing: bool) -> str:
+    """Return the lane of what is minted in one way: a way that does not answer keeps no thread of another.
 
     Args:
         way: By the worker's own credentials, each in a lane, or by a provider.
-        is_failing: Whether the last attempt failed: a lane of its own, lest it keep those that go the same way.
+        is_failing: Whether the last attempt failed: a lane of its own, so that it delays none that go the same way.
     """
     by = (way.credentials or "metadata server") if way.is_own else way.provider.resource_name
     return f":artifacts {by}{' again' if is_failing else ''}"
@@ -45,24 +45,27 @@ class Workers:
         """Run a job as soon as one of its lane's threads is free; the job must not raise.
 
         Args:
-            lane: Name of the supplier, or another lane's.
+            lane: Name of the supplier, or of another lane.
             job: What to run.
-            threads: How many the lane may have; what is said first counts.
+            threads: How many the lane may have; the first call decides.
+
+        Raises:
+            RuntimeError: The lane has no thread and none can be started; the job is not queued.
         """
         with self._changed:
-            self._pending += 1
             found = self._lanes.get(lane)
             if found is None:
                 found = self._lanes[lane] = _Lane(lane, threads, self._finished)
             found.put(job)
+            self._pending += 1
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait until nothing is pending, at most `timeout` seconds; tell whether that came true."""
+        """Wait until nothing is pending, at most `timeout` seconds; return whether that came true."""
         with self._changed:
             return self._changed.wait_for(lambda: self._pending == 0, timeout)
 
     def stop(self) -> None:
-        """Let every thread end after what is queued; waits for none."""
+        """Make every thread end after what is queued; waits for none."""
         with self._changed:
             for lane in self._lanes.values():
                 lane.stop()
@@ -89,10 +92,15 @@ class _Lane:
 
     def put(self, job: Callable[[], None]) -> None:
         """Queue a job, and start another thread if all are taken and the limit allows."""
+        if self._threads < min(self._limit, self.outstanding + 1):
+            thread = Thread(target=self._serve, name=f"refresh-{self._name}-{self._threads + 1}", daemon=True)
+            try:
+                thread.start()
+                self._threads += 1
+            except RuntimeError:  # no more threads now: those that run have to do
+                if not self._threads:
+                    raise
         self.outstanding += 1
-        if self._threads < min(self._limit, self.outstanding):
-            self._threads += 1
-            Thread(target=self._serve, name=f"refresh-{self._name}-{self._threads}", daemon=True).start()
         self._jobs.put(job)
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from refresher.engine.events import Event
+    from refresher.engine.reporter import Event
 
 _LOGGER = logging.getLogger("refresher")
 

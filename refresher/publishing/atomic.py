@@ -1,9 +1,9 @@
 """Replace one file in an open directory so that every reader sees the old content or the new, never anything else.
 
-Guaranteed: whoever opens the name at any moment reads one complete content; after a return the new one survives a power
-cut. Not guaranteed: that a mount of the *single file* sees the replacement (it keeps the old inode: mount the
+Guaranteed: a process that opens the name at any moment reads one complete content; after a return the new one survives
+a power cut. Not guaranteed: that a mount of the *single file* sees the replacement (it keeps the old inode: mount the
 directory), nor anything on a file system whose rename is not atomic. Which directory it is, and whether it can be
-trusted, is `refresher.publishing.walk`'s business.
+trusted, is decided in `refresher.publishing.walk`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import errno
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.errors import PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.publishing.ownership import Ownership
+    from refresher.files import FileState
 
 _TEMPORARY = re.compile(r"\.[A-Za-z0-9_.-]+\.[0-9a-f]{16}\.tmp")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,27 +29,69 @@ DEFAULT_LIST = "system.posix_acl_default"
 _NO_LIST = (errno.ENODATA, errno.ENOTSUP)
 
 _REMEDIES = {
-    errno.EBUSY: "that file is mounted by itself; mount the directory instead, or a rename can never reach the reader",
-    errno.EISDIR: "a directory stands where the file belongs; remove it",
+    errno.EBUSY: "mount the directory instead of the single file: a rename never reaches a file mounted by itself",
+    errno.EISDIR: "remove the directory that stands where the file belongs",
     errno.ENOSPC: "free space on that file system",
     errno.EDQUOT: "raise the quota of the daemon's user on that file system",
     errno.EROFS: "mount that file system writable for the daemon",
-    errno.EACCES: "let the daemon write there; it must own the directory",
+    errno.EACCES: "run this as the daemon's user with the unit's rights (docs/operating.md, 'once' next to the daemon)",
     errno.EPERM: (
-        "run the daemon as root, or give it CAP_CHOWN and CAP_DAC_READ_SEARCH, or drop `owner`; as root, see lsattr"
+        "run the daemon as root, or give it CAP_CHOWN (and CAP_DAC_READ_SEARCH if `owner` names a user); "
+        "use `owner: ':GROUP'` to need less; as root, see lsattr"
     ),
     errno.EIO: "check that disk; nothing was replaced",
+    errno.ESTALE: "check the file server; nothing was replaced",
     errno.EMFILE: "raise the daemon's limit of open files (LimitNOFILE=)",
     errno.ENFILE: "raise this machine's limit of open files (sysctl fs.file-max)",
-    errno.ENOMEM: "let the daemon have more memory (MemoryMax=)",
+    errno.ENOMEM: "give the daemon more memory (MemoryMax=)",
 }
 
 
-def publish_error(error: OSError, place: str, *, done: str = "written") -> PublishError:
-    """Translate what the system said about a place, when it was to be written or read, into a problem with a remedy."""
+class Ownership(NamedTuple):
+    """Owner and mode of published files, as ids of the host.
+
+    The directory itself always belongs to the daemon: 0750 with the files' group if one is given, else 0711, so that a
+    container's user can open a file whose name it knows (contract, "The credentials directory").
+
+    Attributes:
+        uid: The files' user; None for the daemon's own.
+        gid: The files' and the directory's group; None for the daemon's own.
+        mode: The files' permission bits.
+    """
+
+    uid: int | None
+    gid: int | None
+    mode: int
+
+    @property
+    def directory_mode(self) -> int:
+        """Permission bits of the credentials directory itself."""
+        return 0o711 if self.gid is None else 0o750
+
+    def describes(self, state: FileState) -> bool:
+        """Return whether a file in this state has the configured owner and mode."""
+        return (
+            state.mode == self.mode
+            and state.uid == (os.geteuid() if self.uid is None else self.uid)
+            and (self.gid is None or state.gid == self.gid)
+        )
+
+
+OWN = Ownership(uid=None, gid=None, mode=0o600)
+"""Of files that are the daemon's alone."""
+
+
+def build_publish_error(error: OSError, place: str, *, done: str = "written") -> PublishError:
+    """Translate a refusal of the system into a problem that names the place and a remedy.
+
+    Args:
+        error: What the system said.
+        place: The path.
+        done: What was tried, as the participle that follows "can't be".
+    """
     code = error.errno or 0
     reason = os.strerror(code) if code else type(error).__name__
-    return PublishError(f"{place} cannot be {done}: {reason}", _REMEDIES.get(code, "mend that path and try again"))
+    return PublishError(f"{place} can't be {done}: {reason}", _REMEDIES.get(code, "fix that path and try again"))
 
 
 def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, random_name: Callable[[], str]) -> None:
@@ -60,7 +102,7 @@ def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, 
         name: File name without a slash.
         content: All bytes of the file; nothing is appended.
         ownership: User, group and mode the file has from the moment it can be seen.
-        random_name: Gives 16 hex digits that nobody can guess.
+        random_name: Returns 16 hex digits that no other user can guess.
 
     Raises:
         OSError: At any step; the old content is then still in place and no temporary file is left, unless only the
@@ -77,37 +119,47 @@ def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, 
     os.fsync(directory)  # 7
 
 
-def probe(directory: int, *, ownership: Ownership, random_name: Callable[[], str]) -> None:
-    """Go through the motions of a replacement without replacing anything, so that a fault shows at start.
+def probe(directory: int, *, size: int, ownership: Ownership, random_name: Callable[[], str]) -> None:
+    """Go through a replacement without replacing anything, so that a fault shows before anything is withdrawn.
+
+    Args:
+        directory: Descriptor of an open directory.
+        size: Bytes that the real content will have.
+        ownership: As of the real content.
+        random_name: As of `replace`.
 
     Raises:
         OSError: What a real replacement would meet.
     """
-    temporary = f".probe.{random_name()}.tmp"
+    temporary, renamed = (f".probe.{random_name()}.tmp" for _ in range(2))
     try:
-        _write(directory, temporary, b"probe", ownership)
+        _write(directory, temporary, b"\0" * size, ownership)
+        os.rename(temporary, renamed, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+        os.unlink(renamed, dir_fd=directory)
     finally:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=directory)
+        for name in (temporary, renamed):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=directory)
 
 
 def sweep(directory: int) -> int:
-    """Remove the temporary files that a killed daemon left; give how many."""
+    """Remove the temporary files that a killed daemon left, and return how many there were."""
     orphans = [name for name in os.listdir(directory) if is_temporary(name)]
     for name in orphans:
-        with suppress(FileNotFoundError, IsADirectoryError):  # a folder of that name is nobody's orphan
+        with suppress(FileNotFoundError, IsADirectoryError):  # a folder of that name was not left by us
             os.unlink(name, dir_fd=directory)
     return len(orphans)
 
 
 def drop_inherited(descriptor: int, *lists: str) -> None:
-    """Remove access control lists that a new file or directory was given by the default one of its parent (acl(5)).
+    """Remove access control lists that a new file or directory inherited from its parent (acl(5)).
 
-    They would let users in of whom mode and owner say nothing.
+    They would admit users that mode and owner don't show.
 
     Args:
-        descriptor: Of what was just made.
-        lists: `ACCESS_LIST`, and of a directory `DEFAULT_LIST`, which it would hand on.
+        descriptor: Of what was just created.
+        lists: `ACCESS_LIST`, and of a directory `DEFAULT_LIST`, which it would pass on.
 
     Raises:
         OSError: There is one and it stays.
@@ -121,12 +173,12 @@ def drop_inherited(descriptor: int, *lists: str) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a file name is one of our temporary files'."""
+    """Return whether a name is one of our temporary files'."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def _read_back(directory: int, temporary: str) -> None:
-    """Prove that a file that was given away can still be read: it would count as lost at every later visit."""
+    """Prove that a file that was given away can still be read: else it would look lost at every later visit."""
     try:
         os.close(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory))
     except PermissionError:
@@ -144,7 +196,8 @@ def _write(directory: int, temporary: str, content: bytes, ownership: Ownership)
                 -1 if ownership.uid is None else ownership.uid,
                 -1 if ownership.gid is None else ownership.gid,
             )
-            _read_back(directory, temporary)
+            if ownership.uid is not None:
+                _read_back(directory, temporary)
         remaining = memoryview(content)
         while remaining:  # 4
             remaining = remaining[os.write(descriptor, remaining) :]

@@ -1,205 +1,141 @@
 """Read back what a credentials directory holds, as its reader would find it.
 
-Everything that judges health reads through here, so that health is told of the file and not of what somebody remembers
-having written. Standard library only: the exec probe (`refresher wait --directory`) reads through here too. What the
-content is worth is judged in `refresher.engine.judgement`.
+Everything that judges health reads through here, so that health is about the file and not about what the daemon
+remembers having written. Standard library only: the exec probe (`refresher wait --directory`) reads through here too.
+What the content is worth is decided in `refresher.engine.assessment`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from refresher.files import FileState, UnsuitableFileError, read_regular, read_state
 from refresher.publishing import descriptions
+from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, TOKEN
+from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_folder
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Collection, Iterable, Mapping
 
-    from refresher.publishing.descriptions import Description
+    from refresher.publishing.atomic import Ownership
 
-TOKEN = "token"  # noqa: S105 - a file name
-CREDENTIALS = "credentials.json"
-ENVIRONMENT = "env"
-DESCRIPTIONS = "artifacts.json"
+DirectoryState = tuple[FileState | None, ...]
+"""The state of the directory itself, of its record and of its artifacts; empty if there is no directory."""
 
 _LARGEST_DESCRIPTIONS = 4 * 1024 * 1024
 """Bytes of `artifacts.json`, which grows with the ID tokens of a target."""
 
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Signature(NamedTuple):
-    """What changes whenever a file is replaced, rewritten, given away or has its mode changed."""
-
-    inode: int
-    changed_ns: int
-    size: int
-    mode: int
-    uid: int
-    gid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class PublishedFile(NamedTuple):
     """One file of a credentials directory.
 
     Attributes:
-        content: Its bytes; None if it is absent or cannot be read. May be a secret, hence in no repr.
-        problem: Why it cannot be read; None if it can be or is absent.
-        signature: None if it is absent or no regular file.
+        content: Its bytes; None if it is absent or can't be read. May be a secret, so it is not in the repr.
+        problem: Why it can't be read; None if it can be or is absent.
+        state: None if it is absent or could not be opened.
     """
 
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | None = None
     problem: str | None = None
-    signature: Signature | None = None
+    state: FileState | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
-    """The artifacts that every credentials directory has, read one after the other."""
-
-    token: Artifact
-    credentials: Artifact
-    environment: Artifact
-    descriptions: Artifact
+    def __repr__(self) -> str:
+        """Return a text without the content."""
+        return f"PublishedFile(problem={self.problem!r}, state={self.state!r})"
 
     @property
-    def is_empty(self) -> bool:
-        """Whether none of them is there, not even an unreadable one."""
-        found = (self.token, self.credentials, self.environment, self.descriptions)
-        return all(artifact == Artifact() for artifact in found)
+    def is_absent(self) -> bool:
+        """Whether there is no such file."""
+        return self.content is None and self.problem is None
 
 
-def read(directory: int) -> Contents:
-    """Read all artifacts of an open directory; an unreadable one is described, not raised.
+def read_file(directory: int, name: str) -> PublishedFile:
+    """Read one file of an open directory; an unreadable one is described, not raised.
+
+    Raises:
+        OSError: Descriptors or memory are short, which says nothing about the file.
+    """
+    largest = _LARGEST_DESCRIPTIONS if name == DESCRIPTIONS else MAXIMUM_SIZE
+    try:
+        content, state = read_regular(name, most=largest, directory=directory, follow=False)
+    except FileNotFoundError:
+        return PublishedFile()
+    except UnsuitableFileError as error:
+        return PublishedFile(problem=f"{name} is {error}")
+    except OSError as error:
+        if error.errno in _SHORTAGES:
+            raise
+        reason = "it is a symlink" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
+        return PublishedFile(problem=f"{name} can't be read: {reason}")
+    return PublishedFile(content=content, state=state)
+
+
+def read_files(descriptor: int, place: str, ownership: Ownership, names: Iterable[str]) -> dict[str, PublishedFile]:
+    """Read files of an open credentials directory; an unreadable one is described, not raised.
+
+    Args:
+        descriptor: Of the directory.
+        place: Its path, for messages.
+        ownership: Of its folders.
+        names: Of artifacts, with their folder.
 
     Raises:
         OSError: Descriptors or memory are short.
+        PublishError: A folder could not be opened for such a reason.
     """
-    return Contents(
-        token=read_file(directory, TOKEN),
-        credentials=read_file(directory, CREDENTIALS),
-        environment=read_file(directory, ENVIRONMENT),
-        descriptions=read_file(directory, DESCRIPTIONS, largest=_LARGEST_DESCRIPTIONS),
-    )
+    found = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if not folder:
+            found[name] = read_file(descriptor, name)
+            continue
+        try:
+            with open_folder(descriptor, folder, f"{place}/{folder}", ownership=ownership, create=False) as inner:
+                found[name] = read_file(inner, file)
+        except AbsentDirectoryError:
+            found[name] = PublishedFile()
+        except InsecureDirectoryError as error:
+            found[name] = PublishedFile(problem=error.problem)
+    return found
 
 
-def sign(directory: int) -> tuple[object, ...]:
-    """Give what changes with any drift of an open directory or its artifacts, in five calls of stat."""
-    status = os.fstat(directory)
-    names = (TOKEN, CREDENTIALS, ENVIRONMENT, DESCRIPTIONS)
-    return (status.st_ino, status.st_mode, status.st_gid, *(sign_file(directory, name) for name in names))
+def read_directory_state(directory: int, artifacts: Collection[str]) -> DirectoryState:
+    """Return the states of an open directory, of its record and of its artifacts, without reading any."""
+    status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
+    return (status, *(read_state(name, directory=directory, follow=False) for name in (RECORD, *artifacts)))
 
 
-def token_of(contents: Contents) -> SubjectToken | None:
-    """Give the subject token that the token file holds; None if there is no such file.
+def extract_token(contents: Mapping[str, PublishedFile]) -> SubjectToken | None:
+    """Return the subject token that the token file holds; None if there is no such file.
 
-    A JWT tells its own life; of an opaque token `artifacts.json` does, if its SHA-256 is that of the file.
+    A JWT shows its own life; that of an opaque token is in `artifacts.json`, if its SHA-256 is that of the file.
+
+    Args:
+        contents: With `token` and `artifacts.json`.
 
     Raises:
-        UnreadableTokenError: The file cannot be read, or holds nothing whose life can be told.
+        UnreadableTokenError: The file can't be read, or holds nothing whose life is known.
     """
-    if contents.token.problem is not None:
-        raise UnreadableTokenError(contents.token.problem)
-    if contents.token.content is None:
+    file = contents[TOKEN]
+    if file.problem is not None:
+        raise UnreadableTokenError(file.problem)
+    if file.content is None:
         return None
     try:
-        text = contents.token.content.decode("ascii")
+        text = file.content.decode("ascii")
     except UnicodeDecodeError:
         raise UnreadableTokenError("it is not ASCII") from None
     try:
         return peek(text)
     except UnreadableTokenError:
-        described = _described_life(contents)
-        if described is None:
+        described = descriptions.parse(contents[DESCRIPTIONS].content).get(TOKEN)
+        if described is None or described.sha256 != descriptions.digest(file.content):
             raise
-    issued_at, expires_at = described
-    return SubjectToken(value=text, issued_at=issued_at, expires_at=expires_at, unverified_claims=None)
-
-
-def describe(token: SubjectToken, request: str | None) -> Description:
-    """Give the entry of `artifacts.json` that tells a token's life, and what it was supplied for."""
-    return descriptions.describe(token.value.encode(), token.issued_at, token.expires_at, request)
-
-
-def request_of(contents: Contents) -> str | None:
-    """Give the fingerprint of what the token in the directory was supplied for; None if that is not described."""
-    entry = descriptions.parse(contents.descriptions.content).get(TOKEN)
-    return None if entry is None else entry.request
-
-
-def _described_life(contents: Contents) -> tuple[datetime, datetime] | None:
-    entry = descriptions.parse(contents.descriptions.content).get(TOKEN)
-    if entry is None or entry.sha256 != descriptions.digest(contents.token.content or b""):
-        return None
-    return entry.issued_at, entry.expires_at
-
-
-def is_there(directory: int, name: str) -> bool:
-    """Tell whether an open directory has an entry of a name."""
-    return os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False)
-
-
-def read_file(directory: int, name: str, *, largest: int = MAXIMUM_SIZE) -> Artifact:
-    """Read one file of an open directory; an unreadable one is described, not raised.
-
-    Raises:
-        OSError: Descriptors or memory are short, which says nothing of the file.
-    """
-    try:
-        descriptor = os.open(name, _READ, dir_fd=directory)
-    except FileNotFoundError:
-        return Artifact()
-    except OSError as error:
-        return _unreadable(name, error)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return Artifact(problem=f"{name} is no regular file")
-        if status.st_size > largest:
-            return Artifact(problem=f"{name} is larger than {largest} bytes", signature=_signature(status))
-        return Artifact(content=_read_whole(descriptor, status.st_size), signature=_signature(status))
-    except OSError as error:
-        return _unreadable(name, error)
-    finally:
-        os.close(descriptor)
-
-
-def _unreadable(name: str, error: OSError) -> Artifact:
-    if error.errno in _SHORTAGES:
-        raise error
-    reason = "it is a symlink" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
-    return Artifact(problem=f"{name} cannot be read: {reason}")
-
-
-def _read_whole(descriptor: int, size: int) -> bytes:
-    """Read a file that is only ever replaced, so that its size is known; a longer or shorter one is read as it is."""
-    content = os.read(descriptor, size + 1)
-    while len(content) < size and (more := os.read(descriptor, size - len(content))):
-        content += more
-    return content
-
-
-def sign_file(directory: int, name: str) -> Signature | None:
-    """Give what changes with any drift of one file; None if it is no regular one."""
-    try:
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except OSError:
-        return None
-    return _signature(status) if stat.S_ISREG(status.st_mode) else None
-
-
-def _signature(status: os.stat_result) -> Signature:
-    return Signature(
-        inode=status.st_ino,
-        changed_ns=status.st_ctime_ns,
-        size=status.st_size,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
+    return SubjectToken(
+        value=text, issued_at=described.issued_at, expires_at=described.expires_at, unverified_claims=None
     )

@@ -1,9 +1,8 @@
-"""`artifacts.json`: what each artifact that cannot tell it itself is, how long it lives, and what was asked for.
+"""`artifacts.json`: how long each artifact lives that does not show it itself, and what was asked for.
 
 `{NAME: {"sha256": …, "issued_at": …, "expires_at": …, "request": …}}`: the SHA-256 of the file, instants in UTC, and
-a fingerprint of the request. An entry tells a life only while its digest is that of the file; the request of the
-subject token is told whatever the digest, since it is written before a token and is what tells whose directory it is.
-Standard library only: the exec probe reads it too.
+a fingerprint of the request. An entry counts only while its digest is that of the file. Standard library only: the exec
+probe reads it too.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Description(NamedTuple):
         sha256: Of the file's bytes, in hex.
         issued_at: UTC, whole seconds.
         expires_at: UTC, whole seconds.
-        request: Fingerprint of what was asked for; None for a subject token that tells whose it is.
+        request: Fingerprint of what was asked for; None for a subject token.
     """
 
     sha256: str
@@ -33,19 +32,19 @@ class Description(NamedTuple):
 
 
 def describe(content: bytes, issued_at: datetime, expires_at: datetime, request: str | None = None) -> Description:
-    """Give the entry of an artifact with this content."""
+    """Return the entry of an artifact with this content."""
     return Description(digest(content), issued_at.replace(microsecond=0), expires_at.replace(microsecond=0), request)
 
 
 def digest(content: bytes) -> str:
-    """Give the SHA-256 of a content in hex."""
+    """Return the SHA-256 of a content in hex."""
     import hashlib  # noqa: PLC0415 - only where there is something to describe: the exec probe counts milliseconds
 
     return hashlib.sha256(content).hexdigest()
 
 
 def parse(content: bytes | None) -> dict[str, Description]:
-    """Read the entries of an `artifacts.json`; what cannot be read describes nothing."""
+    """Read the entries of an `artifacts.json`; one that can't be read describes nothing."""
     try:
         document = json.loads(content or b"{}")
         return {name: _entry(entry) for name, entry in document.items()}
@@ -54,7 +53,7 @@ def parse(content: bytes | None) -> dict[str, Description]:
 
 
 def render(entries: Mapping[str, Description]) -> bytes:
-    """Give the bytes of an `artifacts.json`, equal for equal entries."""
+    """Return the bytes of an `artifacts.json`, equal for equal entries."""
     return json.dumps({name: _document(entries[name]) for name in sorted(entries)}, indent=2).encode()
 
 

@@ -1,248 +1,144 @@
-"""One target's credentials directory: opened, read, published into, swept, probed.
+"""Where one target's credentials directory is, who may read its files, and how it is read and opened.
 
-It knows where the directory is and to whom its files belong; what to publish, and in which order, is decided in
-`refresher.engine.refresh`. Every call walks from the root again and keeps no descriptor open: a worker has more targets
-than a process has descriptors, and a directory that was swapped since is noticed.
+Every call walks from the root again and keeps no descriptor open: a worker has more targets than a process has
+descriptors, and a directory that was swapped since is noticed. Writing is in `refresher.publishing.open_directory`.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refresher.publishing import atomic, contents, further
-from refresher.publishing.atomic import publish_error
-from refresher.publishing.further import ID_TOKENS
-from refresher.publishing.lock import held_directory, open_lock
-from refresher.publishing.walk import AbsentDirectoryError, open_directory, settle
+from refresher.errors import PublishError
+from refresher.publishing.atomic import build_publish_error
+from refresher.publishing.contents import PublishedFile, read_directory_state, read_files
+from refresher.publishing.lock import open_lock
+from refresher.publishing.open_directory import OpenDirectory
+from refresher.publishing.record import may_read_record, read_record
+from refresher.publishing.walk import AbsentDirectoryError, open_below, open_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from refresher.publishing.contents import Artifact, Contents
-    from refresher.publishing.ownership import Ownership
+    from refresher.publishing.atomic import Ownership
+    from refresher.publishing.contents import DirectoryState
+    from refresher.publishing.record import TargetRecord
 
 
-def is_in_place(artifact: Artifact, content: bytes, ownership: Ownership) -> bool:
-    """Tell whether an artifact has this content and the configured owner and mode."""
-    signature = artifact.signature
-    return (
-        artifact.content == content
-        and signature is not None
-        and ownership.describes(mode=signature.mode, uid=signature.uid, gid=signature.gid, daemon_uid=os.geteuid())
-    )
-
-
-@contextmanager
-def _reading(place: Path) -> Iterator[None]:
-    """Turn a refusal of the system into a failure: short of descriptors, nothing may be concluded about the files."""
-    try:
-        yield
-    except OSError as error:
-        raise publish_error(error, str(place), done="read") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenDirectory:
-    """A credentials directory found trustworthy and open for the length of a `with` block."""
-
-    path: Path
-    descriptor: int
-    lock: int | None
-    ownership: Ownership
-    random_name: Callable[[], str]
-    further: tuple[str, ...] = ()
-
-    def read(self) -> Contents:
-        """Read what it holds now.
-
-        Raises:
-            PublishError: The system is short of something.
-        """
-        with _reading(self.path):
-            return contents.read(self.descriptor)
-
-    def sign(self) -> tuple[object, ...]:
-        """Give what changes with any drift; compare it with a later `CredentialsDirectory.sign`."""
-        return (*contents.sign(self.descriptor), *further.sign(self.descriptor, self.further))
-
-    def read_further(self, name: str) -> Artifact:
-        """Read a further artifact.
-
-        Raises:
-            PublishError: Its folder cannot be trusted, or the system is short of something.
-        """
-        with _reading(self.path):
-            return further.read(self.descriptor, name, str(self.path), self.ownership)
-
-    def present(self) -> tuple[str, ...]:
-        """Name the further artifacts that are there, whoever they were for.
-
-        Raises:
-            PublishError: Their folder cannot be trusted, or the system refused.
-        """
-        with _reading(self.path):
-            return further.present(self.descriptor, str(self.path), self.ownership)
-
-    def settle(self) -> None:
-        """Give it the group and mode that its files' owner is to reach it by.
-
-        Raises:
-            PublishError: The system refused.
-        """
-        settle(self.descriptor, str(self.path), self.ownership)
-
-    def held(self) -> AbstractContextManager[None]:
-        """Keep everybody else from writing here for the length of a `with` block: `once` may run beside the daemon.
-
-        Entering it raises:
-            PublishError: It could not be had.
-        """
-        return held_directory(self.lock, self.descriptor, str(self.path))
-
-    def publish(self, name: str, content: bytes) -> None:
-        """Replace one artifact atomically.
-
-        Raises:
-            PublishError: The old artifact is still in place.
-        """
-        try:
-            with self._place_of(name, create=True) as (folder, file):
-                atomic.replace(folder, file, content, ownership=self.ownership, random_name=self.random_name)
-        except OSError as error:
-            raise publish_error(error, str(self.path / name)) from error
-
-    def _place_of(self, name: str, *, create: bool) -> AbstractContextManager[tuple[int, str]]:
-        return further.place_of(self.descriptor, name, str(self.path), self.ownership, create=create)
-
-    def withdraw(self, name: str) -> None:
-        """Remove one artifact; that it is absent already is fine.
-
-        Raises:
-            PublishError: It could not be removed.
-        """
-        try:
-            with self._place_of(name, create=False) as (folder, file):
-                with suppress(FileNotFoundError):
-                    os.unlink(file, dir_fd=folder)
-                os.fsync(folder)
-        except AbsentDirectoryError:
-            return
-        except OSError as error:
-            raise publish_error(error, str(self.path / name)) from error
-
-    def sweep(self) -> int:
-        """Remove temporary files left by a killed daemon; give how many.
-
-        Raises:
-            PublishError: The system refused.
-        """
-        try:
-            if contents.is_there(self.descriptor, ID_TOKENS):
-                with self._place_of(f"{ID_TOKENS}/", create=False) as (folder, _):
-                    atomic.sweep(folder)
-            return atomic.sweep(self.descriptor)
-        except OSError as error:
-            raise publish_error(error, str(self.path)) from error
-
-    def probe(self) -> None:
-        """Prove that a replacement would work, without one.
-
-        Raises:
-            PublishError: It would not.
-        """
-        try:
-            atomic.probe(self.descriptor, ownership=self.ownership, random_name=self.random_name)
-        except OSError as error:
-            raise publish_error(error, str(self.path)) from error
+def is_in_place(file: PublishedFile, content: bytes, ownership: Ownership) -> bool:
+    """Return whether a file has this content and the configured owner and mode."""
+    return file.content == content and file.state is not None and ownership.describes(file.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialsDirectory:
-    """Where one target's artifacts are and to whom they belong.
+    """Where one target's artifacts are, and who may read them.
 
     Attributes:
         root: `directory_root`.
-        path: The directory, strictly below the root.
+        name: Of the directory in it, which is the target's.
         ownership: Of its files.
-        random_name: Gives 16 hex digits that nobody can guess, for temporary files.
-        further: Names of artifacts that only some targets have and whose drift is to be seen.
+        random_name: Returns 16 hex digits that no other user can guess, for temporary files.
+        artifacts: Names of all artifacts that the target has, whose drift is to be seen.
+        is_root_shared: Whether the root holds directories of more than one identity.
     """
 
     root: Path
-    path: Path
+    name: str
     ownership: Ownership
     random_name: Callable[[], str]
-    further: tuple[str, ...] = ()
+    artifacts: tuple[str, ...]
+    is_root_shared: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self.root / self.name
 
     @contextmanager
     def open(self) -> Iterator[OpenDirectory]:
-        """Open it for publishing, made if it is absent; its group and mode are as they were.
+        """Open it for publishing, created if it is absent; its group and mode are as they were.
 
         Raises:
-            PublishError: It cannot be had, or not be trusted.
+            PublishError: It can't be opened, or not be trusted.
         """
-        with (
-            open_directory(self.root, self.path, create=True) as descriptor,
-            open_lock(self.root) as lock,
-        ):
-            yield OpenDirectory(
-                path=self.path,
-                descriptor=descriptor,
-                lock=lock,
-                ownership=self.ownership,
-                random_name=self.random_name,
-                further=self.further,
-            )
-
-    def _open_to_read(self) -> AbstractContextManager[int]:
-        return open_directory(self.root, self.path, create=False)
-
-    def read(self) -> Contents:
-        """Read what it holds and change nothing; an absent directory holds nothing.
-
-        Raises:
-            PublishError: It cannot be trusted, or the system refused.
-        """
+        root = open_root(self.root, create=True, is_shared=self.is_root_shared)
         try:
-            with self._open_to_read() as descriptor, _reading(self.path):
-                return contents.read(descriptor)
-        except AbsentDirectoryError:
-            nothing = contents.Artifact()
-            return contents.Contents(token=nothing, credentials=nothing, environment=nothing, descriptions=nothing)
+            with open_lock(self.root) as lock:
+                directory = OpenDirectory(
+                    root=root,
+                    lock=lock,
+                    name=self.name,
+                    path=str(self.path),
+                    ownership=self.ownership,
+                    random_name=self.random_name,
+                    artifacts=self.artifacts,
+                )
+                try:
+                    yield directory
+                finally:
+                    directory.close()
+        finally:
+            os.close(root)
 
-    def overlaps_another(self) -> bool:
-        """Tell whether a directory above it, below the root, or inside it holds an ADC document: one place for two."""
-        above = (each for each in self.path.parents if each != self.root and each.is_relative_to(self.root))
-        below = (each.parent for each in self.path.rglob(contents.CREDENTIALS))
-        return any(os.path.lexists(each / contents.CREDENTIALS) for each in above) or any(
-            each != self.path for each in below
-        )
-
-    def read_further(self, name: str) -> Artifact:
-        """Read a further artifact and change nothing.
-
-        Raises:
-            PublishError: The directory cannot be trusted, or the system refused.
-        """
-        try:
-            with self._open_to_read() as descriptor, _reading(self.path):
-                return further.read(descriptor, name, str(self.path), self.ownership)
-        except AbsentDirectoryError:
-            return contents.Artifact()
-
-    def sign(self) -> tuple[object, ...]:
-        """Give what changes with any drift, empty for an absent directory; cheap enough to ask every few seconds.
+    def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
+        """Read files and change nothing; in an absent directory all are absent.
 
         Raises:
-            PublishError: It cannot be trusted, or the system refused.
+            PublishError: The directory can't be trusted, or the system refused.
         """
         try:
             with self._open_to_read() as descriptor:
-                return (*contents.sign(descriptor), *further.sign(descriptor, self.further))
+                return read_files(descriptor, str(self.path), self.ownership, names)
+        except AbsentDirectoryError:
+            return dict.fromkeys(names, PublishedFile())
+
+    def read_record(self) -> TargetRecord | None:
+        """Read the target record; None if there is none, or the directory is absent.
+
+        Raises:
+            NewerRecordError: A later version wrote it.
+            PublishError: It can't be read now.
+        """
+        try:
+            with self._open_to_read() as descriptor:
+                return read_record(descriptor, str(self.path))
+        except AbsentDirectoryError:
+            return None
+
+    def may_read_record(self) -> bool:
+        """Return whether this process may read the target record: an operator's, or a container's, may not."""
+        try:
+            with self._open_to_read() as descriptor:
+                return may_read_record(descriptor)
+        except PublishError:
+            return False
+
+    def read_state(self) -> DirectoryState:
+        """Return what changes with any drift, empty for an absent directory; cheap enough to ask every few seconds.
+
+        Raises:
+            PublishError: It can't be trusted, or the system refused.
+        """
+        try:
+            with self._open_to_read() as descriptor:
+                return read_directory_state(descriptor, self.artifacts)
         except AbsentDirectoryError:
             return ()
+
+    @contextmanager
+    def _open_to_read(self) -> Iterator[int]:
+        root = open_root(self.root, create=False)
+        try:
+            descriptor = open_below(root, self.name, str(self.path), create=False)
+        finally:
+            os.close(root)
+        try:
+            yield descriptor
+        except OSError as error:
+            raise build_publish_error(error, str(self.path), done="read") from error
+        finally:
+            os.close(descriptor)

@@ -1,9 +1,9 @@
-"""Who may write below a `directory_root`: one daemon, and into one credentials directory one process at a time.
+"""Decide who may write below a `directory_root`: one daemon, and one process at a time in one credentials directory.
 
-Both are locks on ranges of one file, `directory_root/.lock`, which nobody but the daemon's user can open: a lock on a
-directory itself could be taken, and kept, by whoever can read it. The locks belong to the open file (`F_OFD_SETLK`,
-fcntl(2)), so that they hold between threads too and end with the process. A file system that knows no locks, and a root
-in which the daemon may make no file, are taken as they are.
+Both are locks on ranges of one file, `directory_root/.lock`, which only the daemon's user can open: a lock on a
+directory itself could be taken, and kept, by any user who can read it. The locks belong to the open file
+(`F_OFD_SETLK`, fcntl(2)), so that they hold between threads too and end with the process. On a file system without
+locks, and in a root in which the daemon may create no file, nothing is locked.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import os
 import stat
 import struct
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
-from refresher.publishing.atomic import publish_error
+from refresher.publishing.atomic import build_publish_error
 from refresher.publishing.walk import InsecureDirectoryError, open_root
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class DirectoryHeldError(PublishError):
 
 @contextmanager
 def held_roots() -> Iterator[Callable[[Path], None]]:
-    """Give what holds a root as the daemon, made if absent, until the end of a `with` block; again does nothing.
+    """Yield a function that takes a root as the daemon, until the end of a `with` block; taking it again does nothing.
 
     Other commands may publish meanwhile. The function raises:
         RootHeldError: Another process holds it.
-        PublishError: It cannot be had, or not be trusted.
+        PublishError: It can't be opened, or not be trusted.
     """
     roots: set[Path] = set()
     with ExitStack() as stack:
@@ -77,12 +77,12 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
 
 @contextmanager
 def open_lock(root: Path) -> Iterator[int | None]:
-    """Give the descriptor of a root's lock for the length of a `with` block; what it holds is let go at the end.
+    """Open the lock of a root for the length of a `with` block; what was taken on it is released at the end.
 
-    None where it cannot be made: in a root that is not the daemon's to write to, or on a read-only file system.
+    None where it can't be created: in a root that the daemon may not write to, or on a read-only file system.
 
     Raises:
-        PublishError: The lock cannot be had, or not be trusted.
+        PublishError: The lock can't be opened, or not be trusted.
     """
     descriptor = _open(root)
     try:
@@ -92,18 +92,18 @@ def open_lock(root: Path) -> Iterator[int | None]:
             os.close(descriptor)
 
 
-def is_root(directory: int) -> bool:
-    """Tell whether an open directory is, or was, a daemon's root: whether our user's lock lies in it."""
-    try:
-        status = os.stat(LOCK, dir_fd=directory, follow_symlinks=False)
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+def is_root_held(root: Path) -> bool:
+    """Return whether a daemon publishes below a root now.
+
+    Raises:
+        PublishError: The lock can't be opened, or not be trusted.
+    """
+    with open_lock(root) as descriptor:
+        return descriptor is not None and not _take(descriptor, _DAEMON)
 
 
-@contextmanager
-def held_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Keep every other process, and thread, from writing into a credentials directory for the length of a `with` block.
+def take_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> int:
+    """Keep every other process, and thread, from writing into a credentials directory until `release_directory`.
 
     Args:
         lock: Descriptor of the root's lock; None if there is none.
@@ -111,25 +111,35 @@ def held_directory(lock: int | None, directory: int, place: str, *, patience: fl
         place: Its path, for the message.
         patience: How long to wait for it, in seconds.
 
+    Returns:
+        What `release_directory` takes.
+
     Raises:
-        DirectoryHeldError: Somebody else has held it all the time.
+        DirectoryHeldError: Another process, or thread, has held it all the time.
+        PublishError: The system refused.
     """
+    try:
+        byte = _compute_byte(directory)
+    except OSError as error:
+        raise build_publish_error(error, place, done="locked") from error
     if lock is None:
-        yield
-        return
-    byte = _byte_of(os.fstat(directory))
+        return byte
     deadline = time.monotonic() + patience
     while not _take(lock, byte):
         if time.monotonic() >= deadline:
             raise DirectoryHeldError(
                 f"another process has been writing into {place} for {patience:.0f} s",
-                "see who has the lock (lslocks): a `refresher once` that hangs or was stopped?",
+                "find the process that holds the lock (lslocks): a `refresher once` that hangs or was stopped?",
             )
         time.sleep(_PAUSE)
-    try:
-        yield
-    finally:
-        _set(lock, byte, fcntl.F_UNLCK)
+    return byte
+
+
+def release_directory(lock: int | None, byte: int) -> None:
+    """End what `take_directory` began; the lock ends with its descriptor at the latest."""
+    if lock is not None:
+        with suppress(OSError):
+            _set(lock, byte, fcntl.F_UNLCK)
 
 
 def _open(root: Path) -> int | None:
@@ -139,10 +149,14 @@ def _open(root: Path) -> int | None:
     except OSError as error:
         if error.errno in _UNWRITABLE:
             return None
-        raise publish_error(error, f"{root}/{LOCK}") from error
+        raise build_publish_error(error, f"{root}/{LOCK}") from error
     finally:
         os.close(directory)
-    status = os.fstat(descriptor)
+    try:
+        status = os.fstat(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise build_publish_error(error, f"{root}/{LOCK}") from error
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(descriptor)
         raise InsecureDirectoryError(f"{root}/{LOCK} is not the daemon's alone", f"remove {root}/{LOCK}")
@@ -165,7 +179,8 @@ def _set(descriptor: int, byte: int, kind: int) -> None:
             raise
 
 
-def _byte_of(status: os.stat_result) -> int:
-    """Give the byte that stands for a directory; two that share one only wait for each other."""
+def _compute_byte(directory: int) -> int:
+    """Return the byte that stands for an open directory; two that share one only wait for each other."""
+    status = os.fstat(directory)
     known_by = f"{status.st_dev}:{status.st_ino}".encode()
     return 1 + int.from_bytes(hashlib.sha256(known_by).digest()[:7])

@@ -1,9 +1,9 @@
-"""Tell whether a file was mounted by itself, which cuts its reader off from every replacement.
+"""Find files that were mounted by themselves, which cuts their reader off from every replacement.
 
 A mount of a single file (`-v DIR/token:…/token`, Kubernetes' `subPath`) holds the inode that the name had when the
 container started; a rename on the host never reaches it. Seen from inside, the file then lies on another mount than the
 directory around it, from the first moment on and not only once it is old. Standard library only: the exec probe asks.
-Where `/proc` is not mounted, only a file that was replaced already is told apart: nothing names it any more.
+Where `/proc` is not mounted, only a file that was already replaced is found: it has no name any more.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from refresher.errors import NotReadyError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-REMEDY = "start the container anew with its directory mounted (-v DIRECTORY:DIRECTORY:ro, no subPath)"
+REMEDY = "start the container again with its directory mounted (-v DIRECTORY:DIRECTORY:ro, no subPath)"
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ENTRY = b"mnt_id:"
 _LARGEST = 4096
 
 
 class SingleFileMountError(NotReadyError):
-    """A file of a credentials directory is mounted by itself: no wait mends that."""
+    """A file of a credentials directory is mounted by itself: waiting does not help."""
 
     def __init__(self, place: str, *, is_replaced: bool) -> None:
-        """Compose the sentence.
+        """Build the two sentences.
 
         Args:
             place: Path of the file as this process sees it.
@@ -40,18 +40,18 @@ class SingleFileMountError(NotReadyError):
         )
 
 
-def single_file_mount(directory: int, names: Iterable[str], place: str) -> SingleFileMountError | None:
+def find_single_file_mount(directory: int, names: Iterable[str], place: str) -> SingleFileMountError | None:
     """Look for a file that was mounted by itself.
 
     Args:
         directory: Descriptor of the open directory.
-        names: Of its files, the absent too.
+        names: Of its files, absent ones too.
         place: Path of the directory, for the message.
 
     Returns:
-        What to say of the first that was; None if there is none, or nobody can tell.
+        The error for the first one; None if there is none, or it can't be found out.
     """
-    around = _mount_of(directory)
+    around = _read_mount_id(directory)
     for name in names:
         try:
             descriptor = os.open(name, _LOOK, dir_fd=directory)
@@ -60,7 +60,7 @@ def single_file_mount(directory: int, names: Iterable[str], place: str) -> Singl
         try:
             status = os.fstat(descriptor)
             is_replaced = status.st_nlink == 0
-            is_apart = is_replaced if around is None else _mount_of(descriptor) != around
+            is_apart = is_replaced if around is None else _read_mount_id(descriptor) != around
         finally:
             os.close(descriptor)
         if is_apart and stat.S_ISREG(status.st_mode):
@@ -68,8 +68,8 @@ def single_file_mount(directory: int, names: Iterable[str], place: str) -> Singl
     return None
 
 
-def _mount_of(descriptor: int) -> bytes | None:
-    """Give the id of the mount that an open file lies on (proc(5), `fdinfo`); None without `/proc`."""
+def _read_mount_id(descriptor: int) -> bytes | None:
+    """Return the id of the mount that an open file lies on (proc(5), `fdinfo`); None without `/proc`."""
     try:
         information = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,163 +1,173 @@
-"""Take away what belongs to no target any more: `env` at once, the rest ten minutes later.
+"""Remove what belongs to no target any more: `env` at once, the rest ten minutes later.
 
-It keeps no list: what lies below `directory_root`, carries our mark and belongs to no target is a stray, whether its
-target was removed a moment ago or while the daemon was down. What lies below a root within the root, which has a lock
-of its own, belongs to that one's daemon, also while it is down. The time since `env` went is the directory's own mtime,
-which only the daemon can move. A container that still runs keeps what it has until then.
+It keeps no list: a directory below `directory_root` with a target record of ours whose name no target and no drop-in
+file has is retired, whether its target was removed a moment ago or while the daemon was down. A container that still
+runs keeps what it has until then: the time since `env` went is the directory's own mtime, which only the daemon can
+move. Directories of an earlier version have no record; they are reported and never removed.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.errors import PublishError
-from refresher.publishing.atomic import is_temporary, sweep
-from refresher.publishing.contents import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, TOKEN, read_file
-from refresher.publishing.further import ACCESS_TOKEN, BOTO, ID_TOKENS
-from refresher.publishing.lock import held_directory, is_root, open_lock
-from refresher.tokens import MAXIMUM_SIZE
+from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, ENVIRONMENT, NAMES, RECORD, TOKEN
+from refresher.publishing.atomic import build_publish_error, is_temporary, sweep
+from refresher.publishing.lock import open_lock, release_directory, take_directory
+from refresher.publishing.record import read_record
+from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_below, open_root
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
 GRACE = timedelta(minutes=10)
-_ARTIFACTS = (ACCESS_TOKEN, BOTO, TOKEN, ENVIRONMENT, DESCRIPTIONS, CREDENTIALS)
-"""In the order of removal: the mark goes last, so that a removal cut short is taken up again."""
-_NAMES = frozenset({*_ARTIFACTS, ID_TOKENS})
-_BEGINNING = re.compile(rf"\.{re.escape(CREDENTIALS)}\.[0-9a-f]{{16}}\.tmp")
-
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEEPEST = 64
-_LEAF_LINKS = 2
-"""Links of a directory that has no other in it, where the file system counts those."""
 
 
-def retire_strays(
-    root: Path, kept: Collection[Path], now: datetime, among: Collection[Path] | None = None
-) -> tuple[str, ...]:
-    """Retire every stray below the root.
+class Retirement(NamedTuple):
+    """What one pass did.
+
+    Attributes:
+        withdrawn: Names of the directories from which `env` was removed.
+        failures: What could not be looked at or removed; it is tried again at the next pass.
+    """
+
+    withdrawn: tuple[str, ...] = ()
+    failures: tuple[PublishError, ...] = ()
+
+
+def retire_strays(root: Path, reserved: Collection[str], now: datetime) -> Retirement:
+    """Retire every directory of ours that has no reserved name; one that fails keeps none of the others.
 
     Args:
         root: `directory_root`; if it is absent there is nothing to do.
-        kept: Directories that belong to targets.
+        reserved: Names of all targets, and of all drop-in files, however broken.
         now: The wall clock's time.
-        among: The only directories that may be retired; None for all.
-
-    Returns:
-        The paths of those from which `env` was taken now. What the system refuses is left for the next time.
     """
-    withdrawn = []
+    withdrawn: list[str] = []
+    failures: list[PublishError] = []
     try:
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return ()
+        with _open_entries(root) as (descriptor, names), open_lock(root) as lock:
+            for name in names:
+                if name not in reserved:
+                    try:
+                        if _retire_one(descriptor, name, f"{root}/{name}", lock, now):
+                            withdrawn.append(name)
+                    except (AbsentDirectoryError, InsecureDirectoryError):
+                        continue  # removed meanwhile, or not the daemon's
+                    except PublishError as error:
+                        failures.append(error)
+    except AbsentDirectoryError:
+        return Retirement()
+    except PublishError as error:
+        failures.append(error)
+    return Retirement(tuple(withdrawn), tuple(failures))
+
+
+def list_unrecorded(root: Path, reserved: Collection[str]) -> list[str]:
+    """Return the names of directories that hold our old files and no target record, and belong to no target.
+
+    A version before target records wrote them, for targets that are gone; nothing removes them. What can't be looked at
+    is left out.
+    """
+    found = []
+    with suppress(PublishError), _open_entries(root) as (_, names):
+        for name in sorted(set(names) - set(reserved)):
+            with suppress(OSError):
+                entries = os.listdir(root / name)
+                if RECORD not in entries and CREDENTIALS in entries and TOKEN in entries:
+                    found.append(name)
+    return found
+
+
+@contextmanager
+def _open_entries(root: Path) -> Iterator[tuple[int, list[str]]]:
+    """Open the root, and list the directories in it."""
+    descriptor = open_root(root, create=False)
     try:
-        for path, parent, directory in _below(root, descriptor, kept, depth=0):
-            with suppress(OSError, PublishError):
-                if (among is None or path in among) and _is_ours(directory):
-                    with open_lock(root) as lock, held_directory(lock, directory, str(path), patience=0):
-                        if _retire(path.name, parent, directory, now):
-                            withdrawn.append(str(path))
+        with os.scandir(descriptor) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield descriptor, names
+    except OSError as error:
+        raise build_publish_error(error, str(root), done="read") from error
     finally:
         os.close(descriptor)
-    return tuple(withdrawn)
 
 
-def _below(path: Path, parent: int, kept: Collection[Path], *, depth: int) -> Iterator[tuple[Path, int, int]]:
-    """Give every directory below an open one but the kept, deepest first, with its parent's descriptor and its own.
-
-    A kept one is looked into: a target's former place may lie inside another's present one.
-    """
-    if depth == _DEEPEST or os.fstat(parent).st_nlink == _LEAF_LINKS or (depth and is_root(parent)):
-        return
-    with os.scandir(parent) as entries:
-        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for name in names:
-        try:
-            descriptor = os.open(name, _OPEN, dir_fd=parent)
-        except OSError:
-            continue
-        try:
-            yield from _below(path / name, descriptor, kept, depth=depth + 1)
-            if path / name not in kept:
-                yield path / name, parent, descriptor
-        finally:
-            os.close(descriptor)
-
-
-def _is_ours(directory: int) -> bool:
-    """Tell whether a directory is the daemon's own, writable by nobody else, and holds what only we would put there.
-
-    That is our ADC document, the first file that is published and the last that is removed; or what a daemon left that
-    was killed over the very first one. What merely looks odd is somebody else's.
-    """
-    status = os.fstat(directory)
-    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return False
-    names = frozenset(os.listdir(directory))
-    if CREDENTIALS not in names:
-        return bool(names) and all(_BEGINNING.fullmatch(name) for name in names)
-    credentials = read_file(directory, CREDENTIALS)
-    if credentials.content is None:
-        return TOKEN in names and names <= _NAMES and _is_kept_from_us(directory)
-    return _is_our_document(credentials.content)
-
-
-def _is_kept_from_us(directory: int) -> bool:
-    """Tell whether the files' owner keeps us from reading a file that could be our ADC document (a lease, fcntl(2)).
-
-    He cannot put a symlink or a directory in its place, which only we could.
-    """
-    status = os.stat(CREDENTIALS, dir_fd=directory, follow_symlinks=False)
-    return stat.S_ISREG(status.st_mode) and status.st_size <= MAXIMUM_SIZE
-
-
-def _is_our_document(content: bytes) -> bool:
+def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetime) -> bool:
+    """Retire one directory if it is ours, and return whether `env` was removed now."""
+    directory = open_below(root, name, place, create=False, to_list=True)
     try:
-        document = json.loads(content)
-        path = str(document["credential_source"]["file"])
-        return bool(document["type"] == "external_account") and path.endswith("/" + TOKEN)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
+        if os.fstat(directory).st_uid != os.geteuid():
+            return False
+        record, entries = read_record(directory, place), os.listdir(directory)
+        is_remainder = record is None and all(is_temporary(entry) for entry in entries)  # cut short at its first step
+        if record is None and not is_remainder:
+            return False
+        byte = take_directory(lock, directory, place, patience=0)
+        try:
+            return _withdraw(root, directory, name, now, at_once=is_remainder or is_temporary(name))
+        finally:
+            release_directory(lock, byte)
+    except OSError as error:
+        raise build_publish_error(error, place, done="removed") from error
+    finally:
+        os.close(directory)
 
 
-def _retire(name: str, parent: int, directory: int, now: datetime) -> bool:
-    """Take `env` away and tell that it was there; else, once the grace is over, remove the directory.
+def _withdraw(root: int, directory: int, name: str, now: datetime, *, at_once: bool) -> bool:
+    """Remove `env` and return whether it was there; else, once the grace is over, remove the directory.
 
     What a killed daemon left half written goes at once: it may hold a token.
     """
-    if sweep(directory) and not os.listdir(directory):
-        os.rmdir(name, dir_fd=parent)
-        return False
-    with suppress(FileNotFoundError):
+    sweep(directory)
+    try:
         os.unlink(ENVIRONMENT, dir_fd=directory)
         os.fsync(directory)
+    except FileNotFoundError:
+        pass
+    else:
         return True
-    if now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC) >= GRACE:
-        _remove(name, parent, directory)
+    if at_once or now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC) >= GRACE:
+        _remove(root, directory, name)
     return False
 
 
-def _remove(name: str, parent: int, directory: int) -> None:
-    """Remove our files and then the directory; a file that is not ours keeps it, without its mark."""
-    for leftover in filter(is_temporary, os.listdir(directory)):
-        os.unlink(leftover, dir_fd=directory)
+def _remove(root: int, directory: int, name: str) -> None:
+    """Remove our files, and then the directory.
+
+    It is moved aside before its record goes: cut short, it is still known, and no target of its name finds it. A file
+    that is not ours keeps the directory and its record.
+    """
+    for row in reversed(ARTIFACTS):
+        if row.is_folder:
+            _remove_folder(directory, row.name)
+        elif row.name != RECORD:
+            with suppress(FileNotFoundError):
+                os.unlink(row.name, dir_fd=directory)
+    os.fsync(directory)
+    if set(os.listdir(directory)) - NAMES:
+        return
+    aside = name if is_temporary(name) else f".{name}.{os.urandom(8).hex()}.tmp"
+    if aside != name:
+        os.rename(name, aside, src_dir_fd=root, dst_dir_fd=root)
     with suppress(FileNotFoundError):
-        folder = os.open(ID_TOKENS, _OPEN, dir_fd=directory)
-        try:
-            for token in os.listdir(folder):  # noqa: PTH208 - of an open folder
-                os.unlink(token, dir_fd=folder)
-        finally:
-            os.close(folder)
-        os.rmdir(ID_TOKENS, dir_fd=directory)
-    for artifact in _ARTIFACTS:
-        with suppress(FileNotFoundError):
-            os.unlink(artifact, dir_fd=directory)
-    os.rmdir(name, dir_fd=parent)
+        os.unlink(RECORD, dir_fd=directory)
+    os.rmdir(aside, dir_fd=root)
+    os.fsync(root)
+
+
+def _remove_folder(directory: int, name: str) -> None:
+    try:
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    try:
+        for file in os.listdir(folder):
+            os.unlink(file, dir_fd=folder)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=directory)

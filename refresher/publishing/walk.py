@@ -1,8 +1,7 @@
-"""Walk from `directory_root` to a credentials directory by descriptors, trusting no name on the way.
+"""Open `directory_root` and a credentials directory in it by descriptors, trusting no name on the way.
 
-Each component is opened relative to the one before with O_NOFOLLOW, so no symlink is ever followed below the root and
-nobody can swap a checked directory for another between check and use. (`openat2` with RESOLVE_NO_SYMLINKS would say the
-same of a whole path; one component at a time is needed anyway, since each one's owner and mode are checked.)
+Every directory below the root is opened relative to its parent with O_NOFOLLOW, so no symlink is ever followed below
+the root and no other user can swap a checked directory for another between check and use.
 """
 
 from __future__ import annotations
@@ -13,84 +12,119 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
-from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, drop_inherited, publish_error
+from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, build_publish_error, drop_inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from refresher.publishing.ownership import Ownership
+    from refresher.publishing.atomic import Ownership
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_OPEN_BELOW = _OPEN | os.O_NOFOLLOW
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_INTERMEDIATE_MODE = 0o711
+_FIRST_MODE = 0o711
+"""Of a new directory: never more than the final mode lets in, and enough if a crash keeps it from being settled."""
 _ROOT_MODE = 0o755
 
 
 class InsecureDirectoryError(PublishError):
-    """Somebody other than the daemon could change what lies in a directory."""
+    """A user other than the daemon's could change what lies in a directory."""
 
     usually_retryable = False
 
 
 class AbsentDirectoryError(PublishError):
-    """A credentials directory is not there and was not to be created."""
+    """A credentials directory does not exist and was not to be created."""
 
 
-def root_warning(root: Path) -> str | None:
-    """Say what is unusual about `directory_root`; None if nothing is, or if it is not there."""
-    try:
-        status = root.stat()
-    except OSError:
-        return None
-    if status.st_mode & _OTHERS_MAY_WRITE:
-        return f"{root} can be written by others; the daemon relies on the checks of each directory below it"
-    return None
-
-
-@contextmanager
-def open_directory(root: Path, path: Path, *, create: bool) -> Iterator[int]:
-    """Give the descriptor of a credentials directory for the length of a `with` block.
+def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
+    """Return a descriptor of `directory_root`, created if it is absent and `create` is set.
 
     Args:
-        root: `directory_root`; made if absent and `create` is set.
-        path: The credentials directory, strictly below the root.
-        create: Whether missing directories are made; without it nothing at all is changed.
+        root: `directory_root`.
+        create: Whether something is to be written in it.
+        is_shared: Whether directories of more than one identity lie in it. Then no other user may write to it: he could
+            rename one directory over another's name (a sticky root lets nobody rename what is not his).
 
     Raises:
-        AbsentDirectoryError: It is not there and `create` is not set.
-        InsecureDirectoryError: A component is a symlink, is not the daemon's, or can be written by others.
+        AbsentDirectoryError: It does not exist and `create` is not set.
+        InsecureDirectoryError: It is to be written to, and belongs to neither root nor the daemon, or is shared and
+            others can write to it.
         PublishError: The system refused.
     """
-    descriptors: list[int] = []
     try:
-        descriptors.append(open_root(root, create=create))
-        trusted = _trusted(os.fstat(descriptors[-1]).st_uid, create=create)
-        parts = path.parts[len(root.parts) :]
-        place = str(root)
-        for part in parts:
-            place = f"{place}/{part}"
-            descriptors.append(_open_below(descriptors[-1], part, place, create=create))
-            _check(descriptors[-1], place, trusted)
-        yield descriptors[-1]
-    finally:
-        for descriptor in reversed(descriptors):
-            os.close(descriptor)
+        descriptor = _open_or_create_root(root, create=create)
+    except FileNotFoundError:
+        raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
+    except OSError as error:
+        raise build_publish_error(error, str(root), done="opened") from error
+    try:
+        if create:
+            _check_root(os.fstat(descriptor), root, is_shared=is_shared)
+    except OSError as error:
+        os.close(descriptor)
+        raise build_publish_error(error, str(root), done="opened") from error
+    except PublishError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def can_others_write(status: os.stat_result) -> bool:
+    """Return whether users other than its owner can add and rename what lies in a directory; not if it is sticky."""
+    return bool(status.st_mode & _OTHERS_MAY_WRITE) and not status.st_mode & stat.S_ISVTX
+
+
+def open_below(parent: int, name: str, place: str, *, create: bool, to_list: bool = False) -> int:
+    """Return a descriptor of a directory in an open one, once it is known to be trustworthy.
+
+    Args:
+        parent: Descriptor of the directory around it.
+        name: Without a slash.
+        place: Its path, for messages.
+        create: Whether a missing one is created; without it nothing is changed, and the right to traverse it is enough.
+        to_list: Whether its entries are to be listed although it is not created.
+
+    Raises:
+        AbsentDirectoryError: It does not exist and `create` is not set.
+        InsecureDirectoryError: It is a symlink, is not the daemon's, or others can write to it.
+        PublishError: The system refused.
+    """
+    try:
+        flags = _OPEN if create or to_list else os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        descriptor = _open_or_create_below(parent, name, place, flags | os.O_NOFOLLOW, create=create)
+    except OSError as error:
+        raise build_publish_error(error, place, done="opened") from error
+    try:
+        # Publishers trust their own user alone. A reader, root above all, need not be the daemon: the owner of the
+        # directory around it could have replaced everything in it anyway.
+        trusted = {os.geteuid()} if create else {os.geteuid(), os.fstat(parent).st_uid}
+        _check(os.fstat(descriptor), place, trusted)
+    except OSError as error:
+        os.close(descriptor)
+        raise build_publish_error(error, place, done="opened") from error
+    except PublishError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager
-def open_folder(parent: int, name: str, place: str, *, ownership: Ownership, create: bool) -> Iterator[int]:
-    """Give the descriptor of a folder inside an open credentials directory, for the length of a `with` block.
+def open_folder(
+    parent: int, name: str, place: str, *, ownership: Ownership, create: bool, to_list: bool = False
+) -> Iterator[int]:
+    """Open a folder in a credentials directory for the length of a `with` block; as `open_below`.
 
-    Raises:
-        AbsentDirectoryError: It is not there and `create` is not set.
-        InsecureDirectoryError: It is a symlink, is not the daemon's, or can be written by others.
-        PublishError: The system refused.
+    Args:
+        parent: Descriptor of the credentials directory.
+        name: Of the folder.
+        place: Its path, for messages.
+        ownership: Of the folder, settled if `create` is set.
+        create: Whether a missing one is created.
+        to_list: Whether its entries are to be listed, or its mode changed, although it is not created.
     """
-    descriptor = _open_below(parent, name, place, create=create)
+    descriptor = open_below(parent, name, place, create=create, to_list=to_list)
     try:
-        _check(descriptor, place, _trusted(os.fstat(parent).st_uid, create=create))
         if create:
             settle(descriptor, place, ownership)
         yield descriptor
@@ -98,40 +132,37 @@ def open_folder(parent: int, name: str, place: str, *, ownership: Ownership, cre
         os.close(descriptor)
 
 
-def open_root(root: Path, *, create: bool) -> int:
-    """Give a descriptor of `directory_root`, made if absent and `create` is set.
+def settle(descriptor: int, place: str, ownership: Ownership) -> None:
+    """Give an open credentials directory, or a folder in it, its group and mode where they differ.
 
     Raises:
-        AbsentDirectoryError: It is not there and `create` is not set.
-        InsecureDirectoryError: It is to be written to, and belongs to neither root nor the daemon.
         PublishError: The system refused.
     """
     try:
-        descriptor = _open_or_make_root(root, create=create)
-    except FileNotFoundError:
-        raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
+        status = os.fstat(descriptor)
+        if ownership.gid is not None and status.st_gid != ownership.gid:
+            os.fchown(descriptor, -1, ownership.gid)
+        if stat.S_IMODE(status.st_mode) != ownership.directory_mode:
+            os.fchmod(descriptor, ownership.directory_mode)
     except OSError as error:
-        raise publish_error(error, str(root)) from error
-    owner = os.fstat(descriptor).st_uid
-    if create and owner not in (0, os.geteuid()):
-        os.close(descriptor)
+        raise build_publish_error(error, place) from error
+
+
+def _check_root(status: os.stat_result, root: Path, *, is_shared: bool) -> None:
+    if status.st_uid not in (0, os.geteuid()):
         raise InsecureDirectoryError(
-            f"directory_root {root} belongs to uid {owner}, neither root nor the daemon (uid {os.geteuid()})",
-            f"run this as uid {owner} if that is the daemon's, else chown root {root}",
+            f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon (uid {os.geteuid()})",
+            f"run this as uid {status.st_uid} if that is the daemon's user, else chown root {root}",
         )
-    return descriptor
+    if is_shared and can_others_write(status):
+        raise InsecureDirectoryError(
+            f"others can write to directory_root {root} (mode {stat.S_IMODE(status.st_mode):04o}), "
+            "and it holds directories of more than one identity",
+            f"chmod go-w {root}, or give each identity a directory_root of its own",
+        )
 
 
-def _trusted(owner: int, *, create: bool) -> frozenset[int]:
-    """Give whose directories are trusted below one of this owner.
-
-    Who publishes trusts himself alone. Who only reads, root above all, need not be the daemon: the owner of what lies
-    above could have replaced everything below anyway.
-    """
-    return frozenset({os.geteuid()} if create else {os.geteuid(), owner})
-
-
-def _open_or_make_root(root: Path, *, create: bool) -> int:
+def _open_or_create_root(root: Path, *, create: bool) -> int:
     try:
         return os.open(root, _OPEN)
     except FileNotFoundError:
@@ -144,53 +175,35 @@ def _open_or_make_root(root: Path, *, create: bool) -> int:
     return os.open(root, _OPEN)
 
 
-def _open_below(parent: int, name: str, place: str, *, create: bool) -> int:
+def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool) -> int:
     try:
-        return os.open(name, _OPEN_BELOW, dir_fd=parent)
+        return os.open(name, flags, dir_fd=parent)
     except FileNotFoundError:
         if not create:
             raise AbsentDirectoryError(f"{place} does not exist", "start the daemon, or run `refresher once`") from None
     except NotADirectoryError:
         raise InsecureDirectoryError(
-            f"{place} is a symlink or a file where a directory belongs", f"remove {place}; the daemon makes it anew"
+            f"{place} is a symlink or a file where a directory belongs", f"remove {place}; the daemon creates it again"
         ) from None
-    except OSError as error:
-        raise publish_error(error, str(place)) from error
+    os.mkdir(name, _FIRST_MODE, dir_fd=parent)
+    os.fsync(parent)
+    descriptor = os.open(name, flags, dir_fd=parent)
     try:
-        os.mkdir(name, 0o700, dir_fd=parent)
-        os.fsync(parent)
-        descriptor = os.open(name, _OPEN_BELOW, dir_fd=parent)
         drop_inherited(descriptor, ACCESS_LIST, DEFAULT_LIST)
-        os.fchmod(descriptor, _INTERMEDIATE_MODE)
-    except OSError as error:
-        raise publish_error(error, str(place)) from error
+        os.fchmod(descriptor, _FIRST_MODE)  # whatever the umask
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
-def _check(descriptor: int, place: str, trusted: frozenset[int]) -> None:
-    status = os.fstat(descriptor)
+def _check(status: os.stat_result, place: str, trusted: set[int]) -> None:
     if status.st_uid not in trusted:
         raise InsecureDirectoryError(
             f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})",
-            f"remove {place}, the daemon makes it anew; or chown it to the daemon's user",
+            f"run this as uid {status.st_uid} if that is the daemon's user, else chown {os.geteuid()} {place}",
         )
     if status.st_mode & _OTHERS_MAY_WRITE:
         raise InsecureDirectoryError(
-            f"{place} can be written by others (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {place}"
+            f"others can write to {place} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {place}"
         )
-
-
-def settle(descriptor: int, place: str, ownership: Ownership) -> None:
-    """Give an open credentials directory, or a folder in it, its group and mode where they are others.
-
-    Raises:
-        PublishError: The system refused.
-    """
-    status = os.fstat(descriptor)
-    try:
-        if ownership.gid is not None and status.st_gid != ownership.gid:
-            os.fchown(descriptor, -1, ownership.gid)
-        if stat.S_IMODE(status.st_mode) != ownership.directory_mode:
-            os.fchmod(descriptor, ownership.directory_mode)
-    except OSError as error:
-        raise publish_error(error, str(place)) from error

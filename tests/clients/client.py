@@ -1,25 +1,25 @@
-"""What a client is to the scenarios: how it is run, how long it keeps an access token, and what is known to differ."""
+"""The description of a client: how it is run, how long it keeps an access token, and its known differences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.clients.names import content_of
-from tests.clients.stage import Part
+from tests.clients.names import build_content
+from tests.clients.setup import Needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.clients.names import Names
-    from tests.clients.probes import Player
-    from tests.clients.stage import Stage
+    from tests.clients.probes import Probe
+    from tests.clients.setup import Setup
     from tests.installing import Recipe
 
-    Play = Callable[["Client", Stage, dict[str, str]], Player]
+    Start = Callable[["Client", Setup, dict[str, str]], Probe]
 
 KEPT = 10.0
-"""Seconds that a client is to keep an access token before it gets a new one of itself."""
+"""How many seconds a client keeps an access token before it gets a new one."""
 TOKEN, ACCESS_TOKEN = "token", "access_token"
 
 
@@ -28,23 +28,23 @@ class Client:
     """One client.
 
     Attributes:
-        name: Its target, account and bucket.
+        name: The name of its target, account and bucket.
         title: Its name in the table.
-        language: What it is written for.
-        version: Gives which version is installed.
-        is_pinned: Whether a file here says which version that is; else it is what the machine or a registry has.
-        play: Brings it on stage, with variables.
-        recipe: How it is installed; None for a tool that is there or not.
-        tool: The program that must be there.
-        remedy: How to get that.
-        skew: Seconds before the end of an access token at which it gets a new one, as far as known.
-        short: Seconds that its access tokens live where it is to look at the file soon.
-        part: What it needs of the stage.
-        is_tool: Whether it is run anew for each call.
-        knows_buckets: Whether it reads buckets; else it tells who it is.
-        recovers: Whether the same process goes on after a failure.
+        language: Its programming language.
+        version: Returns the installed version.
+        is_pinned: Whether a file here fixes the version; else it comes from the machine or a registry.
+        start: Starts it with variables.
+        recipe: How it is installed; None for a tool that the machine has or lacks.
+        tool: The required program.
+        remedy: How to get that program.
+        skew: How many seconds before the expiry of an access token it gets a new one, as far as known.
+        short: How many seconds its access tokens live in scenarios in which it must read the file soon.
+        needs: What it needs in the setup.
+        is_tool: Whether it is a new process for each call.
+        knows_buckets: Whether it reads buckets; else it returns its own account.
+        recovers: Whether the same process works again after a failure.
         directly: Whether it works without a service account.
-        counts_threads: Whether it is told by "BUCKET N" to read in so many threads at once, and its exchanges counted.
+        counts_threads: Whether "BUCKET N" makes it read in N threads at once, so that their exchanges can be counted.
     """
 
     name: str
@@ -52,13 +52,13 @@ class Client:
     language: str
     version: Callable[[], str]
     is_pinned: bool = True
-    play: Play
+    start: Start
     recipe: Recipe | None = None
     tool: str
     remedy: str
     skew: float = 0.0
     short: float = 5.0
-    part: Part = field(default_factory=Part)
+    needs: Needs = field(default_factory=Needs)
     is_tool: bool = False
     knows_buckets: bool = True
     recovers: bool = True
@@ -66,15 +66,15 @@ class Client:
     counts_threads: bool = False
 
     def content(self, names: Names) -> str:
-        """Give what it is to answer: what its bucket holds, or if it knows no buckets, who it is."""
-        return content_of(self.name) if self.knows_buckets else names.account(self.name)
+        """Return its expected answer: the content of its bucket, or its account if it does not know buckets."""
+        return build_content(self.name) if self.knows_buckets else names.account(self.name)
 
     @property
     def life(self) -> float:
-        """Seconds that its access tokens live where it is to renew them: it keeps each for ten seconds."""
+        """How many seconds its access tokens live when it must renew them: it keeps each for ten seconds."""
         return self.skew + KEPT
 
     @property
     def reads(self) -> str:
-        """The file of the credentials directory that it lives by."""
-        return ACCESS_TOKEN if ACCESS_TOKEN in self.part.artifacts else TOKEN
+        """The file of the credentials directory that it reads."""
+        return ACCESS_TOKEN if ACCESS_TOKEN in self.needs.artifacts else TOKEN

@@ -1,7 +1,7 @@
-"""The Google that the clients meet: by default an emulator in a process of its own, else what the environment names.
+"""The Google that the clients call: by default an emulator in a separate process, else the cloud of the environment.
 
-Another STS needs its endpoints, its certificate authority if the system does not trust it, and that it knows what
-`demands` lists. Nothing is planted there, access tokens live as long as it likes, and there is no journal to count
+Another cloud needs its endpoints, its certificate authority if the system does not trust it, and the resources of
+`build_seed`. The tests don't create these resources there, cannot shorten access tokens, and have no journal to count
 exchanges in.
 """
 
@@ -18,7 +18,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-from tests.clients.names import PREFIX, Names, content_of
+from tests.clients.names import PREFIX, Names, build_content
 from tests.program import COMMAND, PATIENCE
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ class Endpoints:
     bigquery: str
 
     @classmethod
-    def at(cls, origin: str) -> Endpoints:
-        """Give those of a cloud that has one origin."""
+    def at_one_origin(cls, origin: str) -> Endpoints:
+        """Return the endpoints of a cloud with one origin."""
         return cls(**dict.fromkeys(_ENDPOINTS, origin))
 
     def by_host(self) -> dict[str, str]:
-        """Give the origins by Google's own host names of the services."""
+        """Return the origins by Google's host names of the services."""
         return {
             "sts.googleapis.com": self.sts,
             "iamcredentials.googleapis.com": self.iam_credentials,
@@ -62,7 +62,7 @@ class Endpoints:
 
 
 class Journal:
-    """What the emulator's journal file says so far, read on as it grows; several threads may ask."""
+    """The journal file of the emulator, read as it grows; safe from several threads."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -71,11 +71,11 @@ class Journal:
         self._entries: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
     def exchanges(self, subject: str) -> list[dict[str, Any]]:
-        """Give the exchanges of subject tokens of a subject, oldest first."""
+        """Return the exchanges of a subject's tokens, oldest first."""
         return self._of("sts.token", subject)
 
     def impersonations(self, account: str) -> list[dict[str, Any]]:
-        """Give the requests for access tokens of a service account, oldest first."""
+        """Return the requests for access tokens of a service account, oldest first."""
         return self._of("iamcredentials.generateAccessToken", account)
 
     def _of(self, operation: str, whom: str) -> list[dict[str, Any]]:
@@ -97,15 +97,15 @@ class Journal:
 
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """Where it is, and what may be done to it.
+    """A cloud for the clients.
 
     Attributes:
-        plain: Endpoints for clients that take http.
-        secure: Endpoints for those that take https alone.
-        names: What things are called there.
-        ca_file: Whom to trust for the secure ones; None where the system does.
-        keys: Directory of the signing key that it trusts; None if a new one may be made.
-        journal: Of its requests; None where it is not ours to read.
+        plain: Endpoints for clients that accept http.
+        secure: Endpoints for clients that only accept https.
+        names: The names of its resources.
+        ca_file: The certificate authority of the secure endpoints; None if the system trusts it.
+        keys: The directory of the signing key that it trusts; None if a new key can be created.
+        journal: The journal of its requests; None for another cloud.
     """
 
     plain: Endpoints
@@ -117,24 +117,24 @@ class Cloud:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is the emulator of this run, which does as it is told and counts."""
+        """Whether it is the emulator of this run, which the tests can change and which has a journal."""
         return self.journal is not None
 
     def limit_lives(self, lives: Mapping[str, float]) -> None:
-        """Let new access tokens of the accounts of these names live so many seconds at most; only if it is ours."""
+        """Limit the lifetime of new access tokens of these accounts, in seconds; only in the emulator of this run."""
         if self.is_ours:
             accounts = {self.names.account(name): life for name, life in lives.items()}
             self._post("/emulator/seed", {"access_token_lives": accounts})
 
-    def plant(self, names: Iterable[str], jwks: dict[str, Any]) -> None:
-        """Let exist what clients of these names need; only if it is ours."""
+    def seed(self, names: Iterable[str], jwks: dict[str, Any]) -> None:
+        """Create the resources that clients of these names need; only in the emulator of this run."""
         if not self.is_ours:
             return
-        self._post("/emulator/seed", demands(names, jwks, self.names))
+        self._post("/emulator/seed", build_seed(names, jwks, self.names))
         token = json.loads(self._post("/emulator/token", {"member": OPERATOR}))["access_token"]
         for name in names:
             path = f"/upload/storage/v1/b/{self.names.bucket(name)}/o?uploadType=media&name={OBJECT}"
-            self._post(path, content_of(name), token=token)
+            self._post(path, build_content(name), token=token)
 
     def _post(self, path: str, body: object, *, token: str = "") -> bytes:
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -145,11 +145,11 @@ class Cloud:
         return answer
 
 
-def demands(clients: Iterable[str], jwks: dict[str, Any], names: Names) -> dict[str, Any]:
-    """Give what must exist in a cloud for clients of these names, as a seed of the emulator says it.
+def build_seed(clients: Iterable[str], jwks: dict[str, Any], names: Names) -> dict[str, Any]:
+    """Return the resources that a cloud needs for clients of these names, as a seed of the emulator.
 
-    For each client an account that one subject may impersonate, and a bucket for that account and for another subject
-    that acts directly; both may ask BigQuery.
+    Each client has an account that one subject may impersonate, and a bucket for that account and for a second subject
+    that acts directly. Both may query BigQuery.
     """
     accounts = {client: f"serviceAccount:{names.account(client)}" for client in clients}
     direct = {client: names.principal(f"user-{client}-direct") for client in accounts}
@@ -172,22 +172,22 @@ def demands(clients: Iterable[str], jwks: dict[str, Any], names: Names) -> dict[
     }
 
 
-def is_elsewhere(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether the environment names another cloud than our own."""
+def is_other_cloud(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the environment selects another cloud than the emulator."""
     return bool(environment.get(_ENDPOINTS["sts"]))
 
 
-def _named(environment: Mapping[str, str]) -> Cloud:
+def _read_cloud(environment: Mapping[str, str]) -> Cloud:
     if not environment.get(_KEYS):
-        raise RuntimeError(f"{_KEYS} is not set: let it name a keys directory whose keys that STS trusts")
+        raise RuntimeError(f"{_KEYS} is not set: set it to a keys directory whose keys that STS trusts")
     sts = environment[_ENDPOINTS["sts"]]
     endpoints = Endpoints(**{service: environment.get(variable) or sts for service, variable in _ENDPOINTS.items()})
     ca_file = environment.get(_CA_FILE)
     return Cloud(
         plain=endpoints,
         secure=endpoints,
-        names=Names.of(environment),
-        # clients run in directories of their own
+        names=Names.from_environment(environment),
+        # each client runs in another directory
         ca_file=Path(ca_file).absolute() if ca_file else None,
         keys=Path(environment[_KEYS]),
     )
@@ -195,9 +195,9 @@ def _named(environment: Mapping[str, str]) -> Cloud:
 
 @contextmanager
 def cloud(place: Path, environment: Mapping[str, str] = os.environ) -> Iterator[Cloud]:
-    """Give the cloud that the environment names, else run an emulator for the length of a `with` block."""
-    if is_elsewhere(environment):
-        yield _named(environment)
+    """Return the cloud of the environment, or run an emulator for the length of a `with` block."""
+    if is_other_cloud(environment):
+        yield _read_cloud(environment)
         return
     journal = place / "journal"
     command = [*COMMAND, "emulator", "--directory", str(place / "google"), "--journal", str(journal)]
@@ -206,9 +206,9 @@ def cloud(place: Path, environment: Mapping[str, str] = os.environ) -> Iterator[
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
             yield Cloud(
-                plain=Endpoints.at(ready["http"]),
-                secure=Endpoints.at(ready["https"]),
-                names=Names.of(environment),
+                plain=Endpoints.at_one_origin(ready["http"]),
+                secure=Endpoints.at_one_origin(ready["https"]),
+                names=Names.from_environment(environment),
                 ca_file=Path(ready["ca_file"]),
                 journal=Journal(journal),
             )
@@ -217,13 +217,15 @@ def cloud(place: Path, environment: Mapping[str, str] = os.environ) -> Iterator[
 
 
 def main(keys: str) -> None:
-    """Print what must exist in another cloud that is to trust the keys of a directory, as a seed of the emulator."""
-    from tests.clients.roster import CLIENTS  # noqa: PLC0415 - the roster knows clouds
-    from tests.clients.stage import STRANGER  # noqa: PLC0415
+    """Print the resources that another cloud needs to trust the keys of a directory, as a seed of the emulator."""
+    from tests.clients.registry import CLIENTS  # noqa: PLC0415 - the registry imports this module
+    from tests.clients.setup import STRANGER  # noqa: PLC0415
 
     jwks = subprocess.run([*COMMAND, "keys", "jwks", "--directory", keys], capture_output=True, check=True, timeout=100)
     clients = [*(client.name for client in CLIENTS), STRANGER]
-    sys.stdout.write(json.dumps(demands(clients, json.loads(jwks.stdout), Names.of()), indent=2) + "\n")
+    sys.stdout.write(
+        json.dumps(build_seed(clients, json.loads(jwks.stdout), Names.from_environment()), indent=2) + "\n"
+    )
 
 
 if __name__ == "__main__":

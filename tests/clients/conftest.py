@@ -24,19 +24,19 @@ BOB = f"bob@{PROJECT}.iam.gserviceaccount.com"
 SUBJECT = "user-1042"
 BUCKET, OBJECT, CONTENT = "data", "hello.txt", "hello alice"
 OUTPUT = 2000
-"""Characters of a client's complaints that are shown."""
+"""How many characters of a client's output are shown when it fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """An emulator with alice, whose user may read an object, and bob, who is nobody's; and what a container has."""
+    """An emulator and the files of a container: alice's user may read an object, and no user may act as bob."""
 
     google: Scenario
     place: Path
     audience: str
 
     def variables(self, account: str | None = ALICE, *, origin: str = "") -> dict[str, str]:
-        """Give the variables of a program that is to act as an account, or directly as the federated user."""
+        """Return the variables of a program that acts as an account, or directly as the federated user."""
         origin = origin or self.google.http
         document: dict[str, Any] = {
             "type": "external_account",
@@ -83,7 +83,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """Give an emulator and a token that its provider accepts."""
+    """Return an emulator and a token that its provider accepts."""
     key = ec.generate_private_key(ec.SECP256R1())
     members = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     with emulator(tmp_path) as google:

@@ -1,4 +1,4 @@
-"""What clients cost: their exchanges and renewals, counted in the emulator's journal."""
+"""The costs of clients: their exchanges and renewals, counted in the emulator's journal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tests.clients.client import KEPT, TOKEN
-from tests.clients.stage import subject_of
-from tests.clients.verdicts import expect
+from tests.clients.outcomes import expect
+from tests.clients.setup import subject_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.clients.cloud import Cloud
 
 RENEWALS = 3
-"""Access tokens that a client must get while files are rotated, each for another subject token."""
+"""How many access tokens a client must get while files are rotated, each for another subject token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class Renewal:
     """A renewal of a client that keeps access tokens.
 
     Attributes:
-        skew: Seconds before the end of an access token at which it gets a new one.
-        exchanges: What it costs.
+        skew: How many seconds before the expiry of an access token it gets a new one.
+        exchanges: How many exchanges that takes.
     """
 
     skew: float
@@ -36,16 +36,16 @@ class Renewal:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Counts what clients did; another cloud than ours tells nothing."""
+    """Counts the requests of clients. In a cloud other than the emulator it counts nothing."""
 
     cloud: Cloud
 
     def exchanges(self, client: Client) -> int:
-        """Give how many exchanges a client has made."""
+        """Return the number of exchanges of a client."""
         return len(self._exchanges(client, 0.0))
 
     def has_renewed(self, client: Client, began: float) -> bool:
-        """Tell whether it exchanged enough subject tokens since; whoever lives by an access token's file has none to.
+        """Return whether it exchanged enough subject tokens since then; always true for a client of access-token files.
 
         Raises:
             FailedError: An exchange was refused.
@@ -57,13 +57,13 @@ class Costs:
         return len({entry["facts"]["subject_token"] for entry in done}) > RENEWALS
 
     def renewal(self, client: Client, began: float) -> Renewal | None:
-        """Give its usual renewal since; None where there was none."""
+        """Return its usual renewal since then; None without one."""
         journal = self.cloud.journal
         if journal is None or client.reads != TOKEN or client.is_tool:
             return None
         asked = journal.impersonations(self.cloud.names.account(client.name))
         begins = [together[0] for together in _bursts([entry["time"] for entry in asked if entry["time"] >= began])]
-        # the first is the start
+        # the first exchanges belong to the start
         renewals = _bursts([entry["time"] for entry in self._exchanges(client, began)])[1:]
         if len(begins) < RENEWALS or not renewals:
             return None
@@ -74,12 +74,12 @@ class Costs:
 
     def _exchanges(self, client: Client, began: float) -> list[dict[str, Any]]:
         journal = self.cloud.journal
-        done = [] if journal is None else journal.exchanges(subject_of(client.name))
+        done = [] if journal is None else journal.exchanges(subject_name(client.name))
         return [entry for entry in done if entry["time"] >= began]
 
 
 def _bursts(times: Sequence[float]) -> list[list[float]]:
-    """Tell the requests of one renewal from those of the next, which is ten seconds later, on a busy machine too."""
+    """Group the requests by renewal; the next renewal comes ten seconds later, on a busy machine too."""
     found: list[list[float]] = []
     for time in times:
         if found and time - found[-1][0] < KEPT / 2:

@@ -1,4 +1,4 @@
-"""How the clients are installed from their registries, one folder here for each language."""
+"""The installation of the clients from their registries, one folder for each language."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RECIPES = (PYTHON, NODE, GO, JAVA, RUST, RUBY)
 
 
 def main() -> None:
-    """Install what can be; for `make clients-install`, before the tests look at a clock."""
+    """Install the clients whose tool is present, before the tests measure any time."""
     for recipe in RECIPES:
         if shutil.which(recipe.tool) is None:
             sys.stdout.write(f"{recipe.folder}: left out, {recipe.tool} is not installed: {recipe.remedy}\n")

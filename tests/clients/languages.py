@@ -1,4 +1,4 @@
-"""The client libraries: one program of each language that lives on, asked for one library at a time."""
+"""The client libraries: one long-lived program of each language, which runs one library at a time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from tests.clients.client import ACCESS_TOKEN, Client
 from tests.clients.install import GO, HERE, JAVA, NODE, PYTHON, RUBY, RUST
 from tests.clients.probes import Program
-from tests.clients.stage import Part, Way
+from tests.clients.setup import Needs, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tests.clients.stage import Stage
+    from tests.clients.setup import Setup
     from tests.installing import Recipe
 
-    Command = Callable[[Stage], Sequence[str]]
+    Command = Callable[[Setup], Sequence[str]]
 
 _PASSWORD = "changeit"
 _GEMS = "root/usr/share/rubygems-integration/all"
@@ -45,27 +45,27 @@ def _rust(library: str) -> Sequence[str]:
     return (str(RUST.made() / "target" / "release" / "probe"), library)
 
 
-def _ruby(_: Stage) -> Sequence[str]:
+def _ruby(_: Setup) -> Sequence[str]:
     place = RUBY.made()
     paths = (f"GEM_PATH={place / _GEMS}", f"RUBYLIB={place / _VENDOR}")
     return ("env", *paths, "ruby", str(place / "probe.rb"), "googleauth")
 
 
 def _googleauth_version() -> str:
-    """Tell which googleauth the next release of Debian has: nothing pins it."""
+    """Return the version of googleauth in the next release of Debian; no file pins it."""
     (gem,) = (RUBY.made() / _GEMS / "gems").glob("googleauth-*")
     return gem.name.removeprefix("googleauth-")
 
 
-def _java(library: str, *, stage: Stage) -> Sequence[str]:
+def _java(library: str, *, setup: Setup) -> Sequence[str]:
     place = JAVA.made()
-    trust = () if stage.cloud.ca_file is None else _trust(stage.cloud.ca_file, stage.place / f"{library}.p12")
+    trust = () if setup.cloud.ca_file is None else _trust(setup.cloud.ca_file, setup.place / f"{library}.p12")
     path = f"{place / 'target' / 'classes'}:{(place / 'classpath').read_text().strip()}"
     return ("java", *trust, "-XX:TieredStopAtLevel=1", "-cp", path, "Probe", library)
 
 
 def _trust(ca_file: Path, store: Path) -> Sequence[str]:
-    """Put the cloud's authority into a trust store of Java's, if it is not there; give the options that name it."""
+    """Put the cloud's certificate authority into a trust store for Java; return the options for it."""
     command = (
         "keytool", "-importcert", "-noprompt", "-alias", "cloud", "-storepass", _PASSWORD, "-storetype", "PKCS12",
         "-keystore", str(store), "-file", str(ca_file),
@@ -75,17 +75,17 @@ def _trust(ca_file: Path, store: Path) -> Sequence[str]:
     return (f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_PASSWORD}")
 
 
-def _play(client: Client, stage: Stage, variables: dict[str, str], *, command: Command, service: str) -> Program:
-    logs = stage.place / "logs"
+def _start(client: Client, setup: Setup, variables: dict[str, str], *, command: Command, service: str) -> Program:
+    logs = setup.place / "logs"
     logs.mkdir(exist_ok=True)
-    origin: str = getattr(stage.endpoints(client.name), service)
-    return Program((*command(stage), origin), variables, logs / client.name)
+    origin: str = getattr(setup.endpoints(client.name), service)
+    return Program((*command(setup), origin), variables, logs / client.name)
 
 
 def _pinned(file: str, pattern: str) -> str:
     """Read a version from the file that pins it."""
     found = re.search(pattern, (HERE / file).read_text())
-    assert found is not None, f"{file} pins no {pattern}"
+    assert found is not None, f"{file} does not pin {pattern}"
     return found[1]
 
 
@@ -99,7 +99,7 @@ def _library(
     is_pinned: bool = True,
     skew: float = 0.0,
     short: float = 5.0,
-    part: Part = Part(),  # noqa: B008 - frozen
+    needs: Needs = Needs(),  # noqa: B008 - frozen
     service: str = "storage",
     recovers: bool = True,
     counts_threads: bool = False,
@@ -110,13 +110,13 @@ def _library(
         language=recipe.folder.capitalize(),
         version=version,
         is_pinned=is_pinned,
-        play=partial(_play, command=command, service=service),
+        start=partial(_start, command=command, service=service),
         recipe=recipe,
         tool=recipe.tool,
         remedy=recipe.remedy,
         skew=skew,
         short=short,
-        part=part,
+        needs=needs,
         knows_buckets=service == "storage",
         recovers=recovers,
         counts_threads=counts_threads,
@@ -147,16 +147,16 @@ def _of_java(name: str, title: str, library: str, **more: Any) -> Client:  # noq
         JAVA,
         name,
         title,
-        command=lambda stage: command(stage=stage),
+        command=lambda setup: command(setup=setup),
         version=version,
-        part=Part(way=Way.SECURE),
+        needs=Needs(way=Way.SECURE),
         **more,
     )
 
 
 def _of_rust(name: str, title: str) -> Client:
     version = partial(_pinned, "rust/Cargo.toml", rf'(?m)^{title} = "=(\S+)"')
-    # it refreshes four minutes before the end, below that every ten seconds; what fails for good ends that for good
+    # it refreshes four minutes before the expiry, after that every ten seconds; a permanent error ends this for good
     return _library(
         RUST, name, title, command=lambda _: _rust(title), version=version, skew=240.0, short=30.0, recovers=False
     )
@@ -166,7 +166,7 @@ def _of_ruby(name: str, title: str, **more: Any) -> Client:  # noqa: ANN401 - as
     return _library(RUBY, name, title, command=_ruby, version=_googleauth_version, is_pinned=False, **more)
 
 
-_BY_FILE: dict[str, Any] = {"part": Part(artifacts=(ACCESS_TOKEN,)), "counts_threads": False}
+_BY_FILE: dict[str, Any] = {"needs": Needs(artifacts=(ACCESS_TOKEN,)), "counts_threads": False}
 
 LIBRARIES = (
     _of_python("python-auth", "google-auth", skew=225.0),
@@ -174,7 +174,7 @@ LIBRARIES = (
     _of_python("python-bigquery", "google-cloud-bigquery", skew=225.0, service="bigquery"),
     _of_python("python-gcsfs", "gcsfs", skew=300.0),
     _of_python("python-pyarrow", "pyarrow", skew=300.0),
-    # what has no more than two minutes left it does not use at all
+    # it does not use a token that has two minutes or less left
     _of_python("python-opendal", "opendal", skew=120.0, short=130.0),
     _of_node("node-auth", "google-auth-library", "google-auth-library", skew=300.0),
     _of_node("node-storage", "@google-cloud/storage", "storage", skew=300.0),

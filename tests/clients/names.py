@@ -1,4 +1,4 @@
-"""What things are called in the cloud that the clients meet: as in our emulator, if the environment says nothing."""
+"""The names of the resources in the cloud that the clients call; by default those of the emulator."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "REFRESHER_CLIENTS_"
-"""Of the variables, which have the names of the attributes in capitals."""
+"""The prefix of the variables; the rest of a variable is an attribute's name in capitals."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names of what exists there.
+    """The names of the resources.
 
     Attributes:
-        project: Id of the project.
+        project: The id of the project.
         project_number: Its number.
         pool: The workload identity pool.
         provider: Its provider.
-        issuer: Whom that provider trusts.
-        accounts: A client's service account, with `{}` where the client's name belongs; by default of that project.
-        buckets: A client's bucket, likewise.
+        issuer: The issuer that the provider trusts.
+        accounts: A client's service account, with `{}` for the client's name; by default of that project.
+        buckets: A client's bucket, with `{}` for the client's name.
     """
 
     project: str = PROJECT
@@ -38,30 +38,30 @@ class Names:
     buckets: str = "{}-data"
 
     @classmethod
-    def of(cls, environment: Mapping[str, str] = os.environ) -> Names:
-        """Give the names that the environment says."""
-        said = {field.name: environment.get(f"{PREFIX}{field.name.upper()}") for field in fields(cls)}
-        return cls(**{name: value for name, value in said.items() if value})
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Names:
+        """Return the names that the environment sets, and the default of the others."""
+        values = {field.name: environment.get(f"{PREFIX}{field.name.upper()}") for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if value})
 
     def account(self, name: str) -> str:
-        """Give the e-mail of a client's service account."""
+        """Return the e-mail of a client's service account."""
         return (self.accounts or f"{{}}@{self.project}.iam.gserviceaccount.com").replace("{}", name)
 
     def bucket(self, name: str) -> str:
-        """Give the bucket that one client's account may use and no other."""
+        """Return the bucket that only one client's account may use."""
         return self.buckets.replace("{}", name)
 
     def content_in(self, bucket: str) -> str:
-        """Give what the object in a client's bucket holds."""
+        """Return the content of the object in a client's bucket."""
         before, _, after = self.buckets.partition("{}")
-        return content_of(bucket.removeprefix(before).removesuffix(after))
+        return build_content(bucket.removeprefix(before).removesuffix(after))
 
     def principal(self, subject: str) -> str:
-        """Give the member that a subject is when it acts directly."""
+        """Return the IAM member of a subject that acts directly."""
         pool = f"projects/{self.project_number}/locations/global/workloadIdentityPools/{self.pool}"
         return f"principal://iam.googleapis.com/{pool}/subject/{subject}"
 
 
-def content_of(name: str) -> str:
-    """Give what the object in the bucket of a client holds."""
+def build_content(name: str) -> str:
+    """Return the content of the object in the bucket of a client."""
     return f"hello {name}"

@@ -1,4 +1,4 @@
-"""A client at work: a program that lives on and reads when it is asked, or a tool that is run anew for each read."""
+"""A running client: a program that reads on request until it is closed, or a tool that runs again for each read."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CALL_SECONDS = 100.0
-"""What one call may take on a machine that is busy with all the others."""
+"""How many seconds one call may take on a machine that is busy with all clients."""
 _SHOWN = 400
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came of one call.
+    """The outcome of one call.
 
     Attributes:
-        content: What was read; None if the call failed.
-        error: Which kind of error the client's user got.
-        message: What it said, all of it.
+        content: The content that was read; None if the call failed.
+        error: The kind of the error that the client's user got.
+        message: The whole error message.
     """
 
     content: str | None = None
@@ -34,26 +34,26 @@ class Answer:
     message: str = ""
 
     def __str__(self) -> str:
-        """Give it in one line that is fit to be shown."""
+        """Return it as one line for a report."""
         if self.content is not None:
             return self.content
         return f"{self.error}: {' '.join(self.message.split())[:_SHOWN]}"
 
 
-class Player(Protocol):
-    """A client that can be asked to read."""
+class Probe(Protocol):
+    """A client that reads on request."""
 
     def read(self, bucket: str) -> Answer:
         """Read the object of a bucket."""
         ...
 
     def close(self) -> None:
-        """Let the client end."""
+        """Stop the client."""
         ...
 
 
 class Program:
-    """A program that is started once, and answers each line of its input with one line of JSON."""
+    """A program that starts once, and answers each line of its input with one line of JSON."""
 
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -72,7 +72,7 @@ class Program:
         self._reader.start()
 
     def read(self, bucket: str) -> Answer:
-        """Ask, and wait for the answer; a program that ended or hangs gives an error too."""
+        """Request a read and wait for the answer. If the program ended or hangs, the answer is an error."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{bucket}\n")
@@ -87,7 +87,7 @@ class Program:
         return Answer(**json.loads(line))
 
     def close(self) -> None:
-        """Close its input, which ends it; a program that goes on all the same is killed."""
+        """Close its input, which ends it; kill it if it does not end."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -108,14 +108,14 @@ class Program:
 
 
 class Tool:
-    """A tool that is run anew for each read, and prints what it read.
+    """A tool that runs again for each read, and prints what it read.
 
     Args:
-        command: What reads a bucket.
-        variables: All that it gets.
-        place: Where it runs.
-        shape: Makes the answer of what it printed.
-        first: What it has to be told once before it reads a bucket, and again for another one.
+        command: Returns the command that reads a bucket.
+        variables: All its environment variables.
+        place: Its working directory.
+        shape: Turns its output into the answer.
+        first: A command that must run once before the reads of a bucket; None without one.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Tool:
         self._place = place
 
     def read(self, bucket: str) -> Answer:
-        """Run it once, after what has to come first."""
+        """Run it once, after its first command if necessary."""
         if self._first is not None and self._told != bucket:
             answer = self._run(self._first(bucket))
             if answer.content is None:
@@ -144,7 +144,7 @@ class Tool:
         return self._run(self._command(bucket))
 
     def close(self) -> None:
-        """Nothing is left of it."""
+        """Do nothing: no process is left."""
 
     def _run(self, command: Sequence[str]) -> Answer:
         try:

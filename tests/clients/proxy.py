@@ -1,7 +1,7 @@
-"""A proxy that leads https connections by the host that they want: for tools that call Google by name in any case.
+"""A proxy that connects each host name with an origin, for tools that always use Google's host names.
 
-It answers `CONNECT` (RFC 9110, section 9.3.6) and passes bytes on, so that the tool speaks TLS with the place where it
-is led, and checks its certificate for the name that it wanted.
+It answers `CONNECT` (RFC 9110, section 9.3.6) and passes bytes on. So the tool speaks TLS with that origin, and checks
+its certificate for the requested host name.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _CHUNK = 65536
 
 @contextmanager
 def proxy(origins: Mapping[str, str]) -> Iterator[str]:
-    """Run a proxy for the length of a `with` block; give its own origin.
+    """Run a proxy for the length of a `with` block; yield the proxy's own origin.
 
     Args:
-        origins: Where each host is to be found; others are refused.
+        origins: The origin of each host; other hosts are refused.
     """
     places = {host: (str(urlsplit(origin).hostname), urlsplit(origin).port or 443) for host, origin in origins.items()}
 
@@ -32,7 +32,7 @@ def proxy(origins: Mapping[str, str]) -> Iterator[str]:
         """One connection."""
 
         def handle(self) -> None:
-            """Read the request's head, connect, and pass on both ways until one side is done."""
+            """Read the request's head, connect, and pass on bytes in both directions until one side is done."""
             _, _, target = self.rfile.readline().decode("latin-1").partition(" ")
             while self.rfile.readline().strip():
                 pass

@@ -1,4 +1,4 @@
-"""One whole run of all clients that the machine has."""
+"""One complete run of all clients that the machine has."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from tests.clients.breakages import Breaker
 from tests.clients.cloud import cloud
-from tests.clients.play import Play
-from tests.clients.roster import CLIENTS
-from tests.clients.stage import stage
+from tests.clients.registry import CLIENTS
+from tests.clients.scenarios import Scenarios
+from tests.clients.setup import set_up
 from tests.program import secret_in
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from tests.clients.client import Client
     from tests.clients.cloud import Cloud
-    from tests.clients.verdicts import Record
+    from tests.clients.outcomes import Record
 
 
-def installed(clients: Sequence[Client] = CLIENTS) -> list[Client]:
-    """Give the clients whose tool is there, installed now if they were not."""
+def install_available(clients: Sequence[Client] = CLIENTS) -> list[Client]:
+    """Return the clients whose tool is present, and install them if necessary."""
     found = [client for client in clients if shutil.which(client.tool)]
     for recipe in dict.fromkeys(client.recipe for client in found if client.recipe is not None):
         recipe.made()
     return found
 
 
-def missing(clients: Sequence[Client] = CLIENTS) -> list[str]:
-    """Give one line for each tool that is not there: which clients need it, and how to get it."""
+def list_missing(clients: Sequence[Client] = CLIENTS) -> list[str]:
+    """Return one line for each missing tool: which clients need it, and how to get it."""
     lacks: dict[tuple[str, str], list[str]] = {}
     for client in clients:
         if shutil.which(client.tool) is None:
@@ -45,27 +45,27 @@ def missing(clients: Sequence[Client] = CLIENTS) -> list[str]:
 
 
 def run(clients: Sequence[Client], place: Path) -> dict[str, Record]:
-    """Take clients through all scenarios in the cloud of this machine's environment; give what is known of each."""
+    """Run clients through all scenarios in the cloud of the environment; return the record of each by name."""
     with cloud(place) as google:
         return perform(google, clients, place)
 
 
 def perform(google: Cloud, clients: Sequence[Client], place: Path) -> dict[str, Record]:
-    """Take clients through all scenarios in a cloud; give what is known of each, by name."""
-    with stage(google, place, {client.name: client.part for client in clients}) as where:
-        play = Play.of(where, clients)
-        play.act_with_usual_lives()
-        play.shorten_lives()
-        breaker = Breaker(play)
-        play.live_through_rotations()
+    """Run clients through all scenarios in a cloud; return the record of each by name."""
+    with set_up(google, place, {client.name: client.needs for client in clients}) as setup:
+        scenarios = Scenarios.create(setup, clients)
+        scenarios.run_with_usual_lives()
+        scenarios.shorten_lives()
+        breaker = Breaker(scenarios)
+        scenarios.run_rotations()
         breaker.run()
-        assert secret_in(where.printed()) is None
-    return dict(play.records)
+        assert secret_in(setup.printed()) is None
+    return dict(scenarios.records)
 
 
 def main(names: Sequence[str]) -> None:
-    """Run all clients, or those whose names begin so, and print what came of it: for whoever adds one."""
-    clients = [client for client in installed() if client.name.startswith(tuple(names) or "")]
+    """Run all clients, or those with these prefixes, and print the outcomes; for the author of a new client."""
+    clients = install_available([client for client in CLIENTS if client.name.startswith(tuple(names) or "")])
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         for name, record in run(clients, Path(place)).items():
@@ -73,8 +73,8 @@ def main(names: Sequence[str]) -> None:
                 f"{name}: {record.exchanges_at_start} at start, {record.exchanges_again} again, "
                 f"{record.exchanges_of_threads} of threads, {record.renewal}, {record.calls} calls\n"
             )
-            for scenario, verdict in record.verdicts.items():
-                sys.stdout.write(f"  {scenario}: {verdict.result or 'WRONG'} {verdict.said}\n")
+            for scenario, outcome in record.outcomes.items():
+                sys.stdout.write(f"  {scenario}: {outcome.result or 'WRONG'} {outcome.message}\n")
     sys.stdout.write(f"{time.monotonic() - began:.0f} s\n")
 
 

@@ -1,9 +1,9 @@
-"""The soak: all long-lived clients side by side for ten minutes, with subject tokens that live 20 s.
+"""The soak: all long-lived clients call at the same time for ten minutes, with subject tokens that live 20 s.
 
-Their access tokens live so long that each keeps one for ten seconds, and so renews them all the time. Prints how often
-each called. Any failed call fails the soak, and so does a file that was absent, empty, torn or late when it was looked
-at, every few hundredths of a second. `SOAK=60` makes it a minute. Clients whose tool is missing are named, and fail it
-with `REQUIRE_TOOLS=1`.
+Each client keeps an access token for ten seconds only, and so renews it all the time. The soak prints how often each
+client called. It fails after any failed call, and if a file was ever absent, empty, torn or late: every file is read
+each few hundredths of a second. `SOAK=60` makes it a minute. Clients whose tool is missing are listed; with
+`REQUIRE_TOOLS=1` they fail the soak.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.clients.cloud import cloud
-from tests.clients.play import PAUSE, Play
-from tests.clients.roster import CLIENTS
-from tests.clients.run import installed, missing
-from tests.clients.stage import stage, subject_of
+from tests.clients.registry import CLIENTS
+from tests.clients.run import install_available, list_missing
+from tests.clients.scenarios import PAUSE, Scenarios
+from tests.clients.setup import set_up, subject_name
 from tests.clients.watch import Watch
 
 if TYPE_CHECKING:
@@ -32,44 +32,44 @@ _SHOWN = 3
 
 
 def main() -> int:
-    """Run it; gives 1 if a call failed."""
+    """Run the soak; return 1 if a call failed."""
     seconds = float(os.environ.get("SOAK", "600"))
     lasting = [client for client in CLIENTS if not client.is_tool]
-    if lacks := missing(lasting):
+    if lacks := list_missing(lasting):
         sys.stdout.writelines(f"left out: {lack}\n" for lack in lacks)
         if os.environ.get("REQUIRE_TOOLS") == "1":
             return 1
-    clients = installed(lasting)
+    clients = install_available(lasting)
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
-        with cloud(place) as google, stage(google, place, {client.name: client.part for client in clients}) as where:
-            play = Play.of(where, clients)
-            play.shorten_lives()
-            watch = Watch(where.files(), where.public_keys())
+        with cloud(place) as google, set_up(google, place, {client.name: client.needs for client in clients}) as setup:
+            scenarios = Scenarios.create(setup, clients)
+            scenarios.shorten_lives()
+            watch = Watch(setup.files(), setup.public_keys())
             end = time.monotonic() + seconds
-            with watch.watching(), ThreadPoolExecutor(max_workers=len(clients)) as pool:
-                found = list(pool.map(_soaking(play, end), clients))
+            with watch.run_in_background(), ThreadPoolExecutor(max_workers=len(clients)) as pool:
+                found = list(pool.map(_soaking(scenarios, end), clients))
             journal = google.journal
             for client, (calls, failures) in zip(clients, found, strict=True):
-                renewed = len(journal.exchanges(subject_of(client.name))) if journal is not None else 0
+                renewed = len(journal.exchanges(subject_name(client.name))) if journal is not None else 0
                 sys.stdout.write(f"{client.name:18} {calls:6} calls {renewed:6} exchanges {len(failures):4} failed\n")
                 sys.stdout.writelines(f"  {failure}\n" for failure in failures[:_SHOWN])
     calls, failed = sum(calls for calls, _ in found), sum(len(failures) for _, failures in found)
     sys.stdout.write(f"{len(clients)} clients, {calls} calls, {failed} failed\n")
     sys.stdout.writelines(f"  {what}: {count} times\n" for what, count in sorted(watch.wrong.items()))
-    sys.stdout.write(f"every file looked at {watch.looks} times, {watch.wrong.total()} times not as it must be\n")
+    sys.stdout.write(f"every file was read {watch.looks} times, {watch.wrong.total()} times it was wrong\n")
     return 1 if failed or watch.wrong else 0
 
 
-def _soaking(play: Play, end: float) -> Callable[[Client], tuple[int, list[str]]]:
+def _soaking(scenarios: Scenarios, end: float) -> Callable[[Client], tuple[int, list[str]]]:
     def soak(client: Client) -> tuple[int, list[str]]:
-        """Call until the end; give how often, and what went wrong."""
+        """Call until the end; return the number of calls and the failures."""
         calls, failures = 0, []
-        with play.player(client) as player:
+        with scenarios.probe(client) as probe:
             while time.monotonic() < end:
-                answer = play.read(client, player)
+                answer = scenarios.read(client, probe)
                 calls += 1
-                if answer.content != client.content(play.stage.cloud.names):
+                if answer.content != client.content(scenarios.setup.cloud.names):
                     failures.append(str(answer))
                 time.sleep(PAUSE)
         return calls, failures

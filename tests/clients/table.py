@@ -1,9 +1,9 @@
-"""The tables in docs/clients.md: what each client did in a run, and how many exchanges it costs in an hour.
+"""The tables in docs/clients.md: the outcomes of each client in a run, and its number of exchanges per hour.
 
-Exchanges in an hour: an access token of an hour is replaced `skew` before its end. What that costs is counted in the
-run, as is what a start costs. So a process that calls all the time costs its start, and in each hour
-3600 / (3600 - skew) renewals. With tokens of an hour a renewal costs no more than a start, which makes the same
-requests; in the run it may, as federated tokens live less there than some clients want them to.
+Exchanges per hour: a client replaces an access token of an hour `skew` before its expiry. The run counts the exchanges
+of a renewal and of a start. So a process that calls all the time needs the exchanges of its start, and in each hour
+3600 / (3600 - skew) renewals. With tokens of an hour, a renewal needs at most as many exchanges as a start, which makes
+the same requests. In the run it may need more, because federated tokens live shorter there than some clients expect.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.clients.cloud import is_elsewhere
-from tests.clients.play import THREADS
-from tests.clients.run import installed, missing, run
-from tests.clients.verdicts import Scenario
+from tests.clients.cloud import is_other_cloud
+from tests.clients.outcomes import Scenario
+from tests.clients.run import install_available, list_missing, run
+from tests.clients.scenarios import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.clients.client import Client
-    from tests.clients.verdicts import Record
+    from tests.clients.outcomes import Record
 
 GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
 WRONG = "**no**"
@@ -31,19 +31,19 @@ _TENTH = 0.05
 NONE = "-"
 
 
-def results(clients: Sequence[Client], records: Mapping[str, Record]) -> str:
-    """Give the table of results."""
+def build_results(clients: Sequence[Client], records: Mapping[str, Record]) -> str:
+    """Return the table of results."""
     head = ["client", "version", *Scenario]
     rows = [
         [f"{client.language}: {client.title}", client.version()]
-        + [records[client.name].verdicts[scenario].result or WRONG for scenario in Scenario]
+        + [records[client.name].outcomes[scenario].result or WRONG for scenario in Scenario]
         for client in clients
     ]
     return _table(head, rows)
 
 
-def exchanges(clients: Sequence[Client], records: Mapping[str, Record]) -> str:
-    """Give the table of exchanges."""
+def build_exchanges(clients: Sequence[Client], records: Mapping[str, Record]) -> str:
+    """Return the table of exchanges."""
     head = [
         "client",
         "a start, or a command",
@@ -59,8 +59,8 @@ def exchanges(clients: Sequence[Client], records: Mapping[str, Record]) -> str:
     return _table(head, rows)
 
 
-def committed(name: str) -> str:
-    """Give the table that the guide holds between the markers of a name."""
+def read_committed(name: str) -> str:
+    """Return the table between the markers of a name in the guide."""
     return GUIDE.read_text().partition(_begin(name))[2].partition(_end(name))[0].strip()
 
 
@@ -76,7 +76,7 @@ def _cost(client: Client, record: Record) -> Sequence[str]:
     if client.is_tool:
         again = f"{record.exchanges_again} a command"
         return start, NONE, NONE, again if record.exchanges_again else "kept in the home directory"
-    threads = NONE if record.exchanges_of_threads is None else _of_threads(record, record.exchanges_of_threads)
+    threads = NONE if record.exchanges_of_threads is None else _threads_cost(record, record.exchanges_of_threads)
     if record.renewal is None:
         return start, threads, WRONG, WRONG
     renewal = min(record.renewal.exchanges, record.exchanges_at_start)
@@ -84,8 +84,8 @@ def _cost(client: Client, record: Record) -> Sequence[str]:
     return start, threads, str(renewal), f"{per_hour + _TENTH:.1f}"
 
 
-def _of_threads(record: Record, count: int) -> str:
-    """Say what holds on any machine: how many threads begin before one is done differs from run to run."""
+def _threads_cost(record: Record, count: int) -> str:
+    """Return the number for any machine: how many threads begin before one is done differs from run to run."""
     if count <= record.exchanges_at_start:
         return str(count)
     return f"up to {max(count, THREADS * record.exchanges_at_start)}"
@@ -105,23 +105,23 @@ def _end(name: str) -> str:
 
 
 def main() -> int:
-    """Run all clients and write both tables; gives 1 if one is missing or did not do what it must."""
-    if is_elsewhere():
-        sys.stderr.write("The tables tell of runs with the emulator: unset REFRESHER_CLIENTS_STS.\n")
+    """Run all clients and write both tables; return 1 if a tool is missing or an outcome is wrong."""
+    if is_other_cloud():
+        sys.stderr.write("The tables are for runs with the emulator: unset REFRESHER_CLIENTS_STS.\n")
         return 1
-    if lacks := missing():
-        sys.stderr.write("".join([f"{lack}\n" for lack in lacks]) + f"{GUIDE} is left as it is.\n")
+    if lacks := list_missing():
+        sys.stderr.write("".join([f"{lack}\n" for lack in lacks]) + f"{GUIDE} is unchanged.\n")
         return 1
-    clients = installed()
+    clients = install_available()
     with tempfile.TemporaryDirectory() as place:
         records = run(clients, Path(place))
-    write("results", results(clients, records))
-    write("exchanges", exchanges(clients, records))
+    write("results", build_results(clients, records))
+    write("exchanges", build_exchanges(clients, records))
     wrong = [
-        f"{name}, {scenario}: {verdict.said}"
+        f"{name}, {scenario}: {outcome.message}"
         for name, record in records.items()
-        for scenario, verdict in record.verdicts.items()
-        if not verdict.result
+        for scenario, outcome in record.outcomes.items()
+        if not outcome.result
     ]
     sys.stdout.write("\n".join([*wrong, f"{len(clients)} clients, {len(wrong)} results wrong, written to {GUIDE}\n"]))
     return 1 if wrong else 0

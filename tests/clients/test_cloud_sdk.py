@@ -19,7 +19,7 @@ POOL = ("--location=global", "--workload-identity-pool=agents")
 
 @pytest.fixture
 def gcloud(site: Site, need: Need) -> Callable[..., str]:
-    """Give gcloud as alice's user runs it, through the credential-file override; it gives what was printed."""
+    """Return a function that runs gcloud as alice's user, through the credential-file override; it returns stdout."""
     tool = need.tool("gcloud", HOW)
 
     def run(*arguments: str, account: str | None = ALICE, refused: bool = False) -> str:
@@ -31,7 +31,7 @@ def gcloud(site: Site, need: Need) -> Callable[..., str]:
 
 @pytest.fixture
 def administer(site: Site, need: Need) -> Callable[..., Any]:
-    """Give gcloud as the administrator runs it, with any token; it gives the JSON that was printed."""
+    """Return a function that runs gcloud as the administrator, with any token, and returns the JSON of its output."""
     tool = need.tool("gcloud", HOW)
     variables = {
         name: value for name, value in site.variables().items() if name != "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"
@@ -46,17 +46,17 @@ def administer(site: Site, need: Need) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(("account", "who"), [(ALICE, ("service_account", ALICE)), (None, ("kind", "federated"))])
-def test_prints_a_token_of_the_identity(
+def test_gcloud_prints_a_token_of_the_identity(
     site: Site, gcloud: Callable[..., str], account: str | None, who: tuple[str, str]
 ) -> None:
-    """`gcloud auth print-access-token` gives a token that speaks for the identity, with and without an account."""
+    """`gcloud auth print-access-token` prints a token of the identity, with and without an account."""
     token = gcloud("auth", "print-access-token", account=account)
 
     assert site.google.whoami(token.strip())[who[0]] == who[1]
 
 
-def test_reads_lists_and_writes_objects(site: Site, gcloud: Callable[..., str]) -> None:
-    """`gcloud storage` works as the identity, and says no where the identity may not."""
+def test_gcloud_reads_lists_and_writes_objects(site: Site, gcloud: Callable[..., str]) -> None:
+    """`gcloud storage` works as the identity, and is refused what the identity may not do."""
     assert gcloud("storage", "cat", f"gs://{BUCKET}/{OBJECT}") == CONTENT
     assert f"gs://{BUCKET}/{OBJECT}" in gcloud("storage", "ls", f"gs://{BUCKET}/**")
     file = site.place / "up.txt"
@@ -69,13 +69,13 @@ def test_reads_lists_and_writes_objects(site: Site, gcloud: Callable[..., str]) 
     assert gcloud("storage", "cat", f"gs://{BUCKET}/up.txt") == "from a file"
 
 
-def test_cannot_act_as_somebody_else(gcloud: Callable[..., str]) -> None:
-    """Google's refusal is shown."""
+def test_gcloud_cannot_act_as_another_account(gcloud: Callable[..., str]) -> None:
+    """Gcloud shows Google's refusal."""
     assert "iam.serviceAccounts.getAccessToken" in gcloud("auth", "print-access-token", account=BOB, refused=True)
 
 
-def test_administers_pools_providers_and_accounts(site: Site, administer: Callable[..., Any]) -> None:
-    """Pools, providers and accounts are made, bound, changed, shown, deleted and brought back as in Google's guides."""
+def test_gcloud_administers_pools_providers_and_accounts(site: Site, administer: Callable[..., Any]) -> None:
+    """Pools, providers and accounts are created, bound, changed, shown, deleted and undeleted as in Google's guides."""
     iam = ("iam", "workload-identity-pools")
     jwks = site.place / "jwks.json"
     jwks.write_text(
@@ -113,7 +113,7 @@ def test_administers_pools_providers_and_accounts(site: Site, administer: Callab
     assert binding["bindings"] == [{"role": role, "members": [member]}]
 
 
-def test_bq_asks_who_it_is(site: Site, need: Need) -> None:
+def test_bq_shows_the_identity(site: Site, need: Need) -> None:
     """`bq` reads the discovery document, lists datasets and runs a query as the identity."""
     tool = need.tool("bq", HOW)
     site.google.grant("roles/bigquery.user", f"serviceAccount:{ALICE}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clients.roster import CLIENTS
+from tests.clients.registry import CLIENTS
 from tests.clients.table import GUIDE
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("program", ["table", "soak"])
-def test_a_missing_tool_is_told_and_nothing_is_run_without(program: str, tmp_path: Path) -> None:
-    """Where all tools must be there, a missing one is named with its remedy, and the guide stays as it is."""
+def test_missing_tool_is_shown_and_nothing_runs(program: str, tmp_path: Path) -> None:
+    """If all tools are required, a missing one is shown with its remedy, and the guide stays as it is."""
     before = GUIDE.read_bytes()
     lasting = [client for client in CLIENTS if program == "table" or not client.is_tool]
 

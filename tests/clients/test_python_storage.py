@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.timeout(INSTALL_SECONDS)
-def test_googles_own_client_of_cloud_storage(site: Site) -> None:
+def test_google_cloud_storage_works_completely(site: Site) -> None:
     """Multipart and resumable uploads, checksums, ranges, pages, preconditions, copies and compositions all work."""
     made = PYTHON.made()
     command = (str(made / ".venv" / "bin" / "python"), str(made / "storage.py"), site.google.http, BUCKET)

@@ -7,22 +7,22 @@ import pytest
 
 from tests.clients.conftest import ALICE, BUCKET, OBJECT
 from tests.clients.install import PYTHON
-from tests.clients.play import THREADS
+from tests.clients.scenarios import THREADS
 from tests.installing import INSTALL_SECONDS
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Site
 
 LIFE = 230.0
-"""Seconds that access tokens live: google-auth gets a new one 225 s before the end."""
+"""How many seconds access tokens live: google-auth gets a new one 225 s before the expiry."""
 
 AT_THE_END = 2
-"""Renewals that nobody looks at any more."""
+"""How many renewals may begin after the end."""
 
 
 @pytest.mark.timeout(INSTALL_SECONDS)
-def test_threads_that_renew_apart_share_every_token(site: Site) -> None:
-    """With a call before the threads begin and `with_non_blocking_refresh`, each token is asked for once."""
+def test_threads_share_every_token(site: Site) -> None:
+    """With a call before the threads begin and `with_non_blocking_refresh`, each token is requested once."""
     site.google.add_service_account(ALICE).longest_life = LIFE
     made = PYTHON.made()
     url = f"{site.google.http}/storage/v1/b/{BUCKET}/o/{OBJECT}?alt=media"
@@ -31,6 +31,6 @@ def test_threads_that_renew_apart_share_every_token(site: Site) -> None:
     done = site.run(*command, variables=site.variables())
 
     asked = Counter(entry.operation for entry in site.google.journal.entries())
-    # at the end the next renewals may have begun, on a slow machine; apart, each thread would make its own
+    # on a slow machine the next renewals may have begun at the end; without sharing, each thread would have its own
     assert asked["iamcredentials.generateAccessToken"] <= int(done.stdout) + AT_THE_END < THREADS
     assert asked["sts.token"] <= int(done.stdout) + AT_THE_END

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def token(tmp_path: Path) -> tuple[Path, Watch]:
-    """Give a token's file that the product wrote, which lives an hour, and its watch."""
+    """Return the file of an hour-long token that the product wrote, and its watch."""
     worker = Worker(place=tmp_path)
     keys = worker.make_keys()
     worker.configure("alice")
@@ -24,8 +24,8 @@ def token(tmp_path: Path) -> tuple[Path, Watch]:
     return file, Watch([file], keys)
 
 
-def test_finds_nothing_wrong_with_what_the_product_writes(token: tuple[Path, Watch]) -> None:
-    """A whole token in the first half of its life is as it must be."""
+def test_watch_accepts_what_the_product_writes(token: tuple[Path, Watch]) -> None:
+    """A complete token in the first half of its lifetime is correct."""
     _, watch = token
 
     watch.look(time.time())
@@ -43,8 +43,8 @@ def test_finds_nothing_wrong_with_what_the_product_writes(token: tuple[Path, Wat
     ],
     ids=["absent", "empty", "half a signature", "half a head"],
 )
-def test_tells_what_no_client_may_find(token: tuple[Path, Watch], spoil: Callable[[Path], None], found: str) -> None:
-    """A file that is not there, empty or not whole is told."""
+def test_watch_finds_a_damaged_file(token: tuple[Path, Watch], spoil: Callable[[Path], None], found: str) -> None:
+    """A file that is absent, empty or incomplete is recorded."""
     file, watch = token
     spoil(file)
 
@@ -53,8 +53,8 @@ def test_tells_what_no_client_may_find(token: tuple[Path, Watch], spoil: Callabl
     assert dict(watch.wrong) == {f"alice/token {found}": 1}
 
 
-def test_tells_of_a_file_that_was_written_in_place(token: tuple[Path, Watch]) -> None:
-    """New content in the same file was not renamed there, so that a client could have read a part of it."""
+def test_watch_finds_a_file_that_was_written_in_place(token: tuple[Path, Watch]) -> None:
+    """New content in the same file was not renamed into place, so that a client could have read a part of it."""
     file, watch = token
     watch.look(time.time())
     file.write_bytes(file.read_bytes() + b"\n")
@@ -64,8 +64,8 @@ def test_tells_of_a_file_that_was_written_in_place(token: tuple[Path, Watch]) ->
     assert dict(watch.wrong) == {"alice/token was written in place": 1}
 
 
-def test_finds_nothing_wrong_with_a_token_that_was_replaced(token: tuple[Path, Watch], tmp_path: Path) -> None:
-    """What a second refresh writes is another file."""
+def test_watch_accepts_a_replaced_token(token: tuple[Path, Watch], tmp_path: Path) -> None:
+    """A second refresh writes a new file."""
     file, watch = token
     watch.look(time.time())
     first = file.read_bytes()
@@ -77,8 +77,8 @@ def test_finds_nothing_wrong_with_a_token_that_was_replaced(token: tuple[Path, W
     assert dict(watch.wrong) == {}
 
 
-def test_tells_of_a_token_that_is_replaced_late(token: tuple[Path, Watch]) -> None:
-    """A token in the last third of its life is told, though clients can still use it."""
+def test_watch_finds_a_token_that_is_replaced_late(token: tuple[Path, Watch]) -> None:
+    """A token in the last third of its lifetime is recorded, though clients can still use it."""
     _, watch = token
 
     watch.look(time.time() + 2500)
@@ -86,11 +86,11 @@ def test_tells_of_a_token_that_is_replaced_late(token: tuple[Path, Watch]) -> No
     assert dict(watch.wrong) == {"alice/token has less than 33% of its life left": 1}
 
 
-def test_watches_until_it_is_told_to_end(token: tuple[Path, Watch]) -> None:
-    """It looks by itself for the length of the block."""
+def test_watch_runs_in_the_background(token: tuple[Path, Watch]) -> None:
+    """It reads the files by itself for the length of the block."""
     _, watch = token
 
-    with watch.watching():
+    with watch.run_in_background():
         deadline = time.monotonic() + 60
         while watch.looks < 3 and time.monotonic() < deadline:
             time.sleep(0.01)

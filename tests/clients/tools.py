@@ -1,4 +1,4 @@
-"""The tools that are run anew for each call: of the Cloud SDK, of third parties, and curl."""
+"""The tools that run again for each call: those of the Cloud SDK, of third parties, and curl."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 from tests.clients.client import ACCESS_TOKEN, Client
 from tests.clients.cloud import OBJECT
 from tests.clients.probes import Tool
-from tests.clients.stage import Part, Way
+from tests.clients.setup import Needs, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tests.clients.stage import Stage
+    from tests.clients.setup import Setup
 
-    Line = Callable[[Stage, str], Sequence[str]]
-    Setting = Callable[[Stage, Client], Mapping[str, str]]
+    Line = Callable[[Setup, str], Sequence[str]]
+    Setting = Callable[[Setup, Client], Mapping[str, str]]
 
 _SDK = "install the Google Cloud CLI"
 _QUIET = {
@@ -43,31 +43,31 @@ output "hello" {
 """
 
 
-def _media(stage: Stage, bucket: str) -> str:
-    return f"{stage.cloud.plain.storage}/storage/v1/b/{bucket}/o/{OBJECT}?alt=media"
+def _media(setup: Setup, bucket: str) -> str:
+    return f"{setup.cloud.plain.storage}/storage/v1/b/{bucket}/o/{OBJECT}?alt=media"
 
 
-def _gcloud(stage: Stage, bucket: str) -> Sequence[str]:
-    """Let gcloud print a token, and use it at once: the token itself is never shown."""
+def _gcloud(setup: Setup, bucket: str) -> Sequence[str]:
+    """Print a token with gcloud and use it at once, so that the token itself is never shown."""
     script = (
         'token=$(gcloud auth print-access-token) && curl -sS --fail-with-body -H "Authorization: Bearer $token" "$0"'
     )
-    return ("sh", "-c", script, _media(stage, bucket))
+    return ("sh", "-c", script, _media(setup, bucket))
 
 
-def _gcloud_storage(_: Stage, bucket: str) -> Sequence[str]:
+def _gcloud_storage(_: Setup, bucket: str) -> Sequence[str]:
     return ("gcloud", "storage", "cat", f"gs://{bucket}/{OBJECT}")
 
 
-def _bq(stage: Stage, _: str) -> Sequence[str]:
+def _bq(setup: Setup, _: str) -> Sequence[str]:
     question = "SELECT SESSION_USER() AS who"
     shape = ("--headless", "--quiet", "--format=csv")
-    return ("bq", "--api", stage.cloud.plain.bigquery, *shape, "query", "--use_legacy_sql=false", question)
+    return ("bq", "--api", setup.cloud.plain.bigquery, *shape, "query", "--use_legacy_sql=false", question)
 
 
-def _gsutil(stage: Stage, bucket: str) -> Sequence[str]:
-    place = urlsplit(stage.cloud.secure.storage)
-    trust = () if stage.cloud.ca_file is None else (f"Boto:ca_certificates_file={stage.cloud.ca_file}",)
+def _gsutil(setup: Setup, bucket: str) -> Sequence[str]:
+    place = urlsplit(setup.cloud.secure.storage)
+    trust = () if setup.cloud.ca_file is None else (f"Boto:ca_certificates_file={setup.cloud.ca_file}",)
     options = (
         f"Credentials:gs_json_host={place.hostname}",
         f"Credentials:gs_json_port={place.port or 443}",
@@ -77,77 +77,77 @@ def _gsutil(stage: Stage, bucket: str) -> Sequence[str]:
     return ("gsutil", "-q", *(word for option in options for word in ("-o", option)), "cat", f"gs://{bucket}/{OBJECT}")
 
 
-def _curl(stage: Stage, bucket: str) -> Sequence[str]:
+def _curl(setup: Setup, bucket: str) -> Sequence[str]:
     script = 'curl -sS --fail-with-body -H "Authorization: Bearer $(cat "$REFRESHER_ACCESS_TOKEN_FILE")" "$0"'
-    return ("sh", "-c", script, _media(stage, bucket))
+    return ("sh", "-c", script, _media(setup, bucket))
 
 
-def _rclone(_: Stage, bucket: str) -> Sequence[str]:
+def _rclone(_: Setup, bucket: str) -> Sequence[str]:
     options = ("--config=", "--retries=1", "--low-level-retries=1")
     return ("rclone", "cat", *options, f":gcs:{bucket}/{OBJECT}")
 
 
-def _restic(stage: Stage, bucket: str) -> Sequence[str]:
-    """Read a file of a repository, which is made when the bucket has none."""
+def _restic(setup: Setup, bucket: str) -> Sequence[str]:
+    """Read a file of a repository; create the repository when the bucket has none."""
     script = (
         'export RESTIC_REPOSITORY="gs:$0:/repository"; '
         "restic -q dump latest /hello || "
         '{ restic -q init && printf %s "$1" | restic -q backup --stdin --stdin-filename hello '
         "&& restic -q dump latest /hello; }"
     )
-    return ("sh", "-c", script, bucket, stage.cloud.names.content_in(bucket))
+    return ("sh", "-c", script, bucket, setup.cloud.names.content_in(bucket))
 
 
-def _terraform(stage: Stage, bucket: str) -> Sequence[str]:
-    """Read an output of a state, which is made when the bucket has none."""
+def _terraform(setup: Setup, bucket: str) -> Sequence[str]:
+    """Read an output of a state; create the state when the bucket has none."""
     script = (
         "found=$(terraform output -no-color -raw hello) && "
         'case "$found" in hello*) printf %s "$found";; '
         '*) terraform apply -auto-approve -input=false -no-color -var="who=$0" >/dev/null '
         "&& terraform output -no-color -raw hello;; esac"
     )
-    return ("sh", "-c", script, stage.cloud.names.content_in(bucket))
+    return ("sh", "-c", script, setup.cloud.names.content_in(bucket))
 
 
 def _terraform_init(bucket: str) -> Sequence[str]:
     return ("terraform", "init", "-reconfigure", "-input=false", "-no-color", f"-backend-config=bucket={bucket}")
 
 
-def _no_setting(_: Stage, _client: Client) -> Mapping[str, str]:
+def _no_setting(_: Setup, _client: Client) -> Mapping[str, str]:
     return {}
 
 
-def _sdk_setting(stage: Stage, _: Client) -> Mapping[str, str]:
+def _sdk_setting(setup: Setup, _: Client) -> Mapping[str, str]:
     return {
         **_QUIET,
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{stage.cloud.plain.storage}/storage/v1/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{setup.cloud.plain.storage}/storage/v1/",
     }
 
 
-def _by_name_setting(stage: Stage, _: Client) -> Mapping[str, str]:
-    """Lead a tool that calls Google by name to the cloud, through a proxy."""
-    return {"HTTPS_PROXY": stage.proxy, "RESTIC_PASSWORD": _SECRET}
+def _by_name_setting(setup: Setup, _: Client) -> Mapping[str, str]:
+    """Return the proxy variables for a tool that always uses Google's host names."""
+    return {"HTTPS_PROXY": setup.proxy, "RESTIC_PASSWORD": _SECRET}
 
 
-def _terraform_setting(stage: Stage, client: Client) -> Mapping[str, str]:
-    place = stage.place / "homes" / client.name / "terraform"
+def _terraform_setting(setup: Setup, client: Client) -> Mapping[str, str]:
+    place = setup.place / "homes" / client.name / "terraform"
     place.mkdir(parents=True, exist_ok=True)
     (place / "main.tf").write_text(_TERRAFORM)
     return {
-        "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT": f"{stage.cloud.plain.storage}/storage/v1/",
+        "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT": f"{setup.cloud.plain.storage}/storage/v1/",
         "CHECKPOINT_DISABLE": "1",
         "TF_DATA_DIR": str(place / ".terraform"),
     }
 
 
-def _play(client: Client, stage: Stage, variables: dict[str, str], *, line: Line, setting: Setting) -> Tool:
-    more = setting(stage, client)
-    place = stage.place / "homes" / client.name
+def _start(client: Client, setup: Setup, variables: dict[str, str], *, line: Line, setting: Setting) -> Tool:
+    more = setting(setup, client)
+    place = setup.place / "homes" / client.name
     place.mkdir(parents=True, exist_ok=True)
     inner = place / "terraform"
     shape = _user if line is _bq else str.strip
     return Tool(
-        partial(line, stage),
+        partial(line, setup),
         variables | dict(more),
         inner if inner.is_dir() else place,
         shape=shape,
@@ -156,14 +156,14 @@ def _play(client: Client, stage: Stage, variables: dict[str, str], *, line: Line
 
 
 def _user(printed: str) -> str:
-    """Give the user that BigQuery was asked by, which is the last line."""
+    """Return the user that BigQuery recognised, which is the last line."""
     return printed.strip().splitlines()[-1]
 
 
 def _version(command: Sequence[str], pattern: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     found = re.search(pattern, done.stdout + done.stderr)
-    assert found is not None, f"{command[0]} tells no version"
+    assert found is not None, f"{command[0]} does not show its version"
     return found[1]
 
 
@@ -176,7 +176,7 @@ def _tool(
     remedy: str,
     language: str = "Tools",
     setting: Setting = _no_setting,
-    part: Part = Part(),  # noqa: B008 - frozen
+    needs: Needs = Needs(),  # noqa: B008 - frozen
     knows_buckets: bool = True,
 ) -> Client:
     return Client(
@@ -185,10 +185,10 @@ def _tool(
         language=language,
         version=partial(_version, *version),
         is_pinned=False,
-        play=partial(_play, line=line, setting=setting),
+        start=partial(_start, line=line, setting=setting),
         tool=version[0][0],
         remedy=remedy,
-        part=part,
+        needs=needs,
         is_tool=True,
         knows_buckets=knows_buckets,
     )
@@ -203,14 +203,14 @@ TOOLS = (
     _of_sdk("gcloud", "gcloud", _gcloud, "Google Cloud SDK"),
     _of_sdk("gcloud-storage", "gcloud storage", _gcloud_storage, "Google Cloud SDK"),
     _of_sdk("bq", "bq", _bq, "bq", knows_buckets=False),
-    _of_sdk("gsutil", "gsutil", _gsutil, "gsutil", part=Part(way=Way.SECURE, artifacts=("boto",))),
+    _of_sdk("gsutil", "gsutil", _gsutil, "gsutil", needs=Needs(way=Way.SECURE, artifacts=("boto",))),
     _tool(
         "curl",
         "curl",
         _curl,
         version=(("curl", "--version"), r"curl (\S+)"),
         remedy="apt-get install curl",
-        part=Part(artifacts=(ACCESS_TOKEN,)),
+        needs=Needs(artifacts=(ACCESS_TOKEN,)),
     ),
     _tool(
         "rclone",
@@ -219,7 +219,7 @@ TOOLS = (
         version=(("rclone", "version"), r"rclone v(\S+)"),
         remedy="apt-get install rclone",
         setting=_by_name_setting,
-        part=Part(way=Way.BY_NAME),
+        needs=Needs(way=Way.BY_NAME),
     ),
     _tool(
         "restic",
@@ -228,7 +228,7 @@ TOOLS = (
         version=(("restic", "version"), r"restic (\S+)"),
         remedy="apt-get install restic",
         setting=_by_name_setting,
-        part=Part(way=Way.BY_NAME),
+        needs=Needs(way=Way.BY_NAME),
     ),
     _tool(
         "terraform",

@@ -1,8 +1,7 @@
-"""A reader beside the clients: looks at every file again and again, and tells what no client may ever find there.
+"""A reader of all files while the clients run: it reads every file again and again and records what must never happen.
 
-A client that keeps its access token looks at the file once in a while, and is lucky. This one is not: it finds a file
-that is empty between truncation and write, one that was written in place though no look fell into that moment, and a
-token that is replaced late.
+A client that keeps its access token rarely reads the file, and can miss a mistake. This reader finds a file that is
+empty between truncation and write, a file that was written in place at any time, and a token that is replaced late.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INTERVAL = 0.03
-"""Seconds between two looks at all files."""
+"""Seconds between two reads of all files."""
 LEFT_AT_LEAST = 1 / 3
-"""Of a token's life: the daemon replaces it at half its life, and may be a little late on a machine that is busy."""
+"""The smallest part of a token's lifetime: the daemon replaces it after half of it, or a little later when busy."""
 
 
 class Watch:
-    """Looks at files.
+    """Reads files and records mistakes.
 
     Args:
-        files: All of them; those named `token` hold subject tokens, of others only that they are not empty is known.
-        keys: The JWKS that subject tokens are signed by.
+        files: All files. A file `token` must contain a subject token, other files must not be empty.
+        keys: The JWKS that verifies subject tokens.
 
     Attributes:
-        wrong: What was found and must not be, with how often.
-        looks: How often all files were looked at.
+        wrong: The mistakes, with the number of times.
+        looks: How often all files were read.
     """
 
     def __init__(self, files: Sequence[Path], keys: Mapping[str, Any]) -> None:
@@ -50,16 +49,16 @@ class Watch:
         self.looks = 0
 
     def look(self, now: float) -> None:
-        """Look at all files once."""
+        """Read all files once."""
         for file in self._files:
-            found = self._judged(file, now)
+            found = self._find_problem(file, now)
             if found:
                 self.wrong[f"{file.parent.name}/{file.name} {found}"] += 1
         self.looks += 1
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Look on and on in a thread for the length of a `with` block."""
+    def run_in_background(self) -> Iterator[None]:
+        """Read all files again and again in a thread, for the length of a `with` block."""
         ended = Event()
 
         def watch() -> None:
@@ -74,7 +73,7 @@ class Watch:
                 ended.set()
             watcher.result()
 
-    def _judged(self, file: Path, now: float) -> str:
+    def _find_problem(self, file: Path, now: float) -> str:
         try:
             with file.open("rb") as opened:
                 number, content = os.fstat(opened.fileno()).st_ino, opened.read()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.emulator.testing import emulator
-from tests.containers.boxes import CREDENTIALS, OFFSET, Box, Mount, Namespaces, Podman, RootlessPodman
+from tests.containers.runtimes import CREDENTIALS, OFFSET, Mount, Namespaces, Podman, RootlessPodman, Runtime
 from tests.program import ISSUER, Log, Worker, account_of, secret_in
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from tests.conftest import Need
 
 UIDS = {"alice": 1042, "bob": 2077}
-"""The users inside their containers."""
+"""The ids of the users in their containers."""
 OFFSETS = (0, OFFSET)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A worker whose daemon replaces tokens every few seconds, for each user once with and once without an offset."""
+    """A worker whose daemon replaces tokens every few seconds; each user has two targets, one with an offset."""
 
     worker: Worker
     google: Scenario
     log: Log
 
     def published(self, target: str) -> list[str]:
-        """Give the fingerprints of a target's tokens so far, in their order.
+        """Return the fingerprints of a target's tokens so far, in order.
 
-        A token that was published again, since its owner had spoilt the file, counts once.
+        A token that was published again after its owner damaged the file counts once.
         """
         events = self.log.events("token.published", target=target)
         return list(dict.fromkeys(str(event["fingerprint"]) for event in events))
@@ -45,12 +45,12 @@ class Tenant:
     """A user with a container of a kind.
 
     Attributes:
-        uid: Inside the container.
-        target: The user's on the worker.
+        uid: The id inside the container.
+        target: The user's target on the worker.
     """
 
     site: Site
-    box: Box
+    runtime: Runtime
     uid: int
     target: str
 
@@ -60,9 +60,9 @@ class Tenant:
         return self.site.worker.directory(self.target)
 
     def command(self, *command: str, mounts: Sequence[Mount] | None = None) -> list[str]:
-        """Give what runs a command in a container; without `mounts` as users are told, its directory read-only."""
+        """Return the command that runs a command in a container; by default the directory is mounted read-only."""
         usual = [Mount(source=self.directory, place=CREDENTIALS)]
-        return self.box.command(
+        return self.runtime.command(
             *command,
             uid=self.uid,
             mounts=usual if mounts is None else mounts,
@@ -70,14 +70,14 @@ class Tenant:
         )
 
 
-def target_of(name: str, offset: int) -> str:
-    """Give the target of a user whose container's ids are moved by an offset."""
+def name_target(name: str, offset: int) -> str:
+    """Return the target of a user whose container's ids have an offset."""
     return f"{name}-{offset}"
 
 
 @pytest.fixture(scope="session")
 def public() -> Iterator[Path]:
-    """Give a directory that every user may traverse, as `/run/refresher` is one; pytest's are root's alone."""
+    """Return a directory that every user can traverse, like `/run/refresher`; only root can traverse pytest's own."""
     place = Path(tempfile.mkdtemp(prefix="refresher-containers-"))
     place.chmod(0o755)
     yield place
@@ -86,10 +86,10 @@ def public() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def site(public: Path, need: Need) -> Iterator[Site]:
-    """Give a worker with a running daemon and the local Google that trusts it; nothing it logs may hold a secret."""
+    """Return a worker with a running daemon, and the emulator that trusts it; its log must not contain a secret."""
     need.root()
     owners = {
-        target_of(name, offset): f"{uid + offset}:{uid + offset}" for name, uid in UIDS.items() for offset in OFFSETS
+        name_target(name, offset): f"{uid + offset}:{uid + offset}" for name, uid in UIDS.items() for offset in OFFSETS
     }
     with emulator() as google:
         origins = {"sts": google.http, "iam_credentials": google.http, "metadata": google.http}
@@ -114,8 +114,8 @@ def site(public: Path, need: Need) -> Iterator[Site]:
         pytest.param("rootless-podman", marks=pytest.mark.apart),
     ]
 )
-def box(request: pytest.FixtureRequest, public: Path, need: Need) -> Box:
-    """Give each kind of container."""
+def runtime(request: pytest.FixtureRequest, public: Path, need: Need) -> Runtime:
+    """Return each kind of container in turn."""
     need.root()
     offset = OFFSET if request.param.startswith("mapped") else 0
     if request.param.endswith("podman"):
@@ -131,12 +131,12 @@ def box(request: pytest.FixtureRequest, public: Path, need: Need) -> Box:
 
 
 @pytest.fixture
-def alice(site: Site, box: Box) -> Tenant:
-    """Give alice."""
-    return Tenant(site=site, box=box, uid=UIDS["alice"], target=target_of("alice", box.offset))
+def alice(site: Site, runtime: Runtime) -> Tenant:
+    """Return the user alice."""
+    return Tenant(site=site, runtime=runtime, uid=UIDS["alice"], target=name_target("alice", runtime.offset))
 
 
 @pytest.fixture
-def bob(site: Site, box: Box) -> Tenant:
-    """Give bob."""
-    return Tenant(site=site, box=box, uid=UIDS["bob"], target=target_of("bob", box.offset))
+def bob(site: Site, runtime: Runtime) -> Tenant:
+    """Return the user bob."""
+    return Tenant(site=site, runtime=runtime, uid=UIDS["bob"], target=name_target("bob", runtime.offset))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.containers.boxes import CREDENTIALS, EVERYTHING, PYTHON, Mount, run, start
+from tests.containers.runtimes import CREDENTIALS, EVERYTHING, PYTHON, Mount, run, start
 from tests.program import COMMAND, account_of, until
 from tests.tokens import make_jwt
 
@@ -40,15 +40,15 @@ ROTATIONS = 5
 ARTIFACTS = ("token", "credentials.json", "env")
 
 
-def answer_of(command: list[str]) -> Any:  # noqa: ANN401 - whatever the program inside prints
-    """Run a container to its end and give the JSON that it printed."""
+def run_for_json(command: list[str]) -> Any:  # noqa: ANN401 - whatever the program inside prints
+    """Run a container until it ends, and return the JSON of its output."""
     done = run(command)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_container_sees_every_token(alice: Tenant) -> None:
-    """A container with its directory mounted read-only sees each token that the daemon publishes, in their order."""
+    """A container with its directory mounted read-only sees each token that the daemon publishes, in order."""
     done = run(alice.command(PYTHON, "/mnt/inside/watch.py", f"{CREDENTIALS}/token", str(ROTATIONS)))
 
     assert done.returncode == 0, done.stderr
@@ -59,8 +59,8 @@ def test_container_sees_every_token(alice: Tenant) -> None:
     assert published[first : first + ROTATIONS] == seen
 
 
-def test_file_mounted_by_itself_goes_stale_and_is_told(alice: Tenant) -> None:
-    """A token mounted by itself stays the old one; the probe, `inspect` and `status` say so, and what to mount."""
+def test_old_file_is_reported_when_it_is_mounted_by_itself(alice: Tenant) -> None:
+    """A token mounted by itself stays the old one; the probe, `inspect` and `status` report it and the right mount."""
     mounts = [Mount(source=alice.directory / name, place=f"{CREDENTIALS}/{name}") for name in ARTIFACTS]
 
     with start(alice.command("sh", "-c", STALE, mounts=mounts)) as container:
@@ -68,22 +68,22 @@ def test_file_mounted_by_itself_goes_stale_and_is_told(alice: Tenant) -> None:
         first = container.stdout.readline()[:8]
         until(lambda: alice.site.published(alice.target)[-1] != first, what="another token on the worker")
         warnings = alice.site.worker.command("status").stderr.splitlines()
-        output, complaint = container.communicate("go on\n")
+        output, errors = container.communicate("go on\n")
 
     warning = f" has {alice.directory}/token mounted by itself at {CREDENTIALS}/token and reads an old one — start the"
     assert [warning in line for line in warnings].count(True) == 1, warnings
     assert len(warnings) == len(mounts)
-    assert first, complaint
+    assert first, errors
     assert output[:8] == first
     assert container.returncode == 6
-    told = f"{CREDENTIALS}/token is mounted by itself and was replaced since"
-    assert f"! {told}" in complaint
-    assert f"refresher: {told}" in complaint
-    assert complaint.count("start the container anew with its directory mounted") == 2
+    report = f"{CREDENTIALS}/token is mounted by itself and was replaced since"
+    assert f"! {report}" in errors
+    assert f"refresher: {report}" in errors
+    assert errors.count("start the container anew with its directory mounted") == 2
 
 
-def test_file_mounted_by_itself_is_told_before_it_is_old(alice: Tenant) -> None:
-    """The probe does not wait until the mounted file is old: it says at once that it will be."""
+def test_file_mounted_by_itself_is_reported_before_it_is_old(alice: Tenant) -> None:
+    """The probe does not wait until the mounted file is old: it reports the mount at once."""
     name = "credentials.json"  # which the daemon has no reason to replace while this runs
     mounts = [Mount(source=alice.directory / name, place=f"{CREDENTIALS}/{name}")]
 
@@ -93,8 +93,8 @@ def test_file_mounted_by_itself_is_told_before_it_is_old(alice: Tenant) -> None:
     assert f"{CREDENTIALS}/{name} is mounted by itself and will never be replaced here" in done.stderr
 
 
-def test_without_proc_a_replaced_file_is_told_all_the_same(tmp_path: Path, need: Need) -> None:
-    """Where `/proc` is not mounted, a file mounted by itself is known as soon as it was replaced, and not before."""
+def test_replaced_file_is_reported_without_proc(tmp_path: Path, need: Need) -> None:
+    """Without `/proc`, a file mounted by itself is recognised once it was replaced, and not before."""
     need.root()
     need.tool("unshare", "apt install util-linux")
     source, seen = tmp_path / "source", tmp_path / "seen"
@@ -109,51 +109,51 @@ def test_without_proc_a_replaced_file_is_told_all_the_same(tmp_path: Path, need:
     assert f"! {seen} is mounted by itself and was replaced since" in after
 
 
-def test_directory_mounted_as_told_gives_no_cause_for_complaint(alice: Tenant) -> None:
-    """With its directory mounted, neither the probe inside nor `status` on the worker says a word of mounts."""
+def test_nothing_is_reported_when_the_directory_is_mounted(alice: Tenant) -> None:
+    """With its directory mounted, neither the probe inside nor `status` on the worker reports any mount."""
     with start(alice.command("sh", "-c", WELL)) as container:
         assert container.stdout is not None
         first = container.stdout.readline()
         warnings = alice.site.worker.command("status").stderr
-        _, complaint = container.communicate("go on\n")
+        _, errors = container.communicate("go on\n")
 
-    assert first == "ready\n", complaint
-    assert (container.returncode, complaint, warnings) == (0, "", "")
+    assert first == "ready\n", errors
+    assert (container.returncode, errors, warnings) == (0, "", "")
 
 
-def test_user_reads_exactly_his_own_directory(alice: Tenant, bob: Tenant) -> None:
-    """Even with the directories of all users mounted, each user reads his own and no other, and a stranger none."""
+def test_user_reads_only_his_own_directory(alice: Tenant, bob: Tenant) -> None:
+    """Even with the directories of all users mounted, each user only reads his own; another user reads none."""
     everything = [Mount(source=alice.site.worker.root, place=EVERYTHING)]
     own = [f"{EVERYTHING}/{alice.target}{name}" for name in ("", "/token", "/credentials.json", "/env")]
     other = [f"{EVERYTHING}/{bob.target}{name}" for name in ("", "/token", "/credentials.json", "/env")]
-    peep = [PYTHON, "/mnt/inside/peep.py", *own, *other]
+    read_paths = [PYTHON, "/mnt/inside/read_paths.py", *own, *other]
 
-    assert answer_of(alice.command(*peep, mounts=everything)) == {
+    assert run_for_json(alice.command(*read_paths, mounts=everything)) == {
         **dict.fromkeys(own, "read"),
         **dict.fromkeys(other, "EACCES"),
     }
-    assert answer_of(bob.command(*peep, mounts=everything)) == {
+    assert run_for_json(bob.command(*read_paths, mounts=everything)) == {
         **dict.fromkeys(own, "EACCES"),
         **dict.fromkeys(other, "read"),
     }
-    stranger = alice.box.command(*peep, uid=3333, mounts=everything, env_file=None)
-    assert answer_of(stranger) == dict.fromkeys([*own, *other], "EACCES")
+    stranger = alice.runtime.command(*read_paths, uid=3333, mounts=everything, env_file=None)
+    assert run_for_json(stranger) == dict.fromkeys([*own, *other], "EACCES")
 
 
-def test_read_only_mount_lets_nothing_be_changed(alice: Tenant) -> None:
-    """A container that creates, writes, renames, links, removes or gives away in its mount is refused each time."""
-    outcomes = answer_of(alice.command(PYTHON, "/mnt/inside/tamper.py", CREDENTIALS))
+def test_read_only_mount_cannot_be_changed(alice: Tenant) -> None:
+    """A container that creates, writes, renames, links, removes or gives away files in its mount is always refused."""
+    outcomes = run_for_json(alice.command(PYTHON, "/mnt/inside/tamper.py", CREDENTIALS))
 
     assert len(outcomes) == 14
     assert {name: outcome for name, outcome in outcomes.items() if outcome not in ("EROFS", "EACCES", "EPERM")} == {}
 
 
-def test_writable_mount_lets_a_user_spoil_his_own_token_until_it_is_repaired(alice: Tenant) -> None:
-    """Mounted writable by mistake, a directory still admits no new name; what its user does to his file is mended."""
+def test_damage_in_a_writable_mount_is_repaired(alice: Tenant) -> None:
+    """Even a directory that is mounted writable accepts no new name; what its user does to his file is repaired."""
     mounts = [Mount(source=alice.directory, place=CREDENTIALS, is_writable=True)]
     before = len(alice.site.published(alice.target))
 
-    outcomes = answer_of(alice.command(PYTHON, "/mnt/inside/tamper.py", CREDENTIALS, mounts=mounts))
+    outcomes = run_for_json(alice.command(PYTHON, "/mnt/inside/tamper.py", CREDENTIALS, mounts=mounts))
 
     done = [name for name, outcome in outcomes.items() if outcome == "done"]
     assert done == ["change the mode", "write after that"]
@@ -174,8 +174,8 @@ def test_two_users_side_by_side_act_as_themselves(alice: Tenant, bob: Tenant, re
         running = [containers.enter_context(start(tenant.command(*act))) for tenant in tenants]
         outputs = [container.communicate(timeout=200) for container in running]
 
-    for tenant, container, (output, complaint) in zip(tenants, running, outputs, strict=True):
-        assert container.returncode == 0, complaint
+    for tenant, container, (output, errors) in zip(tenants, running, outputs, strict=True):
+        assert container.returncode == 0, errors
         calls = [json.loads(line) for line in output.splitlines()]
         assert len(calls) > tokens
         assert {(call.get("service_account"), call["project"], call.get("failed")) for call in calls} == {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.containers.boxes import Podman, run
+from tests.containers.runtimes import Podman, run
 from tests.program import Worker
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ DOTENV = "17.2.3"
 READ = "process.stdout.write(JSON.stringify(require('dotenv').parse(require('fs').readFileSync('variables'))))"
 
 
-def variables_of(place: Path, form: str) -> tuple[Path, dict[str, str]]:
-    """Give a file of what `env` prints in a form, and what it says."""
+def write_variables(place: Path, form: str) -> tuple[Path, dict[str, str]]:
+    """Return a file with the output of `env` in a format, and its variables."""
     worker = Worker(place=place)
     body = {"container_directory": PLACE, "artifacts": {"boto": True}}
     worker.configure("alice", project="example.com:my-project", targets={"alice": body})
@@ -33,12 +33,12 @@ def variables_of(place: Path, form: str) -> tuple[Path, dict[str, str]]:
 
 
 @pytest.mark.apart
-def test_podman_hands_the_docker_form_to_a_container(tmp_path: Path, public: Path, need: Need) -> None:
-    """What `env --format docker` prints, given with `--env-file`, is what the container's program has."""
+def test_podman_passes_the_docker_format_to_a_container(tmp_path: Path, public: Path, need: Need) -> None:
+    """The container's program has the variables of `env --format docker`, passed with `--env-file`."""
     need.root()
     need.tool("podman", "apt install podman")
     need.tool("runc", "apt install runc")
-    file, wanted = variables_of(tmp_path, "docker")
+    file, wanted = write_variables(tmp_path, "docker")
 
     done = run(Podman(place=public).command("env", uid=1042, mounts=(), env_file=file))
 
@@ -48,10 +48,10 @@ def test_podman_hands_the_docker_form_to_a_container(tmp_path: Path, public: Pat
 
 
 @pytest.mark.apart
-def test_dotenv_of_node_reads_the_dotenv_form(tmp_path: Path, need: Need) -> None:
-    """The dotenv of Node, from its registry, finds in the dotenv form the values to the letter."""
+def test_dotenv_of_node_reads_the_dotenv_format(tmp_path: Path, need: Need) -> None:
+    """The dotenv of Node, from its registry, reads exactly the values of the dotenv format."""
     npm, node = need.tool("npm", "apt install npm"), need.tool("node", "apt install nodejs")
-    _, wanted = variables_of(tmp_path, "dotenv")
+    _, wanted = write_variables(tmp_path, "dotenv")
     install = [npm, "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", f"dotenv@{DOTENV}"]
     subprocess.run(install, cwd=tmp_path, capture_output=True, check=True, timeout=100)
 

@@ -1,25 +1,40 @@
-"""The reference of every key in `docs/configuration.md`, made from the JSON Schema; `make docs` writes it again.
+"""The reference of every key in `docs/configuration.md`, generated from the JSON Schema.
 
-Run as a program it rewrites the part between the two markers; a test compares the part with the schema.
+Run as a program (`make docs`) it writes the part between the two markers again. A test compares it with the schema.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from refresher.settings.model import Settings
 from refresher.suppliers.registry import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = REPOSITORY / "docs" / "configuration.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
 BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
+
+
+def _list_suppliers() -> Iterator[tuple[str, str]]:
+    """Return the sections of each kind of supplier, and of the maps in its settings."""
+    for kind, settings in KINDS.items():
+        yield f"`suppliers.NAME`, `kind: {kind}`", settings.__name__
+        for key, field in settings.model_fields.items():
+            for part in get_args(field.annotation):
+                if isinstance(part, type) and issubclass(part, Settings):
+                    yield f"`suppliers.NAME.{key}`", part.__name__
+
+
 SECTIONS = {
     "The file": "",
     "`providers.NAME`": "ProviderSettings",
-    **{f"`suppliers.NAME`, `kind: {kind}`": settings.__name__ for kind, settings in KINDS.items()},
-    "`suppliers.NAME.signer`": "SignerSettings",
+    **dict(_list_suppliers()),
     "`identities.NAME`": "IdentitySettings",
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",
@@ -30,7 +45,11 @@ SECTIONS = {
 
 
 def reference() -> str:
-    """Return the reference as Markdown."""
+    """Return the reference as Markdown.
+
+    Raises:
+        LookupError: A definition of the schema has no section.
+    """
     schema = json.loads(SCHEMA.read_text())
     missing = set(schema["$defs"]) - set(SECTIONS.values())
     if missing:

@@ -1,10 +1,11 @@
-"""The inputs and outputs in `docs/terraform.md`, made from the modules; `make docs` writes them anew.
+"""The inputs and outputs in `docs/terraform.md`, generated from the modules.
 
-Run as a program it rewrites the part between the two markers; a test holds the part against the modules.
+Run as a program (`make docs`) it writes the part between the two markers again. A test compares it with the modules.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ MODULES = {
 
 
 def reference() -> str:
-    """Give the tables as Markdown."""
+    """Return the tables as Markdown."""
     return "\n".join(_section(title, REPOSITORY / "terraform" / folder) for title, folder in MODULES.items())
 
 
@@ -58,8 +59,11 @@ def _default(body: dict[str, Any]) -> str:
     if "default" not in body:
         return "required"
     value = body["default"]
-    told = {None: "null", True: "true", False: "false"}.get(value) if not isinstance(value, list | dict) else None
-    return f"`{told or str(value).replace(chr(39), chr(34))}`"
+    if isinstance(value, list):
+        value = [each.strip('"') for each in value]
+    elif isinstance(value, str):
+        value = value.strip('"')
+    return f"`{json.dumps(value)}`"
 
 
 def _text(value: str) -> str:

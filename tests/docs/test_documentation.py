@@ -10,6 +10,7 @@ import yaml
 
 from refresher.cli.root import COMMANDS
 from refresher.config.loading import load
+from refresher.engine.artifacts import name_variables
 from refresher.environment import variables
 from refresher.errors import ExitStatus
 from refresher.policy import State
@@ -23,36 +24,82 @@ if TYPE_CHECKING:
 
 PAGES = sorted([path for place in ("*.md", "docs/**/*.md", "terraform/**/*.md") for path in REPOSITORY.glob(place)])
 README = REPOSITORY / "README.md"
+GLOSSARY = REPOSITORY / "docs" / "glossary.md"
+GUIDES = sorted((REPOSITORY / "docs").glob("*.md"))
 EVENT = re.compile(r"\"((?:daemon|target|token|artifact|config|clock)\.[a-z_]+)\"")
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """Give the code blocks of a page in a language."""
+    """Return the code blocks of a page in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page: those of its headings, as GitHub derives them, and those written out."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    derived = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return derived | set(re.findall(r'<a id="([^"]+)">', text))
+
+
 def without_nothing(node: Any) -> Any:  # noqa: ANN401 - any part of a document
-    """Give a part of a document without what is null or empty."""
+    """Return a part of a document without null and empty values."""
     if isinstance(node, dict):
         return {key: without_nothing(value) for key, value in node.items() if value not in (None, {}, [])}
     return [without_nothing(value) for value in node] if isinstance(node, list) else node
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of the documentation names a file or folder that is there."""
+def test_relative_links_lead_to_files(page: Path) -> None:
+    """Every relative link of the documentation leads to a file or folder that exists."""
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_every_variable_is_explained_and_no_other() -> None:
-    """The guide to clients lists the variables that are written when everything is asked for."""
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_with_an_anchor_lead_to_it(page: Path) -> None:
+    """Every relative link to a part of a page leads to a heading or an anchor of that page."""
+    links = re.findall(r"\]\(([^):]*\.md|)#([^)]+)\)", page.read_text())
+
+    lost = [
+        (target, anchor) for target, anchor in links if anchor not in anchors(page.parent / target if target else page)
+    ]
+
+    assert lost == []
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_guide_opens_with_its_readers(guide: Path) -> None:
+    """Below its title a guide states who it is for."""
+    title, _, text = guide.read_text().partition("\n\n")
+
+    assert title.startswith("# ")
+    assert re.match(r"(This guide is for|For) ", text)
+
+
+def test_index_lists_every_guide() -> None:
+    """The index leads to each guide."""
+    listed = re.findall(r"\]\(([^)#]+)", (REPOSITORY / "docs" / "README.md").read_text())
+
+    assert {guide.name for guide in GUIDES} <= {"README.md", *listed}
+
+
+def test_glossary_defines_a_word_once() -> None:
+    """Each word of the glossary has an anchor of its own and a definition."""
+    rows = re.findall(r"^\| <a id=\"([a-z-]+)\"></a>([^|]+) \| (.+) \|$", GLOSSARY.read_text(), re.MULTILINE)
+    lines = [line for line in GLOSSARY.read_text().splitlines() if line.startswith("| ")]
+
+    assert len(rows) == len({anchor for anchor, _, _ in rows}) == len(lines) - 2 * lines.count("| word | meaning |")
+
+
+def test_guide_to_clients_explains_exactly_the_variables_that_are_written() -> None:
+    """The guide to clients lists the variables that are written when every artifact is configured, and no other."""
     written = variables(
         container_directory="/c",
         project="p",
         quota_project="q",
-        further=("access_token", "id_tokens/name", "boto"),
+        files=name_variables(("access_token", "id_tokens/name", "boto")),
         is_chain=False,
     )
     table = (REPOSITORY / "docs" / "clients.md").read_text().partition("| variable | for |")[2].partition("\n\n")[0]
@@ -62,18 +109,18 @@ def test_every_variable_is_explained_and_no_other() -> None:
     assert sorted(explained) == sorted(written)
 
 
-def test_reference_is_made_from_the_schema() -> None:
-    """The reference of keys says what the schema says; `make docs` writes it."""
+def test_reference_agrees_with_the_schema() -> None:
+    """The reference of keys is the one that `make docs` generates from the schema."""
     assert reference() in GUIDE.read_text()
 
 
-def test_terraform_reference_is_made_from_the_modules() -> None:
-    """The tables of inputs and outputs say what the modules say; `make docs` writes them."""
+def test_terraform_reference_agrees_with_the_modules() -> None:
+    """The tables of inputs and outputs are those that `make docs` generates from the modules."""
     assert terraform_reference.reference() in terraform_reference.GUIDE.read_text()
 
 
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
-def test_configurations_shown_are_valid(page: Path, tmp_path: Path) -> None:
+def test_shown_configurations_load(page: Path, tmp_path: Path) -> None:
     """Each whole configuration in the documentation loads as it stands, without a warning."""
     texts = [text for text in blocks(page, "yaml") if "version" in yaml.safe_load(text)]
     assert texts
@@ -85,8 +132,8 @@ def test_configurations_shown_are_valid(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", blocks(REPOSITORY / "docs" / "containers.md", "yaml"))
-def test_pods_shown_are_pods(text: str, need: Need, tmp_path: Path) -> None:
-    """Each pod in the documentation is decoded by kubectl, which drops whatever a pod does not have: nothing."""
+def test_shown_pods_are_decoded_by_kubectl(text: str, need: Need, tmp_path: Path) -> None:
+    """Each pod in the documentation is decoded by kubectl, which would drop an unknown field, and drops nothing."""
     kubectl = need.tool("kubectl", "apt install kubernetes-client (1.28 or newer)")
     file = tmp_path / "pod.yaml"
     file.write_text(text)
@@ -106,28 +153,28 @@ def test_pods_shown_are_pods(text: str, need: Need, tmp_path: Path) -> None:
     assert without_nothing(decoded) == without_nothing(yaml.safe_load(text))
 
 
-def test_commands_are_listed() -> None:
-    """The README's table names every command, and no other."""
+def test_readme_lists_every_command() -> None:
+    """The README's table has every command, and no other."""
     listed = re.findall(r"^\| `refresher (\w+)", README.read_text(), re.MULTILINE)
 
     assert set(listed) == set(COMMANDS)
 
 
-def test_exit_statuses_are_listed() -> None:
+def test_readme_lists_every_exit_status() -> None:
     """The README's table of exit statuses has each of them once."""
     listed = re.findall(r"^\| (\d) \| ", README.read_text(), re.MULTILINE)
 
     assert [int(status) for status in listed] == sorted(ExitStatus)
 
 
-def test_states_are_explained() -> None:
-    """The operator's guide explains each state that `status` tells."""
+def test_guide_explains_every_state() -> None:
+    """The operator's guide explains each state that `status` shows, and no other."""
     listed = re.findall(r"^\| `(\w+)` \| ", (REPOSITORY / "docs" / "operating.md").read_text(), re.MULTILINE)
 
     assert set(listed) == {state.value for state in State}
 
 
-def test_events_are_explained() -> None:
+def test_guide_names_every_event() -> None:
     """The operator's guide names each event that the daemon logs."""
     sources = [*REPOSITORY.glob("refresher/engine/*.py"), *REPOSITORY.glob("refresher/app/*.py")]
     events = {event for source in sources for event in EVENT.findall(source.read_text())}

@@ -26,9 +26,11 @@ READERS = 4
 SECONDS = 30.0
 
 
-def names_in(path: Path) -> set[str]:
-    """Give the names of a directory's entries; none if it is absent."""
-    return set(os.listdir(path)) if path.exists() else set()
+def names_in(directory: Path) -> set[str]:
+    """Return the names of a directory's entries but the daemon's record; none if it is absent."""
+    with suppress(FileNotFoundError):
+        return {name for name in os.listdir(directory) if name != ".target"}
+    return set()
 
 
 def test_sigterm_ends_promptly_and_leaves_valid_tokens(worker: Worker) -> None:
@@ -138,29 +140,72 @@ def test_target_removed_while_the_daemon_was_down(worker: Worker) -> None:
     assert "env" in names_in(worker.directory("alice"))
 
 
-def test_directory_changes_hands_live(cloud: tuple[Worker, Scenario], act: Act) -> None:
-    """A directory of alice's that bob gets by a reload keeps its inode, acts as bob, and never shows a mixture."""
+def test_target_that_gets_another_identity_never_shows_a_mixture(cloud: tuple[Worker, Scenario], act: Act) -> None:
+    """A target of alice's that is given to bob acts as bob; a container that holds hers sees it empty, never his."""
     worker, google = cloud
-    shared = {"directory": str(worker.root / "shared")}
-    place = worker.root / "shared"
-    worker.configure("alice", "bob", targets={"alice": shared})
+    place = worker.directory("task")
+    worker.configure("alice", "bob", targets={"task": {"identity": "alice"}})
     with worker.daemon() as log:
-        log.wait_for("token.published", target="alice")
-        inode = place.stat().st_ino
+        log.wait_for("token.published", subject="user-alice")
+        held = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
 
-        worker.configure("alice", "bob", targets={"bob": shared})
-        while not log.events("token.published", target="bob"):
+        worker.configure("alice", "bob", targets={"task": {"identity": "bob"}})
+        while not log.events("token.published", subject="user-bob"):
             before = stamp_of(place / "env")
             with suppress(FileNotFoundError):
                 seen = (place / "credentials.json").read_text()
                 claims = jwt.decode((place / "token").read_text(), options={"verify_signature": False})
-                # what was read is one state of the directory only if `env` stood there all the while
+                # what was read is one state of the directory only if `env` was there all the while
                 if before is not None and stamp_of(place / "env") == before:
                     assert (account_of("bob") in seen) == (claims["sub"] == "user-bob")
         until((place / "env").exists, what="bob's env")
 
         assert act(place, google)["service_account"] == account_of("bob")
+        assert os.listdir(held) == []
+        log.wait_for("directory.recreated", target="task")
+    os.close(held)
+
+
+def test_edit_of_an_identity_keeps_the_directory(cloud: tuple[Worker, Scenario], act: Act) -> None:
+    """A mistake that is corrected heals running containers: another subject or account keeps the inode."""
+    worker, google = cloud
+    place = worker.directory("alice")
+    wrong = worker.document("alice")
+    wrong["identities"]["alice"]["subject"] = "user-alcie"
+    worker.write(wrong)
+    with worker.daemon() as log:
+        log.wait_for("token.published", subject="user-alcie")
+        inode = place.stat().st_ino
+
+        worker.configure("alice")
+        log.wait_for("token.published", subject="user-alice")
+        until((place / "env").exists, what="env")
+
+        assert act(place, google)["service_account"] == account_of("alice")
         assert place.stat().st_ino == inode
+        assert not log.events("directory.recreated")
+
+
+def test_wrong_project_number_takes_nothing_away(cloud: tuple[Worker, Scenario], act: Act) -> None:
+    """What is minted elsewhere supersedes as a pair, once the new token is in hand; valid artifacts stay meanwhile."""
+    worker, google = cloud
+    artifacts = {"artifacts": {"access_token": True, "id_tokens": {"api": {"audience": "https://api.example.com"}}}}
+    worker.configure("alice", targets={"alice": artifacts})
+    right = worker.document("alice", targets={"alice": artifacts})
+    with worker.daemon() as log:
+        log.wait_for("artifact.published", count=2)
+        before = worker.files("alice")
+        wrong = worker.document("alice", targets={"alice": artifacts})
+        wrong["providers"]["main"]["project_number"] = "999999999999"
+        worker.write(wrong)
+        log.wait_for("exchange.refused")
+
+        assert worker.files("alice").keys() == before.keys()
+        assert worker.files("alice")["access_token"] == before["access_token"]
+        assert "999999999999" in worker.files("alice")["credentials.json"].decode()
+        worker.write(right)
+        until(lambda: worker.files("alice")["credentials.json"] == before["credentials.json"], what="the right pair")
+        assert act(worker.directory("alice"), google)["service_account"] == account_of("alice")
 
 
 def stamp_of(path: Path) -> tuple[int, int] | None:

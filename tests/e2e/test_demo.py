@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_demo_shows_the_main_job_and_ends() -> None:
-    """The demo refreshes both users' tokens before one's eyes, acts as each, shows the theft refused, and exits 0."""
+def test_demo_shows_the_main_job_and_exits() -> None:
+    """The demo shows refreshes of both users' tokens, acts as each user, shows the refused theft, and exits with 0."""
     done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, check=True, timeout=60)
 
     for name in ("alice", "bob"):
-        assert f"{name}'s credentials.json acts as {name}@my-project.iam.gserviceaccount.com" in done.stdout
-        assert len(set(re.findall(rf"{name} +new token, ends \S+, fingerprint (\w{{8}})", done.stdout))) >= 3
+        assert f"{name}'s credentials.json acts as task-{name}@my-project.iam.gserviceaccount.com" in done.stdout
+        assert len(set(re.findall(rf"{name} +new token, expires \S+, fingerprint (\w{{8}})", done.stdout))) >= 3
     assert "Google answers 403: Permission 'iam.serviceAccounts.getAccessToken' denied" in done.stdout
     assert "What to do next" in done.stdout
     assert "\x1b" not in done.stdout
     assert done.stderr == ""
 
 
-def test_demo_needs_no_proxy() -> None:
-    """On a machine that reaches the internet through a proxy the demo stays on the machine."""
+def test_demo_works_when_a_proxy_is_set() -> None:
+    """With a proxy in the environment, the demo still only calls the emulator on this machine."""
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
     variables = {**os.environ, **proxies, "NO_PROXY": "", "no_proxy": ""}
 
@@ -34,13 +34,13 @@ def test_demo_needs_no_proxy() -> None:
 
 
 def test_lines_to_paste_work_in_another_shell(tmp_path: Path, foreign_python: Path) -> None:
-    """With `--keep` the printed lines, pasted into a shell with plain google-auth, act as alice while tokens go on."""
+    """With `--keep`, the printed lines act as alice in another shell with plain google-auth, while the demo goes on."""
     output = tmp_path / "output"
     with output.open("w") as file:
         demo = subprocess.Popen([*COMMAND, "demo", "--keep", "--directory", str(tmp_path / "demo")], stdout=file)
     try:
         until(lambda: "\n  END" in output.read_text(), what="the lines to paste")
-        pasted = output.read_text().rpartition("Ctrl-C here ends it\n")[2]
+        pasted = output.read_text().rpartition("Ctrl-C here ends the demo\n")[2]
         lines = "\n".join(line.removeprefix("  ") for line in pasted.splitlines())
 
         done = subprocess.run(
@@ -54,5 +54,5 @@ def test_lines_to_paste_work_in_another_shell(tmp_path: Path, foreign_python: Pa
     finally:
         demo.send_signal(signal.SIGINT)
 
-    assert "alice@my-project.iam.gserviceaccount.com" in done.stdout
+    assert "task-alice@my-project.iam.gserviceaccount.com" in done.stdout
     assert demo.wait(30) == 0

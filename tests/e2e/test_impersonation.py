@@ -87,15 +87,16 @@ def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act,
     worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
     worker.make_keys()
     of_the_metadata_server(worker, google_emulator)
-    google_emulator.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
-    section = GUIDE.read_text().partition("**Without a pool.**")[2]
+    section = GUIDE.read_text().partition("### Without a pool\n")[2]
     document = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
+    account = document["identities"]["alice"]["service_account"]
+    google_emulator.allow_member(account, f"serviceAccount:{MACHINE}", CREATOR)
     worker.write(worker.document() | document)
 
     worker.once()
 
     token = (worker.directory("alice") / "access_token").read_text()
-    assert google_emulator.whoami(token)["service_account"] == account_of("alice")
+    assert google_emulator.whoami(token)["service_account"] == account
     assert "refused" in act(worker.directory("alice"), google_emulator)
 
 

@@ -15,7 +15,6 @@ import yaml
 
 from refresher.keys.jose import PrivateKey
 from refresher.tokens import encode_base64url
-from tests.program import account_of
 
 if TYPE_CHECKING:
     from refresher.emulator.testing import Scenario
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 GUIDE = Path(__file__).parents[2] / "docs" / "recipes.md"
 KEY = PrivateKey.generate("ES256")
-ALICE = account_of("alice")
 BEGIN = """#!{python}
 import argparse, json, os, sys
 tokens = json.load(open({tokens!r}))
@@ -117,7 +115,8 @@ def test_recipe_goes_the_whole_way(
     worker, google = cloud
     recipe = recipe_of(title, worker.place / "bin")
     ((name, supplier),) = recipe.document["suppliers"].items()
-    subject = recipe.document["identities"]["alice"]["subject"]
+    identity = recipe.document["identities"]["alice"]
+    subject, account = identity["subject"], identity["service_account"]
     provider = recipe.document.get("providers", {}).get("azure", {"provider": "refresher"})
     trusted = google.add_provider(
         issuer=supplier["issuer"],
@@ -133,17 +132,17 @@ def test_recipe_goes_the_whole_way(
         program(worker.place / "bin" / script, text)
     worker.environment = {"PATH": f"{worker.place / 'bin'}:/usr/bin:/bin", "AWS_REGION": "eu-central-1"}
     worker.write(worker.document() | recipe.document | {"targets": {"alice": {}}})
-    google.state.service_accounts[ALICE].policy.bindings.clear()
+    google.add_service_account(account)
 
     worker.once()
     refused = act(worker.directory("alice"), google)
-    google.allow(ALICE, subject=subject)
+    google.allow(account, subject=subject)
     accepted = act(worker.directory("alice"), google)
 
     status = worker.status()["alice"]
     assert (status["issuer"], status["subject"]) == (supplier["issuer"], subject)
     assert "iam.serviceAccounts.getAccessToken" in refused["refused"]
-    assert accepted["service_account"] == ALICE
+    assert accepted["service_account"] == account
     assert name in worker.command("check").stdout
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-from refresher.emulator.calls import Call
+from refresher.emulator.http import Call
 from refresher.emulator.persistence import STATE, open_cloud
 from refresher.emulator.routes import answer
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 KILLED = Path(__file__).with_name("killed_emulator.py")
 KILLS = 40
-ALICE = "alice@my-project.iam.gserviceaccount.com"
+ALICE = "task-alice@my-project.iam.gserviceaccount.com"
 SEED = Path(__file__).parents[2] / "configs" / "emulator-seed.yaml"
 
 
 @contextmanager
 def running(directory: Path, *options: str, end: int = signal.SIGKILL) -> Iterator[dict[str, str]]:
-    """Run the command on a directory and end it with a signal; give its ready line."""
+    """Run the command on a directory and end it with a signal; yield its ready line."""
     command = [str(Path(sys.executable).with_name("refresher")), "emulator", "--directory", str(directory), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -41,7 +41,7 @@ def running(directory: Path, *options: str, end: int = signal.SIGKILL) -> Iterat
 
 
 def ask(url: str, document: Any = None, bearer: str = "anything", **more: Any) -> Any:  # noqa: ANN401 - JSON
-    """Ask and give the JSON of the answer."""
+    """Send a request and return the JSON of the answer."""
     body = None if document is None else json.dumps(document).encode()
     headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
     with urlopen(Request(url, data=body, headers=headers), timeout=20, **more) as answer:  # noqa: S310 - our own emulator
@@ -49,20 +49,20 @@ def ask(url: str, document: Any = None, bearer: str = "anything", **more: Any) -
 
 
 def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
-    """The second is told what to do and changes nothing; a killed one leaves no lock behind."""
+    """The second one shows what to do and changes nothing; a killed one leaves no lock behind."""
     command = [str(Path(sys.executable).with_name("refresher")), "emulator", "--directory", str(tmp_path)]
     with running(tmp_path):
         second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
     assert (second.returncode != 0, second.stdout) == (True, "")
     assert f"another emulator already runs on {tmp_path}" in second.stderr
-    assert "give this one its own --directory" in second.stderr
+    assert "start this one with another --directory" in second.stderr
     with running(tmp_path, end=signal.SIGTERM) as ready:
         assert ready["http"]
 
 
 def test_sigkill_while_writing_loses_the_request_in_flight_at_most(tmp_path: Path) -> None:
-    """After each of many kills at random moments all that was answered is there, and nothing that was not begun."""
+    """After many kills at random moments every answered request is saved, and nothing that was not begun."""
     done = subprocess.run(
         [sys.executable, str(KILLED), str(tmp_path), str(KILLS)],
         capture_output=True,
@@ -78,8 +78,8 @@ def test_sigkill_while_writing_loses_the_request_in_flight_at_most(tmp_path: Pat
     assert found["between"] > KILLS / 20
 
 
-def test_a_restart_of_the_program_forgets_nothing(tmp_path: Path) -> None:
-    """After a SIGKILL a start on the same directory finds resources, tokens, keys, clock and certificates again."""
+def test_restart_of_the_program_restores_the_state(tmp_path: Path) -> None:
+    """After a SIGKILL a start on the same directory restores resources, tokens, keys, clock and certificates."""
     member = {"member": f"serviceAccount:{ALICE}"}
     with running(tmp_path, "--seed", str(SEED)) as google:
         http = google["http"]
@@ -101,8 +101,8 @@ def test_a_restart_of_the_program_forgets_nothing(tmp_path: Path) -> None:
         assert ask(f"{google['https']}/emulator/clock", context=trusting)["offset_seconds"] == 600.0
 
 
-def test_a_state_that_cannot_be_written_is_answered(tmp_path: Path) -> None:
-    """While the disk refuses a request gets a 500 in Google's shape, and what it did is kept when that is over."""
+def test_request_is_refused_when_the_state_cannot_be_written(tmp_path: Path) -> None:
+    """While the disk refuses, a request gets a 500 in Google's shape; its change is saved once the disk works again."""
     cloud = open_cloud(tmp_path)
 
     def make(name: str) -> int:
@@ -123,7 +123,7 @@ def test_a_state_that_cannot_be_written_is_answered(tmp_path: Path) -> None:
     assert found == {"while-locked", "afterwards"}
 
 
-def test_the_journal_has_every_request_and_no_secret(tmp_path: Path) -> None:
+def test_journal_has_every_request_and_no_secret(tmp_path: Path) -> None:
     """With `--journal` each request is a line of JSON, across restarts, without tokens or queries."""
     journal = tmp_path / "journal"
     for _ in range(2):

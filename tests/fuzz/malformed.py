@@ -1,6 +1,6 @@
-"""Malformed requests without end: all operations with wrong paths, fields, types, tokens and bytes, and no HTTP at all.
+"""An endless sequence of malformed requests: all operations with wrong paths, fields, types, tokens and bytes.
 
-The same number always gives the same requests, so that a failure can be had again.
+Some of them are not even HTTP. The same seed always creates the same requests, so that a failure can be repeated.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Mapping
 
-    from refresher.emulator.calls import Route
+    from refresher.emulator.http import Route
 
 ISSUER = "https://workers.invalid"
 TOKEN_AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
 
-# what a valid one of these does would change the rules for all that follow
+# a valid request of these would change the rules for all later ones
 _LEFT_OUT = {
     "emulator.addFault",
     "emulator.clearFaults",
@@ -89,8 +89,8 @@ class Malformed:
     Attributes:
         content: All of its bytes.
         is_head: Whether the answer has no body.
-        is_whole: Whether it ends, so that there must be an answer.
-        reuses: Whether the connection can go on afterwards.
+        is_whole: Whether it is complete, so that there must be an answer.
+        reuses: Whether the connection can be used again afterwards.
     """
 
     content: bytes
@@ -100,12 +100,12 @@ class Malformed:
 
 
 def requests(chance: random.Random, tokens: Mapping[str, str], key: ec.EllipticCurvePrivateKey) -> Iterator[Malformed]:
-    """Give requests for ever.
+    """Create requests without end.
 
     Args:
-        chance: Where they come from.
-        tokens: Real access tokens, so that rules behind the authorisation are reached too.
-        key: That of the provider, so that claims behind the signature are reached too.
+        chance: Decides everything about them.
+        tokens: Real access tokens, so that the requests also reach rules behind the authorisation.
+        key: The provider's key, so that they also reach claims behind the signature.
     """
     while True:
         kind = chance.random()
@@ -143,7 +143,7 @@ def _request(chance: random.Random, tokens: Mapping[str, str]) -> Malformed:
 
 
 def _exchange(chance: random.Random, key: ec.EllipticCurvePrivateKey) -> Malformed:
-    """Give an exchange in which anything but the signature may be wrong."""
+    """Create an exchange in which anything except the signature may be wrong."""
     usual: dict[str, Any] = {"iss": ISSUER, "sub": "user-1", "aud": TOKEN_AUDIENCE, "iat": 1e9, "exp": 4e9}
     claims = usual | {chance.choice(list(usual)): _value(chance, 2) for _ in range(chance.randrange(3))}
     header = {"alg": "ES256", "kid": "k"} | {chance.choice(("alg", "kid", "typ", "crit", "b64")): _value(chance, 1)}
@@ -182,7 +182,7 @@ def _target(chance: random.Random, route: Route) -> str:
 def _segment(chance: random.Random, name: str) -> str:
     known = {
         "project": ("my-project", "123456789012", "-"),
-        "account": ("alice@my-project.iam.gserviceaccount.com", "default", "%20alice@x.iam.gserviceaccount.com"),
+        "account": ("task-alice@my-project.iam.gserviceaccount.com", "default", "%20alice@x.iam.gserviceaccount.com"),
         "pool": ("workers",),
         "provider": ("refresher",),
         "bucket": ("data",),

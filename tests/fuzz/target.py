@@ -1,4 +1,4 @@
-"""What exists in an emulator that is to be fuzzed, and tokens that get behind its authorisation."""
+"""The emulator for malformed requests: its resources, and tokens that pass its authorisation."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-ALICE = "alice@my-project.iam.gserviceaccount.com"
+ALICE = "task-alice@my-project.iam.gserviceaccount.com"
 CAROL = "user:carol@example.com"
 
 
 @contextmanager
 def emulator_on_disk(directory: Path) -> Iterator[Scenario]:
-    """Run an emulator that writes down what exists, as the command does."""
+    """Run an emulator that saves its state to disk, like the command."""
     cloud = open_cloud(directory)
     cloud.discover = discover
     with EmulatorServer(cloud, directory) as server:
@@ -40,7 +40,7 @@ def emulator_on_disk(directory: Path) -> Iterator[Scenario]:
 
 
 def prepare(google: Scenario, key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
-    """Let a provider of that key, accounts and a bucket exist; give tokens of every kind."""
+    """Create a provider with this key, accounts and a bucket; return tokens of every kind."""
     members = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     provider = google.add_provider(issuer=ISSUER, jwks={"keys": [{**members, "kid": "k"}]})
     google.allow(ALICE, subject="user-1")
@@ -62,8 +62,8 @@ def prepare(google: Scenario, key: ec.EllipticCurvePrivateKey) -> dict[str, str]
     }
 
 
-def restorer(google: Scenario) -> Callable[[], None]:
-    """Give what puts everything back as it is now, for some requests delete what others are about."""
+def save_state(google: Scenario) -> Callable[[], None]:
+    """Return a function that restores the present state, because some requests delete what others need."""
     state = google.state
     before = deepcopy(state)
 

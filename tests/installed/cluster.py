@@ -1,7 +1,7 @@
-"""A Kubernetes API server and its store, on loopback and ended with the `with` block; nothing schedules or runs pods.
+"""A Kubernetes API server and its store on loopback, which end with the `with` block; no scheduler and no node runs.
 
-The server is built from its Go module, the store is Debian's. The administrator is known by a token in a file, and the
-server signs the tokens of service accounts with a key of the test's.
+The server is built from its Go module, and the store is Debian's. A token in a file authenticates the administrator,
+and the server signs the tokens of service accounts with a key of the test.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ SOURCE = HERE / "kube_apiserver"
 VERSION = re.findall(r"k8s\.io/kubernetes v(\S+)", (SOURCE / "go.mod").read_text())[0]
 ISSUER = "https://cluster.invalid"
 LONGEST = "2h"
-"""Life of a service account's token that the server grants at most."""
+"""The longest lifetime that the server grants to a service account's token."""
 
 _ADMINISTRATOR = "administrator-of-the-test"
 _MAJOR, _MINOR, _ = VERSION.split(".")
 _STAMPS = {"gitVersion": f"v{VERSION}", "gitMajor": _MAJOR, "gitMinor": _MINOR}
 _FLAGS = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in _STAMPS.items())
-# two at a time: a compiler of the larger packages takes more than a gigabyte
+# two at a time: compiling a large package needs more than a gigabyte
 _BUILD = ("go", "build", "-p", "2", "-trimpath", "-ldflags", f"-s -w {_FLAGS}", "-o", "kube-apiserver", ".")
 
 
 @dataclass(kw_only=True)
 class Cluster:
-    """A cluster whose API server may be stopped and started again.
+    """A cluster whose API server can be stopped and started again.
 
     Attributes:
-        place: Where its files are.
-        command: The API server's.
-        port: Where it listens.
+        place: The directory with its files.
+        command: The command of the API server.
+        port: The port of the API server.
         kubectl_path: The client.
     """
 
@@ -65,12 +65,12 @@ class Cluster:
 
     @property
     def origin(self) -> str:
-        """Origin of the API server."""
+        """The origin of the API server."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def ca_file(self) -> Path:
-        """The authority that its certificate is of."""
+        """The certificate authority of its certificate."""
         return self.place / "ca.pem"
 
     def start(self) -> None:
@@ -89,18 +89,18 @@ class Cluster:
             self._server = None
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
-        """Do something as the administrator and give what it printed.
+        """Run kubectl as the administrator and return its output.
 
         Args:
-            arguments: Of kubectl.
-            given: What it reads.
+            arguments: The arguments of kubectl.
+            given: Its standard input.
         """
         done = self.attempt(*arguments, given=given)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def attempt(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Do what may be refused, as `kubectl` does."""
+        """Run kubectl as the administrator, even if it fails."""
         return subprocess.run(
             [self.kubectl_path, "--kubeconfig", str(self.place / "kubeconfig"), *arguments],
             env={"HOME": str(self.place), "PATH": os.environ["PATH"]},
@@ -112,7 +112,7 @@ class Cluster:
         )
 
     def jwks(self) -> dict[str, Any]:
-        """Give the public keys of the tokens of service accounts."""
+        """Return the public keys for the tokens of service accounts."""
         keys: dict[str, Any] = json.loads(self.kubectl("get", "--raw", "/openid/v1/jwks"))
         return keys
 

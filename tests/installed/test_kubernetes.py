@@ -1,4 +1,4 @@
-"""The `kubernetes` supplier with a real API server: with the rights and under the policy that docs/fleets.md shows."""
+"""The `kubernetes` supplier with a real API server, with the rights and the policy of docs/fleets.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from refresher.emulator.certificates import make_certificates
 from tests.installed.cluster import ISSUER, VERSION, running_cluster
-from tests.installed.cluster_guide import ABSENT, DAEMON, GUIDE, POWERLESS, USERS, set_up
+from tests.installed.guide_setup import ABSENT, DAEMON, GUIDE, POWERLESS, USERS, set_up
 from tests.program import Worker, account_of, secret_in
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
 
 
-def subject_of(account: str) -> str:
-    """Give the subject of `NAMESPACE/NAME`."""
+def build_subject(account: str) -> str:
+    """Return the subject of `NAMESPACE/NAME`."""
     return f"system:serviceaccount:{account.replace('/', ':')}"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, need: Need) -> Iterator[Cluster]:
-    """Give a cluster with users and the daemon's account, as the guide sets it up."""
+    """Return a cluster with users and the daemon's account, set up as in the guide."""
     with running_cluster(tmp_path_factory.mktemp("cluster"), need) as made:
         set_up(made)
         yield made
@@ -47,13 +47,13 @@ class Site:
     google: Scenario
     worker: Worker
 
-    def be(self, account: str) -> None:
-        """Let the daemon's own token be one of this account."""
+    def use_account(self, account: str) -> None:
+        """Use a token of this account as the daemon's own token."""
         namespace, name = account.split("/")
         token = self.cluster.kubectl("create", "token", name, "--namespace", namespace, "--duration", "1h")
-        self.hold(token)
+        self.use_token(token)
 
-    def hold(self, token: str) -> None:
+    def use_token(self, token: str) -> None:
         """Replace the daemon's own token, as the kubelet does."""
         temporary = self.worker.place / "own.new"
         temporary.write_text(token)
@@ -61,7 +61,7 @@ class Site:
         temporary.rename(self.worker.place / "own")
 
     def configure(self, *users: str, **changes: Any) -> None:  # noqa: ANN401 - any key
-        """Configure a target for each account `NAMESPACE/NAME`, which is called NAME, as is its service account."""
+        """Configure a target for each account `NAMESPACE/NAME`; target and service account have the name NAME."""
         supplier = {
             "kind": "kubernetes",
             "api_server": self.cluster.origin,
@@ -74,14 +74,15 @@ class Site:
             *names,
             suppliers={"cluster": supplier | changes},
             identities={
-                name: {"subject": subject_of(user), "service_account": account_of(name)} for name, user in names.items()
+                name: {"subject": build_subject(user), "service_account": account_of(name)}
+                for name, user in names.items()
             },
         )
 
 
 @pytest.fixture
 def site(cluster: Cluster, google_emulator: Scenario, tmp_path: Path) -> Iterator[Site]:
-    """Give a site whose daemon has the right that it needs; nothing that the daemon prints may hold a secret."""
+    """Return a site whose daemon has the right that it needs; the daemon's output must not contain a secret."""
     origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
     worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
     google_emulator.add_provider(
@@ -96,24 +97,24 @@ def site(cluster: Cluster, google_emulator: Scenario, tmp_path: Path) -> Iterato
     for user in USERS:
         google_emulator.add_service_account(account_of(user.split("/")[1]))
     made = Site(cluster=cluster, google=google_emulator, worker=worker)
-    made.be(DAEMON)
+    made.use_account(DAEMON)
     yield made
     assert secret_in(worker.everything_printed()) is None
 
 
-def life_of(status: dict[str, Any]) -> float:
-    """Give how many seconds the token of a target lives in all."""
+def read_lifetime(status: dict[str, Any]) -> float:
+    """Return the whole lifetime of a target's token in seconds."""
     begin, end = (datetime.fromisoformat(status[name]) for name in ("issued_at", "expires_at"))
     return (end - begin).total_seconds()
 
 
-def test_pods_account_acts_as_its_service_account(site: Site, act: Act) -> None:
-    """Google, which has the cluster's public keys, refuses a pod's account until it is bound, and takes it then."""
+def test_pod_account_acts_as_its_service_account(site: Site, act: Act) -> None:
+    """Google, which has the cluster's public keys, refuses a pod's account until it is bound, and then accepts it."""
     site.configure("users/alice")
 
     site.worker.once()
     refused = act(site.worker.directory("alice"), site.google)
-    site.google.allow(account_of("alice"), subject=subject_of("users/alice"))
+    site.google.allow(account_of("alice"), subject=build_subject("users/alice"))
     accepted = act(site.worker.directory("alice"), site.google)
 
     status = site.worker.status()["alice"]
@@ -123,10 +124,10 @@ def test_pods_account_acts_as_its_service_account(site: Site, act: Act) -> None:
     assert accepted["service_account"] == account_of("alice")
 
 
-def test_each_account_is_nobody_but_itself(site: Site, act: Act) -> None:
-    """Of two users that one daemon serves, each acts as itself, and a token of Bob does not open Alice's account."""
+def test_each_account_acts_as_itself_only(site: Site, act: Act) -> None:
+    """Of two users of one daemon, each acts as itself, and Bob's token cannot act as Alice's account."""
     for name in ("alice", "bob"):
-        site.google.allow(account_of(name), subject=subject_of(f"users/{name}"))
+        site.google.allow(account_of(name), subject=build_subject(f"users/{name}"))
     site.configure("users/alice", "users/bob")
 
     site.worker.once()
@@ -168,11 +169,11 @@ def test_each_account_is_nobody_but_itself(site: Site, act: Act) -> None:
         ),
     ],
 )
-def test_refusal_is_told_with_what_to_do(
+def test_refusal_is_reported_with_a_remedy(
     site: Site, own: str, account: str, status: int, reason: str, remedy: str
 ) -> None:
-    """Who lacks the right, or names an account that is not there, reads it in the API server's words, with a remedy."""
-    site.be(own)
+    """For a missing right or account, the error has the API server's text and a remedy."""
+    site.use_account(own)
     site.configure(account)
 
     done = site.worker.once(status=3)
@@ -183,13 +184,13 @@ def test_refusal_is_told_with_what_to_do(
     assert not site.worker.directory(account.split("/")[1]).joinpath("token").exists()
 
 
-def test_own_token_that_is_replaced_is_used(site: Site) -> None:
-    """An own token that the cluster does not take is told with its file, and the one that replaces it is taken."""
-    site.hold("of another cluster")
+def test_replaced_own_token_is_used(site: Site) -> None:
+    """An own token that the cluster refuses is reported with its file, and its replacement is used."""
+    site.use_token("of another cluster")
     site.configure("users/alice")
 
     refused = site.worker.once(status=3)
-    site.be(DAEMON)
+    site.use_account(DAEMON)
     site.worker.once()
 
     assert "HTTP 401: Unauthorized" in refused.stderr
@@ -198,8 +199,8 @@ def test_own_token_that_is_replaced_is_used(site: Site) -> None:
     assert site.worker.status()["alice"]["state"] == "fresh"
 
 
-def test_daemon_has_tokens_for_google_alone(site: Site) -> None:
-    """Under the guide's policy the daemon is given no token of an audience that the API server takes."""
+def test_daemon_only_gets_tokens_for_google(site: Site) -> None:
+    """Under the guide's policy the daemon gets no token of an audience that the API server accepts."""
     site.configure("users/alice")
     document = yaml.safe_load(site.worker.configuration.read_text())
     document["providers"]["main"]["audience"] = ISSUER
@@ -213,23 +214,23 @@ def test_daemon_has_tokens_for_google_alone(site: Site) -> None:
 
 @pytest.mark.parametrize(("asked", "given"), [("10m", 600), ("1h", 3600), ("24h", 7200)])
 def test_token_lives_as_long_as_the_cluster_grants(site: Site, asked: str, given: int) -> None:
-    """The least that can be asked for is granted, and what is more than the cluster's most is cut to that."""
+    """The shortest valid lifetime is granted, and a lifetime beyond the cluster's limit is shortened to it."""
     site.configure("users/alice", lifetime=asked)
 
     site.worker.once()
 
-    assert life_of(site.worker.status()["alice"]) == given
+    assert read_lifetime(site.worker.status()["alice"]) == given
 
 
-def test_less_than_the_configuration_allows_is_refused(cluster: Cluster) -> None:
-    """The API server grants no less than ten minutes, which is why the configuration takes no less."""
+def test_shorter_lifetime_than_the_configuration_allows_is_refused(cluster: Cluster) -> None:
+    """The API server grants no less than ten minutes, so the configuration accepts no less."""
     refused = cluster.attempt("create", "token", "alice", "--namespace", "users", "--duration", "599s")
 
     assert "may not specify a duration less than 10 minutes" in refused.stderr
 
 
 def test_files_outlive_the_api_server(site: Site) -> None:
-    """While the API server is away everything stays as it is and is told; when it is back, so are new tokens."""
+    """While the API server is stopped, all files stay and the failure is reported; afterwards there are new tokens."""
     site.configure("users/alice")
     site.worker.once()
     before = site.worker.files("alice")
@@ -248,7 +249,7 @@ def test_files_outlive_the_api_server(site: Site) -> None:
 
 
 def test_daemon_recovers_by_itself(site: Site) -> None:
-    """A daemon that starts before the API server does has its tokens once that is there."""
+    """A daemon that starts before the API server gets its tokens once the API server runs."""
     site.configure("users/alice")
     site.cluster.stop()
 
@@ -262,8 +263,8 @@ def test_daemon_recovers_by_itself(site: Site) -> None:
     assert site.worker.status()["alice"]["state"] == "fresh"
 
 
-def test_another_authority_is_trusted_once_the_file_names_it(site: Site) -> None:
-    """A server of an unknown authority is sent nothing; a running daemon minds the file in which that becomes known."""
+def test_new_authority_is_trusted_once_the_file_contains_it(site: Site) -> None:
+    """A server with an unknown authority gets no request; a running daemon notices the authority in the file."""
     make_certificates(site.worker.place)
     site.configure("users/alice", ca_file="ca.pem")
 
@@ -277,8 +278,8 @@ def test_another_authority_is_trusted_once_the_file_names_it(site: Site) -> None
     assert "the supplier's ca_file" in failure["remedy"]
 
 
-def test_version_is_what_the_guide_says(site: Site) -> None:
-    """The guide names the version that runs here."""
+def test_version_is_the_one_in_the_guide(site: Site) -> None:
+    """The guide contains the version that runs here."""
     told = json.loads(site.cluster.kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
 
     assert told == f"v{VERSION}"

@@ -73,7 +73,7 @@ class Site:
 
 @pytest.fixture
 def provider(tmp_path: Path, need: Need) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Give what starts the provider and tells its issuer and keys."""
+    """Return a function that starts the provider and returns its issuer and keys."""
     made = install(HERE / "oidc_provider", *NPM, need=need, how=NODE)
     certificates = make_certificates(tmp_path)
     settings = {
@@ -109,7 +109,7 @@ def provider(tmp_path: Path, need: Need) -> Iterator[Callable[[], dict[str, Any]
 
 @pytest.fixture
 def site(provider: Callable[[], dict[str, Any]], google_emulator: Scenario, tmp_path: Path) -> Iterator[Site]:
-    """Give a site; nothing that the worker prints may hold a secret."""
+    """Return a site; the worker's output must not contain a secret."""
     started = provider()
     origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
     worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins, "ca_file": started["ca_file"]})
@@ -126,7 +126,7 @@ def site(provider: Callable[[], dict[str, Any]], google_emulator: Scenario, tmp_
 
 @pytest.mark.parametrize("client", WAYS)
 def test_client_acts_as_its_account(site: Site, act: Act, client: str) -> None:
-    """Found by discovery, asked with secret or key; Google refuses the client until it is bound, and takes it then."""
+    """Discovery finds the provider; Google refuses the client until it is bound, and then accepts it."""
     site.configure(client)
 
     site.worker.once()
@@ -141,8 +141,8 @@ def test_client_acts_as_its_account(site: Site, act: Act, client: str) -> None:
 
 
 @pytest.mark.parametrize("client", WAYS)
-def test_wrong_secret_is_refused_in_the_providers_words(site: Site, client: str) -> None:
-    """A wrong secret or a key that is not the client's is told with what the provider says, and not shown."""
+def test_wrong_secret_is_refused_with_the_providers_text(site: Site, client: str) -> None:
+    """A wrong secret or key is reported with the provider's text, and is not shown."""
     wrong = PrivateKey.generate("ES256").to_pem().decode() if client == "by-key" else "wrong-secret"
     site.configure(client, secret=wrong)
 
@@ -153,8 +153,8 @@ def test_wrong_secret_is_refused_in_the_providers_words(site: Site, client: str)
     assert "wrong-secret" not in done.stderr
 
 
-def test_opaque_access_token_is_no_subject_token(site: Site) -> None:
-    """Without a resource the provider gives an opaque token, which is told with how to get a JWT."""
+def test_opaque_access_token_is_not_a_subject_token(site: Site) -> None:
+    """Without a resource the provider issues an opaque token; the error shows how to get a JWT."""
     site.configure("by-basic", parameters={})
 
     done = site.worker.once(status=3)
@@ -165,7 +165,7 @@ def test_opaque_access_token_is_no_subject_token(site: Site) -> None:
 
 
 def test_token_for_another_audience_is_not_published(site: Site) -> None:
-    """A JWT for another resource is refused before it is published, since Google would not take it."""
+    """A JWT for another resource is refused before it is published, since Google would refuse it."""
     site.configure("by-basic", parameters={"resource": "https://api.example.com", "scope": "exchange"})
 
     done = site.worker.once(status=3)

@@ -1,4 +1,4 @@
-"""The programs of docs/signing.md in Python, Node and Go, with the libraries that they need from their registries."""
+"""The programs of docs/signing.md in Python, Node and Go, with their libraries from the registries."""
 
 from __future__ import annotations
 
@@ -28,46 +28,46 @@ PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "-
 
 @pytest.fixture
 def site(tmp_path: Path, google_emulator: Scenario) -> Iterator[SigningSite]:
-    """Give a container and its Google, whose account may sign."""
+    """Return a container and its Google, whose account may sign."""
     with signing_site(tmp_path, google_emulator) as made:
         made.allow_signing()
         yield made
 
 
-def told(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """Give what a program that ended well printed."""
+def read_output(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return the output of a program that succeeded."""
     assert done.returncode == 0, done.stderr[-OUTPUT:] + done.stdout[-OUTPUT:]
     return printed(done.stdout)
 
 
 def test_python_signs_urls(site: SigningSite, need: Need, foreign_python: Path) -> None:
-    """google-cloud-storage has a URL signed, which is verified with the account's published certificate."""
+    """google-cloud-storage signs a URL, and the account's published certificate verifies it."""
     made = install(HERE / "signing_python", *PIP, "-r", "requirements.txt", need=need, how="install Python")
     site.variables["PYTHONPATH"] = str(made / "packages")
 
-    url = told(site.run(str(foreign_python), "-B", "-c", programs("python")[1]))["url"]
+    url = read_output(site.run(str(foreign_python), "-B", "-c", programs("python")[1]))["url"]
 
     assert check_url(site.google, ALICE, url) == "/data/hello.txt"
 
 
-def test_node_signs_as_it_is(site: SigningSite, need: Need) -> None:
-    """@google-cloud/storage signs a URL without being told anything, and google-auth-library has a JWT signed."""
+def test_node_signs_without_settings(site: SigningSite, need: Need) -> None:
+    """@google-cloud/storage signs a URL without any setting, and google-auth-library signs a JWT."""
     made = install(HERE / "signing_node", *NPM, need=need, how=NODE)
     (made / "sign.mjs").write_text(programs("js")[0])
 
-    found = told(site.run(str(shutil.which("node")), str(made / "sign.mjs"), path=PATH))
+    found = read_output(site.run(str(shutil.which("node")), str(made / "sign.mjs"), path=PATH))
 
     assert check_url(site.google, ALICE, found["url"]) == "/data/hello.txt"
     assert claims_of(site.google, ALICE, found["jwt"])["sub"] == ALICE
 
 
 def test_go_signs_by_the_api(site: SigningSite, need: Need) -> None:
-    """A Go program with golang.org/x/oauth2 has a JWT and bytes signed."""
+    """A Go program with golang.org/x/oauth2 signs a JWT and bytes."""
     made = install(HERE / "signing_go", "go", "mod", "download", need=need, how="install Go")
     (made / "main.go").write_text(programs("go")[0])
     subprocess.run(["go", "build", "-o", "sign", "."], cwd=made, check=True, timeout=300)
 
-    found = told(site.run(str(made / "sign"), ALICE))
+    found = read_output(site.run(str(made / "sign"), ALICE))
 
     assert claims_of(site.google, ALICE, found["jwt"])["sub"] == ALICE
     check_blob(site.google, ALICE, found["blob"], b"anything")

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a home directory for Terraform, with the provider's mirror in it."""
+    """Return a home directory for Terraform, with the provider's mirror in it."""
     return tmp_path_factory.mktemp("terraform-home")
 
 
 @pytest.fixture
 def terraform_installed(need: Need) -> None:
-    """Go on only where Terraform is installed."""
+    """Require Terraform."""
     need.terraform()
 
 
 @dataclass
 class Site:
-    """A cloud, our modules, and a worker on whose keys and files all is tried.
+    """A cloud, our modules, and a worker with keys and files.
 
     Attributes:
         google: The cloud.
@@ -49,7 +49,7 @@ class Site:
     _environment: dict[str, str]
 
     def root(self, name: str, **variables: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
-        """Install an example and set its variables; nobody is protected unless it is said."""
+        """Install an example and set its variables; by default nothing is protected from deletion."""
         terraform = Terraform(self.modules / "examples" / name, self._environment)
         declared = (terraform.place / "variables.tf").read_text()
         usual = {
@@ -63,7 +63,7 @@ class Site:
         return terraform
 
     def host(self, *targets: str, include: tuple[str, ...] = ("federation.yaml",)) -> None:
-        """Write the host's own file for what Terraform wrote, pointed at the emulator."""
+        """Write the host's own configuration file for Terraform's files, with the emulator's endpoints."""
         origins = {"sts": self.google.http, "iam_credentials": self.google.http, "metadata": self.google.http}
         self.worker.write(
             {
@@ -77,13 +77,13 @@ class Site:
         )
 
     def write(self, name: str, text: str) -> None:
-        """Write a file beside the host's own."""
+        """Write a file next to the host's own file."""
         path = self.worker.place / name
         path.write_text(text)
         path.chmod(0o644)
 
     def check_in_three_lines(self, *targets: str, include: tuple[str, ...] = ("federation.yaml",)) -> str:
-        """Load what Terraform wrote by a host file of three lines; give what `check` says."""
+        """Load Terraform's files with a host file of three lines; return the output of `check`."""
         lines = (
             "version: 1",
             f"include: [{', '.join(include)}]",
@@ -96,7 +96,7 @@ class Site:
 
 @pytest.fixture
 def site(google_emulator: Scenario, tmp_path: Path, home: Path, terraform_installed: None) -> Iterator[Site]:
-    """Give a cloud in which nothing but a project is, and a worker with a key; nothing printed may hold a secret."""
+    """Return a cloud with nothing but a project, and a worker with a key; nothing printed may contain a secret."""
     place = tmp_path / "worker"
     place.mkdir()
     worker = Worker(place=place)

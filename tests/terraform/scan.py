@@ -1,7 +1,7 @@
 """A static scanner over the modules and examples: `make scan`.
 
-Run as a program with the path of checkov. All its checks of what we use must pass, and those of federation must have
-been made at all; `--skip-download` keeps it off the network.
+Run it as a program with the path of checkov. All its checks of what we use must pass, and those of federation must have
+run; `--skip-download` keeps it offline.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from tests.terraform.tool import MODULES
 
 FEDERATION = {"CKV_GCP_118", "CKV_GCP_125"}
-"""A provider has an attribute condition; one of GitHub has a narrow one."""
+"""A provider has an attribute condition; a GitHub provider has a narrow one."""
 
 
-def findings(checkov: str) -> dict[str, Any]:
-    """Scan and give the report."""
+def scan(checkov: str) -> dict[str, Any]:
+    """Run checkov and return its report."""
     arguments = ["-d", str(MODULES), "--framework", "terraform", "--skip-download", "-o", "json"]
     done = subprocess.run([checkov, *arguments], capture_output=True, text=True, check=False, timeout=300)
     report: dict[str, Any] = json.loads(done.stdout)
@@ -26,8 +26,8 @@ def findings(checkov: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Scan, tell what failed, and give the exit status."""
-    report = findings(sys.argv[1])
+    """Scan, print what failed, and return the exit status."""
+    report = scan(sys.argv[1])
     failed = [f"{check['check_id']} {check['resource']}" for check in report["results"]["failed_checks"]]
     made = {check["check_id"] for check in report["results"]["passed_checks"]}
     problems = failed + [f"{check} was not made" for check in sorted(FEDERATION - made)]

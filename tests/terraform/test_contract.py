@@ -1,4 +1,4 @@
-"""Terraform's outputs against the refresher's own models, both ways: what is new on either side turns this red."""
+"""Terraform's outputs and the refresher's own models, compared both ways: a new key on either side fails."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(SECONDS)
 
 HOST = {"directory_root", "google", "include", "listen", "targets", "targets_directory"}
-"""Keys of the configuration that say where: Terraform never writes them."""
+"""Keys of the worker's side of the configuration, which Terraform never writes."""
 
 NOT_OURS = {"credentials"}
 """Paths of files on the host that google-auth reads."""
 
 HAND_WRITTEN = {"shared_identity", "via", "credentials"}
-"""Keys of an identity that Terraform never writes: it gives each a subject of its own, and federates it."""
+"""Keys of an identity that Terraform never writes: it creates a subject for each, and federates it."""
 
 FULL: dict[str, Any] = {
     "source": "../..",
@@ -52,7 +52,7 @@ FULL: dict[str, Any] = {
         }
     },
 }
-"""The root with everything that reaches the configuration."""
+"""The root with every input that reaches the configuration."""
 
 KEY_VERSION = "projects/my-project/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
 
@@ -85,22 +85,22 @@ MODELS: dict[str, type[Settings]] = {
 
 
 WRITTEN_BY_HAND = {"google_access_token", "command", "sign_jwt", "client_credentials", "kubernetes"}
-"""Kinds of suppliers that no kind of issuer stands for: their issuer is `oidc`, and the host names the supplier."""
+"""Kinds of suppliers without a kind of issuer: their issuer is `oidc`, and the host chooses the supplier."""
 
 
-def keys_of(model: type[Settings]) -> set[str]:
-    """Give the keys that a model knows."""
+def list_keys(model: type[Settings]) -> set[str]:
+    """Return the keys of a model."""
     return set(model.model_fields)
 
 
-def kinds() -> set[str]:
-    """Give the kinds of suppliers that the configuration knows."""
+def list_kinds() -> set[str]:
+    """Return the list_kinds of suppliers in the configuration."""
     return {get_args(model.model_fields["kind"].annotation)[0] for model in get_args(SupplierSettings)}
 
 
 @pytest.fixture
 def configurations(site: Site) -> list[dict[str, Any]]:
-    """Apply the root with everything, and a pool for each other kind of issuer; give what they hand over."""
+    """Apply the root with everything, and a pool for each other kind of issuer; return the configurations."""
     site.google.add_service_account("hop-one@my-project.iam.gserviceaccount.com")
     place = site.modules / "examples" / "full"
     place.mkdir()
@@ -125,20 +125,20 @@ def configurations(site: Site) -> list[dict[str, Any]]:
     return list(terraform.output().values())
 
 
-def test_every_key_is_handed_over_or_the_hosts_own(site: Site, configurations: list[dict[str, Any]]) -> None:
-    """Together the outputs have exactly the keys of the models, but for those that are the host's, and load."""
+def test_outputs_have_every_key_except_the_hosts_own(site: Site, configurations: list[dict[str, Any]]) -> None:
+    """Together the outputs have exactly the keys of the models, except those of the host, and load."""
     suppliers = [supplier for told in configurations for supplier in told["suppliers"].values()]
     identities = [identity for told in configurations for identity in told.get("identities", {}).values()]
     full = next(told for told in configurations if "task-full" in told.get("identities", {}))
 
-    assert set(full) == keys_of(Configuration) - HOST
-    assert set(full["providers"]["main"]) == keys_of(ProviderSettings)
-    assert set().union(*identities) == keys_of(IdentitySettings) - HAND_WRITTEN
+    assert set(full) == list_keys(Configuration) - HOST
+    assert set(full["providers"]["main"]) == list_keys(ProviderSettings)
+    assert set().union(*identities) == list_keys(IdentitySettings) - HAND_WRITTEN
     assert {supplier["kind"] for supplier in suppliers} == set(MODELS)
-    assert set(MODELS) == kinds() - WRITTEN_BY_HAND
+    assert set(MODELS) == list_kinds() - WRITTEN_BY_HAND
     for kind, model in MODELS.items():
         written = [supplier for supplier in suppliers if supplier["kind"] == kind]
-        assert set().union(*written) == keys_of(model) - NOT_OURS
+        assert set().union(*written) == list_keys(model) - NOT_OURS
 
     names = [f"state-{number}.yaml" for number in range(len(configurations))]
     for name, told in zip(names, configurations, strict=True):
@@ -162,8 +162,8 @@ def test_root_passes_on_every_input() -> None:
     assert known == identity - {"name", "provider_name", "subject_prefix", "supplier_name"} | of_the_root
 
 
-def test_credentials_are_the_refreshers_own(site: Site) -> None:
-    """The ADC documents of the outputs are those that `refresher adc` prints, for both kinds of access."""
+def test_adc_documents_are_those_of_the_refresher(site: Site) -> None:
+    """The ADC documents of the outputs are those that `refresher adc` prints, for both list_kinds of access."""
     site.google.add_bucket("data")
     place = site.modules / "examples" / "adc"
     place.mkdir()
@@ -186,7 +186,7 @@ def test_credentials_are_the_refreshers_own(site: Site) -> None:
 
 
 def test_schema_is_the_providers(tmp_path: Path, home: Path, need: Need) -> None:
-    """Our copy of the schema is what the installed provider tells Terraform, be it the stand-in or the real one."""
+    """Our copy of the schema is the one of the installed provider, whether the stand-in or the real one."""
     need.terraform()
     (tmp_path / "versions.tf").write_text((MODULES / "versions.tf").read_text())
     terraform = Terraform(tmp_path, environment(home))
@@ -195,11 +195,11 @@ def test_schema_is_the_providers(tmp_path: Path, home: Path, need: Need) -> None
     ours = json.loads((MODULES.parent / "tests" / "terraform" / "schema.json").read_text())
 
     for name, schema in ours["resource_schemas"].items():
-        assert bare(told["resource_schemas"][name]["block"]) == bare(schema["block"])
+        assert drop_texts(told["resource_schemas"][name]["block"]) == drop_texts(schema["block"])
 
 
-def bare(block: dict[str, Any]) -> dict[str, Any]:
-    """Give a schema block without its texts."""
+def drop_texts(block: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema block without its texts."""
     attributes = {
         name: {
             key: value for key, value in attribute.items() if not key.startswith("description") and value is not False
@@ -209,7 +209,7 @@ def bare(block: dict[str, Any]) -> dict[str, Any]:
     nested = {
         name: {
             **{key: value for key, value in entry.items() if key != "block" and value},
-            "block": bare(entry["block"]),
+            "block": drop_texts(entry["block"]),
         }
         for name, entry in block.get("block_types", {}).items()
     }

@@ -1,4 +1,4 @@
-"""Every example against the emulator: what it makes, that a second plan is empty, who may act as whom, its end."""
+"""Every example with the emulator: what it creates, that a second plan is empty, the grants, and its destruction."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ KUBERNETES = "https://cluster.invalid"
 
 
 def principal(subject: str) -> str:
-    """Name a subject as IAM policies do."""
+    """Return a subject as a member of IAM policies."""
     return f"principal://iam.googleapis.com/{POOL}/subject/{subject}"
 
 
-def grants(account: ServiceAccount) -> set[tuple[str, str]]:
-    """Give who has which role on an account."""
+def list_grants(account: ServiceAccount) -> set[tuple[str, str]]:
+    """Return the members of each role on an account."""
     return {(binding.role, member) for binding in account.bindings for member in binding.members}
 
 
 def account(site: Site, name: str, project: str = "my-project") -> ServiceAccount:
-    """Give a service account that must exist."""
+    """Return a service account that must exist."""
     found = site.google.state.service_accounts[f"{name}@{project}.iam.gserviceaccount.com"]
     assert found.deleted_at is None
     return found
 
 
-def living(site: Site) -> list[str]:
-    """Give the names of pools and accounts that are not deleted."""
+def list_living(site: Site) -> list[str]:
+    """Return the names of pools and accounts that are not deleted."""
     state = site.google.state
     pools = [name for name, pool in state.pools.items() if pool.deleted_at is None]
     return pools + [name for name, found in state.service_accounts.items() if found.deleted_at is None]
 
 
-def applied(site: Site, terraform: Terraform, *targets: str) -> dict[str, Any]:
-    """Apply, see that nothing is left to do, and take the configuration over; give the outputs."""
+def apply_example(site: Site, terraform: Terraform, *targets: str) -> dict[str, Any]:
+    """Apply, check that a second plan is empty, and use the configuration; return the outputs."""
     terraform.apply()
     assert terraform.plan() == {}
     outputs = terraform.output()
@@ -68,25 +68,25 @@ def applied(site: Site, terraform: Terraform, *targets: str) -> dict[str, Any]:
 
 
 def test_one_user(site: Site, act: Act) -> None:
-    """The smallest example: its APIs are on, exactly one subject may become the account, and does from files alone."""
+    """The smallest example enables its APIs; exactly one subject may act as the account, with files only."""
     site.google.state.projects["my-project"].services = {"serviceusage.googleapis.com"}
     terraform = site.root("minimal")
-    applied(site, terraform, "task-alice")
+    apply_example(site, terraform, "task-alice")
     site.worker.once()
 
     provider = site.google.state.pools[POOL].providers["refresher"]
     assert site.google.state.projects["my-project"].services >= {"iam.googleapis.com", "sts.googleapis.com"}
     assert (provider.jwks, provider.condition) == (site.jwks, "assertion.sub.startsWith('user-')")
-    assert grants(account(site, "task-alice")) == {(USER, principal("user-1042"))}
+    assert list_grants(account(site, "task-alice")) == {(USER, principal("user-1042"))}
     answer = act(site.worker.directory("task-alice"), site.google)
     assert answer["service_account"] == "task-alice@my-project.iam.gserviceaccount.com"
 
     terraform.destroy()
 
-    assert living(site) == []
+    assert list_living(site) == []
 
 
-def test_protected_pool_stays(site: Site) -> None:
+def test_protected_pool_is_not_destroyed(site: Site) -> None:
     """A destroy is refused while the pool is protected, and works once it is not."""
     terraform = site.root("minimal", deletion_protection=True)
     terraform.apply()
@@ -94,30 +94,30 @@ def test_protected_pool_stays(site: Site) -> None:
     refused = terraform.destroy(status=1)
 
     assert 'without setting deletion_policy="DELETE"' in refused.text
-    assert POOL in living(site)
+    assert POOL in list_living(site)
 
     terraform.set(deletion_protection=False)
     terraform.apply()
     terraform.destroy()
 
-    assert living(site) == []
+    assert list_living(site) == []
 
 
 def test_many_users(site: Site, act: Act) -> None:
-    """Each user has an account, what was asked for beside it, and cannot become another."""
+    """Each user has an account and its additional list_grants, and cannot act as another account."""
     site.google.add_bucket("data")
     users: dict[str, Any] = {
         "alice": {"subject": "user-1042", "buckets": ["data"], "signs": True, "invokes": "api"},
         "bob": {"subject": "user-1043", "people": ["user:bob@example.com"]},
     }
     terraform = site.root("many-users", users=users)
-    outputs = applied(site, terraform, "alice", "bob")
+    outputs = apply_example(site, terraform, "alice", "bob")
     site.worker.once()
 
     alice, bob = account(site, "task-alice"), account(site, "task-bob")
     invokers = site.google.state.documents["runPolicies"]["projects/my-project/locations/europe-west1/services/api"]
-    assert grants(alice) == {(USER, principal("user-1042")), (CREATOR, f"serviceAccount:{alice.email}")}
-    assert grants(bob) == {(USER, principal("user-1043")), (CREATOR, "user:bob@example.com")}
+    assert list_grants(alice) == {(USER, principal("user-1042")), (CREATOR, f"serviceAccount:{alice.email}")}
+    assert list_grants(bob) == {(USER, principal("user-1043")), (CREATOR, "user:bob@example.com")}
     assert invokers["bindings"] == [{"role": "roles/run.invoker", "members": [f"serviceAccount:{alice.email}"]}]
     assert site.google.state.buckets["data"].policy.bindings[0].members == {f"serviceAccount:{alice.email}"}
     assert outputs["refresher_config"]["suppliers"]["worker"]["claims"] == {"fleet": "batch"}
@@ -131,15 +131,15 @@ def test_many_users(site: Site, act: Act) -> None:
     assert "PERMISSION_DENIED" in refused
 
 
-def test_changes_are_made_in_place(site: Site, act: Act) -> None:
-    """Another user changes no provider; another condition is a change in place, and shuts the others out."""
+def test_changes_are_in_place(site: Site, act: Act) -> None:
+    """Another user does not change the provider; another condition changes it in place and excludes the others."""
     users = {"alice": {"subject": "user-1042"}}
     terraform = site.root("many-users", users=users)
     terraform.apply()
 
     terraform.set(users={**users, "carol": {"subject": "user-1044"}})
     added = terraform.plan()
-    applied(site, terraform, "alice", "carol")
+    apply_example(site, terraform, "alice", "carol")
     site.worker.once()
 
     assert set(map(tuple, added.values())) == {("create",)}
@@ -153,13 +153,13 @@ def test_changes_are_made_in_place(site: Site, act: Act) -> None:
     assert "rejected by the attribute condition" in act(site.worker.directory("carol"), site.google)["refused"]
 
 
-def test_google_is_the_issuer(site: Site, act: Act) -> None:
-    """The machine's own account comes in by its numeric id; another one does not."""
+def test_google_as_the_issuer(site: Site, act: Act) -> None:
+    """The machine's own account is accepted by its numeric id; another account is not."""
     worker = site.google.add_service_account("worker@other-project.iam.gserviceaccount.com")
     stranger = site.google.add_service_account("stranger@other-project.iam.gserviceaccount.com")
     site.google.state.metadata_account = worker.email
     terraform = site.root("google-issuer", worker_unique_id=worker.unique_id)
-    outputs = applied(site, terraform, "worker")
+    outputs = apply_example(site, terraform, "worker")
     site.worker.once()
 
     provider = site.google.state.pools[POOL].providers["refresher"]
@@ -172,8 +172,8 @@ def test_google_is_the_issuer(site: Site, act: Act) -> None:
     assert "rejected by the attribute condition" in refused
 
 
-def test_kubernetes_is_the_issuer(site: Site, act: Act) -> None:
-    """A projected token of the namespace comes in; the keys are the cluster's."""
+def test_kubernetes_as_the_issuer(site: Site, act: Act) -> None:
+    """A projected token of the namespace is accepted; the keys are those of the cluster."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
     jwks = {"keys": [{**public, "kid": "cluster-1", "alg": "ES256", "use": "sig"}]}
@@ -181,7 +181,7 @@ def test_kubernetes_is_the_issuer(site: Site, act: Act) -> None:
     terraform = site.root(
         "kubernetes-issuer", cluster_issuer=KUBERNETES, cluster_jwks=json.dumps(jwks), token_path=str(path)
     )
-    outputs = applied(site, terraform, "training")
+    outputs = apply_example(site, terraform, "training")
     now = int(time.time())
     claims = {
         "iss": KUBERNETES,
@@ -197,41 +197,39 @@ def test_kubernetes_is_the_issuer(site: Site, act: Act) -> None:
 
 
 def test_delegation_chain(site: Site) -> None:
-    """The chain works in its order, and no shorter way does."""
+    """The chain works in its order, and no shorter chain works."""
     terraform = site.root("delegation-chain")
-    applied(site, terraform, "target")
+    apply_example(site, terraform, "target")
     site.worker.once()
-    federated = _exchanged(site, site.worker.directory("target"))
+    federated = _exchange(site, site.worker.directory("target"))
     hops = [account(site, name).email for name in ("first-hop", "second-hop")]
     target = account(site, "chain-target").email
 
-    assert grants(account(site, "first-hop")) == {(CREATOR, principal("user-1042"))}
-    assert grants(account(site, "second-hop")) == {(CREATOR, f"serviceAccount:{hops[0]}")}
-    assert grants(account(site, "chain-target")) == {(CREATOR, f"serviceAccount:{hops[1]}")}
-    assert _impersonated(site, federated, target, hops) == 200
-    assert [_impersonated(site, federated, target, chain) for chain in ([], hops[1:], hops[:1], hops[::-1])] == [
-        403
-    ] * 4
+    assert list_grants(account(site, "first-hop")) == {(CREATOR, principal("user-1042"))}
+    assert list_grants(account(site, "second-hop")) == {(CREATOR, f"serviceAccount:{hops[0]}")}
+    assert list_grants(account(site, "chain-target")) == {(CREATOR, f"serviceAccount:{hops[1]}")}
+    assert _impersonate(site, federated, target, hops) == 200
+    assert [_impersonate(site, federated, target, chain) for chain in ([], hops[1:], hops[:1], hops[::-1])] == [403] * 4
 
 
 def test_direct_access(site: Site, act: Act) -> None:
     """Without a service account the subject itself has the role."""
     site.google.add_bucket("data")
     terraform = site.root("direct-access", bucket="data")
-    applied(site, terraform, "reader")
+    apply_example(site, terraform, "reader")
     site.worker.once()
 
-    assert living(site) == [POOL]
+    assert list_living(site) == [POOL]
     assert site.google.state.buckets["data"].policy.bindings[0].members == {principal("user-1042")}
     assert act(site.worker.directory("reader"), site.google)["principal"] == principal("user-1042")
 
 
 def test_accounts_in_other_projects(site: Site, act: Act) -> None:
-    """Accounts are made where their resources are, and containers are told that project."""
+    """Each account is created in the project of its resources, and its containers have that project."""
     site.google.state.add_project("data-project", "222222222222")
     site.google.state.add_project("other-project", "333333333333")
     terraform = site.root("cross-project", data_project_id="data-project", other_project_id="other-project")
-    applied(site, terraform, "task-alice", "task-bob")
+    apply_example(site, terraform, "task-alice", "task-bob")
     site.worker.once()
 
     for name, project in (("task-alice", "data-project"), ("task-bob", "other-project")):
@@ -243,7 +241,7 @@ def test_accounts_in_other_projects(site: Site, act: Act) -> None:
 
 
 def test_separate_states(site: Site, act: Act) -> None:
-    """Pool and accounts of two states become one configuration by their includes."""
+    """The pool and the accounts of two states become one configuration by includes."""
     site.google.state.add_project("team-project", "222222222222")
     pool = site.root("separate-states/pool", default_project_id="team-project")
     pool.apply()
@@ -269,27 +267,27 @@ def test_separate_states(site: Site, act: Act) -> None:
 
 
 def _point_at(directory: Path, old: str, new: str) -> None:
-    """Let a user edit the document that he reads to name another's account."""
+    """Edit the document of a user like the user himself, to use another account."""
     document = directory / "credentials.json"
     document.chmod(0o600)
     document.write_text(document.read_text().replace(old, new))
 
 
 def _put_token(directory: Path, token: str) -> None:
-    """Put another subject token in the place of the published one."""
+    """Replace the published subject token with another one."""
     (directory / "token").chmod(0o600)
     (directory / "token").write_text(token)
 
 
 def _audience(outputs: dict[str, Any]) -> str:
-    """Give the default audience of the provider, as its tokens have it."""
+    """Return the default audience of the provider, in the form of its tokens."""
     provider = outputs["refresher_config"]["providers"]["main"]
     parent = f"projects/{provider['project_number']}/locations/global/workloadIdentityPools/{provider['pool']}"
     return f"https://iam.googleapis.com/{parent}/providers/{provider['provider']}"
 
 
-def _exchanged(site: Site, directory: Path) -> str:
-    """Exchange a published subject token; give the federated token."""
+def _exchange(site: Site, directory: Path) -> str:
+    """Exchange a published subject token; return the federated token."""
     document = json.loads((directory / "credentials.json").read_text())
     request = {
         "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -302,8 +300,8 @@ def _exchanged(site: Site, directory: Path) -> str:
     return str(_post(f"{site.google.http}/v1/token", request)["access_token"])
 
 
-def _impersonated(site: Site, federated: str, target: str, delegates: list[str]) -> int:
-    """Ask for an access token over a chain; give the status of the answer."""
+def _impersonate(site: Site, federated: str, target: str, delegates: list[str]) -> int:
+    """Request an access token through a chain; return the status of the answer."""
     body = {
         "scope": ["https://www.googleapis.com/auth/cloud-platform"],
         "delegates": [f"projects/-/serviceAccounts/{email}" for email in delegates],

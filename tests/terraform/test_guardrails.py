@@ -1,4 +1,4 @@
-"""The guard rails against the emulator: each optional, each seen in what the emulator holds."""
+"""The guard rails with the emulator: each is optional, and each is visible in the emulator's state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from refresher.emulator.state import DEFAULT_NUMBER
 from tests.program import PATIENCE
-from tests.terraform.test_examples import applied
+from tests.terraform.test_examples import apply_example
 from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ADMIN_READ = [{"logType": "ADMIN_READ"}]
 
 
 def rails(site: Site, **inputs: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
-    """Apply the module with these inputs and see that nothing is left to do."""
+    """Apply the module with these inputs, and check that a second plan is empty."""
     place = site.modules / "examples" / "rails"
     place.mkdir(exist_ok=True)
     call = {"source": "../../modules/guardrails", "project_ids": ["my-project", "data-project"], **inputs}
@@ -42,8 +42,8 @@ def rails(site: Site, **inputs: Any) -> Terraform:  # noqa: ANN401 - any value o
     return terraform
 
 
-def test_audit_logs_tell_who_became_whom(site: Site) -> None:
-    """By default, token events are logged in each project and nothing else is made; other configurations stay."""
+def test_audit_logs_show_impersonation(site: Site) -> None:
+    """By default, token events are logged in each project and nothing else is created; other configurations stay."""
     site.google.state.add_project("data-project", "222222222222")
     other = {"service": "storage.googleapis.com", "auditLogConfigs": [{"logType": "DATA_READ"}]}
     site.google.state.projects["my-project"].policy.audit_configs.append(other)
@@ -62,28 +62,28 @@ def test_audit_logs_tell_who_became_whom(site: Site) -> None:
 
 
 def test_queries_find_who_acted_as_whom(site: Site, act: Act) -> None:
-    """With the logs on, the queries of the outputs find who became whom, and the alert's filter finds strangers."""
+    """With the logs, the outputs' queries find impersonation, and the alert's filter finds unexpected subjects."""
     federation = site.root("many-users", users={"alice": {"subject": "user-1042"}, "eve": {"subject": "user-1044"}})
-    outputs = applied(site, federation, "alice", "eve")
+    outputs = apply_example(site, federation, "alice", "eve")
     site.google.state.add_project("data-project", "222222222222")
     watching = rails(site, expected_principals=[outputs["principals"]["alice"]]).output()["rails"]
     site.worker.once()
     act(site.worker.directory("alice"), site.google)
     queries = outputs["audit_queries"]["alice"]
 
-    assert [entry["serviceName"] for entry in _logged(site, queries["exchanges"])] == ["sts.googleapis.com"]
-    assert [entry["methodName"] for entry in _logged(site, queries["by_subject"])] == ["GenerateAccessToken"]
-    assert [entry["methodName"] for entry in _logged(site, queries["became_account"])] == ["GenerateAccessToken"]
-    assert _logged(site, watching["unexpected_filter"]) == []
+    assert [entry["serviceName"] for entry in _query_log(site, queries["exchanges"])] == ["sts.googleapis.com"]
+    assert [entry["methodName"] for entry in _query_log(site, queries["by_subject"])] == ["GenerateAccessToken"]
+    assert [entry["methodName"] for entry in _query_log(site, queries["became_account"])] == ["GenerateAccessToken"]
+    assert _query_log(site, watching["unexpected_filter"]) == []
 
     act(site.worker.directory("eve"), site.google)
 
-    strangers = [entry["authenticationInfo"] for entry in _logged(site, watching["unexpected_filter"])]
+    strangers = [entry["authenticationInfo"] for entry in _query_log(site, watching["unexpected_filter"])]
     assert strangers == [{"principalSubject": outputs["principals"]["eve"]}]
 
 
-def test_everything_else_is_asked_for(site: Site) -> None:
-    """Metric, alert, organisation policies and deny policy are made as asked, changed in place, and removed."""
+def test_other_rails_are_created_on_request(site: Site) -> None:
+    """Metric, alert, organisation policies and deny policy are created on request, changed in place, and removed."""
     site.google.state.add_project("data-project", "222222222222")
     asked: dict[str, Any] = {
         "expected_principals": [PRINCIPAL],
@@ -118,8 +118,8 @@ def test_everything_else_is_asked_for(site: Site) -> None:
     assert not any(documents.values())
 
 
-def _logged(site: Site, query: str) -> list[dict[str, Any]]:
-    """Give the audit entries of the project that a query finds."""
+def _query_log(site: Site, query: str) -> list[dict[str, Any]]:
+    """Return the audit entries of the project that a query finds."""
     request = Request(  # noqa: S310 - the emulator's own origin
         f"{site.google.http}/v2/entries:list",
         data=json.dumps({"resourceNames": ["projects/my-project"], "filter": query}).encode(),

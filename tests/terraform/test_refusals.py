@@ -1,4 +1,4 @@
-"""What the modules refuse, and the remedy that each refusal names: all of it in one plan, one module call a case."""
+"""The inputs that the modules refuse, with the remedy of each refusal: one plan, with one module call per case."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ POWERFUL = (
     "resourcemanager.organizationAdmin",
     "resourcemanager.projectIamAdmin",
 )
-"""Roles by which their holder becomes every account of a project, or grants itself what it lacks."""
+"""Roles whose holder can act as every account of a project, or can grant itself what it lacks."""
 AS_TASK_A = {"service_account": {"email": "task-a@my-project.iam.gserviceaccount.com"}}
 SECRET = "-----BEGIN PRIVATE KEY-----"
 
 
 def jwks(*keys: dict[str, Any]) -> str:
-    """Give a key set as Terraform gets it."""
+    """Return a key set in Terraform's form."""
     return json.dumps({"keys": keys})
 
 
@@ -71,18 +71,18 @@ VALID: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""Inputs of each module that it takes."""
+"""Valid inputs of each module."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A module called with inputs of which one cannot be.
+    """A module called with one invalid input.
 
     Attributes:
-        module: Which.
-        inputs: In place of the valid ones.
-        problem: How the message begins.
-        remedy: What else it says.
+        module: The module.
+        inputs: The inputs that replace the valid ones.
+        problem: The beginning of the message.
+        remedy: The remedy in the message.
     """
 
     module: str
@@ -92,40 +92,40 @@ class Case:
 
 
 def federation(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the module federation."""
+    """Return a case of the module federation."""
     return Case("federation", inputs, problem, remedy)
 
 
 def identity(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the module identity."""
+    """Return a case of the module identity."""
     return Case("identity", inputs, problem, remedy)
 
 
 def guardrails(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the module guardrails."""
+    """Return a case of the module guardrails."""
     return Case("guardrails", inputs, problem, remedy)
 
 
 def root(problem: str, remedy: str, **inputs: Any) -> Case:  # noqa: ANN401 - any value of Terraform's
-    """Give a case of the root."""
+    """Return a case of the root."""
     return Case("root", inputs, problem, remedy)
 
 
 def self_issued(uri: str) -> dict[str, Any]:
-    """Give an issuer with a key of our own."""
+    """Return an issuer with our own key."""
     return {"issuer": {"kind": "self_issued", "uri": uri}}
 
 
 def condition(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of Terraform's
-    """Give a condition."""
+    """Return a condition."""
     return {"attribute_condition": parts}
 
 
 GOOGLE: dict[str, Any] = {"issuer": {"kind": "google"}, "jwks": None, **condition(subjects=["123456789012345678901"])}
 
 CASES = {
-    "project_number": federation("project_id is no project id", "not the number", project_id="123456789012"),
-    "project_name": federation("project_id is no project id", "not the display name", project_id="My Project"),
+    "project_number": federation("project_id is not a project id", "not the number", project_id="123456789012"),
+    "project_name": federation("project_id is not a project id", "not the display name", project_id="My Project"),
     "pool_short": federation("pool_id is not 4 to 32 characters", "rename it", pool_id="abc"),
     "pool_long": federation("pool_id is not 4 to 32 characters", "rename it", pool_id="a" * 33),
     "pool_reserved": federation("pool_id is not 4 to 32 characters", "do not begin with gcp-", pool_id="gcp-pool"),
@@ -134,11 +134,11 @@ CASES = {
     "pool_name": federation("pool_id is not", "the id alone", pool_id="projects/1/locations/global/x"),
     "provider_case": federation("provider_id is not 4 to 32 characters", "rename it", provider_id="Refresher"),
     "provider_reserved": federation("provider_id is not", "do not begin with gcp-", provider_id="gcp-main"),
-    "default_project": federation("default_project_id is no project id", "give the id", default_project_id="1234567"),
+    "default_project": federation("default_project_id is not a project id", "use the id", default_project_id="1234567"),
     "display_name": federation("display_name is longer than 32 characters", "shorten it", display_name="x" * 33),
     "description": federation("description is longer than 256 characters", "shorten it", description=LONG),
-    "issuer_kind": federation("issuer.kind is none of", "choose one", issuer={"kind": "aws", "uri": "https://a.b"}),
-    "issuer_missing": federation("issuer.uri is missing", "name the iss claim", issuer={"kind": "oidc"}),
+    "issuer_kind": federation("issuer.kind is not one of", "choose one", issuer={"kind": "aws", "uri": "https://a.b"}),
+    "issuer_missing": federation("issuer.uri is missing", "set it to the iss claim", issuer={"kind": "oidc"}),
     "issuer_http": federation(
         "issuer.uri is not an https URL", "exactly as the iss", **self_issued("http://a.invalid")
     ),
@@ -152,22 +152,22 @@ CASES = {
         issuer={"kind": "oidc", "uri": "https://accounts.google.com"},
     ),
     "issuer_foreign": federation(
-        "issuer.uri of a self-issued key lies in a domain that is not yours",
+        "issuer.uri of a self-issued key is in a domain that belongs to others",
         "below .invalid",
         **self_issued("https://us.github.io"),
     ),
     "issuer_example": federation(
-        "issuer.uri of a self-issued key lies", "of your own", **self_issued("https://example.com")
+        "issuer.uri of a self-issued key is in a domain", "use your own domain", **self_issued("https://example.com")
     ),
     "issuer_bare": federation(
-        "issuer.uri of a self-issued key is no domain", "below .invalid", **self_issued("https://workers")
+        "issuer.uri of a self-issued key is not a domain name", "below .invalid", **self_issued("https://workers")
     ),
     "issuer_address": federation(
-        "issuer.uri of a self-issued key is no domain", "use a domain", **self_issued("https://10.0.0.1")
+        "issuer.uri of a self-issued key is not a domain name", "use your own domain", **self_issued("https://10.0.0.1")
     ),
     "jwks_missing": federation("jwks is missing", "refresher keys jwks", jwks=None),
-    "jwks_text": federation("jwks is no JSON key set", "as it is", jwks="nope"),
-    "jwks_other": federation("jwks is no JSON key set", "refresher keys jwks", jwks='{"kty": "EC"}'),
+    "jwks_text": federation("jwks is not a JSON key set", "as it is", jwks="nope"),
+    "jwks_other": federation("jwks is not a JSON key set", "refresher keys jwks", jwks='{"kty": "EC"}'),
     "jwks_empty": federation("jwks holds no key", "keep at least one key", jwks=jwks()),
     "jwks_nine": federation(
         "jwks holds more than 8 keys",
@@ -175,37 +175,37 @@ CASES = {
         jwks=jwks(*({**EC_KEY, "kid": str(n)} for n in range(9))),
     ),
     "jwks_private": federation("jwks holds a private key", "treat it as stolen", jwks=jwks({**EC_KEY, "d": "ZA"})),
-    "jwks_secret": federation("jwks holds a private key", "make a new one", jwks=jwks({**EC_KEY, "k": "aw"})),
+    "jwks_secret": federation("jwks holds a private key", "create a new one", jwks=jwks({**EC_KEY, "k": "aw"})),
     "jwks_beside": root(
-        "jwks has members beside keys", "upload only", jwks=json.dumps({"keys": [EC_KEY], "private": SECRET})
+        "jwks has members other than keys", "upload only", jwks=json.dumps({"keys": [EC_KEY], "private": SECRET})
     ),
     "jwks_member": root("jwks holds a key with other members", "upload only", jwks=jwks({**EC_KEY, "pem": SECRET})),
-    "jwks_kid": root("jwks holds a key without kid", "name each", jwks=jwks({**EC_KEY, "kid": SECRET})),
+    "jwks_kid": root("jwks holds a key without kid", "set a kid for each", jwks=jwks({**EC_KEY, "kid": SECRET})),
     "jwks_mixed": root("jwks holds an RSA key whose members", "upload only", jwks=jwks({**RSA_KEY, "x": SECRET})),
     "jwks_rsa_bare": federation("jwks holds an RSA key whose", "n and e", jwks=jwks({"kty": "RSA", "kid": "a"})),
     "jwks_ec_bare": federation(
         "jwks holds an EC key whose", "x and y", jwks=jwks({"kty": "EC", "crv": "P-256", "kid": "a"})
     ),
-    "jwks_named": federation("jwks is no JSON key set", "as it is", jwks=json.dumps({"keys": {"a": EC_KEY}})),
-    "jwks_string": federation("jwks is no JSON key set", "as it is", jwks='{"keys": "abc"}'),
+    "jwks_named": federation("jwks is not a JSON key set", "as it is", jwks=json.dumps({"keys": {"a": EC_KEY}})),
+    "jwks_string": federation("jwks is not a JSON key set", "as it is", jwks='{"keys": "abc"}'),
     "jwks_alg": federation("jwks holds a key whose alg", "leave alg out", jwks=jwks({**EC_KEY, "alg": "HS256"})),
     "jwks_use": federation("jwks holds a key whose use", "the keys that sign", jwks=jwks({**EC_KEY, "use": "enc"})),
     "claims_reserved": federation("is a reserved word of CEL", "rename the claim", **condition(claims={"in": "x"})),
-    "jwks_okp": federation("jwks holds a key that is neither", "make another", jwks=jwks({**EC_KEY, "kty": "OKP"})),
+    "jwks_okp": federation("jwks holds a key that is neither", "create another", jwks=jwks({**EC_KEY, "kty": "OKP"})),
     "jwks_curve": federation("jwks holds a key that is neither", "P-256", jwks=jwks({**EC_KEY, "crv": "P-384"})),
-    "jwks_small": federation("jwks holds an RSA key below", "make a larger", jwks=jwks({**RSA_KEY, "n": "n" * 171})),
-    "jwks_nameless": federation("jwks holds a key without kid", "name each", jwks=jwks({**EC_KEY, "kid": ""})),
-    "jwks_twice": federation("jwks names a kid twice", "remove one", jwks=jwks(EC_KEY, {**EC_KEY, "x": "y" * 43})),
+    "jwks_small": federation("jwks holds an RSA key below", "create a larger", jwks=jwks({**RSA_KEY, "n": "n" * 171})),
+    "jwks_nameless": federation("jwks holds a key without kid", "set a kid for each", jwks=jwks({**EC_KEY, "kid": ""})),
+    "jwks_twice": federation("jwks has a kid twice", "remove one", jwks=jwks(EC_KEY, {**EC_KEY, "x": "y" * 43})),
     "jwks_certificate": federation(
         "jwks holds certificates", "remove these members", jwks=jwks({**EC_KEY, "x5c": ["a"]})
     ),
-    "jwks_of_google": federation("jwks is given for Google's own", "leave it out", **{**GOOGLE, "jwks": jwks(EC_KEY)}),
-    "condition_none": federation("attribute_condition admits everybody", "give claims", **condition()),
+    "jwks_of_google": federation("jwks is set for Google's own", "leave it out", **{**GOOGLE, "jwks": jwks(EC_KEY)}),
+    "condition_none": federation("attribute_condition admits every user", "set claims", **condition()),
     "condition_quote": federation(
         "attribute_condition.subject_prefix is not", "fixed text", **condition(subject_prefix="u' || true || '")
     ),
     "condition_star": federation(
-        "attribute_condition.subject_prefix is not", "wildcards are not known", **condition(subject_prefix="user-*")
+        "attribute_condition.subject_prefix is not", "wildcards are not supported", **condition(subject_prefix="user-*")
     ),
     "condition_short": federation(
         "attribute_condition.subject_prefix is not 2", "choose", **condition(subject_prefix="")
@@ -214,7 +214,7 @@ CASES = {
         "A name in attribute_condition.claims", "rename the claim", **condition(claims={"Fleet-1": "a"})
     ),
     "claim_reserved": federation(
-        "attribute_condition.claims names iss", "use subject_prefix", **condition(claims={"sub": "a"})
+        "attribute_condition.claims lists iss", "use subject_prefix", **condition(claims={"sub": "a"})
     ),
     "claim_value": federation(
         "A value in attribute_condition.claims", "exact constant", **condition(claims={"fleet": "a' || '"})
@@ -224,7 +224,7 @@ CASES = {
     ),
     "subjects_listed": federation(
         "attribute_condition.subjects is for Google-signed",
-        "no change of the provider",
+        "does not change the provider",
         **condition(subjects=["1234567890"]),
     ),
     "subjects_email": federation(
@@ -238,7 +238,7 @@ CASES = {
         **{**GOOGLE, **condition(subjects=[str(10**12 + n) for n in range(101)])},
     ),
     "google_open": federation(
-        "accounts.google.com signs for every", "name the unique ids", **{**GOOGLE, **condition(subject_prefix="1234")}
+        "accounts.google.com signs for every", "list the unique ids", **{**GOOGLE, **condition(subject_prefix="1234")}
     ),
     "condition_long": federation(
         "The attribute condition is longer than 4,096",
@@ -277,23 +277,23 @@ CASES = {
     ),
     "audience_long": federation("An entry of allowed_audiences is empty, longer", "1 to 256", allowed_audiences=[LONG]),
     "audience_twice": federation(
-        "allowed_audiences names an audience twice", "remove one", allowed_audiences=["https://a", "https://a"]
+        "allowed_audiences lists an audience twice", "remove one", allowed_audiences=["https://a", "https://a"]
     ),
     "supplier_name": federation("supplier.name or supplier.provider_name", "use a-z and 0-9", supplier={"name": "No"}),
     "supplier_path": federation(
         "supplier.keys or supplier.path is not absolute", "from / on", supplier={"keys": "keys"}
     ),
     "supplier_kms_key_version": federation(
-        "supplier.kms_key_version is no key version", "write projects/ID", supplier={"kms_key_version": "projects/p/k"}
+        "supplier.kms_key_version is not a key", "write projects/ID", supplier={"kms_key_version": "projects/p/k"}
     ),
     "supplier_via": federation("supplier.via is neither", "choose one", supplier={"via": "gcloud"}),
     "supplier_lifetime": federation(
-        "supplier.lifetime_seconds is no whole number", "use 3600", supplier={"lifetime_seconds": 90000}
+        "supplier.lifetime_seconds is not a whole number", "use 3600", supplier={"lifetime_seconds": 90000}
     ),
     "name": identity(
-        "name is no name", "use a-z and 0-9", name="Task_Alice", service_account={"account_id": "task-alice"}
+        "name is not a valid name", "use a-z and 0-9", name="Task_Alice", service_account={"account_id": "task-alice"}
     ),
-    "identity_project": identity("project_id is no project id", "not the number", project_id="123456789012"),
+    "identity_project": identity("project_id is not a project id", "not the number", project_id="123456789012"),
     "provider_by_id": identity(
         "provider_name is not projects/NUMBER",
         "copy the output",
@@ -302,21 +302,21 @@ CASES = {
     "provider_of_pool": identity(
         "provider_name is not projects/NUMBER", "copy the output", provider_name=PROVIDER.partition("/providers")[0]
     ),
-    "subject_star": identity("subject holds a *", "exactly one subject", subject="user-*"),
+    "subject_star": identity("subject contains a *", "exactly one subject", subject="user-*"),
     "subject_long": identity(
         "subject is empty, longer than 127 bytes", "an id that is not reused", subject="user-" + "1" * 123
     ),
-    "subject_space": identity("subject is empty, longer", "white space", subject="user- 1"),
+    "subject_space": identity("subject is empty, longer", "whitespace", subject="user- 1"),
     "subject_member": identity(
-        "subject is a member of a policy", "sub claim alone", subject="principalSet://x", subject_prefix=""
+        "subject is the member of a policy", "sub claim alone", subject="principalSet://x", subject_prefix=""
     ),
     "subject_prefix": identity("subject is the prefix alone", "add an id", subject="user-"),
     "account_person": identity(
-        "service_account.email is no e-mail", "without a prefix", service_account={"email": "ann@example.com"}
+        "service_account.email is not the e-mail", "without a prefix", service_account={"email": "ann@example.com"}
     ),
     "impersonators_account": identity(
         "An entry of additional_impersonators",
-        "an identity of their own",
+        "an identity of its own",
         additional_impersonators=["user:a@my-project.iam.gserviceaccount.com"],
     ),
     "issuer_google_case": federation(
@@ -325,22 +325,24 @@ CASES = {
         issuer={"kind": "oidc", "uri": "https://ACCOUNTS.GOOGLE.COM"},
     ),
     "issuer_foreign_case": federation(
-        "issuer.uri of a self-issued key lies", "below .invalid", **self_issued("https://us.GitHub.io")
+        "issuer.uri of a self-issued key is in a domain", "below .invalid", **self_issued("https://us.GitHub.io")
     ),
     "subject_outside": identity("subject does not begin with the prefix", "rename it", subject="robot-1"),
     "account_short": identity(
-        "The service account's id is not 6 to 30", "give service_account.account_id", name="bob", service_account={}
+        "The service account's id is not 6 to 30", "set service_account.account_id", name="bob", service_account={}
     ),
     "account_case": identity(
         "The service account's id is not 6 to 30", "begin with a letter", service_account={"account_id": "1worker"}
     ),
     "account_both": identity(
         "service_account has both",
-        "give account_id to make one",
+        "set account_id to create one",
         service_account={"account_id": "worker-1", "email": "a@b.co"},
     ),
     "account_email": identity(
-        "service_account.email is no e-mail", "without a prefix", service_account={"email": "serviceAccount:a@b.co"}
+        "service_account.email is not the e-mail",
+        "without a prefix",
+        service_account={"email": "serviceAccount:a@b.co"},
     ),
     "account_description": identity(
         "service_account.description is longer", "shorten it", service_account={"description": LONG}
@@ -349,14 +351,14 @@ CASES = {
         "service_account.display_name is longer", "shorten it", service_account={"display_name": LONG}
     ),
     "account_project": identity(
-        "service_account.project_id is no project id", "give the id", service_account={"project_id": "1"}
+        "service_account.project_id is not a project id", "use the id", service_account={"project_id": "1"}
     ),
     "impersonators_all": identity(
-        "An entry of additional_impersonators", "get nothing", additional_impersonators=["allUsers"]
+        "An entry of additional_impersonators", "are not allowed", additional_impersonators=["allUsers"]
     ),
     "impersonators_pool": identity(
         "An entry of additional_impersonators",
-        "whole pools get nothing",
+        "whole pools are not allowed",
         additional_impersonators=[
             "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/workers/*"
         ],
@@ -368,7 +370,7 @@ CASES = {
         additional_impersonators=["user:a@b.co"],
     ),
     "bucket_url": identity(
-        "A key of bucket_roles is no bucket",
+        "A key of bucket_roles is not a bucket name",
         "without gs://",
         bucket_roles={"gs://data": ["roles/storage.objectViewer"]},
     ),
@@ -379,7 +381,7 @@ CASES = {
         "A role in project_roles is not written in full", "roles/NAME", project_roles={"my-project": ["viewer"]}
     ),
     "project_role_key": identity(
-        "A key of project_roles is no project id", "give the id", project_roles={"123456": ["roles/bigquery.jobUser"]}
+        "A key of project_roles is not a project id", "use the id", project_roles={"123456": ["roles/bigquery.jobUser"]}
     ),
     "project_basic": identity(
         "project_roles grants a basic role", "what the workload needs", project_roles={"my-project": ["roles/editor"]}
@@ -402,29 +404,27 @@ CASES = {
         for role in POWERFUL
     },
     "delegates_form": identity(
-        "An entry of delegates is no e-mail", "without a prefix", delegates=["projects/-/serviceAccounts/a@b.co"]
+        "An entry of delegates is not the e-mail", "without a prefix", delegates=["projects/-/serviceAccounts/a@b.co"]
     ),
-    "delegates_twice": identity(
-        "delegates goes over an account twice", "name each once", delegates=["a@b.co", "a@b.co"]
-    ),
+    "delegates_twice": identity("delegates has an account twice", "list each once", delegates=["a@b.co", "a@b.co"]),
     "delegates_itself": identity(
-        "delegates names the account itself",
+        "delegates contains the account itself",
         "leave it out",
         delegates=["task-alice@my-project.iam.gserviceaccount.com"],
     ),
     "delegates_nowhere": identity(
-        "delegates leads to no service account", "leave the chain empty", service_account=None, delegates=["a@b.co"]
+        "delegates needs a service account", "leave the chain empty", service_account=None, delegates=["a@b.co"]
     ),
     "delegation_role": identity("delegation_role is not written in full", "roles/NAME", delegation_role="tokenCreator"),
-    "lifetime_short": identity("lifetime_seconds is no whole number", "leave it out", lifetime_seconds=599),
-    "lifetime_long": identity("lifetime_seconds is no whole number", "43200", lifetime_seconds=43201),
+    "lifetime_short": identity("lifetime_seconds is not a whole number", "leave it out", lifetime_seconds=599),
+    "lifetime_long": identity("lifetime_seconds is not a whole number", "43200", lifetime_seconds=43201),
     "lifetime_direct": identity(
-        "lifetime_seconds is of impersonated tokens", "leave it out", lifetime_seconds=900, service_account=None
+        "lifetime_seconds applies to impersonated tokens", "leave it out", lifetime_seconds=900, service_account=None
     ),
-    "kinds_none": identity("token_kinds is empty", "give one of them", token_kinds=[]),
-    "kinds_unknown": identity("token_kinds is empty or holds something else", "or both", token_kinds=["key"]),
+    "kinds_none": identity("token_kinds is empty", "use one of them", token_kinds=[]),
+    "kinds_unknown": identity("token_kinds is empty or holds something other", "or both", token_kinds=["key"]),
     "kinds_direct": identity(
-        "token_kinds asks for ID tokens alone", "give service_account", token_kinds=["id_token"], service_account=None
+        "token_kinds allows ID tokens alone", "set service_account", token_kinds=["id_token"], service_account=None
     ),
     "signing_direct": identity(
         "signing needs a service account", "leave signing out", signing=True, service_account=None
@@ -436,22 +436,22 @@ CASES = {
     ),
     "run_direct": identity(
         "run_services needs ID tokens",
-        "give service_account",
+        "set service_account",
         run_services={"a": {"name": "api", "location": "europe-west1"}},
         service_account=None,
     ),
-    "scope": identity("An entry of scopes is not written in full", "give https", scopes=["cloud-platform"]),
-    "quota": identity("quota_project_id is no project id", "give the id", quota_project_id="123456"),
-    "source": identity("source_service_account is no e-mail", "without a prefix", source_service_account="worker"),
-    "supplier": identity("supplier_name is no name", "use a-z", supplier_name="A"),
-    "token_file": identity("token_file is no absolute path", "as the container sees it", token_file="token"),
-    "rails_projects": guardrails("project_ids is empty", "give ids", project_ids=[]),
+    "scope": identity("An entry of scopes is not written in full", "use a URL", scopes=["cloud-platform"]),
+    "quota": identity("quota_project_id is not a project id", "use the id", quota_project_id="123456"),
+    "source": identity("source_service_account is not the e-mail", "without a prefix", source_service_account="worker"),
+    "supplier": identity("supplier_name is not a valid name", "use a-z", supplier_name="A"),
+    "token_file": identity("token_file is not an absolute path", "as the container sees it", token_file="token"),
+    "rails_projects": guardrails("project_ids is empty", "use ids", project_ids=[]),
     "rails_types": guardrails(
-        "audit_log_types holds something else", "in capitals", audit_log_types=["ADMIN_READ", "admin_write"]
+        "audit_log_types holds something other", "in capitals", audit_log_types=["ADMIN_READ", "admin_write"]
     ),
     "rails_admin": guardrails("audit_log_types lacks ADMIN_READ", "add it", audit_log_types=["DATA_READ"]),
     "rails_expected": guardrails(
-        "An entry of expected_principals is no single subject",
+        "An entry of expected_principals is not a single subject",
         "copy the output",
         expected_principals=["principalSet://iam.googleapis.com/x/*"],
     ),
@@ -464,7 +464,9 @@ CASES = {
     "rails_channel": guardrails(
         "An entry of notification_channels", "copy the channel", notification_channels=["pager"]
     ),
-    "rails_parent": guardrails("org_policies.parent is not", "write it so", org_policies={"parent": "my-project"}),
+    "rails_parent": guardrails(
+        "org_policies.parent is not", "use one of these forms", org_policies={"parent": "my-project"}
+    ),
     "rails_issuers": guardrails(
         "org_policies.allowed_issuers is empty",
         "leave it out",
@@ -477,7 +479,7 @@ CASES = {
     ),
     "rails_nobody": guardrails(
         "deny_policy.exception_principals is empty",
-        "name those who may",
+        "list the principals that may",
         deny_policy={"attachment_point": "cloudresourcemanager.googleapis.com/projects/p", "exception_principals": []},
     ),
     "rails_exception": guardrails(
@@ -489,13 +491,13 @@ CASES = {
         },
     ),
     "root_name": root(
-        "A key of identities is no name",
+        "A key of identities is not a valid name",
         "use a-z",
         identities={"Alice": {"subject": "user-1", "service_account": {"account_id": "task-alice"}}},
     ),
     "root_twice": root(
         "Two of identities have the same subject",
-        "give each its own",
+        "of its own for each",
         identities={"task-a": {"subject": "user-1"}, "task-b": {"subject": "user-1"}},
     ),
     "root_shared": root(
@@ -505,14 +507,14 @@ CASES = {
     ),
     "root_half_shared": root(
         "Two of identities act as one service account",
-        "give each its own",
+        "of its own for each",
         identities={
             "task-a": {"subject": "user-1"},
             "task-b": {"subject": "user-2", "shared_account": True, **AS_TASK_A},
         },
     ),
     "root_made_twice": root(
-        "Two of identities make the same service account",
+        "Two of identities create the same service account",
         "another account_id",
         identities={
             "task-a": {"subject": "user-1", "shared_account": True},
@@ -531,13 +533,13 @@ CASES = {
         identities={"task-a": {"subject": "999999999999"}},
     ),
     "root_source": root(
-        "source_service_account is whose ID token",
-        "for none otherwise",
+        "source_service_account is set where it is not used",
+        "for no identity otherwise",
         identities={"task-a": {"subject": "user-1", "source_service_account": "a@b.co"}},
     ),
     "root_sourceless": root(
-        "source_service_account is whose ID token",
-        "give it for every identity",
+        "source_service_account is set where it is not used",
+        "set it for every identity",
         **GOOGLE,
         supplier={"via": "generate_id_token"},
         identities={"task-a": {"subject": "123456789012345678901"}},
@@ -552,11 +554,11 @@ CALLS = {name: Case(name, {}, "", "") for name in VALID} | CASES
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> dict[str, list[str]]:
-    """Plan all cases at once; give the errors, by case.
+def errors_by_case(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> dict[str, list[str]]:
+    """Plan all cases at once; return the errors by case.
 
-    Terraform tells what it sees without planning first, and the rest only if there is nothing of that: so what was told
-    is taken away, and the others are planned again.
+    Terraform reports what it finds without planning, and the rest only if there is no such mistake. So the reported
+    cases are removed, and the others are planned again.
     """
     need.terraform()
     place = tmp_path_factory.mktemp("refusals")
@@ -579,39 +581,39 @@ def told(tmp_path_factory: pytest.TempPathFactory, home: Path, need: Need) -> di
 
 
 def _planned(terraform: Terraform) -> str:
-    """Plan; give what is printed, in which no private key may be."""
+    """Plan; return the output, in which no private key may be."""
     output = terraform.run("plan", "-json", "-input=false", "-refresh=false", status=None).output
     assert SECRET not in output, "a private key is printed"
     return output
 
 
 def _errors(output: str) -> list[tuple[str, str]]:
-    """Give the errors of a plan with the case that each belongs to."""
+    """Return the errors of a plan with the case that each belongs to."""
     events = [json.loads(line) for line in output.splitlines()]
     diagnostics = [event["diagnostic"] for event in events if event.get("@level") == "error"]
     return [(_case_of(diagnostic), " ".join(diagnostic["detail"].split())) for diagnostic in diagnostics]
 
 
 def _case_of(diagnostic: dict[str, Any]) -> str:
-    """Tell a case by the file of its call, or by Terraform's copy of the module."""
+    """Find a case by the file of its call, or by Terraform's copy of the module."""
     return str(diagnostic["range"]["filename"]).removeprefix(".terraform/modules/").split("/")[0].split(".")[0]
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-def test_refusal_names_the_remedy(told: dict[str, list[str]], name: str) -> None:
-    """What cannot be is refused in our words, which say what to do."""
+def test_refusal_has_a_remedy(errors_by_case: dict[str, list[str]], name: str) -> None:
+    """An invalid input is refused with our own message, which shows what to do."""
     case = CASES[name]
 
-    assert [text for text in told[name] if case.problem in text and case.remedy in text], told[name]
+    assert [text for text in errors_by_case[name] if case.problem in text and case.remedy in text], errors_by_case[name]
 
 
 @pytest.mark.parametrize("name", ["jwks_text", "jwks_string", "jwks_named", "jwks_beside", "jwks_rsa_bare"])
-def test_one_mistake_is_one_message(told: dict[str, list[str]], name: str) -> None:
-    """A key set that is wrong in one way is refused once."""
-    assert len(told[name]) == 1
+def test_one_mistake_is_one_message(errors_by_case: dict[str, list[str]], name: str) -> None:
+    """A key set with one mistake is refused once."""
+    assert len(errors_by_case[name]) == 1
 
 
 @pytest.mark.parametrize("module", sorted(VALID))
-def test_valid_inputs_are_taken(told: dict[str, list[str]], module: str) -> None:
-    """The inputs that the cases differ from are taken."""
-    assert told[module] == []
+def test_valid_inputs_are_accepted(errors_by_case: dict[str, list[str]], module: str) -> None:
+    """The valid inputs, from which each case differs, are accepted."""
+    assert errors_by_case[module] == []

@@ -1,4 +1,4 @@
-"""Signing keys rotated through Terraform, in the documented order: add, wait, switch, wait, drop."""
+"""Signing keys are rotated through Terraform, in the documented order: add, wait, switch, wait, drop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.terraform.test_examples import POOL, applied
+from tests.terraform.test_examples import POOL, apply_example
 from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ PROVIDER = "module.federation.module.federation.google_iam_workload_identity_poo
 
 
 def keys(site: Site, *command: str) -> str:
-    """Run a command of `refresher keys`; give the JWKS to upload that it prints."""
+    """Run a command of `refresher keys`; return the JWKS for the upload."""
     return site.worker.run("keys", *command, "--directory", str(site.worker.place / "keys")).stdout
 
 
 def upload(site: Site, terraform: Terraform, jwks: str) -> None:
-    """Apply other keys, which must be nothing but a change of the provider in place."""
+    """Apply other keys, which must only change the provider in place."""
     terraform.set(jwks=jwks)
     assert terraform.plan() == {PROVIDER: ["update"]}
     terraform.apply()
@@ -34,9 +34,9 @@ def upload(site: Site, terraform: Terraform, jwks: str) -> None:
 
 
 def test_keys_rotate_without_a_gap(site: Site, act: Act, need: Need) -> None:
-    """The user acts at every step; at the end only the new key is trusted, and a token of the old one is refused."""
+    """The user can act at every step; at the end only the new key is trusted, and a token of the old key is refused."""
     terraform = site.root("minimal")
-    applied(site, terraform, "task-alice")
+    apply_example(site, terraform, "task-alice")
     site.worker.once()
     directory = site.worker.directory("task-alice")
     account = "task-alice@my-project.iam.gserviceaccount.com"

@@ -1,4 +1,4 @@
-"""The runbooks of docs/terraform.md, done as they are written."""
+"""The runbooks of docs/terraform.md, run exactly as they are written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from refresher.emulator.state import DEFAULT_NUMBER
 from tests.program import PATIENCE
-from tests.terraform.test_examples import POOL, applied, living
+from tests.terraform.test_examples import POOL, apply_example, list_living
 from tests.terraform.tool import MODULES, SECONDS
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ PLACE = "module.federation.module.federation.google_iam_workload_identity_pool"
 BY_ID = "projects/my-project/locations/global/workloadIdentityPools/workers"
 
 
-def imported(terraform: Terraform, name: str) -> None:
+def import_pool_and_provider(terraform: Terraform, name: str) -> None:
     """Import pool and provider by the name of the pool."""
     terraform.run("import", "-input=false", f"{PLACE}.main", name)
     terraform.run("import", "-input=false", f"{PLACE}_provider.main", f"{name}/providers/refresher")
 
 
 def forget(terraform: Terraform) -> None:
-    """Let Terraform forget pool and provider, as a lost state would."""
+    """Remove pool and provider from Terraform's state, as if the state was lost."""
     terraform.run("state", "rm", f"{PLACE}.main", f"{PLACE}_provider.main")
 
 
 def test_undelete_after_a_destroy(site: Site, act: Act) -> None:
-    """A pool's id is taken after a destroy; undeleted and imported by the project's id, it works again."""
+    """After a destroy the pool's id cannot be used; after undelete and import by the project's id, the pool works."""
     terraform = site.root("minimal")
     terraform.apply()
     terraform.destroy()
@@ -47,27 +47,27 @@ def test_undelete_after_a_destroy(site: Site, act: Act) -> None:
 
     for name in (POOL, f"{POOL}/providers/refresher"):
         _undelete(site, name)
-    imported(terraform, BY_ID)
+    import_pool_and_provider(terraform, BY_ID)
     replaced = [actions for actions in terraform.plan().values() if "delete" in actions]
-    applied(site, terraform, "task-alice")
+    apply_example(site, terraform, "task-alice")
     site.worker.once()
 
     assert replaced == []
-    assert POOL in living(site)
+    assert POOL in list_living(site)
     answer = act(site.worker.directory("task-alice"), site.google)
     assert answer["service_account"] == "task-alice@my-project.iam.gserviceaccount.com"
 
 
-def test_import_needs_the_projects_id(site: Site) -> None:
-    """What is there is imported by the project's id without a change; by its number it would be replaced."""
+def test_import_needs_the_project_id(site: Site) -> None:
+    """An import by the project's id changes nothing; by the project's number, Terraform would replace the pool."""
     terraform = site.root("minimal", deletion_protection=True)
     terraform.apply()
 
     forget(terraform)
-    imported(terraform, BY_ID)
+    import_pool_and_provider(terraform, BY_ID)
     by_id = terraform.plan()
     forget(terraform)
-    imported(terraform, POOL)
+    import_pool_and_provider(terraform, POOL)
     by_number = terraform.plan()
 
     assert [actions for actions in by_id.values() if actions != ["update"]] == []
@@ -75,10 +75,10 @@ def test_import_needs_the_projects_id(site: Site) -> None:
     assert f"projects/{DEFAULT_NUMBER}/" in POOL
 
 
-def test_everybody_is_shut_out(site: Site, act: Act) -> None:
-    """A disabled pool refuses every exchange, by one change in place."""
+def test_disabled_pool_refuses_everyone(site: Site, act: Act) -> None:
+    """One change in place disables a pool, and every exchange is refused."""
     terraform = site.root("minimal")
-    applied(site, terraform, "task-alice")
+    apply_example(site, terraform, "task-alice")
     site.worker.once()
     main = terraform.place / "main.tf"
     main.write_text(main.read_text().replace("supplier ", "disabled = true\n  supplier "))
@@ -91,9 +91,9 @@ def test_everybody_is_shut_out(site: Site, act: Act) -> None:
 
 
 def test_move_to_another_issuer(site: Site, act: Act) -> None:
-    """At each step of the move the user acts, as the same account; at the end the old pool is gone and nothing else."""
+    """At each step of the move the user acts as the same account; at the end only the old pool is gone."""
     terraform = site.root("minimal", deletion_protection=True)
-    applied(site, terraform, "task-alice")
+    apply_example(site, terraform, "task-alice")
     site.worker.once()
     directory, account = site.worker.directory("task-alice"), "task-alice@my-project.iam.gserviceaccount.com"
     main = terraform.place / "main.tf"
@@ -116,19 +116,19 @@ def test_move_to_another_issuer(site: Site, act: Act) -> None:
     terraform.apply()
 
     assert terraform.plan() == {}
-    assert living(site) == [f"{POOL}-2", account]
+    assert list_living(site) == [f"{POOL}-2", account]
     assert act(directory, site.google)["service_account"] == account
 
 
 def _blocks(section: str) -> list[str]:
-    """Give what a section of the guide says to write."""
+    """Return the blocks to write in a section of the guide."""
     guide = (MODULES.parent / "docs" / "terraform.md").read_text()
     text = guide.partition(f"### {section}\n")[2].partition("\n## ")[0]
     return [dedent(block) for block in re.findall(r"^ *```hcl\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)]
 
 
 def _at(site: Site, block: str) -> str:
-    """Let a block of the guide name our modules and the worker's keys."""
+    """Adapt a block of the guide to the paths of our modules and to the worker's keys."""
     return (
         block.replace("…/terraform/", "../../")
         .replace('file("jwks.json")', "var.jwks")

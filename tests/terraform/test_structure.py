@@ -1,4 +1,4 @@
-"""The form of the modules: formatted, described, in order, protected, and without what modules must not have."""
+"""The structure of the modules: formatted, described, in order, protected, and without forbidden elements."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TESTED = [folder for folder in LIBRARY if (folder / "tests").is_dir()]
 PIN = 'version = ">= 7.33, < 8"'
 
 
-def name_of(folder: Path) -> str:
-    """Name a folder as a user does."""
+def shorten(folder: Path) -> str:
+    """Return the name of a folder as a user writes it."""
     return str(folder.relative_to(MODULES))
 
 
-def parsed(path: Path) -> dict[str, Any]:
+def parse(path: Path) -> dict[str, Any]:
     """Parse a file."""
     with path.open() as file:
         document: dict[str, Any] = hcl2.load(file)
@@ -37,10 +37,10 @@ def parsed(path: Path) -> dict[str, Any]:
 
 
 def blocks(folder: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """Give the blocks of a kind in all files of a folder, with their labels, in their order."""
+    """Return the blocks of a kind in all files of a folder, with their labels, in order."""
     found = []
     for path in sorted(folder.glob("*.tf")):
-        for block in parsed(path).get(kind, []):
+        for block in parse(path).get(kind, []):
             labels = []
             body: Any = block
             while len(body) == 1 and isinstance(next(iter(body.values())), dict):
@@ -51,16 +51,16 @@ def blocks(folder: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_everything_is_formatted(need: Need) -> None:
-    """`terraform fmt` has nothing to change."""
+    """`terraform fmt` changes nothing."""
     need.terraform()
     terraform = Terraform(MODULES, {"PATH": os.environ["PATH"]})
 
     assert terraform.run("fmt", "-check", "-recursive", "-list=true").status == 0
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+@pytest.mark.parametrize("folder", FOLDERS, ids=shorten)
 def test_folder_has_its_files(folder: Path) -> None:
-    """Every module and example has its four files and a README, and says which versions it works with."""
+    """Every module and example has its four files and a README, and requires versions."""
     names = {path.name for path in folder.iterdir()}
 
     assert names >= {"main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md"}
@@ -68,7 +68,7 @@ def test_folder_has_its_files(folder: Path) -> None:
     assert 'required_version = ">= 1.9"' in (folder / "versions.tf").read_text()
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+@pytest.mark.parametrize("folder", FOLDERS, ids=shorten)
 def test_inputs_and_outputs_are_described_in_order(folder: Path) -> None:
     """Variables have type and description, outputs a description, both in alphabetical order."""
     variables, outputs = blocks(folder, "variable"), blocks(folder, "output")
@@ -82,8 +82,8 @@ def test_inputs_and_outputs_are_described_in_order(folder: Path) -> None:
     assert [name for name, body in variables if name == "attribute_condition" and "default" in body] == []
 
 
-@pytest.mark.parametrize("folder", LIBRARY, ids=name_of)
-def test_inputs_are_never_null_by_accident(folder: Path) -> None:
+@pytest.mark.parametrize("folder", LIBRARY, ids=shorten)
+def test_inputs_are_only_null_when_documented(folder: Path) -> None:
     """An input either has null as its default, which the description explains, or cannot be null."""
     strays = [
         name
@@ -94,9 +94,9 @@ def test_inputs_are_never_null_by_accident(folder: Path) -> None:
     assert strays == []
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
-def test_modules_stay_modules(folder: Path) -> None:
-    """There are no data sources, provider blocks, backends, authoritative grants or secrets anywhere."""
+@pytest.mark.parametrize("folder", FOLDERS, ids=shorten)
+def test_modules_have_no_forbidden_elements(folder: Path) -> None:
+    """There are no data sources, provider blocks, backends, authoritative grants or secrets."""
     text = "\n".join(path.read_text() for path in folder.glob("*.tf"))
     resources = [name for name, _ in blocks(folder, "resource")]
 
@@ -108,16 +108,16 @@ def test_modules_stay_modules(folder: Path) -> None:
 
 
 def test_pool_and_provider_are_protected() -> None:
-    """Both have a deletion policy that prevents, unless it is switched off."""
+    """Both have a deletion policy that prevents a destroy by default."""
     resources = dict(blocks(MODULES / "modules" / "federation", "resource"))
 
     for name in ("google_iam_workload_identity_pool.main", "google_iam_workload_identity_pool_provider.main"):
         assert re.search(r'deletion_protection \? "PREVENT" : "DELETE"', str(resources[name]["deletion_policy"]))
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+@pytest.mark.parametrize("folder", FOLDERS, ids=shorten)
 def test_validates(folder: Path, tmp_path: Path, home: Path, need: Need) -> None:
-    """`terraform validate` finds nothing."""
+    """`terraform validate` reports nothing."""
     need.terraform()
     terraform = Terraform(copy_of_modules(tmp_path) / folder.relative_to(MODULES), environment(home))
     terraform.init()
@@ -125,7 +125,7 @@ def test_validates(folder: Path, tmp_path: Path, home: Path, need: Need) -> None
     assert "The configuration is valid" in terraform.run("validate", "-no-color").text
 
 
-@pytest.mark.parametrize("folder", TESTED, ids=name_of)
+@pytest.mark.parametrize("folder", TESTED, ids=shorten)
 def test_own_tests_pass(folder: Path, tmp_path: Path, home: Path, need: Need) -> None:
     """`terraform test` runs every run block of the module, with a mocked provider, and all pass."""
     need.terraform()
@@ -136,13 +136,13 @@ def test_own_tests_pass(folder: Path, tmp_path: Path, home: Path, need: Need) ->
     assert f"Success! {runs} passed, 0 failed." in terraform.run("test", "-no-color").text
 
 
-def test_every_module_has_tests_of_its_own() -> None:
-    """No module is without a `.tftest.hcl`."""
+def test_every_module_has_its_own_tests() -> None:
+    """Every module has a `.tftest.hcl`."""
     assert TESTED == LIBRARY
 
 
 def _is_nullable(folder: Path, name: str, body: dict[str, Any]) -> bool:
-    """Tell whether null is a value that an input documents: its default, or direct access."""
+    """Return whether null is a documented value of an input: its default, or direct access."""
     text = re.search(rf'variable "{name}" {{\n(.*?)\n}}\n', (folder / "variables.tf").read_text(), re.DOTALL)
     return text is not None and (
         "default     = null" in text[1] or "default = null" in text[1] or "Null: none" in text[1]

@@ -1,7 +1,7 @@
-"""Terraform as a process, on copies of our modules, against the emulator.
+"""Terraform as a process, on copies of our modules, with the emulator.
 
-Without a real google provider the stand-in in `provider/` is used: set REFRESHER_TEST_PROVIDER_MIRROR to the directory
-of a filesystem mirror with hashicorp/google 7.33 or newer, and everything runs with that instead, unchanged.
+By default it uses the stand-in for the google provider in `provider/`. To use the real one without any other change,
+set REFRESHER_TEST_PROVIDER_MIRROR to the directory of a filesystem mirror with hashicorp/google 7.33 or newer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MODULES = Path(__file__).parents[2] / "terraform"
 EXAMPLES = tuple(sorted(path.name for path in (MODULES / "examples").iterdir()))
 MIRROR_VARIABLE = "REFRESHER_TEST_PROVIDER_MIRROR"
 SECONDS = 600.0
-"""How long a command may take; the real provider sleeps after every write."""
+"""How many seconds a command may take; the real provider sleeps after every write."""
 
 _HERE = Path(__file__).parent
 _VERSION = json.loads((_HERE / "schema.json").read_text())["provider_version"]
@@ -45,14 +45,14 @@ _MARKS = re.compile(r"\x1b\[[0-9;]*m|[│╷╵]")
 
 @dataclass(frozen=True)
 class Done:
-    """What a command gave."""
+    """The result of a command."""
 
     status: int
     output: str
 
     @property
     def text(self) -> str:
-        """The output on one line without frames, as messages are compared."""
+        """The output on one line without frames, for comparisons."""
         return " ".join(_MARKS.sub(" ", self.output).split())
 
 
@@ -62,8 +62,8 @@ class Terraform:
 
     Attributes:
         place: A root module.
-        environment: What it runs in.
-        variables: What is set, kept in a file beside the module.
+        environment: The environment variables of its commands.
+        variables: The variables that are set, stored in a file next to the module.
     """
 
     place: Path
@@ -71,7 +71,7 @@ class Terraform:
     variables: dict[str, Any] = field(default_factory=dict)
 
     def set(self, **variables: Any) -> None:  # noqa: ANN401 - any value of Terraform's
-        """Set variables, beside those that are set."""
+        """Set variables in addition to the present ones."""
         self.variables.update(variables)
         (self.place / "terraform.tfvars.json").write_text(json.dumps(self.variables))
 
@@ -104,14 +104,14 @@ class Terraform:
         return self.apply("-destroy", status=status)
 
     def plan(self) -> dict[str, list[str]]:
-        """Plan; give what would be done, by the address of each resource that would change."""
+        """Plan; return the actions by the address of each resource that would change."""
         self.run("plan", "-input=false", "-no-color", "-out=plan.bin")
         shown = json.loads(self.run("show", "-json", "plan.bin").output)
         changes = {change["address"]: change["change"]["actions"] for change in shown.get("resource_changes", [])}
         return {address: actions for address, actions in changes.items() if actions != ["no-op"]}
 
     def output(self) -> dict[str, Any]:
-        """Give the outputs."""
+        """Return the outputs."""
         told = json.loads(self.run("output", "-json").output)
         return {name: entry["value"] for name, entry in told.items()}
 
@@ -124,12 +124,12 @@ def copy_of_modules(place: Path) -> Path:
 
 
 def environment(home: Path, origin: str | None = None, *, project: str = "my-project") -> dict[str, str]:
-    """Give an environment in which the provider comes from a mirror and knows the emulator alone.
+    """Return environment variables with which the provider comes from a mirror and only calls the emulator.
 
     Args:
-        home: A directory of its own.
-        origin: Of the emulator; None if nothing is to be asked.
-        project: The provider's own.
+        home: A separate home directory.
+        origin: The emulator's origin; None if the provider must not call anything.
+        project: The provider's own project.
     """
     configuration = home / "terraform.rc"
     configuration.write_text(
@@ -143,7 +143,7 @@ def environment(home: Path, origin: str | None = None, *, project: str = "my-pro
         "CHECKPOINT_DISABLE": "1",
         "GOOGLE_OAUTH_ACCESS_TOKEN": "anything",
         "GOOGLE_PROJECT": project,
-        # the real provider asks a host of its own who it is: that must fail fast
+        # the real provider calls a fixed host for its own identity: that must fail fast
         "HTTPS_PROXY": "http://127.0.0.1:9",
     }
     if origin is not None:
@@ -152,7 +152,7 @@ def environment(home: Path, origin: str | None = None, *, project: str = "my-pro
 
 
 def _mirror(home: Path) -> Path:
-    """Give the mirror to install from: the one that a variable names, or one made of the stand-in."""
+    """Return the mirror to install from: that of the environment variable, or a new one of the stand-in."""
     real = os.environ.get(MIRROR_VARIABLE)
     if real:
         return Path(real).resolve()

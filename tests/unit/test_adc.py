@@ -28,7 +28,7 @@ def document(**changes: object) -> dict[str, Any]:
 
 
 def test_document_with_service_account() -> None:
-    """A target principal is named by its impersonation URL, and the format is always there."""
+    """A target principal is in the impersonation URL, and the format is always set."""
     assert document(lifetime=timedelta(hours=1)) == {
         "universe_domain": "googleapis.com",
         "type": "external_account",
@@ -44,7 +44,7 @@ def test_document_with_service_account() -> None:
 
 
 def test_direct_access_names_the_introspection_endpoint() -> None:
-    """Without a service account there is no impersonation, and gcloud learns where to ask who it is."""
+    """Without a service account there is no impersonation, but an introspection endpoint for gcloud."""
     found = document(service_account=None, lifetime=timedelta(hours=1))
 
     assert found["token_info_url"] == "https://sts.googleapis.com/v1/introspect"
@@ -53,7 +53,7 @@ def test_direct_access_names_the_introspection_endpoint() -> None:
 
 @pytest.mark.parametrize("service_account", [ALICE, None], ids=["impersonated", "direct"])
 def test_document_has_no_null(service_account: str | None) -> None:
-    """What is not set is left out: a null aborts C++ clients and breaks older Java ones."""
+    """Unset values are left out: a null aborts C++ clients and breaks older Java ones."""
     text = adc.render(document(service_account=service_account))
 
     assert b"null" not in text
@@ -68,7 +68,7 @@ def test_lifetime_is_a_whole_number() -> None:
 
 
 def test_endpoints_of_another_origin_are_used() -> None:
-    """Both URLs point where the endpoints say."""
+    """Both URLs have the configured endpoints."""
     endpoints = Endpoints.of_universe(sts="http://127.0.0.1:1", iam_credentials="http://127.0.0.1:2")
 
     found = document(endpoints=endpoints)
@@ -90,5 +90,5 @@ def test_endpoints_of_another_origin_are_used() -> None:
     ],
 )
 def test_principal_of(content: bytes | None, expected: str | None) -> None:
-    """A published document tells whom it makes its reader, or nothing."""
+    """The principal of a published document is returned, or None."""
     assert adc.principal_of(content) == expected

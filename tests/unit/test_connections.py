@@ -16,7 +16,7 @@ URL = "https://cluster.example/api"
 
 
 class Maker:
-    """Makes transports that answer with what the file held when they were made, and remembers that."""
+    """Creates transports that answer with the content of the file at their creation, and records them."""
 
     def __init__(self, ca_file: Path) -> None:
         self.ca_file = ca_file
@@ -29,7 +29,7 @@ class Maker:
 
 
 def test_trust_is_made_once(tmp_path: Path) -> None:
-    """As long as the file stays as it is, one transport makes all calls, and so keeps its connections."""
+    """While the file stays the same, one transport makes all calls, and so keeps its connections."""
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(b"first")
     make = Maker(ca_file)
@@ -42,7 +42,7 @@ def test_trust_is_made_once(tmp_path: Path) -> None:
 
 
 def test_trust_follows_the_file(tmp_path: Path) -> None:
-    """A file that is replaced, also as the kubelet does by a link above it, is what the next call trusts."""
+    """The next call trusts the content of a replaced file, even if a link above it was replaced (by the kubelet)."""
     for folder in ("old", "new"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "ca.pem").write_text(folder)

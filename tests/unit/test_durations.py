@@ -11,7 +11,7 @@ from refresher.durations import format_duration, parse_duration
     ("text", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("1h30m", 5400), ("1h1s", 3601), ("0s", 0)]
 )
 def test_reads_durations(text: str, seconds: int) -> None:
-    """Hours, minutes and seconds, each with its unit."""
+    """Hours, minutes and seconds are read, each with its unit."""
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 

@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 
+import pytest
 import yaml
 
-from refresher.environment import Format, render, variables
+from refresher.engine.artifacts import name_variables
+from refresher.environment import Format, boto, render, variables
 
 VALUES = variables(container_directory="/var/run/google/", project="my-project", quota_project=None)
 
 
 def test_every_family_of_clients_is_served() -> None:
-    """Libraries, gcloud and the project variables are all set; no quota project, no variable for it."""
+    """Libraries, gcloud and the project variables are all set; without a quota project its variable is absent."""
     assert VALUES == {
         "GOOGLE_APPLICATION_CREDENTIALS": "/var/run/google/credentials.json",
         "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "/var/run/google/credentials.json",
@@ -22,7 +24,7 @@ def test_every_family_of_clients_is_served() -> None:
 
 
 def test_quota_project_is_named_for_libraries_and_gcloud() -> None:
-    """A quota project reaches both readers."""
+    """A quota project is set for both of its readers."""
     values = variables(container_directory="/c", project=None, quota_project="billing")
 
     assert values["GOOGLE_CLOUD_QUOTA_PROJECT"] == "billing"
@@ -30,8 +32,43 @@ def test_quota_project_is_named_for_libraries_and_gcloud() -> None:
     assert "GOOGLE_CLOUD_PROJECT" not in values
 
 
+@pytest.mark.parametrize(
+    ("artifact", "is_chain", "expected"),
+    [
+        pytest.param("access_token", False, {"REFRESHER_ACCESS_TOKEN_FILE": "/c/access_token"}, id="access-token"),
+        pytest.param(
+            "access_token",
+            True,
+            {"REFRESHER_ACCESS_TOKEN_FILE": "/c/access_token", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": "/c/access_token"},
+            id="access-token-of-a-chain",
+        ),
+        pytest.param(
+            "id_tokens/api-v2.internal",
+            False,
+            {"REFRESHER_ID_TOKEN_FILE_API_V2_INTERNAL": "/c/id_tokens/api-v2.internal"},
+            id="id-token",
+        ),
+        pytest.param("boto", False, {"BOTO_CONFIG": "/c/boto"}, id="boto"),
+    ],
+)
+def test_optional_artifact_has_its_variables(artifact: str, is_chain: bool, expected: dict[str, str]) -> None:  # noqa: FBT001 - a case
+    """Each optional artifact adds the variables with its file; gcloud's variable is only added without another way."""
+    without = variables(container_directory="/c/", project=None, quota_project=None)
+
+    values = variables(
+        container_directory="/c/", project=None, quota_project=None, files=name_variables([artifact]), is_chain=is_chain
+    )
+
+    assert {name: value for name, value in values.items() if name not in without} == expected
+
+
+def test_boto_file_points_to_the_document() -> None:
+    """The boto file has the one key with which gsutil uses the ADC document."""
+    assert boto("/c/") == b"[Credentials]\ngs_external_account_file = /c/credentials.json\n"
+
+
 def test_shell_reads_the_dotenv_form_with_allexport() -> None:
-    """`set -a; . env` puts every variable into the environment of what runs next."""
+    """`set -a; . env` puts every variable into the environment of later commands."""
     script = f"set -a\n{render(VALUES)}\nenv"
 
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
@@ -40,7 +77,7 @@ def test_shell_reads_the_dotenv_form_with_allexport() -> None:
 
 
 def test_shell_form_exports() -> None:
-    """The shell form can be evaluated as it is."""
+    """A shell can evaluate the shell format directly."""
     script = f"{render(VALUES, Format.SHELL)}env"
 
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
@@ -49,7 +86,7 @@ def test_shell_form_exports() -> None:
 
 
 def test_docker_form_is_plain_lines() -> None:
-    """Docker takes NAME=value to the letter, so there is no quoting."""
+    """Docker reads NAME=value exactly, so there is no quoting."""
     assert (
         render(VALUES, Format.DOCKER).splitlines()[0]
         == "GOOGLE_APPLICATION_CREDENTIALS=/var/run/google/credentials.json"
@@ -57,12 +94,12 @@ def test_docker_form_is_plain_lines() -> None:
 
 
 def test_kubernetes_form_is_a_list_of_a_container() -> None:
-    """The Kubernetes form goes below `env:` of a container."""
+    """The Kubernetes format can be put below `env:` of a container."""
     assert yaml.safe_load(render(VALUES, Format.KUBERNETES)) == [
         {"name": name, "value": value} for name, value in VALUES.items()
     ]
 
 
 def test_json_form_is_one_object() -> None:
-    """Programs get a JSON object."""
+    """The JSON format is one JSON object."""
     assert json.loads(render(VALUES, Format.JSON)) == VALUES

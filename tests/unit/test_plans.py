@@ -25,7 +25,7 @@ targets_directory: targets.d
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
-    """Give a configuration of one target, with an empty directory of drop-ins."""
+    """Return a configuration with one target and an empty directory of drop-ins."""
     (tmp_path / "targets.d").mkdir(mode=0o755)
     path = tmp_path / "refresher.yaml"
     path.write_text(TEXT.format(root=tmp_path / "run"))
@@ -34,24 +34,24 @@ def configuration(tmp_path: Path) -> Path:
 
 
 def drop_in(configuration: Path, name: str, text: str) -> None:
-    """Write a drop-in the way a scheduler does."""
+    """Write a drop-in like a scheduler."""
     path = configuration.parent / "targets.d" / f"{name}.yaml"
     path.write_text(text)
     path.chmod(0o644)
 
 
 def plans_of(configuration: Path) -> ConfiguredPlans:
-    """Give the plans of a configuration file."""
+    """Return the plans of a configuration file."""
     return ConfiguredPlans(configuration, load(configuration))
 
 
 def test_targets_of_two_loads_are_equal(configuration: Path) -> None:
-    """Loading the same configuration twice gives equal targets: nothing is refreshed for a reload's sake."""
+    """Loading the same configuration twice returns equal targets: a reload alone refreshes nothing."""
     assert targets_of(load(configuration)) == targets_of(load(configuration))
 
 
 def test_supplier_that_waits_for_answers_gets_more_threads(configuration: Path) -> None:
-    """A key of the worker's own keeps few threads busy; one in Cloud KMS is waited for by many."""
+    """The worker's own key occupies few threads; for one in Cloud KMS many threads wait."""
     key = "projects/p-1-test/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
     local = plans_of(configuration).poll(force=True)
     configuration.write_text(configuration.read_text().replace("keys: keys", f"signer: {{kms: {key}}}"))
@@ -64,7 +64,7 @@ def test_supplier_that_waits_for_answers_gets_more_threads(configuration: Path) 
 
 
 def test_plan_comes_once_and_then_on_changes(configuration: Path) -> None:
-    """The first poll gives the plan, the next ones nothing until a file changes or they are forced."""
+    """The first poll returns the plan, the next ones nothing until a file changes or a poll is forced."""
     plans = plans_of(configuration)
 
     first, second, forced = plans.poll(force=False), plans.poll(force=False), plans.poll(force=True)
@@ -76,7 +76,7 @@ def test_plan_comes_once_and_then_on_changes(configuration: Path) -> None:
 
 
 def test_drop_in_joins_and_keeps_suppliers(configuration: Path) -> None:
-    """A drop-in adds a target and leaves the suppliers, and so the shared tokens, as they were."""
+    """A drop-in adds a target and keeps the suppliers, and so the shared tokens."""
     plans = plans_of(configuration)
     first = plans.poll(force=False)
 
@@ -91,7 +91,7 @@ def test_drop_in_joins_and_keeps_suppliers(configuration: Path) -> None:
 
 
 def test_drop_in_that_comes_before_the_first_plan_is_in_it(configuration: Path) -> None:
-    """What changed between loading and the first poll is in the first plan."""
+    """A change between loading and the first poll is in the first plan."""
     plans = plans_of(configuration)
 
     drop_in(configuration, "task", "identity: alice\n")
@@ -103,7 +103,7 @@ def test_drop_in_that_comes_before_the_first_plan_is_in_it(configuration: Path) 
 
 
 def test_what_changes_while_it_is_read_is_seen_later(configuration: Path) -> None:
-    """However drop-ins come and go during a poll, the next polls give what is there in the end."""
+    """If drop-ins change during a poll, the next polls return the final state."""
     plans = plans_of(configuration)
     plan = None
 
@@ -126,7 +126,7 @@ def test_what_changes_while_it_is_read_is_seen_later(configuration: Path) -> Non
 
 
 def test_file_included_meanwhile_is_watched(configuration: Path) -> None:
-    """A file that a reload found included is watched from then on, and the reload comes once."""
+    """A file that a reload finds included is watched from then on, and causes one reload."""
     plans = plans_of(configuration)
     plans.poll(force=False)
     more = configuration.parent / "more.yaml"
@@ -146,7 +146,7 @@ def test_file_included_meanwhile_is_watched(configuration: Path) -> None:
 
 
 def test_bad_drop_in_is_complained_of_and_left_out(configuration: Path) -> None:
-    """A drop-in that cannot be used is a complaint; the other targets go on."""
+    """A drop-in that cannot be used is reported; the other targets continue."""
     plans = plans_of(configuration)
     plans.poll(force=False)
 
@@ -160,7 +160,7 @@ def test_bad_drop_in_is_complained_of_and_left_out(configuration: Path) -> None:
 
 
 def test_bad_main_file_keeps_the_former_plan_and_its_drop_ins_live(configuration: Path) -> None:
-    """While the main file cannot be used the former one holds, drop-ins still come, and mending it is noticed."""
+    """While the main file cannot be used the earlier plan stays, drop-ins still work, and a correction is noticed."""
     plans = plans_of(configuration)
     plans.poll(force=False)
     good = configuration.read_text()
@@ -175,9 +175,11 @@ def test_bad_main_file_keeps_the_former_plan_and_its_drop_ins_live(configuration
 
     assert bad is not None
     assert set(bad.targets) == {"alice"}
-    assert bad.complaints
+    assert bad.refusal
+    assert not bad.is_reloaded
     assert quiet is None
     assert joined is not None
     assert set(joined.targets) == {"alice", "task"}
     assert mended is not None
-    assert mended.complaints == ()
+    assert mended.refusal == ()
+    assert mended.is_reloaded

@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_minimum_validity(lifetime: timedelta, expected: timedelta) -> None:
-    """The minimum validity is a third of the life, at most six minutes."""
+    """The minimum validity is a third of the lifetime, at most six minutes."""
     assert policy.minimum_validity(lifetime) == expected
 
 
@@ -39,12 +39,12 @@ def test_minimum_validity(lifetime: timedelta, expected: timedelta) -> None:
     ],
 )
 def test_states_over_a_life(age: timedelta, expected: State) -> None:
-    """A token is fresh, due, overdue and expired in turn, and due at once if it comes from the future."""
+    """A token is fresh, due, overdue and expired in turn, and due at once if it was issued in the future."""
     assert policy.state_of("alice", NOW, NOW + HOUR, NOW + age) is expected
 
 
 def test_spread_is_the_same_every_time_and_differs_between_names() -> None:
-    """A target's spread never changes, and a fleet's targets are not due together."""
+    """A target's spread never changes, and the targets of a fleet are not due at the same time."""
     spreads = {policy.spread(f"target-{number}", HOUR) for number in range(100)}
 
     assert policy.spread("alice", HOUR) == policy.spread("alice", HOUR)
@@ -53,10 +53,9 @@ def test_spread_is_the_same_every_time_and_differs_between_names() -> None:
 
 
 def test_backoff_grows_and_is_capped() -> None:
-    """Delays double from a second to a minute for what may pass by itself."""
+    """Delays double from a second to a minute for transient failures."""
     delays = [
-        policy.retry_at(NOW, failures=failures, retryable=True, overdue_at=None, draw=1.0) - NOW
-        for failures in range(1, 10)
+        policy.retry_at(NOW, failures=failures, retryable=True, life=None, draw=1.0) - NOW for failures in range(1, 10)
     ]
 
     assert delays[:4] == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 8)]
@@ -64,20 +63,28 @@ def test_backoff_grows_and_is_capped() -> None:
 
 
 def test_permanent_failures_are_retried_slowly() -> None:
-    """What an operator must mend is tried again after half a minute at first, five minutes at most."""
-    first = policy.retry_at(NOW, failures=1, retryable=False, overdue_at=None, draw=1.0)
-    last = policy.retry_at(NOW, failures=99, retryable=False, overdue_at=None, draw=1.0)
+    """A permanent failure is tried again after half a minute at first, and after five minutes at most."""
+    first = policy.retry_at(NOW, failures=1, retryable=False, life=None, draw=1.0)
+    last = policy.retry_at(NOW, failures=99, retryable=False, life=None, draw=1.0)
 
     assert (first - NOW, last - NOW) == (timedelta(seconds=30), timedelta(minutes=5))
 
 
-def test_backoff_stops_at_the_overdue_point() -> None:
-    """However many failures there were, an attempt is made when the token becomes overdue."""
-    overdue_at = NOW + timedelta(seconds=10)
+@pytest.mark.parametrize(
+    ("age", "longest"),
+    [
+        pytest.param(timedelta(minutes=53, seconds=50), timedelta(seconds=10), id="until overdue"),
+        pytest.param(timedelta(minutes=57), timedelta(minutes=1), id="overdue"),
+        pytest.param(timedelta(minutes=59, seconds=30), timedelta(seconds=10), id="thirty seconds left"),
+        pytest.param(timedelta(minutes=59, seconds=59), timedelta(seconds=1), id="one second left"),
+        pytest.param(timedelta(minutes=61), timedelta(minutes=5), id="expired"),
+    ],
+)
+def test_wait_is_bounded_by_what_is_left_to_lose(age: timedelta, longest: timedelta) -> None:
+    """After any number of failures, the next attempt comes in time to replace the token in the file."""
+    attempt = policy.retry_at(NOW + age, failures=99, retryable=False, life=(NOW, NOW + HOUR), draw=1.0)
 
-    attempt = policy.retry_at(NOW, failures=9, retryable=False, overdue_at=overdue_at, draw=0.5)
-
-    assert attempt == overdue_at
+    assert attempt - (NOW + age) == longest
 
 
 @pytest.mark.parametrize(
@@ -89,5 +96,5 @@ def test_backoff_stops_at_the_overdue_point() -> None:
     ],
 )
 def test_unchanged_tokens_are_asked_for_again(remaining: timedelta, expected: timedelta) -> None:
-    """A supplier that repeated itself is asked again soon, sooner the less life is left."""
+    """A supplier that returned the same token is asked again soon, and sooner near the expiry."""
     assert policy.poll_at(NOW, NOW + remaining) - NOW == expected

@@ -12,7 +12,7 @@ from refresher.tokens import ExpectedClaims
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
 
 TEXT = """
 version: 1
@@ -29,16 +29,11 @@ SOURCE = ", source_service_account: source@p-1.iam.gserviceaccount.com"
 
 
 def target_of(place: Path, supplier: str, more: str, identity: str = "alice") -> Target:
-    """Return the one target of a configuration with this supplier and this identity."""
+    """Return the only target of a configuration with this supplier and this identity."""
     path = place / "refresher.yaml"
     path.write_text(TEXT.format(supplier=supplier, more=more, identity=identity, root=place / "run"))
     path.chmod(0o600)
     return targets_of(load(path))["task"]
-
-
-def request_of(place: Path, supplier: str, more: str = "", identity: str = "alice") -> str | None:
-    """Return what the token of such a target is supplied for."""
-    return target_of(place, supplier, more, identity).token_request
 
 
 @pytest.mark.parametrize(
@@ -74,18 +69,26 @@ def request_of(place: Path, supplier: str, more: str = "", identity: str = "alic
 def test_tokens_are_compared_with_the_configuration(
     tmp_path: Path, supplier: str, more: str, expected: ExpectedClaims
 ) -> None:
-    """Of each kind of supplier a target expects the claims that the configuration fixes, and no others."""
+    """For each kind of supplier a target expects the claims that the configuration fixes, and no others."""
     assert target_of(tmp_path, supplier, more).expected == expected
 
 
-def test_token_request_is_fingerprinted_where_no_subject_is_configured(tmp_path: Path) -> None:
-    """It differs with the source and with the identity, but not with how long the source may take."""
+def test_record_says_whose_a_directory_is_where_no_subject_is_known(tmp_path: Path) -> None:
+    """The fingerprint depends on the source and on the identity, but not on the source's time limit."""
     command = "{kind: command, argv: [/bin/mint], timeout: 5s}"
-    wanted = request_of(tmp_path, command)
+    record = target_of(tmp_path, command, "").record
 
-    assert wanted is not None
-    assert request_of(tmp_path, command.replace("5s", "9s")) == wanted
-    assert request_of(tmp_path, command.replace("mint", "print")) not in (None, wanted)
-    assert request_of(tmp_path, command, identity="bob") not in (None, wanted)
-    assert request_of(tmp_path, command, SUBJECT) is None
-    assert request_of(tmp_path, "{kind: google_access_token, accept_unsupported: true}", SUBJECT) is not None
+    assert target_of(tmp_path, command.replace("5s", "9s"), "").record == record
+    assert target_of(tmp_path, command.replace("mint", "print"), "").record != record
+    assert target_of(tmp_path, command, "", "bob").record != record
+    assert target_of(tmp_path, command, SUBJECT).record != record
+
+
+def test_record_does_not_change_with_what_is_minted(tmp_path: Path) -> None:
+    """Issuer, keys, lifetime and provider do not change the record: a typo in them withdraws nothing."""
+    supplier = "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m}"
+    record = target_of(tmp_path, supplier, SUBJECT).record
+
+    assert target_of(tmp_path, supplier.replace("30m", "40m"), SUBJECT).record == record
+    assert target_of(tmp_path, supplier.replace("w.invalid", "x.invalid"), SUBJECT).record == record
+    assert target_of(tmp_path, supplier, SUBJECT.replace("1", "2")).record != record

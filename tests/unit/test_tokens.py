@@ -133,7 +133,7 @@ def test_secret_stays_out_of_text() -> None:
 
 
 def test_expected_token_has_no_mismatches() -> None:
-    """The token that the configuration would mint is what is expected."""
+    """The token that the configuration would mint has no mismatches."""
     assert EXPECTED.mismatches(peek(make_jwt())) == ()
 
 
@@ -164,7 +164,7 @@ def test_mismatches_can_be_shown(value: str) -> None:
 
 
 def test_audience_list_needs_one_hit() -> None:
-    """A list of audiences is fine as soon as it holds an accepted one."""
+    """A list of audiences matches as soon as it contains an accepted one."""
     assert EXPECTED.mismatches(peek(make_jwt(audience=["https://else.example.com", AUDIENCE]))) == ()
 
 
@@ -174,7 +174,7 @@ def test_token_is_not_compared_where_nothing_is_configured() -> None:
 
 
 def test_opaque_token_is_a_mismatch_where_a_jwt_is_expected() -> None:
-    """An opaque token is foreign unless the supplier hands out opaque ones."""
+    """An opaque token is foreign, unless the supplier issues opaque tokens."""
     opaque = SubjectToken(value="ya29.x", issued_at=NOW, expires_at=NOW, unverified_claims=None)
 
     assert EXPECTED.mismatches(opaque)

@@ -1,6 +1,6 @@
-"""logging.googleapis.com: the audit log can be queried, log-based metrics are kept and shown.
+"""logging.googleapis.com: queries of the audit log, and log-based metrics that are stored and shown.
 
-https://cloud.google.com/logging/docs/reference/v2/rest. Entries of others, sinks and buckets are left out.
+https://cloud.google.com/logging/docs/reference/v2/rest. Other entries, sinks and buckets are not emulated.
 """
 
 from refresher.emulator.cloud_logging import entries, metrics

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import administrator_of, project_resource
-from refresher.emulator.calls import Call, Reply, Route, text_of, texts_of
-from refresher.emulator.cloud_logging.filters import FilterError, parse
+from refresher.emulator.authentication import authenticate_administrator, project_resource
+from refresher.emulator.cloud_logging.filters import FilterError, parse_filter
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.permissions import may
+from refresher.emulator.http import Call, Reply, Route, read_text, read_texts
+from refresher.emulator.permissions import has_permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 SERVICE = "logging.googleapis.com"
 LARGEST_PAGE = 1000
 PATIENCE = 1.0
-"""Seconds that a query may take."""
+"""The time limit of a query in seconds."""
 
 _ORDERS = ("", "timestamp asc", "timestamp desc")
 
 
 def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Give the entries of the projects named that a filter lets through."""
-    caller = administrator_of(cloud, call, service=SERVICE)
+    """Return the entries of the requested projects that match a filter."""
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
     body = call.json()
-    projects = [name.removeprefix("projects/") for name in texts_of(body, "resourceNames")]
-    projects += texts_of(body, "projectIds")
+    projects = [name.removeprefix("projects/") for name in read_texts(body, "resourceNames")]
+    projects += read_texts(body, "projectIds")
     if not projects:
         raise api_refusal("bad_field", field="resourceNames")
     known = {_authorized(cloud, caller, project) for project in projects}
-    if text_of(body, "orderBy") not in _ORDERS:
+    if read_text(body, "orderBy") not in _ORDERS:
         raise api_refusal("bad_field", field="orderBy")
     try:
-        matches = parse(text_of(body, "filter"))
+        matches = parse_filter(read_text(body, "filter"))
     except FilterError as error:
         raise api_refusal("invalid", problem=f"Unparseable filter: {error}") from None
     entries = _matching(cloud, known, matches)
-    if text_of(body, "orderBy").endswith("desc"):
+    if read_text(body, "orderBy").endswith("desc"):
         entries.reverse()
     size = body.get("pageSize") or LARGEST_PAGE
-    begin = text_of(body, "pageToken", "0") or "0"
+    begin = read_text(body, "pageToken", "0") or "0"
     if isinstance(size, bool) or not isinstance(size, int) or size < 0 or not begin.isdecimal() or len(begin) > 6:  # noqa: PLR2004 - digits
         raise api_refusal("bad_field", field="pageToken")
     page = entries[int(begin) : int(begin) + min(size, LARGEST_PAGE)]
@@ -58,10 +58,10 @@ def list_(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def _matching(cloud: Cloud, projects: set[str], matches: Matches) -> list[dict[str, Any]]:
-    """Give the entries of projects that a filter lets through, oldest first.
+    """Return the entries of projects that match a filter, oldest first.
 
     Raises:
-        Refusal: It takes too long, as a regular expression can: all other requests wait.
+        Refusal: It takes too long, as a regular expression can. All other requests have to wait for it.
     """
     deadline = cloud.clock.monotonic() + PATIENCE
     found = []
@@ -75,7 +75,7 @@ def _matching(cloud: Cloud, projects: set[str], matches: Matches) -> list[dict[s
 
 def _authorized(cloud: Cloud, caller: Bearer, project: str) -> str:
     resource = project_resource(cloud, project, service=SERVICE)
-    if not may(cloud, caller, "logging.privateLogEntries.list", resource):
+    if not has_permission(cloud, caller, "logging.privateLogEntries.list", resource):
         raise api_refusal("I1", permission="logging.privateLogEntries.list", resource="")
     return resource.project
 

@@ -1,8 +1,8 @@
 """The Logging query language, as far as audit queries need it: comparisons, AND, OR, NOT, parentheses.
 
 https://cloud.google.com/logging/docs/view/logging-query-language. `field OP value` with `=`, `!=`, `:`, `=~`, `!~`,
-`<`, `<=`, `>`, `>=`; juxtaposition means AND; a value alone is looked for everywhere; `--` begins a comment.
-Functions are left out.
+`<`, `<=`, `>`, `>=`; juxtaposition means AND; a value without a field is searched for in all fields; `--` begins a
+comment. Functions are not supported.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _CONNECTIVES = (("word", "AND"), ("word", "OR"), ("word", "NOT"))
 
 
 class FilterError(Exception):
-    """A filter is none; the text says where."""
+    """A filter is invalid; the text shows where."""
 
 
-def parse(text: str) -> Matches:
-    """Give the predicate that a filter is; an empty filter lets everything through.
+def parse_filter(text: str) -> Matches:
+    """Parse a filter into a predicate; an empty filter matches every entry.
 
     Raises:
-        FilterError: It is none.
+        FilterError: The filter is invalid.
     """
     if len(text) > LONGEST:
         raise FilterError(f"it has more than {LONGEST} characters")
@@ -162,7 +162,7 @@ def _unquoted(text: str) -> str:
 
 
 def _values(value: object, path: list[str]) -> list[object]:
-    """Give what a path leads to; lists are looked into, names are compared in any case of their first form."""
+    """Return the values at a path. Lists are searched, and names are compared in their JSON form, in any case."""
     if isinstance(value, list):
         return [found for member in value for found in _values(member, path)]
     if not path:
@@ -178,7 +178,7 @@ def _holds(operator: str, wanted: str, path: list[str]) -> Callable[[object], bo
         try:
             matches("", wanted)
         except ExpressionError as error:
-            raise FilterError(f"{wanted!r} is no regular expression") from error
+            raise FilterError(f"{wanted!r} is not a regular expression") from error
         return lambda value: matches(_text(value), wanted) is (operator == "=~")
     if operator == ":":
         return lambda value: value is not None and (wanted == "*" or wanted.lower() in _text(value).lower())
@@ -191,7 +191,7 @@ def _ordered(operator: str, value: object, wanted: str, path: list[str]) -> bool
     one, other = (_rank(_text(side), path) for side in (value, wanted))
     if type(one) is not type(other):
         return False
-    less, same = bool(one < other), one == other  # type: ignore[operator]  # of one type, as was just checked
+    less, same = bool(one < other), one == other  # type: ignore[operator]  # both of one type, as checked above
     return {"<": less, "<=": less or same, ">": not less and not same, ">=": not less}[operator]
 
 

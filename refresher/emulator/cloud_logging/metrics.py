@@ -1,4 +1,4 @@
-"""Log-based metrics, kept and shown; nothing is ever counted.
+"""Log-based metrics, stored and shown. They never count anything.
 
 https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.metrics.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator import kept
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, text_of
-from refresher.emulator.cloud_logging.filters import FilterError, parse
+from refresher.emulator import documents
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud_logging.filters import FilterError, parse_filter
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import project_of, time_of
+from refresher.emulator.fields import find_project, format_time
+from refresher.emulator.http import Call, Reply, Route, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,43 +24,43 @@ KIND = "metrics"
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a metric."""
+    """Create a metric."""
     project = _authorize(cloud, call, names, "create")
     body = call.json()
-    metric = text_of(body, "name")
+    metric = read_text(body, "name")
     if not metric:
         raise api_refusal("bad_field", field="metric.name")
-    return Reply(document=kept.add(cloud, KIND, f"projects/{project}/{metric}", _filled(cloud, body)))
+    return Reply(document=documents.add(cloud, KIND, f"projects/{project}/{metric}", _filled(cloud, body)))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a metric."""
-    return Reply(document=kept.find(cloud, KIND, _name(cloud, call, names, "get")))
+    return Reply(document=documents.find(cloud, KIND, _name(cloud, call, names, "get")))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """List the metrics of a project."""
-    found = kept.all_of(cloud, KIND, f"projects/{_authorize(cloud, call, names, 'list')}/")
+    found = documents.list_all(cloud, KIND, f"projects/{_authorize(cloud, call, names, 'list')}/")
     return Reply(document={"metrics": found} if found else {})
 
 
 def put(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Replace a metric, or make it."""
+    """Replace a metric, or create it."""
     name = _name(cloud, call, names, "update")
-    return Reply(document=kept.put(cloud, KIND, name, _filled(cloud, {**call.json(), "name": names["metric"]})))
+    return Reply(document=documents.put(cloud, KIND, name, _filled(cloud, {**call.json(), "name": names["metric"]})))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a metric."""
-    kept.remove(cloud, KIND, _name(cloud, call, names, "delete"))
+    documents.remove(cloud, KIND, _name(cloud, call, names, "delete"))
     return Reply(document={})
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
-    caller = administrator_of(cloud, call, service=SERVICE)
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
     permission = f"logging.logMetrics.{verb}"
-    require(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
-    return project_of(cloud, names["project"])[0]
+    require_permission(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
+    return find_project(cloud, names["project"])[0]
 
 
 def _name(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
@@ -69,10 +69,10 @@ def _name(cloud: Cloud, call: Call, names: Mapping[str, str], verb: str) -> str:
 
 def _filled(cloud: Cloud, body: dict[str, Any]) -> dict[str, Any]:
     try:
-        parse(text_of(body, "filter"))
+        parse_filter(read_text(body, "filter"))
     except FilterError as error:
         raise api_refusal("invalid", problem=f"Unparseable filter: {error}") from None
-    now = time_of(cloud.now())
+    now = format_time(cloud.now())
     return {"createTime": now, **body, "updateTime": now}
 
 

@@ -1,14 +1,13 @@
 """iam.googleapis.com: pools, providers, service accounts, custom roles, policies, deny policies.
 
-https://cloud.google.com/iam/docs/reference/rest. What Terraform's google provider and gcloud ask for; keys of service
-accounts, namespaces and managed identities are left out.
+https://cloud.google.com/iam/docs/reference/rest. It has what Terraform's google provider and gcloud need. Keys of
+service accounts, namespaces and managed identities are not emulated.
 """
 
 from refresher.emulator.iam_admin import (
     custom_roles,
     deny_policies,
     operations,
-    pool_policies,
     pools,
     providers,
     service_accounts,
@@ -17,7 +16,6 @@ from refresher.emulator.iam_admin import (
 ROUTES = (
     *pools.ROUTES,
     *providers.ROUTES,
-    *pool_policies.ROUTES,
     *service_accounts.ROUTES,
     *custom_roles.ROUTES,
     *deny_policies.ROUTES,

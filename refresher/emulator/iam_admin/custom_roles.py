@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, object_of, text_of, texts_of
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import project_of
-from refresher.emulator.iam_admin.fields import shown
+from refresher.emulator.fields import find_project
+from refresher.emulator.http import Call, Reply, Route, read_object, read_text, read_texts
+from refresher.emulator.iam_admin.fields import drop_empty
 from refresher.emulator.policies import Policy
 from refresher.emulator.state import Role, is_gone
 
@@ -27,10 +27,10 @@ STAGES = ("ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP")
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a role."""
+    """Create a role."""
     project = _authorize(cloud, call, names, "iam.roles.create")
     body = call.json()
-    role_id = text_of(body, "roleId")
+    role_id = read_text(body, "roleId")
     if not _ROLE_ID.fullmatch(role_id):
         raise api_refusal("bad_field", field="role_id")
     name = f"projects/{project}/roles/{role_id}"
@@ -38,7 +38,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
         problem = f"A role named {role_id} in projects/{project} already exists."
         raise api_refusal("T7") if taken.deleted_at is None else api_refusal("precondition", problem=problem)
-    cloud.state.roles[name] = _filled(Role(), object_of(body, "role"))
+    cloud.state.roles[name] = _filled(Role(), read_object(body, "role"))
     return Reply(document=_document(name, cloud.state.roles[name]))
 
 
@@ -55,38 +55,38 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show a role, a deleted one too."""
+    """Show a role, even a deleted one."""
     return Reply(document=_document(*_find(cloud, names, _authorize(cloud, call, names, "iam.roles.get"))))
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change a role by what the body has."""
+    """Change the fields of a role that the body contains."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.update"))
     body = call.json()
-    etag = text_of(body, "etag")
+    etag = read_text(body, "etag")
     if etag and etag != _etag(role):
         raise api_refusal("conflict")
     return Reply(document=_document(name, _filled(role, body)))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a role; it grants nothing from now on and can be had back for a while."""
+    """Delete a role. From now on it grants nothing. It can be undeleted for a while."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.delete"))
     role.deleted_at = cloud.now()
     return Reply(document=_document(name, role))
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted role back."""
+    """Undelete a role."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.undelete"))
     role.deleted_at = None
     return Reply(document=_document(name, role))
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
-    caller = administrator_of(cloud, call, service=SERVICE)
-    require(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
-    return project_of(cloud, names["project"])[0]
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    require_permission(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
+    return find_project(cloud, names["project"])[0]
 
 
 def _find(cloud: Cloud, names: Mapping[str, str], project: str) -> tuple[str, Role]:
@@ -98,14 +98,14 @@ def _find(cloud: Cloud, names: Mapping[str, str], project: str) -> tuple[str, Ro
 
 
 def _filled(role: Role, body: Mapping[str, Any]) -> Role:
-    stage = text_of(body, "stage", role.stage)
+    stage = read_text(body, "stage", role.stage)
     if stage not in STAGES:
         raise api_refusal("bad_field", field="role.stage")
-    role.title = text_of(body, "title", role.title)
-    role.description = text_of(body, "description", role.description)
+    role.title = read_text(body, "title", role.title)
+    role.description = read_text(body, "description", role.description)
     role.stage = stage
     if "includedPermissions" in body:
-        role.permissions = texts_of(body, "includedPermissions")
+        role.permissions = read_texts(body, "includedPermissions")
     return role
 
 
@@ -114,7 +114,7 @@ def _etag(role: Role) -> str:
 
 
 def _document(name: str, role: Role) -> dict[str, Any]:
-    return shown(
+    return drop_empty(
         {
             "name": name,
             "title": role.title,

@@ -1,18 +1,18 @@
-"""Deny policies (IAM v2): kept and shown, never asked when access is decided.
+"""Deny policies (IAM v2), stored and shown. They have no effect on access.
 
-https://cloud.google.com/iam/docs/reference/rest/v2/policies. Their parent stands in the path as one encoded segment.
+https://cloud.google.com/iam/docs/reference/rest/v2/policies. In the path, their parent is one encoded segment.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator import kept
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, text_of
+from refresher.emulator import documents
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import time_of
-from refresher.emulator.iam_admin.operations import started
+from refresher.emulator.fields import format_time
+from refresher.emulator.http import Call, Reply, Route, read_text
+from refresher.emulator.iam_admin.operations import start_operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,55 +23,57 @@ KIND = "denyPolicies"
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a deny policy."""
+    """Create a deny policy."""
     parent = _authorize(cloud, call, names, "iam.denypolicies.create")
     policy_id = call.query.get("policyId", "")
     if not policy_id:
         raise api_refusal("bad_field", field="policyId")
     name = f"{parent}/{policy_id}"
-    kept.add(cloud, KIND, name, _stamped(cloud, name, call.json()))
-    return Reply(document=started(cloud, name))
+    documents.add(cloud, KIND, name, _stamped(cloud, name, call.json()))
+    return Reply(document=start_operation(cloud, name))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a deny policy."""
     parent = _authorize(cloud, call, names, "iam.denypolicies.get")
-    return Reply(document=kept.find(cloud, KIND, f"{parent}/{names['policy']}"))
+    return Reply(document=documents.find(cloud, KIND, f"{parent}/{names['policy']}"))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """List the deny policies of a resource."""
     parent = _authorize(cloud, call, names, "iam.denypolicies.list")
-    found = kept.all_of(cloud, KIND, f"{parent}/")
+    found = documents.list_all(cloud, KIND, f"{parent}/")
     return Reply(document={"policies": found} if found else {})
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace a deny policy."""
     name = f"{_authorize(cloud, call, names, 'iam.denypolicies.update')}/{names['policy']}"
-    known, body = kept.find(cloud, KIND, name), call.json()
-    kept.check_etag(known, text_of(body, "etag"))
-    kept.put(cloud, KIND, name, _stamped(cloud, name, body))
-    return Reply(document=started(cloud, name))
+    known, body = documents.find(cloud, KIND, name), call.json()
+    documents.check_etag(known, read_text(body, "etag"))
+    documents.put(cloud, KIND, name, _stamped(cloud, name, body))
+    return Reply(document=start_operation(cloud, name))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a deny policy."""
     name = f"{_authorize(cloud, call, names, 'iam.denypolicies.delete')}/{names['policy']}"
-    kept.remove(cloud, KIND, name)
-    return Reply(document=started(cloud, name))
+    documents.remove(cloud, KIND, name)
+    return Reply(document=start_operation(cloud, name))
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
-    caller = administrator_of(cloud, call, service="iam.googleapis.com")
+    caller = authenticate_administrator(cloud, call, service="iam.googleapis.com")
     parent = names["parent"]
-    require(cloud, caller, permission, project_resource(cloud, parent.rpartition("/")[2], service="iam.googleapis.com"))
+    require_permission(
+        cloud, caller, permission, project_resource(cloud, parent.rpartition("/")[2], service="iam.googleapis.com")
+    )
     return f"policies/{parent.replace('/', '%2F')}/denypolicies"
 
 
 def _stamped(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
-    document = body | {"name": name, "kind": "DenyPolicy", "createTime": time_of(cloud.now())}
-    return document | {"etag": kept.etag_of(document)}
+    document = body | {"name": name, "kind": "DenyPolicy", "createTime": format_time(cloud.now())}
+    return document | {"etag": documents.compute_etag(document)}
 
 
 _POLICIES = "/v2/policies/{parent}/denypolicies"

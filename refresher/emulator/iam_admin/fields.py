@@ -1,13 +1,13 @@
-"""What the admin calls of IAM have in common: ids, texts, times, masks."""
+"""What the admin calls of IAM share: ids, texts, times, masks."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from refresher.emulator.calls import text_of
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import time_of
+from refresher.emulator.fields import format_time
+from refresher.emulator.http import read_text
 from refresher.emulator.state import KEPT_AFTER_DELETION
 
 if TYPE_CHECKING:
@@ -19,51 +19,51 @@ LONGEST_NAME = 32
 LONGEST_DESCRIPTION = 256
 
 
-class Named(TypedDict):
-    """What pools and providers are called."""
+class Names(TypedDict):
+    """The texts that describe a pool or provider."""
 
     display_name: str
     description: str
 
 
 def check_id(name: str, *, field: str) -> None:
-    """Check the id of a pool or provider: 4 to 32 of `[a-z0-9-]`, not beginning with `gcp-`.
+    """Check the id of a pool or provider: 4 to 32 characters `[a-z0-9-]`, without the prefix `gcp-`.
 
     Raises:
-        Refusal: It is something else.
+        Refusal: The id is invalid.
     """
     if not _ID.fullmatch(name) or name.startswith("gcp-"):
         raise api_refusal("bad_field", field=field)
 
 
-def named(body: Mapping[str, Any]) -> Named:
-    """Give display name and description of a body.
+def read_names(body: Mapping[str, Any]) -> Names:
+    """Return the display name and description in a body.
 
     Raises:
         Refusal: One of them is too long.
     """
-    display_name, description = text_of(body, "displayName"), text_of(body, "description")
+    display_name, description = read_text(body, "displayName"), read_text(body, "description")
     if len(display_name) > LONGEST_NAME:
         raise api_refusal("invalid", problem=f"display name must be less than or equal to {LONGEST_NAME} characters")
     if len(description) > LONGEST_DESCRIPTION:
         raise api_refusal(
             "invalid", problem=f"description must be less than or equal to {LONGEST_DESCRIPTION} characters"
         )
-    return Named(display_name=display_name, description=description)
+    return Names(display_name=display_name, description=description)
 
 
-def life(deleted_at: float | None) -> dict[str, str]:
-    """Show whether something was deleted, and until when it can be had back."""
+def show_deletion(deleted_at: float | None) -> dict[str, str]:
+    """Show whether a resource is deleted, and until when it can be undeleted."""
     if deleted_at is None:
         return {"state": "ACTIVE"}
-    return {"state": "DELETED", "expireTime": time_of(deleted_at + KEPT_AFTER_DELETION)}
+    return {"state": "DELETED", "expireTime": format_time(deleted_at + KEPT_AFTER_DELETION)}
 
 
-def mask_of(text: str, known: Container[str]) -> list[str]:
-    """Read an update mask, in camel or snake case, and give its paths in camel case.
+def read_mask(text: str, known: Container[str]) -> list[str]:
+    """Read an update mask, in camel or snake case, and return its paths in camel case.
 
     Raises:
-        Refusal: It names something that cannot be changed, or nothing.
+        Refusal: It is empty, or contains a field that cannot be changed.
     """
     paths = [_camel(path.strip()) for path in text.split(",") if path.strip()]
     if not paths or any(path not in known for path in paths):
@@ -71,7 +71,7 @@ def mask_of(text: str, known: Container[str]) -> list[str]:
     return paths
 
 
-def shown(document: Mapping[str, Any]) -> dict[str, Any]:
+def drop_empty(document: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is empty or false, as the API does."""
     return {name: value for name, value in document.items() if value not in ("", False, [], {}, None)}
 

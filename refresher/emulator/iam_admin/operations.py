@@ -1,6 +1,6 @@
-"""Long-running operations. Here they are over at once; the first answer names them and the next look finds them done.
+"""Long-running operations. Here they end at once: the first answer has only their name, and the next one shows the end.
 
-Their names are sealed instead of kept, so that nothing grows with their number.
+Their names are sealed and not stored, so that no storage grows with their number.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import administrator_of
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
+from refresher.emulator.authentication import authenticate_administrator
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,16 +22,16 @@ PREFIX = "op"
 _VERSION = re.compile(r"/v\d/")
 
 
-def started(cloud: Cloud, parent: str) -> dict[str, Any]:
-    """Give an operation on a resource as it is answered first: by name alone."""
+def start_operation(cloud: Cloud, parent: str) -> dict[str, Any]:
+    """Return the first answer for a new operation on a resource: its name only."""
     nonce = secrets.token_hex(6)
     where = f"{parent}/operations" if parent else "operations"
     return {"name": f"{where}/{PREFIX}{nonce}{cloud.vault.seal(nonce)}"}
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell that an operation is done."""
-    administrator_of(cloud, call, service="iam.googleapis.com")
+    """Show that an operation is done."""
+    authenticate_administrator(cloud, call, service="iam.googleapis.com")
     sealed = names["operation"].removeprefix(PREFIX)
     if cloud.vault.seal(sealed[:12]) != sealed[12:]:
         raise api_refusal("not_found")

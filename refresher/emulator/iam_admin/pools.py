@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, flag_of, list_of, text_of
+from refresher.emulator import policy_changes
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import project_of
-from refresher.emulator.iam_admin.fields import check_id, life, mask_of, named, shown
-from refresher.emulator.iam_admin.operations import started
+from refresher.emulator.fields import find_project
+from refresher.emulator.http import Call, Reply, Route, read_flag, read_list, read_text
+from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_mask, read_names, show_deletion
+from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.quotas import POOL_WRITES
 from refresher.emulator.state import Pool, is_gone, pool_name
 
@@ -27,22 +28,22 @@ _MASK = {"displayName": "display_name", "description": "description", "disabled"
 
 
 def authorize(cloud: Cloud, call: Call, project: str, permission: str) -> str:
-    """Check who asks and for which project; give the project's number.
+    """Check the caller's permission on a project; return the project's number.
 
     Raises:
-        Refusal: T9 if the caller may not.
+        Refusal: T9 if the caller lacks the permission.
     """
-    caller = administrator_of(cloud, call, service=SERVICE)
-    require(cloud, caller, permission, project_resource(cloud, project, service=SERVICE))
-    _, found = project_of(cloud, project)
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    require_permission(cloud, caller, permission, project_resource(cloud, project, service=SERVICE))
+    _, found = find_project(cloud, project)
     return found.number
 
 
 def find_pool(cloud: Cloud, number: str, pool: str) -> Pool:
-    """Give a pool, a deleted one too.
+    """Return a pool, even a deleted one.
 
     Raises:
-        Refusal: There is none, or none any more.
+        Refusal: It does not exist, or can no longer be undeleted.
     """
     found = cloud.state.pools.get(pool_name(number, pool))
     if found is None or is_gone(found.deleted_at, cloud.now()):
@@ -51,24 +52,24 @@ def find_pool(cloud: Cloud, number: str, pool: str) -> Pool:
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a pool; its id is taken for 30 days after it was deleted (T7)."""
+    """Create a pool. The id of a deleted pool cannot be used again for 30 days (T7)."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.create")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     pool_id, body = call.query.get("workloadIdentityPoolId", ""), call.json()
     check_id(pool_id, field="workloadIdentityPoolId")
-    pool = Pool(project_number=number, **named(body), disabled=flag_of(body, "disabled"), mode=_mode(body))
+    pool = Pool(project_number=number, **read_names(body), disabled=read_flag(body, "disabled"), mode=_mode(body))
     name = pool_name(number, pool_id)
     taken = cloud.state.pools.get(name)
     if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
         raise api_refusal("T7")
     cloud.state.pools[name] = pool
-    return Reply(document=started(cloud, name))
+    return Reply(document=start_operation(cloud, name))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show a pool, for 30 days a deleted one too."""
+    """Show a pool; a deleted one for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.get")
-    return Reply(document=document_of(cloud, number, names["pool"]))
+    return Reply(document=describe_pool(cloud, number, names["pool"]))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -76,7 +77,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.list")
     with_deleted = call.query.get("showDeleted", "").lower() == "true"
     pools = [
-        document_of(cloud, number, name.rpartition("/")[2])
+        describe_pool(cloud, number, name.rpartition("/")[2])
         for name, pool in cloud.state.pools.items()
         if pool.project_number == number
         and not is_gone(pool.deleted_at, cloud.now())
@@ -86,35 +87,35 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask names; what it names and the body lacks is cleared."""
+    """Change the fields of the mask; a field that is not in the body is cleared."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     pool = _live(cloud, number, names["pool"])
-    body, fields = call.json(), mask_of(call.query.get("updateMask", ""), _MASK)
-    values: dict[str, Any] = {**named(body), "disabled": flag_of(body, "disabled"), "mode": _mode(body)}
+    body, fields = call.json(), read_mask(call.query.get("updateMask", ""), _MASK)
+    values: dict[str, Any] = {**read_names(body), "disabled": read_flag(body, "disabled"), "mode": _mode(body)}
     if "mode" in fields and values["mode"] != pool.mode:
         raise api_refusal("immutable")
     for path in fields:
         setattr(pool, _MASK[path], values[_MASK[path]])
-    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+    return Reply(document=start_operation(cloud, pool_name(number, names["pool"])))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a pool; it can be had back for 30 days."""
+    """Delete a pool; it can be undeleted for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.delete")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     _live(cloud, number, names["pool"]).deleted_at = cloud.now()
-    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+    return Reply(document=start_operation(cloud, pool_name(number, names["pool"])))
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted pool back."""
+    """Undelete a pool."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.undelete")
     pool = find_pool(cloud, number, names["pool"])
     if pool.deleted_at is None:
         raise api_refusal("precondition", problem="The pool is not deleted.")
     pool.deleted_at = None
-    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+    return Reply(document=start_operation(cloud, pool_name(number, names["pool"])))
 
 
 def list_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -125,24 +126,36 @@ def list_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -
 
 
 def set_attestation_rules(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Replace the attestation rules of a pool; they are kept and not asked."""
+    """Replace the attestation rules of a pool. They are stored and have no effect."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.update")
     pool = _live(cloud, number, names["pool"])
-    pool.attestation_rules = list_of(call.json(), "attestationRules")
-    return Reply(document=started(cloud, pool_name(number, names["pool"])))
+    pool.attestation_rules = read_list(call.json(), "attestationRules")
+    return Reply(document=start_operation(cloud, pool_name(number, names["pool"])))
 
 
-def document_of(cloud: Cloud, number: str, pool_id: str) -> dict[str, Any]:
+def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Show the policy of a pool."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.getIamPolicy")
+    return Reply(document=find_pool(cloud, number, names["pool"]).policy.as_document())
+
+
+def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the policy of a pool."""
+    number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.setIamPolicy")
+    return policy_changes.replace_policy(cloud, find_pool(cloud, number, names["pool"]).policy, call.json())
+
+
+def describe_pool(cloud: Cloud, number: str, pool_id: str) -> dict[str, Any]:
     """Show a pool as the API does."""
     pool = find_pool(cloud, number, pool_id)
-    return shown(
+    return drop_empty(
         {
             "name": pool_name(number, pool_id),
             "displayName": pool.display_name,
             "description": pool.description,
             "disabled": pool.disabled,
             "mode": pool.mode,
-            **life(pool.deleted_at),
+            **show_deletion(pool.deleted_at),
         }
     )
 
@@ -155,7 +168,7 @@ def _live(cloud: Cloud, number: str, pool_id: str) -> Pool:
 
 
 def _mode(body: Mapping[str, Any]) -> str:
-    mode = text_of(body, "mode")
+    mode = read_text(body, "mode")
     if mode not in MODES:
         raise api_refusal("bad_field", field="mode")
     return mode
@@ -174,4 +187,6 @@ ROUTES = (
     Route(f"{_IAM}.undelete", "POST", f"{POOL}:undelete", undelete, changes=True),
     Route(f"{_IAM}.listAttestationRules", "GET", f"{POOL}:listAttestationRules", list_attestation_rules),
     Route(f"{_IAM}.setAttestationRules", "POST", f"{POOL}:setAttestationRules", set_attestation_rules, changes=True),
+    Route(f"{_IAM}.getIamPolicy", "POST", f"{POOL}:getIamPolicy", get_policy),
+    Route(f"{_IAM}.setIamPolicy", "POST", f"{POOL}:setIamPolicy", set_policy, changes=True),
 )

@@ -1,4 +1,4 @@
-"""Which providers may be configured: issuers, key sets, mappings and conditions, in Google's words (T1 to T6).
+"""The rules for providers: issuers, key sets, mappings and conditions, with Google's error texts (T1 to T6).
 
 https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.providers and
 https://docs.cloud.google.com/iam/docs/workload-identity-federation-with-other-providers.
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check, without_texts
+from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check, mask_texts
 from refresher.emulator.mapping import ATTRIBUTE, GROUPS, SUBJECT
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ MULTI_TENANT = (
     "https://gitlab.com",
     "https://app.terraform.io",
 )
-"""Issuers that anybody has an account with: a condition must tell whose tokens are meant (T6)."""
+"""Issuers at which anyone can have an account: a condition must restrict whose tokens are accepted (T6)."""
 
 _KEY_MEMBERS = {"kty", "alg", "use", "kid", "n", "e", "x", "y", "crv", "key_ops"}
 _ATTRIBUTE_NAME = re.compile(r"attribute\.[a-z0-9_]{1,100}")
@@ -39,11 +39,11 @@ _REFERENCE = re.compile(r"\b(assertion|attribute|google)\s*[.\[]")
 
 
 def check_provider(provider: Provider, *, plain_http: bool = False) -> None:
-    """Check all that is said of a provider.
+    """Check all settings of a provider.
 
     Args:
-        provider: Of any kind.
-        plain_http: Whether its issuer may be asked over plain HTTP, which Google never does.
+        provider: A provider of any kind.
+        plain_http: Whether its issuer may have plain HTTP, which Google never accepts.
 
     Raises:
         Refusal: T2 to T6, or a limit.
@@ -89,7 +89,7 @@ def check_audiences(audiences: list[str]) -> None:
         raise api_refusal("bad_field", field="oidc.allowed_audiences")
 
 
-def key_set_of(text: str) -> dict[str, Any] | None:
+def read_key_set(text: str) -> dict[str, Any] | None:
     """Read an uploaded key set; None for an empty text, which means discovery.
 
     Raises:
@@ -124,7 +124,7 @@ def check_mapping(mapping: dict[str, Any]) -> None:
     """Check an attribute mapping.
 
     Raises:
-        Refusal: It lacks `google.subject`, names what there is not, is beyond a limit, or does not compile.
+        Refusal: It lacks `google.subject`, has an unknown attribute, exceeds a limit, or does not compile.
     """
     if not mapping.get(SUBJECT):
         raise _invalid("The attribute mapping must include google.subject.")
@@ -145,9 +145,9 @@ def check_condition(condition: str, issuer: str) -> None:
     """Check an attribute condition.
 
     Raises:
-        Refusal: T6, or it is too long, does not compile, or is no question.
+        Refusal: T6, or it is too long, does not compile, or is not a boolean.
     """
-    if issuer.rstrip("/") in MULTI_TENANT and not _REFERENCE.search(without_texts(condition)):
+    if issuer.rstrip("/") in MULTI_TENANT and not _REFERENCE.search(mask_texts(condition)):
         raise api_refusal("T6")
     if len(condition) > LONGEST_CONDITION:
         raise _invalid(f"The attribute condition has more than {LONGEST_CONDITION} characters.")

@@ -1,7 +1,7 @@
 """Workload identity pool providers: create, read, update, delete softly, undelete.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.providers. What may be
-configured is decided in `refresher.emulator.iam_admin.provider_rules`.
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.providers. The rules for
+their settings are in `refresher.emulator.iam_admin.provider_rules`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Call, Reply, Route, flag_of, object_of, text_of, texts_of
 from refresher.emulator.errors import Refusal, api_refusal
-from refresher.emulator.iam_admin.fields import check_id, life, mask_of, named, shown
-from refresher.emulator.iam_admin.operations import started
+from refresher.emulator.http import Call, Reply, Route, read_flag, read_object, read_text, read_texts
+from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_mask, read_names, show_deletion
+from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.iam_admin.pools import POOL, authorize, find_pool
-from refresher.emulator.iam_admin.provider_rules import KINDS, check_provider, key_set_of
+from refresher.emulator.iam_admin.provider_rules import KINDS, check_provider, read_key_set
 from refresher.emulator.org_policy import allows_value
 from refresher.emulator.quotas import POOL_WRITES
 from refresher.emulator.state import Provider, is_gone, pool_name
@@ -37,11 +37,11 @@ _MASK: dict[str, tuple[str, ...]] = {
     "oidc.jwksJson": ("jwks",),
     **dict.fromkeys(("aws", "aws.accountId", "saml", "saml.idpMetadataXml", "x509", "x509.trustStore"), ("settings",)),
 }
-"""What each path of an update mask changes."""
+"""The attribute that each path of an update mask changes."""
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a provider; its id is taken for 30 days after it was deleted (T7)."""
+    """Create a provider. The id of a deleted provider cannot be used again for 30 days (T7)."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.create")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     provider_id = call.query.get("workloadIdentityPoolProviderId", "")
@@ -57,11 +57,11 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
         raise api_refusal("T7")
     pool.providers[provider_id] = provider
-    return Reply(document=started(cloud, _name(number, names["pool"], provider_id)))
+    return Reply(document=start_operation(cloud, _name(number, names["pool"], provider_id)))
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show a provider, for 30 days a deleted one too."""
+    """Show a provider; a deleted one for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.get")
     provider = _find(cloud, number, names["pool"], names["provider"])
     return Reply(document=_document(provider, _name(number, names["pool"], names["provider"])))
@@ -80,11 +80,11 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask names; what it names and the body lacks is cleared."""
+    """Change the fields of the mask; a field that is not in the body is cleared."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.update")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     provider = _live(cloud, number, names)
-    paths, body = mask_of(call.query.get("updateMask", ""), _MASK), call.json()
+    paths, body = read_mask(call.query.get("updateMask", ""), _MASK), call.json()
     if any(kind in body for kind in KINDS if kind != provider.kind):
         raise api_refusal("immutable")
     wanted = _provider(_masked(_document(provider, ""), body, paths))
@@ -92,59 +92,59 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     for path in paths:
         for field in _MASK[path]:
             setattr(provider, field, getattr(wanted, field))
-    return Reply(document=started(cloud, _name(number, names["pool"], names["provider"])))
+    return Reply(document=start_operation(cloud, _name(number, names["pool"], names["provider"])))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a provider; it can be had back for 30 days."""
+    """Delete a provider; it can be undeleted for 30 days."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.delete")
     cloud.quotas.spend(POOL_WRITES, number, cloud.now())
     _live(cloud, number, names).deleted_at = cloud.now()
-    return Reply(document=started(cloud, _name(number, names["pool"], names["provider"])))
+    return Reply(document=start_operation(cloud, _name(number, names["pool"], names["provider"])))
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted provider back."""
+    """Undelete a provider."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPoolProviders.undelete")
     provider = _find(cloud, number, names["pool"], names["provider"])
     if provider.deleted_at is None:
         raise api_refusal("precondition", problem="The provider is not deleted.")
     provider.deleted_at = None
-    return Reply(document=started(cloud, _name(number, names["pool"], names["provider"])))
+    return Reply(document=start_operation(cloud, _name(number, names["pool"], names["provider"])))
 
 
 def _provider(body: Mapping[str, Any]) -> Provider:
     kinds = [kind for kind in KINDS if body.get(kind) is not None]
     if len(kinds) != 1:
         raise api_refusal("invalid", problem="Exactly one of aws, oidc, saml and x509 must be set.")
-    settings, mapping = object_of(body, kinds[0]), object_of(body, "attributeMapping")
-    condition = text_of(body, "attributeCondition")
-    issuer = text_of(settings, "issuerUri") if kinds[0] == "oidc" else ""
+    settings, mapping = read_object(body, kinds[0]), read_object(body, "attributeMapping")
+    condition = read_text(body, "attributeCondition")
+    issuer = read_text(settings, "issuerUri") if kinds[0] == "oidc" else ""
     provider = Provider(
-        **named(body),
-        disabled=flag_of(body, "disabled"),
+        **read_names(body),
+        disabled=read_flag(body, "disabled"),
         kind=kinds[0],
         issuer=issuer,
-        allowed_audiences=texts_of(settings, "allowedAudiences") if kinds[0] == "oidc" else [],
+        allowed_audiences=read_texts(settings, "allowedAudiences") if kinds[0] == "oidc" else [],
         mapping=mapping,
         condition=condition,
         settings={} if kinds[0] == "oidc" else settings,
     )
     check_provider(provider)
-    provider.jwks = key_set_of(text_of(settings, "jwksJson")) if kinds[0] == "oidc" else None
+    provider.jwks = read_key_set(read_text(settings, "jwksJson")) if kinds[0] == "oidc" else None
     return provider
 
 
 def _masked(document: dict[str, Any], body: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
-    """Give a document with what the mask names as the body has it, and without what the body lacks."""
+    """Return a document with the masked fields of the body, and without those that the body lacks."""
     changed = dict(document)
     for path in paths:
         outer, _, inner = path.partition(".")
         if not inner:
             changed[outer] = body.get(outer)
             continue
-        block = dict(object_of(changed, outer))
-        block[inner] = object_of(body, outer).get(inner)
+        block = dict(read_object(changed, outer))
+        block[inner] = read_object(body, outer).get(inner)
         changed[outer] = block
     return changed
 
@@ -166,14 +166,14 @@ def _check_org_policy(cloud: Cloud, number: str, provider: Provider) -> None:
 def _document(provider: Provider, name: str) -> dict[str, Any]:
     settings: dict[str, Any] = provider.settings
     if provider.kind == "oidc":
-        settings = shown(
+        settings = drop_empty(
             {
                 "issuerUri": provider.issuer,
                 "allowedAudiences": provider.allowed_audiences,
                 "jwksJson": json.dumps(provider.jwks) if provider.jwks is not None else "",
             }
         )
-    return shown(
+    return drop_empty(
         {
             "name": name,
             "displayName": provider.display_name,
@@ -182,7 +182,7 @@ def _document(provider: Provider, name: str) -> dict[str, Any]:
             "attributeMapping": provider.mapping,
             "attributeCondition": provider.condition,
             provider.kind: settings,
-            **life(provider.deleted_at),
+            **show_deletion(provider.deleted_at),
         }
     )
 

@@ -1,7 +1,7 @@
 """Service accounts: create, read, update, disable, delete, undelete, and their IAM policies.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are left out: nobody is to
-have any.
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are not emulated, since this
+product exists so that no one needs any.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator import policy_calls
-from refresher.emulator.callers import administrator_of, project_resource, require
-from refresher.emulator.calls import Call, Reply, Route, object_of, text_of
+from refresher.emulator import policy_changes
+from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import project_of
-from refresher.emulator.iam_admin.fields import Named, mask_of, shown
+from refresher.emulator.fields import find_project
+from refresher.emulator.http import Call, Reply, Route, read_object, read_text
+from refresher.emulator.iam_admin.fields import Names, drop_empty, read_mask
 from refresher.emulator.permissions import Resource, account_resource
 from refresher.emulator.policies import Policy
-from refresher.emulator.state import ServiceAccount, is_gone, unique_id_of
+from refresher.emulator.state import ServiceAccount, derive_unique_id, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,30 +31,34 @@ _MASK = {"displayName": "display_name", "description": "description"}
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Make a service account."""
-    caller = administrator_of(cloud, call, service=SERVICE)
-    require(cloud, caller, "iam.serviceAccounts.create", project_resource(cloud, names["project"], service=SERVICE))
-    project, _ = project_of(cloud, names["project"])
+    """Create a service account."""
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    require_permission(
+        cloud, caller, "iam.serviceAccounts.create", project_resource(cloud, names["project"], service=SERVICE)
+    )
+    project, _ = find_project(cloud, names["project"])
     body = call.json()
-    account_id, settings = text_of(body, "accountId"), object_of(body, "serviceAccount")
+    account_id, settings = read_text(body, "accountId"), read_object(body, "serviceAccount")
     if not _ACCOUNT_ID.fullmatch(account_id):
         raise api_refusal("bad_field", field="account_id")
     email = f"{account_id}@{project}.iam.gserviceaccount.com"
     taken = cloud.state.service_accounts.get(email)
     if taken is not None and taken.deleted_at is None:
         raise api_refusal("account_exists", account=account_id, project=project)
-    # a new account of an old name is another one: bindings of the old do not hold for it
+    # a new account of an old name is another account: bindings of the old one do not apply to it
     seed = email if taken is None else f"{email} {cloud.now()}"
-    account = ServiceAccount(email=email, unique_id=unique_id_of(seed), project=project, **_texts(settings))
+    account = ServiceAccount(email=email, unique_id=derive_unique_id(seed), project=project, **_texts(settings))
     cloud.state.service_accounts[email] = account
     return Reply(document=_document(account))
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """List the service accounts of a project."""
-    caller = administrator_of(cloud, call, service=SERVICE)
-    require(cloud, caller, "iam.serviceAccounts.list", project_resource(cloud, names["project"], service=SERVICE))
-    project, _ = project_of(cloud, names["project"])
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    require_permission(
+        cloud, caller, "iam.serviceAccounts.list", project_resource(cloud, names["project"], service=SERVICE)
+    )
+    project, _ = find_project(cloud, names["project"])
     accounts = [
         _document(account)
         for account in cloud.state.service_accounts.values()
@@ -70,53 +74,55 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what the mask in the body names."""
+    """Change the fields of the mask in the body."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
-    settings = object_of(body, "serviceAccount")
+    settings = read_object(body, "serviceAccount")
     _check_etag(account, settings)
     values: dict[str, Any] = {**_texts(settings)}
-    for path in mask_of(text_of(body, "updateMask"), _MASK):
+    for path in read_mask(read_text(body, "updateMask"), _MASK):
         setattr(account, _MASK[path], values[_MASK[path]])
     return Reply(document=_document(account))
 
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change display name and description, the older call that gcloud makes."""
+    """Change display name and description; the older method, which gcloud calls."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     _check_etag(account, body)
     _texts(body)
-    account.display_name = text_of(body, "displayName", account.display_name)
-    account.description = text_of(body, "description", account.description)
+    account.display_name = read_text(body, "displayName", account.display_name)
+    account.description = read_text(body, "description", account.description)
     return Reply(document=_document(account))
 
 
 def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Let nobody become a service account."""
+    """Disable a service account, so that no one can act as it."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.disable")
     account.disabled = True
     return Reply(document={})
 
 
 def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Let a service account be used again."""
+    """Enable a service account again."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.enable")
     account.disabled = False
     return Reply(document={})
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a service account; it can be had back for 30 days by its unique id."""
+    """Delete a service account; it can be undeleted for 30 days by its unique id."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
     account.deleted_at = cloud.now()
     return Reply(document={})
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Have a deleted service account back."""
-    caller = administrator_of(cloud, call, service=SERVICE)
-    require(cloud, caller, "iam.serviceAccounts.undelete", project_resource(cloud, names["project"], service=SERVICE))
+    """Undelete a service account."""
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
+    require_permission(
+        cloud, caller, "iam.serviceAccounts.undelete", project_resource(cloud, names["project"], service=SERVICE)
+    )
     account = cloud.state.find_service_account(names["account"])
     if account is None or account.deleted_at is None or is_gone(account.deleted_at, cloud.now()):
         raise api_refusal("not_found")
@@ -133,24 +139,24 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service account."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
-    return policy_calls.replace(cloud, account.policy, call.json())
+    return policy_changes.replace_policy(cloud, account.policy, call.json())
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell which permissions the caller has on a service account."""
-    caller = administrator_of(cloud, call, service=SERVICE)
+    """Show which permissions the caller has on a service account."""
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
     account = _find(cloud, names["account"])
-    return policy_calls.test(cloud, caller, account_resource(account), call.json())
+    return policy_changes.test_permissions(cloud, caller, account_resource(account), call.json())
 
 
 def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, ServiceAccount]:
-    caller = administrator_of(cloud, call, service=SERVICE)
+    caller = authenticate_administrator(cloud, call, service=SERVICE)
     account = cloud.state.find_service_account(name)
     if account is None or account.deleted_at is not None:
         nowhere = Resource(name=f"projects/-/serviceAccounts/{name}", policy=Policy())
-        require(cloud, caller, permission, nowhere)
+        require_permission(cloud, caller, permission, nowhere)
         raise api_refusal("no_account")
-    require(cloud, caller, permission, account_resource(account))
+    require_permission(cloud, caller, permission, account_resource(account))
     return caller, account
 
 
@@ -161,15 +167,15 @@ def _find(cloud: Cloud, name: str) -> ServiceAccount:
     return account
 
 
-def _texts(settings: Mapping[str, Any]) -> Named:
-    display_name, description = text_of(settings, "displayName"), text_of(settings, "description")
+def _texts(settings: Mapping[str, Any]) -> Names:
+    display_name, description = read_text(settings, "displayName"), read_text(settings, "description")
     if len(display_name.encode("utf-8", "replace")) > 100 or len(description.encode("utf-8", "replace")) > 256:  # noqa: PLR2004 - bytes, as documented
         raise api_refusal("bad_field", field="service_account")
-    return Named(display_name=display_name, description=description)
+    return Names(display_name=display_name, description=description)
 
 
 def _check_etag(account: ServiceAccount, settings: Mapping[str, Any]) -> None:
-    etag = text_of(settings, "etag")
+    etag = read_text(settings, "etag")
     if etag and etag != _etag(account):
         raise api_refusal("conflict")
 
@@ -179,7 +185,7 @@ def _etag(account: ServiceAccount) -> str:
 
 
 def _document(account: ServiceAccount) -> dict[str, Any]:
-    return shown(
+    return drop_empty(
         {
             "name": f"projects/{account.project}/serviceAccounts/{account.email}",
             "projectId": account.project,

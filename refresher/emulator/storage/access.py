@@ -1,17 +1,17 @@
-"""Who may do what to buckets and objects, and how Cloud Storage says no: errors of its own shape."""
+"""Permissions on buckets and objects, and the errors of Cloud Storage, which have a shape of their own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator.callers import ADMINISTRATOR, ANONYMOUS, CLOUD_PLATFORM, caller_of
+from refresher.emulator.authentication import ADMINISTRATOR, ANONYMOUS, CLOUD_PLATFORM, authenticate
 from refresher.emulator.errors import Refusal
-from refresher.emulator.permissions import Resource, may
+from refresher.emulator.permissions import Resource, has_permission
 from refresher.emulator.tokens import PREFIX
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.http import Call
     from refresher.emulator.storage_state import Bucket, StoredObject
     from refresher.emulator.tokens import Bearer
 
@@ -24,31 +24,32 @@ CONTROL_SCOPES = (CLOUD_PLATFORM, f"{_SCOPE}full_control")
 
 
 def refusal(status: int, reason: str, message: str) -> Refusal:
-    """Give an error in the shape of the JSON API."""
+    """Return an error in the shape of the JSON API."""
     error = {"message": message, "domain": "global", "reason": reason}
     return Refusal(status, {"error": {"code": status, "message": message, "errors": [error]}}, reason)
 
 
 def invalid(message: str) -> Refusal:
-    """Give the refusal of an argument that cannot be."""
+    """Return the refusal of an invalid argument."""
     return refusal(400, "invalid", message)
 
 
 def condition_not_met() -> Refusal:
-    """Give the refusal of a precondition."""
+    """Return the refusal of a precondition."""
     return refusal(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
 
 
 def authorize(cloud: Cloud, call: Call, permission: str, bucket_name: str, object_name: str | None = None) -> Bucket:
-    """Check that the caller may do something to a bucket or an object of it; give the bucket.
+    """Check the caller's permission on a bucket or on an object in it; return the bucket.
 
     Raises:
-        Refusal: 401 for nobody, 403 in Google's words for who may not, 404 for a bucket that is not there.
+        Refusal: 401 for an anonymous caller, 403 with Google's text for a caller without the permission, 404 if the
+            bucket does not exist.
     """
     call.facts["bucket"] = bucket_name
     if object_name is not None:
         call.facts["object"] = object_name
-    caller = identify(
+    caller = authenticate_caller(
         cloud, call, permission, administrable=object_name is None and permission.startswith("storage.buckets.")
     )
     bucket = cloud.state.buckets.get(bucket_name)
@@ -59,29 +60,29 @@ def authorize(cloud: Cloud, call: Call, permission: str, bucket_name: str, objec
     if object_name is not None:
         name, kind = f"{name}/objects/{object_name}", f"{SERVICE}/Object"
     resource = Resource(name=name, service=SERVICE, kind=kind, project=bucket.project, policy=bucket.policy)
-    if not may(cloud, caller, permission, resource):
-        raise denied(caller, permission, "object" if object_name is not None else "bucket")
+    if not has_permission(cloud, caller, permission, resource):
+        raise permission_denied(caller, permission, "object" if object_name is not None else "bucket")
     return bucket
 
 
 def authorize_project(cloud: Cloud, call: Call, permission: str, project: str) -> str:
-    """Check that the caller may do something to a project's buckets; give the project's id.
+    """Check the caller's permission on a project's buckets; return the project's id.
 
     Raises:
-        Refusal: As `authorize`.
+        Refusal: As for `authorize`.
     """
-    caller = identify(cloud, call, permission, administrable=True)
+    caller = authenticate_caller(cloud, call, permission, administrable=True)
     found = cloud.state.find_project(project)
     if found is None:
         raise refusal(400, "invalid", f"Invalid project: {project}")
     resource = Resource(name=f"projects/{found[0]}", service=SERVICE, project=found[0])
-    if not may(cloud, caller, permission, resource):
-        raise denied(caller, permission, "project")
+    if not has_permission(cloud, caller, permission, resource):
+        raise permission_denied(caller, permission, "project")
     return found[0]
 
 
-def denied(caller: Bearer, permission: str, what: str) -> Refusal:
-    """Give the refusal of somebody who may not: 403, or 401 for who did not say who he is."""
+def permission_denied(caller: Bearer, permission: str, what: str) -> Refusal:
+    """Return the refusal of a missing permission: 403, or 401 for an anonymous caller."""
     who = "Anonymous caller" if caller.kind == "anonymous" else caller.name
     message = (
         f"{who} does not have {permission} access to the Google Cloud {'Storage ' if what != 'project' else ''}{what}. "
@@ -92,11 +93,11 @@ def denied(caller: Bearer, permission: str, what: str) -> Refusal:
     return refusal(403, "forbidden", message)
 
 
-def stored(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
-    """Give an object.
+def find_object(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
+    """Return an object.
 
     Raises:
-        Refusal: There is none.
+        Refusal: It does not exist.
     """
     found = bucket.objects.get(name)
     if found is None:
@@ -104,11 +105,11 @@ def stored(bucket: Bucket, bucket_name: str, name: str) -> StoredObject:
     return found
 
 
-def identify(cloud: Cloud, call: Call, permission: str, *, administrable: bool) -> Bearer:
-    """Give who asks; without a token nobody in particular, and where it is administrable the administrator.
+def authenticate_caller(cloud: Cloud, call: Call, permission: str, *, administrable: bool) -> Bearer:
+    """Return the caller: anonymous without a token; if administrable, the administrator for a token of another kind.
 
     Raises:
-        Refusal: The token is not known, or its scopes do not suffice.
+        Refusal: The token is unknown, or its scopes do not suffice.
     """
     token = call.bearer_token()
     if not token:
@@ -120,4 +121,4 @@ def identify(cloud: Cloud, call: Call, permission: str, *, administrable: bool) 
         raise refusal(401, "authError", "Invalid Credentials")
     is_reading = permission.endswith((".get", ".list"))
     scopes = READ_SCOPES if is_reading else WRITE_SCOPES if ".objects." in permission else CONTROL_SCOPES
-    return caller_of(cloud, call, service=SERVICE, scopes=scopes)
+    return authenticate(cloud, call, service=SERVICE, scopes=scopes)

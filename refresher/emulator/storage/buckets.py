@@ -8,11 +8,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator import policy_calls
-from refresher.emulator.calls import Call, Reply, Route, text_of
-from refresher.emulator.permissions import Resource, may
-from refresher.emulator.storage.access import SERVICE, authorize, authorize_project, identify, invalid, refusal
-from refresher.emulator.storage.resources import bucket_document
+from refresher.emulator import policy_changes
+from refresher.emulator.http import Call, Reply, Route, read_text
+from refresher.emulator.permissions import Resource, has_permission
+from refresher.emulator.storage.access import (
+    SERVICE,
+    authenticate_caller,
+    authorize,
+    authorize_project,
+    invalid,
+    refusal,
+)
+from refresher.emulator.storage.resources import describe_bucket
 from refresher.emulator.storage_state import Bucket
 
 if TYPE_CHECKING:
@@ -25,10 +32,10 @@ _GIVEN = ("location", "storageClass", "labels", "lifecycle", "versioning", "iamC
 
 
 def insert(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Make a bucket; whoever makes one through a token gets no role on it but the project's."""
+    """Create a bucket. Its creator only has the roles that the project grants."""
     body = call.json()
     project = authorize_project(cloud, call, "storage.buckets.create", call.query.get("project", ""))
-    name = text_of(body, "name")
+    name = read_text(body, "name")
     if not _NAME.fullmatch(name):
         raise invalid(f"Invalid bucket name: '{name}'")
     if name in cloud.state.buckets:
@@ -59,7 +66,7 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what is said of a bucket."""
+    """Change the metadata of a bucket."""
     bucket = authorize(cloud, call, "storage.buckets.update", names["bucket"])
     bucket.fields |= _given(call.json())
     bucket.metageneration += 1
@@ -76,7 +83,7 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def layout(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell that a bucket has no folders, which gcloud wants to know first."""
+    """Show that a bucket has no folders, which gcloud asks first."""
     authorize(cloud, call, "storage.objects.list", names["bucket"])
     return Reply(
         document={
@@ -98,13 +105,13 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a bucket; the body is the policy itself."""
     bucket = authorize(cloud, call, "storage.buckets.setIamPolicy", names["bucket"])
-    policy_calls.replace(cloud, bucket.policy, {"policy": call.json()})
+    policy_changes.replace_policy(cloud, bucket.policy, {"policy": call.json()})
     return Reply(document=_policy(names["bucket"], bucket))
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Tell which permissions the caller has on a bucket."""
-    caller = identify(cloud, call, "storage.buckets.get", administrable=True)
+    """Show which permissions the caller has on a bucket."""
+    caller = authenticate_caller(cloud, call, "storage.buckets.get", administrable=True)
     bucket = cloud.state.buckets.get(names["bucket"])
     if bucket is None:
         raise refusal(404, "notFound", "The specified bucket does not exist.")
@@ -113,7 +120,7 @@ def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Repl
         name=name, service=SERVICE, kind=f"{SERVICE}/Bucket", project=bucket.project, policy=bucket.policy
     )
     asked = [value for field, value in call.queries if field == "permissions"]
-    held = [permission for permission in asked if may(cloud, caller, permission, resource)]
+    held = [permission for permission in asked if has_permission(cloud, caller, permission, resource)]
     document: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
     return Reply(document=document | ({"permissions": held} if held else {}))
 
@@ -124,7 +131,7 @@ def _given(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _document(cloud: Cloud, call: Call, name: str, bucket: Bucket) -> dict[str, Any]:
     project = cloud.state.projects.get(bucket.project)
-    return bucket_document(call, name, bucket, project.number if project is not None else "0")
+    return describe_bucket(call, name, bucket, project.number if project is not None else "0")
 
 
 def _policy(name: str, bucket: Bucket) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import re
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Call, Reply, Route, list_of, object_of, text_of
 from refresher.emulator.errors import Refusal
-from refresher.emulator.storage.access import authorize, invalid, refusal, stored
-from refresher.emulator.storage.resources import check_preconditions, document_of, etag_of, given, store
+from refresher.emulator.http import Call, Reply, Route, read_list, read_object, read_text
+from refresher.emulator.storage.access import authorize, find_object, invalid, refusal
+from refresher.emulator.storage.resources import check_preconditions, compute_etag, describe_object, read_fields, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LARGEST_PAGE = 1000
 LARGEST = 256 * 1024 * 1024
-"""Bytes of an object, whether uploaded or composed."""
+"""The greatest size of an object in bytes, uploaded or composed."""
 
 PRECONDITION_FAILED = 412
 _NEGATIVE = {"ifGenerationNotMatch", "ifMetagenerationNotMatch"}
@@ -30,10 +30,10 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Show an object, or give its content with `alt=media`."""
+    """Show an object, or return its content with `alt=media`."""
     bucket_name, name = names["bucket"], names["object"]
     bucket = authorize(cloud, call, "storage.objects.get", bucket_name, name)
-    found = stored(bucket, bucket_name, name)
+    found = find_object(bucket, bucket_name, name)
     if call.query.get("generation", str(found.generation)) != str(found.generation):
         raise refusal(404, "notFound", f"No such object: {bucket_name}/{name}#{call.query['generation']}")
     try:
@@ -44,19 +44,19 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
         raise
     if call.query.get("alt") == "media" or "/download/" in call.path:
         return media(call, found)
-    return Reply(document=document_of(call, bucket_name, name, found))
+    return Reply(document=describe_object(call, bucket_name, name, found))
 
 
 def media(call: Call, found: StoredObject) -> Reply:
-    """Give the content of an object, or the range asked for (RFC 9110, section 14).
+    """Return the content of an object, or the requested range (RFC 9110, section 14).
 
     Raises:
-        Refusal: The range lies beyond the content.
+        Refusal: The range is outside the content.
     """
     size = len(found.content)
     headers = {
         "content-type": str(found.fields.get("contentType", "application/octet-stream")),
-        "etag": etag_of(found),
+        "etag": compute_etag(found),
         "last-modified": formatdate(found.updated, usegmt=True),
         "accept-ranges": "bytes",
         "x-goog-generation": str(found.generation),
@@ -78,12 +78,12 @@ def media(call: Call, found: StoredObject) -> Reply:
 
 
 def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """List objects by prefix, by pages, folded at a delimiter."""
+    """List objects by prefix, in pages, grouped at a delimiter."""
     bucket_name = names["bucket"]
     bucket = authorize(cloud, call, "storage.objects.list", bucket_name)
     query = call.query
     size = query.get("maxResults", "") or str(LARGEST_PAGE)
-    if not size.isdecimal() or len(size) > 6:  # noqa: PLR2004 - digits, more than any page has
+    if not size.isdecimal() or len(size) > 6:  # noqa: PLR2004 - digits, more than any page needs
         raise invalid("Invalid value for maxResults.")
     entries = _folded(sorted(bucket.objects), query)
     entries = [entry for entry in entries if entry > query.get("pageToken", "")]
@@ -97,7 +97,7 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
         if entry in bucket.objects and (entry not in prefixes or query.get("includeTrailingDelimiter") == "true")
     ]
     if items:
-        document["items"] = [document_of(call, bucket_name, name, bucket.objects[name]) for name in items]
+        document["items"] = [describe_object(call, bucket_name, name, bucket.objects[name]) for name in items]
     if prefixes and delimiter:
         document["prefixes"] = prefixes
     if len(page) < len(entries):
@@ -106,35 +106,35 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change what is said of an object."""
+    """Change the metadata of an object."""
     bucket_name, name = names["bucket"], names["object"]
     bucket = authorize(cloud, call, "storage.objects.update", bucket_name, name)
-    found = stored(bucket, bucket_name, name)
+    found = find_object(bucket, bucket_name, name)
     check_preconditions(call.query, found)
     body = call.json()
-    changed = {**found.fields, **given(body)}
+    changed = {**found.fields, **read_fields(body)}
     found.fields = {field: value for field, value in changed.items() if body.get(field, value) is not None}
     found.metageneration += 1
     found.updated = cloud.now()
-    return Reply(document=document_of(call, bucket_name, name, found))
+    return Reply(document=describe_object(call, bucket_name, name, found))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove an object."""
     bucket_name, name = names["bucket"], names["object"]
     bucket = authorize(cloud, call, "storage.objects.delete", bucket_name, name)
-    check_preconditions(call.query, stored(bucket, bucket_name, name))
+    check_preconditions(call.query, find_object(bucket, bucket_name, name))
     del bucket.objects[name]
     return Reply(status=204)
 
 
 def copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Copy an object, the older call."""
+    """Copy an object; the older method."""
     return Reply(document=_copy(cloud, call, names))
 
 
 def rewrite(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Copy an object, done at once."""
+    """Copy an object at once."""
     resource = _copy(cloud, call, names)
     size = resource["size"]
     return Reply(
@@ -153,31 +153,31 @@ def compose(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     bucket_name, name = names["bucket"], names["object"]
     bucket = authorize(cloud, call, "storage.objects.create", bucket_name, name)
     body = call.json()
-    sources = list_of(body, "sourceObjects")
+    sources = read_list(body, "sourceObjects")
     if not 0 < len(sources) <= 32 or not all(isinstance(source, dict) for source in sources):  # noqa: PLR2004 - as documented
         raise invalid("The number of source components is invalid.")
-    contents = [stored(bucket, bucket_name, text_of(source, "name")).content for source in sources]
+    contents = [find_object(bucket, bucket_name, read_text(source, "name")).content for source in sources]
     if sum(map(len, contents)) > LARGEST:
         raise invalid(f"The composite object is too large, more than {LARGEST} bytes.")
     check_preconditions(call.query, bucket.objects.get(name))
-    made = store(cloud, bucket, name, b"".join(contents), object_of(body, "destination"))
-    return Reply(document=document_of(call, bucket_name, name, made))
+    made = store(cloud, bucket, name, b"".join(contents), read_object(body, "destination"))
+    return Reply(document=describe_object(call, bucket_name, name, made))
 
 
 def _copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> dict[str, Any]:
     source_bucket, source_name = names["bucket"], names["object"]
-    source = stored(
+    source = find_object(
         authorize(cloud, call, "storage.objects.get", source_bucket, source_name), source_bucket, source_name
     )
     bucket_name, name = names["bucket2"], names["object2"]
     bucket = authorize(cloud, call, "storage.objects.create", bucket_name, name)
     check_preconditions(call.query, bucket.objects.get(name))
-    made = store(cloud, bucket, name, source.content, {**source.fields, **given(call.json())})
-    return document_of(call, bucket_name, name, made)
+    made = store(cloud, bucket, name, source.content, {**source.fields, **read_fields(call.json())})
+    return describe_object(call, bucket_name, name, made)
 
 
 def _folded(names: list[str], query: Mapping[str, str]) -> list[str]:
-    """Give names with the prefix, in order; what follows a delimiter behind it becomes one entry."""
+    """Return the names with the prefix, in order. Names with the same text up to a delimiter become one entry."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     entries: list[str] = []
     for name in names:

@@ -16,23 +16,23 @@ from refresher.emulator.storage_state import StoredObject
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from refresher.emulator.calls import Call
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.http import Call
     from refresher.emulator.storage_state import Bucket
 
 _GIVEN = ("contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
           "customTime", "storageClass")  # fmt: skip
-"""What somebody may say of an object."""
+"""The metadata of an object that a client can set."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-"""What would break the headers that show it."""
+"""Characters that are not allowed in the headers that show the metadata."""
 
 
 def store(cloud: Cloud, bucket: Bucket, name: str, content: bytes, fields: Mapping[str, Any]) -> StoredObject:
-    """Put a new generation of an object in place of the one that is there.
+    """Store a new generation of an object in place of the present one.
 
     Raises:
-        Refusal: The name is none, or a checksum that was sent is another's.
+        Refusal: The name is invalid, or the checksum in the request does not match.
     """
     if not name or len(name.encode("utf-8", "surrogatepass")) > 1024 or "\n" in name or "\r" in name:  # noqa: PLR2004 - bytes, as documented
         raise invalid("Invalid object name.")
@@ -49,17 +49,17 @@ def store(cloud: Cloud, bucket: Bucket, name: str, content: bytes, fields: Mappi
         updated=now,
         crc32c=crc32c,
         md5=md5,
-        fields=given(fields),
+        fields=read_fields(fields),
     )
     bucket.objects[name] = made
     return made
 
 
-def given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what of a document may be said of an object.
+def read_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that a document sets.
 
     Raises:
-        Refusal: Something is not of its type.
+        Refusal: A value has the wrong type.
     """
     kept = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
     for name, value in kept.items():
@@ -69,10 +69,10 @@ def given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_preconditions(query: Mapping[str, str], found: StoredObject | None) -> None:
-    """Check `ifGenerationMatch` and its like against an object, or its absence.
+    """Check `ifGenerationMatch` and the other preconditions for an object, or for its absence.
 
     Raises:
-        Refusal: One of them does not hold.
+        Refusal: A precondition is not met.
     """
     generation = found.generation if found is not None else 0
     metageneration = found.metageneration if found is not None else 0
@@ -91,8 +91,8 @@ def check_preconditions(query: Mapping[str, str], found: StoredObject | None) ->
             raise condition_not_met()
 
 
-def document_of(call: Call, bucket_name: str, name: str, found: StoredObject) -> dict[str, Any]:
-    """Show an object."""
+def describe_object(call: Call, bucket_name: str, name: str, found: StoredObject) -> dict[str, Any]:
+    """Return the document of an object."""
     from urllib.parse import quote  # noqa: PLC0415 - only here
 
     origin = f"{call.scheme}://{call.headers.get('host', 'storage.googleapis.com')}"
@@ -110,18 +110,18 @@ def document_of(call: Call, bucket_name: str, name: str, found: StoredObject) ->
         "size": str(len(found.content)),
         "md5Hash": found.md5,
         "crc32c": found.crc32c,
-        "etag": etag_of(found),
-        "timeCreated": time_of(found.created),
-        "updated": time_of(found.updated),
-        "timeStorageClassUpdated": time_of(found.created),
+        "etag": compute_etag(found),
+        "timeCreated": format_time(found.created),
+        "updated": format_time(found.updated),
+        "timeStorageClassUpdated": format_time(found.created),
         **found.fields,
     }
 
 
-def bucket_document(call: Call, name: str, bucket: Bucket, number: str) -> dict[str, Any]:
-    """Show a bucket."""
+def describe_bucket(call: Call, name: str, bucket: Bucket, number: str) -> dict[str, Any]:
+    """Return the document of a bucket."""
     origin = f"{call.scheme}://{call.headers.get('host', 'storage.googleapis.com')}"
-    access = {"enabled": True, "lockedTime": time_of(bucket.created + 90 * 86_400)}
+    access = {"enabled": True, "lockedTime": format_time(bucket.created + 90 * 86_400)}
     return {
         "kind": "storage#bucket",
         "id": name,
@@ -133,18 +133,18 @@ def bucket_document(call: Call, name: str, bucket: Bucket, number: str) -> dict[
         "locationType": "multi-region",
         "storageClass": "STANDARD",
         "etag": base64.b64encode(f"b{bucket.metageneration}".encode()).decode(),
-        "timeCreated": time_of(bucket.created),
-        "updated": time_of(bucket.created),
+        "timeCreated": format_time(bucket.created),
+        "updated": format_time(bucket.created),
         "iamConfiguration": {"uniformBucketLevelAccess": access, "publicAccessPrevention": "inherited"},
         **bucket.fields,
     }
 
 
-def etag_of(found: StoredObject) -> str:
-    """Tell one generation and metageneration from another."""
+def compute_etag(found: StoredObject) -> str:
+    """Return a text that changes with each generation and metageneration."""
     return base64.b64encode(f"{found.generation}/{found.metageneration}".encode()).decode()
 
 
-def time_of(seconds: float) -> str:
-    """Show a time with milliseconds, as Cloud Storage does."""
+def format_time(seconds: float) -> str:
+    """Return a time with milliseconds, as Cloud Storage shows it."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{int(seconds % 1 * 1000):03d}Z"

@@ -1,7 +1,6 @@
 """Uploads: simple, multipart and resumable.
 
-https://cloud.google.com/storage/docs/uploads-downloads. Resumable uploads that were under way are forgotten by a
-restart.
+https://cloud.google.com/storage/docs/uploads-downloads. A restart deletes the resumable uploads in progress.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.calls import Call, Reply, Route, json_object
+from refresher.emulator.http import Call, Reply, Route, parse_json_object
 from refresher.emulator.storage.access import authorize, invalid, refusal
-from refresher.emulator.storage.resources import check_preconditions, document_of, given, store
+from refresher.emulator.storage.resources import check_preconditions, describe_object, read_fields, store
 from refresher.emulator.storage_state import Upload
 
 if TYPE_CHECKING:
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
     from refresher.emulator.storage_state import Bucket
 
 MOST_UPLOADS = 1000
-"""Resumable uploads under way at once; the oldest is forgotten for a new one."""
+"""The limit of resumable uploads in progress; beyond it the oldest one is deleted."""
 
 _BOUNDARY = re.compile(r"boundary=(?:\"([^\"]+)\"|'([^']+)'|([^;\s]+))")
 _RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 
 
 def insert(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Upload an object whole, or begin a resumable upload."""
+    """Upload a whole object, or begin a resumable upload."""
     kind = call.query.get("uploadType", "")
     bucket_name = names["bucket"]
     if kind == "multipart":
@@ -52,7 +51,7 @@ def insert(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def resume(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Take the next part of a resumable upload, or tell how much has come."""
+    """Store the next part of a resumable upload, or show how much has arrived."""
     upload_id = call.query.get("upload_id", "")
     upload = cloud.uploads.get(upload_id)
     if upload is None:
@@ -84,7 +83,7 @@ def resume(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 
 
 def cancel(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
-    """Forget a resumable upload."""
+    """Delete a resumable upload."""
     if cloud.uploads.pop(call.query.get("upload_id", ""), None) is None:
         raise refusal(404, "notFound", "No such upload.")
     return Reply(status=499, content=b"")
@@ -93,7 +92,7 @@ def cancel(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
 def _begin(cloud: Cloud, call: Call, bucket: str, name: str, fields: dict[str, Any]) -> Reply:
     if "x-upload-content-type" in call.headers:
         fields.setdefault("contentType", call.headers["x-upload-content-type"])
-    given(fields)
+    read_fields(fields)
     while len(cloud.uploads) >= MOST_UPLOADS:
         del cloud.uploads[next(iter(cloud.uploads))]
     upload_id = secrets.token_urlsafe(24)
@@ -107,13 +106,13 @@ def _store(
     cloud: Cloud, call: Call, bucket: Bucket, bucket_name: str, name: str, content: bytes, fields: dict[str, Any]
 ) -> dict[str, Any]:
     check_preconditions(call.query, bucket.objects.get(name))
-    return document_of(call, bucket_name, name, store(cloud, bucket, name, content, fields))
+    return describe_object(call, bucket_name, name, store(cloud, bucket, name, content, fields))
 
 
 def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
-    """Take a multipart/related body apart (RFC 2387): a JSON document, then the content.
+    """Split a multipart/related body (RFC 2387) into a JSON document and the content.
 
-    Lines end as the first one does: gcloud ends them without carriage returns, and Google takes that.
+    All lines must end like the first one: gcloud ends them without carriage returns, and Google accepts that.
     """
     found = _BOUNDARY.search(call.headers.get("content-type", ""))
     if found is None:
@@ -125,9 +124,9 @@ def _parts(call: Call) -> tuple[dict[str, Any], bytes]:
         raise invalid("The multipart body must have two parts.")
     head, content = (_payload(piece, end) for piece in pieces[1:3])
     try:
-        fields = json_object(head[1])
+        fields = parse_json_object(head[1])
     except ValueError:
-        raise invalid("The first part is no JSON object.") from None
+        raise invalid("The first part is not a JSON object.") from None
     if content[0]:
         fields.setdefault("contentType", content[0])
     return fields, content[1]

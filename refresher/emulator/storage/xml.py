@@ -1,7 +1,7 @@
-"""The XML API, for reading alone: `GET /BUCKET/OBJECT`, with errors in XML.
+"""The XML API, for reading only: `GET /BUCKET/OBJECT`, with errors in XML.
 
-https://cloud.google.com/storage/docs/xml-api. It begins at the root, so it answers only for hosts of Cloud Storage
-and for buckets that exist. Signed URLs are left out.
+https://cloud.google.com/storage/docs/xml-api. Its paths begin at the root, so it only answers for the hosts of Cloud
+Storage and for buckets that exist. Signed URLs are not supported.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from refresher.emulator.calls import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.errors import Refusal
-from refresher.emulator.storage.access import authorize, stored
+from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
+from refresher.emulator.storage.access import authorize, find_object
 from refresher.emulator.storage.objects import media
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ _CODES = {400: "InvalidArgument", 401: "AccessDenied", 403: "AccessDenied", 404:
 
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Give the content of an object."""
+    """Return the content of an object."""
     try:
         bucket = authorize(cloud, call, "storage.objects.get", names["bucket"], names["object"])
-        return media(call, stored(bucket, names["bucket"], names["object"]))
+        return media(call, find_object(bucket, names["bucket"], names["object"]))
     except Refusal as refused:
         raise _in_xml(refused) from None
 
 
-def route_of(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
-    """Give the route of a request to the XML API; None if it is none."""
+def find_route(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
+    """Return the route of a request to the XML API; None for another request."""
     if call.method not in ("GET", "HEAD"):
         return None
     host = call.headers.get("host", "").partition(":")[0]

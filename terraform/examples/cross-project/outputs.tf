@@ -1,5 +1,5 @@
 output "refresher_config" {
-  description = "The half of the refresher's configuration that says who."
+  description = "The cloud half of the refresher's configuration."
   value       = module.federation.refresher_config
 }
 
@@ -9,6 +9,6 @@ output "refresher_yaml" {
 }
 
 output "service_accounts" {
-  description = "E-mails of the target principals, by identity."
+  description = "E-mail addresses of the target principals, by identity."
   value       = module.federation.service_accounts
 }

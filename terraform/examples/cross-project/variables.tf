@@ -1,5 +1,5 @@
 variable "data_project_id" {
-  description = "Id of the project in which accounts are made unless said otherwise."
+  description = "Id of the project in which accounts are created unless an identity has another."
   type        = string
 }
 

@@ -4,7 +4,7 @@ output "principal" {
 }
 
 output "refresher_config" {
-  description = "The half of the refresher's configuration that says who."
+  description = "The cloud half of the refresher's configuration."
   value       = local._refresher_config
 }
 

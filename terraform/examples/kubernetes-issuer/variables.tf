@@ -16,7 +16,7 @@ variable "deletion_protection" {
 }
 
 variable "namespace" {
-  description = "Namespace whose service accounts may come in."
+  description = "Namespace whose service accounts are admitted."
   type        = string
   default     = "training"
 }

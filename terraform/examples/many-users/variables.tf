@@ -5,7 +5,7 @@ variable "deletion_protection" {
 }
 
 variable "fleet" {
-  description = "What all workers of this fleet put into the claim `fleet`."
+  description = "Value of the claim `fleet` in the tokens of all workers of this fleet."
   type        = string
   default     = "batch"
 }
@@ -27,7 +27,7 @@ variable "project_id" {
 }
 
 variable "users" {
-  description = "Who there is, by name."
+  description = "Users, by name."
   type = map(object({
     buckets = optional(set(string), [])
     invokes = optional(string)

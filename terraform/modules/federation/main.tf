@@ -1,7 +1,7 @@
 locals {
   _services = var.enable_services ? ["cloudresourcemanager.googleapis.com", "iam.googleapis.com", "iamcredentials.googleapis.com", "sts.googleapis.com"] : []
 
-  # The condition, the mapping and the supplier's claims are made of the same values, so that they cannot drift.
+  # The condition, the mapping and the supplier's claims are built from the same values, so that they cannot drift.
   _conditions = concat(
     var.attribute_condition.subject_prefix == null ? [] : ["assertion.sub.startsWith('${var.attribute_condition.subject_prefix}')"],
     [for name, value in var.attribute_condition.claims : "assertion.${name} == '${value}'"],
@@ -14,7 +14,7 @@ locals {
   )
   _issuer = var.issuer.kind == "google" ? "https://accounts.google.com" : var.issuer.uri
 
-  # Only the members of public keys are sent, and thus kept in the state: nothing else that the text may hold.
+  # Only the members of public keys are sent, and so kept in the state: nothing else that the text may contain.
   _jwks = var.jwks == null ? null : nonsensitive(jsonencode({
     keys = [for key in jsondecode(var.jwks).keys : {
       for member in ["alg", "crv", "e", "kid", "kty", "n", "use", "x", "y"] : member => key[member] if can(key[member])
@@ -101,7 +101,7 @@ resource "google_iam_workload_identity_pool_provider" "main" {
   lifecycle {
     precondition {
       condition     = length(join(" && ", local._conditions)) <= 4096
-      error_message = "The attribute condition is longer than 4,096 characters: give fewer claims or subjects."
+      error_message = "The attribute condition is longer than 4,096 characters: use fewer claims or subjects."
     }
   }
 }

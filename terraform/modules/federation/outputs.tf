@@ -14,12 +14,12 @@ output "pool_name" {
 }
 
 output "provider_name" {
-  description = "Resource name of the provider, with the project's number: what the module identity asks for."
+  description = "Resource name of the provider, with the project's number: an input of the module identity."
   value       = google_iam_workload_identity_pool_provider.main.name
 }
 
 output "refresher_config" {
-  description = "The providers and suppliers of the refresher's configuration, to be named under its `include`."
+  description = "The providers and suppliers of the refresher's configuration. List the file under `include`."
   value       = local._refresher_config
 
   precondition {
@@ -34,7 +34,7 @@ output "refresher_yaml" {
 }
 
 output "subject_prefix" {
-  description = "What every subject must begin with; empty if anything will do."
+  description = "What every subject must begin with; empty if any subject is accepted."
   value       = var.attribute_condition.subject_prefix == null ? "" : var.attribute_condition.subject_prefix
 }
 

@@ -1,5 +1,5 @@
 locals {
-  # IAM Credentials cannot be named in an audit configuration; IAM's covers it.
+  # An audit configuration cannot name IAM Credentials; the one of IAM covers it.
   _audited = var.audit ? { for pair in setproduct(var.project_ids, ["iam.googleapis.com", "sts.googleapis.com"]) : "${pair[0]} ${pair[1]}" => { project = pair[0], service = pair[1] } } : {}
 
   _watched = length(var.expected_principals) == 0 ? [] : var.project_ids
@@ -36,7 +36,7 @@ resource "google_logging_metric" "unexpected" {
 
   project     = each.key
   name        = "workload-identity/unexpected-principal"
-  description = "Impersonations by subjects of workload identity pools that nobody expects."
+  description = "Impersonations by unexpected subjects of workload identity pools."
   filter      = local._unexpected
 
   metric_descriptor {
@@ -55,7 +55,7 @@ resource "google_monitoring_alert_policy" "unexpected" {
   notification_channels = var.notification_channels
 
   conditions {
-    display_name = "Somebody whom nobody expects asked for an account's tokens"
+    display_name = "An unexpected subject requested a token of an account"
 
     condition_matched_log {
       filter = local._unexpected

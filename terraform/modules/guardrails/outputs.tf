@@ -9,6 +9,6 @@ output "org_policies" {
 }
 
 output "unexpected_filter" {
-  description = "Filter for Cloud Logging that finds subjects whom nobody expects; null without expected_principals."
+  description = "Filter for Cloud Logging that finds unexpected subjects; null without expected_principals."
   value       = length(var.expected_principals) == 0 ? null : local._unexpected
 }

@@ -1,5 +1,5 @@
 variable "audit" {
-  description = "Whether Data Access logs of STS and IAM are written in every project, without which nobody can tell who became which account. They cost money."
+  description = "Whether Data Access logs of STS and IAM are written in every project. Only they show who impersonated which account. They cost money."
   type        = bool
   default     = true
   nullable    = false
@@ -13,17 +13,17 @@ variable "audit_log_types" {
 
   validation {
     condition     = length(setsubtract(var.audit_log_types, ["ADMIN_READ", "DATA_READ", "DATA_WRITE"])) == 0
-    error_message = "audit_log_types holds something else than ADMIN_READ, DATA_READ and DATA_WRITE in capitals: Google keeps what it does not know and logs nothing."
+    error_message = "audit_log_types holds something other than ADMIN_READ, DATA_READ and DATA_WRITE: use these names in capitals; Google accepts others and logs nothing."
   }
 
   validation {
     condition     = contains(var.audit_log_types, "ADMIN_READ")
-    error_message = "audit_log_types lacks ADMIN_READ, which is what token exchanges and impersonations are: add it, or set audit = false."
+    error_message = "audit_log_types lacks ADMIN_READ, which covers token exchanges and impersonations: add it, or set audit = false."
   }
 }
 
 variable "deny_policy" {
-  description = "Who alone may create, change or undelete providers below an attachment point such as cloudresourcemanager.googleapis.com/projects/my-project; a deny policy needs organisation rights. Null: none."
+  description = "The only principals that may create, change or undelete providers below an attachment point such as cloudresourcemanager.googleapis.com/projects/my-project; a deny policy needs organisation rights. Null: none."
   type = object({
     attachment_point     = string
     exception_principals = set(string)
@@ -32,12 +32,12 @@ variable "deny_policy" {
 
   validation {
     condition     = var.deny_policy == null ? true : can(regex("^cloudresourcemanager\\.googleapis\\.com/(projects|folders|organizations)/[a-z0-9:.-]+$", var.deny_policy.attachment_point))
-    error_message = "deny_policy.attachment_point is not cloudresourcemanager.googleapis.com/projects/ID (or folders, organizations): write it so, with plain slashes."
+    error_message = "deny_policy.attachment_point is not cloudresourcemanager.googleapis.com/projects/ID (or folders, organizations): use this form, with plain slashes."
   }
 
   validation {
     condition     = var.deny_policy == null ? true : length(var.deny_policy.exception_principals) > 0
-    error_message = "deny_policy.exception_principals is empty, so that nobody could change the provider any more: name those who may."
+    error_message = "deny_policy.exception_principals is empty, so that no one could change the provider any more: list the principals that may."
   }
 
   validation {
@@ -47,14 +47,14 @@ variable "deny_policy" {
 }
 
 variable "expected_principals" {
-  description = "Whose impersonations are expected (the output principals of the root). Given any, every other subject of any pool is counted by a metric and raises an alert. Needs audit."
+  description = "Principals whose impersonations are expected (the output principals of the root). If any is set, every other subject of any pool is counted by a metric and raises an alert. Needs audit."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for member in var.expected_principals : can(regex("^principal://iam\\.googleapis\\.com/projects/[0-9]+/locations/global/workloadIdentityPools/[a-z0-9-]+/subject/[!#-~]+$", member))])
-    error_message = "An entry of expected_principals is no single subject of a pool: copy the output principals."
+    error_message = "An entry of expected_principals is not a single subject of a pool: copy the output principals."
   }
 
   validation {
@@ -81,7 +81,7 @@ variable "notification_channels" {
 }
 
 variable "org_policies" {
-  description = "Organisation policies on a project, folder or organisation: which issuers pools may trust, and whether service-account keys may be made or uploaded; they need organisation rights. A policy is one object: set it nowhere else. Null: none."
+  description = "Organisation policies on a project, folder or organisation: which issuers pools may trust, and whether service-account keys may be created or uploaded; they need organisation rights. A policy is one object: set it nowhere else. Null: none."
   type = object({
     allowed_issuers      = optional(list(string))
     disable_key_creation = optional(bool, true)
@@ -93,12 +93,12 @@ variable "org_policies" {
 
   validation {
     condition     = var.org_policies == null ? true : can(regex("^(projects/[a-z0-9:.-]+|folders/[0-9]+|organizations/[0-9]+)$", var.org_policies.parent))
-    error_message = "org_policies.parent is not projects/ID, folders/NUMBER or organizations/NUMBER: write it so."
+    error_message = "org_policies.parent is not projects/ID, folders/NUMBER or organizations/NUMBER: use one of these forms."
   }
 
   validation {
     condition     = var.org_policies == null ? true : var.org_policies.allowed_issuers == null ? true : length(var.org_policies.allowed_issuers) > 0 && alltrue([for issuer in var.org_policies.allowed_issuers : can(regex("^https://[!-~]+$", issuer))])
-    error_message = "org_policies.allowed_issuers is empty or holds what is no https URL: name every issuer exactly as issuer.uri, or leave it out."
+    error_message = "org_policies.allowed_issuers is empty or holds an entry that is not an https URL: list every issuer exactly as in issuer.uri, or leave it out."
   }
 }
 
@@ -109,6 +109,6 @@ variable "project_ids" {
 
   validation {
     condition     = length(var.project_ids) > 0 && alltrue([for project in var.project_ids : can(regex("^([a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", project))])
-    error_message = "project_ids is empty or holds what is no project id: give ids, such as my-project, not numbers."
+    error_message = "project_ids is empty or holds an entry that is not a project id: use ids, such as my-project, not numbers."
   }
 }

@@ -3,7 +3,7 @@ locals {
   _is_made   = local._is_direct ? false : var.service_account.email == null
   _pool_name = split("/providers/", var.provider_name)[0]
 
-  # The one place where principals are made.
+  # The one place where principals are built.
   _principal = "principal://iam.googleapis.com/${local._pool_name}/subject/${var.subject}"
 
   _email  = local._is_direct ? null : local._is_made ? google_service_account.main[0].email : var.service_account.email
@@ -14,7 +14,7 @@ locals {
   _token_role = contains(var.token_kinds, "access_token") ? "roles/iam.workloadIdentityUser" : "roles/iam.serviceAccountOpenIdTokenCreator"
   _last_role  = contains(var.token_kinds, "access_token") ? "roles/iam.serviceAccountTokenCreator" : "roles/iam.serviceAccountOpenIdTokenCreator"
 
-  # Who goes over each account of the chain: the subject over the first, each account over the next.
+  # Who may impersonate each account of the chain: the subject the first, each account the next.
   _links = {
     for index, email in var.delegates : index => {
       account = "projects/-/serviceAccounts/${email}"

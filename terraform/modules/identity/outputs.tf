@@ -1,5 +1,5 @@
 output "audit_queries" {
-  description = "Filters for Cloud Logging: what the subject did itself, who became the account, and what was done in its name. The first two need Data Access logs (module guardrails)."
+  description = "Filters for Cloud Logging: what the subject did itself, who impersonated the account, and what was done in its name. The first two need Data Access logs (module guardrails)."
   value = merge(
     {
       exchanges  = "protoPayload.serviceName=\"sts.googleapis.com\" AND protoPayload.metadata.mapped_principal=\"${local._principal}\""
@@ -28,10 +28,10 @@ output "principal" {
 }
 
 output "refresher_config" {
-  description = "The identity as the refresher's configuration, to be named under its `include` beside the pool's."
+  description = "The identity as part of the refresher's configuration. List the file under `include`, together with the pool's."
   value       = local._refresher_config
 
-  # Who reads this may begin to work.
+  # A reader of this output may start to work.
   depends_on = [
     google_service_account_iam_member.subject,
     google_service_account_iam_member.link,
@@ -49,6 +49,6 @@ output "refresher_yaml" {
 }
 
 output "service_account_email" {
-  description = "E-mail of the target principal; null for direct resource access."
+  description = "E-mail address of the target principal; null for direct resource access."
   value       = local._email
 }

@@ -1,4 +1,4 @@
-// Node clients as a user's program uses them: for each bucket named on standard input one read, one line of JSON.
+// Node clients as in a user's program: for each bucket on standard input one read, and one line of JSON.
 import { createInterface } from "node:readline";
 
 import { Storage } from "@google-cloud/storage";

@@ -1,8 +1,8 @@
-"""Python clients as a user's program uses them: for each bucket named on standard input one read, one line of JSON.
+"""Python clients as in a user's program: for each bucket on standard input one read, and one line of JSON.
 
-A number after the bucket has so many threads read at once. Run as `probe.py CLIENT ORIGIN`, with the variables of the
-credentials directory and nothing else. A client is made once and lives as long as the program. This file knows nothing
-of the product.
+A number N after the bucket means N threads that read at once. Run it as `probe.py CLIENT ORIGIN`, with the variables of
+the credentials directory and nothing else. A client is created once and lives as long as the program. This file does
+not know the product.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OBJECT = "hello"
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 PATIENCE = 5
-"""Seconds that clients which repeat what failed may spend on that."""
+"""How many seconds clients may spend on repeating a failed request."""
 
 
 def google_auth(origin: str) -> Read:
@@ -53,7 +53,7 @@ def google_cloud_storage(origin: str) -> Read:
 
 
 def google_cloud_bigquery(origin: str) -> Read:
-    """Ask BigQuery who it is asked by; the bucket tells nothing."""
+    """Ask BigQuery for the caller; the bucket is not used."""
     from google.cloud import bigquery
 
     client = bigquery.Client(client_options={"api_endpoint": origin})
@@ -67,7 +67,7 @@ def google_cloud_bigquery(origin: str) -> Read:
 
 def gcsfs(origin: str) -> Read:
     """Read with gcsfs, as pandas, dask and others do."""
-    # else it asks storage.googleapis.com over gRPC whether a bucket is hierarchical, which cannot be led elsewhere
+    # else it asks storage.googleapis.com over gRPC whether a bucket is hierarchical, and that origin is fixed
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
     from gcsfs import GCSFileSystem
 
@@ -107,11 +107,11 @@ def opendal(origin: str) -> Read:
 
 
 def obstore(origin: str) -> Read:
-    """Read with object_store, which knows no external accounts, through the access token's file."""
+    """Read with object_store, which does not know external accounts, through the access token's file."""
     from obstore.store import GCSStore
 
     token_file = Path(os.environ["REFRESHER_ACCESS_TOKEN_FILE"])
-    # it reads this variable even if it is told what to use, and stumbles over what it finds there
+    # it reads this variable even with explicit settings, and fails on this document
     os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
 
     def credentials() -> dict[str, Any]:
@@ -131,7 +131,7 @@ def obstore(origin: str) -> Read:
 
 
 def duckdb(origin: str) -> Read:
-    """Read with DuckDB, which takes a bearer token alone, through the access token's file."""
+    """Read with DuckDB, which only accepts a bearer token, through the access token's file."""
     import duckdb as library
     import duckdb_extension_httpfs
 
@@ -141,7 +141,7 @@ def duckdb(origin: str) -> Read:
     extension = next(Path(str(duckdb_extension_httpfs.__file__)).parent.rglob("httpfs.duckdb_extension"))
     connection.execute(f"LOAD '{extension}'")
     connection.execute("SET http_retries = 0")
-    # it takes this setting, and none of the usual variables
+    # it uses this setting, and none of the usual variables
     if (trusted := os.environ.get("SSL_CERT_FILE")) is not None:
         connection.execute(f"SET ca_cert_file = '{trusted}'")
 
@@ -169,7 +169,7 @@ CLIENTS = {
 
 
 def read_at_once(read: Read, bucket: str, threads: int) -> set[str]:
-    """Read in some threads, which begin when all are there; give what they got, each thing once."""
+    """Read in several threads, which begin together; return each different answer once."""
     if threads == 1:
         return {read(bucket)}
     together = Barrier(threads)

@@ -1,4 +1,4 @@
-"""What a user's program does with Google's own client of Cloud Storage; prints what came of it as JSON."""
+"""A user's program with Google's own client of Cloud Storage; it prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK = 256 * 1024
 
 
 def main(origin: str, bucket_name: str) -> None:
-    """Upload in every way, read back in every way, list, copy, compose, and meet a precondition."""
+    """Upload in every way, read in every way, list, copy, compose, and use a precondition."""
     client = storage.Client(client_options={"api_endpoint": origin})
     bucket = client.bucket(bucket_name)
     small = bucket.blob("in/small")

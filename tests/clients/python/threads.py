@@ -1,6 +1,6 @@
-"""What a user's program of many threads does so that they share each token: one call first, and renewals apart.
+"""A user's program with many threads that share each token: one call first, and non-blocking refreshes.
 
-Prints how many access tokens it had when it has had three.
+It prints how many access tokens it has requested once it has used three.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 
 
 def main(url: str, threads: int) -> None:
-    """Call from all threads at once, on and on, until the credentials were renewed twice."""
+    """Call from all threads at once, again and again, until the credentials were renewed twice."""
     credentials, _ = google.auth.default(SCOPES)
     credentials.with_non_blocking_refresh()  # type: ignore[no-untyped-call] # it has no types
     session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call] # it has no types

@@ -1,6 +1,6 @@
 #!/bin/sh
-# googleauth and what it needs, from Debian's next release: the googleauth of Debian 12 knows no external_account. They are
-# pure Ruby, verified by apt and unpacked here, so that nothing of the system's is replaced.
+# googleauth and its dependencies, from Debian's next release: the googleauth of Debian 12 does not support external_account.
+# They are pure Ruby, verified by apt and unpacked here, so that no package of the system is replaced.
 set -eu
 
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$')

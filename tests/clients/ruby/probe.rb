@@ -1,4 +1,4 @@
-# Ruby clients as a user's program uses them: for each bucket named on standard input one read, one line of JSON.
+# Ruby clients as in a user's program: for each bucket on standard input one read, and one line of JSON.
 require "googleauth"
 require "json"
 require "net/http"

@@ -1,7 +1,7 @@
-"""Act on Google again and again with google-auth and the variables alone, while the token is replaced as often as said.
+"""Call Google again and again with google-auth and the variables, while the token is replaced several times.
 
-Arguments: where to ask whom a token speaks for, and the count of tokens to live through. Each call is one line of JSON:
-as whom it acted, or how it failed.
+Arguments: the URL that shows the caller of a token, and the number of tokens to use. Each call prints one line of JSON:
+the account that it acted as, or its error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def main() -> None:
-    """Read the token file only to know how many there were; the credentials read it by themselves."""
+    """Read the token file only to count the tokens; the credentials read it themselves."""
     origin, count = sys.argv[1], int(sys.argv[2])
     file = Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).with_name("token")
     credentials, project = google.auth.default([_SCOPE])

@@ -1,4 +1,4 @@
-"""Try everything that changes a credentials directory, and print what became of each attempt as one object of JSON."""
+"""Try everything that changes a credentials directory, and print the result of each attempt as one JSON object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Go through the attempts; those that change an existing file for its owner come last."""
+    """Make the attempts; those that change an existing file for its owner come last."""
     directory = Path(sys.argv[1])
     token, mine = directory / "token", directory / "mine"
     attempts: dict[str, Callable[[], object]] = {

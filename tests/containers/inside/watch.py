@@ -1,6 +1,6 @@
-"""Print the fingerprint of each token that a file comes to hold, until a number of them was seen.
+"""Print the fingerprint of each token in a file, until this many different tokens have appeared.
 
-Arguments: the file, and that number.
+Arguments: the file, and the number of tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Look every few milliseconds: no token of a daemon lives so short."""
+    """Read the file every few milliseconds; every token stays longer than that."""
     file, count = Path(sys.argv[1]), int(sys.argv[2])
     last = ""
     while count:

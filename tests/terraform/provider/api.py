@@ -1,4 +1,4 @@
-"""The REST APIs as the real provider finds them: endpoint settings, bearer token, errors in its words.
+"""The REST APIs as the real provider uses them: endpoint settings, bearer token, errors with its texts.
 
 An endpoint that is not set is an error here: a test must never reach the internet.
 """
@@ -20,7 +20,7 @@ _MOST_POLLS = 100
 
 
 class ApiError(Exception):
-    """An answer that is no success."""
+    """An answer other than success."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"googleapi: Error {status}: {message}")
@@ -28,18 +28,18 @@ class ApiError(Exception):
 
 
 class SettingError(Exception):
-    """The provider cannot work as it is configured."""
+    """The provider's configuration is incomplete."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """What the provider block and the environment say."""
+    """The settings of the provider block and the environment."""
 
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def project(self) -> str | None:
-        """The project of resources that name none."""
+        """The project of resources without a project of their own."""
         return self.settings.get("project") or os.environ.get("GOOGLE_PROJECT")
 
     def get(self, service: str, path: str, **query: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Api:
         return self.call(service, "GET", path, query=query)
 
     def find(self, service: str, path: str) -> dict[str, Any] | None:
-        """GET a document; None if there is none."""
+        """GET a document; None if it does not exist."""
         try:
             return self.get(service, path)
         except ApiError as error:
@@ -64,17 +64,17 @@ class Api:
         query: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Ask one thing.
+        """Send one request.
 
         Args:
-            service: As in `…_custom_endpoint`.
-            method: Of HTTP.
-            path: Below the endpoint.
-            query: Further parameters.
+            service: The service, as in `…_custom_endpoint`.
+            method: The HTTP method.
+            path: The path below the endpoint.
+            query: Additional parameters.
             body: The document to send.
 
         Raises:
-            ApiError: It was refused.
+            ApiError: The request was refused.
         """
         url = f"{self._endpoint(service)}{path}?{urlencode({'alt': 'json', **(query or {})})}"
         content = None if body is None else json.dumps(body).encode()
@@ -113,7 +113,7 @@ class Api:
         name = f"{service}_custom_endpoint"
         endpoint = self.settings.get(name) or os.environ.get(f"GOOGLE_{name.upper()}")
         if not endpoint:
-            raise SettingError(f"the stand-in speaks to an emulator alone: set {name}")
+            raise SettingError(f"the stand-in only calls an emulator: set {name}")
         return str(endpoint)
 
 

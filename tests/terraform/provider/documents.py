@@ -15,13 +15,13 @@ _TRUTHS = ("allow_all", "deny_all", "enforce")
 
 
 class Document(Resource):
-    """One document; subclasses say where it is and how its parts are named."""
+    """One document; subclasses define its path and the names of its parts."""
 
     service = ""
     not_sent = frozenset({"id", "project", "deletion_policy", "etag"})
 
     def path(self, values: Values) -> str:
-        """Give where it is read and deleted."""
+        """Return the path for reading and deleting."""
         raise NotImplementedError
 
     def read(self, api: Api, values: Values) -> Values | None:
@@ -45,7 +45,7 @@ class Metric(Document):
     force_new = frozenset({"name", "project"})
 
     def path(self, values: Values) -> str:
-        """Name the metric, whose slash separates nothing."""
+        """Return the path of the metric, whose slash is encoded."""
         return f"projects/{values['project']}/metrics/{quote(values['name'], safe='')}"
 
     def create(self, api: Api, values: Values) -> Values:
@@ -54,7 +54,7 @@ class Metric(Document):
         return self.found(api, {**values, "id": values["name"]})
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """PUT all of it."""
+        """PUT the whole document."""
         api.call("logging", "PUT", self.path(values), body=self._body(values))
         return self.found(api, values)
 
@@ -63,7 +63,7 @@ class Metric(Document):
 
 
 class Alert(Document):
-    """`google_monitoring_alert_policy`, which the server names."""
+    """`google_monitoring_alert_policy`, whose name the server chooses."""
 
     type_name = "google_monitoring_alert_policy"
     service = "monitoring"
@@ -71,12 +71,12 @@ class Alert(Document):
     not_sent = Document.not_sent | {"name", "creation_record"}
 
     def plan(self, api: Api, values: Values) -> None:
-        """Know the default."""
+        """Set the default."""
         super().plan(api, values)
         values["enabled"] = True if values.get("enabled") is None else values["enabled"]
 
     def path(self, values: Values) -> str:
-        """Give the server's name."""
+        """Return the server's name."""
         return f"v3/{values['id']}"
 
     def read(self, api: Api, values: Values) -> Values | None:
@@ -94,7 +94,7 @@ class Alert(Document):
         return self.found(api, {**values, "id": made["name"]})
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """PATCH what differs."""
+        """PATCH the changed fields."""
         mask = ",".join(camel(name) for name in values if name not in self.not_sent and prior[name] != values[name])
         api.call("monitoring", "PATCH", self.path(values), query={"updateMask": mask}, body=self._body(values))
         return self.found(api, values)
@@ -112,7 +112,7 @@ class OrgPolicy(Document):
     not_sent = Document.not_sent | {"name", "parent"}
 
     def path(self, values: Values) -> str:
-        """Give its name."""
+        """Return its name."""
         return str(values["name"])
 
     def read(self, api: Api, values: Values) -> Values | None:
@@ -159,7 +159,7 @@ class DenyPolicy(Document):
     not_sent = Document.not_sent | {"name", "parent"}
 
     def path(self, values: Values) -> str:
-        """Give its place."""
+        """Return its path."""
         return f"policies/{values['parent']}/denypolicies/{values['name']}"
 
     def create(self, api: Api, values: Values) -> Values:
@@ -177,7 +177,7 @@ class DenyPolicy(Document):
         return state
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """PUT all of it."""
+        """PUT the whole document."""
         body = {**self._body(values), "etag": prior.get("etag")}
         api.finish("iam2", api.call("iam2", "PUT", self.path(values), body=body))
         return self.found(api, values)

@@ -18,7 +18,7 @@ _LOCK = threading.Lock()
 
 
 class Grant(Resource):
-    """A member of a role on something; subclasses say where its policy is."""
+    """A member of a role on a resource; subclasses define where the policy is."""
 
     def get_policy(self, api: Api, values: Values) -> Values:
         """Read the policy."""
@@ -29,11 +29,11 @@ class Grant(Resource):
         raise NotImplementedError
 
     def where(self, values: Values) -> str:
-        """Give what the id begins with."""
+        """Return the beginning of the id."""
         raise NotImplementedError
 
     def edit(self, api: Api, values: Values, change: Callable[[Values], None]) -> None:
-        """Read, change and write the policy, whole."""
+        """Read, change and write the whole policy."""
         with _LOCK:
             policy = self.get_policy(api, values)
             change(policy)
@@ -64,7 +64,7 @@ class Grant(Resource):
         return {**values, "etag": policy.get("etag")}
 
     def delete(self, api: Api, values: Values) -> None:
-        """Remove the member; the binding goes with its last, and `bindings` with the last of those."""
+        """Remove the member; a binding without members is removed, too, and so are empty `bindings`."""
 
         def remove(policy: Values) -> None:
             binding = _binding(policy, values)
@@ -93,7 +93,7 @@ class ServiceAccountMember(Grant):
         api.call("iam_beta", "POST", f"{values['service_account_id']}:setIamPolicy", body={"policy": _third(policy)})
 
     def where(self, values: Values) -> str:
-        """Name the account."""
+        """Return the account."""
         return str(values["service_account_id"])
 
 
@@ -104,7 +104,7 @@ class ProjectMember(Grant):
     force_new = frozenset({"project", "role", "member", "condition"})
 
     def get_policy(self, api: Api, values: Values) -> Values:
-        """POST with the version wanted."""
+        """POST with the requested version."""
         return _project_policy(api, values["project"])
 
     def set_policy(self, api: Api, values: Values, policy: Values) -> None:
@@ -112,7 +112,7 @@ class ProjectMember(Grant):
         _set_project_policy(api, values["project"], _third(policy))
 
     def where(self, values: Values) -> str:
-        """Name the project."""
+        """Return the project."""
         return str(values["project"])
 
 
@@ -123,7 +123,7 @@ class BucketMember(Grant):
     force_new = frozenset({"bucket", "role", "member", "condition"})
 
     def plan(self, api: Api, values: Values) -> None:
-        """Show the bucket with the prefix that the real provider gives it."""
+        """Show the bucket with the prefix of the real provider."""
         if isinstance(values.get("bucket"), str):
             values["bucket"] = f"b/{values['bucket'].removeprefix('b/')}"
 
@@ -136,7 +136,7 @@ class BucketMember(Grant):
         api.call("storage", "PUT", f"{self.where(values)}/iam", body=_third(policy))
 
     def where(self, values: Values) -> str:
-        """Name the bucket."""
+        """Return the bucket."""
         return f"b/{quote(values['bucket'].removeprefix('b/'), safe='')}"
 
 
@@ -155,23 +155,23 @@ class RunServiceMember(Grant):
         api.call("cloud_run_v2", "POST", f"{self.where(values)}:setIamPolicy", body={"policy": _third(policy)})
 
     def where(self, values: Values) -> str:
-        """Name the service."""
+        """Return the service."""
         name = values["name"].rpartition("/")[2]
         return f"projects/{values['project']}/locations/{values['location']}/services/{name}"
 
 
 class AuditConfig(Grant):
-    """`google_project_iam_audit_config`: all that a project logs of one service."""
+    """`google_project_iam_audit_config`: the audit logs of one service in a project."""
 
     type_name = "google_project_iam_audit_config"
     force_new = frozenset({"project", "service"})
 
     def get_policy(self, api: Api, values: Values) -> Values:
-        """POST with the version wanted."""
+        """POST with the requested version."""
         return _project_policy(api, values["project"])
 
     def create(self, api: Api, values: Values) -> Values:
-        """Replace what is logged of the service."""
+        """Replace the audit logs of the service."""
         logs = [
             {"logType": log["log_type"]}
             | ({"exemptedMembers": log["exempted_members"]} if log.get("exempted_members") else {})
@@ -181,7 +181,7 @@ class AuditConfig(Grant):
         return self.found(api, {**values, "id": f"{values['project']}/audit_config/{values['service']}"})
 
     def read(self, api: Api, values: Values) -> Values | None:
-        """Look up what is logged of the service."""
+        """Read the audit logs of the service."""
         policy = self.get_policy(api, values)
         found = next((entry for entry in policy.get("auditConfigs", []) if entry["service"] == values["service"]), None)
         if found is None:
@@ -197,7 +197,7 @@ class AuditConfig(Grant):
         return self.create(api, values)
 
     def delete(self, api: Api, values: Values) -> None:
-        """Log nothing of the service any more."""
+        """Remove the audit logs of the service."""
         self._write(api, values, [])
 
     def _write(self, api: Api, values: Values, configs: list[Values]) -> None:

@@ -1,6 +1,6 @@
-"""What a resource of the stand-in is, and those that are more than a document: pools, providers, accounts, services.
+"""The base of the stand-in's resources, and the larger ones: pools, providers, accounts, services.
 
-Each makes the calls that provider 7.45 was seen to make, without its waits: the emulator is consistent at once.
+Each makes the same calls as provider 7.45 (recorded), without its waits: the emulator is consistent at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.terraform.provider.api import ApiError
-from tests.terraform.provider.schemas import UNKNOWN, Values, block_of, from_api, kept, to_api
+from tests.terraform.provider.schemas import UNKNOWN, Values, block_of, choose_value, from_api, to_api
 
 if TYPE_CHECKING:
     from tests.terraform.provider.api import Api
@@ -22,8 +22,8 @@ class Resource:
 
     Attributes:
         type_name: As in a configuration.
-        force_new: What cannot change in place.
-        has_project: Whether it lies in the provider's project if it names none.
+        force_new: The fields that cannot change in place.
+        has_project: Whether it is in the provider's project by default.
     """
 
     type_name = ""
@@ -32,35 +32,35 @@ class Resource:
 
     @property
     def block(self) -> Values:
-        """Its schema."""
+        """The schema of the resource."""
         return block_of(self.type_name)
 
     def plan(self, api: Api, values: Values) -> None:
-        """Fill in what the real provider knows before apply."""
+        """Fill in the values that the real provider knows before apply."""
         if self.has_project and "project" in self.block["attributes"] and values.get("project") is UNKNOWN:
             values["project"] = api.project or UNKNOWN
 
     def create(self, api: Api, values: Values) -> Values:
-        """Make it; give its state."""
+        """Create the resource; return its state."""
         raise NotImplementedError
 
     def read(self, api: Api, values: Values) -> Values | None:
-        """Give its state anew; None if it is gone."""
+        """Return the present state; None if the resource is gone."""
         raise NotImplementedError
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """Change it in place; give its state."""
+        """Change the resource in place; return its state."""
         raise NotImplementedError
 
     def delete(self, api: Api, values: Values) -> None:
-        """Remove it."""
+        """Delete the resource."""
         raise NotImplementedError
 
     def found(self, api: Api, values: Values) -> Values:
         """Read what was just written.
 
         Raises:
-            ApiError: It is not there.
+            ApiError: It does not exist.
         """
         state = self.read(api, values)
         if state is None:
@@ -69,7 +69,7 @@ class Resource:
 
 
 class Pool(Resource):
-    """`google_iam_workload_identity_pool`: created, changed and deleted through operations, deleted softly."""
+    """`google_iam_workload_identity_pool`: created, changed and deleted through operations; deleted softly."""
 
     type_name = "google_iam_workload_identity_pool"
     force_new = frozenset({"workload_identity_pool_id", "project"})
@@ -87,7 +87,7 @@ class Pool(Resource):
         return self.found(api, {**values, "id": identifier})
 
     def read(self, api: Api, values: Values) -> Values | None:
-        """GET; what is softly deleted is gone."""
+        """GET; a softly deleted pool is gone."""
         body = api.find("iam_beta", values["id"])
         if body is None or body.get("state") == "DELETED" or not self.is_whole(api, values):
             return None
@@ -97,7 +97,7 @@ class Pool(Resource):
         return state
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """PATCH exactly what differs; a change of the deletion policy alone sends nothing."""
+        """PATCH exactly the changed fields; a change of the deletion policy only sends nothing."""
         mask = self.mask(prior, values)
         if mask:
             operation = api.call(
@@ -107,43 +107,47 @@ class Pool(Resource):
         return self.found(api, values)
 
     def delete(self, api: Api, values: Values) -> None:
-        """DELETE unless it is protected or to be abandoned."""
+        """DELETE, unless the pool is protected or abandoned."""
         if values.get("deletion_policy") == "PREVENT":
             raise ApiError(0, PROTECTED.format(self.kind))
         if values.get("deletion_policy") != "ABANDON":
             api.finish("iam_beta", api.call("iam_beta", "DELETE", values["id"]))
 
     def imported(self, identifier: str) -> Values:
-        """Give the state that an import begins with, by full name."""
+        """Return the state at the start of an import, by full name."""
         _, project, _, _, _, pool, *_ = identifier.split("/")
         return {"id": identifier, "project": project, "workload_identity_pool_id": pool}
 
     def identifier(self, values: Values) -> str:
-        """Give the resource name, with the project as it is configured."""
+        """Return the resource name, with the project as it is configured."""
         return (
             f"projects/{values['project']}/locations/global/workloadIdentityPools/{values['workload_identity_pool_id']}"
         )
 
     def parameter(self) -> str:
-        """Give the query parameter that names a new one."""
+        """Return the query parameter with the id of a new resource."""
         return "workloadIdentityPoolId"
 
     def body(self, values: Values) -> Values:
-        """Give what is sent."""
+        """Return the body to send."""
         return to_api(self.block, values, omit=self.not_sent)
 
     def mask(self, prior: Values, values: Values) -> list[str]:
-        """Give the update mask."""
+        """Return the update mask."""
         names = {"display_name": "displayName"}
-        return [names.get(name, name) for name in self.masked if kept(prior.get(name), values.get(name)) != prior[name]]
+        return [
+            names.get(name, name)
+            for name in self.masked
+            if choose_value(prior.get(name), values.get(name)) != prior[name]
+        ]
 
     def is_whole(self, api: Api, values: Values) -> bool:
-        """Ask for the attestation rules, without which the real provider takes a pool for gone."""
+        """Read the attestation rules, without which the real provider considers a pool gone."""
         return api.find("iam_beta", f"{values['id']}:listAttestationRules") is not None
 
 
 class Provider(Pool):
-    """`google_iam_workload_identity_pool_provider`, of the OIDC kind in all that is tested."""
+    """`google_iam_workload_identity_pool_provider`; the tests only use the OIDC kind."""
 
     type_name = "google_iam_workload_identity_pool_provider"
     force_new = frozenset({"workload_identity_pool_id", "workload_identity_pool_provider_id", "project"})
@@ -160,22 +164,22 @@ class Provider(Pool):
         return state
 
     def imported(self, identifier: str) -> Values:
-        """Give the state that an import begins with, by full name."""
+        """Return the state at the start of an import, by full name."""
         return {
             **super().imported(identifier),
             "workload_identity_pool_provider_id": identifier.rpartition("/")[2],
         }
 
     def identifier(self, values: Values) -> str:
-        """Give the resource name, with the project as it is configured."""
+        """Return the resource name, with the project as it is configured."""
         return f"{super().identifier(values)}/providers/{values['workload_identity_pool_provider_id']}"
 
     def parameter(self) -> str:
-        """Give the query parameter that names a new one."""
+        """Return the query parameter with the id of a new resource."""
         return "workloadIdentityPoolProviderId"
 
     def mask(self, prior: Values, values: Values) -> list[str]:
-        """Give the update mask; of the OIDC block always all of it, in snake case."""
+        """Return the update mask; always with the whole OIDC block, in snake case."""
         names = {
             "display_name": "displayName",
             "description": "description",
@@ -183,13 +187,13 @@ class Provider(Pool):
             "attribute_mapping": "attributeMapping",
             "attribute_condition": "attributeCondition",
         }
-        mask = [names[name] for name in names if kept(prior.get(name), values.get(name)) != prior[name]]
+        mask = [names[name] for name in names if choose_value(prior.get(name), values.get(name)) != prior[name]]
         if prior["oidc"] != values["oidc"]:
             mask += ["oidc.allowed_audiences", "oidc.issuer_uri", "oidc.jwks_json"]
         return mask
 
     def is_whole(self, api: Api, values: Values) -> bool:
-        """Ask nothing further."""
+        """Read nothing else."""
         return True
 
 
@@ -200,7 +204,7 @@ class ServiceAccount(Resource):
     force_new = frozenset({"account_id", "project"})
 
     def plan(self, api: Api, values: Values) -> None:
-        """Know the e-mail beforehand."""
+        """Compute the e-mail before apply."""
         super().plan(api, values)
         account, project = values.get("account_id"), values.get("project")
         if isinstance(account, str) and isinstance(project, str):
@@ -208,7 +212,7 @@ class ServiceAccount(Resource):
             values["email"], values["member"] = email, f"serviceAccount:{email}"
 
     def create(self, api: Api, values: Values) -> Values:
-        """POST, then read until it is seen."""
+        """POST, then read until the account is visible."""
         body = {"accountId": values["account_id"], "serviceAccount": self._body(values)}
         made = api.call("iam_beta", "POST", f"projects/{values['project']}/serviceAccounts", body=body)
         return self.found(api, {**values, "id": made["name"]})
@@ -226,14 +230,14 @@ class ServiceAccount(Resource):
             "email": body["email"],
             "member": f"serviceAccount:{body['email']}",
             "unique_id": body["uniqueId"],
-            "display_name": kept(values.get("display_name"), body.get("displayName")),
-            "description": kept(values.get("description"), body.get("description")),
-            "disabled": kept(values.get("disabled"), body.get("disabled")),
+            "display_name": choose_value(values.get("display_name"), body.get("displayName")),
+            "description": choose_value(values.get("description"), body.get("description")),
+            "disabled": choose_value(values.get("disabled"), body.get("disabled")),
             "deletion_policy": values.get("deletion_policy") or "DELETE",
         }
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """PATCH with the mask in the body; disabling is a call of its own."""
+        """PATCH with the mask in the body; disabling is a separate call."""
         mask = [name for name in ("description", "display_name") if prior.get(name) != values.get(name)]
         if mask:
             etag = api.get("iam_beta", values["id"]).get("etag")
@@ -255,13 +259,13 @@ class ServiceAccount(Resource):
 
 
 class ProjectService(Resource):
-    """`google_project_service`: adopted if it is enabled already, left alone at the end unless told otherwise."""
+    """`google_project_service`: adopted if it is enabled already, and not disabled at the end by default."""
 
     type_name = "google_project_service"
     force_new = frozenset({"service", "project"})
 
     def create(self, api: Api, values: Values) -> Values:
-        """List, and enable what is not there."""
+        """List, and enable the service if it is not enabled."""
         if not self._is_enabled(api, values):
             path = f"projects/{values['project']}/services/{values['service']}:enable"
             operation = api.call("service_usage", "POST", path, body={})
@@ -269,17 +273,17 @@ class ProjectService(Resource):
         return self.found(api, {**values, "id": f"{values['project']}/{values['service']}"})
 
     def read(self, api: Api, values: Values) -> Values | None:
-        """Look the project up, then list."""
+        """Read the project, then list."""
         if api.find("resource_manager", f"projects/{values['project']}") is None or not self._is_enabled(api, values):
             return None
         return {**values, "deletion_policy": values.get("deletion_policy") or "DELETE"}
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """Only flags can change, which are nobody's but Terraform's."""
+        """Change nothing: only flags of Terraform itself can change."""
         return values
 
     def delete(self, api: Api, values: Values) -> None:
-        """Disable only if asked to."""
+        """Disable the service only on request."""
         if values.get("disable_on_destroy"):
             path = f"projects/{values['project']}/services/{values['service']}:disable"
             api.finish("service_usage", api.call("service_usage", "POST", path, body={}))

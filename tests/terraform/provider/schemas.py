@@ -1,7 +1,7 @@
-"""The google provider's schema as data (`schema.json`), and what planning and the REST bodies need of it.
+"""The google provider's schema as data (`schema.json`), and the functions for planning and for the REST bodies.
 
-The data is the part of `terraform providers schema -json` of the real provider, of the version it names, that our
-modules use; descriptions are left out. Nothing here knows a resource by name.
+The data is a part of `terraform providers schema -json` of the real provider, whose version it contains: the resources
+of our modules, without descriptions. No function here knows a resource by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from tf.gen import tfplugin_pb2 as pb
 
 Values = dict[str, Any]
-"""A resource as Terraform holds it: attributes and blocks by name."""
+"""A resource in Terraform's form: attributes and blocks by name."""
 
 DATA: dict[str, Any] = json.loads((Path(__file__).parents[1] / "schema.json").read_text(encoding="utf-8"))
 
@@ -26,25 +26,25 @@ _NESTING = {
 
 
 class Unknown:
-    """The value that is not known before apply; there is one."""
+    """The value that is unknown before apply; there is only one."""
 
 
 UNKNOWN = Unknown()
 
 
 def block_of(type_name: str) -> Values:
-    """Give the schema block of a resource."""
+    """Return the schema block of a resource."""
     block: Values = DATA["resource_schemas"][type_name]["block"]
     return block
 
 
 def schema_message(schema: Values) -> pb.Schema:
-    """Give a schema as the protocol wants it."""
+    """Return a schema in the form of the protocol."""
     return pb.Schema(version=schema.get("version", 0), block=_block_message(schema["block"]))
 
 
 def planned(block: Values, proposed: Values, prior: Values | None) -> Values:
-    """Mark what only apply will tell: computed attributes of what is new, unless somebody set them."""
+    """Mark the values that only apply knows: computed attributes of a new resource, unless they are set."""
     result: Values = {}
     for name, attribute in block.get("attributes", {}).items():
         value = proposed.get(name)
@@ -60,17 +60,17 @@ def planned(block: Values, proposed: Values, prior: Values | None) -> Values:
     return result
 
 
-def settled(value: Any) -> Any:  # noqa: ANN401 - any value of a state
-    """Give a value with null where apply told nothing."""
+def settle(value: Any) -> Any:  # noqa: ANN401 - any value of a state
+    """Replace values that are still unknown after apply with null."""
     if value is UNKNOWN:
         return None
     if isinstance(value, dict):
-        return {name: settled(item) for name, item in value.items()}
-    return [settled(item) for item in value] if isinstance(value, list) else value
+        return {name: settle(item) for name, item in value.items()}
+    return [settle(item) for item in value] if isinstance(value, list) else value
 
 
 def to_api(block: Values, values: Values, *, omit: frozenset[str] = frozenset()) -> Values:
-    """Give a REST body: camel case, nothing empty, a block of which there is at most one as an object."""
+    """Return a REST body: camel case, without empty values, single blocks as objects."""
     body: Values = {}
     for name, attribute in block.get("attributes", {}).items():
         value = values.get(name)
@@ -87,16 +87,16 @@ def to_api(block: Values, values: Values, *, omit: frozenset[str] = frozenset())
 
 
 def from_api(block: Values, body: Values, prior: Values, *, omit: frozenset[str] = frozenset()) -> Values:
-    """Give the values that a REST answer tells; what is empty there stays as it was if that was empty too."""
+    """Return the values of a REST answer; a value that is empty on both sides stays as it was."""
     values: Values = {}
     for name in block.get("attributes", {}):
-        values[name] = prior.get(name) if name in omit else kept(prior.get(name), body.get(camel(name)))
+        values[name] = prior.get(name) if name in omit else choose_value(prior.get(name), body.get(camel(name)))
     for name, nested in block.get("block_types", {}).items():
         if name == "timeouts":
             values[name] = prior.get(name)
             continue
-        told = body.get(camel(name)) or []
-        bodies = [told] if isinstance(told, dict) else told
+        answer = body.get(camel(name)) or []
+        bodies = [answer] if isinstance(answer, dict) else answer
         before = prior.get(name) or []
         values[name] = [
             from_api(nested["block"], item, before[index] if index < len(before) else {})
@@ -105,14 +105,14 @@ def from_api(block: Values, body: Values, prior: Values, *, omit: frozenset[str]
     return values
 
 
-def kept(before: Any, told: Any) -> Any:  # noqa: ANN401 - any value of a state
-    """Give what was told; empty, absent and false are one, so that they make no difference."""
+def choose_value(before: Any, answer: Any) -> Any:  # noqa: ANN401 - any value of a state
+    """Return the new value, or the old one if both are empty, absent or false."""
     empty: tuple[Any, ...] = (None, "", [], {}, False, 0)
-    return before if told in empty and before in empty else told
+    return before if answer in empty and before in empty else answer
 
 
 def camel(name: str) -> str:
-    """Give a name as the REST APIs write it."""
+    """Return a name in the form of the REST APIs."""
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
 
 

@@ -1,6 +1,6 @@
 """Terraform's plugin protocol, version 6, for the resources of the stand-in.
 
-Planning follows the schema alone: what is computed and unset is unknown, what is in `force_new` replaces.
+Plans only follow the schema: computed values that are not set are unknown, and a change in `force_new` replaces.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tf.gen import tfplugin_pb2_grpc
 
 from tests.terraform.provider import documents, grants, resources
 from tests.terraform.provider.api import Api, ApiError, SettingError
-from tests.terraform.provider.schemas import DATA, UNKNOWN, Values, planned, schema_message, settled
-from tests.terraform.provider.validators import problems
+from tests.terraform.provider.schemas import DATA, UNKNOWN, Values, planned, schema_message, settle
+from tests.terraform.provider.validators import find_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,38 +42,38 @@ RESOURCES: dict[str, resources.Resource] = {
 
 
 class Servicer(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc] # generated, untyped
-    """Answers Terraform; the methods are named by the protocol."""
+    """Answers Terraform; the protocol defines the names of the methods."""
 
     def __init__(self) -> None:
         self._api = Api()
 
     def GetMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
-        """Tell nothing: Terraform then reads the schema."""
+        """Return nothing: Terraform then reads the schema."""
         return pb.GetMetadata.Response()
 
     def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
-        """Give the schema."""
+        """Return the schema."""
         return pb.GetProviderSchema.Response(
             provider=schema_message(DATA["provider"]),
             resource_schemas={name: schema_message(DATA["resource_schemas"][name]) for name in RESOURCES},
         )
 
     def ValidateProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
-        """Take any provider block."""
+        """Accept any provider block."""
         return pb.ValidateProviderConfig.Response()
 
     def ValidateResourceConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
         """Refuse what the real provider refuses."""
-        found = [_error(text) for text in problems(request.type_name, _decoded(request.config))]
+        found = [_error(text) for text in find_problems(request.type_name, _decoded(request.config))]
         return pb.ValidateResourceConfig.Response(diagnostics=found)
 
     def ConfigureProvider(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
-        """Keep the settings."""
+        """Store the settings."""
         self._api = Api(_decoded(request.config) or {})
         return pb.ConfigureProvider.Response()
 
     def UpgradeResourceState(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
-        """Take the state as it is; attributes that are new in the schema are null."""
+        """Return the state as it is; attributes that are new in the schema are null."""
         known = RESOURCES[request.type_name].block
         state = json.loads(request.raw_state.json)
         names = [*known["attributes"], *known.get("block_types", {})]
@@ -117,7 +117,7 @@ class Servicer(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc] # gene
             return resource.update(self._api, prior, values)
 
         state, errors = _tried(change)
-        shown = prior if errors else settled(state)
+        shown = prior if errors else settle(state)
         return pb.ApplyResourceChange.Response(new_state=_encoded(shown), diagnostics=errors, legacy_type_system=True)
 
     def ImportResourceState(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
@@ -134,17 +134,17 @@ class Servicer(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc] # gene
         return pb.ImportResourceState.Response(imported_resources=[imported])
 
     def StopProvider(self, request: Any, context: Any) -> Any:  # noqa: N802, ANN401
-        """Finish what is under way: every call is short."""
+        """Do nothing: every call is short."""
         return pb.StopProvider.Response()
 
 
 def _tried(action: Callable[[], Values | None]) -> tuple[Values | None, list[Any]]:
-    """Do something; give its result and what to tell the user."""
+    """Run an action; return its result and the messages for the user."""
     try:
         return action(), []
     except (ApiError, SettingError) as error:
         return None, [_error(str(error).removeprefix("googleapi: Error 0: "))]
-    except Exception:  # noqa: BLE001 - Terraform shows a defect of ours instead of a broken pipe
+    except Exception:  # noqa: BLE001 - Terraform shows our own mistake, not a broken pipe
         return None, [_error(traceback.format_exc())]
 
 

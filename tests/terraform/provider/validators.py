@@ -1,4 +1,4 @@
-"""What the real provider's `validate` refuses, in its words; what it lets pass is for the modules to refuse."""
+"""The checks of the real provider's `validate`, with its texts; what it accepts is for the modules to check."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _ACCOUNT_NAME = re.compile(
 _KINDS = ("aws", "oidc", "saml", "x509")
 
 
-def problems(type_name: str, values: Values) -> Iterator[str]:
-    """Give what is wrong with a resource's configuration; what is not known yet is right."""
+def find_problems(type_name: str, values: Values) -> Iterator[str]:
+    """Return the mistakes in a resource's configuration; unknown values are correct."""
     for name in _IDS.get(type_name, ()):
         if isinstance(values.get(name), str):
             yield from _pool_id(name, values[name])

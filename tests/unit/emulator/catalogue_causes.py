@@ -1,4 +1,4 @@
-"""What causes the refusals of Google's catalogue that take more than one request."""
+"""Requests for those refusals of Google's catalogue that need more than one request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.emulator.conftest import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
     Cause = Callable[[Google, Issuer], Reply]
 
@@ -34,23 +34,23 @@ ADMINISTRATOR = "anything"
 
 
 def federated_token(google: Google, issuer: Issuer) -> str:
-    """Give a token of `user-1`, who may be alice."""
+    """Return a token of `user-1`, who may act as alice."""
     google.cloud.state.allow(ALICE, principal("user-1"))
     return str(google.exchange(issuer.token()).document["access_token"])
 
 
 def account_token(google: Google, issuer: Issuer) -> str:
-    """Give an access token of alice."""
+    """Return an access token of alice."""
     return str(google.impersonate(ALICE, federated_token(google, issuer)).document["accessToken"])
 
 
 def settings(google: Google) -> Provider:
-    """Give the provider."""
+    """Return the provider."""
     return google.cloud.state.pools[POOL].providers["refresher"]
 
 
 def condition(google: Google, issuer: Issuer) -> Reply:
-    """Exchange where the condition does not hold."""
+    """Exchange a token that the condition refuses."""
     settings(google).condition = "assertion.sub == 'somebody-else'"
     return google.exchange(issuer.token())
 
@@ -64,39 +64,39 @@ def quota(google: Google, issuer: Issuer) -> Reply:
 
 
 def aws(google: Google, _: Issuer) -> Reply:
-    """Send a text that is no request to an AWS provider."""
+    """Send a text that is not an AWS request to an AWS provider."""
     google.cloud.state.pools[POOL].providers["refresher"] = Provider(kind="aws", settings={"accountId": "1"})
     return google.exchange("rubbish", subject_token_type="urn:ietf:params:aws:token-type:aws4_request")
 
 
 def perimeter(google: Google, issuer: Issuer) -> Reply:
-    """Exchange from outside of a service perimeter."""
+    """Exchange from outside a service perimeter."""
     google.cloud.state.projects["my-project"].perimeter.add("sts.googleapis.com")
     return google.exchange(issuer.token())
 
 
 def older_text(google: Google, issuer: Issuer, entry: str) -> Reply:
-    """Ask for an older wording, which only a fault gives."""
+    """Ask for an older text, which only a fault sends."""
     google.cloud.faults.add("iamcredentials.generateAccessToken", refusal=entry)
     return google.impersonate(ALICE, federated_token(google, issuer))
 
 
 def narrow(google: Google, issuer: Issuer) -> Reply:
-    """Impersonate with a token of too little scope."""
+    """Impersonate with a token whose scope does not suffice."""
     google.cloud.state.allow(ALICE, principal("user-1"))
     token = google.exchange(issuer.token(), scope="openid").document["access_token"]
     return google.impersonate(ALICE, token)
 
 
 def deleted(google: Google, issuer: Issuer) -> Reply:
-    """Impersonate an account that was deleted."""
+    """Impersonate a deleted account."""
     token = federated_token(google, issuer)
     google.ask("DELETE", f"/v1/projects/my-project/serviceAccounts/{ALICE}", token=ADMINISTRATOR)
     return google.impersonate(ALICE, token)
 
 
 def quota_project(google: Google, issuer: Issuer) -> Reply:
-    """Impersonate at the expense of a project that one may not use."""
+    """Impersonate with a quota project that the caller may not use."""
     return google.ask(
         "POST",
         f"/v1/projects/-/serviceAccounts/{ALICE}:generateAccessToken",
@@ -107,7 +107,7 @@ def quota_project(google: Google, issuer: Issuer) -> Reply:
 
 
 def create(google: Google, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
-    """Make a provider, a good one unless told otherwise."""
+    """Create a provider, a valid one except for these settings."""
     usual = {"attributeMapping": {"google.subject": "assertion.sub"}, "oidc": {"issuerUri": ISSUER}}
     return google.ask(
         "POST",
@@ -119,12 +119,12 @@ def create(google: Google, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
 
 
 def with_key(google: Google, key: dict[str, Any]) -> Reply:
-    """Make a provider with an uploaded key."""
+    """Create a provider with an uploaded key."""
     return create(google, oidc={"issuerUri": ISSUER, "jwksJson": json.dumps({"keys": [key]})})
 
 
 def org_policy(google: Google, _: Issuer) -> Reply:
-    """Make a provider of an issuer that the organisation does not allow."""
+    """Create a provider with an issuer that the organisation does not allow."""
     google.ask(
         "POST",
         "/v2/projects/my-project/policies",
@@ -137,8 +137,8 @@ def org_policy(google: Google, _: Issuer) -> Reply:
     return create(google)
 
 
-def again(google: Google, _: Issuer) -> Reply:
-    """Make a pool whose id was deleted a day ago."""
+def recreate(google: Google, _: Issuer) -> Reply:
+    """Create a pool with the id of a pool that was deleted a day ago."""
     google.ask("DELETE", f"{POOLS}/workers", token=ADMINISTRATOR)
     return google.ask("POST", POOLS, query={"workloadIdentityPoolId": "workers"}, document={}, token=ADMINISTRATOR)
 
@@ -156,7 +156,7 @@ def bind(google: Google, member: str) -> Reply:
 
 
 def not_allowed(google: Google, issuer: Issuer) -> Reply:
-    """Make a pool as somebody who may not."""
+    """Create a pool without the permission."""
     return google.ask(
         "POST", POOLS, query={"workloadIdentityPoolId": "pool-two"}, document={}, token=account_token(google, issuer)
     )

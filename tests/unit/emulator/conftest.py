@@ -9,12 +9,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from refresher.emulator.application import path_of
-from refresher.emulator.calls import Call, Reply
+from refresher.emulator.application import decode_path
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
 from refresher.emulator.evaluation import IdentityNeeded
-from refresher.emulator.mapping import Identity, identity_of
+from refresher.emulator.http import Call, Reply
+from refresher.emulator.mapping import Identity, map_identity
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import OPERATIONS, answer
 from refresher.emulator.settable_clock import SettableClock
@@ -22,7 +22,7 @@ from refresher.emulator.state import Provider
 from refresher.emulator.storage_state import Bucket
 from tests.fakes import FakeClock
 from tests.tokens import NOW
-from tests.unit.emulator.storage_calls import token_of
+from tests.unit.emulator.storage_calls import issue_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,8 @@ ISSUER = "https://workers.invalid"
 NUMBER = "123456789012"
 POOL = f"projects/{NUMBER}/locations/global/workloadIdentityPools/workers"
 PROVIDER = f"{POOL}/providers/refresher"
-ALICE = "alice@my-project.iam.gserviceaccount.com"
-BOB = "bob@my-project.iam.gserviceaccount.com"
+ALICE = "task-alice@my-project.iam.gserviceaccount.com"
+BOB = "task-bob@my-project.iam.gserviceaccount.com"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
@@ -42,7 +42,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def principal(subject: str, pool: str = POOL) -> str:
-    """Name a subject of a pool as IAM policies do."""
+    """Return a subject of a pool as a member of IAM policies."""
     return f"principal://iam.googleapis.com/{pool}/subject/{subject}"
 
 
@@ -56,7 +56,7 @@ class Issuer:
 
     @property
     def jwks(self) -> dict[str, Any]:
-        """Give the public half."""
+        """Return the public half of the key."""
         public = self.key.public_key()
         if isinstance(public, rsa.RSAPublicKey):
             members = jwt.algorithms.RSAAlgorithm.to_jwk(public, as_dict=True)
@@ -66,7 +66,7 @@ class Issuer:
         return {"keys": [{**members, "kid": self.kid, "use": "sig"}]}
 
     def token(self, *, without: tuple[str, ...] = (), headers: Mapping[str, Any] | None = None, **claims: Any) -> str:  # noqa: ANN401 - any claim
-        """Sign a token that the provider accepts, unless the claims say otherwise."""
+        """Sign a token that the provider accepts, with these claims changed or added."""
         usual = {
             "iss": ISSUER,
             "aud": f"https://iam.googleapis.com/{PROVIDER}",
@@ -80,7 +80,7 @@ class Issuer:
 
 @dataclass
 class Google:
-    """The rules of one cloud asked without sockets."""
+    """The rules of one cloud, called without sockets."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     cloud: Cloud = field(init=False)
@@ -100,7 +100,7 @@ class Google:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send one request and give the answer as the server would get it."""
+        """Send one request and return the answer that the server would send."""
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         if token is not None:
             sent.setdefault("authorization", f"Bearer {token}")
@@ -109,7 +109,7 @@ class Google:
             sent.setdefault("content-type", "application/json")
         call = Call(
             method=method,
-            path=path_of(path),
+            path=decode_path(path),
             query=dict(query or {}),
             queries=tuple((query or {}).items()),
             headers=sent,
@@ -119,13 +119,13 @@ class Google:
             return answer(self.cloud, call)
         except KeysNeeded as needed:
             self.cloud.key_sets[needed.issuer] = (self.cloud.discover(needed.issuer), self.cloud.now())
-            call = replace(call, keys_at_hand=True)
+            call = replace(call, keys_discovered=True)
         except IdentityNeeded as needed:
             call = replace(call, identity=_identity(needed))
         return answer(self.cloud, call)
 
     def exchange(self, subject_token: str, /, **fields: str) -> Reply:
-        """Exchange a subject token with the form that clients send, changed as told."""
+        """Exchange a subject token with the form that clients send, with these fields changed."""
         usual = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
             "audience": f"//iam.googleapis.com/{PROVIDER}",
@@ -142,7 +142,7 @@ class Google:
         )
 
     def iam(self, account: str, method: str, token: str | None, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
-        """Call a method of IAM Credentials on a service account."""
+        """Call a method of IAM Credentials for a service account."""
         return self.ask("POST", f"/v1/projects/-/serviceAccounts/{account}:{method}", document=body, token=token)
 
     def impersonate(self, account: str, token: str | None, **body: Any) -> Reply:  # noqa: ANN401 - any JSON
@@ -150,28 +150,28 @@ class Google:
         return self.iam(account, "generateAccessToken", token, **{"scope": [SCOPE], **body})
 
     def whoami(self, token: str) -> dict[str, Any]:
-        """Ask whom a token speaks for."""
+        """Ask for the caller that a token authenticates."""
         document: dict[str, Any] = self.ask("GET", "/emulator/whoami", token=token).document
         return document
 
 
 def _identity(needed: IdentityNeeded) -> Identity | Refusal:
-    """Map claims here and now, without the other process that the server has for it."""
+    """Map claims in this process; the server uses another process for that."""
     try:
-        return identity_of(needed.provider, needed.claims)
+        return map_identity(needed.provider, needed.claims)
     except Refusal as refusal:
         return refusal
 
 
 @pytest.fixture
 def issuer() -> Issuer:
-    """Give an issuer with an ES256 key."""
+    """Return an issuer with an ES256 key."""
     return Issuer(key=ec.generate_private_key(ec.SECP256R1()))
 
 
 @pytest.fixture
 def google(issuer: Issuer) -> Google:
-    """Give a cloud whose provider trusts the issuer, at a fixed time."""
+    """Return a cloud whose provider trusts the issuer, at a fixed time."""
     made = Google()
     made.cloud.state.add_pool("workers").providers["refresher"] = Provider(issuer=ISSUER, jwks=issuer.jwks)
     return made
@@ -179,7 +179,7 @@ def google(issuer: Issuer) -> Google:
 
 @pytest.fixture
 def federated(google: Google, issuer: Issuer) -> str:
-    """Give a federated access token of `user-1`, who may be alice."""
+    """Return a federated access token of `user-1`, who may act as alice."""
     google.cloud.state.allow(ALICE, principal("user-1"))
     token: str = google.exchange(issuer.token()).document["access_token"]
     return token
@@ -187,8 +187,8 @@ def federated(google: Google, issuer: Issuer) -> str:
 
 @pytest.fixture
 def writer(google: Google) -> str:
-    """Give a token of writer, who may do all with the objects of a bucket; bob may do nothing."""
+    """Return a token of a writer, who has all rights to the objects of a bucket; bob has none."""
     bucket = Bucket(project="my-project", created=0.0)
     bucket.policy.allow("roles/storage.objectUser", f"serviceAccount:{ALICE}")
     google.cloud.state.buckets["data"] = bucket
-    return token_of(google, f"serviceAccount:{ALICE}")
+    return issue_token(google, f"serviceAccount:{ALICE}")

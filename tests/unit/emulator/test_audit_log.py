@@ -5,25 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.emulator.audit_log import CAPACITY
-from refresher.emulator.calls import Call
 from refresher.emulator.cloud import Cloud
-from refresher.emulator.cloud_logging.filters import FilterError, parse
-from refresher.emulator.journal import LONGEST
+from refresher.emulator.cloud_logging.filters import FilterError, parse_filter
+from refresher.emulator.http import Call
+from refresher.emulator.journal import CAPACITY, LONGEST
 from refresher.emulator.routes import answer
 from refresher.emulator.storage.resources import store
 from refresher.emulator.storage_state import Bucket
 from tests.unit.emulator.conftest import ALICE, BOB, PROVIDER, Google, Issuer, principal
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 DATA_ACCESS = "projects/my-project/logs/cloudaudit.googleapis.com%2Fdata_access"
 
 
 @pytest.fixture
 def audited(google: Google) -> Google:
-    """Give a cloud whose project asks for Data Access logs, with what to act on."""
+    """Return a cloud whose project logs data access, with resources to act on."""
     kinds = [{"logType": kind} for kind in ("ADMIN_READ", "DATA_READ", "DATA_WRITE")]
     services = ("sts.googleapis.com", "iam.googleapis.com", "storage.googleapis.com")
     google.cloud.state.projects["my-project"].policy.audit_configs = [
@@ -45,13 +44,13 @@ def entries(google: Google, filter_: str = "", **more: Any) -> list[dict[str, An
 
 
 def query(google: Google, filter_: str = "", **more: Any) -> Reply:  # noqa: ANN401 - JSON
-    """Query the log and give the answer."""
+    """Query the log and return the answer."""
     document = {"resourceNames": ["projects/my-project"], "filter": filter_, **more}
     return google.ask("POST", "/v2/entries:list", document=document, token="anything")
 
 
-def test_tells_the_whole_chain(audited: Google, issuer: Issuer) -> None:
-    """An exchange names subject and mapped principal, an impersonation both sides, an access who stood in for whom."""
+def test_entries_show_the_whole_chain(audited: Google, issuer: Issuer) -> None:
+    """An exchange has subject and mapped principal, an impersonation both sides, an access the delegation."""
     federated = audited.exchange(issuer.token()).document["access_token"]
     token = audited.impersonate(ALICE, federated).document["accessToken"]
     audited.ask("GET", "/storage/v1/b/data/o/a", token=token)
@@ -70,8 +69,8 @@ def test_tells_the_whole_chain(audited: Google, issuer: Issuer) -> None:
     assert {entry["logName"] for entry in entries(audited)} == {DATA_ACCESS}
 
 
-def test_tells_who_was_refused(audited: Google, federated: str) -> None:
-    """A refused impersonation is logged with code 7 and the principal that was denied."""
+def test_entry_is_written_when_impersonation_is_refused(audited: Google, federated: str) -> None:
+    """A refused impersonation is logged with code 7 and the denied principal."""
     audited.impersonate(BOB, federated)
 
     (entry,) = entries(audited, "severity>=ERROR AND protoPayload.status.code=7")
@@ -81,8 +80,8 @@ def test_tells_who_was_refused(audited: Google, federated: str) -> None:
     assert entry["resource"] == {"type": "service_account", "labels": labels}
 
 
-def test_a_refused_exchange_is_logged(audited: Google, issuer: Issuer) -> None:
-    """An exchange that was refused behind the signature names the subject and the reason."""
+def test_entry_is_written_when_exchange_is_refused(audited: Google, issuer: Issuer) -> None:
+    """An exchange that is refused after the signature check is logged with the subject and the reason."""
     provider = next(iter(audited.cloud.state.pools.values())).providers["refresher"]
     provider.condition = "false"
     audited.exchange(issuer.token())
@@ -93,8 +92,8 @@ def test_a_refused_exchange_is_logged(audited: Google, issuer: Issuer) -> None:
     assert "attribute condition" in entry["protoPayload"]["status"]["message"]
 
 
-def test_data_access_is_logged_on_request_alone(google: Google, issuer: Issuer) -> None:
-    """Without an audit configuration exchanges are not logged; administration always is."""
+def test_data_access_is_only_logged_when_configured(google: Google, issuer: Issuer) -> None:
+    """Without an audit configuration exchanges are not logged; administration is always logged."""
     google.exchange(issuer.token())
     assert entries(google) == []
 
@@ -105,8 +104,8 @@ def test_data_access_is_logged_on_request_alone(google: Google, issuer: Issuer) 
     assert entries(google)[1]["protoPayload"]["methodName"] == "workloadIdentityPoolProviders.delete"
 
 
-def test_whoever_is_exempted_is_not_logged(audited: Google, issuer: Issuer) -> None:
-    """An audit configuration may leave members out."""
+def test_exempted_member_is_not_logged(audited: Google, issuer: Issuer) -> None:
+    """An audit configuration can exempt members."""
     config = audited.cloud.state.projects["my-project"].policy.audit_configs[0]
     config["auditLogConfigs"] = [{"logType": "ADMIN_READ", "exemptedMembers": [f"x:{principal('user-1')}"]}]
 
@@ -116,8 +115,8 @@ def test_whoever_is_exempted_is_not_logged(audited: Google, issuer: Issuer) -> N
     assert [entry["protoPayload"]["authenticationInfo"]["principalSubject"] for entry in entries(audited)] == ["user-2"]
 
 
-def test_is_read_by_pages_and_in_order(audited: Google, issuer: Issuer) -> None:
-    """Pages add up, and the newest come first on request."""
+def test_pages_add_up_and_are_in_order(audited: Google, issuer: Issuer) -> None:
+    """All pages together are the whole log, and the newest entries come first on request."""
     for number in range(5):
         audited.exchange(issuer.token(sub=f"user-{number}"))
 
@@ -139,13 +138,13 @@ def test_is_read_by_pages_and_in_order(audited: Google, issuer: Issuer) -> None:
         {"projectIds": ["my-project"], "pageToken": "x"}, {"projectIds": ["my-project"], "filter": 'a=~"("'},
     ],
 )  # fmt: skip
-def test_refuses_queries_that_cannot_be(google: Google, document: dict[str, Any]) -> None:
-    """A query names projects, and its filter, page and order are some."""
+def test_invalid_queries_are_refused(google: Google, document: dict[str, Any]) -> None:
+    """A query needs projects, and a valid filter, page and order."""
     assert google.ask("POST", "/v2/entries:list", document=document, token="anything").status == 400
 
 
-def test_the_log_is_for_who_may_read_it(google: Google, federated: str) -> None:
-    """Data Access logs are private."""
+def test_log_is_refused_without_the_permission(google: Google, federated: str) -> None:
+    """Data Access logs need a permission of their own."""
     document = {"resourceNames": ["projects/my-project"]}
     assert google.ask("POST", "/v2/entries:list", document=document, token=federated).status == 403
 
@@ -202,22 +201,22 @@ ENTRY = {
         ("-- a comment\nseverity=ERROR", True),
     ],
 )
-def test_filters_mean_what_they_mean_at_google(text: str, holds: bool) -> None:  # noqa: FBT001 - a column
-    """Comparisons, lists, negation, grouping and free text let through what they say."""
-    assert parse(text)(ENTRY) is holds
+def test_filters_match_as_at_google(text: str, holds: bool) -> None:  # noqa: FBT001 - a column
+    """Comparisons, lists, negation, grouping and free text match the same entries as at Google."""
+    assert parse_filter(text)(ENTRY) is holds
 
 
 @pytest.mark.parametrize(
     "text", ["(", "a=", "a=(b", "a=(b c)", ")", "AND", 'a="', 'a=~"("', "(" * 200 + "a", "a" * 20_001]
 )
-def test_refuses_filters_that_are_none(text: str) -> None:
-    """A filter that cannot be read is named as such."""
+def test_invalid_filters_are_refused(text: str) -> None:
+    """A filter that cannot be parsed is an error."""
     with pytest.raises(FilterError):
-        parse(text)
+        parse_filter(text)
 
 
-def test_a_filter_without_end_is_ended() -> None:
-    """A pattern that takes milliseconds with every entry is refused after a second, not in a minute."""
+def test_query_is_refused_when_it_takes_too_long() -> None:
+    """A pattern that takes milliseconds with every entry is refused after a second, not after a minute."""
     cloud = Cloud()
     for _ in range(CAPACITY):
         cloud.audit_log.add({"logName": "projects/my-project/logs/a", "textPayload": "a" * 100})
@@ -231,8 +230,8 @@ def test_a_filter_without_end_is_ended() -> None:
     assert (reply.status, reply.document["error"]["status"]) == (504, "DEADLINE_EXCEEDED")
 
 
-def test_notes_a_long_subject_in_part(audited: Google, issuer: Issuer) -> None:
-    """What clients send at length does not fill the memory."""
+def test_long_subject_is_cut_in_the_log(audited: Google, issuer: Issuer) -> None:
+    """Long values from clients do not fill the memory."""
     audited.exchange(issuer.token(sub="s" * 100_000))
 
     (entry,) = entries(audited)

@@ -13,7 +13,7 @@ from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ALICE, Google
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 BUCKETS = "//storage.googleapis.com/projects/_/buckets/"
 VIEWER = "inRole:roles/storage.objectViewer"
@@ -21,14 +21,14 @@ BEGINS = "resource.name.startsWith('projects/_/buckets/data/objects/public/')"
 
 
 def rule(bucket: str = "data", role: str = VIEWER, expression: str = "") -> dict[str, Any]:
-    """Give a rule of a credential access boundary."""
+    """Return a rule of a credential access boundary."""
     made: dict[str, Any] = {"availableResource": f"{BUCKETS}{bucket}", "availablePermissions": [role]}
     return made | ({"availabilityCondition": {"expression": expression}} if expression else {})
 
 
 @pytest.fixture
 def token(google: Google) -> str:
-    """Give a token of alice, who may do anything in two buckets with objects in them."""
+    """Return a token of alice, who has all rights to two buckets with objects."""
     for name in ("data", "other"):
         bucket = Bucket(project="my-project", created=0.0)
         bucket.policy.allow("roles/storage.objectAdmin", f"serviceAccount:{ALICE}")
@@ -50,12 +50,12 @@ def downscope(google: Google, token: str, *rules: object, encode: Callable[[str]
 
 
 def get(google: Google, token: str, bucket: str, name: str) -> int:
-    """Read an object and give the status."""
+    """Read an object and return the status."""
     return google.ask("GET", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}", token=token).status
 
 
 @pytest.mark.parametrize("encode", [str, quote])
-def test_a_boundary_lets_through_what_it_names(google: Google, token: str, encode: Callable[[str], str]) -> None:
+def test_boundary_permits_what_its_rule_contains(google: Google, token: str, encode: Callable[[str], str]) -> None:
     """A downscoped token reads the bucket of its rule and no other, and writes nothing."""
     reply = downscope(google, token, rule(), encode=encode)
     narrow = reply.document["access_token"]
@@ -67,15 +67,15 @@ def test_a_boundary_lets_through_what_it_names(google: Google, token: str, encod
     assert get(google, token, "other", "private/a") == 200
 
 
-def test_a_boundary_gives_nothing(google: Google, token: str) -> None:
-    """What the account itself may not do, no boundary lets it do."""
+def test_boundary_adds_no_rights(google: Google, token: str) -> None:
+    """What the account itself may not do, a downscoped token may not do either."""
     google.cloud.state.buckets["data"].policy.bindings.clear()
 
     assert get(google, downscope(google, token, rule()).document["access_token"], "data", "public/a") == 403
 
 
-def test_a_boundary_has_conditions(google: Google, token: str) -> None:
-    """A rule may hold for names that begin as its condition says."""
+def test_rule_can_have_a_condition(google: Google, token: str) -> None:
+    """A condition can restrict a rule to names with a prefix."""
     narrow = downscope(google, token, rule(expression=BEGINS)).document["access_token"]
 
     assert get(google, narrow, "data", "public/a") == 200
@@ -83,15 +83,15 @@ def test_a_boundary_has_conditions(google: Google, token: str) -> None:
 
 
 def test_rules_add_up(google: Google, token: str) -> None:
-    """Each rule of a boundary lets something through."""
+    """Each rule of a boundary permits something."""
     narrow = downscope(google, token, rule(), rule("other", "inRole:roles/storage.objectCreator")).document
 
     assert get(google, narrow["access_token"], "data", "public/a") == 200
     assert get(google, narrow["access_token"], "other", "public/a") == 403
 
 
-def test_a_downscoped_token_knows_cloud_storage_only(google: Google, token: str) -> None:
-    """With a boundary an account impersonates nobody, and cannot be downscoped again."""
+def test_downscoped_token_only_works_for_cloud_storage(google: Google, token: str) -> None:
+    """With a boundary an account cannot impersonate, and the token cannot be downscoped again."""
     narrow = downscope(google, token, rule()).document["access_token"]
 
     assert google.impersonate(ALICE, token).status == 200
@@ -112,19 +112,19 @@ def test_a_downscoped_token_knows_cloud_storage_only(google: Google, token: str)
         [{**rule(), "availabilityCondition": {}}],
     ],
 )
-def test_refuses_boundaries_that_cannot_be(google: Google, token: str, rules: list[Any]) -> None:
-    """A boundary has one to ten rules, of buckets, roles and conditions that compile."""
+def test_invalid_boundaries_are_refused(google: Google, token: str, rules: list[Any]) -> None:
+    """A boundary has one to ten rules, with buckets, roles and conditions that compile."""
     assert downscope(google, token, *rules).status == 400
 
 
 @pytest.mark.parametrize("options", ["x", "[]", "{}", '{"accessBoundary": 1}', json.dumps({"a": "x" * 4096})])
-def test_refuses_options_that_are_none(google: Google, token: str, options: str) -> None:
+def test_invalid_options_are_refused(google: Google, token: str, options: str) -> None:
     """Options are a JSON object of at most 4,096 characters."""
     assert downscope(google, token, options=options).status == 400
 
 
-def test_access_tokens_are_for_nothing_else(google: Google, token: str) -> None:
-    """An opaque token is no subject token of a pool, whoever issued it."""
+def test_access_token_is_not_a_subject_token(google: Google, token: str) -> None:
+    """An opaque token is not accepted as a subject token of a pool, even if this cloud issued it."""
     audience = (
         "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
     )

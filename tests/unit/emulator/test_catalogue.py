@@ -1,4 +1,4 @@
-"""Every refusal of Google's catalogue that a server can give, caused one by one, word for word."""
+"""Every refusal of Google's catalogue that a server can send, caused one by one and compared word for word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.unit.emulator.catalogue_causes import (
     UNAUTHENTICATED,
-    again,
     aws,
     bind,
     condition,
@@ -25,6 +24,7 @@ from tests.unit.emulator.catalogue_causes import (
     perimeter,
     quota,
     quota_project,
+    recreate,
     with_key,
 )
 from tests.unit.emulator.conftest import (
@@ -42,7 +42,7 @@ from tests.unit.emulator.conftest import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
     Cause = Callable[[Google, Issuer], Reply]
 
@@ -253,7 +253,7 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         "INVALID_ARGUMENT",
         "The attribute condition must reference one of the provider's claims.",
     ),
-    "T7": (again, 409, "ALREADY_EXISTS", "Requested entity already exists"),
+    "T7": (recreate, 409, "ALREADY_EXISTS", "Requested entity already exists"),
     "T8": (
         lambda google, _: bind(google, principal("user-1", POOL.replace("workers", "absent"))),
         400,
@@ -276,8 +276,8 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
 
 
 @pytest.mark.parametrize("entry", CAUSES)
-def test_refuses_in_googles_words(google: Google, issuer: Issuer, entry: str) -> None:
-    """Each entry of the catalogue is answered with its exact status, code and text, and noted under its id."""
+def test_refusal_is_exactly_googles(google: Google, issuer: Issuer, entry: str) -> None:
+    """Each entry of the catalogue has its exact status, code and text, and is noted under its id."""
     cause, status, code, text = CAUSES[entry]
 
     reply = cause(google, issuer)
@@ -290,8 +290,8 @@ def test_refuses_in_googles_words(google: Google, issuer: Issuer, entry: str) ->
     assert google.cloud.journal.entries()[-1].refusal == entry
 
 
-def test_names_the_reason_where_google_does(google: Google, issuer: Issuer) -> None:
-    """I11 and T1 carry the details that tell them from others of the same text."""
+def test_details_have_the_reason_where_google_sends_it(google: Google, issuer: Issuer) -> None:
+    """I11 and T1 have the details that distinguish them from refusals with the same text."""
     unsupported = CAUSES["I11"][0](google, issuer).document["error"]["details"][0]["reason"]
     violation = CAUSES["T1"][0](google, issuer).document["error"]["details"][0]["violations"][0]["description"]
 
@@ -299,8 +299,8 @@ def test_names_the_reason_where_google_does(google: Google, issuer: Issuer) -> N
     assert violation == f"Org Policy violated for value: '{ISSUER}'."
 
 
-def test_the_guide_shows_the_whole_catalogue() -> None:
-    """The table of the guide has exactly these entries, with the status, code and text that were tested."""
+def test_guide_shows_the_whole_catalogue() -> None:
+    """The table of the guide has exactly these entries, with the tested status, code and text."""
     guide = Path("docs/emulator.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([EIT]\d+b?) \| (\d+) `([^`]+)` \| (.+?) \| .+ \|$", guide, re.MULTILINE)
 
@@ -313,5 +313,5 @@ def test_the_guide_shows_the_whole_catalogue() -> None:
 
 
 def _pattern(text: str) -> str:
-    """Read a text of the guide, where `…` in italics stands for what differs from request to request."""
+    """Turn a text of the guide into a pattern; words in italics match anything."""
     return ".+".join(re.escape(part) for part in re.split(r"\*[A-Z_ ]+\*", text))

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_certificates_are_kept(tmp_path: Path) -> None:
-    """A second start finds the authority of the first, which clients trust already."""
+def test_certificates_are_reused(tmp_path: Path) -> None:
+    """A second start uses the authority of the first, which clients trust already."""
     made = make_certificates(tmp_path)
     before = made.ca_file.read_bytes()
 
@@ -22,8 +22,8 @@ def test_certificates_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["", "rubbish", "delete"])
 @pytest.mark.parametrize("name", ["ca.pem", "server.pem", "server.key"])
-def test_certificates_that_are_not_whole_are_made_anew(tmp_path: Path, name: str, damage: str) -> None:
-    """One file missing or damaged, as by a crash, means new ones that belong together."""
+def test_certificates_are_replaced_when_one_is_damaged(tmp_path: Path, name: str, damage: str) -> None:
+    """If one file is missing or damaged, as after a crash, all are replaced."""
     make_certificates(tmp_path)
     if damage == "delete":
         (tmp_path / name).unlink()
@@ -36,8 +36,8 @@ def test_certificates_that_are_not_whole_are_made_anew(tmp_path: Path, name: str
     server.verify_directly_issued_by(x509.load_pem_x509_certificate(made.ca_file.read_bytes()))
 
 
-def test_files_of_two_makings_are_not_mixed(tmp_path: Path) -> None:
-    """A key or authority of another making is noticed."""
+def test_certificates_are_replaced_when_they_do_not_match(tmp_path: Path) -> None:
+    """A key or an authority of another set is detected."""
     one, other = tmp_path / "one", tmp_path / "other"
     for place in (one, other):
         place.mkdir()
@@ -49,8 +49,8 @@ def test_files_of_two_makings_are_not_mixed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("days", "is_kept"), [(300, True), (336, False), (400, False), (-30, False)])
-def test_certificates_are_made_anew_in_time(tmp_path: Path, days: int, is_kept: bool) -> None:  # noqa: FBT001 - a column
-    """A month before its end a certificate is too old to begin with, and one of the future is none."""
+def test_certificates_are_replaced_a_month_before_they_expire(tmp_path: Path, days: int, is_kept: bool) -> None:  # noqa: FBT001 - a column
+    """A start replaces a certificate that expires within a month, and one that is not valid yet."""
     now = datetime.now(UTC)
     before = make_certificates(tmp_path, now).ca_file.read_bytes()
 

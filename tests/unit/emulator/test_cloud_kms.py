@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from refresher.emulator.crypto_keys import RSA_2048, STATES, CryptoKey
-from refresher.emulator.seed import plant
+from refresher.emulator.seed import apply_seed
 from refresher.emulator.state import State
 from refresher.errors import EmulatorError
-from tests.unit.emulator.storage_calls import token_of
+from tests.unit.emulator.storage_calls import issue_token
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
@@ -28,7 +28,7 @@ DIGEST = hashlib.sha256(MESSAGE).digest()
 
 
 def sign(google: Google, token: str, version: str = VERSION, **fields: Any) -> Reply:  # noqa: ANN401 - any JSON
-    """Ask for a signature of the digest, with its checksum unless told otherwise."""
+    """Ask for a signature of the digest, by default with its checksum."""
     digest = {"sha256": base64.b64encode(DIGEST).decode()}
     document = {"digest": digest, "digestCrc32c": str(google_crc32c.value(DIGEST)), **fields}
     return google.ask("POST", f"/v1/{version}:asymmetricSign", document=document, token=token)
@@ -36,7 +36,7 @@ def sign(google: Google, token: str, version: str = VERSION, **fields: Any) -> R
 
 @pytest.fixture
 def key(google: Google) -> CryptoKey:
-    """Give a key that carol may sign with and see."""
+    """Return a key that carol may sign with and see."""
     made = CryptoKey(project="my-project")
     made.add_version()
     made.policy.allow("roles/cloudkms.signerVerifier", CAROL)
@@ -46,12 +46,12 @@ def key(google: Google) -> CryptoKey:
 
 @pytest.fixture
 def carol(google: Google, key: CryptoKey) -> str:
-    """Give an access token of carol's."""
-    return token_of(google, CAROL)
+    """Return an access token of carol."""
+    return issue_token(google, CAROL)
 
 
 def test_public_key_verifies_the_signature(google: Google, carol: str) -> None:
-    """What was signed is verified by the published public key; every content comes with its CRC32C."""
+    """The published public key verifies the signature; every content has its CRC32C."""
     signed = sign(google, carol).document
     published = google.ask("GET", f"/v1/{VERSION}/publicKey", token=carol).document
 
@@ -67,7 +67,7 @@ def test_public_key_verifies_the_signature(google: Google, carol: str) -> None:
 
 
 def test_rsa_key_signs_too(google: Google, key: CryptoKey, carol: str) -> None:
-    """A key of another algorithm says which, and signs with it."""
+    """A key of the other algorithm shows it, and signs with it."""
     google.cloud.state.crypto_keys[KEY] = CryptoKey(project="my-project", algorithm=RSA_2048, policy=key.policy)
     google.cloud.state.crypto_keys[KEY].add_version()
 
@@ -80,8 +80,8 @@ def test_rsa_key_signs_too(google: Google, key: CryptoKey, carol: str) -> None:
     assert published["algorithm"] == "RSA_SIGN_PKCS1_2048_SHA256"
 
 
-def test_digest_without_checksum_is_not_verified(google: Google, carol: str) -> None:
-    """Who sends no checksum is told that none was verified."""
+def test_answer_shows_whether_the_checksum_was_verified(google: Google, carol: str) -> None:
+    """Without a checksum in the request, the answer shows that none was verified."""
     assert sign(google, carol, digestCrc32c=None).document["verifiedDigestCrc32c"] is False
 
 
@@ -97,16 +97,16 @@ def test_digest_without_checksum_is_not_verified(google: Google, carol: str) -> 
     ids=["checksum", "short", "text", "sha512", "none"],
 )
 def test_bad_digests_are_refused(google: Google, carol: str, fields: dict[str, Any]) -> None:
-    """A digest that is none of SHA-256, or does not match its checksum, is not signed."""
+    """A digest that is not one of SHA-256, or does not match its checksum, is not signed."""
     refused = sign(google, carol, **fields)
 
     assert refused.status == 400
     assert refused.document["error"]["status"] == "INVALID_ARGUMENT"
 
 
-def test_stranger_is_refused_in_googles_words(google: Google, carol: str) -> None:
-    """Whoever has no role on the key reads which permission is denied on what, and not whether there is such a key."""
-    stranger = token_of(google, "user:mallory@example.com")
+def test_caller_without_role_is_refused(google: Google, carol: str) -> None:
+    """Without a role the caller reads which permission is denied on what, but not whether the key exists."""
+    stranger = issue_token(google, "user:mallory@example.com")
 
     signing = sign(google, stranger)
     seeing = google.ask("GET", f"/v1/{VERSION}/publicKey", token=stranger)
@@ -119,18 +119,18 @@ def test_stranger_is_refused_in_googles_words(google: Google, carol: str) -> Non
     assert absent.document["error"]["message"] == said.format("useToSign", KEY.replace("signer", "other"))
 
 
-def test_signer_alone_may_not_see_the_public_key(google: Google, key: CryptoKey) -> None:
-    """The role of a signer signs, and shows no public key."""
+def test_signer_may_not_see_the_public_key(google: Google, key: CryptoKey) -> None:
+    """The role of a signer permits to sign, but not to read the public key."""
     key.policy.allow("roles/cloudkms.signer", "user:dave@example.com")
-    dave = token_of(google, "user:dave@example.com")
+    dave = issue_token(google, "user:dave@example.com")
 
     assert sign(google, dave).status == 200
     assert google.ask("GET", f"/v1/{VERSION}/publicKey", token=dave).status == 403
 
 
 @pytest.mark.parametrize("state", STATES[1:])
-def test_version_that_is_not_enabled_answers_nothing(google: Google, key: CryptoKey, carol: str, state: str) -> None:
-    """Neither signature nor public key is had of a version in any other state, which is told."""
+def test_version_that_is_not_enabled_is_refused(google: Google, key: CryptoKey, carol: str, state: str) -> None:
+    """Neither signature nor public key is available in another state, and the error shows the state."""
     key.versions["1"].state = state
 
     answers = [sign(google, carol), google.ask("GET", f"/v1/{VERSION}/publicKey", token=carol)]
@@ -142,7 +142,7 @@ def test_version_that_is_not_enabled_answers_nothing(google: Google, key: Crypto
 
 
 def test_absent_version_and_key_are_not_found(google: Google, carol: str) -> None:
-    """Whoever may use all keys of the project reads what is not there."""
+    """A caller with rights to all keys of the project reads what does not exist."""
     google.cloud.state.projects["my-project"].policy.allow("roles/cloudkms.signerVerifier", CAROL)
 
     version = sign(google, carol, f"{KEY}/cryptoKeyVersions/2")
@@ -153,8 +153,8 @@ def test_absent_version_and_key_are_not_found(google: Google, carol: str) -> Non
     assert version.status == key.status == 404
 
 
-def test_switched_off_api_refuses(google: Google, carol: str) -> None:
-    """Without the API nothing is signed, and the message says what to enable."""
+def test_signature_is_refused_when_the_api_is_disabled(google: Google, carol: str) -> None:
+    """Without the API nothing is signed, and the message shows what to enable."""
     google.cloud.state.projects["my-project"].services.discard("cloudkms.googleapis.com")
 
     refused = sign(google, carol)
@@ -174,31 +174,31 @@ def test_switched_off_api_refuses(google: Google, carol: str) -> None:
     ],
     ids=["name", "project", "algorithm", "state", "unknown"],
 )
-def test_seed_with_an_impossible_key_is_refused(key: dict[str, Any]) -> None:
-    """A seed that names no key, another algorithm, another state or something else lets nothing exist."""
+def test_seed_with_an_invalid_key_is_refused(key: dict[str, Any]) -> None:
+    """A seed with an invalid name, algorithm, state or setting creates nothing."""
     state = State()
 
     with pytest.raises(EmulatorError):
-        plant(state, {"crypto_keys": key})
+        apply_seed(state, {"crypto_keys": key})
 
     assert state.crypto_keys == {}
 
 
-def test_seed_planted_again_keeps_the_key(google: Google) -> None:
-    """A version that is there keeps its key and takes the state that the seed says."""
-    plant(google.cloud.state, {"crypto_keys": {KEY: None}})
+def test_seed_keeps_the_key_when_it_is_applied_again(google: Google) -> None:
+    """An existing version keeps its key and gets the state of the seed."""
+    apply_seed(google.cloud.state, {"crypto_keys": {KEY: None}})
     before = google.cloud.state.crypto_keys[KEY].versions["1"].key
 
-    plant(google.cloud.state, {"crypto_keys": {KEY: {"versions": {"1": "DISABLED", "2": "ENABLED"}}}})
+    apply_seed(google.cloud.state, {"crypto_keys": {KEY: {"versions": {"1": "DISABLED", "2": "ENABLED"}}}})
 
     versions = google.cloud.state.crypto_keys[KEY].versions
     assert versions["1"].key == before
     assert {number: version.state for number, version in versions.items()} == {"1": "DISABLED", "2": "ENABLED"}
 
 
-def test_tells_who_signed(google: Google, carol: str) -> None:
-    """Where Data Access logs are asked for, a signature, a look at the public half and a refusal name who and which."""
-    mallory = token_of(google, "user:mallory@example.com")
+def test_audit_log_shows_who_signed(google: Google, carol: str) -> None:
+    """With Data Access logs a signature, a read of the public half and a refusal have the caller and the key."""
+    mallory = issue_token(google, "user:mallory@example.com")
     sign(google, carol)
     google.cloud.state.projects["my-project"].policy.audit_configs = [
         {"service": "cloudkms.googleapis.com", "auditLogConfigs": [{"logType": "DATA_READ"}]}

@@ -4,26 +4,26 @@ import json
 
 import pytest
 
-from refresher.emulator.calls import Call
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.http import Call
 from refresher.emulator.journal import CAPACITY, Entry, Journal, fingerprint
 from refresher.emulator.routes import answer
 from tests.unit.emulator.conftest import ALICE, NUMBER, Google, Issuer, principal
 
 
-def test_says_that_it_is_not_google(google: Google) -> None:
-    """Whoever looks at the root is told what this is."""
+def test_root_shows_that_it_is_not_google(google: Google) -> None:
+    """The root page shows what this server is."""
     assert "not Google" in (google.ask("GET", "/").text or "")
 
 
-def test_tells_whom_a_token_speaks_for(google: Google, federated: str) -> None:
-    """A federated token is told by its principal; an unknown one is refused."""
+def test_whoami_shows_the_caller(google: Google, federated: str) -> None:
+    """A federated token has its principal; an unknown one is refused."""
     assert google.whoami(federated)["principal"] == principal("user-1")
     assert google.ask("GET", "/emulator/whoami", token="ya29.unknown").status == 401
 
 
-def test_gives_and_forgets_the_journal(google: Google, issuer: Issuer) -> None:
-    """The journal can be read, narrowed by path, and emptied."""
+def test_journal_is_shown_and_deleted(google: Google, issuer: Issuer) -> None:
+    """The journal can be read, filtered by path, and deleted."""
     google.exchange(issuer.token())
     google.ask("GET", "/v1/nothing")
 
@@ -36,8 +36,8 @@ def test_gives_and_forgets_the_journal(google: Google, issuer: Issuer) -> None:
     assert google.ask("GET", "/emulator/journal", query={"path": "/v1/"}).document == []
 
 
-def test_the_journal_is_a_ring() -> None:
-    """However many requests come, only the last ones are kept."""
+def test_journal_is_bounded() -> None:
+    """Of any number of requests only the last ones are kept."""
     journal = Journal()
 
     for number in range(CAPACITY + 5):
@@ -47,14 +47,14 @@ def test_the_journal_is_a_ring() -> None:
     assert journal.entries()[0].path == "/5"
 
 
-def test_fingerprints_tell_tokens_apart() -> None:
+def test_fingerprint_is_stable() -> None:
     """A fingerprint is eight hex digits, the same for the same token."""
     assert fingerprint("a") == fingerprint("a") != fingerprint("b")
     assert len(fingerprint("a")) == 8
 
 
-def test_plants_a_seed(google: Google) -> None:
-    """What a seed says exists afterwards."""
+def test_seed_creates_resources(google: Google) -> None:
+    """The resources of a seed exist afterwards."""
     seed = {"service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal("user-9")]}}}
 
     assert google.ask("POST", "/emulator/seed", document=seed).status == 200
@@ -62,8 +62,8 @@ def test_plants_a_seed(google: Google) -> None:
 
 
 @pytest.mark.parametrize("seed", [{"pool": []}, {"pools": [{}]}, {"pools": 7}, {"service_accounts": []}])
-def test_refuses_a_seed_that_makes_no_sense(google: Google, seed: dict[str, object]) -> None:
-    """A seed is planted whole or not at all, and the answer says why."""
+def test_invalid_seed_is_refused(google: Google, seed: dict[str, object]) -> None:
+    """A seed is applied completely or not at all, and the answer shows the mistake."""
     before = google.ask("GET", "/emulator/journal").status
 
     reply = google.ask("POST", "/emulator/seed", document=seed)
@@ -73,8 +73,8 @@ def test_refuses_a_seed_that_makes_no_sense(google: Google, seed: dict[str, obje
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'"text"', b"9" * 10_000])
-def test_refuses_bodies_that_are_no_object(google: Google, federated: str, body: bytes) -> None:
-    """What is no JSON object gets a Google-style error."""
+def test_body_that_is_not_an_object_is_refused(google: Google, federated: str, body: bytes) -> None:
+    """A body that is not a JSON object gets an error in Google's shape."""
     reply = google.ask(
         "POST", f"/v1/projects/-/serviceAccounts/{ALICE}:generateAccessToken", body=body, token=federated
     )
@@ -82,15 +82,15 @@ def test_refuses_bodies_that_are_no_object(google: Google, federated: str, body:
     assert reply.document["error"]["status"] == "INVALID_ARGUMENT"
 
 
-def test_does_not_know_other_paths(google: Google) -> None:
+def test_unknown_path_is_not_found(google: Google) -> None:
     """An unknown path is a 404 in Google's shape."""
     reply = google.ask("GET", "/v1/nothing")
 
     assert (reply.status, reply.document["error"]["status"]) == (404, "NOT_FOUND")
 
 
-def test_two_clouds_stay_apart(google: Google, federated: str) -> None:
-    """Nothing that exists in one cloud, and no token of it, is known in another."""
+def test_two_clouds_share_nothing(google: Google, federated: str) -> None:
+    """Resources and tokens of one cloud are unknown in another."""
     other = Cloud()
 
     reply = answer(other, Call(method="GET", path="/emulator/whoami", headers={"authorization": f"Bearer {federated}"}))
@@ -100,8 +100,8 @@ def test_two_clouds_stay_apart(google: Google, federated: str) -> None:
     assert google.cloud.state.service_accounts
 
 
-def test_describes_projects(google: Google, federated: str) -> None:
-    """Clients that may find a project's id by its number, and the other way round."""
+def test_projects_are_described(google: Google, federated: str) -> None:
+    """Clients can find a project's id by its number, and its number by its id."""
     google.cloud.state.projects["my-project"].policy.allow("roles/browser", principal("user-1"))
 
     by_number, by_id = (google.ask("GET", f"/v1/projects/{name}", token=federated) for name in (NUMBER, "my-project"))
@@ -114,8 +114,10 @@ def test_describes_projects(google: Google, federated: str) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v3"])
 @pytest.mark.parametrize("project", [NUMBER, "my-project", "999999999999", "absent"])
-def test_projects_are_described_to_those_who_may(google: Google, federated: str, version: str, project: str) -> None:
-    """T9: whether a project is there is told to nobody without the permission."""
+def test_projects_are_only_described_with_the_permission(
+    google: Google, federated: str, version: str, project: str
+) -> None:
+    """T9: without the permission a caller does not learn whether a project exists."""
     reply = google.ask("GET", f"/{version}/projects/{project}", token=federated)
 
     assert (reply.status, reply.document["error"]["message"]) == (

@@ -19,6 +19,7 @@ from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ISSUER, JWT_TYPE, PR
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # starts the emulator and conditions without end
 GROWING = "assertion.text" + ".replace('', assertion.text)" * 4 + " != ''"
 WALKING = "assertion.text.split('').all(one, assertion.text.split('').all(other, other != one + '!'))"
 DEEP = (
@@ -28,14 +29,14 @@ DEEP = (
 
 @pytest.fixture
 def server() -> Iterator[Scenario]:
-    """Give an emulator at the time of the tests' tokens."""
+    """Return an emulator at the time of the tests' tokens."""
     with emulator() as made:
         made.clock.advance(NOW - made.clock.now())
         yield made
 
 
 def exchange(server: Scenario, token: str) -> tuple[int, dict[str, Any]]:
-    """Exchange a token over HTTP, and give status and document."""
+    """Exchange a token over HTTP; return status and document."""
     fields = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "audience": f"//iam.googleapis.com/{PROVIDER}",
@@ -54,8 +55,8 @@ def exchange(server: Scenario, token: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("condition", [GROWING, WALKING, DEEP])
-def test_a_condition_without_end_is_ended(server: Scenario, issuer: Issuer, condition: str) -> None:
-    """What would take minutes and all memory is taken for false, and the next exchange is as good as ever."""
+def test_condition_is_false_when_it_takes_too_long(server: Scenario, issuer: Issuer, condition: str) -> None:
+    """A condition that would need minutes and all memory is false, and the next exchange works."""
     providers = server.state.add_pool("workers").providers
     providers["refresher"] = Provider(issuer=ISSUER, jwks=issuer.jwks, condition=condition)
 
@@ -70,8 +71,8 @@ def test_a_condition_without_end_is_ended(server: Scenario, issuer: Issuer, cond
     assert exchange(server, issuer.token(text="ab!"))[1]["error"] == "unauthorized_client"
 
 
-def test_a_mapping_without_end_is_ended(server: Scenario, issuer: Issuer) -> None:
-    """A subject that cannot be had in reasonable time is none."""
+def test_subject_is_missing_when_its_mapping_takes_too_long(server: Scenario, issuer: Issuer) -> None:
+    """A subject that cannot be computed in reasonable time is treated as missing."""
     mapping = {"google.subject": "assertion.text" + ".replace('', assertion.text)" * 4}
     server.state.add_pool("workers").providers["refresher"] = Provider(issuer=ISSUER, jwks=issuer.jwks, mapping=mapping)
 
@@ -80,8 +81,8 @@ def test_a_mapping_without_end_is_ended(server: Scenario, issuer: Issuer) -> Non
     )
 
 
-def test_nobody_waits_for_a_condition_without_end(server: Scenario, issuer: Issuer) -> None:
-    """Other requests are answered while it is evaluated."""
+def test_other_requests_are_answered_while_a_condition_runs(server: Scenario, issuer: Issuer) -> None:
+    """An evaluation that takes long delays no other request."""
     server.state.add_pool("workers").providers["refresher"] = Provider(
         issuer=ISSUER, jwks=issuer.jwks, condition=GROWING
     )
@@ -97,8 +98,8 @@ def test_nobody_waits_for_a_condition_without_end(server: Scenario, issuer: Issu
         assert hostile.result()[0] == 400
 
 
-def test_a_process_maps_as_the_rules_do(server: Scenario, issuer: Issuer) -> None:
-    """Subject, groups and attributes come back from the other process as they are."""
+def test_process_maps_like_the_rules(server: Scenario, issuer: Issuer) -> None:
+    """The other process returns subject, groups and attributes unchanged."""
     mapping = {
         "google.subject": "assertion.sub.split('-')[1]",
         "google.groups": "assertion.groups.map(group, 'x-' + group)",
@@ -115,8 +116,8 @@ def test_a_process_maps_as_the_rules_do(server: Scenario, issuer: Issuer) -> Non
 
 
 @pytest.mark.parametrize("levels", [90, 101, 400, 900])
-def test_a_process_takes_claims_of_any_depth(server: Scenario, issuer: Issuer, levels: int) -> None:
-    """E9 beyond a hundred levels, here as there."""
+def test_process_limits_the_depth_of_claims(server: Scenario, issuer: Issuer, levels: int) -> None:
+    """E9 beyond a hundred levels, as without the other process."""
     server.state.add_pool("workers").providers["refresher"] = Provider(
         issuer=ISSUER, jwks=issuer.jwks, condition="assertion.sub.replace('a', 'b') != ''"
     )
@@ -130,8 +131,8 @@ def test_a_process_takes_claims_of_any_depth(server: Scenario, issuer: Issuer, l
     assert answer.get("error_description") == (None if levels < 100 else "Unable to parse the ID Token.")
 
 
-def test_groups_are_bounded_though_they_are_empty(google: Google, issuer: Issuer) -> None:
-    """Texts without bytes do not add up to a token without end."""
+def test_empty_groups_are_bounded(google: Google, issuer: Issuer) -> None:
+    """Texts without bytes cannot make a token grow without end."""
     google.cloud.state.pools[PROVIDER.partition("/providers/")[0]].providers["refresher"].mapping = {
         "google.subject": "assertion.sub",
         "google.groups": "assertion.text.split('a')",
@@ -155,8 +156,8 @@ def test_groups_are_bounded_though_they_are_empty(google: Google, issuer: Issuer
         ("assertion.sub == '\\'.replace('", False),
     ],
 )
-def test_knows_what_is_quick(expression: str, quick: bool) -> None:  # noqa: FBT001 - a case
-    """Only what surely is, by its looks, is evaluated between two requests."""
+def test_quick_expressions_are_recognised(expression: str, quick: bool) -> None:  # noqa: FBT001 - a case
+    """Only an expression that is quick by its text is evaluated between two requests."""
     assert is_quick(expression) is quick
 
 
@@ -164,7 +165,7 @@ def test_knows_what_is_quick(expression: str, quick: bool) -> None:  # noqa: FBT
     "expression",
     ["resource.name.replace('', 'a') == ''", "[1].all(x, x == 1)", "resource.name == '" + "a" * 4096 + "'"],
 )
-def test_a_binding_may_not_take_long(expression: str) -> None:
-    """The condition of a binding is asked with every request."""
+def test_slow_condition_of_a_binding_is_refused(expression: str) -> None:
+    """Every request evaluates the conditions of bindings."""
     with pytest.raises(ExpressionError):
         check(expression, BINDING)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refresher.emulator.expressions import BINDING, CONDITION, MAPPING, ExpressionError, check, evaluate, plain
+from refresher.emulator.expressions import BINDING, CONDITION, MAPPING, ExpressionError, check, convert_json, evaluate
 
 AWS = {
     "assertion": {
@@ -19,7 +19,7 @@ AZURE = {
 }  # fmt: skip
 
 DOCUMENTED = [
-    # examples of Google's guides to attribute mapping and conditions, and what they are documented to give
+    # examples of Google's guides to attribute mapping and conditions, with their documented values
     (MAPPING, AZURE, "assertion.sub", "8f0e"),
     (MAPPING, AZURE, "assertion['sub']", "8f0e"),
     (MAPPING, AZURE, "assertion['kubernetes.io']['namespace']", "web"),
@@ -72,7 +72,7 @@ DOCUMENTED = [
 def test_documented_examples_behave_as_documented(
     scope: str, values: dict[str, object], expression: str, expected: object
 ) -> None:
-    """Google's own examples of mappings and conditions give what the guides say."""
+    """Google's own examples of mappings and conditions have the values of the guides."""
     assert evaluate(expression, scope, values) == expected
 
 
@@ -91,8 +91,8 @@ def test_documented_examples_behave_as_documented(
         ("no placeholder", ""),
     ],
 )
-def test_extract_takes_out_what_its_template_says(template: str, expected: str) -> None:
-    """`extract` behaves as in the documentation's table, and gives an empty text if the template does not match."""
+def test_extract_returns_what_its_template_matches(template: str, expected: str) -> None:
+    """`extract` behaves as in the documentation's table, and returns an empty text if the template does not match."""
     name = "projects/_/buckets/acme-orders-aaa/objects/data_lake/orders/order_date=2019-11-03/aef87g87ae0876"
 
     assert evaluate(f"assertion.name.extract('{template}')", MAPPING, {"assertion": {"name": name}}) == expected
@@ -102,8 +102,8 @@ def test_extract_takes_out_what_its_template_says(template: str, expected: str) 
     "expression",
     ["assertion.absent", "assertion.sub.size", "assertion.number.startsWith('1')", "assertion.list[7]", "1 / 0"],
 )
-def test_an_expression_may_have_no_value(expression: str) -> None:
-    """What meets an error has no value, rather than the error's text."""
+def test_failing_expression_has_no_value(expression: str) -> None:
+    """An expression that fails has no value; the error's text is not its value."""
     with pytest.raises(ExpressionError):
         evaluate(expression, MAPPING, {"assertion": {"sub": "a", "number": 1, "list": []}})
 
@@ -118,20 +118,20 @@ def test_an_expression_may_have_no_value(expression: str) -> None:
         ("assertion", BINDING),
     ],
 )
-def test_an_expression_must_compile_where_it_stands(expression: str, scope: str) -> None:
-    """A mapping knows `assertion` alone, a binding neither `assertion` nor `google`."""
+def test_expression_must_compile_in_its_scope(expression: str, scope: str) -> None:
+    """A mapping can only read `assertion`; a binding can read neither `assertion` nor `google`."""
     with pytest.raises(ExpressionError):
         check(expression, scope)
 
 
-def test_tells_the_type_of_an_expression() -> None:
-    """Whether an expression is a question is known before it is asked."""
+def test_type_of_an_expression_is_known() -> None:
+    """Whether an expression is a boolean is known before its evaluation."""
     assert check("assertion.sub == 'a'", CONDITION) == "BOOL"
     assert check("'a'", MAPPING) == "STRING"
     assert check("assertion.sub", MAPPING) == "DYN"
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**70), 10**400, "\ud800", {"\ud800": ["\ud800"]}, None, 1.5, True])
-def test_takes_any_json(value: object) -> None:
-    """Numbers beyond CEL's integers and broken texts are made to fit; nothing makes it fail."""
-    assert evaluate("has(assertion.x)", MAPPING, {"assertion": plain({"x": value})}) is True
+def test_any_json_is_converted(value: object) -> None:
+    """Numbers beyond CEL's integers and invalid texts are converted; no JSON value fails."""
+    assert evaluate("has(assertion.x)", MAPPING, {"assertion": convert_json({"x": value})}) is True

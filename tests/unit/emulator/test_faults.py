@@ -17,12 +17,13 @@ from tests.unit.emulator.conftest import ALICE, Google, Issuer
 if TYPE_CHECKING:
     from refresher.emulator.testing import Scenario
 
+pytestmark = pytest.mark.slow  # starts the emulator
 EMAIL = "/computeMetadata/v1/instance/service-accounts/default/email"
 
 
 @pytest.fixture
 def machine(google_emulator: Scenario) -> Scenario:
-    """Give a running emulator with a machine, which answers its e-mail."""
+    """Return a running emulator with a machine, whose e-mail the tests ask for."""
     google_emulator.add_service_account(ALICE)
     google_emulator.state.metadata_account = ALICE
     return google_emulator
@@ -36,13 +37,13 @@ def ask(google: Scenario) -> HTTPResponse:
 
 
 def read(google: Scenario) -> tuple[int, bytes]:
-    """Ask and give status and body."""
+    """Ask, and return status and body."""
     with ask(google) as answer:
         return answer.status, answer.read()
 
 
-def test_a_connection_may_be_dropped(machine: Scenario) -> None:
-    """Nothing is answered, and the next request is fine."""
+def test_fault_drops_a_connection(machine: Scenario) -> None:
+    """One request gets no answer, and the next one is answered."""
     machine.faults.add("metadata.email", drop=True)
 
     with pytest.raises((RemoteDisconnected, ConnectionResetError)):
@@ -51,8 +52,8 @@ def test_a_connection_may_be_dropped(machine: Scenario) -> None:
     assert read(machine) == (200, ALICE.encode())
 
 
-def test_a_body_may_be_cut_off(machine: Scenario) -> None:
-    """Half of the body comes, though its whole length was announced."""
+def test_fault_truncates_a_body(machine: Scenario) -> None:
+    """Half of the body arrives, though its whole length is announced."""
     machine.faults.add("metadata.email", truncate=True)
 
     with ask(machine) as answer, pytest.raises((IncompleteRead, HTTPException, ConnectionError)):
@@ -61,8 +62,8 @@ def test_a_body_may_be_cut_off(machine: Scenario) -> None:
     assert read(machine) == (200, ALICE.encode())
 
 
-def test_a_body_may_drip(machine: Scenario) -> None:
-    """The body comes byte by byte and whole, later than it would."""
+def test_fault_drips_a_body(machine: Scenario) -> None:
+    """The body arrives byte by byte, completely, and later than usual."""
     machine.faults.add("metadata.email", drip=0.005)
     begin = time.monotonic()
 
@@ -70,8 +71,8 @@ def test_a_body_may_drip(machine: Scenario) -> None:
     assert time.monotonic() - begin >= 0.005 * (len(ALICE) - 1)
 
 
-def test_an_answer_may_be_late(machine: Scenario) -> None:
-    """The answer comes after the delay, and others do not wait for it."""
+def test_fault_delays_an_answer(machine: Scenario) -> None:
+    """The answer arrives after the delay, and other requests do not wait for it."""
     machine.faults.add("metadata.email", delay=0.3)
     begin = time.monotonic()
     connection = HTTPConnection(urlsplit(machine.http).netloc, timeout=20)
@@ -84,8 +85,8 @@ def test_an_answer_may_be_late(machine: Scenario) -> None:
     assert time.monotonic() - begin >= 0.3 > other
 
 
-def test_the_date_may_be_wrong(machine: Scenario) -> None:
-    """The Date header is off by as much as was asked for."""
+def test_fault_makes_the_date_wrong(machine: Scenario) -> None:
+    """The Date header is wrong by exactly the configured time."""
     machine.faults.add("metadata.email", clock_skew=-7200)
 
     with ask(machine) as answer:
@@ -95,8 +96,8 @@ def test_the_date_may_be_wrong(machine: Scenario) -> None:
     assert -7210 < off < -7190
 
 
-def test_a_status_comes_with_a_body_or_with_googles(machine: Scenario) -> None:
-    """A status alone has an error in Google's shape; with a body it has that."""
+def test_fault_sets_the_status(machine: Scenario) -> None:
+    """A status alone has an error in Google's shape; with a body, the answer is that body."""
     machine.faults.add("metadata.email", status=503)
     machine.faults.add("metadata.email", status=502, body="<html>bad gateway</html>")
     machine.faults.add("metadata.email", body="not what it should be")
@@ -107,8 +108,8 @@ def test_a_status_comes_with_a_body_or_with_googles(machine: Scenario) -> None:
     assert (second, third) == ((502, b"<html>bad gateway</html>"), (200, b"not what it should be"))
 
 
-def test_fields_may_be_missing_or_wrong(google: Google, issuer: Issuer) -> None:
-    """A real answer without a field, or with another value of one."""
+def test_fault_changes_fields(google: Google, issuer: Issuer) -> None:
+    """A real answer lacks a field, or has another value in it."""
     google.cloud.faults.add("sts.token", without=("expires_in",))
     google.cloud.faults.add("sts.token", fields={"expires_in": 90, "token_type": "bearer"})
 
@@ -120,8 +121,8 @@ def test_fields_may_be_missing_or_wrong(google: Google, issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("entry", sorted({*STS, *API}))
-def test_any_refusal_can_be_had(google: Google, issuer: Issuer, entry: str) -> None:
-    """Every refusal of the catalogue can be asked for by its id, also those that no request causes."""
+def test_fault_sends_any_refusal(google: Google, issuer: Issuer, entry: str) -> None:
+    """Every refusal of the catalogue can be sent by its id, including those that no request causes."""
     google.cloud.faults.add("sts.token", refusal=entry)
 
     reply = google.exchange(issuer.token())
@@ -131,7 +132,7 @@ def test_any_refusal_can_be_had(google: Google, issuer: Issuer, entry: str) -> N
     assert google.exchange(issuer.token()).status == 200
 
 
-def test_throttling_says_so(google: Google, issuer: Issuer) -> None:
+def test_fault_throttles_like_a_quota(google: Google, issuer: Issuer) -> None:
     """E13 as a fault has the text of the real quota."""
     google.cloud.faults.add("sts.token", refusal="E13")
 
@@ -141,8 +142,8 @@ def test_throttling_says_so(google: Google, issuer: Issuer) -> None:
     assert reply.document["error_description"].startswith("The request was throttled due to rate limit")
 
 
-def test_faults_are_met_in_order_and_accounted_for(google: Google, issuer: Issuer) -> None:
-    """Each is met as often as said, by its operation alone, and what was met and is pending can be told."""
+def test_faults_are_applied_in_order_and_counted(google: Google, issuer: Issuer) -> None:
+    """Each applies as often as configured, to its operation only; the pending and applied ones are shown."""
     google.cloud.faults.add("sts.token", status=503, times=2)
     google.cloud.faults.add("sts.token", status=500)
     google.cloud.faults.add("*", status=429)
@@ -157,8 +158,8 @@ def test_faults_are_met_in_order_and_accounted_for(google: Google, issuer: Issue
     assert [entry["status"] for entry in told["met"]] == [503, 503, 500, 429]
 
 
-def test_faults_come_over_http_too(google: Google, issuer: Issuer) -> None:
-    """What is posted is pending, and forgotten on request; asking for it meets none itself."""
+def test_faults_are_set_over_http(google: Google, issuer: Issuer) -> None:
+    """A posted fault is pending, and can be deleted; a request for the faults meets none itself."""
     body = {"operation": "*", "status": 503, "times": 3}
 
     assert google.ask("POST", "/emulator/faults", document=body).document["pending"] == {"*": 3}
@@ -176,22 +177,22 @@ def test_faults_come_over_http_too(google: Google, issuer: Issuer) -> None:
         {"times": 0}, {"times": 1.5}, {"times": True},
     ],
 )  # fmt: skip
-def test_refuses_faults_that_cannot_be(google: Google, what: dict[str, Any]) -> None:
-    """An attribute that there is not, or a value that it cannot have, is refused where it is asked for."""
+def test_invalid_faults_are_refused(google: Google, what: dict[str, Any]) -> None:
+    """An unknown attribute or an invalid value is refused at once."""
     with pytest.raises(EmulatorError):
         google.cloud.faults.add("sts.token", **what)
     assert google.ask("POST", "/emulator/faults", document={"operation": "sts.token", **what}).status == 400
     assert google.cloud.faults.pending == {}
 
 
-def test_refuses_operations_that_there_are_not(google: Google) -> None:
-    """A misspelt operation would be met by nothing, so it is refused."""
-    with pytest.raises(EmulatorError, match="is no operation"):
+def test_unknown_operation_is_refused(google: Google) -> None:
+    """A fault for a misspelt operation would never apply, so it is refused."""
+    with pytest.raises(EmulatorError, match="is not an operation"):
         google.cloud.faults.add("sts.tokens", status=503)
 
 
-def test_the_guide_lists_the_operations() -> None:
-    """Every operation that can meet a fault is in the guide, and no other."""
+def test_guide_lists_the_operations() -> None:
+    """The guide lists every operation that can have a fault, and no other."""
     with open("docs/emulator.md", encoding="utf-8") as guide:  # noqa: PTH123 - one line
         text = guide.read().partition("\nOperations: ")[2].partition("\n## ")[0]
 

@@ -10,33 +10,33 @@ import pytest
 from tests.unit.emulator.conftest import ALICE, BOB, NOW_SECONDS, POOL, SCOPE, Google, Issuer, principal
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"
 OPEN_ID_TOKEN_CREATOR = "roles/iam.serviceAccountOpenIdTokenCreator"
 
 
-def refusal_of(reply: Reply) -> tuple[int, str, str]:
-    """Give status, code and text of an error in the shape of google.rpc.Status."""
+def read_refusal(reply: Reply) -> tuple[int, str, str]:
+    """Return status, code and text of an error in the shape of google.rpc.Status."""
     error = reply.document["error"]
     assert error["code"] == reply.status
     return reply.status, error["status"], error["message"]
 
 
 def denied(permission: str) -> tuple[int, str, str]:
-    """Give what Google says when a permission on a service account is missing."""
+    """Return Google's text for a missing permission on a service account."""
     return 403, "PERMISSION_DENIED", f"Permission '{permission}' denied on resource (or it may not exist)."
 
 
-def claims_of(token: str) -> dict[str, Any]:
+def read_claims(token: str) -> dict[str, Any]:
     """Read the claims of a JWT."""
     segment = token.split(".")[1]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(segment + "=="))
     return claims
 
 
-def test_impersonates(google: Google, federated: str) -> None:
-    """Whoever is bound to an account gets a token of it, with an end in whole seconds and Z."""
+def test_access_token_is_issued_to_a_bound_principal(google: Google, federated: str) -> None:
+    """A principal that is bound to an account gets its token, with an expiry in whole seconds and Z."""
     reply = google.impersonate(ALICE, federated)
 
     ends_at = datetime.fromtimestamp(NOW_SECONDS + 3600, UTC)
@@ -61,8 +61,8 @@ def test_impersonates(google: Google, federated: str) -> None:
 @pytest.mark.parametrize(
     ("lifetime", "seconds"), [("1s", 1), ("1800s", 1800), ("3600s", 3600), ("1800.5s", 1800), (None, 3600)]
 )
-def test_grants_the_lifetime_asked_for(google: Google, federated: str, lifetime: str | None, seconds: int) -> None:
-    """Any duration up to an hour is granted, fractions too; none means an hour."""
+def test_requested_lifetime_is_granted(google: Google, federated: str, lifetime: str | None, seconds: int) -> None:
+    """Any duration up to an hour is granted, fractions too; the default is an hour."""
     reply = google.impersonate(ALICE, federated, lifetime=lifetime)
 
     expected = datetime.fromtimestamp(NOW_SECONDS + seconds, UTC)
@@ -85,9 +85,9 @@ def test_grants_the_lifetime_asked_for(google: Google, federated: str, lifetime:
         (3600, "Request contains an invalid argument."),
     ],
 )
-def test_refuses_other_lifetimes(google: Google, federated: str, lifetime: object, text: str) -> None:
-    """I8 and I9: zero and more than an hour are refused in Google's words."""
-    assert refusal_of(google.impersonate(ALICE, federated, lifetime=lifetime)) == (400, "INVALID_ARGUMENT", text)
+def test_other_lifetimes_are_refused(google: Google, federated: str, lifetime: object, text: str) -> None:
+    """I8 and I9: zero and more than an hour are refused with Google's texts."""
+    assert read_refusal(google.impersonate(ALICE, federated, lifetime=lifetime)) == (400, "INVALID_ARGUMENT", text)
 
 
 @pytest.mark.parametrize(
@@ -107,28 +107,28 @@ def test_refuses_other_lifetimes(google: Google, federated: str, lifetime: objec
         ["http://www.googleapis.com/auth/cloud-platform"],
     ],
 )
-def test_needs_scopes(google: Google, federated: str, scope: object) -> None:
-    """I6: without a usable scope the request is an invalid argument."""
-    assert refusal_of(google.impersonate(ALICE, federated, scope=scope)) == (
+def test_scopes_are_required(google: Google, federated: str, scope: object) -> None:
+    """I6: without a valid scope the request is an invalid argument."""
+    assert read_refusal(google.impersonate(ALICE, federated, scope=scope)) == (
         400,
         "INVALID_ARGUMENT",
         "Request contains an invalid argument.",
     )
 
 
-def test_takes_scopes_as_text(google: Google, federated: str) -> None:
+def test_scopes_can_be_a_text(google: Google, federated: str) -> None:
     """PHP sends the scope as one text."""
     assert google.impersonate(ALICE, federated, scope=f"{SCOPE} openid").status == 200
 
 
 @pytest.mark.parametrize("account", [BOB, "nobody@my-project.iam.gserviceaccount.com", "1234567890"])
-def test_refuses_who_is_not_bound(google: Google, federated: str, account: str) -> None:
-    """I1: without a binding for exactly this principal access is denied, whether or not the account exists."""
+def test_principal_without_binding_is_refused(google: Google, federated: str, account: str) -> None:
+    """I1: without a binding for exactly this principal access is denied, whether the account exists or not."""
     google.cloud.state.add_service_account(BOB)
 
     reply = google.impersonate(account, federated)
 
-    assert refusal_of(reply) == denied("iam.serviceAccounts.getAccessToken")
+    assert read_refusal(reply) == denied("iam.serviceAccounts.getAccessToken")
     assert reply.document["error"]["details"][0]["reason"] == "IAM_PERMISSION_DENIED"
 
 
@@ -142,15 +142,15 @@ def test_refuses_who_is_not_bound(google: Google, federated: str, account: str) 
         (f"principalSet://iam.googleapis.com/{POOL.replace('workers', 'others')}/*", 403),
     ],
 )
-def test_compares_members_exactly(google: Google, federated: str, member: str, status: int) -> None:
+def test_members_are_compared_exactly(google: Google, federated: str, member: str, status: int) -> None:
     """A member is exactly one subject or the whole pool, never a prefix."""
     google.cloud.state.allow(BOB, member)
 
     assert google.impersonate(BOB, federated).status == status
 
 
-def test_takes_the_unique_id(google: Google, federated: str) -> None:
-    """An account may be named by its unique id."""
+def test_account_is_found_by_unique_id(google: Google, federated: str) -> None:
+    """A request can contain the unique id of an account instead of its e-mail."""
     unique_id = google.cloud.state.service_accounts[ALICE].unique_id
 
     reply = google.impersonate(unique_id, federated)
@@ -158,9 +158,9 @@ def test_takes_the_unique_id(google: Google, federated: str) -> None:
     assert google.whoami(reply.document["accessToken"])["service_account"] == ALICE
 
 
-def test_tells_that_a_user_is_no_account(google: Google, federated: str) -> None:
-    """I5: what is no service account's name is not found."""
-    assert refusal_of(google.impersonate("alice@example.com", federated)) == (
+def test_user_is_not_an_account(google: Google, federated: str) -> None:
+    """I5: a name that is not a service account is not found."""
+    assert read_refusal(google.impersonate("alice@example.com", federated)) == (
         404,
         "NOT_FOUND",
         "Requested entity was not found.",
@@ -168,23 +168,23 @@ def test_tells_that_a_user_is_no_account(google: Google, federated: str) -> None
 
 
 @pytest.mark.parametrize("token", [None, "ya29.forged", "garbage", ""])
-def test_needs_a_token_of_its_own(google: Google, federated: str, token: str | None) -> None:
-    """I10: only tokens that this cloud issued and that are not over count."""
+def test_token_of_this_cloud_is_required(google: Google, federated: str, token: str | None) -> None:
+    """I10: only tokens that this cloud issued and that have not expired are accepted."""
     reply = google.impersonate(ALICE, token)
 
-    assert refusal_of(reply)[:2] == (401, "UNAUTHENTICATED")
-    assert "authentication credential" in refusal_of(reply)[2]
+    assert read_refusal(reply)[:2] == (401, "UNAUTHENTICATED")
+    assert "authentication credential" in read_refusal(reply)[2]
     assert federated
 
 
-def test_refuses_an_expired_token(google: Google, federated: str) -> None:
-    """I10: a federated token that is over is not accepted."""
+def test_expired_token_is_refused(google: Google, federated: str) -> None:
+    """I10: an expired federated token is not accepted."""
     google.clock.pass_(timedelta(hours=1))
 
     assert google.impersonate(ALICE, federated).status == 401
 
 
-def test_needs_a_sufficient_scope(google: Google, federated: str, issuer: Issuer) -> None:
+def test_sufficient_scope_is_required(google: Google, federated: str, issuer: Issuer) -> None:
     """I3: the caller's token needs the cloud-platform or the iam scope."""
     narrow, iam = (
         google.exchange(issuer.token(), scope=scope).document["access_token"]
@@ -193,14 +193,14 @@ def test_needs_a_sufficient_scope(google: Google, federated: str, issuer: Issuer
 
     reply = google.impersonate(ALICE, narrow)
 
-    assert refusal_of(reply) == (403, "PERMISSION_DENIED", "Request had insufficient authentication scopes.")
+    assert read_refusal(reply) == (403, "PERMISSION_DENIED", "Request had insufficient authentication scopes.")
     assert reply.document["error"]["details"][0]["reason"] == "ACCESS_TOKEN_SCOPE_INSUFFICIENT"
     assert google.impersonate(ALICE, iam).status == 200
     assert federated
 
 
-def test_walks_the_chain_of_delegates(google: Google, federated: str) -> None:
-    """With delegates each needs implicit delegation on the next, and the last the permission on the target."""
+def test_each_delegate_needs_implicit_delegation(google: Google, federated: str) -> None:
+    """Each delegate needs implicit delegation on the next, and the last one the permission on the target."""
     google.cloud.state.allow(ALICE, principal("user-1"), TOKEN_CREATOR)
     google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
     carol = "carol@my-project.iam.gserviceaccount.com"
@@ -214,17 +214,17 @@ def test_walks_the_chain_of_delegates(google: Google, federated: str) -> None:
 
 
 def test_workload_identity_user_does_not_delegate(google: Google, federated: str) -> None:
-    """The role workloadIdentityUser gives tokens and not implicit delegation."""
+    """The role workloadIdentityUser includes tokens, but not implicit delegation."""
     google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
 
     reply = google.impersonate(BOB, federated, delegates=[f"projects/-/serviceAccounts/{ALICE}"])
 
-    assert refusal_of(reply) == denied("iam.serviceAccounts.implicitDelegation")
+    assert read_refusal(reply) == denied("iam.serviceAccounts.implicitDelegation")
 
 
 @pytest.mark.parametrize("method", ["generateAccessToken", "generateIdToken", "signJwt", "signBlob"])
-def test_names_no_project(google: Google, federated: str, method: str) -> None:
-    """I6: the account is named under the wildcard `projects/-`; a project in its place is an invalid argument."""
+def test_account_is_below_the_wildcard_project(google: Google, federated: str, method: str) -> None:
+    """I6: an account is below `projects/-`; a project in its place is an invalid argument."""
     token = google.impersonate(ALICE, federated).document["accessToken"]
     google.cloud.state.allow(ALICE, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
     body = {"scope": [SCOPE], "audience": "a", "payload": "{}" if method == "signJwt" else "YQ=="}
@@ -235,14 +235,14 @@ def test_names_no_project(google: Google, federated: str, method: str) -> None:
 
     assert ask("-").status == 200
     for project in ("my-project", "123456789012"):
-        assert refusal_of(ask(project)) == (400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+        assert read_refusal(ask(project)) == (400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
 
 
 @pytest.mark.parametrize(
     "name", [ALICE, f"serviceAccounts/{ALICE}", f"projects/my-project/serviceAccounts/{ALICE}", ""]
 )
-def test_takes_delegates_by_their_resource_names_alone(google: Google, federated: str, name: str) -> None:
-    """I6: a delegate is named as `projects/-/serviceAccounts/NAME` and in no other way."""
+def test_delegates_need_their_resource_names(google: Google, federated: str, name: str) -> None:
+    """I6: a delegate is `projects/-/serviceAccounts/NAME`, in no other form."""
     google.cloud.state.allow(ALICE, principal("user-1"), TOKEN_CREATOR)
     google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
 
@@ -251,14 +251,14 @@ def test_takes_delegates_by_their_resource_names_alone(google: Google, federated
 
 
 @pytest.mark.parametrize("delegates", [None, []])
-def test_takes_absent_delegates_in_any_form(google: Google, federated: str, delegates: object) -> None:
+def test_delegates_can_be_absent_in_any_form(google: Google, federated: str, delegates: object) -> None:
     """Python sends null and Java an empty list."""
     assert google.impersonate(ALICE, federated, delegates=delegates).status == 200
 
 
-def test_gives_id_tokens(google: Google, federated: str) -> None:
-    """An ID token is for the audience asked for, lives an hour and names the account only on request."""
-    plain = claims_of(google.iam(ALICE, "generateIdToken", federated, audience="https://run").document["token"])
+def test_id_tokens_are_issued(google: Google, federated: str) -> None:
+    """An ID token has the requested audience, lives an hour, and contains the e-mail only on request."""
+    plain = read_claims(google.iam(ALICE, "generateIdToken", federated, audience="https://run").document["token"])
     named = google.iam(ALICE, "generateIdToken", federated, audience="a", includeEmail=True).document["token"]
 
     unique_id = google.cloud.state.service_accounts[ALICE].unique_id
@@ -270,11 +270,11 @@ def test_gives_id_tokens(google: Google, federated: str) -> None:
         "iss": "https://accounts.google.com",
         "sub": unique_id,
     }
-    assert claims_of(named) | {"email": ALICE, "email_verified": True} == claims_of(named)
+    assert read_claims(named) | {"email": ALICE, "email_verified": True} == read_claims(named)
 
 
-def test_id_token_creators_get_id_tokens_only(google: Google, federated: str) -> None:
-    """The role serviceAccountOpenIdTokenCreator gives ID tokens and no access tokens."""
+def test_id_token_creators_only_get_id_tokens(google: Google, federated: str) -> None:
+    """The role serviceAccountOpenIdTokenCreator includes ID tokens and no access tokens."""
     google.cloud.state.allow(BOB, principal("user-1"), OPEN_ID_TOKEN_CREATOR)
 
     assert google.iam(BOB, "generateIdToken", federated, audience="a").status == 200
@@ -286,8 +286,8 @@ def test_id_tokens_need_an_audience(google: Google, federated: str) -> None:
     assert google.iam(ALICE, "generateIdToken", federated).status == 400
 
 
-def test_has_no_regional_access_boundary(google: Google, federated: str) -> None:
-    """The look-up that google-auth makes in the background finds no restriction, for those who may look."""
+def test_allowed_locations_are_unrestricted(google: Google, federated: str) -> None:
+    """The background look-up of google-auth finds no restriction, for callers with the permission."""
     pool = f"/v1/{POOL}/allowedLocations"
     account = f"/v1/projects/-/serviceAccounts/{ALICE}/allowedLocations"
     assert google.ask("GET", account, token=federated).document == {"encodedLocations": "0x0"}
@@ -307,8 +307,8 @@ def test_has_no_regional_access_boundary(google: Google, federated: str) -> None
         ("locations/global/workforcePools/people", "iam.workforcePools.get"),
     ],
 )
-def test_shows_boundaries_to_those_who_may(google: Google, federated: str, path: str, permission: str) -> None:
-    """Whoever may not see an account or pool may not see where it may be used from; nobody is asked for a token."""
+def test_allowed_locations_need_the_permission(google: Google, federated: str, path: str, permission: str) -> None:
+    """A caller that may not see an account or pool may not see its locations; a token is required, too."""
     google.cloud.state.add_service_account(BOB)
 
     reply = google.ask("GET", f"/v1/{path}/allowedLocations", token=federated)
@@ -319,8 +319,8 @@ def test_shows_boundaries_to_those_who_may(google: Google, federated: str, path:
     assert google.ask("GET", f"/v1/{path}/allowedLocations", token="anything").status == 401
 
 
-def test_notes_who_became_whom(google: Google, federated: str) -> None:
-    """The journal tells which principal asked for which account."""
+def test_journal_shows_the_impersonation(google: Google, federated: str) -> None:
+    """The journal has the principal and the account that it acted as."""
     google.impersonate(ALICE, federated)
 
     facts = google.cloud.journal.entries("generateAccessToken")[-1].facts

@@ -6,11 +6,11 @@ from pathlib import Path
 import refresher.emulator
 
 ALLOWED = {"refresher.emulator", "refresher.clock", "refresher.errors", "refresher.resources"}
-"""Clocks, errors and resource names hold no logic that the emulator exists to test."""
+"""Modules without the logic that the emulator exists to test."""
 
 
-def imports_of(path: Path) -> set[str]:
-    """Give the modules of this product that a file imports, wherever in it, cut to their second level."""
+def list_imports(path: Path) -> set[str]:
+    """Return the modules of this product that a file imports anywhere, cut to their second level."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -20,11 +20,11 @@ def imports_of(path: Path) -> set[str]:
     return {".".join(name.split(".")[:2]) for name in found if name.partition(".")[0] == "refresher"}
 
 
-def test_imports_nothing_of_what_it_tests() -> None:
-    """The emulator shares no code with the product, nor with google-auth, so that both cannot be wrong alike."""
+def test_emulator_imports_nothing_that_it_tests() -> None:
+    """The emulator shares no code with the product or google-auth, so that both cannot have the same mistake."""
     files = list(Path(refresher.emulator.__file__).parent.rglob("*.py"))
 
-    used = set().union(*(imports_of(path) for path in files))
+    used = set().union(*(list_imports(path) for path in files))
 
     assert len(files) > 40
     assert used <= ALLOWED

@@ -14,9 +14,11 @@ from tests.unit.emulator.conftest import ALICE, NOW_SECONDS, PROVIDER, SCOPE, Go
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # starts servers
 
-def test_its_keys_verify_its_id_tokens(google: Google, federated: str) -> None:
-    """What discovery leads to verifies an ID token."""
+
+def test_published_keys_verify_id_tokens(google: Google, federated: str) -> None:
+    """The keys that discovery finds verify an ID token."""
     google.cloud.origin = "http://127.0.0.1:1"
     configuration = google.ask("GET", "/.well-known/openid-configuration").document
     token = google.iam(ALICE, "generateIdToken", federated, audience="a").document["token"]
@@ -30,8 +32,8 @@ def test_its_keys_verify_its_id_tokens(google: Google, federated: str) -> None:
     assert claims["iss"] == configuration["issuer"] == "https://accounts.google.com"
 
 
-def test_a_pool_may_trust_google_itself(google: Google, federated: str) -> None:
-    """A Google-signed ID token of an account can be exchanged where a provider trusts accounts.google.com."""
+def test_pool_can_trust_google(google: Google, federated: str) -> None:
+    """A Google-signed ID token of an account can be exchanged at a provider that trusts accounts.google.com."""
     google.cloud.state.add_pool("workers").providers["refresher"] = Provider(issuer="https://accounts.google.com")
     audience = f"https://iam.googleapis.com/{PROVIDER}"
     token = google.iam(ALICE, "generateIdToken", federated, audience=audience).document["token"]
@@ -42,8 +44,8 @@ def test_a_pool_may_trust_google_itself(google: Google, federated: str) -> None:
     assert google.whoami(reply.document["access_token"])["principal"] == principal(unique_id)
 
 
-def test_tokeninfo_tells_an_access_token(google: Google, federated: str) -> None:
-    """An account's access token is described, a federated one is not understood (measured)."""
+def test_tokeninfo_describes_an_access_token(google: Google, federated: str) -> None:
+    """An account's access token is described; a federated one is not accepted (measured)."""
     token = google.impersonate(ALICE, federated).document["accessToken"]
 
     told = google.ask("GET", "/tokeninfo", query={"access_token": token}).document
@@ -53,8 +55,8 @@ def test_tokeninfo_tells_an_access_token(google: Google, federated: str) -> None
     assert google.ask("GET", "/tokeninfo", query={"access_token": federated}).status == 400
 
 
-def test_tokeninfo_tells_an_id_token(google: Google, federated: str) -> None:
-    """A Google-signed ID token is described, a foreign or damaged one is invalid."""
+def test_tokeninfo_describes_an_id_token(google: Google, federated: str) -> None:
+    """A Google-signed ID token is described; a foreign or damaged one is invalid."""
     token = google.iam(ALICE, "generateIdToken", federated, audience="a", includeEmail=True).document["token"]
 
     told = google.ask("GET", "/oauth2/v3/tokeninfo", query={"id_token": token})
@@ -65,7 +67,7 @@ def test_tokeninfo_tells_an_id_token(google: Google, federated: str) -> None:
 
 @pytest.fixture
 def issuer_server() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Give the origin of a server and the pages that it serves, by path."""
+    """Return the origin of a server, and the pages that it serves by path."""
     pages: dict[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -85,8 +87,8 @@ def issuer_server() -> Iterator[tuple[str, dict[str, bytes]]]:
         thread.join()
 
 
-def test_discovers_over_http(issuer_server: tuple[str, dict[str, bytes]]) -> None:
-    """The configuration is fetched, then the keys it names."""
+def test_discovery_reads_over_http(issuer_server: tuple[str, dict[str, bytes]]) -> None:
+    """The configuration is read first, then the keys at its `jwks_uri`."""
     origin, pages = issuer_server
     pages["/.well-known/openid-configuration"] = f'{{"issuer": "{origin}", "jwks_uri": "{origin}/k"}}'.encode()
     pages["/k"] = b'{"keys": []}'
@@ -104,8 +106,10 @@ def test_discovers_over_http(issuer_server: tuple[str, dict[str, bytes]]) -> Non
         b'{"issuer": "ORIGIN", "jwks_uri": "file:///k"}',
     ],
 )
-def test_discovery_may_find_nothing(issuer_server: tuple[str, dict[str, bytes]], configuration: bytes) -> None:
-    """An issuer that does not answer as it should has no keys, whatever it answers."""
+def test_discovery_finds_no_keys_when_an_answer_is_invalid(
+    issuer_server: tuple[str, dict[str, bytes]], configuration: bytes
+) -> None:
+    """An issuer with an invalid answer of any kind has no keys."""
     origin, pages = issuer_server
     pages["/.well-known/openid-configuration"] = configuration.replace(b"ORIGIN", origin.encode())
 
@@ -113,6 +117,6 @@ def test_discovery_may_find_nothing(issuer_server: tuple[str, dict[str, bytes]],
 
 
 @pytest.mark.parametrize("issuer", ["http://127.0.0.1:9", "file:///etc", "nonsense"])
-def test_discovery_survives_unreachable_issuers(issuer: str) -> None:
-    """What cannot be reached has no keys."""
+def test_discovery_finds_no_keys_when_the_issuer_is_unreachable(issuer: str) -> None:
+    """An unreachable issuer has no keys, and is not an error."""
     assert discover(issuer) is None

@@ -11,14 +11,14 @@ PROVIDERS = f"/v1/{POOL}/providers"
 
 
 def trust(google: Google, issuer: Issuer, mapping: dict[str, str], condition: str = "") -> None:
-    """Let the provider map and ask as told."""
+    """Set the mapping and the condition of the provider."""
     google.cloud.state.pools[POOL].providers["refresher"] = Provider(
         issuer=ISSUER, jwks=issuer.jwks, mapping={"google.subject": "assertion.sub", **mapping}, condition=condition
     )
 
 
 def create(google: Google, mapping: dict[str, Any], condition: str = "assertion.sub != ''") -> tuple[int, str]:
-    """Create another provider; give status and text."""
+    """Create another provider; return status and text."""
     reply = google.ask(
         "POST",
         PROVIDERS,
@@ -33,13 +33,13 @@ def create(google: Google, mapping: dict[str, Any], condition: str = "assertion.
     return reply.status, reply.document.get("error", {}).get("message", "")
 
 
-def members_of(google: Google, issuer: Issuer, **claims: Any) -> dict[str, Any]:  # noqa: ANN401 - any claim
-    """Exchange a token and tell whom it became."""
+def list_members(google: Google, issuer: Issuer, **claims: Any) -> dict[str, Any]:  # noqa: ANN401 - any claim
+    """Exchange a token, and return the names under which policies can contain its principal."""
     return google.whoami(google.exchange(issuer.token(**claims)).document["access_token"])
 
 
 def test_maps_attributes_and_groups(google: Google, issuer: Issuer) -> None:
-    """Custom attributes and groups are bound to as principal sets."""
+    """Custom attributes and groups are principal sets, to which roles can be bound."""
     trust(google, issuer, {"attribute.worker": "assertion.worker", "google.groups": "assertion.teams"})
     prefix = f"principalSet://iam.googleapis.com/{POOL}"
     token = google.exchange(issuer.token(worker="w-17", teams=["red", "blue"])).document["access_token"]
@@ -60,8 +60,8 @@ def test_maps_attributes_and_groups(google: Google, issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {"worker": None}])
-def test_an_attribute_may_be_absent(google: Google, issuer: Issuer, claims: dict[str, Any]) -> None:
-    """An assertion that lacks the claim lacks the attribute, and is exchanged all the same."""
+def test_attribute_is_absent_when_its_claim_is_absent(google: Google, issuer: Issuer, claims: dict[str, Any]) -> None:
+    """A token without the claim is exchanged, and its principal lacks the attribute."""
     trust(google, issuer, {"attribute.worker": "assertion.worker", "google.groups": "assertion.teams"})
 
     assert google.exchange(issuer.token(**claims)).status == 200
@@ -95,14 +95,14 @@ def test_attributes_are_texts(google: Google, issuer: Issuer, name: str, value: 
         ("assertion.sub.startsWith('user-') ? assertion.tenant == 'a' : false", {"tenant": "a"}, True),
     ],
 )
-def test_the_condition_decides(
+def test_condition_decides(
     google: Google,
     issuer: Issuer,
     condition: str,
     claims: dict[str, Any],
     holds: bool,  # noqa: FBT001 - a column
 ) -> None:
-    """E12: a condition that is not true, or meets an error, rejects the credential."""
+    """E12: a condition that is not true, or fails, rejects the credential."""
     trust(google, issuer, {"attribute.tenant": "assertion.tenant", "google.groups": "assertion.teams"}, condition)
 
     reply = google.exchange(issuer.token(**claims))
@@ -112,27 +112,27 @@ def test_the_condition_decides(
 
 
 @pytest.mark.parametrize(("length", "status"), [(8192 - len("user-1"), 200), (8192 - len("user-1") + 1, 400)])
-def test_all_attributes_together_have_8192_bytes(google: Google, issuer: Issuer, length: int, status: int) -> None:
-    """What is mapped may have 8,192 bytes in all, not characters."""
+def test_all_attributes_have_8192_bytes_at_most(google: Google, issuer: Issuer, length: int, status: int) -> None:
+    """All mapped attributes together may have 8,192 bytes; the limit does not count characters."""
     trust(google, issuer, {"attribute.long": "assertion.long"})
 
     assert google.exchange(issuer.token(long="é" * (length // 2) + "a" * (length % 2))).status == status
 
 
 @pytest.mark.parametrize(("count", "status"), [(50, 200), (51, 400)])
-def test_has_fifty_attributes_at_most(google: Google, count: int, status: int) -> None:
+def test_mapping_has_fifty_attributes_at_most(google: Google, count: int, status: int) -> None:
     """A mapping has at most fifty custom attributes."""
     assert create(google, {f"attribute.a{number}": "'x'" for number in range(count)})[0] == status
 
 
 @pytest.mark.parametrize(("length", "status"), [(2048, 200), (2049, 400)])
-def test_a_mapping_has_2048_characters_at_most(google: Google, length: int, status: int) -> None:
+def test_mapping_has_2048_characters_at_most(google: Google, length: int, status: int) -> None:
     """One expression of a mapping has at most 2,048 characters."""
     assert create(google, {"attribute.a": "'" + "x" * (length - 2) + "'"})[0] == status
 
 
 @pytest.mark.parametrize(("length", "status"), [(4096, 200), (4097, 400)])
-def test_a_condition_has_4096_characters_at_most(google: Google, length: int, status: int) -> None:
+def test_condition_has_4096_characters_at_most(google: Google, length: int, status: int) -> None:
     """A condition has at most 4,096 characters."""
     begin = "assertion.sub != '"
 
@@ -141,7 +141,7 @@ def test_a_condition_has_4096_characters_at_most(google: Google, length: int, st
 
 @pytest.mark.parametrize(("name", "status"), [("a" * 100, 200), ("a" * 101, 400), ("A", 400), ("a-b", 400), ("", 400)])
 def test_attribute_names_are_limited(google: Google, name: str, status: int) -> None:
-    """The name of a custom attribute has at most a hundred of `[a-z0-9_]`."""
+    """The name of a custom attribute has at most a hundred characters `[a-z0-9_]`."""
     assert create(google, {f"attribute.{name}": "'x'"})[0] == status
 
 
@@ -156,7 +156,7 @@ def test_attribute_names_are_limited(google: Google, name: str, status: int) -> 
         ({}, "'yes'", "must evaluate to a boolean"),
     ],
 )
-def test_refuses_what_cannot_be_evaluated(google: Google, mapping: dict[str, Any], condition: str, text: str) -> None:
+def test_invalid_expressions_are_refused(google: Google, mapping: dict[str, Any], condition: str, text: str) -> None:
     """A mapping or condition that could never work is refused when it is configured."""
     status, said = create(google, mapping, condition)
 
@@ -165,11 +165,11 @@ def test_refuses_what_cannot_be_evaluated(google: Google, mapping: dict[str, Any
 
 
 def test_subjects_of_two_providers_are_the_same_principal(google: Google, issuer: Issuer) -> None:
-    """The provider is no part of a principal, so two providers of one pool can collide, as at Google."""
+    """A principal does not contain its provider, so two providers of one pool can collide, as at Google."""
     google.cloud.state.pools[POOL].providers["second"] = Provider(issuer=ISSUER, jwks=issuer.jwks)
     second = f"{POOL}/providers/second"
     token = issuer.token(aud=f"https://iam.googleapis.com/{second}")
 
     reply = google.exchange(token, audience=f"//iam.googleapis.com/{second}")
 
-    assert google.whoami(reply.document["access_token"])["principal"] == members_of(google, issuer)["principal"]
+    assert google.whoami(reply.document["access_token"])["principal"] == list_members(google, issuer)["principal"]

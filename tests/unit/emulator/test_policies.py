@@ -8,7 +8,7 @@ import pytest
 from tests.unit.emulator.conftest import ALICE, POOL, Google, principal
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 PROJECT = "/v1/projects/my-project"
 ACCOUNT = f"{PROJECT}/serviceAccounts/{ALICE}"
@@ -23,19 +23,19 @@ def bind(google: Google, where: str, *bindings: Any, **more: Any) -> Reply:  # n
 
 
 def binding(member: str = CAROL, role: str = USER, expression: str = "") -> dict[str, Any]:
-    """Give a binding of one member."""
+    """Return a binding of one member."""
     made: dict[str, Any] = {"role": role, "members": [member]}
     return made | ({"condition": {"title": "t", "expression": expression}} if expression else {})
 
 
-def token_of(google: Google, member: str) -> str:
-    """Give an access token of a member."""
+def issue_token(google: Google, member: str) -> str:
+    """Issue an access token of a member."""
     token: str = google.ask("POST", "/emulator/token", document={"member": member}).document["access_token"]
     return token
 
 
-def test_a_projects_policy_holds_for_its_accounts(google: Google, federated: str) -> None:
-    """A role on the project is a role on every service account in it, and on none of another project."""
+def test_project_policy_applies_to_its_accounts(google: Google, federated: str) -> None:
+    """A role on the project applies to every service account in it, and to no account of another project."""
     other = "bob@other.iam.gserviceaccount.com"
     google.cloud.state.add_service_account(other)
     bind(google, ACCOUNT)
@@ -48,15 +48,15 @@ def test_a_projects_policy_holds_for_its_accounts(google: Google, federated: str
 
 
 @pytest.mark.parametrize("role", ["roles/owner", "roles/editor", "roles/viewer", "roles/iam.serviceAccountUser"])
-def test_basic_roles_let_nobody_stand_in(google: Google, role: str) -> None:
-    """Even the owner of a project needs a role of its own to act as an account."""
+def test_basic_roles_do_not_allow_impersonation(google: Google, role: str) -> None:
+    """Even the owner of a project needs another role to act as an account."""
     google.cloud.state.add_service_account(ALICE)
     bind(google, PROJECT, binding(role=role))
 
-    assert google.impersonate(ALICE, token_of(google, CAROL)).status == 403
+    assert google.impersonate(ALICE, issue_token(google, CAROL)).status == 403
 
 
-def test_custom_roles_give_what_they_include(google: Google, federated: str) -> None:
+def test_custom_role_grants_its_permissions(google: Google, federated: str) -> None:
     """A custom role grants its permissions until it is deleted, and again when it is undeleted."""
     role = "projects/my-project/roles/tokenOnly"
     body = {
@@ -90,8 +90,8 @@ def test_custom_roles_give_what_they_include(google: Google, federated: str) -> 
         ({"roleId": "ok_role.1", "role": {"stage": "BETA"}}, 200),
     ],
 )
-def test_refuses_roles_that_cannot_be(google: Google, body: dict[str, Any], status: int) -> None:
-    """The id and the stage of a custom role are Google's."""
+def test_invalid_roles_are_refused(google: Google, body: dict[str, Any], status: int) -> None:
+    """The id and the stage of a custom role must be valid."""
     assert google.ask("POST", f"{PROJECT}/roles", document=body, token="anything").status == status
 
 
@@ -106,16 +106,18 @@ def test_refuses_roles_that_cannot_be(google: Google, body: dict[str, Any], stat
         ("resource.absent == 'x'", 403),
     ],
 )
-def test_the_condition_of_a_binding_decides(google: Google, federated: str, expression: str, status: int) -> None:
-    """A binding holds while its condition is true; one that meets an error does not."""
+def test_binding_applies_while_its_condition_is_true(
+    google: Google, federated: str, expression: str, status: int
+) -> None:
+    """A binding applies while its condition is true, and not if its condition fails."""
     reply = bind(google, ACCOUNT, binding(principal("user-1"), expression=expression))
 
     assert reply.status == 200
     assert google.impersonate(ALICE, federated).status == status
 
 
-def test_a_binding_may_end(google: Google, federated: str) -> None:
-    """A condition on the time is asked at the cloud's time."""
+def test_binding_can_expire(google: Google, federated: str) -> None:
+    """A condition on the time uses the cloud's clock."""
     end = google.cloud.clock.now() + timedelta(minutes=1)
     bind(
         google,
@@ -140,12 +142,12 @@ def test_a_binding_may_end(google: Google, federated: str) -> None:
         ("domain:example.org", False),
     ],
 )
-def test_members_of_every_kind(google: Google, member: str, is_granted: bool) -> None:  # noqa: FBT001 - a column
-    """Users are meant by themselves, by groups, by domain, and by everybody."""
+def test_members_have_several_kinds(google: Google, member: str, is_granted: bool) -> None:  # noqa: FBT001 - a column
+    """A user is a member as a user, by a group, by the domain, and as one of all users."""
     google.cloud.state.groups = {"team@example.com": {CAROL}, "other@example.com": set()}
     google.cloud.state.allow(ALICE, member)
 
-    assert (google.impersonate(ALICE, token_of(google, CAROL)).status == 200) is is_granted
+    assert (google.impersonate(ALICE, issue_token(google, CAROL)).status == 200) is is_granted
 
 
 @pytest.mark.parametrize(
@@ -167,8 +169,8 @@ def test_members_of_every_kind(google: Google, member: str, is_granted: bool) ->
         ("x", "Invalid value for field policy.bindings"),
     ],
 )
-def test_refuses_bindings_that_cannot_be(google: Google, entry: object, text: str) -> None:
-    """T8 and its like: what Google would not take into a policy is refused, and the policy stays."""
+def test_invalid_bindings_are_refused(google: Google, entry: object, text: str) -> None:
+    """T8 and similar refusals: what Google would not accept is refused, and the policy stays."""
     google.cloud.state.allow(ALICE, CAROL)
     before = google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document
 
@@ -178,8 +180,8 @@ def test_refuses_bindings_that_cannot_be(google: Google, entry: object, text: st
     assert google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document == before
 
 
-def test_the_conditions_of_a_policy_are_bounded(google: Google) -> None:
-    """Every request asks all conditions, so that there cannot be megabytes of them."""
+def test_conditions_of_a_policy_are_bounded(google: Google) -> None:
+    """Every request evaluates all conditions, so they cannot have megabytes."""
     google.cloud.state.add_service_account(ALICE)
     conditions = [binding(expression=f"resource.name != '{'x' * 4000}{number}'") for number in range(17)]
 
@@ -187,15 +189,15 @@ def test_the_conditions_of_a_policy_are_bounded(google: Google) -> None:
     assert bind(google, ACCOUNT, *conditions).status == 400
 
 
-def test_the_identity_pool_of_a_cluster_can_be_bound(google: Google) -> None:
-    """A workload of Kubernetes Engine may be in a project that is there."""
+def test_pool_of_a_cluster_can_be_bound(google: Google) -> None:
+    """A workload of Kubernetes Engine can be a member if its project exists."""
     google.cloud.state.add_service_account(ALICE)
 
     assert bind(google, ACCOUNT, binding("serviceAccount:my-project.svc.id.goog[apps/web]")).status == 200
 
 
-def test_a_policy_with_conditions_is_of_version_three(google: Google) -> None:
-    """The version says whether there are conditions; the same role with and without one is two bindings."""
+def test_policy_with_conditions_has_version_three(google: Google) -> None:
+    """The version shows whether there are conditions; one role with and without a condition is two bindings."""
     google.cloud.state.add_service_account(ALICE)
     reply = bind(google, ACCOUNT, binding(), binding("user:dan@example.com"), binding(expression="true"))
 
@@ -206,8 +208,8 @@ def test_a_policy_with_conditions_is_of_version_three(google: Google) -> None:
     ]
 
 
-def test_audit_configurations_belong_to_projects(google: Google) -> None:
-    """They are changed only if the mask names them, and `iamcredentials` is refused (measured)."""
+def test_audit_configurations_are_for_projects(google: Google) -> None:
+    """They only change if the mask contains them, and `iamcredentials` is refused (measured)."""
     logs = [{"logType": "ADMIN_READ"}]
 
     def configure(service: str, mask: str, log_type: str = "ADMIN_READ") -> Reply:
@@ -224,7 +226,7 @@ def test_audit_configurations_belong_to_projects(google: Google) -> None:
 
 @pytest.mark.parametrize("where", [f"/v1/{POOL}", f"{PROJECT}", "/v3/projects/my-project"])
 def test_pools_and_projects_have_policies(google: Google, where: str) -> None:
-    """What was written is read again."""
+    """A policy is read as it was written."""
     written = bind(google, where, binding(role="roles/iam.workloadIdentityPoolViewer")).document
 
     read = google.ask("POST", f"{where}:getIamPolicy", document={"options": {}}, token="anything").document
@@ -241,15 +243,15 @@ def test_pools_and_projects_have_policies(google: Google, where: str) -> None:
         ("roles/storage.admin", False, False),
     ],
 )
-def test_tokens_of_its_own_are_held_to_policies(
+def test_policies_apply_to_tokens_of_the_emulator(
     google: Google,
     role: str,
     may_read: bool,  # noqa: FBT001 - a column
     may_write: bool,  # noqa: FBT001 - a column
 ) -> None:
-    """T9: whoever is known may do what the policies grant, at the admin services too."""
+    """T9: a caller with such a token has exactly the rights of the policies, at the admin services too."""
     bind(google, PROJECT, binding(role=role))
-    carol = token_of(google, CAROL)
+    carol = issue_token(google, CAROL)
 
     read = google.ask("GET", f"/v1/{POOL}", token=carol)
     written = google.ask("PATCH", f"/v1/{POOL}", document={}, query={"updateMask": "disabled"}, token=carol)

@@ -9,7 +9,7 @@ from refresher.emulator.state import KEPT_AFTER_DELETION
 from tests.unit.emulator.conftest import ALICE, ISSUER, POOL, Google, Issuer
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 POOLS = "/v1/projects/my-project/locations/global/workloadIdentityPools"
 PROVIDER = f"/v1/{POOL}/providers/refresher"
@@ -17,18 +17,18 @@ OIDC = {"attributeMapping": {"google.subject": "assertion.sub"}, "oidc": {"issue
 
 
 def admin(google: Google, method: str, path: str, document: Any = None, **query: str) -> Reply:  # noqa: ANN401 - JSON
-    """Ask as the administrator."""
+    """Send a request as the administrator."""
     return google.ask(method, path, document=document, query=query, token="anything")
 
 
 def message(reply: Reply) -> str:
-    """Give the text of an error."""
+    """Return the text of an error."""
     return str(reply.document["error"]["message"])
 
 
 @pytest.mark.parametrize("project", ["my-project", "123456789012"])
-def test_a_pool_is_made_and_shown(google: Google, project: str) -> None:
-    """Project id and number lead to the same pool; what is empty is not shown."""
+def test_pool_is_created_and_shown(google: Google, project: str) -> None:
+    """Project id and number find the same pool; empty fields are not shown."""
     body = {"displayName": "Agents", "description": "", "disabled": True}
     pools = f"/v1/projects/{project}/locations/global/workloadIdentityPools"
 
@@ -44,8 +44,8 @@ def test_a_pool_is_made_and_shown(google: Google, project: str) -> None:
     }
 
 
-def test_an_operation_is_done_when_it_is_looked_at(google: Google) -> None:
-    """The first answer names an operation, below any prefix; one that was never begun is not found."""
+def test_operation_is_done_when_it_is_read(google: Google) -> None:
+    """The first answer has the name of an operation, below any prefix; an unknown one is not found."""
     name = admin(google, "POST", POOLS, {}, workloadIdentityPoolId="agents").document["name"]
 
     assert admin(google, "GET", f"/v1/{name}").document == {"name": name, "done": True, "response": {}}
@@ -55,8 +55,8 @@ def test_an_operation_is_done_when_it_is_looked_at(google: Google) -> None:
 
 
 @pytest.mark.parametrize("pool_id", ["", "abc", "a" * 33, "UPPER", "gcp-pool", "a_b_c"])
-def test_refuses_ids_that_cannot_be(google: Google, pool_id: str) -> None:
-    """An id has 4 to 32 of `[a-z0-9-]` and does not begin with `gcp-`."""
+def test_invalid_ids_are_refused(google: Google, pool_id: str) -> None:
+    """An id has 4 to 32 characters `[a-z0-9-]` and does not begin with `gcp-`."""
     assert admin(google, "POST", POOLS, {}, workloadIdentityPoolId=pool_id).status == 400
     assert admin(google, "POST", f"/v1/{POOL}/providers", OIDC, workloadIdentityPoolProviderId=pool_id).status == 400
 
@@ -70,13 +70,13 @@ def test_refuses_ids_that_cannot_be(google: Google, pool_id: str) -> None:
         ({"mode": "OTHER"}, "Invalid value for field mode."),
     ],
 )
-def test_refuses_fields_that_cannot_be(google: Google, body: dict[str, Any], text: str) -> None:
-    """Names have their lengths and fields their types."""
+def test_invalid_fields_are_refused(google: Google, body: dict[str, Any], text: str) -> None:
+    """Texts have a greatest length, and fields a type."""
     assert message(admin(google, "POST", POOLS, body, workloadIdentityPoolId="agents")) == text
 
 
-def test_an_update_changes_what_its_mask_names(google: Google) -> None:
-    """What is masked and absent is cleared, what is not masked stays, and a mask must name something."""
+def test_update_changes_the_fields_of_its_mask(google: Google) -> None:
+    """A masked field that is absent is cleared, other fields stay, and the mask must not be empty."""
     admin(google, "POST", POOLS, {"displayName": "A", "description": "B"}, workloadIdentityPoolId="agents")
 
     admin(google, "PATCH", f"{POOLS}/agents", {"disabled": True}, updateMask="displayName,disabled")
@@ -88,8 +88,8 @@ def test_an_update_changes_what_its_mask_names(google: Google) -> None:
     assert admin(google, "PATCH", f"{POOLS}/agents", {"mode": "TRUST_DOMAIN"}, updateMask="mode").status == 400
 
 
-def test_a_deleted_pool_refuses_and_comes_back(google: Google, issuer: Issuer) -> None:
-    """E4 and T7: for 30 days a deleted pool is shown, taken and refused, and undeleting brings all of it back."""
+def test_deleted_pool_refuses_until_it_is_undeleted(google: Google, issuer: Issuer) -> None:
+    """E4 and T7: for 30 days a deleted pool is shown and keeps its id; undeleting restores everything in it."""
     assert admin(google, "DELETE", f"/v1/{POOL}").status == 200
 
     assert google.exchange(issuer.token()).document["error"] == "invalid_target"
@@ -105,8 +105,8 @@ def test_a_deleted_pool_refuses_and_comes_back(google: Google, issuer: Issuer) -
 
 
 @pytest.mark.parametrize("name", [f"/v1/{POOL}", PROVIDER])
-def test_after_thirty_days_what_was_deleted_is_gone(google: Google, name: str) -> None:
-    """The id is free again when nothing can be had back any more."""
+def test_deleted_resources_are_gone_after_thirty_days(google: Google, name: str) -> None:
+    """The id can be used again when nothing can be undeleted any more."""
     admin(google, "DELETE", name)
     google.clock.pass_(timedelta(seconds=KEPT_AFTER_DELETION))
     parent, _, last = name.rpartition("/")
@@ -117,7 +117,7 @@ def test_after_thirty_days_what_was_deleted_is_gone(google: Google, name: str) -
     assert admin(google, "POST", parent, OIDC, **{field: last}).status == 200
 
 
-def test_a_deleted_provider_refuses_and_comes_back(google: Google, issuer: Issuer) -> None:
+def test_deleted_provider_refuses_until_it_is_undeleted(google: Google, issuer: Issuer) -> None:
     """E4 and T7 for providers."""
     assert admin(google, "DELETE", PROVIDER).status == 200
 
@@ -134,18 +134,18 @@ def test_a_deleted_provider_refuses_and_comes_back(google: Google, issuer: Issue
 @pytest.mark.parametrize(
     ("method", "body", "query"), [("PATCH", {"disabled": True}, {"updateMask": "disabled"}), ("DELETE", None, {})]
 )
-def test_a_provider_without_exchanges_leaves_tokens(
+def test_tokens_stay_valid_when_their_provider_is_disabled(
     google: Google, issuer: Issuer, federated: str, method: str, body: dict[str, Any] | None, query: dict[str, str]
 ) -> None:
-    """A provider that is disabled or deleted accepts nothing new, while tokens that it gave go on (measured)."""
+    """A disabled or deleted provider refuses new exchanges, while its tokens stay valid (measured)."""
     admin(google, method, PROVIDER, body, **query)
 
     assert google.exchange(issuer.token()).document["error"] == "invalid_target"
     assert google.impersonate(ALICE, federated).status == 200
 
 
-def test_a_disabled_pool_stops_its_tokens(google: Google, issuer: Issuer, federated: str) -> None:
-    """A pool that is disabled stops exchanges and existing tokens; enabled again, they grant access again."""
+def test_disabled_pool_stops_its_tokens(google: Google, issuer: Issuer, federated: str) -> None:
+    """A disabled pool stops exchanges and existing tokens; once enabled, the tokens work again."""
     account_token = google.impersonate(ALICE, federated).document["accessToken"]
     admin(google, "PATCH", f"/v1/{POOL}", {"disabled": True}, updateMask="disabled")
 
@@ -159,8 +159,8 @@ def test_a_disabled_pool_stops_its_tokens(google: Google, issuer: Issuer, federa
     assert google.impersonate(ALICE, federated).status == 200
 
 
-def test_a_deleted_pool_stops_its_tokens(google: Google, federated: str) -> None:
-    """While a pool is deleted its tokens grant nothing; had back, they do again."""
+def test_deleted_pool_stops_its_tokens(google: Google, federated: str) -> None:
+    """While a pool is deleted its tokens grant nothing; once it is undeleted, they work again."""
     admin(google, "DELETE", f"/v1/{POOL}")
     assert google.impersonate(ALICE, federated).status == 401
 
@@ -182,8 +182,8 @@ def test_a_deleted_pool_stops_its_tokens(google: Google, federated: str) -> None
         ("attribute.owner == '1'", 200),
     ],
 )
-def test_a_condition_for_many_tenants_looks_at_a_claim(google: Google, condition: str, status: int) -> None:
-    """T6: what is true of every token of such an issuer is no condition."""
+def test_condition_for_a_shared_issuer_must_read_a_claim(google: Google, condition: str, status: int) -> None:
+    """T6: a condition that is true for every token of such an issuer is refused."""
     body = {
         "attributeMapping": {"google.subject": "assertion.sub", "attribute.owner": "assertion.owner"},
         "oidc": {"issuerUri": "https://token.actions.githubusercontent.com"},
@@ -212,8 +212,8 @@ def test_a_condition_for_many_tenants_looks_at_a_claim(google: Google, condition
         {**OIDC, "oidc": {"issuerUri": ISSUER, "jwksJson": '{"keys": [1]}'}},
     ],
 )
-def test_refuses_providers_that_cannot_be(google: Google, body: dict[str, Any]) -> None:
-    """A provider is of exactly one kind, and what it says is within Google's limits."""
+def test_invalid_providers_are_refused(google: Google, body: dict[str, Any]) -> None:
+    """A provider has exactly one kind, and its settings are within Google's limits."""
     reply = admin(google, "POST", f"/v1/{POOL}/providers", body, workloadIdentityPoolProviderId="another")
 
     assert reply.status == 400
@@ -231,8 +231,8 @@ def test_eight_keys_can_be_uploaded(google: Google, issuer: Issuer) -> None:
     assert (upload(8), upload(9)) == (200, 400)
 
 
-def test_an_upload_replaces_all_keys(google: Google, issuer: Issuer) -> None:
-    """Keys that a new upload lacks are not accepted any more; an empty upload means discovery."""
+def test_upload_replaces_all_keys(google: Google, issuer: Issuer) -> None:
+    """Keys that a new upload lacks are no longer accepted; an empty upload means discovery."""
     other = {
         "kty": "EC",
         "crv": "P-256",
@@ -255,7 +255,7 @@ def test_an_upload_replaces_all_keys(google: Google, issuer: Issuer) -> None:
     ("kind", "settings"),
     [("aws", {"accountId": "999999999999"}), ("saml", {"idpMetadataXml": "<x/>"}), ("x509", {"trustStore": {}})],
 )
-def test_other_kinds_are_kept_and_shown(google: Google, kind: str, settings: dict[str, Any]) -> None:
+def test_other_kinds_are_stored_and_shown(google: Google, kind: str, settings: dict[str, Any]) -> None:
     """Providers of AWS, SAML and X.509 can be managed, and keep their kind."""
     body = {"attributeMapping": OIDC["attributeMapping"], kind: settings}
     admin(google, "POST", f"/v1/{POOL}/providers", body, workloadIdentityPoolProviderId="another")
@@ -265,7 +265,7 @@ def test_other_kinds_are_kept_and_shown(google: Google, kind: str, settings: dic
     assert admin(google, "PATCH", f"/v1/{POOL}/providers/another", OIDC, updateMask="oidc").status == 400
 
 
-def test_attestation_rules_are_kept(google: Google) -> None:
+def test_attestation_rules_are_stored(google: Google) -> None:
     """Attestation rules of a pool are replaced and listed."""
     rules = [{"googleCloudResource": "//run.googleapis.com/x"}]
 
@@ -274,8 +274,8 @@ def test_attestation_rules_are_kept(google: Google) -> None:
     assert admin(google, "GET", f"/v1/{POOL}:listAttestationRules").document == {"attestationRules": rules}
 
 
-def test_providers_need_a_pool_of_their_mode(google: Google) -> None:
-    """A pool of workload identities has no providers."""
+def test_providers_need_a_pool_of_the_right_mode(google: Google) -> None:
+    """A pool of managed workload identities cannot have providers."""
     admin(google, "POST", POOLS, {"mode": "TRUST_DOMAIN"}, workloadIdentityPoolId="domain")
 
     reply = admin(google, "POST", f"{POOLS}/domain/providers", OIDC, workloadIdentityPoolProviderId="another")

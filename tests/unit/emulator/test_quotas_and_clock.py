@@ -13,12 +13,12 @@ QUOTAS = "/emulator/quotas"
 
 
 def limit(google: Google, quota: str, requests: int = 2) -> None:
-    """Switch quotas on with a low limit."""
+    """Enable quotas with a low limit."""
     google.ask("POST", QUOTAS, document={"enabled": True, "limits": {quota: requests}})
 
 
-def test_exchanges_are_unlimited_until_quotas_are_on(google: Google, issuer: Issuer) -> None:
-    """Quotas are off unless switched on, with Google's own numbers."""
+def test_exchanges_are_unlimited_until_quotas_are_enabled(google: Google, issuer: Issuer) -> None:
+    """Quotas are disabled by default, and have Google's own numbers."""
     assert google.ask("GET", QUOTAS).document == {"enabled": False, "limits": LIMITS}
     assert LIMITS["sts.googleapis.com/requests"] == 6000
 
@@ -27,7 +27,7 @@ def test_exchanges_are_unlimited_until_quotas_are_on(google: Google, issuer: Iss
 
 
 def test_exchanges_beyond_the_quota_are_throttled(google: Google, issuer: Issuer) -> None:
-    """E13: within a minute no more than the limit, in the next one again."""
+    """E13: within a minute no more exchanges than the limit; in the next minute there are new ones."""
     limit(google, "sts.googleapis.com/requests")
 
     statuses = [google.exchange(issuer.token()).status for _ in range(3)]
@@ -38,7 +38,7 @@ def test_exchanges_beyond_the_quota_are_throttled(google: Google, issuer: Issuer
 
 
 def test_each_project_has_its_own_quota(google: Google, issuer: Issuer) -> None:
-    """What one project uses up another still has."""
+    """An exhausted quota of one project does not affect another."""
     limit(google, "sts.googleapis.com/requests", 0)
     google.cloud.quotas.spend("iamcredentials.googleapis.com/sign", "1", google.cloud.now())
     limit(google, "iamcredentials.googleapis.com/sign", 1)
@@ -48,8 +48,8 @@ def test_each_project_has_its_own_quota(google: Google, issuer: Issuer) -> None:
     assert google.exchange(issuer.token()).status == 429
 
 
-def test_other_services_throttle_in_their_own_words(google: Google, federated: str) -> None:
-    """RESOURCE_EXHAUSTED with what was exceeded, by whom and of which service, as Terraform looks for it."""
+def test_other_services_throttle_with_their_own_error(google: Google, federated: str) -> None:
+    """RESOURCE_EXHAUSTED with the quota, the project and the service, as Terraform expects it."""
     limit(google, "iamcredentials.googleapis.com/generate_credentials", 0)
     limit(google, "iam.googleapis.com/workload_identity_pool_writes", 0)
 
@@ -65,13 +65,13 @@ def test_other_services_throttle_in_their_own_words(google: Google, federated: s
 
 
 @pytest.mark.parametrize("body", [{"limits": {"absent": 1}}, {"limits": []}, {"limits": {"iam.googleapis.com/x": "a"}}])
-def test_refuses_quotas_that_there_are_not(google: Google, body: dict[str, Any]) -> None:
-    """Only the quotas that are known can be changed."""
+def test_unknown_quotas_are_refused(google: Google, body: dict[str, Any]) -> None:
+    """Only known quotas can be changed."""
     assert google.ask("POST", QUOTAS, document=body).status == 400
 
 
-def test_the_clock_is_moved_by_a_test(google: Google, issuer: Issuer) -> None:
-    """Time goes by at once: tokens end, and new ones are judged at the new time."""
+def test_clock_is_moved(google: Google, issuer: Issuer) -> None:
+    """The time moves at once: tokens expire, and new ones are checked at the new time."""
     token = google.exchange(issuer.token()).document["access_token"]
 
     moved = google.ask("POST", "/emulator/clock", document={"advance_seconds": 3600}).document
@@ -87,15 +87,15 @@ def test_the_clock_is_moved_by_a_test(google: Google, issuer: Issuer) -> None:
 @pytest.mark.parametrize(
     "body", [{"advance_seconds": "1"}, {"advance_seconds": 1e300}, {"offset_seconds": True}, {"offset_seconds": -1e12}]
 )
-def test_refuses_times_that_there_are_not(google: Google, body: dict[str, Any]) -> None:
-    """A time beyond all calendars changes nothing."""
+def test_invalid_times_are_refused(google: Google, body: dict[str, Any]) -> None:
+    """A time outside the calendar changes nothing."""
     assert google.ask("POST", "/emulator/clock", document=body).status == 400
     assert google.cloud.clock.now() == NOW
 
 
 @pytest.mark.parametrize("change", [lambda token: f" {token}\n", lambda token: f"\ufeff{token}"])
-def test_lenient_takes_what_google_may_take(google: Google, issuer: Issuer, change: Any) -> None:  # noqa: ANN401 - a function
-    """White space and byte-order marks are refused, unless the emulator is lenient."""
+def test_lenient_emulator_accepts_whitespace(google: Google, issuer: Issuer, change: Any) -> None:  # noqa: ANN401 - a function
+    """Whitespace and byte-order marks are refused, unless the emulator is lenient."""
     strict = google.exchange(change(issuer.token()))
     google.cloud.lenient = True
 
@@ -103,8 +103,8 @@ def test_lenient_takes_what_google_may_take(google: Google, issuer: Issuer, chan
     assert google.exchange(change(issuer.token())).status == 200
 
 
-def test_lenient_takes_old_tokens_and_bearers(google: Google, issuer: Issuer) -> None:
-    """A token issued days ago that still lives, and a request with a bearer token, pass a lenient emulator alone."""
+def test_lenient_emulator_accepts_old_tokens_and_bearers(google: Google, issuer: Issuer) -> None:
+    """Only a lenient emulator accepts an unexpired token issued days ago, or a request with a bearer token."""
     old = issuer.token(iat=int(NOW.timestamp()) - 200_000)
     headers = {"authorization": "Bearer x", "content-type": "application/json"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from refresher.emulator.roles import GET_ACCESS_TOKEN
-from refresher.emulator.seed import plant, read_seed
+from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.state import State
 from refresher.errors import EmulatorError
 from tests.unit.emulator.conftest import ALICE, Google
@@ -25,14 +25,14 @@ CAROL = {"member": "user:carol@example.com"}
 
 @pytest.fixture
 def planted() -> Google:
-    """Give a cloud in which the example's seed was planted."""
+    """Return a cloud with the resources of the example's seed."""
     google = Google()
-    plant(google.cloud.state, read_seed(EXAMPLE), beside=EXAMPLE.parent, now=google.cloud.now())
+    apply_seed(google.cloud.state, read_seed(EXAMPLE), directory=EXAMPLE.parent, now=google.cloud.now())
     return google
 
 
-def test_the_example_lets_exist_what_it_says(planted: Google) -> None:
-    """Projects, pools, providers and the machine's account of the example are there."""
+def test_example_creates_its_resources(planted: Google) -> None:
+    """Projects, pools, providers and the machine's account of the example exist."""
     state = planted.cloud.state
     (pool,) = state.pools.values()
 
@@ -51,8 +51,8 @@ def test_the_example_lets_exist_what_it_says(planted: Google) -> None:
     )
 
 
-def test_the_examples_policies_decide(planted: Google) -> None:
-    """A member of the group has what the custom role gives, and stands in for accounts through the project's policy."""
+def test_policies_of_the_example_apply(planted: Google) -> None:
+    """A member of the group has the rights of the custom role, and impersonates accounts by the project's policy."""
     carol = planted.ask("POST", "/emulator/token", document=CAROL).document["access_token"]
 
     buckets = planted.ask("GET", "/storage/v1/b", token=carol, query={"project": "my-project"})
@@ -63,16 +63,16 @@ def test_the_examples_policies_decide(planted: Google) -> None:
     assert planted.ask("GET", "/storage/v1/b/data/o", token=carol).status == 403
 
 
-def test_the_example_says_all_that_a_seed_can_say() -> None:
-    """No key that a seed knows is missing from the example."""
+def test_example_contains_every_key() -> None:
+    """The example uses every key that a seed can have."""
     with pytest.raises(EmulatorError) as refused:
-        plant(State(), {"": None})
+        apply_seed(State(), {"": None})
 
     assert set(read_seed(EXAMPLE)) == set(str(refused.value).partition("known are: ")[2].split(", "))
 
 
-def test_says_how_long_access_tokens_live(planted: Google) -> None:
-    """An account's tokens live no longer than the seed says, and a seed that comes later changes it."""
+def test_seed_limits_the_lifetime_of_access_tokens(planted: Google) -> None:
+    """An account's tokens live no longer than the seed allows, and a later seed changes the limit."""
     state = planted.cloud.state
     carol = planted.ask("POST", "/emulator/token", document=CAROL).document["access_token"]
 
@@ -84,27 +84,27 @@ def test_says_how_long_access_tokens_live(planted: Google) -> None:
 
     assert life() == 1800
     assert life(lifetime="600s") == 600
-    plant(state, {"access_token_lives": {ALICE: 20}})
+    apply_seed(state, {"access_token_lives": {ALICE: 20}})
     assert life() == 20
-    plant(state, {"service_accounts": {ALICE: None}})
+    apply_seed(state, {"service_accounts": {ALICE: None}})
     assert life() == 20
 
 
 @pytest.mark.parametrize("life", [0, -1, True, "20", None])
-def test_refuses_a_life_that_cannot_be(life: object) -> None:
-    """A life is a positive number of seconds."""
+def test_invalid_lifetimes_are_refused(life: object) -> None:
+    """A lifetime is a positive number of seconds."""
     with pytest.raises(EmulatorError, match="expected shape"):
-        plant(State(), {"access_token_lives": {ALICE: life}})
+        apply_seed(State(), {"access_token_lives": {ALICE: life}})
 
 
-def test_naming_a_project_again_changes_what_is_said_alone() -> None:
-    """A seed that only names a project leaves its services and perimeter as they are."""
+def test_project_keeps_its_settings_when_a_seed_omits_them() -> None:
+    """A seed with only a project's number leaves its services and perimeter as they are."""
     state = State()
     state.projects["my-project"].services = {"iam.googleapis.com"}
     state.projects["my-project"].perimeter = {"sts.googleapis.com"}
 
-    plant(state, {"projects": {"my-project": "77"}})
-    plant(state, {"projects": {"my-project": {"number": "78", "perimeter": []}}})
+    apply_seed(state, {"projects": {"my-project": "77"}})
+    apply_seed(state, {"projects": {"my-project": {"number": "78", "perimeter": []}}})
 
     project = state.projects["my-project"]
     assert (project.number, project.services, project.perimeter) == ("78", {"iam.googleapis.com"}, set())
@@ -122,7 +122,7 @@ def test_naming_a_project_again_changes_what_is_said_alone() -> None:
         ({"issuer": "https://i", "allowed_audiences": "a"}, "shape"),
         ({"issuer": "https://i", "jwks": []}, "shape"),
         ({"issuer": "https://i", "disabled": "no"}, "shape"),
-        ({"issuer": "https://i", "colour": "red"}, "shape: there is no colour; known are issuer"),
+        ({"issuer": "https://i", "colour": "red"}, "shape: unknown keys: colour; known are: issuer"),
         ({"issuer": "https://i", "kind": "ldap"}, "Invalid value for field kind"),
         ({"issuer": "ftp://i"}, "The scheme must be https"),
         ({"issuer": "i"}, "Invalid OIDC issuer URI"),
@@ -134,18 +134,18 @@ def test_naming_a_project_again_changes_what_is_said_alone() -> None:
         ({"issuer": "https://token.actions.githubusercontent.com"}, "must reference one of the provider's claims"),
     ],
 )
-def test_refuses_providers_that_cannot_be(provider: dict[str, object], problem: str) -> None:
-    """A provider that Google would not let exist is refused when it is planted, not when it is used."""
+def test_invalid_providers_are_refused(provider: dict[str, object], problem: str) -> None:
+    """A provider that Google would refuse is refused when the seed is applied, not when it is used."""
     with pytest.raises(EmulatorError, match=problem) as refused:
-        plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]})
+        apply_seed(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]})
     assert "the seed's pools[0].providers.refresher" in str(refused.value)
 
 
-def test_an_issuer_may_be_asked_over_plain_http() -> None:
-    """What tests run on the loopback has no certificate."""
+def test_issuer_can_have_plain_http() -> None:
+    """The test issuers on the loopback have no certificate."""
     state = State()
 
-    plant(state, {"pools": [{"pool": "workers", "providers": {"refresher": {"issuer": "http://127.0.0.1:1"}}}]})
+    apply_seed(state, {"pools": [{"pool": "workers", "providers": {"refresher": {"issuer": "http://127.0.0.1:1"}}}]})
 
     assert state.add_pool("workers").providers["refresher"].issuer == "http://127.0.0.1:1"
 
@@ -156,39 +156,42 @@ def test_an_issuer_may_be_asked_over_plain_http() -> None:
         ({"pools": {}}, "pools does not have the expected shape: a list is needed"),
         ({"pools": ["workers"]}, "pools[0] does not have the expected shape: a mapping is needed"),
         ({"pools": [{"providers": {}}]}, "pools[0] does not have the expected shape: pool is missing"),
-        ({"pools": [{"pool": "workers", "name": 1}]}, "pools[0] does not have the expected shape: there is no name"),
+        ({"pools": [{"pool": "workers", "name": 1}]}, "pools[0] does not have the expected shape: unknown keys: name"),
         ({"projects": {"p": {}}}, "projects.p does not have the expected shape: number is missing"),
-        ({"project_policies": {"absent": {}}}, "project_policies.absent does not have the expected shape: there is no"),
+        (
+            {"project_policies": {"absent": {}}},
+            "project_policies.absent does not have the expected shape: the project",
+        ),
         ({"buckets": {"data": []}}, "buckets.data does not have the expected shape: a mapping is needed"),
-        ({"crypto_keys": {"signer": {}}}, "crypto_keys.signer does not have the expected shape: it is not named"),
+        ({"crypto_keys": {"signer": {}}}, "crypto_keys.signer does not have the expected shape: the name must be"),
         ({"groups": ["team"]}, "groups does not have the expected shape: a mapping is needed"),
     ],
 )
-def test_names_the_place_of_a_mistake(seed: dict[str, object], place: str) -> None:
-    """Whoever wrote the seed is told where to look, and what belongs there."""
+def test_mistake_is_shown_with_its_place(seed: dict[str, object], place: str) -> None:
+    """The author of a seed sees where the mistake is, and which value is expected."""
     with pytest.raises(EmulatorError) as refused:
-        plant(State(), seed)
+        apply_seed(State(), seed)
 
     assert f"the seed's {place}" in str(refused.value)
 
 
-def test_names_a_key_set_that_is_no_json(tmp_path: Path) -> None:
-    """A file beside the seed is named."""
+def test_invalid_key_set_is_shown_with_its_file(tmp_path: Path) -> None:
+    """A file next to the seed is shown with its path."""
     (tmp_path / "jwks.json").write_text("{")
     provider = {"issuer": "https://i", "jwks_file": "jwks.json"}
 
-    with pytest.raises(EmulatorError, match=r"jwks\.json is no JSON"):
-        plant(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]}, beside=tmp_path)
+    with pytest.raises(EmulatorError, match=r"jwks\.json is not JSON"):
+        apply_seed(State(), {"pools": [{"pool": "workers", "providers": {"refresher": provider}}]}, directory=tmp_path)
 
 
 @pytest.mark.parametrize(("pool", "provider"), [("idp", "refresher"), ("workers", "idp"), ("gcp-pool", "refresher")])
-def test_refuses_names_that_cannot_be(pool: str, provider: str) -> None:
-    """Whoever tests with a seed does not learn names that Google would not take."""
+def test_invalid_names_are_refused(pool: str, provider: str) -> None:
+    """A seed cannot contain names that Google would refuse."""
     settings = {"issuer": "https://workers.invalid"}
     seed = {"projects": {"p-1": "1"}, "pools": [{"pool": pool, "providers": {provider: settings}}]}
 
     with pytest.raises(EmulatorError, match="Invalid value for field"):
-        plant(State(), seed)
+        apply_seed(State(), seed)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +206,7 @@ def test_refuses_names_that_cannot_be(pool: str, provider: str) -> None:
         {"projects": {"p": {}}},
     ],
 )
-def test_refuses_texts_where_lists_belong(seed: dict[str, object]) -> None:
-    """One name where a list of names belongs is a mistake, not a list of letters."""
+def test_text_is_refused_where_a_list_is_expected(seed: dict[str, object]) -> None:
+    """One name where a list of names is expected is a mistake, not a list of letters."""
     with pytest.raises(EmulatorError, match="shape"):
-        plant(State(), seed)
+        apply_seed(State(), seed)

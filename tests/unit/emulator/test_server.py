@@ -27,9 +27,11 @@ from tests.unit.emulator.conftest import ACCESS_TOKEN_TYPE, ALICE, ISSUER, JWT_T
 if TYPE_CHECKING:
     from refresher.emulator.testing import Scenario
 
+pytestmark = pytest.mark.slow  # starts the emulator
+
 
 def get(url: str, context: ssl.SSLContext | None = None) -> tuple[int, bytes]:
-    """Ask for a page and give status and body."""
+    """Read a page; return status and body."""
     try:
         with urlopen(url, timeout=10, context=context) as reply:  # noqa: S310 - our own server
             return reply.status, reply.read()
@@ -38,7 +40,7 @@ def get(url: str, context: ssl.SSLContext | None = None) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
-def test_serves_http_and_https(google_emulator: Scenario) -> None:
+def test_http_and_https_are_served(google_emulator: Scenario) -> None:
     """Both origins answer; the secure one with a certificate of the emulator's own authority."""
     context = ssl.create_default_context(cafile=google_emulator.ca_file)
 
@@ -49,8 +51,8 @@ def test_serves_http_and_https(google_emulator: Scenario) -> None:
     assert (plain[0], json.loads(plain[1])["error"]["code"]) == (404, 404)
 
 
-def test_tells_the_authority_to_those_who_stand_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ready line names an absolute `ca_file`, however the directory was named."""
+def test_ready_line_has_an_absolute_ca_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ca_file` is absolute even if the emulator's directory is relative."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "google").mkdir()
 
@@ -61,8 +63,8 @@ def test_tells_the_authority_to_those_who_stand_elsewhere(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("name", ["sts.googleapis.com", "iamcredentials.googleapis.com", "localhost", "127.0.0.1"])
-def test_is_taken_for_the_host_that_a_client_means(google_emulator: Scenario, name: str) -> None:
-    """Clients sent here by DNS find the name they expect in the certificate."""
+def test_certificate_is_valid_for_googles_hosts(google_emulator: Scenario, name: str) -> None:
+    """Clients that DNS sends here find the expected host name in the certificate."""
     context = ssl.create_default_context(cafile=google_emulator.ca_file)
     port = int(google_emulator.https.rpartition(":")[2])
 
@@ -73,8 +75,8 @@ def test_is_taken_for_the_host_that_a_client_means(google_emulator: Scenario, na
         assert secured.version() in ("TLSv1.2", "TLSv1.3")
 
 
-def test_its_certificate_names_every_service(tmp_path: Path) -> None:
-    """The certificate carries all names and both loopback addresses, and its key is nobody else's to read."""
+def test_certificate_has_every_name(tmp_path: Path) -> None:
+    """The certificate has all host names and both loopback addresses, and no other user can read its key."""
     made = make_certificates(tmp_path)
 
     certificate = x509.load_pem_x509_certificate(made.certificate_file.read_bytes())
@@ -84,8 +86,8 @@ def test_its_certificate_names_every_service(tmp_path: Path) -> None:
     assert made.key_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_two_in_one_process_stay_apart(issuer: Issuer) -> None:
-    """What exists, is issued, goes wrong, is noted and what time it is in one emulator is nothing to another."""
+def test_two_emulators_in_one_process_share_nothing(issuer: Issuer) -> None:
+    """Resources, tokens, faults, journal and clock of one emulator do not exist in the other."""
     with emulator() as one, emulator() as other:
         one.add_provider(issuer=ISSUER, jwks=issuer.jwks)
         one.allow(ALICE, subject="user-1")
@@ -105,22 +107,22 @@ def test_two_in_one_process_stay_apart(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "example.com", "::"])  # noqa: S104 - it is refused
-def test_refuses_addresses_that_others_reach(tmp_path: Path, host: str) -> None:
-    """It is not secure, so it stays on the loopback."""
+def test_addresses_beyond_the_loopback_are_refused(tmp_path: Path, host: str) -> None:
+    """The emulator is not secure, so it only listens on the loopback."""
     with pytest.raises(EmulatorError, match="not a loopback address"):
         EmulatorServer(Cloud(), tmp_path, host=host)
 
 
-def test_says_that_a_port_is_taken(google_emulator: Scenario, tmp_path: Path) -> None:
-    """A port that cannot be had is named."""
+def test_port_in_use_is_shown(google_emulator: Scenario, tmp_path: Path) -> None:
+    """The error shows the port that cannot be used."""
     port = int(google_emulator.http.rpartition(":")[2])
 
-    with pytest.raises(EmulatorError, match=f"port {port} .* cannot be had"):
+    with pytest.raises(EmulatorError, match=f"port {port} .* cannot be used"):
         EmulatorServer(Cloud(), tmp_path, http_port=port)
 
 
-def test_refuses_bodies_beyond_its_limit(google_emulator: Scenario) -> None:
-    """A body of megabytes gets an answer in Google's shape."""
+def test_body_beyond_the_limit_is_refused(google_emulator: Scenario) -> None:
+    """A body of several megabytes gets an answer in Google's shape."""
     request = Request(f"{google_emulator.http}/v1/token", data=b"x" * (5 * 1024 * 1024), method="POST")  # noqa: S310 - our own server
 
     with pytest.raises(HTTPError) as caught:
@@ -130,8 +132,8 @@ def test_refuses_bodies_beyond_its_limit(google_emulator: Scenario) -> None:
         assert (error.code, json.load(error)["error"]["code"]) == (413, 413)
 
 
-def test_answers_head_without_a_body(google_emulator: Scenario) -> None:
-    """HEAD gets a head and nothing more."""
+def test_head_is_answered_without_a_body(google_emulator: Scenario) -> None:
+    """HEAD only gets the headers."""
     with pytest.raises(HTTPError) as caught:
         urlopen(Request(f"{google_emulator.http}/v1/nothing", method="HEAD"), timeout=10)  # noqa: S310 - our own server
 
@@ -139,8 +141,8 @@ def test_answers_head_without_a_body(google_emulator: Scenario) -> None:
         assert error.read() == b""
 
 
-def test_tells_who_a_token_is(google_emulator: Scenario) -> None:
-    """A scenario has a clock, a journal and a state, and asks whom tokens speak for."""
+def test_scenario_shows_the_caller_of_a_token(google_emulator: Scenario) -> None:
+    """A scenario has a clock, a journal and a state, and shows the caller that a token authenticates."""
     google_emulator.add_service_account(ALICE)
     google_emulator.state.metadata_account = ALICE
     request = Request(  # noqa: S310 - our own server
@@ -165,8 +167,8 @@ def test_tells_who_a_token_is(google_emulator: Scenario) -> None:
         b"POST /v1/token HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n4\r\nha",
     ],
 )
-def test_waits_for_nobody_for_ever(tmp_path: Path, sent: bytes) -> None:
-    """A request that does not come to its end is answered in Google's shape when the patience is over, and closed."""
+def test_incomplete_request_is_refused_in_time(tmp_path: Path, sent: bytes) -> None:
+    """A request that never becomes complete gets an answer in Google's shape after the time limit, and is closed."""
     with EmulatorServer(Cloud(), tmp_path, patience=0.2) as server:
         port = int(server.http.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -178,7 +180,7 @@ def test_waits_for_nobody_for_ever(tmp_path: Path, sent: bytes) -> None:
     assert json.loads(received.rpartition(b"\r\n\r\n")[2])["error"]["status"] == "DEADLINE_EXCEEDED"
 
 
-def test_does_not_wait_for_an_issuer_for_ever(tmp_path: Path, issuer: Issuer) -> None:
+def test_slow_issuer_is_abandoned(tmp_path: Path, issuer: Issuer) -> None:
     """E10 for an issuer that sends its keys byte by byte."""
     dripper = LineServer(dripping(b"HTTP/1.1 200 OK\r\nContent-Type: ", b"x"))
     slow = dripper.origin

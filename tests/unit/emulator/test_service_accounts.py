@@ -7,30 +7,30 @@ import pytest
 
 from refresher.emulator.state import KEPT_AFTER_DELETION
 from tests.unit.emulator.conftest import ALICE, BOB, Google, principal
-from tests.unit.emulator.storage_calls import OBJECTS, put, token_of
+from tests.unit.emulator.storage_calls import OBJECTS, issue_token, put
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 ACCOUNTS = "/v1/projects/my-project/serviceAccounts"
 ACCOUNT = f"{ACCOUNTS}/{ALICE}"
 
 
 def admin(google: Google, method: str, path: str, document: Any = None) -> Reply:  # noqa: ANN401 - JSON
-    """Ask as the administrator."""
+    """Send a request as the administrator."""
     return google.ask(method, path, document=document, token="anything")
 
 
 @pytest.fixture
 def account(google: Google) -> dict[str, Any]:
-    """Make alice through the API and give what was answered."""
+    """Create alice through the API and return the answer."""
     body = {"accountId": "alice-1", "serviceAccount": {"displayName": "Alice", "description": "of a user"}}
     made: dict[str, Any] = admin(google, "POST", ACCOUNTS, body).document
     return made
 
 
-def test_an_account_is_made_and_shown(google: Google, account: dict[str, Any]) -> None:
-    """The answer has all that Terraform reads; the account is found by e-mail, by unique id and under any project."""
+def test_account_is_created_and_shown(google: Google, account: dict[str, Any]) -> None:
+    """The answer has all that Terraform reads; the account is found by e-mail, by unique id and below any project."""
     assert account["name"] == f"projects/my-project/serviceAccounts/{account['email']}"
     assert (account["projectId"], account["displayName"], len(account["uniqueId"])) == ("my-project", "Alice", 21)
     for path in (
@@ -44,21 +44,21 @@ def test_an_account_is_made_and_shown(google: Google, account: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("account_id", ["", "short", "a" * 31, "1alice", "Alice-1", "alice-"])
-def test_refuses_ids_that_cannot_be(google: Google, account_id: str) -> None:
-    """An id has 6 to 30 of `[-a-z0-9]`, a letter first and no dash last."""
+def test_invalid_ids_are_refused(google: Google, account_id: str) -> None:
+    """An id has 6 to 30 characters `[-a-z0-9]`, begins with a letter and does not end with a dash."""
     assert admin(google, "POST", ACCOUNTS, {"accountId": account_id}).status == 400
 
 
-def test_refuses_an_account_that_is_there(google: Google, account: dict[str, Any]) -> None:
-    """The same id a second time is refused with 409."""
+def test_existing_account_is_refused(google: Google, account: dict[str, Any]) -> None:
+    """A second account of the same id is refused with 409."""
     reply = admin(google, "POST", ACCOUNTS, {"accountId": "alice-1"})
 
     assert reply.status == 409
     assert "Service account alice-1 already exists within project projects/my-project." in str(reply.document)
 
 
-def test_changes_what_the_mask_in_the_body_names(google: Google, account: dict[str, Any]) -> None:
-    """A masked and absent field is cleared; an etag of before is refused."""
+def test_update_changes_the_fields_of_the_mask(google: Google, account: dict[str, Any]) -> None:
+    """A masked field that is absent is cleared; an old etag is refused."""
     path = f"{ACCOUNTS}/{account['email']}"
     body = {"serviceAccount": {"etag": account["etag"], "displayName": "New"}, "updateMask": "description,display_name"}
 
@@ -70,8 +70,8 @@ def test_changes_what_the_mask_in_the_body_names(google: Google, account: dict[s
     assert admin(google, "PUT", path, {"displayName": "x" * 101}).status == 400
 
 
-def test_a_disabled_account_is_nobodys_to_become(google: Google, federated: str) -> None:
-    """I4: while disabled nobody gets its tokens; enabling it again is enough."""
+def test_disabled_account_cannot_be_used(google: Google, federated: str) -> None:
+    """I4: while an account is disabled no one gets its tokens; enabling it is enough to use it again."""
     admin(google, "POST", f"{ACCOUNT}:disable", {})
     refused = google.impersonate(ALICE, federated)
     shown = admin(google, "GET", ACCOUNT).document
@@ -87,7 +87,7 @@ def test_a_disabled_account_is_nobodys_to_become(google: Google, federated: str)
     [("POST", f"{ACCOUNT}:disable", ":enable"), ("DELETE", ACCOUNT, ":undelete")],
     ids=["disabled", "deleted"],
 )
-def test_tokens_of_who_may_not_act_are_void(google: Google, writer: str, method: str, path: str, back: str) -> None:
+def test_tokens_of_an_unusable_account_are_void(google: Google, writer: str, method: str, path: str, back: str) -> None:
     """I10: the tokens of a disabled or deleted account are refused everywhere until it is usable again."""
     google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", "roles/iam.serviceAccountTokenCreator")
     put(google, writer, "a")
@@ -111,8 +111,8 @@ def test_tokens_of_who_may_not_act_are_void(google: Google, writer: str, method:
     assert asked() == before
 
 
-def test_a_deleted_account_comes_back_by_its_id(google: Google, federated: str) -> None:
-    """For 30 days the unique id leads back to the account and its bindings."""
+def test_deleted_account_is_restored_by_its_id(google: Google, federated: str) -> None:
+    """For 30 days the unique id restores the account and its bindings."""
     unique_id = admin(google, "GET", ACCOUNT).document["uniqueId"]
     admin(google, "DELETE", ACCOUNT)
 
@@ -125,8 +125,8 @@ def test_a_deleted_account_comes_back_by_its_id(google: Google, federated: str) 
     assert admin(google, "POST", f"{ACCOUNTS}/{unique_id}:undelete", {}).status == 404
 
 
-def test_a_deleted_account_is_gone_after_thirty_days(google: Google, federated: str) -> None:
-    """Nothing leads back to it then."""
+def test_deleted_account_is_gone_after_thirty_days(google: Google, federated: str) -> None:
+    """After that it cannot be restored."""
     unique_id = admin(google, "GET", ACCOUNT).document["uniqueId"]
     admin(google, "DELETE", ACCOUNT)
     google.clock.pass_(timedelta(seconds=KEPT_AFTER_DELETION))
@@ -134,8 +134,8 @@ def test_a_deleted_account_is_gone_after_thirty_days(google: Google, federated: 
     assert admin(google, "POST", f"{ACCOUNTS}/{unique_id}:undelete", {}).status == 404
 
 
-def test_an_account_made_anew_is_another_one(google: Google, account: dict[str, Any], federated: str) -> None:
-    """A new account of an old name has another id, and none of the old bindings."""
+def test_new_account_of_an_old_name_is_another_account(google: Google, account: dict[str, Any], federated: str) -> None:
+    """It has another id, and none of the old bindings."""
     email = account["email"]
     google.cloud.state.allow(email, principal("user-1"))
     assert google.impersonate(email, federated).status == 200
@@ -147,8 +147,8 @@ def test_an_account_made_anew_is_another_one(google: Google, account: dict[str, 
     assert google.impersonate(email, federated).status == 403
 
 
-def test_old_tokens_do_not_speak_for_a_new_account(google: Google, account: dict[str, Any], federated: str) -> None:
-    """I10: tokens of a deleted account are void also when there is another of its name, however they were got."""
+def test_old_tokens_are_void_for_a_new_account(google: Google, account: dict[str, Any], federated: str) -> None:
+    """I10: tokens of a deleted account stay void when a new account has its name, however they were obtained."""
     email = account["email"]
     google.cloud.state.allow(email, principal("user-1"))
     google.cloud.state.metadata_account = email
@@ -162,7 +162,7 @@ def test_old_tokens_do_not_speak_for_a_new_account(google: Google, account: dict
         return google.ask("GET", "/emulator/whoami", token=token).status
 
     impersonated = google.impersonate(email, federated).document["accessToken"]
-    tokens = [impersonated, machines_token(), token_of(google, f"serviceAccount:{email}")]
+    tokens = [impersonated, machines_token(), issue_token(google, f"serviceAccount:{email}")]
     before = [status(token) for token in tokens]
     admin(google, "DELETE", f"{ACCOUNTS}/{email}")
     admin(google, "POST", ACCOUNTS, {"accountId": "alice-1"})
@@ -172,8 +172,8 @@ def test_old_tokens_do_not_speak_for_a_new_account(google: Google, account: dict
     assert status(machines_token()) == 200
 
 
-def test_its_policy_is_read_and_replaced(google: Google, federated: str) -> None:
-    """A policy without bindings removes all, and an etag of before is a conflict."""
+def test_policy_is_read_and_replaced(google: Google, federated: str) -> None:
+    """A policy without bindings removes all, and an old etag is a conflict."""
     before = google.ask("POST", f"{ACCOUNT}:getIamPolicy", token="anything").document
 
     emptied = admin(google, "POST", f"{ACCOUNT}:setIamPolicy", {"policy": {"etag": before["etag"], "version": 3}})
@@ -186,8 +186,8 @@ def test_its_policy_is_read_and_replaced(google: Google, federated: str) -> None
     assert "concurrent policy changes" in conflict.document["error"]["message"]
 
 
-def test_tells_which_permissions_a_caller_has(google: Google, federated: str) -> None:
-    """`testIamPermissions` gives those asked for that the caller holds."""
+def test_caller_sees_his_permissions(google: Google, federated: str) -> None:
+    """`testIamPermissions` returns those of the requested permissions that the caller has."""
     asked = ["iam.serviceAccounts.getAccessToken", "iam.serviceAccounts.signJwt"]
 
     reply = google.ask("POST", f"{ACCOUNT}:testIamPermissions", document={"permissions": asked}, token=federated)

@@ -19,15 +19,15 @@ CAROL = "user:carol@example.com"
 
 @pytest.fixture
 def carol(google: Google) -> str:
-    """Give an access token of a user who may sign as alice."""
+    """Return an access token of a user who may sign as alice."""
     google.cloud.state.allow(ALICE, CAROL, TOKEN_CREATOR)
     token: str = google.ask("POST", "/emulator/token", document={"member": CAROL}).document["access_token"]
     return token
 
 
 @pytest.mark.parametrize("path", ["/service_accounts/v1/metadata/jwk", "/service_accounts/v1/jwk"])
-def test_the_published_jwk_verifies_a_signed_jwt(google: Google, carol: str, path: str) -> None:
-    """What signJwt signed is verified by the account's JWKS, found by the `kid`."""
+def test_published_jwk_verifies_a_signed_jwt(google: Google, carol: str, path: str) -> None:
+    """The account's JWKS has the key with the `kid` of a signed JWT, which verifies it."""
     payload = json.dumps({"sub": "user-9", "exp": NOW_SECONDS + 60, "nested": {"a": [1]}})
 
     signed = google.iam(ALICE, "signJwt", carol, payload=payload).document
@@ -41,8 +41,8 @@ def test_the_published_jwk_verifies_a_signed_jwt(google: Google, carol: str, pat
 
 
 @pytest.mark.parametrize("path", ["/service_accounts/v1/metadata/x509", "/robot/v1/metadata/x509"])
-def test_the_published_certificate_verifies_a_signed_blob(google: Google, carol: str, path: str) -> None:
-    """What signBlob signed is verified by the account's certificate, RSA with SHA-256."""
+def test_published_certificate_verifies_a_signed_blob(google: Google, carol: str, path: str) -> None:
+    """The account's certificate verifies a signed blob, RSA with SHA-256."""
     content = bytes(range(256))
 
     signed = google.iam(ALICE, "signBlob", carol, payload=base64.b64encode(content).decode()).document
@@ -53,11 +53,11 @@ def test_the_published_certificate_verifies_a_signed_blob(google: Google, carol:
     key.verify(base64.b64decode(signed["signedBlob"]), content, PKCS1v15(), SHA256())
 
 
-def test_accounts_have_keys_of_their_own(google: Google) -> None:
-    """Two accounts publish two keys, each always the same."""
-    google.cloud.state.add_service_account("bob@my-project.iam.gserviceaccount.com")
+def test_each_account_has_its_own_key(google: Google) -> None:
+    """Two accounts publish two keys, which do not change."""
+    google.cloud.state.add_service_account("task-bob@my-project.iam.gserviceaccount.com")
     google.cloud.state.add_service_account(ALICE)
-    names = (ALICE, "bob@my-project.iam.gserviceaccount.com", ALICE)
+    names = (ALICE, "task-bob@my-project.iam.gserviceaccount.com", ALICE)
 
     alice, bob, again = (
         google.ask("GET", f"/service_accounts/v1/jwk/{name}").document["keys"][0]["kid"] for name in names
@@ -66,7 +66,7 @@ def test_accounts_have_keys_of_their_own(google: Google) -> None:
     assert alice == again != bob
 
 
-def test_accounts_that_are_not_there_publish_nothing(google: Google) -> None:
+def test_absent_accounts_publish_nothing(google: Google) -> None:
     """An unknown or deleted account has no keys."""
     google.cloud.state.add_service_account(ALICE).deleted_at = 0.0
 
@@ -75,27 +75,27 @@ def test_accounts_that_are_not_there_publish_nothing(google: Google) -> None:
 
 
 @pytest.mark.parametrize(("ahead", "status"), [(43_200, 200), (43_201, 400), (-1, 200)])
-def test_a_signed_jwt_lives_twelve_hours_at_most(google: Google, carol: str, ahead: int, status: int) -> None:
-    """`exp` may lie at most twelve hours ahead."""
+def test_signed_jwt_lives_twelve_hours_at_most(google: Google, carol: str, ahead: int, status: int) -> None:
+    """`exp` may be at most twelve hours ahead."""
     payload = json.dumps({"exp": NOW_SECONDS + ahead})
 
     assert google.iam(ALICE, "signJwt", carol, payload=payload).status == status
 
 
 @pytest.mark.parametrize("payload", ["", "x", "[]", '{"exp": "tomorrow"}', '{"exp": true}', None])
-def test_signs_claims_only(google: Google, carol: str, payload: str | None) -> None:
-    """What signJwt signs is a JSON object."""
+def test_only_claims_are_signed(google: Google, carol: str, payload: str | None) -> None:
+    """SignJwt signs a JSON object only."""
     assert google.iam(ALICE, "signJwt", carol, payload=payload).status == 400
 
 
-def test_signs_base64_only(google: Google, carol: str) -> None:
-    """What signBlob signs comes as base64."""
+def test_only_base64_is_signed(google: Google, carol: str) -> None:
+    """SignBlob signs bytes in base64 only."""
     assert google.iam(ALICE, "signBlob", carol, payload="*").status == 400
 
 
 @pytest.mark.parametrize("method", ["signJwt", "signBlob"])
 def test_signing_needs_the_permission(google: Google, method: str) -> None:
-    """Who may only get tokens of an account may not sign as it."""
+    """A caller who may only get tokens of an account may not sign as it."""
     google.cloud.state.allow(ALICE, CAROL, "roles/iam.workloadIdentityUser")
     token = google.ask("POST", "/emulator/token", document={"member": CAROL}).document["access_token"]
 
@@ -105,9 +105,9 @@ def test_signing_needs_the_permission(google: Google, method: str) -> None:
     assert f"'iam.serviceAccounts.{method}' denied" in reply.document["error"]["message"]
 
 
-def test_signs_for_the_last_of_a_chain(google: Google, carol: str) -> None:
-    """Delegates stand between the caller and the account that signs."""
-    bob = "bob@my-project.iam.gserviceaccount.com"
+def test_last_account_of_a_chain_signs(google: Google, carol: str) -> None:
+    """Delegates can be between the caller and the account that signs."""
+    bob = "task-bob@my-project.iam.gserviceaccount.com"
     google.cloud.state.allow(bob, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
     delegates = [f"projects/-/serviceAccounts/{ALICE}"]
 
@@ -116,7 +116,7 @@ def test_signs_for_the_last_of_a_chain(google: Google, carol: str) -> None:
 
 
 def test_signed_tokens_can_be_federated(google: Google, carol: str) -> None:
-    """A provider may trust an account's own key, found where Google publishes it."""
+    """A provider can trust an account's own key, at the place where Google publishes it."""
     key = google.ask("GET", f"/service_accounts/v1/jwk/{ALICE}").document
     pool = next(iter(google.cloud.state.pools.values()))
     pool.providers["refresher"].jwks = key
@@ -137,7 +137,7 @@ def test_signed_tokens_can_be_federated(google: Google, carol: str) -> None:
 
 
 def test_twelve_hours_need_the_organisation_policy(google: Google, carol: str) -> None:
-    """I9: more than an hour is granted only to accounts that the organisation policy lists, and twelve at most."""
+    """I9: only accounts in the organisation policy get more than an hour, and at most twelve."""
     assert google.impersonate(ALICE, carol, lifetime="43200s").status == 400
 
     policy = {"spec": {"rules": [{"values": {"allowedValues": [ALICE]}}]}}

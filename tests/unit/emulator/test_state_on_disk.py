@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from refresher.emulator.calls import Call
+from refresher.emulator.http import Call
 from refresher.emulator.persistence import open_cloud
 from refresher.emulator.routes import answer
-from refresher.emulator.seed import plant, read_seed
+from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.state import Provider, State
 from refresher.emulator.tokens import Bearer
 from refresher.errors import EmulatorError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 BEARER = Bearer(kind="service_account", name=ALICE, expires_at=2_000_000_000, scopes=("a",))
 
 
-def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
-    """What exists, and what was issued, is known after a restart on the same directory."""
+def test_restart_restores_the_state(tmp_path: Path) -> None:
+    """Resources and tokens are known after a restart on the same directory."""
     before = open_cloud(tmp_path)
     before.state.add_pool("workers").providers["refresher"] = Provider(
         issuer=ISSUER, jwks={"keys": []}, allowed_audiences=["a"], disabled=True
@@ -41,8 +41,8 @@ def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
     assert after.vault.jwks == before.vault.jwks
 
 
-def test_a_restart_keeps_what_a_test_switched(tmp_path: Path) -> None:
-    """Pending faults with what is left of them, met ones, quotas and the clock go on where they were."""
+def test_restart_restores_what_a_test_has_set(tmp_path: Path) -> None:
+    """Pending and applied faults, quotas and the clock continue where they were."""
     before = open_cloud(tmp_path)
 
     def ask(cloud: Cloud, method: str, path: str, document: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -68,8 +68,8 @@ def test_a_restart_keeps_what_a_test_switched(tmp_path: Path) -> None:
     assert open_cloud(tmp_path).faults.pending == {}
 
 
-def test_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
-    """What holds keys can be read by nobody else."""
+def test_no_other_user_can_read_the_secrets(tmp_path: Path) -> None:
+    """The files with keys are readable by their owner only."""
     open_cloud(tmp_path).save()
 
     assert [
@@ -77,8 +77,8 @@ def test_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
     ] == []
 
 
-def test_says_that_its_state_is_damaged(tmp_path: Path) -> None:
-    """A damaged state is named, with what to do."""
+def test_damaged_state_is_shown(tmp_path: Path) -> None:
+    """The error shows the damaged file and what to do."""
     open_cloud(tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(b"rubbish" * 1000)
@@ -87,16 +87,16 @@ def test_says_that_its_state_is_damaged(tmp_path: Path) -> None:
         open_cloud(tmp_path)
 
 
-def test_says_that_a_directory_cannot_be_used(tmp_path: Path) -> None:
-    """A directory that cannot be made is named."""
+def test_unusable_directory_is_shown(tmp_path: Path) -> None:
+    """The error shows a directory that cannot be created."""
     (tmp_path / "file").write_text("")
 
     with pytest.raises(EmulatorError, match="cannot be used"):
         open_cloud(tmp_path / "file")
 
 
-def test_plants_everything_a_seed_may_say(tmp_path: Path, issuer: Issuer) -> None:
-    """Projects, pools, providers with keys from a file, accounts and the machine's account all exist afterwards."""
+def test_seed_creates_every_kind_of_resource(tmp_path: Path, issuer: Issuer) -> None:
+    """Projects, pools, providers with keys from a file, accounts and the machine's account exist afterwards."""
     (tmp_path / "jwks.json").write_text(json.dumps(issuer.jwks))
     (tmp_path / "seed.yaml").write_text(
         yaml.safe_dump(
@@ -118,7 +118,7 @@ def test_plants_everything_a_seed_may_say(tmp_path: Path, issuer: Issuer) -> Non
     )
     state = State()
 
-    plant(state, read_seed(tmp_path / "seed.yaml"), beside=tmp_path)
+    apply_seed(state, read_seed(tmp_path / "seed.yaml"), directory=tmp_path)
 
     provider = state.add_pool("others", project_number="42").providers["first"]
     assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, issuer.jwks, ["a"])
@@ -126,34 +126,34 @@ def test_plants_everything_a_seed_may_say(tmp_path: Path, issuer: Issuer) -> Non
     assert state.metadata_account == "worker@other.iam.gserviceaccount.com"
 
 
-def test_a_seed_adds_to_what_is_there() -> None:
-    """Planting twice keeps what was there and changes what is named again."""
+def test_seed_adds_to_present_resources() -> None:
+    """A second seed keeps what exists and changes the settings that it contains."""
     state = State()
     state.allow(ALICE, principal("user-1"))
 
     for subject in ("user-2", "user-3"):
-        plant(state, {"service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal(subject)]}}})
+        apply_seed(state, {"service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal(subject)]}}})
 
     (binding,) = state.service_accounts[ALICE].bindings
     assert binding.members == {principal(f"user-{number}") for number in (1, 2, 3)}
 
 
-def test_a_bad_seed_changes_nothing() -> None:
-    """A seed with one impossible entry leaves the state as it was."""
+def test_invalid_seed_changes_nothing() -> None:
+    """A seed with one invalid entry leaves the state as it was."""
     state = State()
 
     with pytest.raises(EmulatorError, match="shape"):
-        plant(state, {"service_accounts": {ALICE: {}}, "pools": [{"providers": {}}]})
+        apply_seed(state, {"service_accounts": {ALICE: {}}, "pools": [{"providers": {}}]})
 
     assert state == State()
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(b"[", "is no YAML"), (b"[]", "is no mapping"), (b"\xff", "is no YAML"), (None, "cannot be read")],
+    [(b"[", "is not YAML"), (b"[]", "is not a mapping"), (b"\xff", "is not YAML"), (None, "cannot be read")],
 )
-def test_refuses_a_file_that_is_no_seed(tmp_path: Path, content: bytes | None, text: str) -> None:
-    """A seed that cannot be read is named with what is wrong."""
+def test_file_that_is_not_a_seed_is_refused(tmp_path: Path, content: bytes | None, text: str) -> None:
+    """The error shows the file and what is wrong with it."""
     if content is not None:
         (tmp_path / "seed.yaml").write_bytes(content)
 
@@ -161,7 +161,7 @@ def test_refuses_a_file_that_is_no_seed(tmp_path: Path, content: bytes | None, t
         read_seed(tmp_path / "seed.yaml")
 
 
-def test_names_keys_that_a_seed_does_not_know() -> None:
-    """A misspelt key is refused by name."""
+def test_unknown_keys_of_a_seed_are_shown() -> None:
+    """The error shows a misspelt key."""
     with pytest.raises(EmulatorError, match="unknown keys: pool"):
-        plant(State(), {"pool": []})
+        apply_seed(State(), {"pool": []})

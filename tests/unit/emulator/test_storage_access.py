@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.emulator.conftest import ALICE, BOB
-from tests.unit.emulator.storage_calls import HOST, OBJECTS, put, token_of
+from tests.unit.emulator.storage_calls import HOST, OBJECTS, issue_token, put
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 
-def test_the_wrong_identity_gets_googles_refusal(google: Google, writer: str) -> None:
-    """403 names who, what and where in Google's words; nobody at all gets 401."""
+def test_wrong_identity_gets_googles_refusal(google: Google, writer: str) -> None:
+    """403 shows caller, permission and resource with Google's text; an anonymous caller gets 401."""
     put(google, writer, "a")
 
-    refused = google.ask("GET", f"{OBJECTS}/a", token=token_of(google, f"serviceAccount:{BOB}"))
+    refused = google.ask("GET", f"{OBJECTS}/a", token=issue_token(google, f"serviceAccount:{BOB}"))
     nobody = google.ask("GET", f"{OBJECTS}/a")
     unknown = google.ask("GET", f"{OBJECTS}/a", token="ya29.unknown")
     anything = google.ask("GET", f"{OBJECTS}/a", token="anything")
@@ -30,8 +30,8 @@ def test_the_wrong_identity_gets_googles_refusal(google: Google, writer: str) ->
     assert nobody.document["error"]["message"].startswith("Anonymous caller does not have storage.objects.get access")
 
 
-def test_everybody_may_read_what_is_public(google: Google, writer: str) -> None:
-    """`allUsers` needs no token."""
+def test_public_objects_need_no_token(google: Google, writer: str) -> None:
+    """Anyone can read what `allUsers` may read."""
     put(google, writer, "a")
     google.cloud.state.buckets["data"].policy.allow("roles/storage.objectViewer", "allUsers")
 
@@ -50,17 +50,17 @@ def test_scopes_limit_tokens(
     may_read: bool,  # noqa: FBT001 - a column
     may_write: bool,  # noqa: FBT001 - a column
 ) -> None:
-    """I3: a token does what its scopes allow, whatever its account may do."""
+    """I3: a token only permits what its scopes allow, whatever its account may do."""
     put(google, writer, "a")
     scopes = [f"https://www.googleapis.com/auth/devstorage.{scope}"]
-    token = token_of(google, f"serviceAccount:{ALICE}", scopes=scopes)
+    token = issue_token(google, f"serviceAccount:{ALICE}", scopes=scopes)
 
     assert (google.ask("GET", f"{OBJECTS}/a", token=token).status == 200) is may_read
     assert (put(google, token, "b").status == 200) is may_write
 
 
-def test_buckets_are_made_changed_and_removed(google: Google) -> None:
-    """The administrator makes and changes buckets; a bucket with objects is not removed."""
+def test_buckets_are_created_changed_and_removed(google: Google) -> None:
+    """The administrator creates and changes buckets; a bucket with objects is not removed."""
 
     def admin(method: str, path: str, document: Any = None, **query: str) -> Reply:  # noqa: ANN401 - JSON
         return google.ask(method, path, document=document, query=query, token="anything", headers=HOST)
@@ -78,17 +78,17 @@ def test_buckets_are_made_changed_and_removed(google: Google) -> None:
     assert [item["id"] for item in admin("GET", buckets, project="my-project").document["items"]] == ["logs"]
     assert admin("GET", f"{buckets}/absent").status == 404
     google.cloud.state.buckets["logs"].policy.allow("roles/storage.objectUser", f"serviceAccount:{ALICE}")
-    token = token_of(google, f"serviceAccount:{ALICE}")
+    token = issue_token(google, f"serviceAccount:{ALICE}")
     google.ask("POST", "/upload/storage/v1/b/logs/o", query={"uploadType": "media", "name": "a"}, token=token)
     assert admin("DELETE", f"{buckets}/logs").status == 409
     google.ask("DELETE", f"{buckets}/logs/o/a", token=token)
     assert admin("DELETE", f"{buckets}/logs").status == 204
 
 
-def test_a_buckets_policy_decides_at_once(google: Google, writer: str) -> None:
-    """What is written into a bucket's policy holds for its objects; permissions can be tested."""
+def test_bucket_policy_applies_at_once(google: Google, writer: str) -> None:
+    """A bucket's policy applies to its objects; permissions can be tested."""
     put(google, writer, "a")
-    bob = token_of(google, f"serviceAccount:{BOB}")
+    bob = issue_token(google, f"serviceAccount:{BOB}")
     google.cloud.state.add_service_account(BOB)
     policy = google.ask("GET", "/storage/v1/b/data/iam", token="anything").document
     entry = {"role": "roles/storage.objectViewer", "members": [f"serviceAccount:{BOB}"]}
@@ -106,8 +106,8 @@ def test_a_buckets_policy_decides_at_once(google: Google, writer: str) -> None:
     assert google.ask("PUT", "/storage/v1/b/data/iam", document=policy, token=bob).status == 403
 
 
-def test_the_xml_api_reads(google: Google, writer: str) -> None:
-    """`GET /BUCKET/OBJECT`, by path and by host, gives content, and errors in XML."""
+def test_xml_api_reads_objects(google: Google, writer: str) -> None:
+    """`GET /BUCKET/OBJECT`, by path and by host, returns content, and errors in XML."""
     put(google, writer, "a/b", b"content")
     there = {"host": "storage.googleapis.com"}
 
@@ -118,7 +118,7 @@ def test_the_xml_api_reads(google: Google, writer: str) -> None:
     ):
         assert google.ask("GET", path, token=writer, headers=headers).content == b"content"
     missing = google.ask("GET", "/data/none", token=writer, headers=there)
-    denied = google.ask("GET", "/data/a/b", token=token_of(google, f"serviceAccount:{BOB}"), headers=there)
+    denied = google.ask("GET", "/data/a/b", token=issue_token(google, f"serviceAccount:{BOB}"), headers=there)
     nowhere = google.ask("GET", "/absent/x", token=writer, headers=there)
     assert [reply.status for reply in (missing, denied, nowhere)] == [404, 403, 404]
     assert "<Code>NoSuchKey</Code>" in (missing.text or "")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import google_crc32c
 import pytest
 
-from tests.unit.emulator.storage_calls import ALL, HOST, OBJECTS, UPLOAD, names_of, put
+from tests.unit.emulator.storage_calls import ALL, HOST, OBJECTS, UPLOAD, list_names, put
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 
-def test_an_object_comes_back_as_it_was_put(google: Google, writer: str) -> None:
-    """Content, type, size and both checksums are those of what was uploaded."""
+def test_object_is_read_as_it_was_uploaded(google: Google, writer: str) -> None:
+    """Content, type, size and both checksums are those of the upload."""
     content = bytes(range(256))
 
     made = put(google, writer, "a/b c", content).document
@@ -43,7 +43,7 @@ def test_an_object_comes_back_as_it_was_put(google: Google, writer: str) -> None
     ],
 )  # fmt: skip
 def test_preconditions_of_reads(google: Google, writer: str, condition: str, value: str, status: int) -> None:
-    """What is asked of generation and metageneration decides, on a read with 304 where nothing changed."""
+    """Conditions on generation and metageneration apply to reads; 304 means that nothing changed."""
     generation = put(google, writer, "a").document["generation"]
     query = {condition: generation if value == "same" else value}
 
@@ -51,7 +51,7 @@ def test_preconditions_of_reads(google: Google, writer: str, condition: str, val
 
 
 def test_preconditions_of_writes(google: Google, writer: str) -> None:
-    """`ifGenerationMatch=0` means: only if there is none; a generation is never used twice."""
+    """`ifGenerationMatch=0` requires that no object exists; a generation is never used twice."""
     first = put(google, writer, "a", ifGenerationMatch="0").document["generation"]
     again = put(google, writer, "a", ifGenerationMatch="0")
     second = put(google, writer, "a", ifGenerationMatch=first).document["generation"]
@@ -72,7 +72,7 @@ def test_preconditions_of_writes(google: Google, writer: str) -> None:
     ],
 )  # fmt: skip
 def test_ranges_of_content(google: Google, writer: str, asked: str, status: int, content: bytes | None) -> None:
-    """A range gives its part and says which; one beyond the content is refused, one that is none is not looked at."""
+    """A range returns its part and shows which; one outside the content is refused, an invalid one is ignored."""
     put(google, writer, "a", ALL)
 
     reply = google.ask("GET", f"{OBJECTS}/a", query={"alt": "media"}, token=writer, headers={"range": asked})
@@ -80,24 +80,24 @@ def test_ranges_of_content(google: Google, writer: str, asked: str, status: int,
     assert (reply.status, reply.content) == (status, content)
 
 
-def test_lists_by_prefix_delimiter_and_pages(google: Google, writer: str) -> None:
-    """A listing folds what lies behind the delimiter, and its pages add up to the whole."""
+def test_objects_are_listed_by_prefix_delimiter_and_pages(google: Google, writer: str) -> None:
+    """A listing groups names at the delimiter, and all its pages together are complete."""
     for name in ("a", "dir/", "dir/x", "dir/y", "dir2/z", "e"):
         put(google, writer, name)
 
     def listing(**query: str) -> Reply:
         return google.ask("GET", OBJECTS, query=query, token=writer, headers=HOST)
 
-    assert names_of(listing()) == ["a", "dir/", "dir/x", "dir/y", "dir2/z", "e"]
-    assert names_of(listing(prefix="dir/")) == ["dir/", "dir/x", "dir/y"]
+    assert list_names(listing()) == ["a", "dir/", "dir/x", "dir/y", "dir2/z", "e"]
+    assert list_names(listing(prefix="dir/")) == ["dir/", "dir/x", "dir/y"]
     folded = listing(delimiter="/")
-    assert (names_of(folded), folded.document["prefixes"]) == (["a", "e"], ["dir/", "dir2/"])
-    assert names_of(listing(startOffset="dir/x", endOffset="dir2")) == ["dir/x", "dir/y"]
+    assert (list_names(folded), folded.document["prefixes"]) == (["a", "e"], ["dir/", "dir2/"])
+    assert list_names(listing(startOffset="dir/x", endOffset="dir2")) == ["dir/x", "dir/y"]
     assert listing(prefix="none").document == {"kind": "storage#objects"}
     seen, page = [], ""
     while True:
         reply = listing(delimiter="/", maxResults="1", pageToken=page)
-        seen += names_of(reply) + reply.document.get("prefixes", [])
+        seen += list_names(reply) + reply.document.get("prefixes", [])
         page = reply.document.get("nextPageToken", "")
         if not page:
             break
@@ -106,7 +106,7 @@ def test_lists_by_prefix_delimiter_and_pages(google: Google, writer: str) -> Non
 
 
 def test_objects_are_copied_composed_and_described(google: Google, writer: str) -> None:
-    """A copy has content and description of its source, a composed object the content of all."""
+    """A copy has content and metadata of its source, a composed object the content of all sources."""
     put(google, writer, "a", b"1")
     put(google, writer, "dir/b", b"2")
 
@@ -125,8 +125,8 @@ def test_objects_are_copied_composed_and_described(google: Google, writer: str) 
     assert google.ask("POST", f"{OBJECTS}/no/rewriteTo/b/data/o/x", document={}, token=writer).status == 404
 
 
-def test_an_object_cannot_be_composed_beyond_what_can_be_uploaded(google: Google, writer: str) -> None:
-    """Objects made of themselves do not grow without end."""
+def test_composed_object_has_the_same_limit_as_an_upload(google: Google, writer: str) -> None:
+    """An object that is composed of itself again and again cannot grow without end."""
     google.ask("POST", UPLOAD, query={"uploadType": "media", "name": "a"}, body=b"x" * (1 << 20), token=writer)
     sources = {"sourceObjects": [{"name": "a"}] * 32}
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.emulator.conftest import BOB
-from tests.unit.emulator.storage_calls import HOST, OBJECTS, UPLOAD, put, token_of
+from tests.unit.emulator.storage_calls import HOST, OBJECTS, UPLOAD, issue_token, put
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
-def test_a_multipart_upload_has_a_document_and_content(google: Google, writer: str, end: bytes) -> None:
-    """Content may hold line ends and dashes, lines may end as gcloud ends them, and what is said of it is kept."""
+def test_multipart_upload_has_a_document_and_content(google: Google, writer: str, end: bytes) -> None:
+    """Content may have line ends and dashes, lines may end as gcloud ends them, and the metadata is stored."""
     content = b"--b\r\n\r\nline\r\n--\x00\n\n"
     fields = {"name": "m", "metadata": {"a": "b"}, "contentType": "text/plain"}
     body = (
@@ -45,8 +45,8 @@ def test_a_multipart_upload_has_a_document_and_content(google: Google, writer: s
         (b'--b\r\n\r\n{"name": "\\ud800"}\r\n--b\r\n\r\ny\r\n--b--', "multipart/related; boundary=b"),
     ],
 )
-def test_refuses_uploads_of_parts_that_are_none(google: Google, writer: str, body: bytes, kind: str) -> None:
-    """A multipart body has a boundary and two parts, of which the first is a JSON object."""
+def test_invalid_multipart_uploads_are_refused(google: Google, writer: str, body: bytes, kind: str) -> None:
+    """A multipart body has a boundary and two parts, and the first part is a JSON object."""
     headers = {"content-type": kind}
 
     reply = google.ask("POST", UPLOAD, body=body, query={"uploadType": "multipart"}, token=writer, headers=headers)
@@ -55,7 +55,7 @@ def test_refuses_uploads_of_parts_that_are_none(google: Google, writer: str, bod
 
 
 def begin(google: Google, token: str, name: str = "r", **query: str) -> dict[str, str]:
-    """Begin a resumable upload and give the query of its session."""
+    """Begin a resumable upload; return the query of its session."""
     reply = google.ask(
         "POST",
         UPLOAD,
@@ -70,58 +70,58 @@ def begin(google: Google, token: str, name: str = "r", **query: str) -> dict[str
     return {"uploadType": "resumable", "upload_id": location.rpartition("upload_id=")[2]}
 
 
-def go_on(google: Google, session: dict[str, str], content: bytes, content_range: str) -> Reply:
+def send_part(google: Google, session: dict[str, str], content: bytes, content_range: str) -> Reply:
     """Send a part of a resumable upload, which needs no token."""
     return google.ask("PUT", UPLOAD, body=content, query=session, headers={**HOST, "content-range": content_range})
 
 
-def test_a_resumable_upload_goes_on_where_it_stopped(google: Google, writer: str) -> None:
-    """Parts add up, the session tells how far it came, and the object is there when all has come."""
+def test_resumable_upload_continues_where_it_stopped(google: Google, writer: str) -> None:
+    """The session shows how much has arrived, and the object exists once everything has arrived."""
     session = begin(google, writer)
 
-    first = go_on(google, session, b"abc", "bytes 0-2/*")
-    asked = go_on(google, session, b"", "bytes */*")
-    gap = go_on(google, session, b"z", "bytes 7-7/9")
-    mismatch = go_on(google, session, b"defg", "bytes 3-4/5")
-    last = go_on(google, session, b"de", "bytes 3-4/5")
+    first = send_part(google, session, b"abc", "bytes 0-2/*")
+    asked = send_part(google, session, b"", "bytes */*")
+    gap = send_part(google, session, b"z", "bytes 7-7/9")
+    mismatch = send_part(google, session, b"defg", "bytes 3-4/5")
+    last = send_part(google, session, b"de", "bytes 3-4/5")
 
     assert (first.status, first.headers["range"]) == (308, "bytes=0-2")
     assert (asked.status, asked.headers["range"]) == (308, "bytes=0-2")
     assert (gap.status, mismatch.status) == (503, 400)
     assert (last.status, last.document["size"], last.document["contentType"]) == (200, "5", "text/c")
     assert google.ask("GET", f"{OBJECTS}/r", query={"alt": "media"}, token=writer).content == b"abcde"
-    assert go_on(google, session, b"", "bytes */*").status == 404
+    assert send_part(google, session, b"", "bytes */*").status == 404
 
 
-def test_a_resumable_upload_may_come_whole_or_never(google: Google, writer: str) -> None:
-    """One part without a range is all; a cancelled session is over; an empty object is one too."""
+def test_resumable_upload_can_have_one_part_or_be_cancelled(google: Google, writer: str) -> None:
+    """One part without a range is complete; a cancelled session is gone; an object can be empty."""
     whole, cancelled, empty = begin(google, writer, "w"), begin(google, writer, "c"), begin(google, writer, "e")
 
     assert google.ask("PUT", UPLOAD, body=b"all", query=whole, headers=HOST).document["size"] == "3"
     assert google.ask("DELETE", UPLOAD, query=cancelled).status == 499
     assert google.ask("DELETE", UPLOAD, query=cancelled).status == 404
-    assert go_on(google, empty, b"", "bytes */0").document["size"] == "0"
-    assert go_on(google, {"upload_id": "x"}, b"", "nonsense").status == 404
-    assert go_on(google, begin(google, writer), b"", "nonsense").status == 400
+    assert send_part(google, empty, b"", "bytes */0").document["size"] == "0"
+    assert send_part(google, {"upload_id": "x"}, b"", "nonsense").status == 404
+    assert send_part(google, begin(google, writer), b"", "nonsense").status == 400
 
 
-def test_a_resumable_upload_is_for_who_may_write(google: Google, writer: str) -> None:
-    """Beginning one needs the permission, and its preconditions are checked at the end."""
-    reader = token_of(google, f"serviceAccount:{BOB}")
+def test_resumable_upload_needs_the_permission(google: Google, writer: str) -> None:
+    """The first request needs the permission, and the preconditions are checked at the end."""
+    reader = issue_token(google, f"serviceAccount:{BOB}")
     refused = google.ask("POST", UPLOAD, document={"name": "r"}, query={"uploadType": "resumable"}, token=reader)
     session = begin(google, writer, ifGenerationMatch="0")
     put(google, writer, "r")
 
     assert refused.status == 403
-    assert go_on(google, session, b"x", "bytes 0-0/1").status == 412
+    assert send_part(google, session, b"x", "bytes 0-0/1").status == 412
 
 
 @pytest.mark.parametrize(
     "fields",
     [{"md5Hash": "x"}, {"crc32c": "x"}, {"metadata": "x"}, {"contentType": 5}, {"contentType": "a\r\nset-cookie: b"}],
 )
-def test_refuses_what_cannot_be_said_of_an_object(google: Google, writer: str, fields: dict[str, Any]) -> None:
-    """Checksums are those of the content, fields have their types, and no field breaks the headers that show it."""
+def test_invalid_metadata_is_refused(google: Google, writer: str, fields: dict[str, Any]) -> None:
+    """Checksums must match the content, values must have their type, and must be valid in headers."""
     document = json.dumps({"name": "a", **fields}).encode()
     body = b"--b\r\n\r\n" + document + b"\r\n--b\r\n\r\ny\r\n--b--"
     headers = {"content-type": "multipart/related; boundary=b"}
@@ -133,6 +133,6 @@ def test_refuses_what_cannot_be_said_of_an_object(google: Google, writer: str, f
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "a\rb", "x" * 1025])
-def test_refuses_names_that_cannot_be(google: Google, writer: str, name: str) -> None:
+def test_invalid_names_are_refused(google: Google, writer: str, name: str) -> None:
     """A name has 1 to 1,024 bytes and no line end."""
     assert put(google, writer, name).status == 400

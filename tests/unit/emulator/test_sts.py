@@ -22,7 +22,7 @@ from tests.unit.emulator.conftest import (
 )
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 INVALID_AUDIENCE = (
     'Invalid value for "audience". This value should be the full resource name of the Identity Provider. See '
@@ -36,12 +36,12 @@ STALE = "ID Token issued at {} is stale to sign-in."
 UNCONNECTED = "Error connecting to the given credential's issuer."
 
 
-def refusal_of(reply: Reply) -> tuple[int, str, str]:
-    """Give status, code and text of an OAuth error."""
+def read_refusal(reply: Reply) -> tuple[int, str, str]:
+    """Return status, code and text of an OAuth error."""
     return reply.status, reply.document["error"], reply.document["error_description"]
 
 
-def test_exchanges_a_subject_token(google: Google, issuer: Issuer) -> None:
+def test_subject_token_is_exchanged(google: Google, issuer: Issuer) -> None:
     """A token that the provider accepts becomes a Bearer token of exactly the principal, for at most an hour."""
     reply = google.exchange(issuer.token())
 
@@ -54,14 +54,16 @@ def test_exchanges_a_subject_token(google: Google, issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize(("left", "expected"), [(7200, 3600), (3600, 3600), (300, 300), (3, 3)])
-def test_grants_what_the_subject_token_has_left(google: Google, issuer: Issuer, left: int, expected: int) -> None:
-    """The federated token lives as long as the subject token, at most an hour."""
+def test_federated_token_lives_as_long_as_the_subject_token(
+    google: Google, issuer: Issuer, left: int, expected: int
+) -> None:
+    """The federated token lives as long as the subject token, but at most an hour."""
     reply = google.exchange(issuer.token(exp=NOW_SECONDS + left))
 
     assert reply.document["expires_in"] == expected
 
 
-def test_leaves_out_the_lifetime_of_a_token_about_to_end(google: Google, issuer: Issuer) -> None:
+def test_expires_in_is_absent_when_two_seconds_are_left(google: Google, issuer: Issuer) -> None:
     """With two seconds left the answer has no `expires_in` (measured with the real STS)."""
     reply = google.exchange(issuer.token(exp=NOW_SECONDS + 2))
 
@@ -69,16 +71,16 @@ def test_leaves_out_the_lifetime_of_a_token_about_to_end(google: Google, issuer:
     assert "expires_in" not in reply.document
 
 
-def test_fails_on_a_token_that_ends_this_second(google: Google, issuer: Issuer) -> None:
-    """E15: with one second left STS answers HTTP 500 in the shape of google.rpc.Status."""
+def test_exchange_fails_when_one_second_is_left(google: Google, issuer: Issuer) -> None:
+    """E15: with one second left STS answers with HTTP 500 in the shape of google.rpc.Status."""
     reply = google.exchange(issuer.token(exp=NOW_SECONDS + 1))
 
     assert reply.status == 500
     assert reply.document["error"]["status"] == "INTERNAL"
 
 
-def test_a_federated_token_ends(google: Google, issuer: Issuer) -> None:
-    """A federated token is known until its end and not after it."""
+def test_federated_token_expires(google: Google, issuer: Issuer) -> None:
+    """A federated token is recognised until its expiry, and not after it."""
     token = google.exchange(issuer.token(exp=NOW_SECONDS + 300)).document["access_token"]
     google.clock.pass_(timedelta(seconds=299))
     before = google.ask("GET", "/emulator/whoami", token=token).status
@@ -96,8 +98,8 @@ def test_a_federated_token_ends(google: Google, issuer: Issuer) -> None:
         "application/x-www-form-urlencoded,application/x-www-form-urlencoded",
     ],
 )
-def test_takes_forms_however_they_are_announced(google: Google, issuer: Issuer, content_type: str) -> None:
-    """The content types that clients send, the doubled one of C++ included, all mean a form."""
+def test_forms_have_several_content_types(google: Google, issuer: Issuer, content_type: str) -> None:
+    """Every content type that clients send, even the doubled one of C++, means a form."""
     form = {
         "subject_token": issuer.token(),
         "subject_token_type": JWT_TYPE,
@@ -114,8 +116,8 @@ def test_takes_forms_however_they_are_announced(google: Google, issuer: Issuer, 
 
 
 @pytest.mark.parametrize("style", ["camelCase", "snake_case"])
-def test_takes_json(google: Google, issuer: Issuer, style: str) -> None:
-    """JSON is taken in camel case and in snake case."""
+def test_json_is_accepted(google: Google, issuer: Issuer, style: str) -> None:
+    """JSON is accepted in camel case and in snake case."""
     document = {
         "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
         "audience": f"//iam.googleapis.com/{PROVIDER}",
@@ -134,13 +136,13 @@ def test_takes_json(google: Google, issuer: Issuer, style: str) -> None:
 
 
 @pytest.mark.parametrize("encode", [json.dumps, lambda options: quote(json.dumps(options))], ids=["plain", "encoded"])
-def test_takes_options_plain_and_url_encoded(google: Google, issuer: Issuer, encode: Any) -> None:  # noqa: ANN401 - a function
-    """Options come as JSON, or URL-encoded once more as Python and Ruby do."""
+def test_options_are_plain_or_url_encoded(google: Google, issuer: Issuer, encode: Any) -> None:  # noqa: ANN401 - a function
+    """Options are JSON, or URL-encoded JSON, as Python and Ruby send it."""
     assert google.exchange(issuer.token(), options=encode({"userProject": "my-project"})).status == 200
 
 
-def test_tolerates_a_path_prefix(google: Google) -> None:
-    """A path in front of Google's changes nothing."""
+def test_path_prefix_is_ignored(google: Google) -> None:
+    """A path in front of Google's path changes nothing."""
     form = urlencode({"grant_type": "x"}).encode()
 
     reply = google.ask("POST", "/sts/v1/token", body=form)
@@ -160,11 +162,11 @@ def test_tolerates_a_path_prefix(google: Google) -> None:
     ],
     ids=["no scope", "blank scope", "no subject token", "no subject token type", "grant type", "requested token type"],
 )
-def test_refuses_an_incomplete_form(
+def test_incomplete_form_is_refused(
     google: Google, issuer: Issuer, fields: dict[str, str], code: str, text: str
 ) -> None:
-    """E1 and its like: what a request must have is named, with HTTP 400."""
-    assert refusal_of(google.exchange(issuer.token(), **fields)) == (400, code, text)
+    """E1 and similar refusals: the error shows the missing field, with HTTP 400."""
+    assert read_refusal(google.exchange(issuer.token(), **fields)) == (400, code, text)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_refuses_an_incomplete_form(
     ],
 )
 def test_aws_credentials_are_a_json_object(google: Google, token: str, error: str) -> None:
-    """E16 for whatever is no URL-encoded JSON object; what is one is not verified here, and refused as well."""
+    """E16 unless they are a URL-encoded JSON object; such an object is refused, too, since it cannot be verified."""
     google.cloud.state.pools[POOL].providers["refresher"] = Provider(kind="aws", settings={"accountId": "1"})
 
     reply = google.exchange(token, subject_token_type="urn:ietf:params:aws:token-type:aws4_request")
@@ -204,9 +206,13 @@ def test_aws_credentials_are_a_json_object(google: Google, token: str, error: st
         f"//iam.googleapis.com/{POOL}\n",
     ],
 )
-def test_refuses_a_malformed_audience(google: Google, issuer: Issuer, audience: str) -> None:
+def test_malformed_audience_is_refused(google: Google, issuer: Issuer, audience: str) -> None:
     """E2: the STS audience must be the full resource name of a provider."""
-    assert refusal_of(google.exchange(issuer.token(), audience=audience)) == (400, "invalid_request", INVALID_AUDIENCE)
+    assert read_refusal(google.exchange(issuer.token(), audience=audience)) == (
+        400,
+        "invalid_request",
+        INVALID_AUDIENCE,
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,25 +225,25 @@ def test_refuses_a_malformed_audience(google: Google, issuer: Issuer, audience: 
     ],
     ids=["project id for number", "pool for provider", "no such provider", "no such pool"],
 )
-def test_refuses_an_audience_that_names_nothing(google: Google, issuer: Issuer, audience: str) -> None:
-    """E4: a well-formed audience must name a provider that exists."""
-    assert refusal_of(google.exchange(issuer.token(), audience=audience)) == (400, "invalid_target", INVALID_TARGET)
+def test_unknown_audience_is_refused(google: Google, issuer: Issuer, audience: str) -> None:
+    """E4: a well-formed audience must contain an existing provider."""
+    assert read_refusal(google.exchange(issuer.token(), audience=audience)) == (400, "invalid_target", INVALID_TARGET)
 
 
 @pytest.mark.parametrize("what", ["pool", "provider"])
-def test_refuses_what_is_disabled(google: Google, issuer: Issuer, what: str) -> None:
-    """E4: a disabled pool or provider accepts nothing."""
+def test_disabled_pool_or_provider_is_refused(google: Google, issuer: Issuer, what: str) -> None:
+    """E4: a disabled pool or provider refuses every token."""
     pool = google.cloud.state.add_pool("workers")
     if what == "pool":
         pool.disabled = True
     else:
         pool.providers["refresher"].disabled = True
 
-    assert refusal_of(google.exchange(issuer.token())) == (400, "invalid_target", INVALID_TARGET)
+    assert read_refusal(google.exchange(issuer.token())) == (400, "invalid_target", INVALID_TARGET)
 
 
-def test_introspects_a_federated_token(google: Google, issuer: Issuer) -> None:
-    """RFC 7662: a federated token is active and names its principal; anything else is not active."""
+def test_federated_token_is_introspected(google: Google, issuer: Issuer) -> None:
+    """RFC 7662: a federated token is active and has its principal; any other token is not active."""
     token = google.exchange(issuer.token()).document["access_token"]
 
     known, unknown = (
@@ -250,8 +256,8 @@ def test_introspects_a_federated_token(google: Google, issuer: Issuer) -> None:
     assert unknown == {"active": False}
 
 
-def test_notes_exchanges_without_secrets(google: Google, issuer: Issuer) -> None:
-    """The journal tells who exchanged and which refusal was met, with a fingerprint instead of the token."""
+def test_journal_shows_exchanges_without_secrets(google: Google, issuer: Issuer) -> None:
+    """The journal has the principal and the refusal, and a fingerprint instead of the token."""
     token = issuer.token()
     google.exchange(token)
     google.exchange(token, scope="")

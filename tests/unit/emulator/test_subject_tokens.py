@@ -17,7 +17,7 @@ from tests.unit.emulator.conftest import (
 )
 
 if TYPE_CHECKING:
-    from refresher.emulator.calls import Reply
+    from refresher.emulator.http import Reply
 
 INVALID_AUDIENCE = (
     'Invalid value for "audience". This value should be the full resource name of the Identity Provider. See '
@@ -31,13 +31,13 @@ STALE = "ID Token issued at {} is stale to sign-in."
 UNCONNECTED = "Error connecting to the given credential's issuer."
 
 
-def refusal_of(reply: Reply) -> tuple[int, str, str]:
-    """Give status, code and text of an OAuth error."""
+def read_refusal(reply: Reply) -> tuple[int, str, str]:
+    """Return status, code and text of an OAuth error."""
     return reply.status, reply.document["error"], reply.document["error_description"]
 
 
-def test_accepts_both_forms_of_the_default_audience(google: Google, issuer: Issuer) -> None:
-    """While a provider lists no audiences its own name is accepted with and without the scheme."""
+def test_both_forms_of_the_default_audience_are_accepted(google: Google, issuer: Issuer) -> None:
+    """If a provider lists no audiences, its own name is accepted with and without the scheme."""
     statuses = [
         google.exchange(issuer.token(aud=aud)).status
         for aud in (f"https://iam.googleapis.com/{PROVIDER}", f"//iam.googleapis.com/{PROVIDER}")
@@ -47,13 +47,13 @@ def test_accepts_both_forms_of_the_default_audience(google: Google, issuer: Issu
 
 
 def test_listed_audiences_replace_the_default(google: Google, issuer: Issuer) -> None:
-    """E5: once audiences are listed the provider's own name is not accepted any more."""
+    """E5: if audiences are listed, the provider's own name is no longer accepted."""
     google.cloud.state.add_pool("workers").providers["refresher"].allowed_audiences = ["https://a.example"]
     own = f"https://iam.googleapis.com/{PROVIDER}"
 
     assert google.exchange(issuer.token(aud="https://a.example")).status == 200
     assert google.exchange(issuer.token(aud=["x", "https://a.example"])).status == 200
-    assert refusal_of(google.exchange(issuer.token())) == (
+    assert read_refusal(google.exchange(issuer.token())) == (
         400,
         "invalid_grant",
         f"The audience in ID Token [{own}] does not match the expected audience.",
@@ -61,11 +61,11 @@ def test_listed_audiences_replace_the_default(google: Google, issuer: Issuer) ->
 
 
 @pytest.mark.parametrize(("claimed", "shown"), [("https://other.invalid", "https://other.invalid"), (None, "null")])
-def test_refuses_another_issuer(google: Google, issuer: Issuer, claimed: str | None, shown: str) -> None:
+def test_other_issuer_is_refused(google: Google, issuer: Issuer, claimed: str | None, shown: str) -> None:
     """E6: `iss` must be the provider's issuer, character for character."""
     token = issuer.token(iss=claimed) if claimed else issuer.token(without=("iss",))
 
-    assert refusal_of(google.exchange(token)) == (
+    assert read_refusal(google.exchange(token)) == (
         400,
         "invalid_grant",
         f"The issuer in ID Token {shown} does not match the expected one in config: {ISSUER}",
@@ -84,14 +84,14 @@ def test_refuses_another_issuer(google: Google, issuer: Issuer, claimed: str | N
     ],
     ids=["expired", "from the future", "no exp", "no iat", "iat is no number", "exp is no time"],
 )
-def test_refuses_a_stale_token(
+def test_stale_token_is_refused(
     google: Google, issuer: Issuer, claims: dict[str, Any], without: tuple[str, ...], text: str
 ) -> None:
-    """E7 and E8: issue and expiry must be there and in their place, with 60 s of skew."""
-    assert refusal_of(google.exchange(issuer.token(without=without, **claims))) == (400, "invalid_grant", text)
+    """E7 and E8: issue and expiry are required and must fit the time, with 60 s of skew."""
+    assert read_refusal(google.exchange(issuer.token(without=without, **claims))) == (400, "invalid_grant", text)
 
 
-def test_tolerates_a_minute_of_skew(google: Google, issuer: Issuer) -> None:
+def test_minute_of_skew_is_accepted(google: Google, issuer: Issuer) -> None:
     """A token issued up to 60 s in the future is accepted (measured)."""
     assert google.exchange(issuer.token(iat=NOW_SECONDS + 60)).status == 200
 
@@ -109,16 +109,16 @@ def test_tolerates_a_minute_of_skew(google: Google, issuer: Issuer) -> None:
     ],
     ids=["opaque", "newline", "space", "byte order mark", "JSON wrapper", "two segments", "four segments"],
 )
-def test_refuses_what_is_no_clean_token(google: Google, issuer: Issuer, change: Any) -> None:  # noqa: ANN401 - a function
+def test_malformed_token_is_refused(google: Google, issuer: Issuer, change: Any) -> None:  # noqa: ANN401 - a function
     """E9: what is not exactly a JWT cannot be parsed."""
     reply = google.exchange(change(issuer.token()))
 
-    assert refusal_of(reply) == (400, "invalid_grant", "Unable to parse the ID Token.")
+    assert read_refusal(reply) == (400, "invalid_grant", "Unable to parse the ID Token.")
 
 
 @pytest.mark.parametrize("levels", [100, 101, 495, 800])
-def test_refuses_claims_nested_too_deeply(google: Google, issuer: Issuer, levels: int) -> None:
-    """E9: a claim with more levels than a reader of JSON has to follow is refused, however many there are."""
+def test_deeply_nested_claims_are_refused(google: Google, issuer: Issuer, levels: int) -> None:
+    """E9: a claim with more levels than the limit is refused, however many there are."""
     claim: Any = "a"
     for _ in range(levels - 1):
         claim = [claim]
@@ -126,36 +126,36 @@ def test_refuses_claims_nested_too_deeply(google: Google, issuer: Issuer, levels
     reply = google.exchange(issuer.token(extra=claim))
 
     if levels > DEEPEST:
-        assert refusal_of(reply) == (400, "invalid_grant", "Unable to parse the ID Token.")
+        assert read_refusal(reply) == (400, "invalid_grant", "Unable to parse the ID Token.")
     else:
         assert reply.status == 200
 
 
-def test_refuses_an_unknown_key(google: Google, issuer: Issuer) -> None:
+def test_unknown_key_is_refused(google: Google, issuer: Issuer) -> None:
     """E10: a `kid` that is not among the uploaded keys gets the misleading text of the real STS."""
-    assert refusal_of(google.exchange(issuer.token(headers={"kid": "key-2"}))) == (400, "invalid_grant", UNCONNECTED)
+    assert read_refusal(google.exchange(issuer.token(headers={"kid": "key-2"}))) == (400, "invalid_grant", UNCONNECTED)
 
 
-def test_refuses_the_wrong_signature(google: Google) -> None:
-    """E11: the right `kid` with another key's signature is told apart from an unknown `kid`."""
+def test_wrong_signature_is_refused(google: Google) -> None:
+    """E11: the right `kid` with another key's signature has another error than an unknown `kid`."""
     stranger = Issuer(key=ec.generate_private_key(ec.SECP256R1()))
 
-    assert refusal_of(google.exchange(stranger.token())) == (
+    assert read_refusal(google.exchange(stranger.token())) == (
         400,
         "invalid_grant",
         "Unable to verify the ID Token signature.",
     )
 
 
-def test_refuses_a_key_of_another_type(google: Google) -> None:
-    """E10: a token whose algorithm is not that of the uploaded key is refused as if the key were unknown."""
+def test_key_of_another_type_is_refused(google: Google) -> None:
+    """E10: a token whose algorithm is not that of the uploaded key is refused as for an unknown key."""
     stranger = Issuer(key=rsa.generate_private_key(public_exponent=65537, key_size=2048), algorithm="RS256")
 
-    assert refusal_of(google.exchange(stranger.token()))[2] == UNCONNECTED
+    assert read_refusal(google.exchange(stranger.token()))[2] == UNCONNECTED
 
 
-def test_accepts_rs256(google: Google) -> None:
-    """RSA keys work as EC keys do."""
+def test_rs256_is_accepted(google: Google) -> None:
+    """RSA keys work like EC keys."""
     issuer = Issuer(key=rsa.generate_private_key(public_exponent=65537, key_size=2048), algorithm="RS256")
     google.cloud.state.add_pool("workers").providers["refresher"].jwks = issuer.jwks
 
@@ -163,8 +163,8 @@ def test_accepts_rs256(google: Google) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "none"])
-def test_refuses_other_algorithms(google: Google, issuer: Issuer, algorithm: str) -> None:
-    """Only RS256 and ES256 are accepted, a token without signature least of all."""
+def test_other_algorithms_are_refused(google: Google, issuer: Issuer, algorithm: str) -> None:
+    """Only RS256 and ES256 are accepted; a token without a signature is refused, too."""
     key = "a secret of thirty-two bytes, no less" if algorithm == "HS256" else ""
     token = jwt.encode({"iss": ISSUER, "sub": "user-1"}, key, algorithm=algorithm, headers={"kid": issuer.kid})
 
@@ -172,8 +172,8 @@ def test_refuses_other_algorithms(google: Google, issuer: Issuer, algorithm: str
 
 
 @pytest.mark.parametrize("claims", [{"sub": ""}, {"sub": None}, {"sub": 7}], ids=["empty", "null", "number"])
-def test_refuses_a_subject_without_value(google: Google, issuer: Issuer, claims: dict[str, Any]) -> None:
-    """E14: what `google.subject` is mapped from must have a value."""
+def test_subject_without_value_is_refused(google: Google, issuer: Issuer, claims: dict[str, Any]) -> None:
+    """E14: the claim that is mapped to `google.subject` must have a value."""
     content = {
         "iss": ISSUER,
         "aud": f"https://iam.googleapis.com/{PROVIDER}",
@@ -184,7 +184,7 @@ def test_refuses_a_subject_without_value(google: Google, issuer: Issuer, claims:
         json.dumps(content | claims).encode(), issuer.key, algorithm="ES256", headers={"kid": issuer.kid}
     )
 
-    assert refusal_of(google.exchange(token)) == (
+    assert read_refusal(google.exchange(token)) == (
         400,
         "unauthorized_client",
         "Could not obtain a value for google.subject from the given credential.",
@@ -192,20 +192,20 @@ def test_refuses_a_subject_without_value(google: Google, issuer: Issuer, claims:
 
 
 @pytest.mark.parametrize(("subject", "status"), [("x" * 127, 200), ("x" * 128, 400), ("é" * 63, 200), ("é" * 64, 400)])
-def test_limits_the_subject_in_bytes(google: Google, issuer: Issuer, subject: str, status: int) -> None:
-    """E3: `google.subject` may be 127 bytes long, not characters."""
+def test_subject_is_limited_in_bytes(google: Google, issuer: Issuer, subject: str, status: int) -> None:
+    """E3: `google.subject` may have 127 bytes; the limit does not count characters."""
     reply = google.exchange(issuer.token(sub=subject))
 
     assert reply.status == status
     assert status == 200 or "exceeds the 127 bytes limit" in reply.document["error_description"]
 
 
-def test_discovers_the_keys_of_an_issuer(google: Google, issuer: Issuer) -> None:
-    """Without uploaded keys the issuer is asked; one that does not answer is E10."""
+def test_keys_of_an_issuer_are_discovered(google: Google, issuer: Issuer) -> None:
+    """Without uploaded keys the issuer is asked; without an answer the refusal is E10."""
     google.cloud.state.add_pool("workers").providers["refresher"].jwks = None
     unanswered = google.exchange(issuer.token())
 
     google.cloud.discover = {ISSUER: issuer.jwks}.get
 
-    assert refusal_of(unanswered) == (400, "invalid_grant", UNCONNECTED)
+    assert read_refusal(unanswered) == (400, "invalid_grant", UNCONNECTED)
     assert google.exchange(issuer.token()).status == 200

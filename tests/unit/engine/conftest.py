@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher import adc, environment
-from refresher.engine.target import Target
+from refresher.engine.artifacts import TargetFacts, build_static
+from refresher.engine.plan import Target
+from refresher.publishing.artifacts import BOTO, DESCRIPTIONS, TOKEN, sort_for_writing
+from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.ownership import Ownership
+from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import JWT_TYPE, ExpectedClaims
@@ -20,34 +23,40 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from refresher.engine.target import MintedArtifact
+    from refresher.engine.plan import MintedArtifact
 
 PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
 
 
+def make_name() -> str:
+    """Return 16 hex digits; one function for all, so that equal targets are equal."""
+    return secrets.token_hex(8)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
-    """Give a clock at the tests' beginning of time."""
+    """Return a clock at the start time of the tests."""
     return FakeClock()
 
 
 @pytest.fixture
 def supplier() -> FakeSupplier:
-    """Give a supplier that works."""
+    """Return a supplier that works."""
     return FakeSupplier()
 
 
 @pytest.fixture
 def target_of(tmp_path: Path) -> Callable[..., Target]:
-    """Give a maker of targets below one root."""
+    """Return a function that creates targets below one root."""
 
     def make(
         name: str = "alice",
         *,
+        identity: str = "",
         subject: str = "user-1",
         account: str = "alice@p.iam.gserviceaccount.com",
-        path: str = "",
         minted: tuple[MintedArtifact, ...] = (),
+        boto: bool = False,
     ) -> Target:
         document = adc.adc_document(
             provider=PROVIDER,
@@ -58,10 +67,12 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
             endpoints=Endpoints.of_universe(),
         )
         values = environment.variables(container_directory=f"/c/{account}", project="p", quota_project=None)
+        static = build_static([BOTO] if boto else [], TargetFacts(document, values, f"/c/{account}"))
+        names = {*static, TOKEN, DESCRIPTIONS, *(artifact.name for artifact in minted)}
         return Target(
             name=name,
             supplier="worker",
-            context=SupplierContext(identity=name, subject=subject, audience=AUDIENCE),
+            context=SupplierContext(identity=identity or name, subject=subject, audience=AUDIENCE),
             expected=ExpectedClaims(
                 issuer=ISSUER,
                 subject=subject,
@@ -71,13 +82,17 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
             ),
             directory=CredentialsDirectory(
                 root=tmp_path / "root",
-                path=tmp_path / "root" / (path or name),
+                name=name,
                 ownership=Ownership(uid=None, gid=None, mode=0o400),
-                random_name=lambda: secrets.token_hex(8),
-                further=tuple(artifact.name for artifact in minted),
+                random_name=make_name,
+                artifacts=tuple(sort_for_writing(names)),
             ),
-            credentials=adc.render(document),
-            environment=environment.render(values).encode(),
+            record=TargetRecord(
+                name,
+                identity or name,
+                compute_fingerprint(subject=subject, service_account=account, via="federation", subject_source=None),
+            ),
+            static=static,
             impersonation=Impersonation(
                 provider=PROVIDER,
                 subject=subject,

@@ -5,188 +5,240 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from refresher import policy
-from refresher.engine.agenda import Agenda
-from refresher.engine.refresh import Outcome, Result, TokenFacts
-from refresher.errors import RefresherError, SupplyError
+from refresher.engine.agenda import Agenda, Entry
+from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.plan import MintedArtifact
+from refresher.errors import ImpersonationError, RefresherError, SupplyError
 from tests.tokens import ISSUER, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
 
     MakeTarget = Callable[..., Target]
 
 HOUR = timedelta(hours=1)
+ACCESS = MintedArtifact(name="access_token")
+ID = MintedArtifact(name="id_tokens/api", options={"audience": "https://api", "include_email": True})
 
 
-def outcome_of(
+def build_outcome(
     result: Result = Result.PUBLISHED, error: RefresherError | None = None, issued_at: datetime | None = NOW
 ) -> Outcome:
-    """Give what a refresh did."""
-    token = None
-    if issued_at is not None:
-        token = TokenFacts(
-            issued_at=issued_at, expires_at=issued_at + HOUR, issuer=ISSUER, subject="user-1", fingerprint="00000000"
-        )
-    return Outcome(result=result, token=token, repaired=(), error=error, duration=0.1, signature=(1,))
+    """Return the outcome of a job."""
+    life = None if issued_at is None else Life(issued_at, issued_at + HOUR, ISSUER, "user-1", "00000000")
+    return Outcome(result=result, life=life, error=error, duration=0.1)
 
 
-def agenda_of(*targets: Target) -> Agenda:
-    """Give an agenda that has adopted targets."""
+def build_agenda(*targets: Target) -> Agenda:
+    """Return an agenda with these targets."""
     agenda = Agenda()
     agenda.adopt({target.name: target for target in targets})
     return agenda
 
 
-def due(agenda: Agenda, now: datetime) -> list[str]:
-    """Take what is due, by name."""
-    return [entry.target.name for entry in agenda.take_due(now)]
+def take(agenda: Agenda, now: datetime) -> list[str]:
+    """Take the due jobs; return their names."""
+    return ["/".join(filter(None, entry.key)) for entry in agenda.take_due(now)]
+
+
+def get(agenda: Agenda, name: str, artifact: str = "") -> Entry:
+    """Return an existing entry."""
+    entry = agenda.get(name, artifact)
+    assert entry is not None
+    return entry
+
+
+def settle(agenda: Agenda, entry: Entry, outcome: Outcome, now: datetime = NOW, draw: float = 0.5) -> None:
+    """Return a job to the agenda with its outcome, as a worker does."""
+    agenda.give_back(entry)
+    agenda.settle(entry, outcome, now, draw)
 
 
 def test_new_targets_are_due_at_once_and_handed_out_once(target_of: MakeTarget) -> None:
-    """A new target is due immediately, and nobody gets it a second time while it is in somebody's hands."""
-    agenda = agenda_of(target_of("one"), target_of("two"))
+    """A new target is due at once, but not a second time while a worker has it."""
+    agenda = build_agenda(target_of("one"), target_of("two"))
 
-    assert due(agenda, NOW) == ["one", "two"]
-    assert due(agenda, NOW) == []
+    assert take(agenda, NOW) == ["one", "two"]
+    assert take(agenda, NOW) == []
 
 
 def test_published_target_is_due_at_its_refresh_point(target_of: MakeTarget) -> None:
-    """After a refresh a target rests until the policy's refresh point."""
-    target = target_of()
-    agenda = agenda_of(target)
-    agenda.take_due(NOW)
-    agenda.settle(target, outcome_of(), NOW, 0.5)
+    """After a refresh a target is not due before the policy's refresh point."""
+    agenda = build_agenda(target_of())
+    settle(agenda, agenda.take_due(NOW)[0], build_outcome())
     point = policy.due_at("alice", NOW, NOW + HOUR)
 
-    assert due(agenda, point - timedelta(seconds=1)) == []
-    assert due(agenda, point) == ["alice"]
+    assert take(agenda, point - timedelta(seconds=1)) == []
+    assert take(agenda, point) == ["alice"]
 
 
 def test_failures_back_off_and_success_forgets_them(target_of: MakeTarget) -> None:
-    """Each failure in a row waits longer; a success resets the count."""
-    target = target_of()
-    agenda = agenda_of(target)
-    waits = []
+    """Each failure in a row increases the delay; a success resets the count."""
+    agenda = build_agenda(target_of())
+    entry, waits = get(agenda, "alice"), []
     for _ in range(3):
-        agenda.take_due(NOW)
-        entry = agenda.settle(
-            target, outcome_of(Result.FAILED, SupplyError("p", "r", retryable=True), None), NOW, 0.999
-        )
-        assert entry is not None
+        failure = build_outcome(Result.FAILED, SupplyError("p", "r", retryable=True), None)
+        settle(agenda, entry, failure, draw=0.999)
         assert entry.next_at is not None
         waits.append(round((entry.next_at - NOW).total_seconds()))
-        entry.next_at = None
-    agenda.take_due(NOW)
-    entry = agenda.settle(target, outcome_of(), NOW, 0.5)
+    settle(agenda, entry, build_outcome())
 
     assert waits == [1, 2, 4]
-    assert entry is not None
     assert entry.failures == 0
 
 
 def test_permanent_failure_is_tried_again_at_the_overdue_point(target_of: MakeTarget) -> None:
-    """Even a slow retry comes no later than the moment at which the present token is overdue."""
-    target = target_of()
-    agenda = agenda_of(target)
-    agenda.take_due(NOW)
+    """Even a slow retry comes at the latest when the present token becomes overdue."""
+    agenda = build_agenda(target_of())
     now = NOW + timedelta(minutes=53, seconds=55)
 
-    entry = agenda.settle(target, outcome_of(Result.FAILED, SupplyError("p", "r")), now, 0.5)
+    settle(agenda, get(agenda, "alice"), build_outcome(Result.FAILED, SupplyError("p", "r")), now)
 
-    assert entry is not None
-    assert entry.next_at == NOW + timedelta(minutes=54)
+    assert get(agenda, "alice").next_at == NOW + timedelta(minutes=54)
 
 
 def test_one_identity_at_a_time(target_of: MakeTarget) -> None:
-    """Targets of one identity wait for each other, so that they can share a supply; others do not."""
+    """Targets of one identity wait for each other, so that they can share a supply; other targets do not wait."""
     first = target_of("one")
     sibling = replace(target_of("two"), context=first.context)
-    stranger = target_of("three", subject="user-3")
-    agenda = agenda_of(first, sibling, stranger)
+    agenda = build_agenda(first, sibling, target_of("three", subject="user-3"))
 
-    taken = due(agenda, NOW)
-    agenda.settle(first, outcome_of(), NOW, 0.5)
-    following = agenda.take_sibling(first, NOW)
+    taken = agenda.take_due(NOW)
+    settle(agenda, taken[0], build_outcome())
+    following = agenda.take_sibling(taken[0], NOW)
 
-    assert taken == ["one", "three"]
-    assert following is not None
-    assert following.target.name == "two"
+    assert [entry.key[0] for entry in taken] == ["one", "three"]
+    assert following is get(agenda, "two")
 
 
-def test_directory_of_a_former_target_is_waited_for(target_of: MakeTarget) -> None:
-    """A target that takes over a directory waits until the worker of the former one is done with it."""
-    alice = target_of("alice", path="shared")
-    bob = target_of("bob", path="shared", subject="user-2")
-    agenda = agenda_of(alice)
-    agenda.take_due(NOW)
+def test_former_target_of_a_directory_is_waited_for(target_of: MakeTarget) -> None:
+    """A changed target waits until the worker of its earlier version has left the directory."""
+    agenda = build_agenda(target_of())
+    (former,) = agenda.take_due(NOW)
 
-    agenda.adopt({"bob": bob})
-    while_busy = due(agenda, NOW)
-    settled = agenda.settle(alice, outcome_of(), NOW, 0.5)
+    agenda.adopt({"alice": target_of(identity="bob", subject="user-2")})
+    while_busy = take(agenda, NOW)
+    agenda.give_back(former)
 
     assert while_busy == []
-    assert settled is None
-    assert due(agenda, NOW) == ["bob"]
+    assert not agenda.is_wanted(former)
+    assert take(agenda, NOW) == ["alice"]
 
 
 def test_unchanged_targets_keep_their_moment_over_a_new_plan(target_of: MakeTarget) -> None:
-    """A new plan makes only new and changed targets due."""
-    same, changed = target_of("same"), target_of("changed")
-    agenda = agenda_of(same, changed)
-    agenda.take_due(NOW)
-    for target in (same, changed):
-        agenda.settle(target, outcome_of(), NOW, 0.5)
-    agenda.settle(same, outcome_of(), NOW, 0.5)
+    """After a new plan only new and changed targets are due."""
+    same, changed = target_of("same", subject="a"), target_of("changed", subject="b")
+    agenda = build_agenda(same, changed)
+    for entry in agenda.take_due(NOW):
+        settle(agenda, entry, build_outcome())
 
-    agenda.adopt(
-        {"same": target_of("same"), "changed": replace(changed, environment=b"X=y\n"), "new": target_of("new")}
-    )
+    other = replace(changed, static={**changed.static, "env": b"X=y\n"})
+    agenda.adopt({"same": target_of("same", subject="a"), "changed": other, "new": target_of("new", subject="c")})
 
-    assert len(agenda) == 3
-    assert {entry.target.name for entry in agenda if entry.next_at is None} >= {"changed", "new"}
+    assert {entry.target.name for entry in agenda if entry.next_at is None} == {"changed", "new"}
 
 
 def test_jump_back_makes_tokens_from_the_future_due(target_of: MakeTarget) -> None:
-    """After the clock went back an hour, what was issued since is due at once."""
-    target = target_of()
-    agenda = agenda_of(target)
-    agenda.take_due(NOW)
-    agenda.settle(target, outcome_of(), NOW, 0.5)
+    """After the clock moves back an hour, everything that was issued since then is due at once."""
+    agenda = build_agenda(target_of())
+    settle(agenda, agenda.take_due(NOW)[0], build_outcome())
     now = NOW - HOUR
 
-    before = due(agenda, now)
+    before = take(agenda, now)
     agenda.reconsider(now)
 
     assert before == []
-    assert due(agenda, now) == ["alice"]
+    assert take(agenda, now) == ["alice"]
 
 
 def test_jump_forward_keeps_what_is_still_fresh(target_of: MakeTarget) -> None:
-    """After a small step forward a target stays due when its own token says, not at once."""
-    target = target_of()
-    agenda = agenda_of(target)
-    agenda.take_due(NOW)
-    agenda.settle(target, outcome_of(), NOW, 0.5)
+    """After a small step forward a target becomes due when its own token requires it, not at once."""
+    agenda = build_agenda(target_of())
+    settle(agenda, agenda.take_due(NOW)[0], build_outcome())
 
     agenda.reconsider(NOW + timedelta(minutes=10))
 
-    assert due(agenda, NOW + timedelta(minutes=10)) == []
-    assert due(agenda, NOW + timedelta(minutes=30)) == ["alice"]
+    assert take(agenda, NOW + timedelta(minutes=10)) == []
+    assert take(agenda, NOW + timedelta(minutes=30)) == ["alice"]
 
 
-def test_what_failed_is_due_at_once_when_it_may_be_mended(target_of: MakeTarget) -> None:
-    """A plan with other suppliers brings forward the targets that failed, and only those."""
-    failed, fresh = target_of("failed"), target_of("fresh", path="fresh")
-    agenda = agenda_of(failed, fresh)
+def test_what_failed_is_due_at_once_when_suppliers_change(target_of: MakeTarget) -> None:
+    """A plan with other suppliers makes the failed targets due, and only those."""
+    failed, fresh = target_of("failed", subject="a"), target_of("fresh", subject="b")
+    agenda = build_agenda(failed, fresh)
     for entry in agenda.take_due(NOW):
-        agenda.give_back(entry.target)
-    agenda.settle(failed, outcome_of(Result.FAILED, SupplyError("p", "r")), NOW, 0.5)
-    agenda.settle(fresh, outcome_of(), NOW, 0.5)
+        agenda.give_back(entry)
+    agenda.settle(get(agenda, "failed"), build_outcome(Result.FAILED, SupplyError("p", "r")), NOW, 0.5)
+    agenda.settle(get(agenda, "fresh"), build_outcome(), NOW, 0.5)
 
     agenda.adopt({"failed": failed, "fresh": fresh})
-    assert due(agenda, NOW) == []
-    agenda.adopt({"failed": failed, "fresh": fresh}, new_suppliers=True)
+    assert take(agenda, NOW) == []
+    agenda.adopt({"failed": failed, "fresh": fresh}, has_new_suppliers=True)
 
-    assert due(agenda, NOW) == ["failed"]
+    assert take(agenda, NOW) == ["failed"]
+
+
+def test_files_that_expire_first_are_served_first(target_of: MakeTarget) -> None:
+    """After a stop the targets are served in the order in which their files expire, not in the configured order."""
+    agenda = build_agenda(*(target_of(name, subject=name) for name in ("late", "early", "middle")))
+    issued = {"late": NOW, "early": NOW - timedelta(minutes=40), "middle": NOW - timedelta(minutes=20)}
+    for entry in agenda.take_due(NOW):
+        settle(agenda, entry, build_outcome(issued_at=issued[entry.target.name]))
+
+    assert take(agenda, NOW + HOUR) == ["early", "middle", "late"]
+
+
+def test_artifacts_wait_for_their_token(target_of: MakeTarget) -> None:
+    """Without a token artifacts cannot be minted; once it is published, they are due at once."""
+    agenda = build_agenda(target_of(minted=(ACCESS, ID)))
+
+    (token,) = agenda.take_due(NOW)
+    before = take(agenda, NOW)
+    settle(agenda, token, build_outcome())
+
+    assert before == []
+    assert take(agenda, NOW) == ["alice/access_token", "alice/id_tokens/api"]
+
+
+def test_each_artifact_has_its_own_moment(target_of: MakeTarget) -> None:
+    """The failure of one artifact only moves its own next time; the other one is due at half its lifetime."""
+    agenda = build_agenda(target_of(minted=(ACCESS, ID)))
+    settle(agenda, agenda.take_due(NOW)[0], build_outcome())
+    access, identity = agenda.take_due(NOW)
+    settle(agenda, access, build_outcome())
+    settle(agenda, identity, build_outcome(Result.FAILED, ImpersonationError("refused", "grant the role"), None))
+
+    assert access.next_at is not None
+    assert identity.next_at is not None
+    assert timedelta(minutes=24) <= access.next_at - NOW <= timedelta(minutes=30)
+    assert identity.next_at - NOW <= timedelta(minutes=5)
+    agenda.look_again(access.target)
+    assert agenda.take_due(NOW) == [access]
+
+
+def test_few_artifacts_of_one_identity_at_a_time(target_of: MakeTarget) -> None:
+    """If Google does not answer an identity, it occupies few threads; the next artifact follows when one is done."""
+    many = tuple(replace(ID, name=f"id_tokens/n{number}") for number in range(9))
+    agenda = build_agenda(target_of(minted=many))
+    settle(agenda, agenda.take_due(NOW)[0], build_outcome())
+
+    taken = agenda.take_due(NOW)
+    settle(agenda, taken[0], build_outcome())
+
+    assert len(taken) == 4
+    assert agenda.take_sibling(taken[0], NOW) is not None
+    assert agenda.take_sibling(taken[0], NOW) is None
+
+
+def test_nothing_is_kept_of_targets_that_are_gone(target_of: MakeTarget) -> None:
+    """Nothing is left in the agenda of targets that left the plan, even if a worker still had them."""
+    agenda = build_agenda(target_of(minted=(ACCESS,)))
+    (token,) = agenda.take_due(NOW)
+
+    agenda.adopt({})
+    agenda.give_back(token)
+
+    assert len(agenda) == 0
+    assert agenda.is_idle

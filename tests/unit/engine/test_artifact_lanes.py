@@ -1,4 +1,4 @@
-"""One target's artifacts are minted while others' hang, whichever way they hang."""
+"""Artifacts of one target are minted while those of other targets hang, in whatever way they hang."""
 
 from __future__ import annotations
 
@@ -11,39 +11,36 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.engine.daemon import Daemon
-from refresher.engine.plan import Plan
-from refresher.engine.reporting import Reporter
-from refresher.engine.status import Board
-from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact
+from refresher.engine.plan import MintedArtifact, Plan
+from refresher.engine.reporter import Reporter
 from refresher.engine.workers import ARTIFACTS_THREADS, Workers
 from refresher.errors import ImpersonationError
+from refresher.publishing.retirement import Retirement
 from tests.fakes import FakeChain, FakeSupplier
 from tests.program import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
     from refresher.google.call import AccessToken
     from refresher.resources import Impersonation
     from tests.fakes import FakeClock
 
     MakeTarget = Callable[..., Target]
 
-ACCESS = MintedArtifact(name="access_token", request=AccessTokenRequest())
+ACCESS = MintedArtifact(name="access_token")
 RETRY = timedelta(minutes=5)
 MANY = ARTIFACTS_THREADS + 4
 ID_TOKENS = tuple(
-    MintedArtifact(
-        name=f"id_tokens/n{number}", request=IdTokenRequest(audience=f"https://{number}", include_email=True)
-    )
+    MintedArtifact(name=f"id_tokens/n{number}", options={"audience": f"https://{number}", "include_email": True})
     for number in range(MANY)
 )
 
 
 @dataclass
 class HangingChain(FakeChain):
-    """A chain that lets everybody whose account is not alice's wait, after a number of refusals."""
+    """A chain that, after some refusals, never answers for any account except alice's."""
 
     refusals: int = 0
     let_go: Event = field(default_factory=Event)
@@ -51,12 +48,12 @@ class HangingChain(FakeChain):
     lock: Lock = field(default_factory=Lock)
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Give an access token, to alice."""
+        """Return an access token, for alice."""
         self._hang(way)
         return super().access_token(way, federated)
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
-        """Give an ID token, to alice."""
+        """Return an ID token, for alice."""
         self._hang(way)
         return super().id_token(way, audience, federated, include_email=include_email)
 
@@ -79,26 +76,24 @@ class Stage:
         self.chain = HangingChain(clock)
         self.plan: Plan | None = None
         self.workers = Workers()
-        board = Board()
         self._daemon = Daemon(
             plans=self,
             hold=lambda _root: None,
-            retire=lambda _root, _kept, _now, _among: (),
+            retire=lambda _root, _reserved, _now: Retirement(),
             workers=self.workers,
-            reporter=Reporter(board=board, listener=lambda _event: None),
-            board=board,
+            reporter=Reporter(lambda _event: None),
             clock=clock,
             draw=lambda: 0.5,
         )
 
     def poll(self, *, force: bool) -> Plan | None:
-        """Give a plan once."""
+        """Return a plan once."""
         assert not force
         plan, self.plan = self.plan, None
         return plan
 
     def follow(self, *targets: Target) -> None:
-        """Let the next tick find a plan with these targets."""
+        """Set the plan of the next tick to these targets."""
         self.plan = Plan(
             root=targets[0].directory.root,
             targets={target.name: target for target in targets},
@@ -108,19 +103,19 @@ class Stage:
         )
 
     def tick(self) -> bool:
-        """Let the daemon look; something to poll with."""
+        """Run one tick, for polling."""
         self._daemon.tick()
         return True
 
     def has(self, target: Target, artifact: MintedArtifact = ACCESS) -> bool:
-        """Tell, after another look, whether an artifact is published."""
+        """Return whether an artifact is published, after another tick."""
         self.tick()
         return (target.directory.path / artifact.name).exists()
 
 
 @pytest.fixture
 def stage(clock: FakeClock) -> Iterator[Stage]:
-    """Give a daemon, whose workers end with the test."""
+    """Return a daemon whose workers end with the test."""
     made = Stage(clock)
     yield made
     made.chain.let_go.set()
@@ -129,12 +124,12 @@ def stage(clock: FakeClock) -> Iterator[Stage]:
 
 
 def of_one_identity(target_of: MakeTarget) -> list[Target]:
-    """Give one target with more ID tokens than there are threads."""
+    """Return one target with more ID tokens than there are threads."""
     return [target_of("bob", subject="bob", account="bob@p.iam.gserviceaccount.com", minted=ID_TOKENS)]
 
 
 def of_own_credentials(target_of: MakeTarget) -> list[Target]:
-    """Give more targets than there are threads, each minted with the worker's own credentials."""
+    """Return more targets than there are threads, each minted with the worker's own credentials."""
     return [
         replace(target, impersonation=replace(target.impersonation, is_own=True, credentials=Path("/own.json")))
         for target in of_one_provider(target_of)
@@ -142,7 +137,7 @@ def of_own_credentials(target_of: MakeTarget) -> list[Target]:
 
 
 def of_one_provider(target_of: MakeTarget) -> list[Target]:
-    """Give more targets than there are threads, each of an identity of its own."""
+    """Return more targets than there are threads, each with its own identity."""
     return [
         target_of(f"b{number}", subject=f"b{number}", account=f"b{number}@p.iam.gserviceaccount.com", minted=(ACCESS,))
         for number in range(MANY)
@@ -153,7 +148,7 @@ def of_one_provider(target_of: MakeTarget) -> list[Target]:
 def test_target_is_served_while_others_hang(
     stage: Stage, target_of: MakeTarget, hanging: Callable[[MakeTarget], list[Target]]
 ) -> None:
-    """A target that comes after others, whom nobody answers, gets its access token at once."""
+    """A target that comes after others, which get no answer, gets its access token at once."""
     others = hanging(target_of)
     stage.follow(*others)
     until(lambda: stage.tick() and stage.chain.waiting >= 4, what="the others to hang")
@@ -167,7 +162,7 @@ def test_target_is_served_while_others_hang(
 def test_target_is_served_while_those_that_failed_hang_again(
     stage: Stage, clock: FakeClock, target_of: MakeTarget
 ) -> None:
-    """Those that failed once keep no thread of those that did not, though all go the same way."""
+    """Targets that failed once occupy no thread that other targets need, though all are minted in the same way."""
     others = of_one_provider(target_of)
     stage.chain.refusals = len(others)
     stage.follow(*others)
@@ -183,7 +178,7 @@ def test_target_is_served_while_those_that_failed_hang_again(
 
 
 def test_many_artifacts_of_one_identity_need_one_look(stage: Stage, target_of: MakeTarget) -> None:
-    """Those that had to wait for others of their identity follow at once, not at the next look."""
+    """Artifacts that had to wait for others of their identity follow at once, not at the next tick."""
     alice = target_of(minted=(ACCESS, *ID_TOKENS))
     stage.follow(alice)
     stage.tick()

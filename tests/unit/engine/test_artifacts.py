@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.artifact_agenda import ArtifactAgenda
-from refresher.engine.artifacts import ArtifactOutcome, ArtifactRefresher
-from refresher.engine.minting import LEAST_LIFE, Mint
-from refresher.engine.refresh import Refresher, Result
-from refresher.engine.sharing import SharedSupplies
-from refresher.engine.target import AccessTokenRequest, IdTokenRequest, MintedArtifact
+from refresher.config.models import ArtifactSettings
+from refresher.engine.artifacts import MINTED, STATIC, TargetFacts, build_static, name_variables
+from refresher.engine.minting import Minter
+from refresher.engine.outcome import Outcome, Result
+from refresher.engine.plan import MintedArtifact
+from refresher.engine.refresh import Refresher
+from refresher.engine.sharing import LEAST_LIFE, FederatedTokens, SharedSupplies
 from refresher.errors import ImpersonationError
+from refresher.publishing.artifacts import ARTIFACTS, Origin
 from refresher.tokens import peek
 from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.tokens import make_jwt
@@ -20,53 +22,53 @@ from tests.tokens import make_jwt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
 
     MakeTarget = Callable[..., Target]
 
-ACCESS = MintedArtifact(name="access_token", request=AccessTokenRequest())
-ID = MintedArtifact(name="id_tokens/api", request=IdTokenRequest(audience="https://api", include_email=True))
+ACCESS = MintedArtifact(name="access_token")
+ID = MintedArtifact(name="id_tokens/api", options={"audience": "https://api", "include_email": True})
 REFUSAL = ImpersonationError("refused", "grant the role")
 
 
 class Stage:
-    """A worker's engine on a fake supplier and a fake chain."""
+    """A worker's engine with a fake supplier and a fake chain."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.chain = FakeChain(clock)
         self.tokens = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
-        self.artifacts = ArtifactRefresher(mint=Mint(lambda: self.chain), clock=clock)
+        self.artifacts = Minter(chain=lambda: self.chain, clock=clock)
 
     def settle(self, target: Target) -> None:
-        """Publish the token, and what belongs to it."""
+        """Publish the token and its documents."""
         assert self.tokens.refresh(target, first=True).error is None
 
-    def refresh(self, target: Target, artifact: MintedArtifact = ACCESS) -> ArtifactOutcome:
-        """Bring an artifact up to date."""
+    def refresh(self, target: Target, artifact: MintedArtifact = ACCESS) -> Outcome:
+        """Refresh an artifact."""
         return self.artifacts.refresh(target, artifact)
 
 
 @pytest.fixture
 def stage(clock: FakeClock) -> Stage:
-    """Give an engine."""
+    """Return an engine."""
     return Stage(clock)
 
 
 @pytest.fixture
 def alice(target_of: MakeTarget) -> Target:
-    """Give a target with an access token and an ID token."""
+    """Return a target with an access token and an ID token."""
     return target_of(minted=(ACCESS, ID))
 
 
 def content(target: Target, name: str) -> str | None:
-    """Give the content of a file; None if it is absent."""
+    """Return the content of a file; None if it is absent."""
     path = target.directory.path / name
     return path.read_text() if path.exists() else None
 
 
 def test_published_and_kept_while_fresh(stage: Stage, alice: Target) -> None:
-    """An artifact is published with its description, kept while fresh, and replaced when due."""
+    """An artifact is published with its description, stays while it is fresh, and is replaced when due."""
     stage.settle(alice)
 
     first, second = stage.refresh(alice), stage.refresh(alice)
@@ -82,16 +84,16 @@ def test_published_and_kept_while_fresh(stage: Stage, alice: Target) -> None:
 
 
 def test_nothing_is_minted_without_a_token(stage: Stage, alice: Target) -> None:
-    """Before the token file is there, Google is not asked and nothing is written."""
+    """Before the token file exists, Google is not called and nothing is written."""
     outcome = stage.refresh(alice)
 
-    assert outcome.result is Result.UNCHANGED
+    assert outcome.result is Result.WAITING
     assert stage.chain.exchanged == []
     assert not alice.directory.path.exists()
 
 
 def test_failure_leaves_everything(stage: Stage, alice: Target) -> None:
-    """A refused artifact changes no file, and tells how long the present one lasts."""
+    """A refused artifact changes no file, and the failure shows how long the present one lasts."""
     stage.settle(alice)
     stage.refresh(alice)
     stage.clock.pass_(timedelta(minutes=40))
@@ -102,19 +104,19 @@ def test_failure_leaves_everything(stage: Stage, alice: Target) -> None:
     outcome = stage.refresh(alice)
 
     assert outcome.error is REFUSAL
-    assert outcome.expires_at is not None
+    assert outcome.life is not None
     assert {path.name: path.read_bytes() for path in alice.directory.path.rglob("*") if path.is_file()} == before
 
 
 def test_directory_changes_hands_while_google_is_asked(stage: Stage, alice: Target, target_of: MakeTarget) -> None:
-    """What was minted for alice is not published once the directory has become bob's."""
-    bob = target_of("bob", subject="user-2", account="bob@p.iam.gserviceaccount.com", path="alice", minted=(ACCESS,))
+    """An artifact that was minted for alice is not published once the directory is bob's."""
+    bob = target_of(identity="bob", subject="user-2", account="bob@p.iam.gserviceaccount.com", minted=(ACCESS,))
     stage.settle(alice)
     stage.chain.meanwhile = lambda: stage.settle(bob)
 
     outcome = stage.refresh(alice)
 
-    assert outcome.result is Result.UNCHANGED
+    assert outcome.result is Result.WAITING
     assert content(alice, "access_token") is None
     stage.chain.meanwhile = bool
     assert stage.refresh(bob).result is Result.PUBLISHED
@@ -122,20 +124,20 @@ def test_directory_changes_hands_while_google_is_asked(stage: Stage, alice: Targ
 
 
 def test_target_is_retired_while_google_is_asked(stage: Stage, alice: Target) -> None:
-    """Nothing is published into a directory whose `env` was taken away."""
+    """Nothing is published into a directory whose `env` was withdrawn."""
     stage.settle(alice)
     stage.chain.meanwhile = (alice.directory.path / "env").unlink
 
-    assert stage.refresh(alice).result is Result.UNCHANGED
+    assert stage.refresh(alice).result is Result.WAITING
     assert content(alice, "access_token") is None
 
 
 def test_taken_over_directory_loses_its_artifacts(stage: Stage, alice: Target, target_of: MakeTarget) -> None:
-    """A hand-over withdraws every further artifact with the token, and their descriptions."""
+    """A takeover withdraws every optional artifact with the token, and their descriptions."""
     stage.settle(alice)
     stage.refresh(alice)
     stage.refresh(alice, ID)
-    bob = target_of("bob", subject="user-2", account="bob@p.iam.gserviceaccount.com", path="alice")
+    bob = target_of(identity="bob", subject="user-2", account="bob@p.iam.gserviceaccount.com")
 
     stage.settle(bob)
 
@@ -148,7 +150,7 @@ def test_other_request_is_minted_anew(stage: Stage, alice: Target, target_of: Ma
     """A changed audience replaces a fresh ID token."""
     stage.settle(alice)
     stage.refresh(alice, ID)
-    other = MintedArtifact(name=ID.name, request=IdTokenRequest(audience="https://other", include_email=True))
+    other = MintedArtifact(name=ID.name, options={"audience": "https://other", "include_email": True})
 
     changed = target_of(minted=(ACCESS, other))
 
@@ -156,7 +158,7 @@ def test_other_request_is_minted_anew(stage: Stage, alice: Target, target_of: Ma
 
 
 def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target) -> None:
-    """Artifacts of an identity share a federated token while it has life left, and no longer."""
+    """Artifacts of an identity share a federated token until shortly before it expires."""
     stage.chain.lifetime = timedelta(minutes=5)
     stage.settle(alice)
     stage.refresh(alice)
@@ -171,17 +173,17 @@ def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target
 
 
 def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, alice: Target) -> None:
-    """A federated token is never used for the artifacts of a subject token that speaks for somebody else."""
-    mint, now = Mint(lambda: stage.chain), stage.clock.now()
+    """A federated token is never used for the artifacts of a subject token with another subject."""
+    federated, now = FederatedTokens(lambda: stage.chain), stage.clock.now()
 
     for subject in ("user-1", "user-2", "user-1"):
-        mint.mint(alice, ACCESS, peek(make_jwt(subject=subject)), now)
+        federated.exchange(alice, peek(make_jwt(subject=subject)), now)
 
     assert len(stage.chain.exchanged) == 2
 
 
 def test_rubbish_for_an_id_token_is_refused(stage: Stage, alice: Target) -> None:
-    """What is no JWT is not published as an ID token."""
+    """Something that is not a JWT is not published as an ID token."""
     stage.settle(alice)
     stage.chain.id_token_answer = "rubbish"
 
@@ -191,39 +193,53 @@ def test_rubbish_for_an_id_token_is_refused(stage: Stage, alice: Target) -> None
     assert content(alice, "id_tokens/api") is None
 
 
-def test_each_artifact_has_its_own_schedule(stage: Stage, alice: Target) -> None:
-    """One artifact's failure moves only its own next moment; the other is due at half its life."""
-    agenda = ArtifactAgenda()
-    agenda.adopt({"alice": alice}, new_suppliers=False)
+def test_table_builders_and_configuration_name_the_same_artifacts() -> None:
+    """Every static row has a builder, every minted row is minted, every optional row is a key of the configuration."""
+    by_origin = {origin: {row.name for row in ARTIFACTS if row.origin is origin} for origin in Origin}
+
+    assert STATIC.keys() == by_origin[Origin.STATIC]
+    assert MINTED.keys() == by_origin[Origin.MINTED]
+    assert set(ArtifactSettings.model_fields) == {row.name for row in ARTIFACTS if row.is_optional}
+    assert all(row.variable for row in ARTIFACTS if row.is_optional)
+
+
+def test_variables_name_each_optional_artifact() -> None:
+    """Each optional artifact has its own variable, and so has each file of a folder."""
+    assert name_variables(["access_token", "id_tokens/api.v1", "boto"]) == {
+        "REFRESHER_ACCESS_TOKEN_FILE": "access_token",
+        "REFRESHER_ID_TOKEN_FILE_API_V1": "id_tokens/api.v1",
+        "BOTO_CONFIG": "boto",
+    }
+
+
+def test_static_artifacts_come_in_the_order_of_writing() -> None:
+    """Only the configured artifacts are built, `env` last."""
+    facts = TargetFacts({"type": "external_account"}, {"A": "b"}, "/c")
+
+    assert list(build_static([], facts)) == ["credentials.json", "env"]
+    assert list(build_static(["boto"], facts)) == ["credentials.json", "boto", "env"]
+
+
+def test_unwanted_optional_artifacts_are_withdrawn(stage: Stage, alice: Target, target_of: MakeTarget) -> None:
+    """An artifact that is no longer configured is withdrawn, with its description and its folder; the others stay."""
     stage.settle(alice)
-    now = stage.clock.now()
-    assert agenda.take_due(now, lambda _: False) == []
+    stage.refresh(alice)
+    stage.refresh(alice, ID)
 
-    access, identity = agenda.take_due(now, lambda _: True)
-    assert agenda.take_due(now, lambda _: True) == []
-    agenda.settle(access, stage.refresh(alice), now, 0.5)
-    stage.chain.refusal = REFUSAL
-    agenda.settle(identity, stage.refresh(alice, ID), now, 0.5)
+    stage.settle(target_of(minted=(ACCESS,)))
 
-    assert access.next_at is not None
-    assert identity.next_at is not None
-    assert timedelta(minutes=24) <= access.next_at - now <= timedelta(minutes=30)
-    assert identity.next_at - now <= timedelta(minutes=5)
-    agenda.look_again(alice)
-    assert agenda.take_due(now, lambda _: True) == [access]
+    assert content(alice, "access_token") is not None
+    assert not (alice.directory.path / "id_tokens").exists()
+    assert set(json.loads(content(alice, "artifacts.json") or "")) == {"access_token"}
 
 
-def test_new_plan_keeps_moments_and_new_suppliers_retry(stage: Stage, alice: Target) -> None:
-    """An equal target keeps its moment over a reload; what failed is tried at once when suppliers are others."""
-    agenda = ArtifactAgenda()
-    agenda.adopt({"alice": alice}, new_suppliers=False)
-    stage.settle(alice)
-    stage.chain.refusal = REFUSAL
-    now = stage.clock.now()
-    for entry in agenda.take_due(now, lambda _: True):
-        agenda.settle(entry, stage.refresh(alice, entry.artifact), now, 0.5)
+def test_wanted_static_artifact_is_published_before_env(stage: Stage, target_of: MakeTarget) -> None:
+    """A configured boto file exists before `env`, and is withdrawn when it is no longer configured."""
+    target = target_of(boto=True)
 
-    agenda.adopt({"alice": alice}, new_suppliers=False)
-    assert agenda.take_due(now, lambda _: True) == []
-    agenda.adopt({"alice": alice}, new_suppliers=True)
-    assert len(agenda.take_due(now, lambda _: True)) == 2
+    stage.settle(target)
+    published = content(target, "boto")
+    stage.settle(target_of())
+
+    assert "gs_external_account_file" in (published or "")
+    assert content(target, "boto") is None

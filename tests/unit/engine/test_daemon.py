@@ -7,68 +7,72 @@ import pytest
 
 from refresher.engine.daemon import Daemon
 from refresher.engine.plan import Plan
-from refresher.engine.reporting import Reporter
-from refresher.engine.status import Board
+from refresher.engine.reporter import Reporter
 from refresher.publishing.lock import RootHeldError
+from refresher.publishing.retirement import Retirement
 from tests.fakes import FakeClock, FakeSupplier
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
     from typing import Any
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
 
     MakeTarget = Callable[..., Target]
 
 
 class LateWorkers:
-    """Workers that begin when a test says so."""
+    """Workers that begin when a test requests it."""
 
     def __init__(self) -> None:
         self._jobs: list[Callable[[], None]] = []
+        self.refuses = False
 
     def submit(self, lane: str, job: Callable[[], None], *, threads: int) -> None:
         """Queue a job."""
         assert lane
         assert threads
+        if self.refuses:
+            raise RuntimeError("can't start new thread")
         self._jobs.append(job)
 
     def work(self) -> None:
-        """Do what is queued, and what that queues."""
+        """Run the queued jobs, and those that they queue."""
         while self._jobs:
             self._jobs.pop(0)()
 
 
 class Stage:
-    """A daemon whose plans, workers and clock a test moves."""
+    """A daemon whose plans, workers and clock a test controls."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.plan: Plan | None = None
         self.refused: Path | None = None
         self.events: list[str] = []
+        self.reserved: list[frozenset[str]] = []
+        self.fields: list[dict[str, object]] = []
+        self.retiring_fails = False
         self.workers = LateWorkers()
-        board = Board()
         self.daemon = Daemon(
             plans=self,
             hold=self._hold,
-            retire=lambda _root, _kept, _now, _among: (),
+            retire=self._retire,
             workers=self.workers,  # type: ignore[arg-type]  # the same calls, later
-            reporter=Reporter(board=board, listener=self._hear),
-            board=board,
+            reporter=Reporter(self._hear),
             clock=clock,
             draw=lambda: 0.5,
         )
 
     def poll(self, *, force: bool) -> Plan | None:
-        """Give a plan once."""
+        """Return a plan once."""
         assert not force
         plan, self.plan = self.plan, None
         return plan
 
     def follow(self, target: Target, supplier: FakeSupplier) -> None:
-        """Let the next tick find a plan with one target."""
+        """Set the plan of the next tick to one target."""
         self.plan = Plan(
             root=target.directory.root,
             targets={target.name: target},
@@ -77,12 +81,19 @@ class Stage:
             chain=_no_chain,
         )
 
+    def _retire(self, root: Path, reserved: Collection[str], now: object) -> Retirement:
+        if self.retiring_fails:
+            raise OSError(5, "Input/output error")
+        self.reserved.append(frozenset(reserved))
+        return Retirement()
+
     def _hold(self, root: Path) -> None:
         if root == self.refused:
             raise RootHeldError("another daemon already publishes there", "stop it")
 
-    def _hear(self, event: Any) -> None:  # noqa: ANN401 - as the reporter gives it
+    def _hear(self, event: Any) -> None:  # noqa: ANN401 - as the reporter sends it
         self.events.append(event.name)
+        self.fields.append(dict(event.fields))
 
 
 def _no_chain() -> Any:  # noqa: ANN401 - never called
@@ -90,24 +101,24 @@ def _no_chain() -> Any:  # noqa: ANN401 - never called
 
 
 def unnamed(target: Target, request: str, supplier: str) -> tuple[Target, FakeSupplier]:
-    """Give a target whose subject only its supplier knows, and that supplier."""
+    """Return a target whose subject only its supplier knows, and that supplier."""
     target = replace(
         target,
         expected=replace(target.expected, subject=None),
         context=replace(target.context, subject=None),
-        token_request=request,
+        record=target.record._replace(fingerprint=request),
     )
     return target, FakeSupplier(fixed=make_jwt(subject=supplier))
 
 
 @pytest.fixture
 def stage(clock: FakeClock) -> Stage:
-    """Give a daemon that nothing was asked of."""
+    """Return a daemon that has not run yet."""
     return Stage(clock)
 
 
 def test_target_that_waited_meets_no_other_plans_supplier(stage: Stage, target_of: MakeTarget) -> None:
-    """A target that is still queued when the plan changes gets no token of the new plan's supplier."""
+    """A target that is still queued when the plan changes gets no token from the new plan's supplier."""
     alice, hers = unnamed(target_of(), "file of alice", "alice")
     bob, his = unnamed(target_of(account="bob@p.iam.gserviceaccount.com"), "file of bob", "bob")
     stage.follow(alice, hers)
@@ -119,16 +130,16 @@ def test_target_that_waited_meets_no_other_plans_supplier(stage: Stage, target_o
 
     assert (len(hers.contexts), len(his.contexts)) == (0, 1)
     files = {path.name: path.read_bytes() for path in bob.directory.path.iterdir()}
-    assert (files["token"], files["credentials.json"]) == ((his.fixed or "").encode(), bob.credentials)
+    assert (files["token"], files["credentials.json"]) == ((his.fixed or "").encode(), bob.static["credentials.json"])
 
 
 def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: MakeTarget, tmp_path: Path) -> None:
-    """A plan whose root another daemon holds is told of once; the former one stays until the root is free."""
+    """A plan whose root another daemon has locked is reported once; the earlier plan stays until the root is free."""
     target, supplier = target_of(), FakeSupplier()
     stage.follow(target, supplier)
     stage.daemon.tick()
     stage.workers.work()
-    elsewhere = replace(target, directory=replace(target.directory, root=tmp_path / "b", path=tmp_path / "b" / "alice"))
+    elsewhere = replace(target, directory=replace(target.directory, root=tmp_path / "b"))
     stage.refused = tmp_path / "b"
     stage.follow(elsewhere, supplier)
 
@@ -145,3 +156,79 @@ def test_plan_for_a_root_of_another_daemon_is_refused(stage: Stage, target_of: M
     stage.workers.work()
 
     assert (elsewhere.directory.path / "env").exists()
+
+
+def test_tick_goes_on_after_a_part_that_fails(stage: Stage, target_of: MakeTarget) -> None:
+    """A failing chore is reported once, and delays neither this tick's refreshes nor the next tick."""
+    stage.retiring_fails = True
+    stage.follow(target_of(), FakeSupplier())
+
+    for _ in range(12):
+        stage.daemon.tick()
+        stage.workers.work()
+
+    assert stage.events.count("daemon.fault") == 2  # the plan's first retirement, and the sweep's
+    assert stage.events.count("token.published") == 1
+
+
+def test_job_that_cannot_be_queued_is_handed_out_again(stage: Stage, target_of: MakeTarget) -> None:
+    """If no thread can start, a tick fails and is reported, and the next one serves every target."""
+    stage.follow(target_of(), FakeSupplier())
+    stage.workers.refuses = True
+    stage.daemon.tick()
+    stage.workers.refuses = False
+
+    stage.daemon.tick()
+    stage.workers.work()
+
+    assert stage.events.count("daemon.fault") == 1
+    assert stage.events.count("token.published") == 1
+
+
+def test_bug_of_one_job_is_its_failure_alone(stage: Stage, target_of: MakeTarget) -> None:
+    """An unexpected exception is that target's failure, reported without its text, and is tried again."""
+    supplier = FakeSupplier(failure=ZeroDivisionError("eyJ-secret"))
+    stage.follow(target_of(), supplier)
+    stage.daemon.tick()
+    stage.workers.work()
+
+    assert stage.events.count("token.supply_failed") == 1
+    assert "eyJ" not in repr(stage.fields)
+
+
+def test_nothing_is_retired_while_drop_ins_cannot_be_listed(stage: Stage, target_of: MakeTarget) -> None:
+    """If the names of drop-ins are unknown, no directory is retired; otherwise all of them are reserved."""
+    stage.follow(target_of(), FakeSupplier())
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, reserved=None)
+    stage.daemon.tick()
+    nothing = list(stage.reserved)
+
+    stage.follow(target_of(), FakeSupplier())
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, reserved=frozenset({"alice", "broken"}))
+    stage.daemon.tick()
+
+    assert nothing == []
+    assert stage.reserved == [frozenset({"alice", "broken"})]
+
+
+def test_refused_configuration_is_reported_at_each_reload_and_never_as_taken_over(
+    stage: Stage, target_of: MakeTarget
+) -> None:
+    """Each refused reload is reported; `config.reloaded` is only for a configuration in force."""
+    supplier = FakeSupplier()
+    stage.follow(target_of(), supplier)
+    stage.daemon.tick()
+    for _ in range(2):
+        stage.follow(target_of(), supplier)
+        assert stage.plan is not None
+        stage.plan = replace(stage.plan, is_reloaded=False, refusal=(("the YAML is broken", "fix it"),))
+        stage.daemon.tick()
+    refused = list(stage.events)
+    stage.follow(target_of(), supplier)
+    stage.daemon.tick()
+
+    assert refused.count("config.rejected") == 2
+    assert refused.count("config.reloaded") == 0
+    assert stage.events.count("config.reloaded") == 1

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from refresher.engine.guard import Reading, jump_between
+from refresher.engine.guard import Reading, compute_jump
 
 START = Reading(wall=1_000_000.0, boot=500.0, monotonic=400.0)
 
 
 def later(*, wall: float, boot: float, monotonic: float) -> Reading:
-    """Give a reading after the clocks moved by so many seconds."""
+    """Return a reading after the clocks moved by these seconds."""
     return Reading(wall=START.wall + wall, boot=START.boot + boot, monotonic=START.monotonic + monotonic)
 
 
@@ -24,5 +24,5 @@ def later(*, wall: float, boot: float, monotonic: float) -> Reading:
     ],
 )
 def test_jumps_are_told_from_time_going_by(reading: Reading, expected: float | None) -> None:
-    """Clocks that move together are time going by; clocks that part are a step or a suspend."""
-    assert jump_between(START, reading) == (None if expected is None else pytest.approx(expected))
+    """Clocks that move together show time that passes; clocks that differ show a step or a suspend."""
+    assert compute_jump(START, reading) == (None if expected is None else pytest.approx(expected))

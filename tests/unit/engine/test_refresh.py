@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.judgement import judge
-from refresher.engine.refresh import Outcome, Refresher, Result
+from refresher.engine.assessment import assess_token
+from refresher.engine.outcome import Outcome, Result
+from refresher.engine.refresh import Refresher
 from refresher.engine.sharing import SharedSupplies
-from refresher.engine.target import IdTokenRequest, MintedArtifact
 from refresher.errors import PublishError, SupplyError, TokenRejectedError
 from refresher.policy import State
+from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, RECORD, TOKEN
+from refresher.publishing.record import compute_fingerprint
 from refresher.tokens import SubjectToken
 from tests.tokens import NOW, jwt_of, make_jwt
 
@@ -23,42 +25,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from refresher.engine.target import Target
+    from refresher.engine.plan import Target
     from refresher.suppliers.interface import SupplierContext
     from tests.fakes import FakeClock, FakeSupplier
 
     MakeTarget = Callable[..., Target]
 
 
-def refresh(target: Target, supplier: object, clock: FakeClock, *, force: bool = False) -> Outcome:
-    """Refresh a target once, as a process that was never there before."""
+def refresh(
+    target: Target, supplier: object, clock: FakeClock, *, force: bool = False, may_take_over: bool = True
+) -> Outcome:
+    """Refresh a target once, like a new process."""
     supplies = SharedSupplies({"worker": supplier})  # type: ignore[dict-item]  # fakes of several shapes
-    return Refresher(supplies=supplies, clock=clock).refresh(target, force=force, first=True)
+    refresher = Refresher(supplies=supplies, clock=clock, may_take_over=lambda: may_take_over)
+    return refresher.refresh(target, force=force, first=True)
 
 
-def files_of(target: Target) -> dict[str, bytes]:
-    """Give every file of a target's directory."""
-    return {entry.name: entry.read_bytes() for entry in target.directory.path.iterdir()}
+def read_files(target: Target) -> dict[str, bytes]:
+    """Return every file of a target's directory except its record."""
+    return {entry.name: entry.read_bytes() for entry in target.directory.path.iterdir() if entry.name != RECORD}
 
 
 def test_first_refresh_publishes_everything(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """From nothing, a refresh publishes token, ADC document and variables, and tells what the token is."""
+    """From nothing, a refresh publishes token, ADC document and variables, and describes the token."""
     target = target_of()
 
     outcome = refresh(target, supplier, clock)
 
     assert outcome.result is Result.PUBLISHED
-    assert outcome.token is not None
-    assert outcome.token.subject == "user-1"
-    assert files_of(target) == {
+    assert outcome.life is not None
+    assert outcome.life.subject == "user-1"
+    assert read_files(target) == {
         "token": make_jwt().encode(),
-        "credentials.json": target.credentials,
-        "env": target.environment,
+        "credentials.json": target.static[CREDENTIALS],
+        "env": target.static[ENVIRONMENT],
     }
 
 
 def test_order_of_publication(target_of: MakeTarget, clock: FakeClock) -> None:
-    """The ADC document is there before the token, and the variables only after it."""
+    """The record and the ADC document exist before the token, and the variables only after it."""
     target = target_of()
     seen: list[list[str]] = []
 
@@ -69,35 +74,38 @@ def test_order_of_publication(target_of: MakeTarget, clock: FakeClock) -> None:
 
     outcome = refresh(target, Looking(), clock)
 
-    assert seen == [["credentials.json"]]
+    assert seen == [[RECORD, "credentials.json"]]
     assert outcome.result is Result.FAILED
-    assert sorted(os.listdir(target.directory.path)) == ["credentials.json"]
+    assert sorted(os.listdir(target.directory.path)) == [RECORD, "credentials.json"]
 
 
 def test_rejected_token_is_believed_in_nothing(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """Where only the supplier knows the subject, a token that is refused anyway takes no directory over."""
+    """If only the supplier knows the subject, a rejected token does not take over a directory."""
     target = target_of()
     target = replace(target, expected=replace(target.expected, subject=None))
     refresh(target, supplier, clock)
-    before = files_of(target)
+    before = read_files(target)
     supplier.fixed = make_jwt(subject="user-2", audience="https://wrong.example")
 
     outcome = refresh(target, supplier, clock, force=True)
 
     assert isinstance(outcome.error, TokenRejectedError)
-    assert files_of(target) == before
+    assert read_files(target) == before
 
 
 def test_foreign_pair_stays_together_until_there_is_a_token(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """While the supplier fails, the document of another audience stays beside the token that it was made for."""
+    """While the supplier fails, the document of the earlier audience stays with the token that belongs to it."""
     target = target_of()
     refresh(target, supplier, clock)
-    before = files_of(target)
+    before = read_files(target)
     changed = replace(
         target,
-        credentials=target.credentials.replace(b"/providers/refresher", b"/providers/another"),
+        static={
+            **target.static,
+            CREDENTIALS: target.static[CREDENTIALS].replace(b"/providers/refresher", b"/providers/another"),
+        },
         expected=replace(target.expected, audiences=frozenset({"https://other"})),
         context=replace(target.context, audience="https://other"),
     )
@@ -105,27 +113,27 @@ def test_foreign_pair_stays_together_until_there_is_a_token(
 
     failed = refresh(changed, supplier, clock)
     assert failed.result is Result.FAILED
-    assert files_of(target) == before
+    assert read_files(target) == before
     supplier.failure = None
     assert refresh(changed, supplier, clock).result is Result.PUBLISHED
-    assert files_of(target)["credentials.json"] == changed.credentials
+    assert read_files(target)["credentials.json"] == changed.static[CREDENTIALS]
 
 
 def test_fresh_token_is_kept(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
     """A fresh token is neither replaced nor supplied again, and no file changes."""
     target = target_of()
     refresh(target, supplier, clock)
-    before = target.directory.sign()
+    before = target.directory.read_state()
 
     outcome = refresh(target, supplier, clock)
 
     assert outcome.result is Result.KEPT
     assert len(supplier.contexts) == 1
-    assert target.directory.sign() == before
+    assert target.directory.read_state() == before
 
 
 def test_due_token_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """At half its life a token is replaced by one that lives longer."""
+    """At half its lifetime a token is replaced by one that lives longer."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(minutes=30))
@@ -133,12 +141,12 @@ def test_due_token_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, cl
     outcome = refresh(target, supplier, clock)
 
     assert outcome.result is Result.PUBLISHED
-    assert outcome.token is not None
-    assert outcome.token.expires_at == NOW + timedelta(minutes=90)
+    assert outcome.life is not None
+    assert outcome.life.expires_at == NOW + timedelta(minutes=90)
 
 
 def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """Asked to, a refresh replaces a token that is still fresh."""
+    """On request, a refresh replaces a fresh token."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(seconds=1))
@@ -148,17 +156,17 @@ def test_force_replaces_a_fresh_token(target_of: MakeTarget, supplier: FakeSuppl
 
 @pytest.mark.parametrize("age", [30, 55, 61], ids=["due", "overdue", "expired"])
 def test_failure_leaves_every_byte(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, age: int) -> None:
-    """When the supplier fails, files stay as they were, however old the token is."""
+    """If the supplier fails, all files stay as they were, at any age of the token."""
     target = target_of()
     refresh(target, supplier, clock)
-    before = target.directory.sign()
+    before = target.directory.read_state()
     supplier.failure = SupplyError("the issuer is gone", "bring it back")
     clock.pass_(timedelta(minutes=age))
 
     outcome = refresh(target, supplier, clock)
 
     assert outcome.error is supplier.failure
-    assert target.directory.sign() == before
+    assert target.directory.read_state() == before
 
 
 @pytest.mark.parametrize(
@@ -168,18 +176,18 @@ def test_failure_leaves_every_byte(target_of: MakeTarget, supplier: FakeSupplier
         pytest.param({"issuer": "https://evil.example.com"}, "iss is", id="issuer"),
         pytest.param({"audience": "https://evil.example.com"}, "aud is", id="audience"),
         pytest.param({"kid": "key-9"}, "not published", id="key"),
-        pytest.param({"issued_at": NOW + timedelta(minutes=40)}, "iat is ahead", id="future"),
+        pytest.param({"issued_at": NOW + timedelta(minutes=40)}, "iat is in the future", id="future"),
         pytest.param({"issued_at": NOW - timedelta(minutes=30)}, "minimum validity", id="nearly-over"),
-        pytest.param({"issued_at": NOW - timedelta(hours=2)}, "minimum validity", id="expired"),
+        pytest.param({"issued_at": NOW - timedelta(hours=2)}, "it expired at", id="expired"),
     ],
 )
 def test_unworthy_token_is_not_published(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, claims: dict[str, object], reason: str
 ) -> None:
-    """A token with wrong claims or too little life is refused, and the present one stays."""
+    """A token with wrong claims or too short a lifetime is refused, and the present one stays."""
     target = target_of()
     refresh(target, supplier, clock)
-    before = target.directory.sign()
+    before = target.directory.read_state()
     clock.pass_(timedelta(minutes=29))
     supplier.fixed = make_jwt(**claims)  # type: ignore[arg-type]  # arguments by name
 
@@ -187,13 +195,13 @@ def test_unworthy_token_is_not_published(
 
     assert isinstance(outcome.error, TokenRejectedError)
     assert reason in outcome.error.problem
-    assert target.directory.sign() == before
+    assert target.directory.read_state() == before
 
 
 def test_token_that_ends_sooner_is_not_published(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """A token that ends before the present one never replaces it."""
+    """A token that expires before the present one never replaces it."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(minutes=30))
@@ -202,13 +210,13 @@ def test_token_that_ends_sooner_is_not_published(
     outcome = refresh(target, supplier, clock)
 
     assert isinstance(outcome.error, TokenRejectedError)
-    assert files_of(target)["token"] == make_jwt().encode()
+    assert read_files(target)["token"] == make_jwt().encode()
 
 
 def test_same_token_again_is_unchanged_until_overdue(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """A supplier that repeats itself has not failed, until the token is overdue."""
+    """A supplier that returns the same token again has not failed, until the token is overdue."""
     target = target_of()
     supplier.fixed = make_jwt()
     refresh(target, supplier, clock)
@@ -219,13 +227,13 @@ def test_same_token_again_is_unchanged_until_overdue(
 
     assert (due.result, due.error) == (Result.UNCHANGED, None)
     assert isinstance(overdue.error, SupplyError)
-    assert files_of(target)["token"] == make_jwt().encode()
+    assert read_files(target)["token"] == make_jwt().encode()
 
 
 def test_longer_life_than_configured_is_superseded(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """When the configured lifetime shrinks, a token of the former one is replaced though it would live longer."""
+    """If the configured lifetime shrinks, a longer-lived token of the earlier configuration is replaced."""
     target = target_of()
     refresh(target, supplier, clock)
     supplier.lifetime = timedelta(minutes=20)
@@ -234,8 +242,8 @@ def test_longer_life_than_configured_is_superseded(
     outcome = refresh(shorter, supplier, clock)
 
     assert outcome.result is Result.PUBLISHED
-    assert outcome.token is not None
-    assert outcome.token.expires_at == NOW + timedelta(minutes=20)
+    assert outcome.life is not None
+    assert outcome.life.expires_at == NOW + timedelta(minutes=20)
 
 
 @pytest.mark.parametrize("problem", ["key withdrawn", "issuer changed", "audience changed"])
@@ -257,43 +265,205 @@ def test_token_that_would_not_be_minted_any_more_is_superseded(
 
     assert len(supplier.contexts) == 2
     assert outcome.error is supplier.failure
-    assert files_of(target)["token"] == make_jwt().encode()
+    assert read_files(target)["token"] == make_jwt().encode()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"subject": "user-2"}, {"account": "bob@p.iam.gserviceaccount.com"}],
-    ids=["another-subject", "another-service-account"],
-)
-def test_another_identity_takes_a_directory_over(
+OTHERS = {
+    "another-identity": {"identity": "bob", "subject": "user-2", "account": "bob@p.iam.gserviceaccount.com"},
+    "another-subject": {"subject": "user-2"},
+    "another-account": {"account": "bob@p.iam.gserviceaccount.com"},
+}
+
+
+@pytest.mark.parametrize("change", OTHERS.values(), ids=list(OTHERS))
+def test_everything_is_withdrawn_when_the_record_is_another_identitys(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, change: dict[str, str]
 ) -> None:
-    """Variables, then token of the former identity go before anything of the new one comes, even if supply fails."""
-    refresh(target_of(path="shared"), supplier, clock)
-    bob = target_of("bob", path="shared", **change)
-    seen: list[list[str]] = []
+    """All files of the former identity are withdrawn before anything new is written, even if the supply fails."""
+    former = target_of()
+    refresh(former, supplier, clock)
+    (former.directory.path / "boto").write_bytes(b"of alice")
+    (former.directory.path / "id_tokens").mkdir(mode=0o711)
+    (former.directory.path / "id_tokens" / "web").write_bytes(b"of alice")
+    present = target_of(**change)
+    seen: list[dict[str, bytes]] = []
 
     class Looking:
         def supply(self, context: object, now: object) -> SubjectToken:
-            seen.append(sorted(os.listdir(bob.directory.path)))
+            seen.append(read_files(present))
             raise SupplyError("no", "wait", retryable=True)
 
-    failed = refresh(bob, Looking(), clock)
-    done = refresh(bob, supplier, clock)
+    failed = refresh(present, Looking(), clock)
+    done = refresh(present, supplier, clock)
 
-    assert seen == [["credentials.json"]]
+    assert seen == [{"credentials.json": present.static[CREDENTIALS]}]
     assert failed.result is Result.FAILED
     assert done.result is Result.PUBLISHED
-    assert files_of(bob)["credentials.json"] == bob.credentials
-    assert files_of(bob)["env"] == bob.environment
+    assert read_files(present)["env"] == present.static[ENVIRONMENT]
+    assert present.directory.read_record() == present.record
+
+
+@pytest.mark.parametrize(
+    ("change", "is_replaced"), list(zip(OTHERS.values(), [True, False, False], strict=True)), ids=list(OTHERS)
+)
+def test_directory_itself_is_replaced_when_the_identity_has_another_name(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, change: dict[str, str], *, is_replaced: bool
+) -> None:
+    """A container with the former directory sees it empty; an edit of an identity keeps the directory."""
+    former = target_of()
+    refresh(former, supplier, clock)
+    held = os.open(former.directory.path, os.O_RDONLY | os.O_DIRECTORY)
+
+    outcome = refresh(target_of(**change), supplier, clock)
+    seen = sorted(os.listdir(held))
+    os.close(held)
+
+    assert outcome.is_recreated is is_replaced
+    assert seen == ([] if is_replaced else [RECORD, "credentials.json", "env", "token"])
+    assert sorted(path.name for path in former.directory.root.iterdir()) == [".lock", "alice"]
+
+
+def test_once_leaves_another_identitys_directory_to_the_daemon(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """While a daemon runs, `once` with another configuration withdraws nothing and reports that."""
+    refresh(target_of(), supplier, clock)
+    before = read_files(target_of())
+
+    outcome = refresh(target_of(identity="bob", subject="user-2"), supplier, clock, may_take_over=False)
+
+    assert isinstance(outcome.error, PublishError)
+    assert "belongs to identity alice" in outcome.error.problem
+    assert "same configuration" in outcome.error.remedy
+    assert read_files(target_of()) == before
+
+
+def test_forged_files_keep_nothing_when_the_directory_gets_another_identity(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """Everything is withdrawn, even if the files' owner forges the next identity's document and a description."""
+    alice, bob = target_of(), target_of(identity="bob", subject="user-2", account="bob@p.iam.gserviceaccount.com")
+    refresh(alice, supplier, clock)
+    place = alice.directory.path
+    forged = {
+        "credentials.json": bob.static[CREDENTIALS],
+        "access_token": b"ya29.alice",
+        "artifacts.json": b'{"access_token": {"sha256": "00", "issued_at": "2026-01-01T00:00:00Z", '
+        b'"expires_at": "2027-01-01T00:00:00Z", "request": "00"}}',
+        "token": make_jwt(subject="user-2").encode(),
+    }
+    for name, content in forged.items():
+        (place / name).unlink(missing_ok=True)
+        (place / name).write_bytes(content)
+    supplier.failure = SupplyError("no", "wait", retryable=True)
+
+    refresh(bob, supplier, clock)
+
+    assert read_files(bob) == {"credentials.json": bob.static[CREDENTIALS]}
+
+
+def make_earlier_directory(target: Target) -> dict[str, bytes]:
+    """Write the files of a version without records into a target's directory, and return them."""
+    target.directory.path.mkdir(parents=True, mode=0o711)
+    files = {"token": make_jwt().encode(), **target.static}
+    for name, content in files.items():
+        (target.directory.path / name).write_bytes(content)
+        (target.directory.path / name).chmod(0o400)
+    return dict(files)
+
+
+def test_directory_of_an_earlier_version_is_taken_over_once_there_is_a_token(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """Without a record nothing is withdrawn while the supplier fails; with a token the directory becomes ours."""
+    target = target_of()
+    before = make_earlier_directory(target)
+    supplier.failure = SupplyError("no", "wait", retryable=True)
+
+    failed = refresh(target, supplier, clock)
+    after_failure = read_files(target)
+    supplier.failure = None
+    done = refresh(target, supplier, clock)
+
+    assert failed.result is Result.FAILED
+    assert after_failure == before
+    assert done.result is Result.PUBLISHED
+    assert target.directory.read_record() == target.record
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"version": 1}', b"[]"], ids=["empty", "torn", "incomplete", "list"])
+def test_malformed_record_is_no_record(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, content: bytes
+) -> None:
+    """If the record was read completely and is malformed, the token is supplied first and the takeover follows."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    before = read_files(target)
+    (target.directory.path / RECORD).write_bytes(content)
+    supplier.failure = SupplyError("no", "wait", retryable=True)
+
+    refresh(target, supplier, clock)
+    after_failure = read_files(target)
+    supplier.failure = None
+    clock.pass_(timedelta(seconds=1))
+    done = refresh(target, supplier, clock)
+
+    assert after_failure == before
+    assert done.result is Result.PUBLISHED
+    assert target.directory.read_record() == target.record
+
+
+def test_newer_record_is_an_error_and_never_a_takeover(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """A record of a later version stops the refresh with a remedy; every file stays."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    before = read_files(target)
+    record = target.record.render().replace(b'"version": 1', b'"version": 2')
+    (target.directory.path / RECORD).write_bytes(record)
+
+    outcome = refresh(target, supplier, clock, force=True)
+
+    assert isinstance(outcome.error, PublishError)
+    assert "later version" in outcome.error.problem
+    assert read_files(target) == before
+
+
+@pytest.mark.parametrize("entry", ["notes", ".lock", "data"])
+def test_unrecorded_directory_with_another_entry_is_an_error(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, entry: str
+) -> None:
+    """A directory without a record but with other files stays as it is, and the remedy lists what to move."""
+    target = target_of()
+    before = make_earlier_directory(target)
+    (target.directory.path / entry).write_text("x")
+
+    outcome = refresh(target, supplier, clock)
+
+    assert isinstance(outcome.error, PublishError)
+    assert entry in outcome.error.problem
+    assert f"move {entry} away" in outcome.error.remedy
+    assert read_files(target) == before | {entry: b"x"}
+    assert supplier.contexts == []
+
+
+def test_empty_directory_is_used_in_place(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
+    """An empty directory of the daemon keeps its inode: a container may have mounted it before the daemon started."""
+    target = target_of()
+    target.directory.path.mkdir(parents=True, mode=0o755)
+    inode = target.directory.path.stat().st_ino
+
+    assert refresh(target, supplier, clock).result is Result.PUBLISHED
+    assert target.directory.path.stat().st_ino == inode
 
 
 @pytest.mark.parametrize("name", ["token", "credentials.json", "env"])
 def test_drift_is_repaired(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str) -> None:
-    """A changed mode, content or a lost file is put right without another token being minted for the documents."""
+    """A changed mode, changed content or a lost file is repaired, and no new token is minted for the documents."""
     target = target_of()
     refresh(target, supplier, clock)
-    before = files_of(target)
+    before = read_files(target)
     path = target.directory.path / name
 
     path.chmod(0o444)
@@ -301,17 +471,17 @@ def test_drift_is_repaired(target_of: MakeTarget, supplier: FakeSupplier, clock:
 
     assert outcome.repaired == (name,)
     assert path.stat().st_mode & 0o777 == 0o400
-    assert files_of(target) == before
+    assert read_files(target) == before
     path.unlink()
     refresh(target, supplier, clock)
-    assert files_of(target).keys() == before.keys()
+    assert read_files(target).keys() == before.keys()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff\xfe", b"{}"], ids=["empty", "text", "binary", "json"])
 def test_ruined_token_is_replaced(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, content: bytes
 ) -> None:
-    """A token file with anything else in it gets a new token at once."""
+    """A token file with any other content is replaced at once."""
     target = target_of()
     refresh(target, supplier, clock)
     token = target.directory.path / "token"
@@ -321,11 +491,11 @@ def test_ruined_token_is_replaced(
     outcome = refresh(target, supplier, clock)
 
     assert outcome.result is Result.PUBLISHED
-    assert files_of(target)["token"] == make_jwt().encode()
+    assert read_files(target)["token"] == make_jwt().encode()
 
 
 def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """After the clock went back, a token issued later than now is replaced though it would end later."""
+    """After the clock moves back, a token issued later than now is replaced, though it would expire later."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.wall -= timedelta(hours=1)
@@ -333,12 +503,12 @@ def test_token_from_the_future_is_replaced(target_of: MakeTarget, supplier: Fake
     outcome = refresh(target, supplier, clock)
 
     assert outcome.result is Result.PUBLISHED
-    assert outcome.token is not None
-    assert outcome.token.issued_at == NOW - timedelta(hours=1)
+    assert outcome.life is not None
+    assert outcome.life.issued_at == NOW - timedelta(hours=1)
 
 
 def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> None:
-    """The life of an opaque token is told beside it, and such a token is kept while it is fresh."""
+    """The lifetime of an opaque token is in its description, and the token stays while it is fresh."""
     target = target_of()
     target = replace(target, expected=replace(target.expected, is_jwt=False))
 
@@ -352,13 +522,13 @@ def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> N
     second = refresh(target, Opaque(), clock)
 
     assert (first.result, second.result) == (Result.PUBLISHED, Result.KEPT)
-    assert b"ya29" not in files_of(target)["artifacts.json"]
+    assert b"ya29" not in read_files(target)["artifacts.json"]
 
 
 def test_unwritable_directory_is_a_publish_error(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """A directory that cannot be trusted is told as such, and nothing is supplied for it."""
+    """An unsafe directory is reported as such, and no token is supplied for it."""
     target = target_of()
     target.directory.path.mkdir(parents=True)
     target.directory.path.chmod(0o777)
@@ -372,7 +542,7 @@ def test_unwritable_directory_is_a_publish_error(
 def test_targets_of_one_identity_share_a_supply(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """Two directories of one identity are served by one supply; another identity gets its own."""
+    """Two directories of one identity use one supply; another identity has its own."""
     first = target_of("one")
     second = replace(target_of("two"), context=first.context)
     third = target_of("three", subject="user-3")
@@ -382,7 +552,7 @@ def test_targets_of_one_identity_share_a_supply(
         refresher.refresh(target)
 
     assert [context.subject for context in supplier.contexts] == ["user-1", "user-3"]
-    assert files_of(first)["token"] == files_of(second)["token"]
+    assert read_files(first)["token"] == read_files(second)["token"]
 
 
 def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
@@ -397,97 +567,77 @@ def test_nothing_secret_in_an_outcome(target_of: MakeTarget, supplier: FakeSuppl
         assert "eyJ" not in text
 
 
-def unnamed(target: Target, request: str = "file of alice") -> Target:
-    """Give the same target with a subject that only the supplier knows."""
+def unnamed(target: Target, source: str = "file of alice") -> Target:
+    """Return the same target with a subject that only the supplier knows."""
+    fingerprint = compute_fingerprint(
+        subject=None, service_account="shared@p.iam.gserviceaccount.com", via="federation", subject_source=(source,)
+    )
     return replace(
         target,
         expected=replace(target.expected, subject=None),
         context=replace(target.context, subject=None),
-        token_request=request,
+        record=target.record._replace(fingerprint=fingerprint),
     )
 
 
-@pytest.mark.parametrize("gone", [(), ("env",)], ids=["whole", "without env"])
-def test_unnamed_token_is_kept_while_it_is_what_was_asked_for(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, gone: tuple[str, ...]
+def test_token_is_withdrawn_when_its_source_is_another(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """Where no subject is configured, the description says whose a token is, and no supplier needs to be asked."""
-    target = unnamed(target_of())
-    refresh(target, supplier, clock)
-    token = files_of(target)["token"]
-    for name in gone:
-        (target.directory.path / name).unlink()
+    """Without a configured subject, a token from another source is withdrawn with `env`, even if the supply fails."""
+    refresh(unnamed(target_of()), supplier, clock)
     supplier.failure = SupplyError("p", "r", retryable=True)
 
-    assert refresh(target, supplier, clock).result is Result.KEPT
-    assert set(files_of(target)) == {"artifacts.json", "credentials.json", "env", "token"}
-    assert files_of(target)["token"] == token
+    assert refresh(unnamed(target_of()), supplier, clock).result is Result.KEPT
+    assert refresh(unnamed(target_of(), "file of bob"), supplier, clock).result is Result.FAILED
+    assert set(read_files(target_of())) == {"credentials.json"}
 
 
-@pytest.mark.parametrize("how", ["another request", "no description"])
-def test_unnamed_token_does_not_survive_a_hand_over(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, how: str
-) -> None:
-    """A token that was supplied for something else goes, with `env`, even if the new supplier fails."""
-    target = unnamed(target_of())
-    refresh(target, supplier, clock)
-    supplier.failure = SupplyError("p", "r", retryable=True)
-    if how == "no description":
-        (target.directory.path / "artifacts.json").unlink()
-    else:
-        target = unnamed(target, "file of bob")
-    contents = target.directory.read()
-
-    assert judge(target, contents, clock.now()).state is State.FOREIGN
-    assert refresh(target, supplier, clock).result is Result.FAILED
-    assert set(files_of(target)) == {"credentials.json"}
-
-
-@pytest.mark.parametrize("steps", range(5))
-def test_unnamed_token_is_described_wherever_publishing_is_cut_short(
+@pytest.mark.parametrize("steps", range(6))
+def test_next_run_continues_wherever_publishing_is_cut_short(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, steps: int
 ) -> None:
-    """No token is ever there without the description that says what it was supplied for."""
-    target = unnamed(target_of())
+    """A takeover that stops after any write leaves nothing of the former identity, and the next run completes it."""
+    alice, bob = target_of(), target_of(identity="bob", subject="user-2")
+    refresh(alice, supplier, clock)
     names = iter([f"{step:016x}" for step in range(steps)])
-    torn = replace(target, directory=replace(target.directory, random_name=lambda: next(names)))
+    torn = replace(bob, directory=replace(bob.directory, random_name=lambda: next(names)))
 
     with suppress(StopIteration):
         refresh(torn, supplier, clock)
+    between = read_files(bob)
+    done = refresh(bob, supplier, clock)
 
-    assert judge(target, target.directory.read(), clock.now()).state in (State.ABSENT, State.FRESH)
+    assert between.get("token") in (None, make_jwt(subject="user-2").encode())
+    assert done.error is None
+    assert read_files(bob)["token"] == make_jwt(subject="user-2").encode()
+    assert read_files(bob)["env"] == bob.static[ENVIRONMENT]
 
 
-@pytest.mark.parametrize("unnamed_too", [False, True], ids=["by its subject", "by its request"])
-def test_directory_that_changes_hands_during_a_supply_is_left_alone(
-    target_of: MakeTarget,
-    supplier: FakeSupplier,
-    clock: FakeClock,
-    unnamed_too: bool,  # noqa: FBT001 - a parameter
+@pytest.mark.parametrize("change", OTHERS.values(), ids=list(OTHERS))
+def test_directory_that_another_process_takes_over_meanwhile_is_left_alone(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, change: dict[str, str]
 ) -> None:
-    """Another process may give the directory to bob while alice's token is supplied: hers is then not published."""
-    alice, bob = target_of(), target_of("bob", subject="user-2", path="alice")
-    if unnamed_too:
-        alice, bob = unnamed(alice, "file of alice"), unnamed(bob, "file of bob")
+    """If another process changes the directory's identity to bob during a supply, alice's token is not published."""
+    alice, bob = target_of(), target_of(**change)
     theirs: list[dict[str, bytes]] = []
 
     class Overtaken:
         def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
             assert refresh(bob, supplier, clock).result is Result.PUBLISHED
-            theirs.append(files_of(bob))
+            theirs.append(read_files(bob))
             return supplier.supply(context, now)
 
     outcome = refresh(alice, Overtaken(), clock)
 
     assert isinstance(outcome.error, PublishError)
-    assert outcome.token is None
-    assert files_of(alice) == theirs[0]
+    assert outcome.life is None
+    assert read_files(alice) == theirs[0]
 
 
 def test_better_token_of_another_process_is_kept(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """What another process published meanwhile for the same identity is compared, not overwritten."""
+    """A token that another process published in the meantime for the same identity is compared, not overwritten."""
     target = target_of()
 
     class Overtaken:
@@ -500,35 +650,36 @@ def test_better_token_of_another_process_is_kept(
     outcome = refresh(target, Overtaken(), clock)
 
     assert isinstance(outcome.error, TokenRejectedError)
-    assert outcome.token is not None
-    assert outcome.token.issued_at == NOW + timedelta(minutes=1)
+    assert outcome.life is not None
+    assert outcome.life.issued_at == NOW + timedelta(minutes=1)
 
 
-def test_takeover_that_is_cut_short_is_taken_up_again(
+def test_takeover_goes_on_after_a_file_that_cannot_be_removed(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """While an artifact of alice's cannot be taken away, bob's token is not published beside it; then all goes."""
-    alice, bob = unnamed(target_of(), "file of alice"), unnamed(target_of(), "file of bob")
+    """While an artifact of alice cannot be removed, all others are withdrawn, and nothing of bob is published."""
+    alice, bob = target_of(), target_of(identity="bob", subject="user-2")
     refresh(alice, supplier, clock)
     (alice.directory.path / "boto").write_bytes(b"of alice")
     obstacle = alice.directory.path / "access_token"
     obstacle.mkdir()
 
     outcomes = [refresh(bob, supplier, clock) for _ in range(2)]
-    there = sorted(path.name for path in obstacle.parent.iterdir())
+    there = sorted(os.listdir(alice.directory.path))
     obstacle.rmdir()
     last = refresh(bob, supplier, clock)
 
     assert [type(outcome.error) for outcome in outcomes] == [PublishError, PublishError]
-    assert "env" not in there
+    assert there == [RECORD, "access_token"]
     assert last.result is Result.PUBLISHED
-    assert set(files_of(bob)) == {"artifacts.json", "credentials.json", "env", "token"}
+    assert set(read_files(bob)) == {"credentials.json", "env", "token"}
 
 
-def test_what_cannot_be_read_is_taken_over(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
-    """The files' owner can keep us from reading them (a lease): nothing of his outlives that, not even half a file."""
-    alice = target_of()
-    bob = target_of("bob", subject="user-2", account="bob@p.iam.gserviceaccount.com", path="alice")
+def test_files_that_cannot_be_read_are_withdrawn_from_another_identity(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """The files' owner can prevent us from reading them (a lease); all his files are withdrawn nevertheless."""
+    alice, bob = target_of(), target_of(identity="bob", subject="user-2", account="bob@p.iam.gserviceaccount.com")
     refresh(alice, supplier, clock)
     directory = alice.directory.path
     for left in ("access_token", ".token.0123456789abcdef.tmp", "artifacts.json"):
@@ -542,26 +693,31 @@ def test_what_cannot_be_read_is_taken_over(target_of: MakeTarget, supplier: Fake
     for lease in leases:
         os.close(lease)
 
-    files = files_of(bob)
+    files = read_files(bob)
     assert set(files) == {"credentials.json", "env", "token"}
-    assert (files["credentials.json"], files["env"]) == (bob.credentials, bob.environment)
+    assert (files["credentials.json"], files["env"]) == (bob.static[CREDENTIALS], bob.static[ENVIRONMENT])
 
 
-def test_takeover_of_a_named_token_is_taken_up_again(
+def test_leased_files_of_the_same_identity_are_replaced(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
-    """The former token goes after what was minted with it: it alone tells whose that is, if both act as one account."""
-    web = MintedArtifact(name="id_tokens/web", request=IdTokenRequest(audience="web", include_email=False))
-    alice, bob = target_of(), target_of("bob", subject="user-2", path="alice", minted=(web,))
-    refresh(alice, supplier, clock)
-    folder, obstacle = alice.directory.path / "id_tokens", alice.directory.path / "access_token"
-    folder.mkdir(mode=0o711)
-    (folder / "web").write_bytes(b"of alice")
-    obstacle.mkdir()
+    """A lease prevents us from reading a token, but not from replacing it with a new one."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    lease = os.open(target.directory.path / TOKEN, os.O_RDWR)
+    fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
+    fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    clock.pass_(timedelta(seconds=1))
 
-    cut_short = refresh(bob, supplier, clock)
-    obstacle.rmdir()
-    last = refresh(bob, supplier, clock)
+    outcome = refresh(target, supplier, clock)
+    os.close(lease)
 
-    assert (cut_short.result, last.result) == (Result.FAILED, Result.PUBLISHED)
-    assert list(folder.iterdir()) == []
+    assert outcome.result is Result.PUBLISHED
+    assert assess_token(target, target.directory.read((TOKEN, DESCRIPTIONS)), clock.now()).state is State.FRESH
+
+
+def test_short_lived_token_is_better_than_none(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
+    """If no better token is in the file, a token within its minimum validity is published."""
+    supplier.fixed = make_jwt(issued_at=NOW - timedelta(minutes=58))
+
+    assert refresh(target_of(), supplier, clock).result is Result.PUBLISHED

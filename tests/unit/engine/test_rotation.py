@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.reporting import Reporter
-from refresher.engine.rotation import ACCEPTANCES, KeyTrial, Rotation
-from refresher.engine.status import Board
+from refresher.engine.plan import KeyTrial
+from refresher.engine.reporter import Reporter
+from refresher.engine.rotation import ACCEPTANCES, Rotation
 from refresher.errors import ExchangeError, KeysError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from refresher.engine.events import Event
+    from refresher.engine.reporter import Event
     from tests.fakes import FakeClock
 
 SPACING = timedelta(seconds=60)
@@ -23,7 +23,7 @@ SPACING = timedelta(seconds=60)
 
 @dataclass
 class FakeKey:
-    """A key that is accepted unless a test says otherwise."""
+    """A key that is accepted unless a test sets something else."""
 
     kid: str = "next"
     refusal: Exception | None = None
@@ -32,52 +32,52 @@ class FakeKey:
     activated_at: list[datetime] = field(default_factory=list)
 
     def prove(self, now: datetime) -> None:
-        """Be accepted or refused."""
+        """Accept or refuse the key."""
         self.proofs += 1
         if self.refusal is not None:
             raise self.refusal
 
     def activate(self, now: datetime) -> None:
-        """Begin to sign."""
+        """Start to sign."""
         if self.obstacle is not None:
             raise self.obstacle
         self.activated_at.append(now)
 
     def trial(self) -> KeyTrial:
-        """Give the trial of this key."""
+        """Return the trial of this key."""
         return KeyTrial(
             directory=Path("/keys"), kid=self.kid, spacing=SPACING, prove=self.prove, activate=self.activate
         )
 
 
 class Stage:
-    """A rotation with what it said."""
+    """A rotation with its events."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.events: list[Event] = []
-        self.rotation = Rotation(reporter=Reporter(board=Board(), listener=self.events.append), clock=clock)
+        self.rotation = Rotation(reporter=Reporter(self.events.append), clock=clock)
 
     def run(self, *, seconds: int) -> None:
-        """Let time go by, one tick a second."""
+        """Run one tick a second for this time."""
         for _ in range(seconds):
             for attempt in self.rotation.take_due(self.clock.now()):
                 attempt()
             self.clock.pass_(timedelta(seconds=1))
 
     def names(self) -> list[str]:
-        """Give the names of what was said."""
+        """Return the names of the events."""
         return [event.name for event in self.events]
 
 
 @pytest.fixture
 def stage(clock: FakeClock) -> Stage:
-    """Give a rotation without trials."""
+    """Return a rotation without trials."""
     return Stage(clock)
 
 
 def test_key_is_activated_after_several_acceptances(stage: Stage) -> None:
-    """One acceptance activates nothing; the last of several in a row, each some time after the other, does."""
+    """One acceptance does not activate a key; the last of several in a row, each some time after the other, does."""
     key = FakeKey()
     stage.rotation.adopt([key.trial()])
 
@@ -91,7 +91,7 @@ def test_key_is_activated_after_several_acceptances(stage: Stage) -> None:
 
 
 def test_late_upload_is_waited_for(stage: Stage) -> None:
-    """A key refused for an hour is tried on, said once, and activated some minutes after its upload."""
+    """A key that is refused for an hour is tried again, reported once, and activated some minutes after its upload."""
     key = FakeKey(refusal=ExchangeError("refused", "upload it"))
     stage.rotation.adopt([key.trial()])
 
@@ -106,7 +106,7 @@ def test_late_upload_is_waited_for(stage: Stage) -> None:
 
 
 def test_one_refusal_begins_the_count_anew(stage: Stage) -> None:
-    """Acceptances count only in a row: servers learn of an upload one after the other."""
+    """Only acceptances in a row count, because Google's servers learn of an upload one after the other."""
     key = FakeKey()
     stage.rotation.adopt([key.trial()])
     stage.run(seconds=120)
@@ -121,7 +121,7 @@ def test_one_refusal_begins_the_count_anew(stage: Stage) -> None:
 
 
 def test_keys_directory_that_cannot_be_written_is_said(stage: Stage) -> None:
-    """A key that is accepted but cannot be activated is complained of once and tried on."""
+    """A key that is accepted but cannot be activated is reported once and tried again."""
     key = FakeKey(obstacle=KeysError("cannot be written", "refresher keys activate"))
     stage.rotation.adopt([key.trial()])
 
@@ -132,7 +132,7 @@ def test_keys_directory_that_cannot_be_written_is_said(stage: Stage) -> None:
 
 
 def test_bug_in_a_trial_is_told_and_survived(stage: Stage) -> None:
-    """An unexpected exception is reported by its type alone and the trial goes on."""
+    """An unexpected exception is reported by its type only, and the trial goes on."""
     key = FakeKey(refusal=ZeroDivisionError("eyJsecret"))
     stage.rotation.adopt([key.trial()])
     stage.run(seconds=120)
@@ -145,7 +145,7 @@ def test_bug_in_a_trial_is_told_and_survived(stage: Stage) -> None:
 
 
 def test_new_plan_keeps_what_was_accepted(stage: Stage) -> None:
-    """A reload in the middle of a trial begins nothing anew; a key that waits no more is forgotten."""
+    """A reload during a trial restarts nothing; a key that no longer waits is dropped."""
     key = FakeKey()
     stage.rotation.adopt([key.trial()])
     stage.run(seconds=100)

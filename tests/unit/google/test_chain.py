@@ -62,7 +62,7 @@ def refused(way: Impersonation, text: str, *, status: int = 403, is_id_token: bo
     ids=["federated", "federated-id", "own", "own-id"],
 )
 def test_missing_role_is_that_of_the_principal(way: Impersonation, is_id_token: bool, role: str) -> None:  # noqa: FBT001 - of a table
-    """A federated principal needs one role for both kinds of tokens, the worker's own account another."""
+    """A federated principal needs one role for both kinds of tokens; the worker's own account needs another role."""
     permission = "getOpenIdToken" if is_id_token else "getAccessToken"
 
     for text in (DENIED.format(permission), "The caller does not have permission"):
@@ -75,7 +75,7 @@ def test_missing_role_is_that_of_the_principal(way: Impersonation, is_id_token: 
 @pytest.mark.parametrize("permission", ["implicitDelegation", "getAccessToken"])
 @pytest.mark.parametrize("way", [WAY, OWN], ids=["federated", "own"])
 def test_every_link_of_a_chain_is_named_in_order(way: Impersonation, permission: str) -> None:
-    """With delegates the caller needs a role on the first alone, each of them on the next, the last on the account."""
+    """With delegates the caller needs a role on the first one, each one on the next, and the last on the account."""
     error = refused(replace(way, delegates=(MIDDLE, LATER)), DENIED.format(permission))
 
     assert error.remedy.startswith(f"grant each of the chain {CREATOR} on the next")

@@ -56,13 +56,13 @@ def fetch(key: KmsKey) -> object:
 
 
 def sign(key: KmsKey) -> object:
-    """Ask for a signature."""
+    """Request a signature."""
     return key.sign(bytes(32), TOKEN)
 
 
 @given(st.binary(max_size=300))
 def test_checksum_is_googles(content: bytes) -> None:
-    """The checksum of any content is the one that Google's own library computes."""
+    """The checksum of any content is the one of Google's own library."""
     assert crc32c(content) == google_crc32c.value(content)
 
 

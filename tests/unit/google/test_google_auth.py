@@ -49,7 +49,7 @@ def reply(document: object, status: int = 200) -> Response:
 
 
 def google(request: Request) -> Response:
-    """Answer as STS and IAM Credentials do when all is well."""
+    """Answer as STS and IAM Credentials do for valid requests."""
     if request.url.endswith("/v1/token"):
         return reply({"access_token": FEDERATED, "expires_in": 3600, "token_type": "Bearer"})
     return reply({"accessToken": IMPERSONATED, "expireTime": "2026-01-01T01:00:00Z"})
@@ -73,7 +73,7 @@ def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
 
 
 def test_direct_access_is_proved_with_one_call(token_path: Path) -> None:
-    """Without a service account the exchange is all there is."""
+    """Without a service account there is only the exchange."""
     transport = FakeTransport(google)
 
     principal = prove(document_of(None), token_path=token_path, transport=transport)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.line_server import Serve
 
+pytestmark = pytest.mark.slow  # a proxy that hangs, until a deadline
 STS = "https://sts.googleapis.com/v1/token"
 
 
@@ -97,7 +98,7 @@ def test_proxy_gets_our_credentials(serve: Serve) -> None:
 
 
 def test_proxy_that_is_silent_is_not_waited_for(serve: Serve) -> None:
-    """The bound on the whole call holds for the proxy's part of it too."""
+    """The deadline of a call includes the time of the proxy."""
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:
         read_request(connection)

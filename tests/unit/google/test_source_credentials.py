@@ -29,7 +29,7 @@ USER = {"type": "authorized_user", "client_id": "id", "client_secret": "shh", "r
 
 
 def metadata(request: Request) -> Response:
-    """Answer as a metadata server that has a token for an hour."""
+    """Answer as a metadata server with a token for an hour."""
     body = b'{"access_token": "ya29.machine", "expires_in": 3600}'
     return Response(status=200, headers={"metadata-flavor": "Google"}, body=body)
 
@@ -59,7 +59,7 @@ def user_file(tmp_path: Path, document: object = USER) -> Path:
 
 
 def test_token_is_kept_until_five_minutes_before_its_end() -> None:
-    """One call serves until less than five minutes are left."""
+    """One call is enough until less than five minutes are left."""
     transport = FakeTransport(metadata)
     source = open_credentials(None, transport, metadata=METADATA)
 
@@ -136,7 +136,7 @@ def test_caller_that_waited_for_the_fetch_is_served() -> None:
 
 
 def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
-    """Building a source touches neither the file nor the network."""
+    """Building a source reads neither the file nor the network."""
     transport = FakeTransport(oauth)
 
     open_file(tmp_path / "absent", transport)

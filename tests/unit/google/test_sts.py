@@ -46,7 +46,7 @@ def run(transport: FakeTransport, kind: str = JWT) -> AccessToken:
 
 
 def test_request_is_that_of_the_specification() -> None:
-    """The form has the parameters of RFC 8693, section 2.1, and the answer's life counts from now."""
+    """The form has the parameters of RFC 8693, section 2.1, and the token's lifetime counts from now."""
     transport = answering(200, {"access_token": "ya29.d.federated", "expires_in": 600})
 
     token = run(transport)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Serve = Callable[[Callable[[socket.socket, threading.Event], None]], LineServer]
 
+pytestmark = pytest.mark.slow  # servers that hang, until a deadline
 LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 
 
@@ -53,7 +54,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 def secured(certificate: Path, body: bytes) -> Callable[[socket.socket, threading.Event], None]:
-    """Answer over TLS; without a body announce one and drip it."""
+    """Answer over TLS; without a body, announce one and send it byte by byte."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -84,7 +85,7 @@ def test_certificate_of_the_ca_file_is_trusted(serve: Serve, certificate: Path) 
 
 
 def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None:
-    """A certificate that nothing vouches for ends the call."""
+    """A certificate of an unknown authority ends the call."""
     server = serve(secured(certificate, b"ok"))
 
     with pytest.raises(TransportError, match="certificate is not trusted"):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.line_server import Serve, Treat
 
+pytestmark = pytest.mark.slow  # servers that hang, until a deadline
 LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 IMPATIENT = Limits(connect=0.3, read=0.3, call=5.0)
 SECRET = "eyJhbGciOi.eyJzdWIi.c2VjcmV0"
@@ -60,7 +61,7 @@ def test_request_is_sent_as_given(serve: Serve) -> None:
 
 
 def test_connections_are_kept(serve: Serve) -> None:
-    """Many calls one after the other use one connection, and leave no descriptor or thread behind."""
+    """Many calls one after the other use one connection, and leave no descriptor or thread open."""
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     transport = make_transport()
     transport.request("GET", server.origin)
@@ -173,7 +174,7 @@ def test_transport_goes_on_after_a_failure(serve: Serve) -> None:
 
 
 def test_one_late_call_ends_no_other(serve: Serve) -> None:
-    """A deadline shuts its own call's connection only, though others are under way."""
+    """A deadline closes its own call's connection only, though other calls are in progress."""
     slow = serve(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"))
     quick = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     transport = make_transport()

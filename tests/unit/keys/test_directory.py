@@ -49,7 +49,7 @@ def dump_pem(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
 
 
 def write(path: Path, content: bytes, mode: int = 0o400) -> None:
-    """Put other content in a file."""
+    """Replace the content of a file."""
     path.unlink(missing_ok=True)
     path.write_bytes(content)
     path.chmod(mode)
@@ -184,7 +184,7 @@ def test_unusable_key_is_reported_without_its_text(keys: Path, content: bytes) -
 
 
 def test_key_of_another_name_is_refused(keys: Path) -> None:
-    """A PEM whose thumbprint is not its name is refused: the JWKS that was uploaded has another key."""
+    """A PEM whose thumbprint is not its name is refused, because the uploaded JWKS has another key."""
     write(only_pem(keys), PrivateKey.generate("ES256").to_pem())
 
     with pytest.raises(KeysError, match="holds another key"):
@@ -193,7 +193,7 @@ def test_key_of_another_name_is_refused(keys: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o404, 0o420, 0o402])
 def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
-    """A PEM that others could read or change is refused."""
+    """A PEM that other users can read or change is refused."""
     only_pem(keys).chmod(mode)
 
     with pytest.raises(KeysError, match="read or written by others"):
@@ -244,14 +244,14 @@ def test_foreign_owner_is_refused(keys: Path, need: Need) -> None:
 
 
 def test_no_text_shows_the_key() -> None:
-    """The repr of a key holds its id and algorithm, nothing private."""
+    """The repr of a key contains its id and algorithm, and nothing private."""
     key = PrivateKey.generate("ES256")
 
     assert repr(key) == f"PrivateKey(kid='{key.kid}', algorithm='ES256')"
 
 
 def test_unsupported_key_error_has_no_cause() -> None:
-    """The library's own exception, whose text is not ours, is not carried along."""
+    """The library's own exception, whose text we do not control, is not chained."""
     with pytest.raises(UnsupportedKeyError) as caught:
         PrivateKey.from_pem(b"rubbish")
 

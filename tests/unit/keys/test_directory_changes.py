@@ -86,7 +86,7 @@ def test_created_directories_are_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_refused_change_leaves_everything(keys: Path) -> None:
-    """A change that is not allowed changes no file."""
+    """A refused change changes no file."""
     rotate(keys, algorithm="ES256", now=NOW)
     before = {path.name: path.read_bytes() for path in keys.iterdir()}
 
@@ -101,7 +101,7 @@ def test_refused_change_leaves_everything(keys: Path) -> None:
 
 
 def test_revoked_key_leaves_the_disk(keys: Path) -> None:
-    """A revoked active key is replaced by a new one at once, and its private half is gone from the disk."""
+    """A revoked active key is replaced by a new one at once, and its private half is removed from the disk."""
     leaked = load_signing_key(keys).kid
 
     signing = revoke(keys, leaked, now=NOW).kid
@@ -127,7 +127,7 @@ def test_one_of_several_rotations_succeeds(keys: Path) -> None:
 
 
 def test_backup_and_restore(keys: Path, tmp_path: Path) -> None:
-    """A copy of the directory that keeps modes is as good as the directory."""
+    """A copy of the directory with the same modes works like the directory."""
     rotate(keys, algorithm=None, now=NOW)
     shutil.copytree(keys, tmp_path / "backup")
     before = read_jwks(keys)
@@ -140,7 +140,7 @@ def test_backup_and_restore(keys: Path, tmp_path: Path) -> None:
 
 
 def test_registry_of_an_earlier_version_is_read(keys: Path) -> None:
-    """A `keys.json` without the later times is understood."""
+    """A `keys.json` without the later times is read."""
     path = keys / "keys.json"
     document = json.loads(path.read_text())
     for entry in document["keys"]:

@@ -48,7 +48,7 @@ def test_two_libraries_verify_every_token(tmp_path: Path, algorithm: str) -> Non
 
 @ALGORITHMS
 def test_key_id_is_the_thumbprint(algorithm: str) -> None:
-    """The key id is what joserfc computes as RFC 7638 thumbprint."""
+    """The key id equals the RFC 7638 thumbprint that joserfc computes."""
     key = PrivateKey.generate(algorithm)
     kind = ECKey if algorithm == "ES256" else RSAKey
 
@@ -57,7 +57,7 @@ def test_key_id_is_the_thumbprint(algorithm: str) -> None:
 
 @ALGORITHMS
 def test_changed_token_is_not_verified(algorithm: str) -> None:
-    """A token of another key is refused: the verification above can fail."""
+    """A token of another key is refused, so that the verification above is not empty."""
     token = minted(PrivateKey.generate(algorithm))
     other = jwt.PyJWK.from_dict(dict(PrivateKey.generate(algorithm).public_jwk))
 
@@ -66,7 +66,7 @@ def test_changed_token_is_not_verified(algorithm: str) -> None:
 
 
 def test_signatures_keep_leading_zeros() -> None:
-    """An ES256 signature is 64 bytes, also when a half begins with zeros (one in 128 does)."""
+    """An ES256 signature has 64 bytes, even if a half begins with zeros (one in 128 does)."""
     key = PrivateKey.generate("ES256")
 
     signatures = [key.sign(b"%d" % number) for number in range(600)]

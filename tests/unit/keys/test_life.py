@@ -62,7 +62,7 @@ def test_only_a_next_key_can_become_active() -> None:
 
 
 def test_nothing_to_retire() -> None:
-    """Retiring with nothing retiring is refused."""
+    """Without a retiring key there is nothing to retire, and the command fails."""
     with pytest.raises(KeysError, match="no key is retiring"):
         drop_retired(FIRST, NOW)
 

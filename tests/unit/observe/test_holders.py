@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def test_names_on_one_printable_line_who_mounted_a_file_wherever_to(tmp_path: Path) -> None:
-    """A mount point with escape sequences, line ends or undecodable bytes is told escaped, on one line."""
+    """A mount point with escape sequences, line ends or undecodable bytes is shown escaped, on one line."""
     directory = _directory(tmp_path)
     point = b"/home/a\x1b[2J\rb\\012c\\040d\xff"
     proc = _proc(tmp_path, b"31 1 0:9 %s/token//deleted %s rw - tmpfs t rw\n" % (bytes(directory), point))
@@ -22,7 +22,7 @@ def test_names_on_one_printable_line_who_mounted_a_file_wherever_to(tmp_path: Pa
 
 
 def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
-    """A line that is cut short, and a mount point with carriage returns, keep no other mount from being found."""
+    """A truncated line, or a mount point with carriage returns, does not hide any other mount."""
     directory = _directory(tmp_path)
     odd = b"30 1 0:9 / /home/a\rb\rc rw - tmpfs t rw\n31 1\n\n"
     proc = _proc(tmp_path, odd + b"32 1 0:9 %s/env /x rw - tmpfs t rw\n" % bytes(directory))
@@ -39,7 +39,7 @@ def _directory(place: Path) -> Path:
 
 
 def _proc(place: Path, mounts: bytes) -> Path:
-    """Give what proc(5) shows of one process with these mounts, seen from a process that has the root alone."""
+    """Return the view of proc(5) on one process with these mounts, from a process that only has the root."""
     proc = place / "proc"
     (proc / "self").mkdir(parents=True)
     (proc / "self" / "mountinfo").write_bytes(b"1 0 0:9 / / rw - tmpfs t rw\n")

@@ -6,20 +6,20 @@ import logging
 
 import pytest
 
-from refresher.engine.events import Event, Severity
+from refresher.engine.reporter import Event, Severity
 from refresher.observe import logs
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return true."""
         return True
 
 
 def lines_of(stream: io.StringIO, *events: Event, level: int = logging.INFO) -> list[str]:
-    """Log events to a stream and give its lines."""
+    """Log events to a stream and return its lines."""
     logs.configure(stream, level=level)
     for event in events:
         logs.log(event)
@@ -32,7 +32,7 @@ PUBLISHED = Event(
 
 
 def test_machine_gets_one_json_object_a_line() -> None:
-    """Beyond a terminal each event is one line of JSON with time, level, name and all fields."""
+    """Without a terminal each event is one line of JSON with time, level, name and all fields."""
     (line,) = lines_of(io.StringIO(), PUBLISHED)
 
     document = json.loads(line)
@@ -41,14 +41,14 @@ def test_machine_gets_one_json_object_a_line() -> None:
 
 
 def test_person_gets_prose() -> None:
-    """On a terminal each event is a readable line; empty fields are left out, what holds blanks is quoted."""
+    """On a terminal each event is a readable line; empty fields are left out, values with spaces are quoted."""
     (line,) = lines_of(Terminal(), PUBLISHED)
 
     assert line.endswith(' info    token.published target=alice path="a \\"b\\""')
 
 
 def test_terminal_gets_no_control_characters() -> None:
-    """What would move a terminal's cursor, or cannot be encoded, is written as JSON escapes."""
+    """Characters that would move a terminal's cursor, or cannot be encoded, are written as JSON escapes."""
     odd = Event(name="token.published", severity=Severity.INFO, fields={"subject": "a\x1b[2J\ud800"})
 
     (line,) = lines_of(Terminal(), odd)

@@ -5,16 +5,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED
+from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.ownership import Ownership
+from refresher.publishing.record import TargetRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+RECORD = TargetRecord("alice", "alice", "0" * 32)
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Give a directory root that nobody else may write to."""
+    """Return a directory root that no other user may write to."""
     made = tmp_path / "root"
     made.mkdir(mode=0o755)
     return made
@@ -22,17 +26,19 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def directory(root: Path) -> CredentialsDirectory:
-    """Give a credentials directory that does not exist yet, of the daemon's own files."""
-    return directory_at(root, "alice")
+    """Return a credentials directory that does not exist yet, of the daemon's own files."""
+    return build_directory(root, "alice")
 
 
-def directory_at(
-    root: Path, name: str, *, uid: int | None = None, gid: int | None = None, mode: int = 0o400
+def build_directory(
+    root: Path, name: str, *, uid: int | None = None, gid: int | None = None, mode: int = 0o400, is_shared: bool = False
 ) -> CredentialsDirectory:
-    """Give a credentials directory below a root."""
+    """Return a credentials directory in a root."""
     return CredentialsDirectory(
         root=root,
-        path=root / name,
+        name=name,
         ownership=Ownership(uid=uid, gid=gid, mode=mode),
         random_name=lambda: secrets.token_hex(8),
+        artifacts=(*REQUIRED, DESCRIPTIONS),
+        is_root_shared=is_shared,
     )

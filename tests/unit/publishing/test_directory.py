@@ -5,21 +5,26 @@ import resource
 import stat
 import struct
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.errors import PublishError
-from refresher.publishing.atomic import DEFAULT_LIST
-from refresher.publishing.contents import TOKEN
-from refresher.publishing.directory import CredentialsDirectory, OpenDirectory, is_in_place
-from refresher.publishing.walk import InsecureDirectoryError, root_warning
-from tests.unit.publishing.conftest import directory_at
+from refresher.files import FileState
+from refresher.publishing.artifacts import CREDENTIALS, ENVIRONMENT, RECORD, TOKEN
+from refresher.publishing.atomic import DEFAULT_LIST, Ownership
+from refresher.publishing.directory import is_in_place
+from refresher.publishing.walk import InsecureDirectoryError
+from tests.unit.publishing.conftest import build_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from refresher.publishing.contents import PublishedFile
+    from refresher.publishing.directory import CredentialsDirectory
+    from refresher.publishing.open_directory import OpenDirectory
     from tests.conftest import Need
 
 CONTAINER_UID = 54_321
@@ -34,7 +39,7 @@ WRITABLE_BY_CONTAINER = struct.pack("<I", 2) + b"".join(
         (32, 5, 0xFFFFFFFF),
     )
 )
-"""The access control list `u::rwx,u:54321:rwx,g::r-x,m::rwx,o::r-x`, as the kernel has it."""
+"""The access control list `u::rwx,u:54321:rwx,g::r-x,m::rwx,o::r-x`, in the kernel's form."""
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask-000", "umask-022", "umask-077"])
@@ -46,13 +51,13 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def mode_of(path: Path) -> int:
-    """Give a path's own permission bits."""
+    """Return a path's own permission bits."""
     return stat.S_IMODE(path.lstat().st_mode)
 
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """Let this process open nothing more for the length of a `with` block."""
+    """Prevent this process from opening any more files for the length of a `with` block."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
     try:
@@ -62,29 +67,34 @@ def no_descriptor_left() -> Iterator[None]:
 
 
 READS: dict[str, Callable[[OpenDirectory], object]] = {
-    "read": lambda opened: opened.read(),
-    "read-further": lambda opened: opened.read_further("access_token"),
-    "read-of-a-folder": lambda opened: opened.read_further("id_tokens/app"),
-    "present": lambda opened: opened.present(),
+    "read": lambda opened: opened.read([TOKEN]),
+    "read-of-a-folder": lambda opened: opened.read(["id_tokens/app"]),
+    "record": lambda opened: opened.read_record(),
+    "list": lambda opened: opened.list_artifacts(),
 }
+
+
+def read_token(directory: CredentialsDirectory) -> PublishedFile:
+    """Read the token file."""
+    return directory.read([TOKEN])[TOKEN]
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=list(READS))
 def test_lack_of_descriptors_is_no_verdict_on_a_file(
     directory: CredentialsDirectory, read: Callable[[OpenDirectory], object]
 ) -> None:
-    """Where the process may open nothing more, a file counts neither as absent nor as unreadable: the read fails."""
+    """If the process cannot open any more files, a file is neither absent nor unreadable: the read fails."""
     with directory.open() as opened:
         opened.publish(TOKEN, b"t")
         with no_descriptor_left(), pytest.raises(PublishError) as caught:
             read(opened)
 
-    assert "cannot be" in caught.value.problem
+    assert "can't be" in caught.value.problem
     assert "LimitNOFILE" in caught.value.remedy
 
 
 def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
-    """What is published is what is read, to the byte, with no newline added and nothing left beside it."""
+    """The content of a published file is exactly the published bytes, without a newline and without other files."""
     with directory.open() as opened:
         opened.publish(TOKEN, b"first")
         opened.publish(TOKEN, b"second")
@@ -94,9 +104,9 @@ def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
 
 
 def test_owner_and_mode_are_as_configured(root: Path, umask: int, need: Need) -> None:
-    """Files get the configured owner and mode, the directory is the daemon's with that group, whatever the umask."""
+    """Files have the configured owner and mode; the directory belongs to the daemon with that group, for any umask."""
     need.root()
-    directory = directory_at(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
+    directory = build_directory(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
 
     with directory.open() as opened:
         opened.settle()
@@ -109,19 +119,19 @@ def test_owner_and_mode_are_as_configured(root: Path, umask: int, need: Need) ->
 
 
 def test_directory_without_a_group_can_be_traversed_but_not_listed(root: Path, umask: int) -> None:
-    """Without a group a container's user opens a file by its name and lists nothing."""
-    directory = directory_at(root, "team/alice")
+    """Without a group a container's user can open a file by its name, but not list the directory."""
+    directory = build_directory(root, "alice")
 
     with directory.open() as opened:
         opened.publish(TOKEN, b"t")
 
-    assert [mode_of(root / "team"), mode_of(directory.path), mode_of(directory.path / TOKEN)] == [0o711, 0o711, 0o400]
+    assert [mode_of(directory.path), mode_of(directory.path / TOKEN)] == [0o711, 0o400]
 
 
 def test_drifted_directory_mode_and_group_are_repaired(root: Path, need: Need) -> None:
-    """Another mode or group of the credentials directory is put right when that is asked for, and not before."""
+    """Another mode or group of the credentials directory is repaired on request, and not before."""
     need.root()
-    directory = directory_at(root, "alice", gid=CONTAINER_GID)
+    directory = build_directory(root, "alice", gid=CONTAINER_GID)
     directory.path.mkdir(mode=0o700)
 
     with directory.open() as opened:
@@ -133,11 +143,11 @@ def test_drifted_directory_mode_and_group_are_repaired(root: Path, need: Need) -
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777], ids=["group", "others", "sticky"])
 def test_directory_that_others_may_write_to_is_refused(directory: CredentialsDirectory, mode: int) -> None:
-    """A directory in which somebody else could plant a file is refused, and stays as it is."""
+    """A directory in which another user can create a file is refused, and stays as it is."""
     directory.path.mkdir()
     directory.path.chmod(mode)
 
-    with pytest.raises(InsecureDirectoryError, match="can be written by others"), directory.open():
+    with pytest.raises(InsecureDirectoryError, match="others can write to"), directory.open():
         pass
 
     assert mode_of(directory.path) == mode
@@ -157,7 +167,7 @@ def test_directory_of_somebody_else_is_refused(directory: CredentialsDirectory, 
 def test_reader_need_not_be_the_daemon(
     root: Path, directory: CredentialsDirectory, need: Need, owner_of_root: int
 ) -> None:
-    """Root reads what another user's daemon publishes below its own root, and writes nothing there."""
+    """Root can read what another user's daemon publishes below its own root, and writes nothing there."""
     need.root()
     directory.path.mkdir(mode=0o711)
     (directory.path / "token").write_bytes(b"a token")
@@ -165,53 +175,47 @@ def test_reader_need_not_be_the_daemon(
     os.chown(root, owner_of_root, -1)
 
     if owner_of_root == CONTAINER_UID:
-        assert directory.read().token.content == b"a token"
+        assert read_token(directory).content == b"a token"
     else:
         with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"):
-            directory.read()
+            directory.read([TOKEN])
     with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), directory.open():
         pass
 
 
-@pytest.mark.parametrize("planted", ["alice", "team"], ids=["last-component", "on-the-way"])
-def test_symlink_below_the_root_is_not_followed(root: Path, tmp_path: Path, planted: str) -> None:
-    """A symlink planted where a directory belongs is refused and its goal stays untouched."""
+def test_symlink_in_the_root_is_not_followed(root: Path, tmp_path: Path) -> None:
+    """A symlink in the place of a credentials directory is refused, and its target stays untouched."""
     elsewhere = tmp_path / "elsewhere"
-    (elsewhere / "alice").mkdir(parents=True)
-    (root / planted).symlink_to(elsewhere)
-    name = "alice" if planted == "alice" else "team/alice"
+    elsewhere.mkdir()
+    (root / "alice").symlink_to(elsewhere)
 
-    with pytest.raises(InsecureDirectoryError, match="symlink"), directory_at(root, name).open():
+    with pytest.raises(InsecureDirectoryError, match="symlink"), build_directory(root, "alice").open():
         pass
 
-    assert os.listdir(elsewhere) == ["alice"]
-    assert os.listdir(elsewhere / "alice") == []
+    assert os.listdir(elsewhere) == []
 
 
 def test_symlink_planted_at_the_token_is_replaced(directory: CredentialsDirectory, tmp_path: Path) -> None:
-    """A symlink where the token belongs is replaced by the token; what it points to stays as it was."""
+    """A symlink in the place of the token is replaced by the token; its target stays as it was."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     directory.path.mkdir(mode=0o711)
     (directory.path / TOKEN).symlink_to(victim)
 
-    contents = directory.read()
+    contents = read_token(directory)
     with directory.open() as opened:
         opened.publish(TOKEN, b"t")
 
-    assert contents.token.problem == "token cannot be read: it is a symlink"
+    assert contents.problem == "token can't be read: it is a symlink"
     assert victim.read_bytes() == b"precious"
     assert not (directory.path / TOKEN).is_symlink()
 
 
 def test_symlink_planted_at_the_temporary_name_is_not_followed(root: Path, tmp_path: Path) -> None:
-    """Even if the temporary name were guessed, a symlink there is refused and not written through."""
+    """Even if the temporary name were guessed, a symlink there is refused and not followed."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
-    original = directory_at(root, "alice")
-    directory = CredentialsDirectory(
-        root=root, path=original.path, ownership=original.ownership, random_name=lambda: "0" * 16
-    )
+    directory = replace(build_directory(root, "alice"), random_name=lambda: "0" * 16)
     directory.path.mkdir(mode=0o711)
     (directory.path / f".{TOKEN}.{'0' * 16}.tmp").symlink_to(victim)
 
@@ -223,9 +227,9 @@ def test_symlink_planted_at_the_temporary_name_is_not_followed(root: Path, tmp_p
 
 
 def test_files_owner_can_change_nothing(root: Path, need: Need) -> None:
-    """The uid that owns the files can read them and neither create, rename, link nor remove anything."""
+    """The uid that owns the files can read them, but not create, rename, link or remove anything."""
     need.root()
-    directory = directory_at(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
+    directory = build_directory(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
     root.parent.chmod(0o755)
     with directory.open() as opened:
         opened.publish(TOKEN, b"t")
@@ -243,7 +247,7 @@ def test_files_owner_can_change_nothing(root: Path, need: Need) -> None:
 
 
 def as_container(statement: str, directory: Path) -> str:
-    """Run a statement as the files' owner inside a directory; give `ok` or the name of the exception."""
+    """Run a statement as the files' owner inside a directory; return `ok` or the name of the exception."""
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         try:
@@ -253,7 +257,7 @@ def as_container(statement: str, directory: Path) -> str:
             os.setresuid(CONTAINER_UID, CONTAINER_UID, CONTAINER_UID)
             exec(statement)  # noqa: S102 - the statements stand above
             os.write(writer, b"ok")
-        except BaseException as error:  # noqa: BLE001 - told to the parent
+        except BaseException as error:  # noqa: BLE001 - reported to the parent
             os.write(writer, type(error).__name__.encode())
         os._exit(0)
     os.waitpid(child, 0)
@@ -264,18 +268,18 @@ def as_container(statement: str, directory: Path) -> str:
 
 
 def test_directory_where_the_token_belongs_is_told(directory: CredentialsDirectory) -> None:
-    """A directory in the token's place is an error that says to remove it, and leaves no temporary file."""
+    """The remedy for a directory in the token's place is to remove it; no temporary file is left."""
     directory.path.mkdir(mode=0o711)
     (directory.path / TOKEN).mkdir()
 
-    with pytest.raises(PublishError, match="remove it"), directory.open() as opened:
+    with pytest.raises(PublishError, match="remove the directory"), directory.open() as opened:
         opened.publish(TOKEN, b"t")
 
     assert os.listdir(directory.path) == [TOKEN]
 
 
 def test_single_file_mount_is_told(directory: CredentialsDirectory, need: Need) -> None:
-    """A file that is mounted by itself cannot be replaced: the error says to mount the directory."""
+    """A file that is mounted by itself cannot be replaced: the remedy is to mount the directory."""
     need.root()
     with directory.open() as opened:
         opened.publish(TOKEN, b"old")
@@ -288,7 +292,7 @@ def test_single_file_mount_is_told(directory: CredentialsDirectory, need: Need) 
 
 
 def _publish_over_a_mount(directory: CredentialsDirectory) -> int:
-    """In a mount namespace of this process alone, mount the token on itself and try to replace it."""
+    """Mount the token on itself in a separate mount namespace, and try to replace it."""
     import ctypes  # noqa: PLC0415 - only the forked child calls the C library
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -308,38 +312,37 @@ def _publish_over_a_mount(directory: CredentialsDirectory) -> int:
 
 
 def test_orphans_are_swept_and_strangers_left(directory: CredentialsDirectory) -> None:
-    """Temporary files of a killed daemon are removed, and nothing else is."""
+    """Temporary files of a killed daemon are removed, and no other file is."""
     directory.path.mkdir(mode=0o711)
     for name in (".token.0123456789abcdef.tmp", ".env.fedcba9876543210.tmp", ".token.tmp", "notes.tmp", TOKEN):
         (directory.path / name).touch()
 
     with directory.open() as opened:
-        swept = opened.sweep()
+        opened.sweep()
 
-    assert swept == 2
     assert sorted(os.listdir(directory.path)) == sorted([".token.tmp", "notes.tmp", TOKEN])
 
 
 def test_probe_leaves_nothing(directory: CredentialsDirectory) -> None:
-    """The write probe proves that a replacement would work and leaves no trace."""
+    """The write probe proves that a replacement would work, and leaves no file."""
     with directory.open() as opened:
-        opened.probe()
+        opened.probe(100)
 
     assert os.listdir(directory.path) == []
 
 
 def test_reading_changes_nothing(directory: CredentialsDirectory) -> None:
-    """Reading an absent directory finds nothing and makes nothing."""
-    contents = directory.read()
+    """Reading an absent directory finds nothing and creates nothing."""
+    contents = read_token(directory)
 
-    assert contents.token.content is None
-    assert contents.token.problem is None
+    assert contents.content is None
+    assert contents.problem is None
     assert not directory.path.exists()
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "huge"])
 def test_what_is_no_token_file_is_described(directory: CredentialsDirectory, kind: str) -> None:
-    """A FIFO, a directory or an endless file in the token's place neither hangs nor fills memory."""
+    """A FIFO, a directory or an endless file in the token's place neither blocks nor fills the memory."""
     directory.path.mkdir(mode=0o711)
     token = directory.path / TOKEN
     match kind:
@@ -351,26 +354,26 @@ def test_what_is_no_token_file_is_described(directory: CredentialsDirectory, kin
             token.touch()
             os.truncate(token, 10_000_000_000)
 
-    found = directory.read().token
+    found = read_token(directory)
 
     assert found.content is None
     assert found.problem is not None
 
 
 def test_drift_shows_in_the_signature(directory: CredentialsDirectory) -> None:
-    """Content, mode and replacement each change a directory's signature; reading does not."""
+    """Content, mode and replacement each change a directory's file states; reading does not."""
     with directory.open() as opened:
         opened.publish(TOKEN, b"one")
-        first = opened.sign()
+        first = opened.read_state()
 
-    assert directory.sign() == first
-    directory.read()
-    assert directory.sign() == first
+    assert directory.read_state() == first
+    directory.read([TOKEN])
+    assert directory.read_state() == first
     (directory.path / TOKEN).chmod(0o444)
-    second = directory.sign()
+    second = directory.read_state()
     assert second != first
     directory.path.chmod(0o700)
-    assert directory.sign() != second
+    assert directory.read_state() != second
 
 
 def test_in_place_means_content_owner_and_mode(directory: CredentialsDirectory) -> None:
@@ -378,15 +381,15 @@ def test_in_place_means_content_owner_and_mode(directory: CredentialsDirectory) 
     with directory.open() as opened:
         opened.publish(TOKEN, b"one")
 
-    assert is_in_place(directory.read().token, b"one", directory.ownership)
-    assert not is_in_place(directory.read().token, b"two", directory.ownership)
+    assert is_in_place(read_token(directory), b"one", directory.ownership)
+    assert not is_in_place(read_token(directory), b"two", directory.ownership)
     (directory.path / TOKEN).chmod(0o444)
-    assert not is_in_place(directory.read().token, b"one", directory.ownership)
+    assert not is_in_place(read_token(directory), b"one", directory.ownership)
 
 
 def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
-    """A directory root that is not there is made, readable by all and writable by the daemon alone."""
-    directory = directory_at(tmp_path / "run" / "refresher", "alice")
+    """An absent directory root is created, readable by all and writable by the daemon only."""
+    directory = build_directory(tmp_path / "run" / "refresher", "alice")
 
     with directory.open():
         pass
@@ -395,17 +398,17 @@ def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
 
 
 def test_default_acl_of_the_root_lets_nobody_in(root: Path, need: Need) -> None:
-    """Neither directories nor files take over an access control list that names another user."""
+    """Neither directories nor files inherit an access control list with another user."""
     need.acls(root)
     os.setxattr(root, DEFAULT_LIST, WRITABLE_BY_CONTAINER)
-    directory = directory_at(root, "team/alice", gid=os.getegid(), mode=0o440)
+    directory = build_directory(root, "alice", gid=os.getegid(), mode=0o440)
 
     with directory.open() as opened:
         opened.settle()
         opened.publish(TOKEN, b"t")
         opened.publish("id_tokens/app", b"t")
 
-    for path in (directory.path.parent, directory.path, *directory.path.rglob("*")):
+    for path in (directory.path, *directory.path.rglob("*")):
         assert not [name for name in os.listxattr(path) if "acl" in name]
     assert (mode_of(directory.path), mode_of(directory.path / TOKEN)) == (0o750, 0o440)
 
@@ -419,21 +422,102 @@ def test_root_of_somebody_else_is_refused(root: Path, directory: CredentialsDire
         pass
 
 
-def test_root_that_others_can_write_to_is_warned_of(root: Path) -> None:
-    """A root like a Kubernetes emptyDir is used, with a warning."""
-    assert root_warning(root) is None
-    root.chmod(0o777)
+@pytest.mark.parametrize(
+    ("mode", "is_shared", "is_refused"),
+    [(0o777, True, True), (0o775, True, True), (0o1777, True, False), (0o777, False, False), (0o755, True, False)],
+    ids=["others", "group", "sticky", "one-identity", "safe"],
+)
+def test_root_that_others_can_write_to_is_refused_for_several_identities(
+    root: Path, mode: int, *, is_shared: bool, is_refused: bool
+) -> None:
+    """A user who can rename directories could move one tenant's token to another; a sticky root does not allow that."""
+    root.chmod(mode)
+    directory = build_directory(root, "alice", is_shared=is_shared)
 
-    assert "can be written by others" in str(root_warning(root))
+    if is_refused:
+        with pytest.raises(InsecureDirectoryError, match="more than one identity"), directory.open():
+            pass
+    else:
+        with directory.open():
+            pass
+
+
+def test_new_directory_takes_the_place_of_one_that_is_held(directory: CredentialsDirectory) -> None:
+    """After a replacement, an old descriptor of the directory shows it empty, and nothing else is left in the root."""
+    with directory.open() as opened, opened.held():
+        opened.publish(RECORD, b"{}")
+        held = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
+        opened.replace()
+        opened.publish(TOKEN, b"next")
+
+    assert os.listdir(held) == []
+    assert (directory.path / TOKEN).read_bytes() == b"next"
+    assert sorted(path.name for path in directory.root.iterdir()) == [".lock", "alice"]
+    os.close(held)
+
+
+def test_directory_with_an_unknown_file_is_not_replaced(directory: CredentialsDirectory) -> None:
+    """A file that we did not write keeps the directory in place, and the remedy is to move it."""
+    with directory.open() as opened, opened.held():
+        (directory.path / "notes").touch()
+        with pytest.raises(PublishError, match=r"move .*/notes away"):
+            opened.replace()
+
+    assert os.listdir(directory.path) == ["notes"]
+
+
+def test_directory_that_was_replaced_meanwhile_is_opened_again(directory: CredentialsDirectory) -> None:
+    """After the lock was taken, writes go into the directory that has the name then."""
+    with directory.open() as opened:
+        directory.path.rename(directory.root / "former")
+        with opened.held():
+            opened.publish(TOKEN, b"t")
+
+    assert (directory.path / TOKEN).read_bytes() == b"t"
+    assert os.listdir(directory.root / "former") == []
+
+
+def test_withdrawal_goes_on_after_a_file_that_cannot_be_removed(directory: CredentialsDirectory) -> None:
+    """All our files except the record are withdrawn, `env` first; one that cannot be removed keeps no other."""
+    with directory.open() as opened:
+        for name in (RECORD, CREDENTIALS, TOKEN, ENVIRONMENT, "id_tokens/api"):
+            opened.publish(name, b"x")
+        (directory.path / "boto").mkdir()
+        (directory.path / "notes").touch()
+
+        with pytest.raises(PublishError, match="boto can't be removed"):
+            opened.withdraw_all()
+
+    assert sorted(os.listdir(directory.path)) == [RECORD, "boto", "notes"]
+
+
+@pytest.mark.parametrize(
+    ("ownership", "state", "fits"),
+    [
+        (Ownership(None, None, 0o400), (0o400, None, 7), True),
+        (Ownership(None, 7, 0o440), (0o440, None, 7), True),
+        (Ownership(None, 7, 0o440), (0o440, None, 8), False),
+        (Ownership(5, 7, 0o440), (0o440, 5, 7), True),
+        (Ownership(5, 7, 0o440), (0o440, 6, 7), False),
+        (Ownership(None, None, 0o400), (0o440, None, 7), False),
+    ],
+)
+def test_ownership_describes_mode_owner_and_group(
+    ownership: Ownership, state: tuple[int, int | None, int], *, fits: bool
+) -> None:
+    """Mode and owner must be as configured, the group only where one is given."""
+    mode, uid, gid = state
+
+    assert ownership.describes(FileState(1, 1, 0, 0, mode, os.geteuid() if uid is None else uid, gid)) is fits
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_missing_root_is_made_with_its_parents(tmp_path: Path, umask: int) -> None:
-    """Each directory on the way to a missing root is made for all to traverse and for nobody else to write to."""
+    """Each new directory on the way to a missing root can be traversed by all, and only the daemon can write to it."""
     former = os.umask(umask)
     try:
         root = tmp_path / "opt" / "deep" / "root"
-        with directory_at(root, "alice").open():
+        with build_directory(root, "alice").open():
             pass
     finally:
         os.umask(former)

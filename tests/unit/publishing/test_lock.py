@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.errors import PublishError
-from refresher.publishing.lock import DirectoryHeldError, RootHeldError, held_directory, held_roots, open_lock
+from refresher.publishing.lock import (
+    DirectoryHeldError,
+    RootHeldError,
+    held_roots,
+    is_root_held,
+    open_lock,
+    release_directory,
+    take_directory,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +33,20 @@ TENANT = 54_321
 
 @contextmanager
 def held(root: Path, name: str) -> Iterator[None]:
-    """Hold a directory as another process does, and wait for nobody."""
+    """Lock a directory like another process, without waiting."""
     (root / name).mkdir(exist_ok=True)
     descriptor = os.open(root / name, os.O_RDONLY)
     try:
-        with open_lock(root) as lock, held_directory(lock, descriptor, name, patience=0):
+        with open_lock(root) as lock:
+            byte = take_directory(lock, descriptor, name, patience=0)
             yield
+            release_directory(lock, byte)
     finally:
         os.close(descriptor)
 
 
 def test_directory_is_in_one_pair_of_hands(root: Path) -> None:
-    """Who holds a directory keeps others out of it, and of nothing else."""
+    """A process with the lock of a directory keeps others out of this directory only."""
     with held(root, "alice"):
         with held(root, "bob"):
             pass
@@ -51,7 +61,7 @@ def test_directory_is_in_one_pair_of_hands(root: Path) -> None:
 
 
 def test_root_has_one_daemon(root: Path) -> None:
-    """A second daemon is refused below the same root, and who holds it may publish all the same."""
+    """A second daemon is refused below the same root; the first one can still publish."""
     with held_roots() as hold:
         hold(root)
         hold(root)
@@ -66,11 +76,13 @@ def test_root_has_one_daemon(root: Path) -> None:
 
     with held_roots() as hold:
         hold(root)
+        assert is_root_held(root)
+    assert not is_root_held(root)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_tenant_can_hold_up_nobody(root: Path, umask: int) -> None:
-    """Nobody else can open the lock, and locks on what they can open mean nothing."""
+    """No other user can open the lock file, and locks on files that they can open have no effect."""
     (root / "alice").mkdir()
     former = os.umask(umask)
     theirs = [os.open(place, os.O_RDONLY) for place in (root, root / "alice")]
@@ -90,7 +102,7 @@ def test_tenant_can_hold_up_nobody(root: Path, umask: int) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "folder", "readable", "another's"])
 def test_lock_that_is_not_the_daemons_alone_is_refused(root: Path, tmp_path: Path, need: Need, kind: str) -> None:
-    """Whatever was planted at the lock's name is not used."""
+    """Another file in the place of the lock is not used."""
     lock = root / ".lock"
     if kind == "link":
         lock.symlink_to(tmp_path / "elsewhere")
@@ -111,7 +123,7 @@ def test_lock_that_is_not_the_daemons_alone_is_refused(root: Path, tmp_path: Pat
 
 
 def test_root_that_is_not_the_daemons_to_write_to_has_no_lock(need: Need) -> None:
-    """Where the daemon may make no file, nothing is held, and nothing is refused for that."""
+    """If the daemon cannot create a file, there is no lock, and nothing is refused for that."""
     need.root()
     script = "import os, sys; from pathlib import Path; from refresher.publishing.lock import held_roots\n"
     script += "os.setuid(54321)\nwith held_roots() as hold: hold(Path(sys.argv[1]))"

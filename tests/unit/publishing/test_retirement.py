@@ -1,204 +1,198 @@
 from __future__ import annotations
 
-import fcntl
 import os
-import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.publishing.lock import held_directory, open_lock
-from refresher.publishing.retirement import GRACE, retire_strays
+from refresher.publishing.artifacts import RECORD
+from refresher.publishing.lock import open_lock, release_directory, take_directory
+from refresher.publishing.record import TargetRecord
+from refresher.publishing.retirement import GRACE, Retirement, list_unrecorded, retire_strays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-DOCUMENT = b'{"type": "external_account", "credential_source": {"file": "/var/run/google/token"}}'
+    from tests.conftest import Need
+
+FILES = [".target", "artifacts.json", "credentials.json", "env", "id_tokens", "token"]
 
 
-def make(path: Path, *, document: bytes = DOCUMENT) -> Path:
-    """Put a published credentials directory somewhere."""
+def make(path: Path, *, record: bytes | None = None) -> Path:
+    """Create a published credentials directory; without a record if `record` is empty."""
     path.mkdir(parents=True, mode=0o711)
-    for name, content in (("token", b"t"), ("credentials.json", document), ("env", b"A=b\n")):
-        (path / name).write_bytes(content)
+    record = TargetRecord(path.name, "alice", "0" * 32).render() if record is None else record
+    if record:
+        (path / RECORD).write_bytes(record)
+    for name in ("token", "credentials.json", "env", "artifacts.json"):
+        (path / name).write_bytes(b"x")
+    (path / "id_tokens").mkdir(mode=0o711)
+    (path / "id_tokens" / "api").write_bytes(b"x")
     return path
+
+
+def list_names(path: Path) -> list[str]:
+    """Return the names of a directory's entries."""
+    return sorted(os.listdir(path))
 
 
 def test_env_goes_at_once_and_the_rest_after_the_grace(root: Path) -> None:
     """A removed target loses `env` at once and its directory ten minutes later."""
-    stray = make(root / "team" / "alice")
+    stray = make(root / "alice")
     now = datetime.now(UTC)
 
-    first = retire_strays(root, set(), now)
-    after_first = sorted(os.listdir(stray))
-    retire_strays(root, set(), now + GRACE - timedelta(seconds=5))
-    before_grace = sorted(os.listdir(stray))
-    retire_strays(root, set(), now + GRACE + timedelta(seconds=5))
+    first = retire_strays(root, (), now)
+    after_first = list_names(stray)
+    retire_strays(root, (), now + GRACE - timedelta(seconds=5))
+    before_grace = list_names(stray)
+    retire_strays(root, (), now + GRACE + timedelta(seconds=5))
 
-    assert first == (str(stray),)
-    assert after_first == before_grace == ["credentials.json", "token"]
-    assert not stray.exists()
+    assert first == Retirement(("alice",))
+    assert after_first == before_grace == [name for name in FILES if name != "env"]
+    assert list_names(root) == [".lock"]
 
 
-def test_directories_of_targets_are_kept(root: Path) -> None:
-    """What belongs to a target is left alone."""
+def test_reserved_names_are_kept(root: Path) -> None:
+    """A directory with the name of a target, or of any drop-in, even a broken one, is left alone."""
     kept = make(root / "alice")
 
-    retire_strays(root, {kept}, datetime.now(UTC) + timedelta(days=1))
+    retire_strays(root, {"alice"}, datetime.now(UTC) + timedelta(days=1))
 
-    assert sorted(os.listdir(kept)) == ["credentials.json", "env", "token"]
-
-
-@pytest.mark.parametrize("place", ["alice/inner", "/".join("abcdefghijkl")], ids=["in-a-kept-one", "deep"])
-def test_stray_is_found_wherever_it_is(root: Path, place: str) -> None:
-    """A former place inside a target's present one, or far below the root, loses `env` as any other."""
-    kept = make(root / "alice")
-    stray = make(root / place)
-
-    assert retire_strays(root, {kept}, datetime.now(UTC)) == (str(stray),)
-    assert (kept / "env").exists()
+    assert list_names(kept) == FILES
 
 
-def test_what_lies_below_another_root_is_its_daemons(root: Path) -> None:
-    """A daemon whose root lies in another's keeps what it published, also while it is down."""
-    inner = root / "inner"
-    with open_lock(inner):
-        make(inner / "alice")
-    stray = make(root / "alice")
+def test_directory_is_a_stray_under_whatever_name(root: Path) -> None:
+    """A renamed directory has our record and no reserved name, so it is retired."""
+    make(root / "alice").rename(root / "renamed")
 
-    assert retire_strays(root, set(), datetime.now(UTC)) == (str(stray),)
-    assert retire_strays(inner, set(), datetime.now(UTC)) == (str(inner / "alice"),)
+    assert retire_strays(root, {"alice"}, datetime.now(UTC)).withdrawn == ("renamed",)
 
 
-def test_what_another_process_writes_into_is_no_stray_yet(root: Path) -> None:
-    """`once` with a newer configuration may be at a directory that the daemon does not know of yet."""
+@pytest.mark.parametrize("record", [b"", b"{", b'{"version": 1}'], ids=["none", "torn", "incomplete"])
+def test_directory_without_a_record_is_left_alone_and_listed(root: Path, record: bytes) -> None:
+    """Files without a valid record are never removed; those of an earlier version are reported."""
+    other = make(root / "alice", record=record or b"")
+    if not record:
+        (other / RECORD).unlink(missing_ok=True)
+
+    retired = retire_strays(root, (), datetime.now(UTC) + timedelta(days=1))
+
+    assert retired == Retirement()
+    assert {"credentials.json", "env", "token"} <= set(list_names(other))
+    assert list_unrecorded(root, ()) == ([] if record else ["alice"])
+    assert list_unrecorded(root, {"alice"}) == []
+
+
+def test_directory_of_another_user_is_left_alone(root: Path, need: Need) -> None:
+    """A directory of another user is left alone, whatever it contains."""
+    need.root()
+    other = make(root / "alice")
+    os.chown(other, 54_321, -1)
+
+    assert retire_strays(root, (), datetime.now(UTC)) == Retirement()
+    assert (other / "env").exists()
+
+
+def test_directory_that_another_process_writes_into_is_left_for_the_next_time(root: Path) -> None:
+    """`once` with a newer configuration may use a directory that the daemon does not know yet."""
     theirs = make(root / "alice")
 
     descriptor = os.open(theirs, os.O_RDONLY)
-    with open_lock(root) as lock, held_directory(lock, descriptor, "theirs"):
-        retire_strays(root, set(), datetime.now(UTC))
+    with open_lock(root) as lock:
+        byte = take_directory(lock, descriptor, "theirs")
+        retired = retire_strays(root, (), datetime.now(UTC))
+        release_directory(lock, byte)
     os.close(descriptor)
 
+    assert retired.withdrawn == ()
     assert (theirs / "env").exists()
 
 
-def test_beginning_of_a_killed_daemon_is_removed(root: Path) -> None:
-    """A directory that holds nothing but the temporary file of a first publication goes with it."""
+@pytest.mark.parametrize("left", [[], [".target.0123456789abcdef.tmp"]], ids=["empty", "half a record"])
+def test_beginning_of_a_killed_daemon_is_removed(root: Path, left: list[str]) -> None:
+    """A directory with only the temporary file of its first record is removed, together with that file."""
     (root / "alice").mkdir(mode=0o711)
-    (root / "alice" / ".credentials.json.0123456789abcdef.tmp").write_bytes(b"{")
+    for name in left:
+        (root / "alice" / name).write_bytes(b"{")
 
-    retire_strays(root, set(), datetime.now(UTC))
+    retire_strays(root, (), datetime.now(UTC))
 
     assert not (root / "alice").exists()
 
 
-@pytest.mark.parametrize(
-    "document", [b"{}", b'{"type": "service_account"}', b"rubbish"], ids=["empty", "key", "rubbish"]
-)
-def test_directories_without_our_mark_are_left_alone(root: Path, document: bytes) -> None:
-    """A directory of somebody else's credentials below the root is never touched."""
-    other = make(root / "other", document=document)
-
-    retire_strays(root, set(), datetime.now(UTC) + timedelta(days=1))
-
-    assert sorted(os.listdir(other)) == ["credentials.json", "env", "token"]
-
-
-def with_a_symlink(path: Path) -> None:
-    """Hold one's credentials by a symlink."""
-    (path / "data.json").write_bytes(DOCUMENT)
-    (path / "credentials.json").symlink_to("data.json")
-
-
-def with_a_directory(path: Path) -> None:
-    """Have a directory where we have our document."""
-    (path / "credentials.json").mkdir()
-
-
-def with_a_large_one(path: Path) -> None:
-    """Have more credentials than we would read."""
-    (path / "credentials.json").write_text(f'{{"x": "{"y" * 70_000}"}}')
-
-
-def with_an_upload(path: Path) -> None:
-    """Have a temporary file that is named as we name ours."""
-    (path / ".upload.0123456789abcdef.tmp").write_bytes(b"half")
-
-
-def with_a_download(path: Path) -> None:
-    """Have credentials half written beside something else."""
-    (path / ".credentials.json.0123456789abcdef.tmp").write_bytes(b"half")
-
-
-@pytest.mark.parametrize(
-    "furnish", [with_a_symlink, with_a_directory, with_a_large_one, with_an_upload, with_a_download]
-)
-def test_odd_directories_of_others_are_left_alone(root: Path, furnish: Callable[[Path], None]) -> None:
-    """What we cannot have written makes no directory ours, though it is the daemon's user's."""
+@pytest.mark.parametrize("entries", [["notes"], ["data.json", "env"], [".upload.0123456789abcdef.tmp", "notes"]])
+def test_unknown_directories_are_left_alone(root: Path, entries: list[str]) -> None:
+    """A directory of other files in the root is left alone, even if it belongs to the daemon's user."""
     other = root / "other"
     other.mkdir(mode=0o755)
-    (other / "env").write_text("DB=1\n")
-    (other / "token").write_text("t")
-    furnish(other)
-    before = sorted(other.rglob("*"))
+    for name in entries:
+        (other / name).write_text("x")
 
-    withdrawn = retire_strays(root, set(), datetime.now(UTC))
-    retire_strays(root, set(), datetime.now(UTC) + timedelta(days=1))
+    retired = [retire_strays(root, (), datetime.now(UTC) + timedelta(days=day)) for day in (0, 1)]
 
-    assert withdrawn == ()
-    assert sorted(other.rglob("*")) == before
+    assert retired == [Retirement(), Retirement()]
+    assert list_names(other) == sorted(entries)
 
 
-@pytest.mark.parametrize(("more", "is_retired"), [((), True), (("notes",), False)], ids=["ours", "with-notes"])
-def test_lease_of_the_owner_hides_no_stray(root: Path, more: tuple[str, ...], *, is_retired: bool) -> None:
-    """Who keeps us from reading our document keeps its directory only where something else makes that doubtful."""
-    stray = make(root / "alice")
-    for name in more:
-        (stray / name).touch()
-    with (stray / "credentials.json").open("rb") as leased:
-        fcntl.fcntl(leased, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
-        fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+def test_removal_that_was_cut_short_is_continued(root: Path) -> None:
+    """With only the record left, or moved aside, the directory is still recognised as ours and removed."""
+    alone, aside = make(root / "alice"), make(root / "bob")
+    for name in ("token", "env", "credentials.json", "artifacts.json"):
+        (alone / name).unlink()
+    aside.rename(root / ".bob.0123456789abcdef.tmp")
 
-        withdrawn = retire_strays(root, set(), datetime.now(UTC))
+    for _ in range(2):
+        retire_strays(root, (), datetime.now(UTC) + GRACE + timedelta(seconds=5))
 
-    assert bool(withdrawn) is is_retired
-
-
-def test_removal_that_was_cut_short_is_taken_up_again(root: Path) -> None:
-    """The document goes last: with it alone left, the directory is still known as ours and goes."""
-    stray = make(root / "alice")
-    (stray / "env").unlink()
-    (stray / "token").unlink()
-
-    retire_strays(root, set(), datetime.now(UTC) + GRACE + timedelta(seconds=5))
-
-    assert not stray.exists()
+    assert list_names(root) == [".lock"]
 
 
 def test_symlinks_lead_nowhere(root: Path, tmp_path: Path) -> None:
-    """A symlink below the root does not make what it points to a stray."""
+    """A symlink in the root does not make its target a stray."""
     outside = make(tmp_path / "outside")
     (root / "link").symlink_to(outside)
 
-    retire_strays(root, set(), datetime.now(UTC) + timedelta(days=1))
+    retire_strays(root, (), datetime.now(UTC) + timedelta(days=1))
 
-    assert sorted(os.listdir(outside)) == ["credentials.json", "env", "token"]
+    assert list_names(outside) == FILES
 
 
-def test_files_of_strangers_keep_their_directory(root: Path) -> None:
-    """A stray that holds somebody's file loses ours and stays, without the mark."""
+def test_unknown_files_keep_their_directory_and_its_record(root: Path) -> None:
+    """A stray with a file of another program loses our files and stays, with its record."""
     stray = make(root / "alice")
     (stray / "notes").write_text("mine")
     now = datetime.now(UTC)
 
-    retire_strays(root, set(), now)
-    retire_strays(root, set(), now + GRACE + timedelta(seconds=5))
+    retire_strays(root, (), now)
+    retire_strays(root, (), now + GRACE + timedelta(seconds=5))
 
-    assert os.listdir(stray) == ["notes"]
+    assert list_names(stray) == [".target", "notes"]
+
+
+def test_one_directory_that_fails_keeps_no_other(root: Path) -> None:
+    """A directory that cannot be removed is a failure with its path; the others are retired."""
+    obstacle, other = make(root / "alice"), make(root / "bob")
+    (obstacle / "env").unlink()
+    (obstacle / "env").mkdir()
+
+    retired = retire_strays(root, (), datetime.now(UTC))
+
+    assert retired.withdrawn == ("bob",)
+    assert [str(obstacle) in failure.problem for failure in retired.failures] == [True]
+    assert not (other / "env").exists()
+
+
+def test_newer_record_is_a_failure_and_no_stray(root: Path) -> None:
+    """A directory with the record of a later version stays, and is reported."""
+    theirs = make(root / "alice", record=TargetRecord("alice", "alice", "0").render().replace(b": 1", b": 2"))
+
+    retired = retire_strays(root, (), datetime.now(UTC))
+
+    assert "later version" in retired.failures[0].problem
+    assert list_names(theirs) == FILES
 
 
 def test_absent_root_is_fine(tmp_path: Path) -> None:
-    """Nothing is to be retired below a root that is not there."""
-    assert retire_strays(tmp_path / "absent", set(), datetime.now(UTC)) == ()
+    """A root that does not exist has nothing to retire."""
+    assert retire_strays(tmp_path / "absent", (), datetime.now(UTC)) == Retirement()

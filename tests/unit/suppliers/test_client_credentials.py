@@ -66,7 +66,7 @@ class Provider:
     def supply(
         self, authentication: str = "client_secret_basic", *, secret: str = SECRET, token_url: str | None = None
     ) -> SubjectToken:
-        """Ask once for a token."""
+        """Request one token."""
         return self.supplier(authentication, secret=secret, token_url=token_url).supply(CONTEXT, NOW)
 
     def supplier(
@@ -141,7 +141,7 @@ def test_assertion_is_signed_with_the_clients_own_key(algorithm: str) -> None:
 
 
 def test_token_url_is_discovered_once() -> None:
-    """Without a configured one the token endpoint is read from the discovery document, and kept."""
+    """Without a configured token endpoint it is read once from the discovery document."""
     provider = Provider()
     supplier = provider.supplier()
 

@@ -20,6 +20,7 @@ from tests.tokens import AUDIENCE, NOW, make_jwt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow  # starts programs that hang
 CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
 
 
@@ -126,7 +127,7 @@ def test_failure_is_reported_without_its_output(program: Callable[[str], Path], 
 def test_program_that_hangs_is_ended_with_its_children(
     tmp_path: Path, program: Callable[[str], Path], script: str
 ) -> None:
-    """After its time a program and everything it started is ended."""
+    """When its time limit is reached, a program and all processes that it started are ended."""
     path = program(f"echo $$ > {tmp_path}/pid; {script}")
 
     with pytest.raises(SupplyError, match=r"did not end within 0\.5 s", check=is_retryable):
@@ -137,7 +138,7 @@ def test_program_that_hangs_is_ended_with_its_children(
 
 
 def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Callable[[str], Path]) -> None:
-    """A token is there when the program has ended, though a child of it keeps the pipe open; the child is ended."""
+    """The token is available when the program has ended, though a child keeps the pipe open; the child is ended."""
     path = program(f"echo $$ > {tmp_path}/pid; sleep 600 & echo {TOKEN}")
     began = time.monotonic()
 

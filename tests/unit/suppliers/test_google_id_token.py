@@ -57,7 +57,7 @@ def reply(document: object, status: int = 200) -> Response:
 
 
 def test_id_token_is_generated_for_the_source_account() -> None:
-    """One call on the source account, with the source token and the token audience."""
+    """There is one call on the source account, with the source token and the token audience."""
     supplier, transport = generated(reply({"token": make_jwt()}))
 
     token = supplier.supply(CONTEXT, NOW)
@@ -73,7 +73,7 @@ def test_id_token_is_generated_for_the_source_account() -> None:
 
 
 def test_missing_role_is_named_with_the_account() -> None:
-    """A refusal names the role that is missing, and on which account."""
+    """A refusal shows the missing role, and on which account."""
     text = "Permission 'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist)."
     supplier, _ = generated(reply({"error": {"code": 403, "message": text}}, 403))
 

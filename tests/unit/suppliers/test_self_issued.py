@@ -112,7 +112,7 @@ def test_constant_claims_are_added() -> None:
 
 
 def test_identity_without_subject_is_refused() -> None:
-    """Without a subject nothing is signed, and the remedy names the key."""
+    """Without a subject nothing is signed, and the remedy contains the key."""
     context = SupplierContext(identity="alice", subject=None, audience=AUDIENCE)
 
     with pytest.raises(SupplyError) as caught:

@@ -56,7 +56,7 @@ class Kms:
 
 @pytest.mark.parametrize("attempt", range(20))
 def test_two_libraries_accept_the_token(attempt: int) -> None:
-    """The token's signature is the raw one of JWS, verified with the published JWK, whose kid is the thumbprint."""
+    """The token has a raw JWS signature, which verifies with the published JWK; the kid is the thumbprint."""
     kms = Kms()
 
     token = kms.supplier().supply(CONTEXT, NOW)
@@ -72,7 +72,7 @@ def test_two_libraries_accept_the_token(attempt: int) -> None:
 
 
 def test_public_key_is_asked_for_once() -> None:
-    """A version's key never changes, so that each further token is one call."""
+    """A version's key never changes, so each later token needs one call only."""
     kms = Kms()
     supplier = kms.supplier()
 

@@ -109,5 +109,6 @@ def test_discovery_document_points_to_googles_keys() -> None:
     document = SETTINGS.discovery_document()
 
     assert document["issuer"] == ISSUER
+    assert document["id_token_signing_alg_values_supported"] == ["RS256"]
     assert document["jwks_uri"] == SETTINGS.keys_url
     assert SETTINGS.keys_url.endswith(f"/jwk/{SIGNER}")

@@ -4,7 +4,7 @@ output "provider_name" {
 }
 
 output "refresher_config" {
-  description = "The half of the refresher's configuration that says who."
+  description = "The cloud half of the refresher's configuration."
   value       = module.federation.refresher_config
 }
 

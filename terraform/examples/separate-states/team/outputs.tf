@@ -4,6 +4,6 @@ output "refresher_config" {
 }
 
 output "refresher_yaml" {
-  description = "The same as a YAML file, to be included beside the pool's."
+  description = "The same as a YAML file. The configuration includes it together with the pool's."
   value       = yamlencode(local._refresher_config)
 }

@@ -91,7 +91,7 @@ run "services_are_left_alone_if_told" {
 
   assert {
     condition     = length(google_project_service.main) == 0
-    error_message = "Services are enabled though they are somebody else's."
+    error_message = "Services are enabled although enable_services is false."
   }
 }
 

@@ -1,4 +1,4 @@
-//! Rust clients as a user's program uses them: for each bucket named on standard input one read, one line of JSON.
+//! Rust clients as in a user's program: for each bucket on standard input one read, and one line of JSON.
 
 use std::error::Error;
 
@@ -46,7 +46,7 @@ impl Client {
     }
 }
 
-/// Tell the kind of an error, and all that it says with its causes.
+/// Return the kind of an error, and its message with all causes.
 fn describe(error: &dyn Error) -> Value {
     let mut message = error.to_string();
     let mut cause = error.source();

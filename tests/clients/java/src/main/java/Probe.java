@@ -13,7 +13,7 @@ import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 
-/** Java clients as a user's program uses them: for each bucket named on standard input one read, one line of JSON. */
+/** Java clients as in a user's program: for each bucket on standard input one read, and one line of JSON. */
 public final class Probe {
   private static final String OBJECT = "hello";
   private static final String SCOPE = "https://www.googleapis.com/auth/cloud-platform";

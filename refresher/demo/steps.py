@@ -1,0 +1,199 @@
+"""The steps of the demo: set up, watch refreshes, act as each user, try a theft, sum up. It ends within 30 seconds.
+
+Its lines are readable in a file, and coloured on a terminal that supports colours.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Condition, Lock
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from refresher.app.programs import daemon_of
+from refresher.config.loading import load
+from refresher.demo.client import act_as, try_theft
+from refresher.demo.setup import LIFETIME, USERS, set_up
+from refresher.emulator.testing import emulator
+from refresher.errors import ExchangeError, NotReadyError
+
+if TYPE_CHECKING:
+    from threading import Event as StopEvent
+
+    from refresher.demo.setup import Installation, User
+    from refresher.engine.reporter import Event
+
+ROUNDS = 3
+"""How many tokens each user gets before the demo ends."""
+
+_PATIENCE_SECONDS = 25.0
+_COLOURS = ("cyan", "magenta", "green", "yellow")
+
+
+def run_demo(output: TextIO, *, directory: Path | None, keep: StopEvent | None) -> None:
+    """Show the main job.
+
+    Args:
+        output: The stream for the lines.
+        directory: Where all files stay; None for a temporary directory that is removed at the end.
+        keep: Continue until this event is set; None to end after the last step.
+
+    Raises:
+        ExchangeError: Google recognised a user as another one, or refused a user.
+        NotReadyError: It took too long.
+    """
+    printer, began = Printer(output), time.monotonic()
+    with ExitStack() as stack:
+        place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refresher-demo-")))
+        place.mkdir(parents=True, exist_ok=True)
+        installation = set_up(place, stack.enter_context(emulator(place)), datetime.now(UTC))
+        _introduce(printer, installation)
+        tokens = _PublishedTokens(printer)
+        stack.enter_context(daemon_of(installation.configuration, load(installation.configuration), tokens.receive))
+        tokens.wait_for(1)
+        _act(printer, installation)
+        printer.heading("Refreshing: the daemon replaces the tokens by itself")
+        count = tokens.wait_for(ROUNDS)
+        _act_again(printer, installation)
+        _try_theft(printer, installation)
+        _sum_up(printer, count, time.monotonic() - began, kept=keep is not None)
+        if keep is not None:
+            _show_lines_to_paste(printer, installation)
+            keep.wait()
+
+
+class Printer:
+    """Prints the demo's lines; safe from several threads."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._console = Console(file=output, highlight=False, soft_wrap=True)
+        self._lock = Lock()
+        self._colours: dict[str, str] = {}
+
+    def heading(self, text: str) -> None:
+        """Print the heading of a step."""
+        self._print(Text(f"\n{text}", style="bold"))
+
+    def line(self, text: str) -> None:
+        """Print a plain line."""
+        self._print(Text(text))
+
+    def done(self, text: str) -> None:
+        """Print a success."""
+        self._print(Text.assemble(("  ok  ", "bold green"), text))
+
+    def refused(self, text: str) -> None:
+        """Print a refusal."""
+        self._print(Text.assemble(("  no  ", "bold red"), text))
+
+    def published(self, event: Event) -> None:
+        """Print one refresh: time, target, expiry and fingerprint."""
+        target = str(event.fields["target"])
+        colour = self._colours.setdefault(target, _COLOURS[len(self._colours) % len(_COLOURS)])
+        expires_at = str(event.fields["expires_at"])
+        self._print(
+            Text.assemble(
+                f"  {datetime.now(UTC):%H:%M:%S}  ",
+                (f"{target:6}", colour),
+                f"  new token, expires {expires_at[11:19]}, fingerprint ",
+                (str(event.fields["fingerprint"]), colour),
+            )
+        )
+
+    def _print(self, text: Text) -> None:
+        with self._lock:
+            self._console.print(text)
+
+
+class _PublishedTokens:
+    """Receives the daemon's events, shows each new token, and counts them."""
+
+    def __init__(self, printer: Printer) -> None:
+        self._printer = printer
+        self._published: Counter[str] = Counter()
+        self._changed = Condition()
+
+    def receive(self, event: Event) -> None:
+        if event.name == "token.published":
+            self._printer.published(event)
+            with self._changed:
+                self._published[str(event.fields["target"])] += 1
+                self._changed.notify_all()
+        elif "error" in event.fields and event.name != "config.warning":
+            self._printer.refused(f"{event.name}: {event.fields['error']}")
+
+    def wait_for(self, rounds: int) -> int:
+        """Wait until every user has had this many tokens; return the number of all tokens."""
+        with self._changed:
+            if not self._changed.wait_for(
+                lambda: all(self._published[user.name] >= rounds for user in USERS), _PATIENCE_SECONDS
+            ):
+                raise NotReadyError("the demo's tokens did not come in time", "run it on a machine that is less busy")
+            return sum(self._published.values())
+
+
+def _introduce(printer: Printer, installation: Installation) -> None:
+    printer.heading("Setting up")
+    printer.line(f"  a local Google at {installation.google.http} (an emulator: no call leaves this machine)")
+    printer.line("  a new signing key; its public half is uploaded to the workload identity provider")
+    for user in USERS:
+        printer.line(f"  {user.name}: subject {user.subject} may act as {user.service_account} only")
+    printer.heading(f"The daemon publishes; here each token lives {LIFETIME.seconds} s, normally an hour")
+
+
+def _act(printer: Printer, installation: Installation) -> None:
+    printer.heading("Calling Google with google-auth and the directory only: exchange, then impersonation")
+    for user in USERS:
+        _check_account(user, act_as(installation.credentials_directory(user), installation.google))
+        printer.done(f"{user.name}'s credentials.json acts as {user.service_account}")
+
+
+def _act_again(printer: Printer, installation: Installation) -> None:
+    printer.heading("Calling again: the first tokens have been replaced, and the clients' configuration is the same")
+    for user in USERS:
+        _check_account(user, act_as(installation.credentials_directory(user), installation.google))
+        printer.done(f"{user.name} is still {user.name}")
+
+
+def _try_theft(printer: Printer, installation: Installation) -> None:
+    alice, bob = (installation.credentials_directory(user) for user in USERS)
+    printer.heading("A theft: alice puts bob's service account into her credentials.json")
+    refusal = try_theft(alice, bob)
+    if refusal is None:
+        raise ExchangeError("alice acted as bob", "report this as a bug")
+    printer.refused(f"Google answers {refusal.status}: {refusal.text}")
+
+
+def _sum_up(printer: Printer, count: int, seconds: float, *, kept: bool) -> None:
+    printer.heading("Summary")
+    printer.line(f"  {count} tokens published in {seconds:.0f} s, {2 * len(USERS)} exchanges, 1 theft refused")
+    if not kept:
+        printer.heading("What to do next")
+        printer.line("  refresher demo --keep     keep it running, and use the credentials from another shell")
+        printer.line("  README.md, quick start    the same with the real Google")
+
+
+def _show_lines_to_paste(printer: Printer, installation: Installation) -> None:
+    environment = installation.credentials_directory(USERS[0]) / "env"
+    printer.heading("Paste this into another shell (bob works the same way); Ctrl-C here ends the demo")
+    printer.line(f"  set -a; . {environment}; no_proxy=127.0.0.1; set +a")
+    printer.line("  python3 - <<'END'")
+    printer.line("  import google.auth, google.auth.transport.requests as transport, urllib.request")
+    printer.line("  credentials, project = google.auth.default(['https://www.googleapis.com/auth/cloud-platform'])")
+    printer.line("  credentials.refresh(transport.Request())")
+    printer.line(f"  question = urllib.request.Request('{installation.google.http}/emulator/whoami',")
+    printer.line("      headers={'Authorization': 'Bearer ' + credentials.token})")
+    printer.line("  print(project, urllib.request.urlopen(question).read().decode())")
+    printer.line("  END")
+
+
+def _check_account(user: User, found: str) -> None:
+    if found != user.service_account:
+        raise ExchangeError(f"{user.name} acted as {found}", "report this as a bug")

@@ -1,0 +1,153 @@
+"""What a target's files are worth now, and whether a new token is worth publishing over them.
+
+Pure functions of what was read and of time. The daemon, `once`, `status`, `wait` and readiness all assess files through
+here, so they can't disagree. No signature is verified here (`refresher.tokens` says why), and whose the directory is is
+not read from any of these files: the target record alone says that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from refresher import policy
+from refresher.engine.artifacts import compute_request
+from refresher.errors import TokenRejectedError
+from refresher.policy import State
+from refresher.publishing import descriptions
+from refresher.publishing.contents import extract_token
+from refresher.publishing.directory import is_in_place
+from refresher.tokens import UnreadableTokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from refresher.engine.plan import MintedArtifact, Target
+    from refresher.publishing.contents import PublishedFile
+    from refresher.publishing.descriptions import Description
+    from refresher.tokens import SubjectToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What the token file of a target is worth.
+
+    Attributes:
+        state: The verdict.
+        token: The token, where the file holds one whose life is known.
+        reason: Why it is unreadable or foreign; None otherwise.
+    """
+
+    state: State
+    token: SubjectToken | None = None
+    reason: str | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file holds a token that the configuration would mint, however old."""
+        return self.token is not None and self.state is not State.FOREIGN
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a client that reads the file now is served, with more than the minimum validity left."""
+        return self.state in (State.FRESH, State.DUE)
+
+
+def assess_token(target: Target, contents: Mapping[str, PublishedFile], now: datetime) -> Assessment:
+    """Assess the token file of a target as it was read, with `artifacts.json`."""
+    try:
+        token = extract_token(contents)
+    except UnreadableTokenError as error:
+        return Assessment(state=State.UNREADABLE, reason=str(error))
+    if token is None:
+        return Assessment(state=State.ABSENT)
+    if mismatches := target.expected.mismatches(token):
+        return Assessment(state=State.FOREIGN, token=token, reason="; ".join(mismatches))
+    return Assessment(state=policy.state_of(target.name, token.issued_at, token.expires_at, now), token=token)
+
+
+def assess_minted(
+    target: Target, artifact: MintedArtifact, file: PublishedFile, described: Description | None, now: datetime
+) -> State:
+    """Assess a minted artifact by what `artifacts.json` says of it.
+
+    Without a description that fits the file it is foreign, as it is when something else was asked for.
+    """
+    if file.problem is not None:
+        return State.UNREADABLE
+    if file.content is None:
+        return State.ABSENT
+    if described is None or described.sha256 != descriptions.digest(file.content):
+        return State.FOREIGN
+    if described.request != compute_request(artifact, target.impersonation):
+        return State.FOREIGN
+    return policy.state_of(f"{target.name}/{artifact.name}", described.issued_at, described.expires_at, now)
+
+
+def assess_static(target: Target, name: str, file: PublishedFile) -> State:
+    """Assess a static artifact: fresh if it has the configured content, owner and mode."""
+    if file.problem is not None:
+        return State.UNREADABLE
+    if file.content is None:
+        return State.ABSENT
+    return State.FRESH if is_in_place(file, target.static[name], target.directory.ownership) else State.FOREIGN
+
+
+def is_worth_publishing(
+    target: Target, token: SubjectToken, present: Assessment, now: datetime, *, force: bool
+) -> bool:
+    """Check a supplied token before it is published; False if it is the one in the file, still good enough.
+
+    Args:
+        target: For which it was supplied.
+        token: What the supplier returned.
+        present: What the file holds.
+        now: The wall clock's time.
+        force: Whether an equally long-lived token is to replace the present one.
+
+    Raises:
+        TokenRejectedError: It is not what is configured, or would not serve a reader better.
+    """
+    _require_publishable(target, token, present, now)
+    if present.token is None or not _is_comparable(present, now):
+        return True
+    if token.expires_at < present.token.expires_at:
+        raise _build_rejection(
+            target, "it expires before the present one does", "make the supplier hand out newer tokens"
+        )
+    return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)
+
+
+def _require_publishable(target: Target, token: SubjectToken, present: Assessment, now: datetime) -> None:
+    """Check a supplied token by itself. One with little life left is better than nothing, and worse than anything."""
+    if mismatches := target.expected.mismatches(token):
+        raise _build_rejection(
+            target, "; ".join(mismatches), "make the supplier's issuer, subject and audience agree with the token"
+        )
+    if policy.is_from_the_future(token.issued_at, now):
+        raise _build_rejection(
+            target, f"claim iat is in the future, {token.issued_at:%FT%TZ}", "set this machine's clock (NTP)"
+        )
+    if now >= token.expires_at or token.expires_at <= token.issued_at:
+        raise _build_rejection(target, f"it expired at {token.expires_at:%FT%TZ}", "renew it earlier at its source")
+    if now >= policy.overdue_at(token.issued_at, token.expires_at) and _is_comparable(present, now):
+        raise _build_rejection(
+            target,
+            f"it expires at {token.expires_at:%FT%TZ}, within the minimum validity",
+            "renew it earlier at its source",
+        )
+
+
+def _is_comparable(present: Assessment, now: datetime) -> bool:
+    """Return whether the present token still serves a reader: ours, not expired, not from the future."""
+    return (
+        present.is_ours
+        and present.token is not None
+        and present.state is not State.EXPIRED
+        and not policy.is_from_the_future(present.token.issued_at, now)
+    )
+
+
+def _build_rejection(target: Target, reason: str, remedy: str) -> TokenRejectedError:
+    return TokenRejectedError(f"target {target.name}: the supplied token is not published: {reason}", remedy)

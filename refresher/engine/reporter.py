@@ -1,0 +1,187 @@
+"""From what a job did to what is reported about it: events on changes of state.
+
+One line per change: a failure that goes on is reported once, then at every doubling of its count, so that a log stays
+readable for years. A file that runs out while nothing succeeds is reported when it is overdue and when it has expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from refresher import policy
+from refresher.engine.outcome import Result
+from refresher.errors import PublishError, TokenRejectedError
+from refresher.policy import State
+from refresher.text import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from refresher.engine.agenda import Entry
+    from refresher.engine.outcome import Outcome
+    from refresher.errors import RefresherError
+
+Value = str | int | float | None
+
+_TOKEN = {
+    "published": "token.published",
+    "recovered": "token.recovered",
+    "overdue": "token.overdue",
+    "expired": "token.expired",
+}
+_ARTIFACT = {
+    "published": "artifact.published",
+    "recovered": "artifact.recovered",
+    "overdue": "artifact.overdue",
+    "expired": "artifact.expired",
+}
+"""Names of events, by what happened: of tokens and of optional artifacts."""
+
+
+class Severity(IntEnum):
+    """How loud an event is, in the numbers of the standard library's logging."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened: a stable name and fields, never a sentence and never a secret.
+
+    Attributes:
+        name: One of the contract's log events, such as `token.published`.
+        severity: How loud.
+        fields: By the contract's field names; values are text, numbers or None.
+    """
+
+    name: str
+    severity: Severity
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+"""What hears events (log lines, the demo's screen, a test); called from several threads, must return soon."""
+
+
+class Reporter:
+    """Sends events about jobs to a listener; each job is reported by one thread at a time."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listen = listener
+        self._advised: set[str] = set()
+
+    def report(self, entry: Entry, outcome: Outcome, *, failures_before: int, problem_before: str | None) -> None:
+        """Report how a job ended.
+
+        Args:
+            entry: The job, settled.
+            outcome: How it ended.
+            failures_before: In a row, before this attempt.
+            problem_before: Of the attempt before, if it failed.
+        """
+        names = _TOKEN if entry.artifact is None else _ARTIFACT
+        if outcome.is_recreated or _is_another_directory(outcome, entry):
+            self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
+        for name in outcome.repaired:
+            self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
+        if outcome.result is Result.PUBLISHED:
+            self._send(entry, names["published"], Severity.INFO, **_describe(entry), duration_ms=_measure(outcome))
+        if entry.artifact is None and outcome.life is not None:
+            self._advise(entry, outcome)
+        if outcome.error is not None:
+            if outcome.error.problem != problem_before or entry.failures & (entry.failures - 1) == 0:
+                self._send(
+                    entry,
+                    _name_failure(entry, outcome.error),
+                    Severity.WARNING,
+                    **_describe(entry),
+                    error=outcome.error.problem,
+                    remedy=outcome.error.remedy,
+                    failures=entry.failures,
+                    duration_ms=_measure(outcome),
+                )
+        elif failures_before and outcome.result is not Result.WAITING:
+            entry.warned = None
+            self._send(entry, names["recovered"], Severity.INFO, **_describe(entry), failures=failures_before)
+
+    def watch(self, entry: Entry, now: datetime) -> None:
+        """Report once when a failing job's file is overdue, and once when it has expired."""
+        if entry.life is None:
+            return
+        state = policy.state_of(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
+        if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
+            entry.warned = state
+            names = _TOKEN if entry.artifact is None else _ARTIFACT
+            self._send(entry, names[state], Severity.ERROR, **_describe(entry))
+
+    def send(self, name: str, severity: Severity, **fields: Value) -> None:
+        """Send an event that concerns no single job."""
+        self._listen(Event(name=name, severity=severity, fields=fields))
+
+    def _advise(self, entry: Entry, outcome: Outcome) -> None:
+        """Warn once for each supplier of direct access by tokens so short that some clients exchange at every call.
+
+        Where the configuration sets their life, `check` and the start have said so.
+        """
+        target, life = entry.target, outcome.life
+        is_known = target.impersonation.service_account is not None or target.expected.maximum_lifetime is not None
+        if is_known or life is None or target.supplier in self._advised:
+            return
+        if life.expires_at - life.issued_at <= policy.SHORT_LIFETIME:
+            self._advised.add(target.supplier)
+            self._send(
+                entry,
+                "token.short_lived",
+                Severity.WARNING,
+                **_describe(entry),
+                error="it acts directly, with tokens so short that Node, C++ and gcloud exchange on every call",
+                remedy="make the supplier's tokens live an hour, or add service_account: to the identity",
+            )
+
+    def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
+        fields: dict[str, Value] = {"target": entry.target.name, "supplier": entry.target.supplier}
+        if entry.artifact is not None:
+            fields["artifact"] = entry.artifact.name
+        self._listen(Event(name=name, severity=severity, fields=fields | more))
+
+
+def _is_another_directory(outcome: Outcome, entry: Entry) -> bool:
+    """Return whether the directory was created again since the last attempt: containers still hold the former one."""
+    if not outcome.state or not entry.former_state:
+        return False
+    present, former = outcome.state[0], entry.former_state[0]
+    return present is not None and former is not None and present[:2] != former[:2]
+
+
+def _describe(entry: Entry) -> dict[str, Value]:
+    life = entry.life
+    if life is None:
+        return {}
+    fields: dict[str, Value] = {"expires_at": f"{life.expires_at:%FT%TZ}"}
+    if entry.artifact is None:
+        fields = {
+            "subject": None if life.subject is None else escape(life.subject),
+            "issuer": None if life.issuer is None else escape(life.issuer),
+            **fields,
+            "fingerprint": life.fingerprint,
+        }
+    return fields
+
+
+def _name_failure(entry: Entry, error: RefresherError) -> str:
+    if isinstance(error, PublishError):
+        return "token.publish_failed"
+    if entry.artifact is not None:
+        return "exchange.refused"
+    return "token.rejected" if isinstance(error, TokenRejectedError) else "token.supply_failed"
+
+
+def _measure(outcome: Outcome) -> int:
+    return round(outcome.duration * 1000)

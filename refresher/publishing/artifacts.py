@@ -1,0 +1,97 @@
+"""The table of all that a credentials directory can hold: what writes each file, and in which order.
+
+The order of the rows is the order of writing; files are withdrawn in the opposite order. The record comes first and
+goes last, since it says whose the directory is; `env` comes last and goes first, since a container that has it must
+find everything else. Health, withdrawal, retirement, the probe and the documentation walk this table; how each row's
+content is built is decided in `refresher.engine.artifacts`. Standard library only: the exec probe reads it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Origin(Enum):
+    """Where the content of an artifact comes from."""
+
+    RECORD = "record"
+    STATIC = "static"
+    SUPPLIED = "supplied"
+    MINTED = "minted"
+    DESCRIPTION = "description"
+
+
+class Artifact(NamedTuple):
+    """One row.
+
+    Attributes:
+        name: Of the file, or of the folder that holds one file for each name that a target asks for.
+        origin: Where its content comes from.
+        is_optional: Whether only targets that ask for it have it.
+        is_folder: Whether it is a folder.
+        variable: Of `env`, which holds its path; the beginning of one for each name in a folder; empty for none.
+    """
+
+    name: str
+    origin: Origin
+    is_optional: bool = False
+    is_folder: bool = False
+    variable: str = ""
+
+
+RECORD = ".target"
+CREDENTIALS = "credentials.json"
+DESCRIPTIONS = "artifacts.json"
+TOKEN = "token"  # noqa: S105 - a file name
+ACCESS_TOKEN = "access_token"  # noqa: S105 - a file name
+ID_TOKENS = "id_tokens"
+BOTO = "boto"
+ENVIRONMENT = "env"
+
+ARTIFACTS = (
+    Artifact(RECORD, Origin.RECORD),
+    Artifact(CREDENTIALS, Origin.STATIC),
+    Artifact(DESCRIPTIONS, Origin.DESCRIPTION),
+    Artifact(TOKEN, Origin.SUPPLIED),
+    Artifact(ACCESS_TOKEN, Origin.MINTED, is_optional=True, variable="REFRESHER_ACCESS_TOKEN_FILE"),
+    Artifact(ID_TOKENS, Origin.MINTED, is_optional=True, is_folder=True, variable="REFRESHER_ID_TOKEN_FILE_"),
+    Artifact(BOTO, Origin.STATIC, is_optional=True, variable="BOTO_CONFIG"),
+    Artifact(ENVIRONMENT, Origin.STATIC),
+)
+"""In the order of writing."""
+
+REQUIRED = tuple(
+    row.name for row in ARTIFACTS if not row.is_optional and row.origin in (Origin.STATIC, Origin.SUPPLIED)
+)
+"""The names that every container needs, in the order of writing."""
+
+NAMES = frozenset(row.name for row in ARTIFACTS)
+"""All that we ever put into a credentials directory, apart from temporary files."""
+
+_PLACES = {row.name: place for place, row in enumerate(ARTIFACTS)}
+
+
+def get_row(name: str) -> Artifact:
+    """Return the row of an artifact.
+
+    Args:
+        name: Of the artifact, with its folder: `token`, `id_tokens/NAME`.
+
+    Raises:
+        KeyError: There is no such artifact.
+    """
+    return ARTIFACTS[_PLACES[name.partition("/")[0]]]
+
+
+def sort_for_writing(names: Iterable[str]) -> list[str]:
+    """Return names of artifacts in the order of writing; files of one folder by name."""
+    return sorted(names, key=lambda name: (_PLACES[name.partition("/")[0]], name))
+
+
+def sort_for_withdrawal(names: Iterable[str]) -> list[str]:
+    """Return names of artifacts in the order of withdrawal."""
+    return sort_for_writing(names)[::-1]

@@ -1,0 +1,296 @@
+"""A credentials directory while it is written to: locked, published into, taken from its former identity, replaced.
+
+What is published, and in which order, is decided in `refresher.engine.refresh`; where directories are, and how they are
+read, in `refresher.publishing.directory`. Used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from refresher.errors import PublishError
+from refresher.publishing import atomic
+from refresher.publishing.artifacts import ARTIFACTS, ID_TOKENS, NAMES, RECORD, sort_for_withdrawal
+from refresher.publishing.atomic import OWN, build_publish_error, is_temporary
+from refresher.publishing.contents import read_directory_state, read_files
+from refresher.publishing.lock import release_directory, take_directory
+from refresher.publishing.record import read_record
+from refresher.publishing.walk import AbsentDirectoryError, open_below, open_folder, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from refresher.publishing.atomic import Ownership
+    from refresher.publishing.contents import DirectoryState, PublishedFile
+    from refresher.publishing.record import TargetRecord
+
+_ATTEMPTS = 3
+"""To open a directory that another process replaces at the same moment."""
+
+
+class OpenDirectory:
+    """A credentials directory found trustworthy and open, created if it was absent.
+
+    Args:
+        root: Descriptor of `directory_root`.
+        lock: Descriptor of its lock; None if there is none.
+        name: Of the directory in it.
+        path: Of the directory, for messages.
+        ownership: Of its files.
+        random_name: Returns 16 hex digits that no other user can guess.
+        artifacts: Names of all artifacts whose drift is to be seen.
+
+    Raises:
+        PublishError: It can't be opened, or not be trusted.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: int,
+        lock: int | None,
+        name: str,
+        path: str,
+        ownership: Ownership,
+        random_name: Callable[[], str],
+        artifacts: tuple[str, ...],
+    ) -> None:
+        self.ownership = ownership
+        self._name = name
+        self._path = path
+        self._root = root
+        self._lock = lock
+        self._random_name = random_name
+        self._artifacts = artifacts
+        self._byte = 0
+        self._descriptor = open_below(root, name, path, create=True)
+
+    def close(self) -> None:
+        """Close it; called once, at the end of the `with` block."""
+        os.close(self._descriptor)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from writing here for the length of a `with` block: `once` may run meanwhile.
+
+        Raises:
+            PublishError: The lock can't be taken, or the directory is replaced again and again.
+        """
+        self._take()
+        try:
+            yield
+        finally:
+            release_directory(self._lock, self._byte)
+
+    def _take(self) -> None:
+        """Lock the directory that has the name now: another process may have replaced it since it was opened."""
+        for _ in range(_ATTEMPTS):
+            self._byte = take_directory(self._lock, self._descriptor, self._path)
+            try:
+                status = os.fstat(self._descriptor)
+                present = os.stat(self._name, dir_fd=self._root, follow_symlinks=False)
+                if (present.st_dev, present.st_ino) == (status.st_dev, status.st_ino):
+                    return
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                release_directory(self._lock, self._byte)
+                raise build_publish_error(error, self._path, done="opened") from error
+            release_directory(self._lock, self._byte)
+            self._reopen()
+        raise PublishError(
+            f"{self._path} was replaced again and again while it was opened",
+            "run the daemon and `refresher once` with the same configuration",
+        )
+
+    def _reopen(self) -> None:
+        former = self._descriptor
+        self._descriptor = open_below(self._root, self._name, self._path, create=True)
+        os.close(former)
+
+    def read_record(self) -> TargetRecord | None:
+        """Read the target record; None if there is none.
+
+        Raises:
+            NewerRecordError: A later version wrote it.
+            PublishError: It can't be read now.
+        """
+        return read_record(self._descriptor, self._path)
+
+    def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
+        """Read files.
+
+        Raises:
+            PublishError: Their folder can't be trusted, or the system is short of something.
+        """
+        try:
+            return read_files(self._descriptor, self._path, self.ownership, names)
+        except OSError as error:
+            raise build_publish_error(error, self._path, done="read") from error
+
+    def read_state(self) -> DirectoryState:
+        """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`.
+
+        Raises:
+            PublishError: The system refused.
+        """
+        with self._translated():
+            return read_directory_state(self._descriptor, self._artifacts)
+
+    def list_artifacts(self) -> list[str]:
+        """Return the names of all artifacts that are there, of whichever identity, in the order of withdrawal.
+
+        Raises:
+            PublishError: A folder can't be trusted, or the system refused.
+        """
+        with self._translated():
+            names = [name for name in os.listdir(self._descriptor) if name in NAMES and name != ID_TOKENS]
+            with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
+                names += [f"{ID_TOKENS}/{name}" for name in os.listdir(folder) if not is_temporary(name)]
+            return sort_for_withdrawal(names)
+
+    def list_others(self) -> list[str]:
+        """Return the names of entries that we never write; sorted.
+
+        Raises:
+            PublishError: The system refused.
+        """
+        with self._translated():
+            return sorted(name for name in os.listdir(self._descriptor) if name not in NAMES and not is_temporary(name))
+
+    def publish(self, name: str, content: bytes) -> None:
+        """Replace one artifact atomically.
+
+        Raises:
+            PublishError: The old artifact is still in place.
+        """
+        ownership = OWN if name == RECORD else self.ownership
+        folder, _, file = name.rpartition("/")
+        with self._translated(name):
+            if folder:
+                with self._folder(folder, create=True) as descriptor:
+                    atomic.replace(descriptor, file, content, ownership=ownership, random_name=self._random_name)
+            else:
+                atomic.replace(self._descriptor, name, content, ownership=ownership, random_name=self._random_name)
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Remove artifacts, in the order of withdrawal; absent ones are fine.
+
+        It needs neither space nor capabilities. Each removal is synchronised before the next, and one that fails keeps
+        none of the others.
+
+        Raises:
+            PublishError: At least one could not be removed.
+        """
+        failures: list[PublishError] = []
+        for name in sort_for_withdrawal(names):
+            folder, _, file = name.rpartition("/")
+            try:
+                with self._translated(name, done="removed"):
+                    if folder:
+                        with suppress(AbsentDirectoryError), self._folder(folder, create=False) as descriptor:
+                            _remove(descriptor, file)
+                    else:
+                        _remove(self._descriptor, name)
+            except PublishError as error:
+                failures.append(error)
+        with suppress(OSError):  # absent, or others are left in it
+            os.rmdir(ID_TOKENS, dir_fd=self._descriptor)
+        if failures:
+            raise failures[0]
+
+    def withdraw_all(self) -> None:
+        """Remove everything of ours but the record: the artifacts of whichever identity, and what a crash left.
+
+        Raises:
+            PublishError: At least one file could not be removed.
+        """
+        try:
+            names = self.list_artifacts()
+        except PublishError:  # what can't be listed may still be removed
+            names = [row.name for row in ARTIFACTS if not row.is_folder]
+        self.withdraw(name for name in names if name != RECORD)
+        self.sweep()
+
+    def replace(self) -> None:
+        """Put a new, empty directory in the place of this one, of which only the record is left.
+
+        A container that still holds the former inode sees an empty directory, and never what is published next. The
+        former one is moved aside first, with its record, so that a crash leaves it recognisable (`retire_strays`).
+
+        Raises:
+            PublishError: Other entries are left in it, or the system refused.
+        """
+        if others := self.list_others():
+            raise PublishError(
+                f"{self._path} was used for another identity, and holds {others[0]}, which we did not write",
+                f"move {self._path}/{others[0]} away",
+            )
+        former, aside = self._descriptor, f".{self._name}.{self._random_name()}.tmp"
+        with self._translated(done="replaced"):
+            os.rename(self._name, aside, src_dir_fd=self._root, dst_dir_fd=self._root)
+            os.fsync(self._root)
+        try:
+            self._descriptor = open_below(self._root, self._name, self._path, create=True)
+            released, self._byte = self._byte, take_directory(self._lock, self._descriptor, self._path)
+            release_directory(self._lock, released)
+            with suppress(OSError):  # else retirement removes it
+                _remove(former, RECORD)
+                os.rmdir(aside, dir_fd=self._root)
+        finally:
+            if self._descriptor != former:
+                os.close(former)
+
+    def settle(self) -> None:
+        """Give the directory, and the folder in it, the group and mode by which the files' readers reach it.
+
+        Raises:
+            PublishError: The system refused.
+        """
+        settle(self._descriptor, self._path, self.ownership)
+        with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
+            settle(folder, f"{self._path}/{ID_TOKENS}", self.ownership)
+
+    def sweep(self) -> None:
+        """Remove temporary files that a killed daemon left.
+
+        Raises:
+            PublishError: The system refused.
+        """
+        with self._translated():
+            with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
+                atomic.sweep(folder)
+            atomic.sweep(self._descriptor)
+
+    def probe(self, size: int) -> None:
+        """Prove that a replacement of this many bytes would work, without one.
+
+        Raises:
+            PublishError: It would not.
+        """
+        with self._translated():
+            atomic.probe(self._descriptor, size=size, ownership=self.ownership, random_name=self._random_name)
+
+    @contextmanager
+    def _folder(self, name: str, *, create: bool) -> Iterator[int]:
+        place = f"{self._path}/{name}"
+        with open_folder(
+            self._descriptor, name, place, ownership=self.ownership, create=create, to_list=True
+        ) as descriptor:
+            yield descriptor
+
+    @contextmanager
+    def _translated(self, name: str = "", *, done: str = "written") -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = f"{self._path}/{name}" if name else self._path
+            raise build_publish_error(error, place, done=done) from error
+
+
+def _remove(directory: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+        os.fsync(directory)

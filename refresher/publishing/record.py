@@ -1,0 +1,100 @@
+"""The target record, `.target`: the daemon's own word for whose a credentials directory is.
+
+`{"version": 1, "target": …, "identity": …, "fingerprint": …}`, mode 0600, never given away. It is written before every
+other file and removed after all of them, so that no file in the directory, which its owner may forge, has to be asked.
+What is minted (audience, claims, scopes) is not in it: a change of that supersedes files and takes nothing away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import NamedTuple
+
+from refresher.errors import PublishError
+from refresher.files import UnsuitableFileError, read_regular
+from refresher.publishing.artifacts import RECORD
+from refresher.publishing.atomic import build_publish_error
+
+_VERSION = 1
+_LARGEST = 4096
+
+
+class NewerRecordError(PublishError):
+    """A later version of the refresher wrote the record; this one can't know what it means."""
+
+    usually_retryable = False
+
+
+class TargetRecord(NamedTuple):
+    """Whose a credentials directory is.
+
+    Attributes:
+        target: Name of the target.
+        identity: Name of its identity.
+        fingerprint: Of what makes the identity who it is; see `compute_fingerprint`.
+    """
+
+    target: str
+    identity: str
+    fingerprint: str
+
+    def render(self) -> bytes:
+        """Return the bytes of the file."""
+        return json.dumps({"version": _VERSION, **self._asdict()}).encode()
+
+
+def compute_fingerprint(
+    *, subject: str | None, service_account: str | None, via: str, subject_source: tuple[object, ...] | None
+) -> str:
+    """Return what differs for any other workload: 32 hex digits of a SHA-256.
+
+    Args:
+        subject: The configured `sub`; None where the supplier alone knows it.
+        service_account: The target principal; None for direct resource access.
+        via: How the identity reaches its service account.
+        subject_source: What chooses the subject where the supplier alone knows it; texts and numbers.
+    """
+    facts = [subject, service_account, via, None if subject is not None else subject_source]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:32]
+
+
+def read_record(directory: int, place: str) -> TargetRecord | None:
+    """Read the record of an open directory; None if there is none, or one that was never complete.
+
+    Args:
+        directory: Descriptor of the directory.
+        place: Its path, for messages.
+
+    Raises:
+        NewerRecordError: A later version wrote it.
+        PublishError: It can't be read now, which says nothing about whose the directory is.
+    """
+    try:
+        content, _ = read_regular(RECORD, most=_LARGEST, directory=directory, follow=False)
+    except FileNotFoundError:
+        return None
+    except UnsuitableFileError:
+        return None
+    except OSError as error:
+        raise build_publish_error(error, f"{place}/{RECORD}", done="read") from error
+    try:
+        document = json.loads(content)
+        version = int(document["version"])
+        record = TargetRecord(str(document["target"]), str(document["identity"]), str(document["fingerprint"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if version > _VERSION:
+        raise NewerRecordError(
+            f"{place}/{RECORD} was written by a later version of the refresher (format {version})",
+            f"run that version; or, to start over, stop every container that uses {place} and remove it",
+        )
+    return record
+
+
+def may_read_record(directory: int) -> bool:
+    """Return whether this process could read the record of an open directory, if there is one."""
+    return os.access(RECORD, os.R_OK, dir_fd=directory, effective_ids=True, follow_symlinks=False) or not os.access(
+        RECORD, os.F_OK, dir_fd=directory, follow_symlinks=False
+    )

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.cli.probe import Request, look, parse
+from refresher.publishing import descriptions
+from tests.tokens import NOW, make_jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a credentials directory as a container sees it."""
+    (tmp_path / "token").write_text(make_jwt())
+    (tmp_path / "credentials.json").write_text("{}")
+    (tmp_path / "env").write_text("A=b\n")
+    (tmp_path / "access_token").write_text("ya29.opaque")
+    (tmp_path / "boto").write_text("[Credentials]\n")
+    described = descriptions.describe(b"ya29.opaque", NOW, NOW + timedelta(hours=1), "request")
+    (tmp_path / "artifacts.json").write_bytes(descriptions.render({"access_token": described}))
+    return tmp_path
+
+
+def ask(place: Path, *artifacts: str, least: timedelta | None = None) -> Request:
+    """Return a request for a directory."""
+    return Request(str(place), least, timedelta(0), artifacts)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "least", "artifacts", "problem"),
+    [
+        pytest.param(0, None, (), None, id="fresh"),
+        pytest.param(53, None, (), None, id="more than the minimum validity"),
+        pytest.param(54, None, (), "token expires at 2026-01-01T01:00:00Z, too soon", id="minimum validity"),
+        pytest.param(31, timedelta(minutes=30), (), "token expires at", id="less than asked for"),
+        pytest.param(-2, None, (), "token was issued in the future", id="future"),
+        pytest.param(0, None, ("access_token", "boto"), None, id="artifacts"),
+        pytest.param(54, timedelta(minutes=1), ("access_token",), None, id="artifact with enough"),
+        pytest.param(0, None, ("id_tokens/api",), "id_tokens/api is absent", id="absent artifact"),
+    ],
+)
+def test_life_decides(
+    place: Path, minutes: int, least: timedelta | None, artifacts: tuple[str, ...], problem: str | None
+) -> None:
+    """A directory is ready while token and artifacts live longer than their minimum, or than the requested time."""
+    error = look(ask(place, *artifacts, least=least), NOW + timedelta(minutes=minutes))
+
+    assert (error is None) is (problem is None)
+    assert (problem or "") in str(error)
+
+
+def replace_by_directory(place: Path) -> None:
+    """Put a directory in the place of the variables."""
+    (place / "env").unlink()
+    (place / "env").mkdir()
+
+
+HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no token": (lambda place: (place / "token").unlink(), "token is absent"),
+    "no document": (lambda place: (place / "credentials.json").unlink(), "credentials.json is absent"),
+    "no env": (lambda place: (place / "env").unlink(), "env is absent"),
+    "empty token": (lambda place: (place / "token").write_text(""), "token is absent"),
+    "rubbish": (lambda place: (place / "token").write_text("rubbish"), "token is unreadable"),
+    "directory": (replace_by_directory, "env is not a regular file"),
+    "another artifact": (lambda place: (place / "access_token").write_text("x"), "not what artifacts.json describes"),
+    "undescribed": (lambda place: (place / "artifacts.json").unlink(), "not what artifacts.json describes"),
+    "descriptions spoilt": (lambda place: (place / "artifacts.json").write_text("["), "not what artifacts.json"),
+}
+
+
+@pytest.mark.parametrize(("harm", "problem"), HARMS.values(), ids=list(HARMS))
+def test_harm_is_named(place: Path, harm: Callable[[Path], object], problem: str) -> None:
+    """Every fault that a client would meet is reported with its path, and the remedy concerns the worker."""
+    harm(place)
+
+    error = look(ask(place, "access_token"), NOW)
+
+    assert error is not None
+    assert problem in error.problem
+    assert "on the worker" in error.remedy
+
+
+def test_absent_directory_is_named(tmp_path: Path) -> None:
+    """A directory that is not mounted has its own error."""
+    error = look(ask(tmp_path / "absent"), NOW)
+
+    assert error is not None
+    assert "can't be opened: No such file or directory" in error.problem
+
+
+def test_opaque_token_is_judged_by_its_description(place: Path) -> None:
+    """A token that does not contain its lifetime is ready for as long as artifacts.json states."""
+    (place / "token").write_text("opaque")
+    described = descriptions.describe(b"opaque", NOW, NOW + timedelta(hours=1))
+    (place / "artifacts.json").write_bytes(descriptions.render({"token": described}))
+
+    assert look(ask(place), NOW) is None
+    assert look(ask(place), NOW + timedelta(minutes=54)) is not None
+    assert json.loads((place / "artifacts.json").read_text())["token"].keys() == {"sha256", "issued_at", "expires_at"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--directory", "/d"], Request("/d", None, timedelta(seconds=60))),
+        (["--directory=/d", "--timeout", "0s"], Request("/d", None, timedelta(0))),
+        (["--min-validity=5m", "--directory", "/d"], Request("/d", timedelta(minutes=5), timedelta(seconds=60))),
+        ([], None),
+        (["alice"], None),
+        (["--directory"], None),
+        (["--directory", "/d", "--exchange"], None),
+        (["--directory", "/d", "--timeout", "soon"], None),
+    ],
+)
+def test_plain_probes_are_recognised(arguments: list[str], expected: Request | None) -> None:
+    """Only a command line with the probe's own options is answered without the full command."""
+    assert parse(arguments) == expected

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.engine.agenda import Entry
+from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.plan import MintedArtifact
+from refresher.engine.reporter import Reporter
+from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError, TokenRejectedError
+from refresher.files import FileState
+from tests.tokens import ISSUER, NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refresher.engine.plan import Target
+    from refresher.engine.reporter import Event
+
+    MakeTarget = Callable[..., Target]
+
+LONG = Life(NOW, NOW + timedelta(hours=1), ISSUER, "user-1", "1a2b3c4d")
+SHORT = LONG._replace(expires_at=NOW + timedelta(minutes=10))
+ACCESS = MintedArtifact(name="access_token")
+
+
+def build_outcome(error: RefresherError | None = None, life: Life = LONG) -> Outcome:
+    """Return a success, or a failure of this kind."""
+    result = Result.PUBLISHED if error is None else Result.FAILED
+    return Outcome(result=result, life=life, error=error, duration=0.0125)
+
+
+class Desk:
+    """A reporter, one job, and the events that were sent."""
+
+    def __init__(self, target: Target, artifact: MintedArtifact | None = None) -> None:
+        self.events: list[Event] = []
+        self.reporter = Reporter(self.events.append)
+        self.entry = Entry(target=target, artifact=artifact)
+
+    def report(self, outcome: Outcome, entry: Entry | None = None) -> None:
+        """Settle and report an outcome, as the daemon does."""
+        entry = entry or self.entry
+        before = entry.failures, entry.problem
+        entry.life, entry.former_state, entry.state = outcome.life, entry.state, outcome.state
+        entry.failures = entry.failures + 1 if outcome.error else 0
+        entry.problem = outcome.error.problem if outcome.error else None
+        self.reporter.report(entry, outcome, failures_before=before[0], problem_before=before[1])
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the events."""
+        return [event.name for event in self.events]
+
+
+def test_publication_is_reported_with_its_facts(target_of: MakeTarget) -> None:
+    """A published token is one event with target, supplier, claims, expiry, fingerprint and duration."""
+    desk = Desk(target_of())
+
+    desk.report(build_outcome())
+
+    (event,) = desk.events
+    assert event.name == "token.published"
+    assert event.fields == {
+        "target": "alice",
+        "supplier": "worker",
+        "subject": "user-1",
+        "issuer": ISSUER,
+        "expires_at": "2026-01-01T01:00:00Z",
+        "fingerprint": "1a2b3c4d",
+        "duration_ms": 12,
+    }
+
+
+def test_lasting_failure_is_reported_at_doublings(target_of: MakeTarget) -> None:
+    """A lasting failure is reported the first time and then at every doubling; its end is reported once."""
+    desk = Desk(target_of())
+
+    for _ in range(9):
+        desk.report(build_outcome(SupplyError("no", "fix it")))
+    counts = [event.fields["failures"] for event in desk.events]
+    desk.report(build_outcome())
+
+    assert counts == [1, 2, 4, 8]
+    assert desk.names[-2:] == ["token.published", "token.recovered"]
+
+
+@pytest.mark.parametrize(
+    ("artifact", "error", "event"),
+    [
+        pytest.param(None, SupplyError("p", "r"), "token.supply_failed", id="supply"),
+        pytest.param(None, PublishError("p", "r"), "token.publish_failed", id="publish"),
+        pytest.param(None, TokenRejectedError("p", "r"), "token.rejected", id="check"),
+        pytest.param(ACCESS, ImpersonationError("p", "r"), "exchange.refused", id="mint"),
+        pytest.param(ACCESS, PublishError("p", "r"), "token.publish_failed", id="publish-artifact"),
+    ],
+)
+def test_each_stage_has_its_event(
+    target_of: MakeTarget, artifact: MintedArtifact | None, error: RefresherError, event: str
+) -> None:
+    """Each stage's failure has its own event, with the remedy."""
+    desk = Desk(target_of(), artifact)
+
+    desk.report(build_outcome(error))
+
+    assert desk.names == [event]
+    assert desk.events[0].fields["remedy"] == "r"
+    assert desk.events[0].fields.get("artifact") == (None if artifact is None else "access_token")
+
+
+@pytest.mark.parametrize(("artifact", "kind"), [(None, "token"), (ACCESS, "artifact")], ids=["token", "artifact"])
+def test_file_that_runs_out_is_reported_once_each(
+    target_of: MakeTarget, artifact: MintedArtifact | None, kind: str
+) -> None:
+    """Overdue and expired are reported once, however often the state is checked, and again after a recovery."""
+    desk = Desk(target_of(), artifact)
+    desk.entry.life = LONG
+
+    for minutes in (50, 55, 56, 60, 70):
+        desk.reporter.watch(desk.entry, NOW + timedelta(minutes=minutes))
+
+    assert desk.names == [f"{kind}.overdue", f"{kind}.expired"]
+    desk.entry.failures = 1
+    desk.report(build_outcome())
+    assert desk.names[-1] == f"{kind}.recovered"
+    assert desk.entry.warned is None
+
+
+def test_directory_that_was_created_again_is_reported(target_of: MakeTarget) -> None:
+    """Containers keep the former directory for ever: another inode under the name is a separate event."""
+    desk = Desk(target_of())
+    first, second = (FileState(1, inode, 0, 0, 0o711, 0, 0) for inode in (10, 11))
+
+    for state in (first, first, second):
+        desk.report(replace(build_outcome(), state=(state,)))
+
+    assert desk.names.count("directory.recreated") == 1
+
+
+@pytest.mark.parametrize(
+    ("account", "longest", "life", "count"),
+    [
+        (None, None, SHORT, 1),
+        (None, None, LONG, 0),
+        (None, timedelta(hours=1), SHORT, 0),
+        ("a@p.iam.gserviceaccount.com", None, SHORT, 0),
+    ],
+    ids=["direct", "long", "configured", "impersonated"],
+)
+def test_direct_access_by_short_tokens_is_reported_once(
+    target_of: MakeTarget, account: str | None, longest: timedelta | None, life: Life, count: int
+) -> None:
+    """Tokens that a supplier issues with a short lifetime are reported once, for any number of tokens and targets."""
+    one, two = (
+        replace(
+            target,
+            impersonation=replace(target.impersonation, service_account=account),
+            expected=replace(target.expected, maximum_lifetime=longest),
+        )
+        for target in (target_of(), target_of("bob"))
+    )
+    desk = Desk(one)
+
+    for entry in (desk.entry, Entry(target=two), desk.entry):
+        desk.report(build_outcome(life=life), entry)
+
+    reported = [event for event in desk.events if event.name == "token.short_lived"]
+    assert len(reported) == count
+    assert all("Node" in str(event.fields["error"]) and event.fields["remedy"] for event in reported)

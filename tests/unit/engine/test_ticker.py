@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+from refresher.engine.ticker import Ticker
+from refresher.engine.workers import Workers
+
+DEADLINE = 10.0
+
+
+def test_ticks_come_at_once_and_go_on() -> None:
+    """The first tick comes at the start, and others follow."""
+    ticks: list[float] = []
+    enough = threading.Event()
+
+    def tick() -> None:
+        ticks.append(time.monotonic())
+        if len(ticks) >= 3:
+            enough.set()
+
+    started = time.monotonic()
+    with Ticker(tick):
+        assert enough.wait(DEADLINE)
+
+    assert ticks[0] - started < 0.9
+    assert ticks[2] - ticks[1] > 0.5
+
+
+def test_tick_can_be_brought_forward() -> None:
+    """A requested tick comes before its second has passed."""
+    ticked = threading.Event()
+
+    with Ticker(ticked.set) as ticker:
+        assert ticked.wait(DEADLINE)
+        ticked.clear()
+        ticker.tick_now()
+
+        assert ticked.wait(0.9)
+
+
+def hang_until(release: threading.Event) -> None:
+    """Do nothing until released."""
+    release.wait(DEADLINE)
+
+
+def test_lane_that_hangs_delays_no_other() -> None:
+    """Jobs of one supplier that never end do not delay another supplier's jobs."""
+    release, done = threading.Event(), threading.Event()
+    hang = partial(hang_until, release)
+    workers = Workers()
+
+    for _ in range(10):
+        workers.submit("hanging", hang, threads=2)
+    workers.submit("working", done.set, threads=2)
+    finished_beside = done.wait(DEADLINE)
+    release.set()
+
+    assert finished_beside
+    assert workers.wait(DEADLINE)
+    workers.stop()
+
+
+def test_wait_ends_at_its_timeout() -> None:
+    """A wait for a job that does not end stops at its time limit and reports that."""
+    release = threading.Event()
+    workers = Workers()
+    workers.submit("slow", partial(hang_until, release), threads=1)
+
+    came_true = workers.wait(0.01)
+    release.set()
+
+    assert not came_true
+    assert workers.wait(DEADLINE)
+    workers.stop()

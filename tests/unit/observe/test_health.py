@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.engine.plan import MintedArtifact
+from refresher.engine.refresh import Refresher
+from refresher.engine.sharing import SharedSupplies
+from refresher.observe.health import TargetHealth, as_document, as_report, examine
+from refresher.policy import State
+from refresher.publishing.artifacts import RECORD
+from tests.fakes import FakeSupplier
+from tests.tokens import NOW, make_jwt
+from tests.unit.engine.conftest import clock, supplier, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from refresher.engine.plan import Target
+    from tests.conftest import Need
+    from tests.fakes import FakeClock
+
+    MakeTarget = Callable[..., Target]
+
+__all__ = ["clock", "supplier", "target_of"]
+
+HOUR = timedelta(hours=1)
+ACCESS = MintedArtifact(name="access_token")
+
+
+@pytest.fixture
+def alice(target_of: MakeTarget, clock: FakeClock) -> Target:
+    """Return a target with everything published that needs no Google."""
+    target = target_of(boto=True, minted=(ACCESS,))
+    refresher = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
+    assert refresher.refresh(target, first=True).error is None
+    return target
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file's content and keep its mode."""
+    path.chmod(0o600)
+    path.write_bytes(content)
+    path.chmod(0o400)
+
+
+AGES = {
+    "fresh": (timedelta(0), State.FRESH, True, HOUR),
+    "due": (timedelta(minutes=31), State.DUE, True, timedelta(minutes=29)),
+    "overdue": (timedelta(minutes=54), State.OVERDUE, False, timedelta(minutes=6)),
+    "expired": (timedelta(minutes=60), State.EXPIRED, False, timedelta(0)),
+}
+
+
+@pytest.mark.parametrize(("age", "state", "is_ready", "runway"), AGES.values(), ids=list(AGES))
+def test_age_decides_the_state(
+    alice: Target, age: timedelta, state: State, runway: timedelta, *, is_ready: bool
+) -> None:
+    """A published token is fresh, due, overdue and expired in turn; the first two are ready."""
+    health = examine(alice, NOW + age)
+
+    assert (health.state, health.is_ready(), health.runway) == (state, is_ready, runway)
+    assert (health.problem is None) is is_ready
+    assert (health.remedy is None) is is_ready
+
+
+def spoil_token(place: Path) -> None:
+    """Put text into the token file."""
+    write(place / "token", b"rubbish")
+
+
+def put_foreign_token(place: Path) -> None:
+    """Put a token of another subject into the token file."""
+    write(place / "token", make_jwt(subject="user-2").encode())
+
+
+def put_future_token(place: Path) -> None:
+    """Put a token into the file that was issued later than now."""
+    write(place / "token", make_jwt(issued_at=NOW + timedelta(minutes=20)).encode())
+
+
+BOBS = b'{"version": 1, "target": "alice", "identity": "bob", "fingerprint": ""}'
+HARMS: dict[str, tuple[Callable[[Path], object], State, str]] = {
+    "token gone": (lambda place: (place / "token").unlink(), State.ABSENT, "is absent"),
+    "token spoilt": (spoil_token, State.UNREADABLE, "is unreadable"),
+    "token of another subject": (put_foreign_token, State.FOREIGN, "sub is 'user-2', not 'user-1'"),
+    "token from the future": (put_future_token, State.DUE, "was issued in the future"),
+    "env gone": (lambda place: (place / "env").unlink(), State.FRESH, "env is not as configured"),
+    "env changed": (lambda place: write(place / "env", b"A=b\n"), State.FRESH, "env is not as configured"),
+    "mode changed": (lambda place: (place / "credentials.json").chmod(0o444), State.FRESH, "credentials.json is"),
+    "record gone": (lambda place: (place / RECORD).unlink(), State.FOREIGN, "has no target record"),
+    "record of another": (
+        lambda place: (place / RECORD).write_bytes(BOBS),
+        State.FOREIGN,
+        "is of identity bob",
+    ),
+    "newer record": (
+        lambda place: (place / RECORD).write_bytes(BOBS.replace(b'"version": 1', b'"version": 2')),
+        State.FOREIGN,
+        "later version",
+    ),
+    "others can write": (lambda place: place.chmod(0o777), State.UNREADABLE, "others can write to"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("harm", "state", "problem"), HARMS.values(), ids=list(HARMS))
+def test_harm_is_a_problem_with_a_remedy(
+    alice: Target, harm: Callable[[Path], object], state: State, problem: str
+) -> None:
+    """Every fault of the files is reported with a remedy, and the target is not ready."""
+    harm(alice.directory.path)
+
+    health = examine(alice, NOW)
+
+    assert health.state is state
+    assert problem in (health.problem or "")
+    assert health.remedy
+    assert not health.is_ready()
+
+
+def test_user_who_may_not_read_the_record_judges_the_files_alone(alice: Target, need: Need) -> None:
+    """An operator who is neither root nor the daemon sees the files' state, and that ownership was not checked."""
+    need.root()
+    for path in (alice.directory.path, *alice.directory.path.parents):
+        if path.stat().st_uid == os.geteuid() and path.name.startswith(("pytest", "popen", "test")):
+            path.chmod(path.stat().st_mode | 0o011)
+    for path in alice.directory.path.iterdir():
+        if path.name != RECORD:
+            path.chmod(0o444)
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.setgroups([])
+        os.setresgid(54_321, 54_321, 54_321)
+        os.setresuid(54_321, 54_321, 54_321)
+        health = examine(alice, NOW)
+        os.write(writer, f"{health.state} {health.note}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+
+    assert os.read(reader, 200).decode().startswith("fresh ownership not checked")
+    os.close(reader)
+
+
+def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
+    """An artifact that is absent or changed is reported, and only a check of that artifact fails."""
+    write(alice.directory.path / "boto", b"changed")
+
+    health = examine(alice, NOW)
+
+    assert {each.name: each.state for each in health.artifacts} == {
+        "access_token": State.ABSENT,
+        "boto": State.FOREIGN,
+    }
+    assert health.is_ready()
+    assert not health.is_ready(artifacts=["boto"])
+
+
+@pytest.mark.parametrize(("asked", "is_ready"), [(timedelta(minutes=59), True), (HOUR, False)])
+def test_more_validity_can_be_asked_for(alice: Target, asked: timedelta, *, is_ready: bool) -> None:
+    """A caller can require more remaining lifetime than the minimum validity."""
+    assert examine(alice, NOW).is_ready(asked) is is_ready
+
+
+def build_health(state: State, problem: str | None) -> TargetHealth:
+    """Return a verdict with nothing in its files."""
+    return TargetHealth(
+        name="alice", state=state, token=None, artifacts=(), path="/t", runway=HOUR, problem=problem, remedy=problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "is_empty_fine", "problems", "is_ready"),
+    [
+        pytest.param([], False, [], False, id="no targets"),
+        pytest.param([], True, [], True, id="empty node"),
+        pytest.param([build_health(State.ABSENT, "absent")], True, [], False, id="one not ready"),
+        pytest.param([], True, ["a drop-in"], False, id="a drop-in that is left out"),
+    ],
+)
+def test_report_is_ready_when_every_target_is(
+    verdicts: list[TargetHealth], problems: list[str], *, is_empty_fine: bool, is_ready: bool
+) -> None:
+    """A node is ready if all its targets are, none is left out, and it has some or may get them by drop-ins."""
+    by_name = {health.name: health for health in verdicts}
+
+    assert as_report(by_name, NOW, is_empty_fine=is_empty_fine, problems=problems)["ready"] is is_ready
+
+
+def test_document_shows_claims_and_no_token(alice: Target) -> None:
+    """`status --json` shows issuer, subject and expiry, and no secret."""
+    document = as_document(examine(alice, NOW + timedelta(minutes=10)), NOW + timedelta(minutes=10))
+
+    assert (document["subject"], document["expires_at"]) == ("user-1", "2026-01-01T01:00:00Z")
+    assert (document["remaining_seconds"], document["runway_seconds"]) == (3000, 3000)
+    assert "eyJ" not in str(document)
