@@ -2,7 +2,7 @@
 
 For people, never for programs that decide. The rules for tokens are those of workload identity federation with an OIDC
 provider (https://docs.cloud.google.com/iam/docs/workload-identity-federation-with-other-providers). A signature is
-verified and never shown, so that what is printed is no credential.
+verified and never shown, so that what is printed can't be used as a credential.
 """
 
 from __future__ import annotations
@@ -83,16 +83,16 @@ def inspect_jwt(
     *,
     keys: Sequence[Mapping[str, Any]] | None,
     expected: Mapping[str, ExpectedClaims],
-    missing: str = "no keys at hand",
+    missing: str = "no keys available",
 ) -> Findings:
     """Explain a JWT.
 
     Args:
         text: The token.
         now: The wall clock's time.
-        keys: JWKs of its issuer; None if there are none.
+        keys: JWKs of its issuer; None if no keys are available.
         expected: What the token of each target of a configuration must be, by its name.
-        missing: Why there are no keys.
+        missing: Why no keys are available.
 
     Raises:
         UnreadableTokenError: Its segments can't be read.

@@ -1,6 +1,6 @@
 """One fetch for all callers that need the same at a time: one of them fetches, the others take the result.
 
-Otherwise callers that wait for a server that does not answer would ask one after another, and each would wait in vain
+Otherwise callers that wait for a server that does not answer would ask one after another, and each would wait
 for all before it and then by itself.
 """
 

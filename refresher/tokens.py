@@ -36,7 +36,7 @@ Scalar = str | int | float | bool | None
 
 
 class UnreadableTokenError(ValueError):
-    """The text is not a token whose validity can be read; the message gives the reason and never the text."""
+    """The text is not a token whose validity can be read; the message is the reason and never the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +86,13 @@ class SubjectToken:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits of the SHA-256, to tell tokens apart in logs."""
+        """Eight hex digits of the SHA-256, to distinguish tokens in logs."""
         return fingerprint(self.value.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedClaims:
-    """What the configuration would mint now; None where it does not say.
+    """What the configuration would mint now; None where nothing is configured.
 
     Attributes:
         issuer: The exact `iss`.
@@ -160,7 +160,7 @@ def _shown(claim: Scalar) -> str:
 
 
 def fingerprint(value: bytes) -> str:
-    """Return eight hex digits of the SHA-256 of a secret: enough to tell two apart, useless to guess one."""
+    """Return eight hex digits of the SHA-256 of a secret: enough to distinguish two, useless to guess one."""
     import hashlib  # noqa: PLC0415 - the exec probe peeks at a token and never needs this
 
     return hashlib.sha256(value).hexdigest()[:8]

@@ -29,26 +29,26 @@ class FakeClock:
         self.seconds = 1000.0
 
     def now(self) -> datetime:
-        """Give the time last set."""
+        """Return the time last set."""
         return self.wall
 
     def boot(self) -> float:
-        """Give the seconds last set."""
+        """Return the seconds last set."""
         return self.seconds
 
     def monotonic(self) -> float:
-        """Give the seconds last set."""
+        """Return the seconds last set."""
         return self.seconds
 
     def pass_(self, duration: timedelta) -> None:
-        """Let time go by on all clocks."""
+        """Advance all clocks."""
         self.wall += duration
         self.seconds += duration.total_seconds()
 
 
 @dataclass
 class FakeSupplier:
-    """Supplies unsigned JWTs, or raises what it was told to."""
+    """Supplies unsigned JWTs, or raises a chosen failure."""
 
     lifetime: timedelta = timedelta(hours=1)
     failure: Exception | None = None
@@ -56,7 +56,7 @@ class FakeSupplier:
     contexts: list[SupplierContext] = field(default_factory=list)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Give a token of the asked-for subject, or fail."""
+        """Return a token of the requested subject, or fail."""
         self.contexts.append(context)
         if self.failure is not None:
             raise self.failure
@@ -85,7 +85,7 @@ class FakeTransport:
     """Answers calls from a script; safe to use from several threads.
 
     Args:
-        answer: Gives the answer to a call, or None for a server that cannot be reached.
+        answer: Returns the answer to a call, or None for a server that cannot be reached.
     """
 
     def __init__(self, answer: Callable[[Request], Response | None]) -> None:
@@ -102,7 +102,7 @@ class FakeTransport:
             self.requests.append(request)
         response = self.answer(request)
         if response is None:
-            raise TransportError("host gave no answer: it cannot be reached")
+            raise TransportError("host did not answer: it cannot be reached")
         return response
 
 
@@ -133,7 +133,7 @@ def fake_workshop(transport: FakeTransport, environment: Mapping[str, str] | Non
 
 @dataclass
 class FakeSource:
-    """A source credential that has a token, or raises what it was told to."""
+    """A source credential that has a token, or raises a chosen failure."""
 
     value: str = "ya29.fake-source"
     lifetime: timedelta = timedelta(hours=1)
@@ -148,7 +148,7 @@ class FakeSource:
 
 @dataclass
 class FakeChain:
-    """Exchanges and impersonates without Google, or raises what it was told to."""
+    """Exchanges and impersonates without Google, or raises a chosen failure."""
 
     clock: FakeClock
     lifetime: timedelta = timedelta(hours=1)
@@ -159,13 +159,13 @@ class FakeChain:
     id_token_answer: str | None = None
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
-        """Give a federated token that lives as long as the fake says."""
+        """Return a federated token of the fake's lifetime."""
         self.exchanged.append(way.subject or "")
         assert subject_token
         return AccessToken(value=f"ya29.d.{len(self.exchanged)}", expires_at=now + self.lifetime)
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Give an access token of an hour, or fail."""
+        """Return an access token of an hour, or fail."""
         self.minted += 1
         self.meanwhile()
         if self.refusal is not None:
@@ -174,7 +174,7 @@ class FakeChain:
         return AccessToken(value=value, expires_at=self.clock.now() + timedelta(hours=1))
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
-        """Give an unsigned ID token."""
+        """Return an unsigned ID token."""
         self.minted += 1
         if self.refusal is not None:
             raise self.refusal

@@ -1,4 +1,4 @@
-"""Subject tokens made by hand, unsigned where nobody checks: what tests put into files and get from fakes."""
+"""Unsigned subject tokens, which tests put into files and get from fakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/wo
 
 
 def jwt_of(claims: dict[str, Any], *, kid: str = "key-1") -> str:
-    """Give a JWT of these claims whose signature is rubbish."""
+    """Return a JWT of these claims whose signature is rubbish."""
     header = {"alg": "ES256", "kid": kid, "typ": "JWT"}
     return ".".join((_encode(json.dumps(header)), _encode(json.dumps(claims)), _encode("not a signature")))
 

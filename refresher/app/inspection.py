@@ -33,11 +33,11 @@ def inspect(
     """Explain a text.
 
     Args:
-        text: Of the file.
+        text: The content of a file, or of standard input.
         now: The wall clock's time.
         keys: JWKs to verify with; None for those of the configuration's keys directories.
         loaded: The configuration that a token is compared with.
-        discover: Whether to ask the token's issuer, or Google for a service account, for keys that are not at hand.
+        discover: Whether to ask the token's issuer, or Google for a service account, for keys that are not available.
 
     Raises:
         UsageError: It can't be read at all.
@@ -54,7 +54,7 @@ def inspect(
     if len(text.split(".")) != _SEGMENTS or text.startswith("ya29."):
         return inspect_opaque(text)
     expected = {} if loaded is None else {name: target.expected for name, target in targets_of(loaded).items()}
-    missing = "no keys at hand"
+    missing = "no keys available"
     if keys is None:
         keys, claims = _read_own_keys(loaded), _peek_claims(text)
         if discover and not any(claims and key["kid"] == claims.key_id for key in keys or ()):
@@ -75,7 +75,7 @@ def _peek_claims(text: str) -> UnverifiedClaims | None:
 def _discover_keys(
     claims: UnverifiedClaims | None, loaded: LoadedConfiguration | None, now: datetime
 ) -> tuple[list[dict[str, Any]] | None, str]:
-    """Return the keys that are published for a token's issuer, or why there are none."""
+    """Return the keys that are published for a token's issuer, or why no keys are available."""
     if claims is None or claims.issuer is None:
         return None, "it has no issuer that could be asked"
     try:
@@ -105,7 +105,7 @@ def _fetch_keys(issuer: str, loaded: LoadedConfiguration | None, now: datetime) 
 
 
 def _read_own_keys(loaded: LoadedConfiguration | None) -> list[dict[str, Any]] | None:
-    """Return the public halves of the keys that a configuration signs with; None if there are none."""
+    """Return the public halves of the keys that a configuration signs with; None if it has no keys."""
     from refresher.keys.directory import read_jwks
 
     if loaded is None:

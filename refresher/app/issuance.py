@@ -37,8 +37,8 @@ class Issuance:
 
     Args:
         loaded: The configuration.
-        name: Of the target.
-        lifetime: Of the subject token, access token or JWT, instead of the configured one.
+        name: The target's name.
+        lifetime: The life of the subject token, access token or JWT, instead of the configured one.
         now: The wall clock's time.
     """
 

@@ -1,7 +1,7 @@
 """The one way to call an HTTP API: the status checked, the answer parsed, every failure translated.
 
 A `Call` holds what is sent and how its failures read. Requests and answers hold tokens, so that neither appears in a
-message: of an error answer only the server's own words are passed on, without what is or looks like a secret. How an
+message. Only the server's own words in an error answer are passed on, without what is or looks like a secret. How an
 answer is bounded in size and time is decided in `refresher.google.transport`; nothing is repeated here, since when to
 try again is decided in `refresher.policy`.
 """
@@ -56,7 +56,7 @@ class Transport(Protocol):
         """Make one call and return its answer, whatever the status.
 
         Raises:
-            TransportError: There was none within the time.
+            TransportError: No answer came within the time.
         """
         ...
 
@@ -113,7 +113,7 @@ class Call:
         """Make the call and return its answer, whose status is one of `accepted`.
 
         Raises:
-            RefresherError: Of the class `error`: the server refused, or did not answer.
+            RefresherError: An `error`: the server refused, or did not answer.
         """
         headers, body = self._compose()
         try:
@@ -130,7 +130,7 @@ class Call:
         """Make the call and return the JSON object of its answer.
 
         Raises:
-            RefresherError: Of the class `error`: the server refused, did not answer, or answered something else.
+            RefresherError: An `error`: the server refused, did not answer, or answered something else.
         """
         return self.parse(self.fetch(transport))
 
@@ -138,7 +138,7 @@ class Call:
         """Return the JSON object of an answer.
 
         Raises:
-            RefresherError: Of the class `error`: it holds none.
+            RefresherError: An `error`: it holds something else.
         """
         document = _parse_object(response)
         if document is None:
@@ -153,7 +153,7 @@ class Call:
         """Return a text of an answer.
 
         Raises:
-            RefresherError: Of the class `error`: it is missing, empty or not text.
+            RefresherError: An `error`: it is missing, empty or not text.
         """
         found = document.get(key)
         if not isinstance(found, str) or not found:
@@ -168,7 +168,7 @@ class Call:
             now: The wall clock's time, UTC, from which `expires_in` counts.
 
         Raises:
-            RefresherError: Of the class `error`: there is none, or no sensible `expires_in`.
+            RefresherError: An `error`: it has no access token, or no sensible `expires_in`.
         """
         seconds = document.get("expires_in")
         if not isinstance(seconds, int) or not 0 < seconds <= _LONGEST_LIFE:
@@ -211,7 +211,7 @@ def _parse_object(response: Response) -> dict[str, Any] | None:
 
 
 def read_error_text(response: Response, *secrets: str) -> str:
-    """Return the server's own words in an error answer, fit to be shown; empty if there are none.
+    """Return the server's own words in an error answer, fit to be shown; an empty text if it has no words.
 
     Three shapes are read: `google.rpc.Status` of the APIs, the flat one of OAuth (RFC 6749, section 5.2), and the
     `Status` of Kubernetes.

@@ -78,7 +78,7 @@ class GoogleChain:
         )
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Return an access token of the service account; the federated token itself where there is none.
+        """Return an access token of the service account; the federated token itself without a service account.
 
         Raises:
             ImpersonationError: IAM Credentials refused or did not answer.

@@ -103,7 +103,7 @@ class KmsKey:
 def crc32c(content: bytes) -> int:
     """Return the checksum of a few bytes (CRC32C: RFC 3720, appendix B.4).
 
-    For the hundred bytes at hand this will do; a library would be one more to install on every worker.
+    For a hundred bytes this will do; a library would be one more to install on every worker.
     """
     value = _ALL
     for byte in content:

@@ -37,7 +37,7 @@ class MetadataServer:
         """Return an ID token of the machine's account for an audience, a JWT.
 
         Raises:
-            SupplyError: There is none.
+            SupplyError: No token is available.
         """
         call = self._prepare("an ID token", f"/identity?audience={quote(audience, safe='')}&format=full")
         return self._fetch(call).body.decode("utf-8", "replace").strip()
@@ -46,7 +46,7 @@ class MetadataServer:
         """Return the machine's access token; the server returns the same one for most of its life.
 
         Raises:
-            SupplyError: There is none.
+            SupplyError: No token is available.
         """
         call = self._prepare("an access token", "/token")
         return call.read_access_token(call.parse(self._fetch(call)), now)

@@ -30,7 +30,7 @@ def discover(transport: Transport, issuer: str) -> dict[str, Any]:
         SupplyError: The issuer is not an https URL, refused, did not answer, or published the document of another.
     """
     if not is_secure(issuer, loopback=False):
-        raise SupplyError(f"the issuer {quote(issuer)} is not an https URL", "give the `iss` of an OpenID provider")
+        raise SupplyError(f"the issuer {quote(issuer)} is not an https URL", "use the `iss` of an OpenID provider")
     call = Call(
         asked=f"the discovery document of {issuer}",
         method="GET",

@@ -51,7 +51,7 @@ class SourceCredential(Protocol):
         """Return an access token.
 
         Raises:
-            SupplyError: There is none.
+            SupplyError: No token is available.
         """
         ...
 
@@ -81,7 +81,7 @@ class SharedCredential:
         """Return an access token.
 
         Raises:
-            SupplyError: There is none.
+            SupplyError: No token is available.
         """
         held = self._shared.get(
             serves=lambda held: held.has_left(LEAST_LIFE, now), fetch=lambda held: self._next(held, now)
@@ -98,7 +98,7 @@ class SharedCredential:
 
 
 def open_credentials(path: Path | None, transport: Transport, *, metadata: str) -> SharedCredential:
-    """Return the worker's own credentials; no call is made before the first token is needed.
+    """Return the worker's own credentials; nothing is read or called before the first token is needed.
 
     Args:
         path: A file that google-auth can load: of a user, a service account, a federated identity; None for the
@@ -162,7 +162,7 @@ class CredentialsFile:
             raise SupplyError(f"the credentials file {path} cannot be used ({type(error).__name__})", _REMEDY) from None
 
     def fetch_access_token(self, transport: Transport) -> AccessToken:
-        """Have google-auth fetch an access token.
+        """Fetch an access token by google-auth.
 
         Raises:
             SupplyError: A file or program that the credentials are obtained from can't be used, or Google refused or
@@ -178,7 +178,7 @@ class CredentialsFile:
             # no cause: it holds what the program printed
             raise SupplyError(
                 f"the program of the credentials in {self.path} did not end within {error.timeout:g} s",
-                "run it by hand as the daemon's user; timeout_millis in that file gives it more time",
+                "run it by hand as the daemon's user; timeout_millis in that file sets a longer limit",
                 retryable=True,
             ) from None
         except FAILURES as error:
@@ -188,9 +188,7 @@ class CredentialsFile:
             raise SupplyError(
                 f"the credentials in {self.path} return no access token that expires", "use another kind of credentials"
             )
-        return AccessToken(
-            value=token, expires_at=expiry.replace(tzinfo=UTC)
-        )  # google-auth's are UTC, without saying so
+        return AccessToken(value=token, expires_at=expiry.replace(tzinfo=UTC))  # google-auth's times are UTC and naive
 
     def _check(self, file: Path) -> None:
         try:
@@ -207,7 +205,7 @@ class CredentialsFile:
 
     def _translate(self, request: RequestAdapter, kind: str) -> SupplyError:
         if request.last_answer is None:
-            retryable, reason = bool(request.last_url), request.last_failure or f"no call was made ({kind})"
+            retryable, reason = bool(request.last_url), request.last_failure or f"no request was sent ({kind})"
         else:
             status = request.last_answer.status
             retryable, reason = is_retryable(status), f"HTTP {status} ({kind})"

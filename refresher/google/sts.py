@@ -42,7 +42,7 @@ def exchange(
         provider: The provider that accepts the token.
         subject_token: The token.
         subject_token_type: Its type, a URN of RFC 8693, section 3.
-        scopes: Of the federated token, at least one.
+        scopes: The scopes of the federated token, at least one.
         now: The wall clock's time, UTC, from which the answer's `expires_in` counts.
 
     Raises:

@@ -112,7 +112,7 @@ class PooledTransport:
         """Make one call and return its answer, whatever the status.
 
         Raises:
-            TransportError: There was none within the time, or it was too large.
+            TransportError: No answer came within the time, or it was too large.
         """
         host = urlsplit(url).netloc.rpartition("@")[2]
         pool = self._proxied if is_proxied(url, self._proxies) else self._direct
@@ -134,7 +134,7 @@ class PooledTransport:
 
     def _translate(self, host: str, reason: str | None) -> TransportError:
         reason = reason or f"no complete response within {self._limits.call:g} s"
-        return TransportError(f"{host} gave no answer: {reason}")
+        return TransportError(f"{host} did not answer: {reason}")
 
 
 def is_proxied(url: str, proxies: Mapping[str, str]) -> bool:
@@ -197,4 +197,4 @@ def _read(answer: urllib3.BaseHTTPResponse, host: str) -> bytes:
 
 def _explain(error: Exception) -> str:
     found = next((reason for kind, reason in _REASONS if isinstance(error, kind)), None)
-    return found or f"the call cannot be made ({type(error).__name__})"
+    return found or f"the call is impossible ({type(error).__name__})"

@@ -96,7 +96,7 @@ def activate(directory: Path, kid: str | None, *, lifetime: timedelta, now: date
 
     Args:
         directory: The keys directory.
-        kid: Of the next key, if it must be a certain one.
+        kid: The id of the next key, if it must be a certain one.
         lifetime: The longest life of a token that the active key has signed.
         now: The wall clock's time.
 
@@ -113,7 +113,7 @@ def retire(directory: Path, *, now: datetime) -> tuple[KeyRecord, ...]:
     """Remove the retiring keys whose last token has expired, with their private halves, and return them.
 
     Raises:
-        KeysError: There is none, or the directory can't be used.
+        KeysError: No such key exists, or the directory can't be used.
     """
     with _lock(directory) as descriptor:
         before = read_registry(descriptor, directory)

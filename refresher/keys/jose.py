@@ -1,8 +1,8 @@
 """Keys as JOSE uses them: signatures (RFC 7518, section 3), public JWK (RFC 7517), thumbprint (RFC 7638).
 
 Uses `cryptography` directly: a JOSE library costs more to import than a thousand tokens to sign. The tests verify every
-signature, JWK and thumbprint with two of them. Verifying is for explaining a token to people; nothing of ours is
-decided by it, since STS verifies.
+signature, JWK and thumbprint with two of them. Verifying is for explaining a token to people; no decision depends on
+it, since STS verifies.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def load_public_jwk(pem: bytes) -> dict[str, str]:
 
 
 def is_signed_by(jwk: Mapping[str, Any], algorithm: str, message: str, signature: str) -> bool:
-    """Return whether a key made a signature; False for a key or a signature that can't be read.
+    """Return whether a signature is of a key; False for a key or a signature that can't be read.
 
     Args:
         jwk: EC P-256 or RSA.

@@ -49,8 +49,8 @@ def activate(records: Sequence[KeyRecord], kid: str | None, now: datetime, lifet
     """Return the records with the next key active and the active one retiring.
 
     Args:
-        records: Of all keys.
-        kid: Of the next key, if it must be a certain one.
+        records: The records of all keys.
+        kid: The id of the next key, if it must be a certain one.
         now: The wall clock's time.
         lifetime: The longest life of a token that the active key has signed.
 
@@ -73,7 +73,7 @@ def drop_retired(records: Sequence[KeyRecord], now: datetime) -> Records:
     """Return the records with those retiring keys gone whose last token has expired.
 
     Raises:
-        KeysError: There is none; the message shows when there will be.
+        KeysError: No such key exists; the message shows when one will.
     """
     retiring = _select(records, KeyState.RETIRING)
     if not retiring:

@@ -71,7 +71,7 @@ class GoogleAccessTokenSupplier:
         """Return the access token; its issue is taken to be now, since it does not show it.
 
         Raises:
-            SupplyError: There is none.
+            SupplyError: No token is available.
         """
         token = self.source.access_token(now)
         return SubjectToken(value=token.value, issued_at=now, expires_at=token.expires_at, unverified_claims=None)

@@ -76,7 +76,7 @@ class MetadataIdTokenSupplier:
         """Fetch a token; the server may return the same one again.
 
         Raises:
-            SupplyError: There is none.
+            SupplyError: No token is available.
         """
         return _read(self.server.identity_token(context.audience), "the metadata server")
 
@@ -99,7 +99,7 @@ class GeneratedIdTokenSupplier:
         """Fetch a token.
 
         Raises:
-            SupplyError: There is none.
+            SupplyError: No token is available.
         """
         from refresher.google.iam_credentials import IamCredentials
 

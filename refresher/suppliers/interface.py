@@ -36,7 +36,7 @@ class SupplierContext:
         identity: The identity's name, for messages; safe to log.
         subject: The `sub` the token must carry; None where the supplier alone knows it.
         audience: The token audience: the `aud` the provider accepts.
-        source_service_account: E-mail of the account that a Google-signed token is for; None where there is none.
+        source_service_account: E-mail of the account that a Google-signed token is for; None where it has no account.
     """
 
     identity: str
@@ -60,7 +60,7 @@ class Supplier(Protocol):
             now: The wall clock's time, aware, UTC; becomes `iat` where the supplier mints.
 
         Raises:
-            SupplyError: There is none. `retryable` shows whether that may pass or something has to be fixed first.
+            SupplyError: No token is available. `retryable` shows whether that may pass by itself.
         """
         ...
 
@@ -113,7 +113,7 @@ class SupplierSettings(Settings):
     """The settings that all kinds share, and what each kind declares.
 
     Attributes:
-        kind: Name of the kind; each kind narrows it to one literal, by which pydantic tells kinds apart.
+        kind: Name of the kind; each kind narrows it to one literal, by which pydantic distinguishes kinds.
         provider: Name of the provider that accepts its tokens; None for the only one.
         needs_subject: Whether the kind mints the subject that it is asked for, so that an identity must have one.
         is_audience_bound: Whether each token is minted for the provider's audience, so that no other pool accepts it.

@@ -40,7 +40,9 @@ _SUBJECT = re.compile(r"system:serviceaccount:(?P<namespace>[a-z0-9-]{1,63}):(?P
 class KubernetesSettings(FetchingSettings):
     """Tokens of Kubernetes service accounts, requested by the daemon's own (TokenRequest API)."""
 
-    kind: Literal["kubernetes"] = Field(description="Of the service account in the identity's subject.")
+    kind: Literal["kubernetes"] = Field(
+        description="Issued by a cluster for the service account in the identity's subject."
+    )
     api_server: ApiServer = Field(
         default="https://kubernetes.default.svc",
         description="Origin of the API server. Default: https://kubernetes.default.svc.",

@@ -115,7 +115,7 @@ class SelfIssuedSupplier:
     """Mints subject tokens; safe to use from several threads.
 
     Args:
-        settings: What the tokens say.
+        settings: The claims of the tokens.
         key: Signs them.
         random: Returns a new `jti`.
     """
@@ -155,7 +155,7 @@ class KmsSignedSupplier:
     """Mints subject tokens that a key in Cloud KMS signs; safe to use from several threads.
 
     Args:
-        settings: What the tokens say.
+        settings: The claims of the tokens.
         key: Signs them.
         source: The worker's own credentials, with which Cloud KMS is asked.
         random: Returns a new `jti`.

@@ -72,10 +72,10 @@ class SignJwtSettings(MintingSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignJwtSupplier:
-    """Has subject tokens signed; safe to use from several threads.
+    """Obtains signed subject tokens; safe to use from several threads.
 
     Attributes:
-        settings: What the tokens say, and which account signs them.
+        settings: The claims of the tokens, and the account that signs them.
         transport: Makes the calls.
         endpoints: Where IAM Credentials is.
         source: The worker's own credentials, with which it is asked.
@@ -89,7 +89,7 @@ class SignJwtSupplier:
     random: Callable[[], str]
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Have a token signed.
+        """Obtain a signed token.
 
         Raises:
             SupplyError: The identity has no subject; or Google refused, or did not answer, or not as it should.

@@ -164,6 +164,6 @@ def test_credentials_without_an_answer_delay_no_other_target(cloud: tuple[Worker
 
 
 def access_token_of(worker: Worker, target: str) -> str:
-    """Return what an access token's file holds; an empty text if there is none."""
+    """Return what an access token's file holds; an empty text without a file."""
     path = worker.directory(target) / "access_token"
     return path.read_text() if path.exists() else ""

@@ -111,7 +111,7 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
     untrusted = worker.run("inspect", token, "--discover").stdout
 
     assert "verified with key" in own
-    assert "not verified: no keys at hand" in unasked
+    assert "not verified: no keys available" in unasked
     assert f"not verified: the discovery document of {issuer} was refused with HTTP 404" in absent
     assert f"verified with key {jwks['keys'][0]['kid']}" in found
     assert f"not verified: the discovery document of {issuer} failed: 127.0.0.1" in untrusted

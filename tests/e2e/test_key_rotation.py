@@ -42,7 +42,7 @@ class Clients:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Let them work for the length of a `with` block."""
+        """Make them work for the length of a `with` block."""
         threads = [Thread(target=self._work, args=(self._names[number::CLIENTS],)) for number in range(CLIENTS)]
         for thread in threads:
             thread.start()

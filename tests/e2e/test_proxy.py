@@ -64,7 +64,7 @@ def test_proxy_that_does_not_connect_is_reported(worker: Worker, proxy: ConnectP
 
 
 def test_unusable_proxy_is_reported(worker: Worker) -> None:
-    """A variable that is no URL of a proxy fails with a remedy, and is not repeated."""
+    """A variable that is not the URL of a proxy fails with a remedy, and is not repeated."""
     worker.environment = {"HTTPS_PROXY": "socks5://me:opensesame@proxy:1080"}
 
     done = worker.once(status=2)

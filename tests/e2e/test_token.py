@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cloud(cloud: tuple[Worker, Scenario]) -> Iterator[tuple[Worker, Scenario]]:
-    """Return a worker with targets of alice's and bob's; the tokens that it is asked to print are no leak."""
+    """Return a worker with targets of alice's and bob's; the tokens that it is asked to print don't count as leaks."""
     worker, _ = cloud
     worker.configure("alice", "bob")
     yield cloud

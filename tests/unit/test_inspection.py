@@ -56,7 +56,7 @@ def test_signature_of_another_key_is_false() -> None:
 
     assert dict(explained(forged, keys=[key.public_jwk]).facts)["signature"].startswith("FALSE")
     assert "no key" in dict(explained(forged, keys=[other.public_jwk]).facts)["signature"]
-    assert dict(explained(forged).facts)["signature"] == "not verified: no keys at hand"
+    assert dict(explained(forged).facts)["signature"] == "not verified: no keys available"
 
 
 @pytest.mark.parametrize(

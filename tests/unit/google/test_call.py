@@ -92,7 +92,7 @@ def test_server_that_does_not_answer_is_named(reach: str | None, remedy: str) ->
     """Where there is no answer, the failure shows the host and why, and may pass."""
     error = fail(prepare(reach=reach), None, Call.fetch)
 
-    assert error.problem == "a token of the test failed: host gave no answer: it cannot be reached"
+    assert error.problem == "a token of the test failed: host did not answer: it cannot be reached"
     assert error.remedy == remedy
     assert error.retryable
 

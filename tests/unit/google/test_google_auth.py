@@ -56,7 +56,7 @@ def google(request: Request) -> Response:
 
 
 def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
-    """The host's token goes to STS, the federated one to IAM Credentials; no other call is made, no thread started."""
+    """The host's token goes to STS, the federated one to IAM Credentials; no other request is sent."""
     transport = FakeTransport(google)
     threads = threading.active_count()
 
@@ -157,7 +157,7 @@ def test_refusals_show_who_refused_and_why(
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"], ids=["absent", "empty", "binary"])
 def test_file_without_a_token_is_reported_before_any_call(token_path: Path, content: bytes | None) -> None:
-    """A token file that is absent, empty or not text is named, and no call is made."""
+    """A token file that is absent, empty or not text is named, and no request is sent."""
     token_path.unlink()
     if content is not None:
         token_path.write_bytes(content)

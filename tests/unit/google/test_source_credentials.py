@@ -344,7 +344,7 @@ def test_fifo_for_the_output_of_a_program_is_reported_at_once(tmp_path: Path) ->
     kept = tmp_path / "kept"
     path = federated(tmp_path, {"executable": {"command": "/bin/false", "output_file": str(kept)}})
     source = open_file(path, FakeTransport(oauth))
-    with pytest.raises(SupplyError, match="no call was made"):
+    with pytest.raises(SupplyError, match="no request was sent"):
         source.access_token(NOW)
 
     os.mkfifo(kept)
@@ -355,5 +355,5 @@ def test_fifo_for_the_output_of_a_program_is_reported_at_once(tmp_path: Path) ->
 
 def test_silent_token_server_is_named(tmp_path: Path) -> None:
     """Where no server answers, the failure shows the host and the reason."""
-    with pytest.raises(SupplyError, match="host gave no answer: it cannot be reached", check=is_retryable):
+    with pytest.raises(SupplyError, match="host did not answer: it cannot be reached", check=is_retryable):
         open_file(user_file(tmp_path), FakeTransport(lambda _: None)).access_token(NOW)

@@ -196,7 +196,7 @@ def test_one_late_call_ends_no_other(serve: Serve) -> None:
 
 def test_unreachable_server_is_reported() -> None:
     """A refused connection is reported with its host."""
-    with pytest.raises(TransportError, match=r"127\.0\.0\.1:1 gave no answer: it cannot be reached"):
+    with pytest.raises(TransportError, match=r"127\.0\.0\.1:1 did not answer: it cannot be reached"):
         make_transport().request("GET", "http://127.0.0.1:1/")
 
 

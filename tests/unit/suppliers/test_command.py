@@ -186,7 +186,7 @@ def test_command_line_chooses_the_subject(
     has_subject: bool,  # noqa: FBT001 - a table's column
     source: tuple[object, ...] | None,
 ) -> None:
-    """A command line that is the same for every identity chooses one subject; a placeholder gives each its own."""
+    """A command line that is the same for every identity chooses one subject; a placeholder means one subject each."""
     settings = CommandSettings.model_validate({"kind": "command", "argv": tuple(argv)})
 
     assert settings.subject_source(has_subject=has_subject) == source

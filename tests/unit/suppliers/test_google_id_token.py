@@ -87,7 +87,7 @@ def test_missing_role_is_named_with_the_account() -> None:
 
 
 def test_identity_without_source_account_is_refused() -> None:
-    """Without a source account no call is made, and the remedy names the key."""
+    """Without a source account no request is sent, and the remedy names the key."""
     supplier, transport = generated(None)
     context = SupplierContext(identity="alice", subject="42", audience=AUDIENCE)
 

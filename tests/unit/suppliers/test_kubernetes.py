@@ -82,7 +82,7 @@ def test_unreached_server_may_be_an_untrusted_one(tmp_path: Path) -> None:
 
 
 def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
-    """The kubelet replaces the daemon's own token: each request is made with what the file holds then."""
+    """The kubelet replaces the daemon's own token: each request has what the file holds then."""
     token = make_jwt(subject="system:serviceaccount:users:alice")
     body = json.dumps({"status": {"token": token}}).encode()
     transport = FakeTransport(lambda _: Response(status=201, headers={}, body=body))

@@ -51,7 +51,7 @@ def make_supplier(status: int, document: object) -> tuple[SignJwtSupplier, FakeT
 
 
 def test_google_signs_what_we_compose() -> None:
-    """One call is made on the signing account, whose payload is the claims as text; its answer is the token."""
+    """One request goes to the signing account, whose payload is the claims as text; its answer is the token."""
     supplier, transport = make_supplier(200, {"keyId": "k", "signedJwt": make_jwt()})
 
     token = supplier.supply(CONTEXT, NOW)
@@ -95,7 +95,7 @@ def test_answer_that_is_not_a_jwt_is_retryable() -> None:
 
 
 def test_identity_without_subject_is_refused() -> None:
-    """Without a subject no call is made."""
+    """Without a subject no request is sent."""
     supplier, transport = make_supplier(200, {})
 
     with pytest.raises(SupplyError, match="identity alice has no subject"):
