@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher.app.connections import Once, connections_of
-from refresher.app.loading import load_again
 from refresher.app.rotation import trials_of
 from refresher.app.suppliers import source_of, suppliers_of, threads_of
 from refresher.app.targets import endpoints_of, targets_of
-from refresher.config.loading import rescan
+from refresher.config.loading import load, read_signature, rescan
 from refresher.config.supplier_models import SelfIssuedSettings
-from refresher.config.watching import signature
 from refresher.engine.plan import Plan
 from refresher.keys.registry import signature as keys_signature
 from refresher.settings.problems import InvalidConfigurationError
@@ -51,8 +49,7 @@ def plan_of(
         chain=Once(partial(chain_of, loaded, connections)).get,
         trials=trials_of(loaded, connections),
         threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
-        cautious=frozenset(loaded.scanned.targets if loaded.is_partial else ()),
-        is_partial=loaded.is_partial,
+        is_partial=loaded.reserved_names is None,
         complaints=tuple(
             (f"{found.location}: {found.problem}", found.remedy) for found in (*problems, *loaded.drop_in_problems)
         ),
@@ -110,7 +107,7 @@ class ConfiguredPlans:
     def _load_again(self) -> None:
         """Load what changed; a main file that cannot be used leaves the former one, with the drop-ins as they are."""
         try:
-            self._loaded = load_again(self._path, self._loaded)
+            self._loaded = load(self._path, previous=self._loaded)
             self._refused = None
         except InvalidConfigurationError as error:
             self._loaded = rescan(self._loaded)
@@ -118,7 +115,7 @@ class ConfiguredPlans:
 
     def _look(self) -> object:
         also = self._refused.files if self._refused else ()
-        return (signature(self._loaded, also), _keys_of(self._loaded))
+        return (read_signature(self._loaded, also), _keys_of(self._loaded))
 
 
 def _differ(one: LoadedConfiguration, other: LoadedConfiguration) -> bool:

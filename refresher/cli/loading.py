@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from refresher.app.loading import load_afresh
+from refresher.config.loading import load
 from refresher.errors import UsageError
 from refresher.settings.problems import InvalidConfigurationError
 
@@ -27,7 +27,7 @@ def load_strictly(path: Path) -> LoadedConfiguration:
     Raises:
         InvalidConfigurationError: With the problems of the drop-ins too.
     """
-    loaded = load_afresh(path)
+    loaded = load(path)
     if loaded.drop_in_problems:
         raise InvalidConfigurationError(loaded.drop_in_problems, loaded.files)
     return loaded
@@ -39,7 +39,7 @@ def load_leniently(path: Path) -> LoadedConfiguration:
     Raises:
         InvalidConfigurationError: The main file or what it includes cannot be used.
     """
-    loaded = load_afresh(path)
+    loaded = load(path)
     for problem in loaded.drop_in_problems:
         click.echo(str(problem), err=True)
     return loaded

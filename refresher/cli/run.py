@@ -20,9 +20,9 @@ def command(config: Path) -> None:
     """
     # asked to load again before anything is loaded: it is about to be
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from refresher.app.loading import load_afresh
+    from refresher.config.loading import load
     from refresher.app.programs import run_daemon
     from refresher.observe.logs import log
 
     configure_logs()
-    run_daemon(config, load_afresh(config), log)
+    run_daemon(config, load(config), log)

@@ -1,0 +1,189 @@
+"""YAML text to a tree in which every scalar is text, as written, and every key and value knows its place.
+
+YAML 1.1, as libyaml reads it. Any bytes give a document; what is wrong with them is among its problems. Refused here:
+tags, duplicate keys, the merge key, keys that are not text, endless nesting, aliases that grow without bound. What a
+scalar means is decided by the field that reads it (`refresher.settings`); opening files is `refresher.config.sources`'.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from refresher.settings.places import Empty, List, Map, OwnMark, Value, locate
+from refresher.settings.problems import Problem
+from refresher.text import quote
+
+if TYPE_CHECKING:
+    from refresher.settings.places import Mark, Node
+
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML 1.1 does not allow in a stream (section 5.1); a byte order mark may only open it."""
+
+_EMPTY = frozenset(["", "~", "null", "Null", "NULL"])
+"""What stands for no value without quotes (YAML 1.1, "Null")."""
+
+_DEEPEST = 32
+"""Levels of nesting; the configuration itself has seven."""
+
+_GROWTH = 100_000
+"""Nodes that aliases may add to those written."""
+
+_PLAIN, _QUOTED = "plain", "quoted"
+_UNTAGGED = (_PLAIN, _QUOTED, "collection")
+"""Our tags for nodes without a tag of the file's own."""
+
+
+class Document(NamedTuple):
+    """One YAML document.
+
+    Attributes:
+        root: Its top map; empty if there is none.
+        problems: What is wrong with it as YAML.
+        is_broken: Whether nothing could be read of the file.
+        is_empty: Whether the file holds nothing but comments, which alone is not wrong.
+    """
+
+    root: Map
+    problems: tuple[Problem, ...] = ()
+    is_broken: bool = False
+    is_empty: bool = False
+
+
+class _Composer(yaml.CBaseLoader):
+    """Composes nodes whose tag says how they were written; a tag of the file's own stays as it is."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:  # noqa: ANN401, ARG002 - PyYAML's signature
+        """Return the tag of a node that has none; for a scalar, whether it has quotes."""
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else _QUOTED
+        return "collection"
+
+
+class _Text(io.StringIO):
+    """A stream whose name PyYAML keeps in every mark."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+def read_document(content: bytes, name: str) -> Document:
+    """Read one document; whatever the bytes are, mistakes become its problems and nothing is raised.
+
+    Args:
+        content: Of the whole file.
+        name: The file, as messages show it; relative paths in it count from its directory.
+    """
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        return _refuse_text(name, content[: error.start].decode(), "the file is not UTF-8", "save it as UTF-8")
+    unprintable = _UNPRINTABLE.search(text, text.startswith("\ufeff"))
+    if unprintable is not None:
+        before = text[: unprintable.start()]
+        return _refuse_text(name, before, "the file has a character that YAML does not allow", "delete the character")
+    try:
+        root = yaml.compose(_Text(text, name), Loader=_Composer)
+    except yaml.MarkedYAMLError as error:
+        return _explain_yaml(name, error)
+    except yaml.YAMLError:
+        return _refuse_text(name, "", "the file is not YAML", "correct it")
+    if root is None or (root.tag == _PLAIN and root.value in _EMPTY):
+        return Document(root=Map(OwnMark(name), OwnMark(name)), is_empty=True)
+    if not isinstance(root, yaml.MappingNode):
+        problem, remedy = "the file holds a list or a single value, not a map", "write lines of the form KEY: VALUE"
+        return _refuse(root.start_mark, problem, remedy)
+    if "*" in text and "&" in text and _grows_without_bound(root):
+        problem, remedy = "its aliases refer to themselves, or grow without bound", "write the values out"
+        return _refuse(root.start_mark, problem, remedy)
+    problems: list[Problem] = []
+    return Document(root=_read_map(root, root.start_mark, (), problems), problems=tuple(problems))
+
+
+def _read_map(node: yaml.MappingNode, label: Mark, path: tuple[str | int, ...], problems: list[Problem]) -> Map:
+    """Read a map; of two equal keys the first counts."""
+    read = Map(node.start_mark, label, path)
+    for key_node, value_node in node.value:
+        key, mark = key_node.value, key_node.start_mark
+        if not isinstance(key, str):
+            problems.append(_problem(mark, "a key is a map or a list, not text", "write one word as the key"))
+        elif key_node.tag not in _UNTAGGED:
+            problems.append(_problem(mark, f"the tag {quote(key_node.tag)} is not supported", "delete the tag"))
+        elif key == "<<" and key_node.tag == _PLAIN:
+            problems.append(_problem(mark, "the merge key << is not supported", "write the keys out, or use include"))
+        elif key in read:
+            problems.append(_problem(mark, f"the key {quote(key)} appears twice", "delete one of the two"))
+        elif value_node.tag == _QUOTED:
+            read[key] = Value(value_node.value, value_node.start_mark, mark, is_plain=False)
+        elif value_node.tag == _PLAIN and value_node.value not in _EMPTY:
+            read[key] = Value(value_node.value, value_node.start_mark, mark)
+        else:
+            value = read[key] = _read_node(value_node, mark, (*path, key), problems)
+            read.has_empty = read.has_empty or isinstance(value, Empty)
+    return read
+
+
+def _read_node(node: yaml.Node, label: Mark, path: tuple[str | int, ...], problems: list[Problem]) -> Node:
+    if node.tag not in _UNTAGGED:  # it is read all the same, since its absence would be reported as another mistake
+        problems.append(_problem(node.start_mark, f"the tag {quote(node.tag)} is not supported", "delete the tag"))
+    if isinstance(node, yaml.ScalarNode):
+        is_plain = node.tag == _PLAIN
+        kind = Empty if is_plain and node.value in _EMPTY else Value
+        return kind(node.value, node.start_mark, label, is_plain=is_plain)
+    if len(path) >= _DEEPEST:
+        problem = f"values are nested more than {_DEEPEST} levels deep"
+        problems.append(_problem(node.start_mark, problem, "flatten them"))
+        return Empty("", node.start_mark, label)
+    if isinstance(node, yaml.MappingNode):
+        return _read_map(node, label, path, problems)
+    nodes = [_read_node(each, each.start_mark, (*path, index), problems) for index, each in enumerate(node.value)]
+    return List.from_nodes(nodes, node.start_mark, label)
+
+
+def _grows_without_bound(root: yaml.Node) -> bool:
+    """Return whether a node holds itself, or its aliases stand for far more nodes than were written."""
+    totals: dict[int, float] = {}
+    return _count(root, totals, 1) > len(totals) + _GROWTH
+
+
+def _count(node: yaml.Node, totals: dict[int, float], depth: int) -> float:
+    known = totals.get(id(node))
+    if known is not None:
+        return known
+    totals[id(node)] = float("inf")  # met again before it is done: it holds itself
+    if depth <= _DEEPEST:
+        totals[id(node)] = 1 + sum([_count(child, totals, depth + 1) for child in _list_children(node)])
+    return totals[id(node)]
+
+
+def _list_children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [each for pair in node.value for each in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _explain_yaml(name: str, error: yaml.MarkedYAMLError) -> Document:
+    mark = error.problem_mark or error.context_mark or OwnMark(name)
+    if "another document" in (error.problem or ""):
+        return _refuse(mark, "the file holds several documents", "keep one of them, and delete the line ---")
+    remedy = "correct that line or the one before: indentation, a tab, a colon without a space, an open quote"
+    return _refuse(mark, f"the YAML is broken: {error.problem or error.context}", remedy)
+
+
+def _refuse_text(name: str, before: str, problem: str, remedy: str) -> Document:
+    """Refuse a file for the character that comes after a text."""
+    line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+    return _refuse(OwnMark(name, line, column), problem, remedy)
+
+
+def _refuse(mark: Mark, problem: str, remedy: str) -> Document:
+    start = OwnMark(mark.name)
+    return Document(root=Map(start, start), problems=(_problem(mark, problem, remedy),), is_broken=True)
+
+
+def _problem(mark: Mark, problem: str, remedy: str) -> Problem:
+    return Problem(location=locate(mark), problem=problem, remedy=remedy)
