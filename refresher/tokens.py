@@ -16,6 +16,9 @@ from typing import Any
 
 from refresher.text import escape
 
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a URN of RFC 8693, section 3
+
 MAXIMUM_SIZE = 64 * 1024
 """Bytes that a token may have; the largest in the field are below 8 KiB, and an endless file must not fill memory."""
 

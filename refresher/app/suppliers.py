@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from refresher.app.connections import Once
 from refresher.app.targets import endpoints_of
@@ -124,7 +124,7 @@ def _build(  # noqa: PLR0911 - one for each kind
         case KubernetesSettings():
             return _kubernetes(settings, connections)
         case _:
-            assert_never(settings)
+            raise NotImplementedError(settings.kind)
 
 
 def _self_issued(settings: SelfIssuedSettings, endpoints: Endpoints, connections: Connections) -> Supplier:

@@ -11,7 +11,7 @@ import json
 import secrets
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from refresher import adc, environment
 from refresher.config.supplier_models import (
@@ -203,7 +203,7 @@ def _expected(
         case FileSettings() | CommandSettings() | ClientCredentialsSettings() | KubernetesSettings():
             return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
         case _:
-            assert_never(settings)
+            raise NotImplementedError(settings.kind)
 
 
 def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:

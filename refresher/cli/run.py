@@ -20,8 +20,8 @@ def command(config: Path) -> None:
     """
     # asked to load again before anything is loaded: it is about to be
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from refresher.config.loading import load
     from refresher.app.programs import run_daemon
+    from refresher.config.loading import load
     from refresher.observe.logs import log
 
     configure_logs()

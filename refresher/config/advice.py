@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from refresher.config.checks import choose
 from refresher.durations import format_duration
 from refresher.policy import SHORT_LIFETIME
+from refresher.tokens import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,21 +23,25 @@ _ACCOUNT = re.compile(r"^[0-9]+$|\.gserviceaccount\.com$")
 def list_warnings(configuration: Configuration) -> Iterator[Problem]:
     """Return what an operator should know of a valid configuration."""
     for supplier in configuration.suppliers.values():
-        yield from supplier.list_warnings()
-        lifetime = supplier.token_lifetime
+        if supplier.token_type == ACCESS_TOKEN_TYPE:
+            clause = "issues access tokens, which the real STS refuses for workload pools"
+            yield supplier.problem(clause, "use google_id_token")
+        lifetime = supplier.configured_lifetime
         if lifetime is not None and lifetime < SHORT_LIFETIME:
             clause = f"is {format_duration(lifetime)}, so short that some clients exchange on every call"
             yield supplier.problem(clause, "use 10m or more, best 1h", "lifetime")
     for identity in configuration.identities.values():
         yield from _list_warnings(identity)
-        supplier = choose(identity.supplier, configuration.suppliers)
-        lifetime = None if supplier is None else supplier.token_lifetime
+        chosen = choose(identity.supplier, configuration.suppliers)
+        lifetime = None if chosen is None else chosen.configured_lifetime
         if identity.service_account is None and lifetime is not None and lifetime <= SHORT_LIFETIME:
             clause = (
                 f"acts directly, with tokens of {format_duration(lifetime)}: its access tokens live no longer, so that "
                 "Node, C++ and gcloud exchange one for every call, Rust every 10 s"
             )
-            yield identity.problem(clause, "set a longer lifetime: for the supplier (1h), or add service_account: to it")
+            yield identity.problem(
+                clause, "set a longer lifetime: for the supplier (1h), or add service_account: to it"
+            )
 
 
 def _list_warnings(identity: IdentitySettings) -> Iterator[Problem]:

@@ -8,8 +8,11 @@ may be partly wrong: what depends on a broken key is not judged, so that one mis
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypeVar
 
+from refresher.config.supplier_models import SupplierSettings
+from refresher.files import read_state
 from refresher.settings.problems import suggest
 from refresher.text import quote
 
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from refresher.config.models import Configuration, IdentitySettings, TargetSettings
-    from refresher.config.supplier_models import SupplierSettings
     from refresher.settings.model import Settings
     from refresher.settings.problems import Problem
 
@@ -33,13 +35,13 @@ def check_entries(configuration: Configuration) -> Iterator[Problem]:
             yield from _check_default(supplier, supplier.provider, configuration.providers, "provider")
     suppliers = None if "suppliers" in configuration.broken else configuration.suppliers
     for identity in configuration.identities.values():
-        supplier = None
+        chosen = None
         if suppliers is not None:
             yield from _check_default(identity, identity.supplier, suppliers, "supplier")
             if "supplier" not in identity.broken:
-                supplier = choose(identity.supplier, suppliers)
-        yield from _check_subject(identity, supplier)
-        yield from _check_source(identity, supplier)
+                chosen = choose_supplier(identity, configuration)
+        yield from _check_subject(identity, chosen)
+        yield from _check_source(identity, chosen)
     if "identities" not in configuration.broken:
         for name, target in configuration.targets.items():
             yield from check_target(name, target, configuration.identities)
@@ -119,7 +121,7 @@ def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
 
 def _list_subjects(identity: IdentitySettings, configuration: Configuration) -> Iterator[object]:
     """Return what is equal for identities of one subject, whichever suppliers they name; nothing if it is unknown."""
-    supplier = choose(identity.supplier, configuration.suppliers)
+    supplier = choose_supplier(identity, configuration)
     if supplier is None:
         return
     provider = choose(supplier.provider, configuration.providers)
@@ -130,9 +132,24 @@ def _list_subjects(identity: IdentitySettings, configuration: Configuration) -> 
         return
     if supplier.needs_source_service_account and identity.source_service_account is not None:
         yield "source", pool, identity.source_service_account
-    source = supplier.subject_source(subject=identity.subject, pool=pool)
+    source = supplier.subject_source(has_subject=identity.subject is not None)
     if source is not None:
-        yield supplier.kind, source
+        yield pool if supplier.is_audience_bound else None, tuple(map(_identify, source))
+
+
+def _identify(value: object) -> object:
+    """Return what a file is, by whatever path or link it is reached; anything else as it is."""
+    text = str(value)
+    if not text.startswith("/"):
+        return value
+    state = read_state(text)
+    return os.path.normpath(text) if state is None else (state.device, state.inode)
+
+
+def choose_supplier(identity: IdentitySettings, configuration: Configuration) -> SupplierSettings | None:
+    """Return the supplier of an identity; None if there is none, or its kind is unknown."""
+    supplier = choose(identity.supplier, configuration.suppliers)
+    return supplier if isinstance(supplier, SupplierSettings) else None
 
 
 def choose(name: str | None, known: Mapping[str, T]) -> T | None:

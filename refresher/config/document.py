@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import yaml
 
@@ -71,6 +71,10 @@ class _Text(io.StringIO):
         self.name = name
 
 
+class _BrokenFileError(Exception):
+    """Nothing can be read of a file; the argument is the problem."""
+
+
 def read_document(content: bytes, name: str) -> Document:
     """Read one document; whatever the bytes are, mistakes become its problems and nothing is raised.
 
@@ -78,30 +82,43 @@ def read_document(content: bytes, name: str) -> Document:
         content: Of the whole file.
         name: The file, as messages show it; relative paths in it count from its directory.
     """
+    start = OwnMark(name)
+    try:
+        root = _compose(content, name)
+    except _BrokenFileError as error:
+        return Document(root=Map(start, start), problems=error.args, is_broken=True)
+    if root is None:
+        return Document(root=Map(start, start), is_empty=True)
+    problems: list[Problem] = []
+    tree = cast("Map", _read_node(root, root.start_mark, (), problems))
+    return Document(root=tree, problems=tuple(problems))
+
+
+def _compose(content: bytes, name: str) -> yaml.MappingNode | None:
+    """Return the top map; None if there is nothing in the file."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        return _refuse_text(name, content[: error.start].decode(), "the file is not UTF-8", "save it as UTF-8")
+        raise _refuse_after(
+            name, content[: error.start].decode(), "the file is not UTF-8", "save it as UTF-8"
+        ) from None
     unprintable = _UNPRINTABLE.search(text, text.startswith("\ufeff"))
     if unprintable is not None:
-        before = text[: unprintable.start()]
-        return _refuse_text(name, before, "the file has a character that YAML does not allow", "delete the character")
+        problem, remedy = "the file has a character that YAML does not allow", "delete the character"
+        raise _refuse_after(name, text[: unprintable.start()], problem, remedy)
     try:
         root = yaml.compose(_Text(text, name), Loader=_Composer)
-    except yaml.MarkedYAMLError as error:
-        return _explain_yaml(name, error)
-    except yaml.YAMLError:
-        return _refuse_text(name, "", "the file is not YAML", "correct it")
+    except yaml.YAMLError as error:
+        raise _explain(name, error) from error
     if root is None or (root.tag == _PLAIN and root.value in _EMPTY):
-        return Document(root=Map(OwnMark(name), OwnMark(name)), is_empty=True)
+        return None
     if not isinstance(root, yaml.MappingNode):
         problem, remedy = "the file holds a list or a single value, not a map", "write lines of the form KEY: VALUE"
-        return _refuse(root.start_mark, problem, remedy)
+        raise _refuse(root.start_mark, problem, remedy)
     if "*" in text and "&" in text and _grows_without_bound(root):
         problem, remedy = "its aliases refer to themselves, or grow without bound", "write the values out"
-        return _refuse(root.start_mark, problem, remedy)
-    problems: list[Problem] = []
-    return Document(root=_read_map(root, root.start_mark, (), problems), problems=tuple(problems))
+        raise _refuse(root.start_mark, problem, remedy)
+    return root
 
 
 def _read_map(node: yaml.MappingNode, label: Mark, path: tuple[str | int, ...], problems: list[Problem]) -> Map:
@@ -166,23 +183,23 @@ def _list_children(node: yaml.Node) -> list[yaml.Node]:
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
-def _explain_yaml(name: str, error: yaml.MarkedYAMLError) -> Document:
-    mark = error.problem_mark or error.context_mark or OwnMark(name)
-    if "another document" in (error.problem or ""):
+def _explain(name: str, error: yaml.YAMLError) -> _BrokenFileError:
+    marks = (error.problem_mark, error.context_mark) if isinstance(error, yaml.MarkedYAMLError) else ()
+    mark = next((mark for mark in marks if mark is not None), OwnMark(name))
+    what = (error.problem or error.context) if isinstance(error, yaml.MarkedYAMLError) else None
+    if "another document" in (what or ""):
         return _refuse(mark, "the file holds several documents", "keep one of them, and delete the line ---")
-    remedy = "correct that line or the one before: indentation, a tab, a colon without a space, an open quote"
-    return _refuse(mark, f"the YAML is broken: {error.problem or error.context}", remedy)
+    remedy = "fix that line or the one before: indentation, a tab, a colon without a space, an open quote"
+    return _refuse(mark, f"the YAML is broken: {what or 'it cannot be read'}", remedy)
 
 
-def _refuse_text(name: str, before: str, problem: str, remedy: str) -> Document:
-    """Refuse a file for the character that comes after a text."""
-    line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
-    return _refuse(OwnMark(name, line, column), problem, remedy)
+def _refuse_after(name: str, text: str, problem: str, remedy: str) -> _BrokenFileError:
+    """Return the error for the character that comes after a text."""
+    return _refuse(OwnMark(name, text.count("\n"), len(text) - text.rfind("\n") - 1), problem, remedy)
 
 
-def _refuse(mark: Mark, problem: str, remedy: str) -> Document:
-    start = OwnMark(mark.name)
-    return Document(root=Map(start, start), problems=(_problem(mark, problem, remedy),), is_broken=True)
+def _refuse(mark: Mark, problem: str, remedy: str) -> _BrokenFileError:
+    return _BrokenFileError(_problem(mark, problem, remedy))
 
 
 def _problem(mark: Mark, problem: str, remedy: str) -> Problem:

@@ -23,7 +23,6 @@ from refresher.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from refresher.config.models import Configuration
 
@@ -128,7 +127,7 @@ def _read_all(
     try:
         descriptor = os.open(path, _DIRECTORY_FLAGS)
     except OSError as error:
-        remedy = "create the directory, or correct targets_directory"
+        remedy = "create the directory, or fix targets_directory"
         raise UnusableFileError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy) from error
     try:
         check_trusted(path, os.fstat(descriptor))

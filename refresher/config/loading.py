@@ -17,7 +17,7 @@ from refresher.config import drop_ins
 from refresher.config.advice import list_warnings
 from refresher.config.checks import check_entries
 from refresher.config.models import Configuration
-from refresher.config.sources import Sources, read_sources
+from refresher.config.sources import read_sources
 from refresher.config.targets import ResolvedTarget, TargetResolver, check_root, read_open_mode
 from refresher.files import FileState, read_state
 from refresher.settings.problems import InvalidConfigurationError, Problem, sort_problems
@@ -183,9 +183,7 @@ def _load_main(path: Path) -> MainFile:
     if problems:
         raise InvalidConfigurationError(problems, sources.states)
     warnings = sort_problems(list_warnings(configuration))
-    return MainFile(
-        path=path, configuration=configuration, targets=targets, warnings=warnings, states=sources.states
-    )
+    return MainFile(path=path, configuration=configuration, targets=targets, warnings=warnings, states=sources.states)
 
 
 def _check_root_again(main: MainFile) -> None:

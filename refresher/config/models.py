@@ -10,7 +10,7 @@ There is no `from __future__ import annotations` here: pydantic reads the annota
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
@@ -37,11 +37,11 @@ from refresher.settings.texts import (
 )
 from refresher.settings.values import (
     AbsolutePath,
-    Text,
     FileMode,
     Flag,
     ImpersonatedLifetime,
     ListenAddress,
+    Text,
     UnixSocket,
 )
 from refresher.text import quote
@@ -68,6 +68,12 @@ class ProviderSettings(Settings):
     )
 
 
+class UnknownSupplier(Settings):
+    """A supplier whose kind is unknown: that is reported, and of its keys only the provider is read."""
+
+    provider: Name | None = None
+
+
 class SupplierOfKind:
     """Annotation of a supplier: its `kind` decides which model reads it."""
 
@@ -82,19 +88,18 @@ class SupplierOfKind:
         return written
 
 
-def _read_supplier(node: Map, info: ValidationInfo) -> SupplierSettings:
+def _read_supplier(node: Map, info: ValidationInfo) -> Settings:
     written = node.get("kind")
     kind = KINDS.get(written.text) if type(written) is Value else None
-    problems: list[Problem] = info.context
+    problems = cast("list[Problem]", info.context)
     if kind is not None:
         return kind.read(node, problems)
     part = Part(node.place, node.label, node.path)
     if "provider" in node:
         part["provider"] = node["provider"]
-    unknown = SupplierSettings.read(part, problems)
-    if not isinstance(node, Part):
+    if not isinstance(node, Part):  # else it was refused already
         problems.append(_explain_kind(node))
-    return unknown
+    return UnknownSupplier.read(part, problems)
 
 
 def _explain_kind(node: Map) -> Problem:
@@ -188,7 +193,7 @@ class TargetSettings(Settings):
     identity: Name | None = Field(default=None, description="Which of `identities`. Default: the target's own name.")
     container_directory: Place | None = Field(
         default=None,
-        description="Where the container mounts the credentials directory. Default: the same path, directory_root/NAME.",
+        description="Where the container mounts the credentials directory. Default: directory_root/NAME.",
     )
     owner: Owner | None = Field(
         default=None,
@@ -227,7 +232,7 @@ class GoogleSettings(Settings):
     )
 
     def check(self) -> Iterator[Problem]:
-        """Check each origin: of the universe unless there is an emulator; plain http carries tokens on loopback only."""
+        """Check each origin: only an emulator is outside the universe, and plain http stays on the loopback."""
         for key in ("sts", "iam_credentials", "cloud_kms", "metadata"):
             origin = getattr(self.endpoints, key)
             found = None if origin is None else _ORIGIN.fullmatch(origin)
@@ -238,16 +243,16 @@ class GoogleSettings(Settings):
                 continue
             if not host.endswith("." + self.universe_domain.lower()) and not self.emulator:
                 clause = f"is {quote(origin)}, which is not below {self.universe_domain}"
-                yield self.problem(clause, "correct it, or add emulator: true below google:", "endpoints", key)
+                yield self.problem(clause, "fix it, or add emulator: true below google:", "endpoints", key)
             # the metadata server alone speaks plain http by nature
             if found["scheme"] == "http" and key != "metadata" and not _LOOPBACK.fullmatch(host):
-                yield self.problem(f"is {quote(origin)}, plain http beyond loopback", "use https", "endpoints", key)
+                yield self.problem(f"is {quote(origin)}, plain http beyond the loopback", "use https", "endpoints", key)
 
 
 def _read_version(value: Value) -> int:
     if value.text != "1" or not value.is_plain:
-        seen = value.text if value.is_plain and value.text.isdigit() and len(value.text) < 4 else quote(value.text)
-        raise refuse(f"is {seen}", "use 1")
+        is_number = value.is_plain and value.text.isdigit()
+        raise refuse(f"is {value.text[:8] if is_number else quote(value.text)}", "use 1")
     return 1
 
 

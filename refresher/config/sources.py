@@ -173,7 +173,7 @@ def read_trusted(path: str, *, directory: int | None = None, shown_as: str | Non
             check=lambda status: check_trusted(name, status),
         )
     except UnsuitableFileError as error:
-        raise UnusableFileError(f"{name} is {error}", "name a regular file of at most 64 MiB") from error
+        raise UnusableFileError(f"{name} is {error}", "name a regular file") from error
     except (OSError, ValueError) as error:
         raise _explain(name, error) from error
 
@@ -205,9 +205,9 @@ def check_trusted(path: str, status: os.stat_result) -> None:
 def _explain(name: str, error: OSError | ValueError) -> UnusableFileError:
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        return UnusableFileError("a path has a character that no path can have", "correct the path")
+        return UnusableFileError("a path has a character that no path can have", "fix the path")
     if number in {errno.ENOENT, errno.ENOTDIR}:
-        return UnusableFileError(f"{name} does not exist", "create it, or correct the path", is_missing=True)
+        return UnusableFileError(f"{name} does not exist", "create it, or fix the path", is_missing=True)
     if number in {errno.EACCES, errno.EPERM}:
         return UnusableFileError(f"user {os.geteuid()} may not read {name}", f"chown or chmod u+r {name}")
     if number == errno.ELOOP:

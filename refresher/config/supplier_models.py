@@ -3,15 +3,13 @@
 There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is made.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from refresher.files import read_state
 from refresher.settings.fields import Choice
 from refresher.settings.model import Settings
 from refresher.settings.problems import Problem
@@ -36,53 +34,61 @@ from refresher.settings.values import (
     RequestedLifetime,
     SignedLifetime,
     SuppliedLifetime,
-    Text,
 )
+from refresher.tokens import ACCESS_TOKEN_TYPE, JWT_TYPE
 
 
 class SupplierSettings(Settings):
-    """What all kinds of suppliers share, and what the checks between entries ask of each.
+    """The settings that all kinds share, and what each kind declares; the checks know no kind by its name.
 
-    The checks know no kind by its name: a kind overrides what is different for it, and checks its own keys in `check`.
+    A kind overrides what is different for it, and checks between its own keys in `check`.
+
+    Attributes:
+        kind: Name of the kind; each kind narrows it to one literal.
+        provider: Name of the provider that accepts its tokens; None for the only one.
+        needs_subject: Whether the kind mints the subject that it is asked for, so that an identity must have one.
+        is_audience_bound: Whether each token is minted for the provider's audience, so that no other pool accepts it.
+        token_type: URN of what it supplies (RFC 8693, section 3).
     """
 
     needs_subject: ClassVar[bool] = False
-    """Whether the supplier mints the subject that it is asked for, so that an identity must have one."""
+    is_audience_bound: ClassVar[bool] = False
+    token_type: ClassVar[str] = JWT_TYPE
 
-    kind: Text
+    kind: str
     provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
 
     @property
     def needs_source_service_account(self) -> bool:
-        """Whether each identity must name the service account that its token is for; else none may."""
+        """Whether its tokens are of the identity's `source_service_account`, so that an identity must have one."""
         return False
 
     @property
-    def token_lifetime(self) -> timedelta | None:
-        """How long its tokens live, where the key `lifetime` decides it; else None."""
+    def configured_lifetime(self) -> timedelta | None:
+        """From `iat` to `exp` as the key `lifetime` says; None where the supplier alone knows it."""
         return None
 
-    def list_warnings(self) -> Iterable[Problem]:
-        """Return what is allowed and yet worth a warning."""
-        return ()
-
-    def subject_source(self, *, subject: str | None, pool: object) -> tuple[object, ...] | None:  # noqa: ARG002 - for kinds that override it
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:  # noqa: ARG002 - for kinds that override it
         """Return what chooses the subject where the supplier alone knows it.
 
-        Two identities for which one kind returns equal sources have one subject, and Google cannot tell them apart.
+        Equal results mean one subject. The elements are declared keys: text, numbers, None, and paths of this machine,
+        which are compared by the file that they lead to.
 
         Args:
-            subject: The identity's; None if it has none.
-            pool: Stands for the pool that takes the tokens; part of the source where a token is for one pool alone.
+            has_subject: Whether the identity concerned has a configured subject.
 
         Returns:
             None where each identity gets a subject of its own.
         """
         return None
 
-    def file_paths(self) -> Iterable[tuple[str, Path]]:
-        """Return the files that the supplier reads, each with the key that names it; defaults are left out."""
-        return ()
+    def file_paths(self) -> tuple[tuple[str, Path], ...]:
+        """Return key and path of every file that the configuration names and that the supplier reads or runs."""
+        return tuple(
+            (key, path)
+            for key in type(self).model_fields
+            if key in self.model_fields_set and isinstance(path := getattr(self, key), Path)
+        )
 
 
 class SignerSettings(Settings):
@@ -119,8 +125,8 @@ class SelfIssuedSettings(SupplierSettings):
     )
 
     @property
-    def token_lifetime(self) -> timedelta:
-        """The configured lifetime."""
+    def configured_lifetime(self) -> timedelta:
+        """From `iat` to `exp`."""
         return self.lifetime
 
     def check(self) -> Iterator[Problem]:
@@ -132,11 +138,6 @@ class SelfIssuedSettings(SupplierSettings):
         elif "credentials" in self.node and "signer" not in given:
             clause = "is not used by a supplier that signs with its own keys"
             yield self.problem(clause, "delete it", "credentials", at_key=True)
-
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
-        """Return the credentials file; the keys directory has checks of its own."""
-        if self.credentials is not None:
-            yield "credentials", self.credentials
 
 
 class GoogleIdTokenSettings(SupplierSettings):
@@ -152,6 +153,8 @@ class GoogleIdTokenSettings(SupplierSettings):
         description="google-auth credentials file that calls generateIdToken. Default: the metadata server.",
     )
 
+    is_audience_bound = True
+
     @property
     def needs_source_service_account(self) -> bool:
         """Whether generateIdToken is called, for an account of each identity."""
@@ -163,20 +166,17 @@ class GoogleIdTokenSettings(SupplierSettings):
             clause = "is not used by a supplier that asks the metadata server"
             yield self.problem(clause, "delete it, or add via: generate_id_token", "credentials", at_key=True)
 
-    def subject_source(self, *, subject: str | None, pool: object) -> tuple[object, ...] | None:  # noqa: ARG002 - the kind knows none
-        """Return the pool: the machine's account is one subject in it."""
-        return None if self.needs_source_service_account else (pool,)
-
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
-        """Return the credentials file."""
-        if self.credentials is not None:
-            yield "credentials", self.credentials
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:  # noqa: ARG002 - the kind knows none
+        """Return what stands for the machine's account; None where each identity has a source service account."""
+        return None if self.needs_source_service_account else (self.kind,)
 
 
 class GoogleAccessTokenSettings(SupplierSettings):
     """The literal source access token as subject token, which the real STS refuses for workload pools."""
 
-    kind: Annotated[Literal["google_access_token"], Choice()] = Field(description="An opaque access token; see accept_unsupported.")
+    kind: Annotated[Literal["google_access_token"], Choice()] = Field(
+        description="An opaque access token; see accept_unsupported."
+    )
     accept_unsupported: Flag = Field(
         default=False,
         json_schema_extra={"const": True, "default": None},
@@ -186,6 +186,8 @@ class GoogleAccessTokenSettings(SupplierSettings):
         default=None, description="google-auth credentials file. Default: the metadata server."
     )
 
+    token_type = ACCESS_TOKEN_TYPE
+
     def check(self) -> Iterator[Problem]:
         """Check that the user knows that Google refuses these tokens."""
         if not self.accept_unsupported and "accept_unsupported" not in self.broken:
@@ -193,19 +195,9 @@ class GoogleAccessTokenSettings(SupplierSettings):
             remedy = "use google_id_token instead, or accept it with accept_unsupported: true"
             yield self.problem(clause, remedy, "accept_unsupported")
 
-    def list_warnings(self) -> Iterator[Problem]:
-        """Warn in any case."""
-        clause = "issues access tokens, which the real STS refuses for workload pools"
-        yield self.problem(clause, "use google_id_token")
-
-    def subject_source(self, *, subject: str | None, pool: object) -> tuple[object, ...] | None:  # noqa: ARG002 - one account for all
-        """Return the credentials file, or what stands for the metadata server."""
-        return (None if self.credentials is None else _identify(self.credentials),)
-
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
-        """Return the credentials file."""
-        if self.credentials is not None:
-            yield "credentials", self.credentials
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:  # noqa: ARG002 - one account for all
+        """Return the credentials: their access token is the token of every identity."""
+        return (self.kind, self.credentials)
 
 
 class FileSettings(SupplierSettings):
@@ -215,13 +207,9 @@ class FileSettings(SupplierSettings):
     path: AbsolutePath = Field(description="The file; relative to the file that names it.")
     issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
 
-    def subject_source(self, *, subject: str | None, pool: object) -> tuple[object, ...] | None:  # noqa: ARG002 - one token for all
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:  # noqa: ARG002 - one token for all
         """Return the file."""
-        return (_identify(self.path),)
-
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
-        """Return the file."""
-        yield "path", self.path
+        return (self.kind, self.path)
 
 
 class CommandSettings(SupplierSettings):
@@ -241,18 +229,20 @@ class CommandSettings(SupplierSettings):
     )
     issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
 
-    def subject_source(self, *, subject: str | None, pool: object) -> tuple[object, ...] | None:  # noqa: ARG002 - the program is not told
-        """Return the command line, unless it tells the program which identity the token is for."""
-        written = "\0".join(self.argv)
-        if "{identity}" in written or ("{subject}" in written and subject is not None):
-            return None
-        program, *arguments = self.argv
-        place, name = os.path.split(program)  # a program may do something else when it is called by another name
-        return (_identify(place), name, *map(_identify, arguments))
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:
+        """Return the command line, the program by its directory and the name it is called by.
 
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
+        None if an argument differs with the identity.
+        """
+        text = "\0".join(self.argv)
+        if "{identity}" in text or ("{subject}" in text and has_subject):
+            return None
+        program = Path(self.argv[0])
+        return (self.kind, program.parent, program.name, *self.argv[1:])
+
+    def file_paths(self) -> tuple[tuple[str, Path], ...]:
         """Return the program."""
-        yield "argv", Path(self.argv[0])
+        return (("argv", Path(self.argv[0])),)
 
 
 class SignJwtSettings(SupplierSettings):
@@ -260,7 +250,9 @@ class SignJwtSettings(SupplierSettings):
 
     needs_subject = True
 
-    kind: Annotated[Literal["sign_jwt"], Choice()] = Field(description="Signed by Google with a key of a service account.")
+    kind: Annotated[Literal["sign_jwt"], Choice()] = Field(
+        description="Signed by Google with a key of a service account."
+    )
     issuer: Issuer = Field(
         description="The `iss` claim: a URL of your own that serves the document of `refresher discovery`."
     )
@@ -278,28 +270,25 @@ class SignJwtSettings(SupplierSettings):
     )
 
     @property
-    def token_lifetime(self) -> timedelta:
-        """The configured lifetime."""
+    def configured_lifetime(self) -> timedelta:
+        """From `iat` to `exp`."""
         return self.lifetime
-
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
-        """Return the credentials file."""
-        if self.credentials is not None:
-            yield "credentials", self.credentials
 
 
 class ClientCredentialsSettings(SupplierSettings):
     """JWT access tokens that an OpenID provider issues to a client (RFC 6749, section 4.4)."""
 
-    kind: Annotated[Literal["client_credentials"], Choice()] = Field(description="Issued by an OpenID provider to a client.")
+    kind: Annotated[Literal["client_credentials"], Choice()] = Field(
+        description="Issued by an OpenID provider to a client."
+    )
     issuer: Issuer = Field(description="The `iss` that its tokens carry; its discovery document names the token URL.")
     token_url: TokenUrl | None = Field(default=None, description="The token endpoint. Default: discovered.")
     client_id: ClientText = Field(description="The client, as the issuer knows it.")
-    authentication: Annotated[
-        Literal["client_secret_basic", "client_secret_post", "private_key_jwt"], Choice()
-    ] = Field(
-        default="client_secret_basic",
-        description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
+    authentication: Annotated[Literal["client_secret_basic", "client_secret_post", "private_key_jwt"], Choice()] = (
+        Field(
+            default="client_secret_basic",
+            description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
+        )
     )
     secret_file: AbsolutePath | None = Field(
         default=None, description="The secret, or the private key in PEM; no other user may read it."
@@ -321,14 +310,9 @@ class ClientCredentialsSettings(SupplierSettings):
             remedy = "delete one of them" if given else "add one of them"
             yield self.problem("needs one of secret_file and secret_variable", remedy)
 
-    def subject_source(self, *, subject: str | None, pool: object) -> tuple[object, ...] | None:  # noqa: ARG002 - of the client
-        """Return the issuer and the client."""
-        return self.issuer, self.client_id
-
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
-        """Return the file with the secret."""
-        if self.secret_file is not None:
-            yield "secret_file", self.secret_file
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:  # noqa: ARG002 - of the client
+        """Return the client: its token is the token of every identity."""
+        return (self.kind, self.issuer, self.client_id)
 
 
 _MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -340,7 +324,9 @@ class KubernetesSettings(SupplierSettings):
 
     needs_subject = True
 
-    kind: Annotated[Literal["kubernetes"], Choice()] = Field(description="Of the service account that the identity's subject names.")
+    kind: Annotated[Literal["kubernetes"], Choice()] = Field(
+        description="Of the service account that the identity's subject names."
+    )
     api_server: ApiServer = Field(
         default="https://kubernetes.default.svc",
         description="Origin of the API server. Default: https://kubernetes.default.svc.",
@@ -363,25 +349,9 @@ class KubernetesSettings(SupplierSettings):
     issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
 
     @property
-    def token_lifetime(self) -> timedelta:
-        """The configured lifetime."""
+    def configured_lifetime(self) -> timedelta:
+        """From `iat` to `exp`."""
         return self.lifetime
-
-    def file_paths(self) -> Iterator[tuple[str, Path]]:
-        """Return the files that are configured: the pod's own are only in the pod."""
-        if "ca_file" in self.model_fields_set:
-            yield "ca_file", self.ca_file
-        if "token_file" in self.model_fields_set:
-            yield "token_file", self.token_file
-
-
-def _identify(value: str | Path) -> object:
-    """Return what a file is, by whatever path or link it is reached, and the text of anything else."""
-    text = str(value)
-    if not text.startswith("/"):
-        return text
-    state = read_state(text)
-    return os.path.normpath(text) if state is None else (state.device, state.inode)
 
 
 KINDS: dict[str, type[SupplierSettings]] = {

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from refresher.files import read_state
 from refresher.settings.places import locate
-from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,7 +64,9 @@ class ResolvedTarget:
 class TargetResolver:
     """Resolves targets one by one; a later one must leave the earlier ones their isolation."""
 
-    def __init__(self, configuration: Configuration, earlier: Iterable[ResolvedTarget] = (), *, open_mode: int = 0) -> None:
+    def __init__(
+        self, configuration: Configuration, earlier: Iterable[ResolvedTarget] = (), *, open_mode: int = 0
+    ) -> None:
         """Start with targets that were resolved already.
 
         Args:
@@ -86,7 +87,10 @@ class TargetResolver:
         """Return a target; None if something was found wrong with it before, or is found and added now."""
         if "directory" in settings.node:
             clause = f"is no longer a key: the directory of target {name} is always {self._root}/{name}"
-            remedy = "delete it and mount that directory; container_directory says where the container mounts it"
+            remedy = (
+                f"delete it and mount {self._root}/{name}; "
+                "to keep the path that the container sees, set container_directory"
+            )
             found.append(settings.problem(clause, remedy, "directory", at_key=True))
         uid, gid = self._find_owner(settings, found)
         target = ResolvedTarget(
@@ -173,7 +177,7 @@ def check_root(configuration: Configuration, targets: Iterable[ResolvedTarget]) 
     open_mode = read_open_mode(configuration.directory_root) if len(identities) > 1 else 0
     if open_mode:
         clause = (
-            f"is {quote(configuration.directory_root)}, which other users can write to (mode {open_mode:04o}), and the "
+            f"is {configuration.directory_root}, which other users can write to (mode {open_mode:04o}), and the "
             f"targets are of {len(identities)} identities: a user could hand one target's token to another"
         )
         yield configuration.problem(clause, f"chmod go-w {configuration.directory_root}", "directory_root")

@@ -1,6 +1,7 @@
-"""How a field reads what was written, and how it refuses it: in our words, with a remedy.
+"""How a field reads what was written, and how it refuses a value: in our words, with a remedy.
 
-A problem goes on from the path of the key (`targets.alice.mode` *is …*); `refresher.settings.model` adds path and place.
+A problem goes on from the path of the key (`targets.alice.mode` *is …*); `refresher.settings.model` adds
+path and place.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 REMEDIES: Final = {
     "text": "write a single value, as text",
     "true or false": "write true or false, without quotes",
+    "a single value": "write text, an integer or a boolean",
     "a list": "write it as [ONE, TWO], or [] for none",
     "a map": "write KEY: VALUE lines below it, or {} for none",
 }
@@ -87,14 +89,25 @@ class Choice:
 class CheckedList:
     """Annotation of a list: what is wrong with it as a whole."""
 
-    def __init__(self, check: Callable[[Any], Any], schema: Mapping[str, Any]) -> None:
-        """Store the check, which returns the list or raises what `refuse` returns, and what it adds to the schema."""
+    def __init__(self, check: Callable[[Any], Any], schema: Mapping[str, Any], *, remedy: str) -> None:
+        """Store how the list is checked.
+
+        Args:
+            check: Returns the list or raises what `refuse` returns.
+            schema: What it adds to the JSON Schema.
+            remedy: For what is not a list.
+        """
         self._check = check
         self._schema = dict(schema)
+        self._remedy = remedy
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
         def read(node: object, read_list: Callable[[object], Any]) -> Any:  # noqa: ANN401 - of any type of list
-            return None if node is UNREADABLE else self._check(read_list(node))
+            if node is UNREADABLE:
+                return None
+            if not isinstance(node, tuple):
+                raise refuse(f"is {describe(node)}, where a list belongs", self._remedy)
+            return self._check(read_list(node))
 
         return core_schema.no_info_wrap_validator_function(read, handler(source))
 
@@ -115,6 +128,6 @@ def refuse(problem: str, remedy: str) -> PydanticCustomError:
 def misplaced(node: object, wanted: str) -> PydanticCustomError:
     """Return the error for a node of the wrong shape; `wanted` is a key of `REMEDIES`."""
     if isinstance(node, Empty):
-        remedy = REMEDIES[wanted] if wanted in {"a list", "a map"} else "give it a value, or delete the key"
+        remedy = REMEDIES[wanted] if wanted in {"a list", "a map"} else "write a value, or delete the key"
         return refuse("is empty", remedy)
     return refuse(f"is {describe(node)}, where {wanted} belongs", REMEDIES[wanted])

@@ -33,10 +33,19 @@ _NONE: frozenset[str] = frozenset()
 
 
 class Settings(BaseModel):
-    """The base of all models: frozen, no unknown keys, no coercion, built when first used."""
+    """The base of all models: frozen, no unknown keys, no coercion, built when first used.
 
-    __slots__ = ("_broken", "_node")
+    Attributes:
+        node: What was written; no part of the model's value.
+        broken: The keys whose values were refused: their fields hold the defaults, required ones None.
+    """
+
+    __slots__ = ("broken", "node")
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    if TYPE_CHECKING:  # slots, which pydantic would take for fields
+        node: ClassVar[Map]
+        broken: ClassVar[frozenset[str]]
 
     retired: ClassVar[frozenset[str]] = frozenset()
     """Keys of earlier versions, which are left alone here: the check that knows what replaces them reports them."""
@@ -61,16 +70,6 @@ class Settings(BaseModel):
         """
         return ()
 
-    @property
-    def node(self) -> Map:
-        """What was written."""
-        return cast("Map", self._node)
-
-    @property
-    def broken(self) -> frozenset[str]:
-        """The keys whose values were refused: their fields hold the defaults, required ones None."""
-        return cast("frozenset[str]", self._broken)
-
     def problem(self, clause: str, remedy: str, *keys: str, at_key: bool = False) -> Problem:
         """Return a problem of this entry, or of a value in it.
 
@@ -86,7 +85,9 @@ class Settings(BaseModel):
     @classmethod
     def _read(cls, node: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:  # noqa: ANN401 - whatever was written
         if not isinstance(node, Map):
-            if isinstance(node, dict | cls):  # of code that builds a model from its fields by name, or takes one as it is
+            if isinstance(node, cls):
+                return node
+            if isinstance(node, dict):  # code builds a model from its fields by name
                 return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
             raise misplaced(node, "a map")
         problems = cast("list[Problem]", info.context)
@@ -131,8 +132,9 @@ class Settings(BaseModel):
                 path = path[:-1] if at_key else path
                 return make_problem(node, path, context["problem"], context["remedy"], at_key=at_key)
             case "missing":
-                example = (cls.model_fields[str(path[0])].examples or ["…"])[0]
-                return make_problem(node, path, "is missing", f"add {path[0]}: {example}", at_key=True)
+                examples = cls.model_fields[str(path[0])].examples
+                remedy = f"add {path[0]}: {examples[0]}" if examples else f"add {path[0]}: to it"
+                return make_problem(node, path, "is missing", remedy)
             case "extra_forbidden":
                 known = cls.model_fields.keys() - {"kind"}
                 return make_problem(node, path, "is not a known key", suggest(str(path[0]), known), at_key=True)
@@ -173,7 +175,7 @@ def _screen(node: object, info: ValidationInfo) -> object:
     for name, entry in node.items():
         usable[name] = entry
         if not is_name(name):
-            problems.append(make_problem(node, (name,), "is not a name", NAME_REMEDY, at_key=True))
+            problems.append(make_problem(node, (name,), "is not a valid name", NAME_REMEDY, at_key=True))
         if not isinstance(entry, Map):
             context = misplaced(entry, "a map").context or {}
             problems.append(make_problem(node, (name,), context["problem"], context["remedy"]))
@@ -184,8 +186,8 @@ def _screen(node: object, info: ValidationInfo) -> object:
 _DEFAULTS: dict[type[Settings], Settings] = {}
 
 
-def _keep(settings: Any, node: Map, broken: frozenset[str] = _NONE) -> Any:  # noqa: ANN401 - any model
+def _keep(settings: M, node: Map, broken: frozenset[str] = _NONE) -> M:
     """Store what was written next to what was read; no part of the model's value."""
-    object.__setattr__(settings, "_node", node)
-    object.__setattr__(settings, "_broken", broken)
+    object.__setattr__(settings, "node", node)
+    object.__setattr__(settings, "broken", broken)
     return settings

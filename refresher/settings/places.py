@@ -114,7 +114,7 @@ class Map(dict[str, "Node"]):
         self.has_empty = False
 
 
-class List(tuple["Node", ...]):
+class List(tuple["Node", ...]):  # noqa: SLOT001 - a tuple cannot have slots of its own
     """A list of nodes.
 
     Attributes:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.errors import ConfigurationError
-from refresher.settings.places import format_path, locate
+from refresher.settings.places import List, Map, format_path, locate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
-    from refresher.settings.places import Map, Node
+    from refresher.settings.places import Node
 
 _LONGEST_COMPARED = 64
 _LONGEST_LIST = 20
@@ -78,9 +78,11 @@ def make_problem(node: Map, path: Sequence[str | int], clause: str, remedy: str,
 def follow(node: Node, path: Sequence[str | int]) -> tuple[Node, bool]:
     """Return the last node on a path, and whether it is the end of the path."""
     for step in path:
-        try:
-            node = node[step]  # type: ignore[index] - a path may lead on where nothing is
-        except (TypeError, KeyError):
+        if isinstance(node, Map) and step in node:
+            node = node[str(step)]
+        elif isinstance(node, List) and isinstance(step, int) and step < len(node):
+            node = node[step]
+        else:
             return node, False
     return node, True
 

@@ -91,7 +91,7 @@ def _read_place(value: Value) -> str:
         raise refuse(problem, "rename it: the programs that read env quote in different ways")
     parts = [part for part in text.split("/") if part not in {"", "."}]
     if ".." in parts or not parts:
-        raise refuse(f"is {quote(text)}, which is / itself or has .. in it", "write the plain path")
+        raise refuse(f"is {quote(text)}, which is / itself or goes through ..", "write the plain path")
     return "/" + "/".join(parts)
 
 
@@ -152,14 +152,16 @@ PoolId = Annotated[
     ),
 ]
 Audience = Annotated[
-    str, text_field(_AUDIENCE, "an audience of 1 to 256 visible characters", "copy it from the provider or the service that expects it")
+    str, text_field(_AUDIENCE, "an audience of 1 to 256 visible characters", "copy it from the service that expects it")
 ]
 ServiceAccountEmail = Annotated[str, text_field(_EMAIL, "a service account's e-mail", _EMAIL_REMEDY)]
 ServiceAccount = Annotated[
     str, text_field(rf"{_EMAIL}|[0-9]{{10,30}}", "a service account's e-mail or unique id", _EMAIL_REMEDY)
 ]
 Subject = Annotated[str, Scalar(_read_subject, {"type": "string", "minLength": 1, "maxLength": LONGEST_SUBJECT})]
-Scope = Annotated[str, text_field(_SCOPE, "a scope", "write it in full: https://www.googleapis.com/auth/cloud-platform")]
+Scope = Annotated[
+    str, text_field(_SCOPE, "a scope", "write it in full: https://www.googleapis.com/auth/cloud-platform")
+]
 Issuer = Annotated[
     str,
     text_field(

@@ -148,7 +148,9 @@ def _check_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
 def _read_claim(value: Value) -> str | int | bool:
     typed = value.read_typed()
     if value.is_plain and isinstance(typed, str) and _AMBIGUOUS.fullmatch(typed):
-        raise refuse("is not text, an integer or a boolean", "write a single value; quote it if it is text")
+        raise refuse(
+            f"is {quote(value.text)} without quotes, which could be text or a number", "quote it if it is text"
+        )
     return typed
 
 
@@ -175,9 +177,7 @@ SuppliedLifetime = Annotated[timedelta, duration_field(*SUPPLIED_RANGE, "use 1h;
 SignedLifetime = Annotated[timedelta, duration_field(*SIGNED_RANGE, "use 1h; Google signs for at most 12h")]
 RequestedLifetime = Annotated[
     timedelta,
-    duration_field(
-        timedelta(minutes=10), LONGEST_SUBJECT_TOKEN_LIFE, "use 1h; Kubernetes refuses less than 10m"
-    ),
+    duration_field(timedelta(minutes=10), LONGEST_SUBJECT_TOKEN_LIFE, "use 1h; Kubernetes refuses less than 10m"),
 ]
 CommandTimeout = Annotated[timedelta, duration_field(timedelta(seconds=1), timedelta(minutes=2), "use 10s")]
 ImpersonatedLifetime = Annotated[
@@ -192,12 +192,21 @@ FileMode = Annotated[
     int,
     Scalar(
         _read_mode,
-        {"anyOf": [{"type": "string", "pattern": "^0?[4-6][0-7]{2}$"}, {"type": "integer", "minimum": 256, "maximum": 644}]},
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^0?[4-6][0-7]{2}$"},
+                {"type": "integer", "minimum": 256, "maximum": 644},
+            ]
+        },
     ),
 ]
 AbsolutePath = Annotated[Path, Scalar(_read_path, {"type": "string", "minLength": 1})]
 Text = Annotated[str, Scalar(lambda value: value.text, {"type": "string"})]
-Argv = Annotated[tuple[Text, ...], CheckedList(_check_argv, {"minItems": 1})]
-ClaimValue = Annotated[str | int | bool, Scalar(_read_claim, {"type": ["string", "integer", "boolean"]})]
+Argv = Annotated[
+    tuple[Text, ...], CheckedList(_check_argv, {"minItems": 1}, remedy="write it as [/PATH/OF/PROGRAM, ARGUMENT]")
+]
+ClaimValue = Annotated[
+    str | int | bool, Scalar(_read_claim, {"type": ["string", "integer", "boolean"]}, wanted="a single value")
+]
 ListenAddress = Annotated[Listen, Scalar(_read_listen, {"type": "string", "pattern": LISTEN_PATTERN})]
 Flag = Annotated[bool, Scalar(_read_flag, {"type": "boolean"}, wanted="true or false")]
