@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from refresher.config.models import Configuration, IdentitySettings
     from refresher.settings.problems import Problem
 
-_ACCOUNT = re.compile(r"^[0-9]+$|\.gserviceaccount\.com$")
+_ACCOUNT = r"^[0-9]+$|\.gserviceaccount\.com$"
 """A unique id, or an e-mail below the domain that all kinds have (IAM documentation, "Types of service accounts")."""
 
 
@@ -45,7 +45,7 @@ def list_warnings(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _list_warnings(identity: IdentitySettings) -> Iterator[Problem]:
-    if identity.service_account is not None and not _ACCOUNT.search(identity.service_account):
+    if identity.service_account is not None and not re.search(_ACCOUNT, identity.service_account):
         clause = f"is {identity.service_account}, which is not the name of a service account of Google Cloud"
         remedy = "write the e-mail that gcloud iam service-accounts list shows: NAME@PROJECT.iam.gserviceaccount.com"
         yield identity.problem(clause, remedy, "service_account")

@@ -7,21 +7,17 @@ scalar means is decided by the field that reads it (`refresher.settings`); openi
 
 from __future__ import annotations
 
-import io
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import yaml
+from yaml.reader import ReaderError
 
-from refresher.settings.places import Empty, List, Map, OwnMark, Value, locate
+from refresher.settings.places import Empty, List, Map, OwnMark, Quoted, Value, locate
 from refresher.settings.problems import Problem
 from refresher.text import quote
 
 if TYPE_CHECKING:
     from refresher.settings.places import Mark, Node
-
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What YAML 1.1 does not allow in a stream (section 5.1); a byte order mark may only open it."""
 
 _EMPTY = frozenset(["", "~", "null", "Null", "NULL"])
 """What stands for no value without quotes (YAML 1.1, "Null")."""
@@ -32,8 +28,9 @@ _DEEPEST = 32
 _GROWTH = 100_000
 """Nodes that aliases may add to those written."""
 
-_PLAIN, _QUOTED = "plain", "quoted"
-_UNTAGGED = (_PLAIN, _QUOTED, "collection")
+_PLAIN, _QUOTED, _COLLECTION = "plain", "quoted", "collection"
+_SCALAR_TAGS = frozenset([_PLAIN, _QUOTED])
+_OWN_TAGS = frozenset([_PLAIN, _QUOTED, _COLLECTION])
 """Our tags for nodes without a tag of the file's own."""
 
 
@@ -60,15 +57,26 @@ class _Composer(yaml.CBaseLoader):
         """Return the tag of a node that has none; for a scalar, whether it has quotes."""
         if kind is yaml.ScalarNode:
             return _PLAIN if implicit[0] else _QUOTED
-        return "collection"
+        return _COLLECTION
+
+    def descend_resolver(self, *_: object) -> None:
+        """Ignore where a node is; PyYAML asks for each of them."""
+
+    def ascend_resolver(self) -> None:
+        """Ignore where a node is."""
 
 
-class _Text(io.StringIO):
-    """A stream whose name PyYAML keeps in every mark."""
+class _Stream:
+    """A file's content under a name, which PyYAML keeps in every mark."""
 
-    def __init__(self, text: str, name: str) -> None:
-        super().__init__(text)
+    def __init__(self, content: bytes, name: str) -> None:
         self.name = name
+        self._content = content
+
+    def read(self, _size: int = -1, /) -> bytes:
+        """Return all at once; PyYAML takes more than it asks for."""
+        content, self._content = self._content, b""
+        return content
 
 
 class _BrokenFileError(Exception):
@@ -102,13 +110,13 @@ def _compose(content: bytes, name: str) -> yaml.MappingNode | None:
         raise _refuse_after(
             name, content[: error.start].decode(), "the file is not UTF-8", "save it as UTF-8"
         ) from None
-    unprintable = _UNPRINTABLE.search(text, text.startswith("\ufeff"))
-    if unprintable is not None:
-        problem, remedy = "the file has a character that YAML does not allow", "delete the character"
-        raise _refuse_after(name, text[: unprintable.start()], problem, remedy)
     try:
-        root = yaml.compose(_Text(text, name), Loader=_Composer)
-    except yaml.YAMLError as error:
+        root = yaml.compose(_Stream(content, name), Loader=_Composer)
+    except ReaderError as error:
+        before = content[: error.position].decode(errors="ignore")
+        problem, remedy = "the file has a character that YAML does not allow", "delete the character"
+        raise _refuse_after(name, before, problem, remedy) from error
+    except yaml.MarkedYAMLError as error:
         raise _explain(name, error) from error
     if root is None or (root.tag == _PLAIN and root.value in _EMPTY):
         return None
@@ -125,40 +133,50 @@ def _read_map(node: yaml.MappingNode, label: Mark, path: tuple[str | int, ...], 
     """Read a map; of two equal keys the first counts."""
     read = Map(node.start_mark, label, path)
     for key_node, value_node in node.value:
-        key, mark = key_node.value, key_node.start_mark
-        if not isinstance(key, str):
-            problems.append(_problem(mark, "a key is a map or a list, not text", "write one word as the key"))
-        elif key_node.tag not in _UNTAGGED:
-            problems.append(_problem(mark, f"the tag {quote(key_node.tag)} is not supported", "delete the tag"))
-        elif key == "<<" and key_node.tag == _PLAIN:
-            problems.append(_problem(mark, "the merge key << is not supported", "write the keys out, or use include"))
-        elif key in read:
-            problems.append(_problem(mark, f"the key {quote(key)} appears twice", "delete one of the two"))
-        elif value_node.tag == _QUOTED:
-            read[key] = Value(value_node.value, value_node.start_mark, mark, is_plain=False)
-        elif value_node.tag == _PLAIN and value_node.value not in _EMPTY:
+        key, mark, tag = key_node.value, key_node.start_mark, value_node.tag
+        if key_node.tag not in _SCALAR_TAGS or key == "<<" or key in read:
+            problem = _explain_key(key_node, read)
+            if problem is not None:
+                problems.append(problem)
+                continue
+        if tag == _QUOTED:
+            read[key] = Quoted(value_node.value, value_node.start_mark, mark)
+        elif tag == _PLAIN and value_node.value not in _EMPTY:
             read[key] = Value(value_node.value, value_node.start_mark, mark)
         else:
-            value = read[key] = _read_node(value_node, mark, (*path, key), problems)
-            read.has_empty = read.has_empty or isinstance(value, Empty)
+            child = read[key] = _read_node(value_node, mark, (*path, key), problems)
+            if isinstance(child, Empty):
+                read.has_empty = True
     return read
 
 
+def _explain_key(node: yaml.Node, read: Map) -> Problem | None:
+    if node.tag not in _OWN_TAGS:
+        return _problem(node.start_mark, f"the tag {quote(node.tag)} is not supported", "delete the tag")
+    if not isinstance(node, yaml.ScalarNode):
+        return _problem(node.start_mark, "a key is a map or a list, not text", "write one word as the key")
+    if node.value in read:
+        return _problem(node.start_mark, f"the key {quote(node.value)} appears twice", "delete one of the two")
+    if node.tag == _PLAIN:
+        return _problem(node.start_mark, "the merge key << is not supported", "write the keys out, or use include")
+    return None  # "<<" in quotes is text
+
+
 def _read_node(node: yaml.Node, label: Mark, path: tuple[str | int, ...], problems: list[Problem]) -> Node:
-    if node.tag not in _UNTAGGED:  # it is read all the same, since its absence would be reported as another mistake
+    if node.tag not in _OWN_TAGS:  # it is read all the same, since its absence would be reported as another mistake
         problems.append(_problem(node.start_mark, f"the tag {quote(node.tag)} is not supported", "delete the tag"))
-    if isinstance(node, yaml.ScalarNode):
-        is_plain = node.tag == _PLAIN
-        kind = Empty if is_plain and node.value in _EMPTY else Value
-        return kind(node.value, node.start_mark, label, is_plain=is_plain)
-    if len(path) >= _DEEPEST:
+    if isinstance(node, yaml.MappingNode) and len(path) < _DEEPEST:
+        return _read_map(node, label, path, problems)
+    if isinstance(node, yaml.SequenceNode) and len(path) < _DEEPEST:
+        nodes = [_read_node(each, each.start_mark, (*path, index), problems) for index, each in enumerate(node.value)]
+        return List.from_nodes(nodes, node.start_mark, label)
+    if isinstance(node, yaml.CollectionNode):
         problem = f"values are nested more than {_DEEPEST} levels deep"
         problems.append(_problem(node.start_mark, problem, "flatten them"))
         return Empty("", node.start_mark, label)
-    if isinstance(node, yaml.MappingNode):
-        return _read_map(node, label, path, problems)
-    nodes = [_read_node(each, each.start_mark, (*path, index), problems) for index, each in enumerate(node.value)]
-    return List.from_nodes(nodes, node.start_mark, label)
+    if node.tag == _PLAIN and node.value in _EMPTY:
+        return Empty(node.value, node.start_mark, label)
+    return (Quoted if node.tag == _QUOTED else Value)(node.value, node.start_mark, label)
 
 
 def _grows_without_bound(root: yaml.Node) -> bool:
@@ -183,14 +201,12 @@ def _list_children(node: yaml.Node) -> list[yaml.Node]:
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
-def _explain(name: str, error: yaml.YAMLError) -> _BrokenFileError:
-    marks = (error.problem_mark, error.context_mark) if isinstance(error, yaml.MarkedYAMLError) else ()
-    mark = next((mark for mark in marks if mark is not None), OwnMark(name))
-    what = (error.problem or error.context) if isinstance(error, yaml.MarkedYAMLError) else None
-    if "another document" in (what or ""):
+def _explain(name: str, error: yaml.MarkedYAMLError) -> _BrokenFileError:
+    mark = error.problem_mark or error.context_mark or OwnMark(name)
+    if "another document" in (error.problem or ""):
         return _refuse(mark, "the file holds several documents", "keep one of them, and delete the line ---")
     remedy = "fix that line or the one before: indentation, a tab, a colon without a space, an open quote"
-    return _refuse(mark, f"the YAML is broken: {what or 'it cannot be read'}", remedy)
+    return _refuse(mark, f"the YAML is broken: {error.problem or error.context}", remedy)
 
 
 def _refuse_after(name: str, text: str, problem: str, remedy: str) -> _BrokenFileError:

@@ -8,8 +8,7 @@ only when their state changed, and may come and go during the scan.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.config.checks import check_target
 from refresher.config.document import read_document
@@ -32,8 +31,7 @@ SUFFIX = ".yaml"
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropIn:
+class DropIn(NamedTuple):
     """One file as it was last seen.
 
     Attributes:
@@ -49,8 +47,7 @@ class DropIn:
     in_force: TargetSettings | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
+class Scan(NamedTuple):
     """What the drop-in directory holds.
 
     Attributes:
@@ -99,7 +96,7 @@ def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previ
         if target is not None:
             targets[name] = target
         if drop_in.in_force is not in_force or target is None:
-            found[name] = replace(drop_in, in_force=in_force if target is not None else None)
+            found[name] = drop_in._replace(in_force=in_force if target is not None else None)
     return Scan(drop_ins=found, targets=targets, problems=sort_problems(problems), file_names=file_names)
 
 

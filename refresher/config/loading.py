@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.config import drop_ins
 from refresher.config.advice import list_warnings
@@ -20,6 +19,7 @@ from refresher.config.models import Configuration
 from refresher.config.sources import read_sources
 from refresher.config.targets import ResolvedTarget, TargetResolver, check_root, read_open_mode
 from refresher.files import FileState, read_state
+from refresher.settings.places import Map
 from refresher.settings.problems import InvalidConfigurationError, Problem, sort_problems
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from refresher.config.supplier_models import SupplierSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MainFile:
+class MainFile(NamedTuple):
     """The main file with what it includes, checked.
 
     Attributes:
@@ -49,8 +48,7 @@ class MainFile:
     states: Mapping[Path, FileState | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedConfiguration:
+class LoadedConfiguration(NamedTuple):
     """A configuration that can be used.
 
     Attributes:
@@ -183,7 +181,16 @@ def _load_main(path: Path) -> MainFile:
     if problems:
         raise InvalidConfigurationError(problems, sources.states)
     warnings = sort_problems(list_warnings(configuration))
+    _forget_places(first.root)
     return MainFile(path=path, configuration=configuration, targets=targets, warnings=warnings, states=sources.states)
+
+
+def _forget_places(root: Map) -> None:
+    """Let go of the tree below each entry: a fleet's is large, and what is valid is reported no more."""
+    for section in root.values():
+        for entry in section.values() if isinstance(section, Map) else ():
+            if isinstance(entry, Map):
+                entry.clear()
 
 
 def _check_root_again(main: MainFile) -> None:

@@ -50,8 +50,8 @@ _FOLDED = str.maketrans("-.", "__")
 """Characters of names that become one in the names of variables."""
 
 _METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "[fd20:ce::254]"])
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
-_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:/]*)(?::[0-9]+)?")
+_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
+_ORIGIN = r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:/]*)(?::[0-9]+)?"
 
 
 class ProviderSettings(Settings):
@@ -90,7 +90,7 @@ class SupplierOfKind:
 
 def _read_supplier(node: Map, info: ValidationInfo) -> Settings:
     written = node.get("kind")
-    kind = KINDS.get(written.text) if type(written) is Value else None
+    kind = KINDS.get(written.text) if isinstance(written, Value) else None
     problems = cast("list[Problem]", info.context)
     if kind is not None:
         return kind.read(node, problems)
@@ -106,7 +106,7 @@ def _explain_kind(node: Map) -> Problem:
     written, supported = node.get("kind"), ", ".join(KINDS)
     if written is None:
         return make_problem(node, ("kind",), "is missing", f"add kind: one of {supported}")
-    if type(written) is not Value:
+    if not isinstance(written, Value):
         return make_problem(node, ("kind",), f"is {describe(written)}", f"use one of: {supported}")
     near = suggest(written.text, KINDS)
     remedy = f"{near} Supported are: {supported}" if near.endswith("?") else f"use one of: {supported}"
@@ -235,7 +235,7 @@ class GoogleSettings(Settings):
         """Check each origin: only an emulator is outside the universe, and plain http stays on the loopback."""
         for key in ("sts", "iam_credentials", "cloud_kms", "metadata"):
             origin = getattr(self.endpoints, key)
-            found = None if origin is None else _ORIGIN.fullmatch(origin)
+            found = None if origin is None else re.fullmatch(_ORIGIN, origin)
             if found is None:
                 continue
             host = found["host"].lower()
@@ -245,7 +245,7 @@ class GoogleSettings(Settings):
                 clause = f"is {quote(origin)}, which is not below {self.universe_domain}"
                 yield self.problem(clause, "fix it, or add emulator: true below google:", "endpoints", key)
             # the metadata server alone speaks plain http by nature
-            if found["scheme"] == "http" and key != "metadata" and not _LOOPBACK.fullmatch(host):
+            if found["scheme"] == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
                 yield self.problem(f"is {quote(origin)}, plain http beyond the loopback", "use https", "endpoints", key)
 
 

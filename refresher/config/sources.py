@@ -136,14 +136,14 @@ def _merge_maps(sources: Sources, into: Map, more: Map) -> None:
             for here, there in ((present, value), (value, present)):
                 clause = f"{format_path((*into.path, key))} has another value at {locate(there.place)}"
                 sources.refuse(here.place, clause, "keep one of the two, or make them agree")
-        elif type(present) is Value and isinstance(value, Value):
+        elif isinstance(present, Value) and isinstance(value, Value) and isinstance(present.read_typed(), str):
             into[key] = Repeated(present, value)
 
 
 def _agree(one: Node, other: Node) -> bool:
+    if isinstance(one, Empty) and isinstance(other, Empty):
+        return True
     if isinstance(one, Value) and isinstance(other, Value):
-        if isinstance(one, Empty) or isinstance(other, Empty):
-            return isinstance(one, Empty) and isinstance(other, Empty)
         return one.text == other.text and type(one.read_typed()) is type(other.read_typed())
     if isinstance(one, Map) and isinstance(other, Map):
         return one.keys() == other.keys() and all(_agree(value, other[key]) for key, value in one.items())

@@ -12,25 +12,26 @@ import grp
 import os
 import pwd
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.files import read_state
 from refresher.settings.places import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
     from refresher.settings.problems import Problem
+
+_NEEDED = frozenset(["identity", "mode", "owner"])
+"""Keys that decide which users can read a target's files, and for which identity."""
 
 _LARGEST_ID = 2**32 - 2
 """The id above it means "leave it as it is" to chown(2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedTarget:
+class ResolvedTarget(NamedTuple):
     """A target with every default filled in.
 
     Attributes:
@@ -78,8 +79,9 @@ class TargetResolver:
         self._root = configuration.directory_root
         self._open_mode = open_mode
         self._owners: dict[str, tuple[int | None, int | None] | _UnknownOwnerError] = {}
-        self._readers: dict[int, dict[bool, dict[str, str]]] = {}
+        # by identity the first target; of those that a group may read, by the group and whether sharing is accepted
         self._seen: dict[str, str] = {}
+        self._readers: dict[tuple[int, bool], dict[str, str]] = {}
         for target in earlier:
             self._remember(target)
 
@@ -104,8 +106,8 @@ class TargetResolver:
             artifacts=settings.artifacts,
             location=locate(settings.node.label),
         )
-        if not settings.broken & {"identity", "mode", "owner"} and not found:
-            found += self._check_isolation(target, settings)
+        if not found and settings.broken.isdisjoint(_NEEDED):
+            self._check_isolation(target, settings, found)
         if found:
             return None
         self._remember(target)
@@ -126,38 +128,38 @@ class TargetResolver:
             return None, None
         return ids
 
-    def _check_isolation(self, target: ResolvedTarget, settings: TargetSettings) -> Iterator[Problem]:
+    def _check_isolation(self, target: ResolvedTarget, settings: TargetSettings, found: list[Problem]) -> None:
+        if self._open_mode:
+            other = _find_other(self._seen, target.identity)
+            if other is not None:
+                clause = (
+                    f"is of another identity than target {other}, and other users can write to {self._root} "
+                    f"(mode {self._open_mode:04o}): they could hand one target's token to the other"
+                )
+                found.append(settings.problem(clause, f"chmod go-w {self._root}"))
         identity = self._identities.get(target.identity)
-        if identity is None:
+        if identity is None or not target.mode & stat.S_IRGRP:
             return
-        other = next((name for each, name in self._seen.items() if each != target.identity), None)
-        if self._open_mode and other is not None:
-            clause = (
-                f"is of another identity than target {other}, and other users can write to {self._root} "
-                f"(mode {self._open_mode:04o}): they could hand one target's token to the other"
-            )
-            yield settings.problem(clause, f"chmod go-w {self._root}")
-        if not target.mode & stat.S_IRGRP:
-            return
-        readers = self._readers.get(_choose_group(target), {})
-        # two identities may share a group only if both say so
-        for is_shared in (False,) if identity.shared_identity else (False, True):
-            for each, name in readers.get(is_shared, {}).items():
-                if each != target.identity:
-                    clause = (
-                        f"can be read by group {_choose_group(target)}, "
-                        f"which can also read target {name} of another identity"
-                    )
-                    remedy = "give each identity's targets a group of their own, or add shared_identity: true to both"
-                    yield settings.problem(clause, remedy)
-                    return
+        group = _choose_group(target)
+        other = _find_other(self._readers.get((group, False), {}), target.identity)
+        if other is None and not identity.shared_identity:
+            other = _find_other(self._readers.get((group, True), {}), target.identity)
+        if other is not None:
+            clause = f"can be read by group {group}, which can also read target {other} of another identity"
+            remedy = "give each identity's targets a group of their own, or add shared_identity: true to both"
+            found.append(settings.problem(clause, remedy))
 
     def _remember(self, target: ResolvedTarget) -> None:
         self._seen.setdefault(target.identity, target.name)
         identity = self._identities.get(target.identity)
         if identity is not None and target.mode & stat.S_IRGRP:
-            readers = self._readers.setdefault(_choose_group(target), {False: {}, True: {}})
-            readers[identity.shared_identity].setdefault(target.identity, target.name)
+            key = _choose_group(target), identity.shared_identity
+            self._readers.setdefault(key, {}).setdefault(target.identity, target.name)
+
+
+def _find_other(targets: Mapping[str, str], identity: str) -> str | None:
+    """Return a target of another identity; the targets are by identity."""
+    return next((name for each, name in targets.items() if each != identity), None)
 
 
 def read_open_mode(root: str) -> int:

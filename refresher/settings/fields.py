@@ -53,15 +53,13 @@ class Scalar:
 
     def read(self, node: object) -> Any:  # noqa: ANN401 - of any type of field
         """Read a node; code that builds a model may pass text, or what the field holds."""
-        if type(node) is Value:
+        if isinstance(node, Value):
             return self._read(node)
         if node is UNREADABLE:
             return None
         if isinstance(node, Empty | Map | List):
             raise misplaced(node, self._wanted)
-        if isinstance(node, str):
-            node = Value(node, OwnMark(""), OwnMark(""))
-        return self._read(node) if isinstance(node, Value) else node
+        return self._read(Value(node, OwnMark(""), OwnMark(""))) if isinstance(node, str) else node
 
     def __get_pydantic_core_schema__(self, *_: object) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)

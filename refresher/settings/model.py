@@ -96,7 +96,7 @@ class Settings(BaseModel):
         if isinstance(node, Part):
             broken = frozenset(cls.model_fields) - node.keys()
             given = cls._without(node, broken)
-        elif node.has_empty or cls.retired:
+        elif node.has_empty or not cls.retired.isdisjoint(node):
             given = {key: value for key, value in node.items() if not cls._is_left_out(key, value)}
         try:
             settings = handler(given)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _TRUE = frozenset(["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"])
 _FALSE = frozenset(["false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"])
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+_INTEGER = r"[-+]?(?:0|[1-9][0-9]{0,17})"
 
 
 class Mark(Protocol):
@@ -46,42 +46,60 @@ class OwnMark:
         self.column = column
 
 
-class Value:
-    """A scalar.
+class Empty:
+    """A key without a value: nothing, `~` or `null` without quotes.
 
     Attributes:
-        text: As written, without its quotes.
-        is_plain: Whether it was written without quotes.
+        text: As written.
         place: Where it begins.
         label: Where its key begins; its own place in a list.
     """
 
-    __slots__ = ("is_plain", "label", "place", "text")
+    __slots__ = ("label", "place", "text")
 
-    def __init__(self, text: str, place: Mark, label: Mark, *, is_plain: bool = True) -> None:
+    def __init__(self, text: str, place: Mark, label: Mark) -> None:
         self.text = text
         self.place = place
         self.label = label
-        self.is_plain = is_plain
+
+
+class Value:
+    """A scalar without quotes.
+
+    Attributes:
+        text: As written.
+        place: Where it begins.
+        label: Where its key begins; its own place in a list.
+        is_plain: Whether it was written without quotes.
+    """
+
+    __slots__ = ("label", "place", "text")
+    is_plain = True
+
+    def __init__(self, text: str, place: Mark, label: Mark) -> None:
+        self.text = text
+        self.place = place
+        self.label = label
 
     def read_typed(self) -> str | int | bool:
         """Return the boolean or integer that YAML 1.1 makes of it without quotes, else its text."""
         if self.is_plain:
             if self.text in _TRUE or self.text in _FALSE:
                 return self.text in _TRUE
-            if _INTEGER.fullmatch(self.text):
+            if re.fullmatch(_INTEGER, self.text):
                 return int(self.text)
         return self.text
 
 
-class Empty(Value):
-    """A key without a value: nothing, `~` or `null` without quotes."""
+class Quoted(Value):
+    """A scalar in quotes, or a block of text; the text is without the quotes."""
 
     __slots__ = ()
+    is_plain = False
 
 
-class Repeated(Value):
-    """A scalar that two files hold in the same words.
+class Repeated(Quoted):
+    """A text that two files hold in the same words.
 
     Attributes:
         other: The second one.
@@ -90,7 +108,7 @@ class Repeated(Value):
     __slots__ = ("other",)
 
     def __init__(self, first: Value, other: Value) -> None:
-        super().__init__(first.text, first.place, first.label, is_plain=first.is_plain)
+        super().__init__(first.text, first.place, first.label)
         self.other = other
 
 
@@ -107,7 +125,6 @@ class Map(dict[str, "Node"]):
     __slots__ = ("has_empty", "label", "path", "place")
 
     def __init__(self, place: Mark, label: Mark, path: tuple[str | int, ...] = ()) -> None:
-        super().__init__()
         self.place = place
         self.label = label
         self.path = path
@@ -133,7 +150,7 @@ class List(tuple["Node", ...]):  # noqa: SLOT001 - a tuple cannot have slots of 
         return made
 
 
-Node = Value | Map | List
+Node = Value | Empty | Map | List
 
 
 def locate(mark: Mark) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -83,9 +84,12 @@ def _read_listen(value: Value) -> Listen:
         raise refuse(f"is {quote(value.text)}, {error}", _LISTEN_REMEDY) from None
 
 
+_parse_duration = lru_cache(maxsize=64)(durations.parse_duration)
+
+
 def _read_duration(value: Value) -> timedelta:
     try:
-        return durations.parse_duration(value.text)
+        return _parse_duration(value.text)
     except ValueError:
         pass
     if re.fullmatch("[0-9]{1,12}", value.text):
@@ -108,8 +112,12 @@ def duration_field(least: timedelta, most: timedelta, remedy: str) -> Scalar:
 
 
 def _read_mode(value: Value) -> int:
-    """Read octal digits, as chmod does, with or without quotes and a leading 0."""
-    text = value.text
+    return _parse_mode(value.text)
+
+
+@lru_cache(maxsize=64)
+def _parse_mode(text: str) -> int:
+    """Read octal digits, as chmod does, with or without a leading 0; most targets of a fleet have the same mode."""
     remedy = "write octal digits as for chmod, such as 0400 or 0440"
     if re.fullmatch("0?[0-9]{3}", text) and max(text) > "7":
         raise refuse(f"is {text}, and octal digits go from 0 to 7", remedy)
@@ -147,7 +155,7 @@ def _check_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
 
 def _read_claim(value: Value) -> str | int | bool:
     typed = value.read_typed()
-    if value.is_plain and isinstance(typed, str) and _AMBIGUOUS.fullmatch(typed):
+    if value.is_plain and isinstance(typed, str) and re.fullmatch(_AMBIGUOUS, typed):
         raise refuse(
             f"is {quote(value.text)} without quotes, which could be text or a number", "quote it if it is text"
         )
@@ -161,7 +169,7 @@ def _read_flag(value: Value) -> bool:
     return typed
 
 
-_AMBIGUOUS = re.compile(
+_AMBIGUOUS = (
     r"[-+]?(?:[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7]+|0b[01_]+|[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
     r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?"

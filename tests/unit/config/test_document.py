@@ -39,7 +39,7 @@ def test_keeps_scalars_as_they_are_written(written: str, text: str, is_plain: bo
     """Every scalar arrives as text, character by character, with whether it had quotes."""
     value = read_document(f"key: {written}\n".encode(), "f").root["key"]
 
-    assert type(value) is Value
+    assert isinstance(value, Value)
     assert (value.text, value.is_plain) == (text, is_plain)
 
 
@@ -59,6 +59,7 @@ def test_distinguishes_no_value_from_empty_text(written: str) -> None:
         ("é: 1\nb: ".encode() + b"\xc3(", "f:2:4: the file is not UTF-8"),
         (b"\xff\xfea\x00", "f:1:1: the file is not UTF-8"),
         (b"a: 1\nb: \x00", "f:2:4: the file has a character that YAML does not allow"),
+        ("é: 1\né: é\a".encode(), "f:2:5: the file has a character that YAML does not allow"),
         (b"- a\n- b", "f:1:1: the file holds a list or a single value, not a map"),
         (b"just words", "f:1:1: the file holds a list or a single value, not a map"),
         (b"''", "f:1:1: the file holds a list or a single value, not a map"),
