@@ -49,7 +49,8 @@ def _explain(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, A
     supplier = loaded.supplier_name_of(identity)
     settings = loaded.configuration.suppliers[supplier]
     lifetime = settings.configured_lifetime if settings.lifetime_range is not None else None
-    owner = None if target.uid is None else f"{target.uid}{'' if target.gid is None else f':{target.gid}'}"
+    group = "" if target.gid is None else f":{target.gid}"
+    owner = ("" if target.uid is None else str(target.uid)) + group or None
     return {
         "name": target.name,
         "identity": target.identity,

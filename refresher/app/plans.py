@@ -14,8 +14,7 @@ from refresher.app.connections import Once, open_connections
 from refresher.app.keys import list_trials
 from refresher.app.suppliers import build_suppliers, count_threads, open_workshop
 from refresher.app.targets import targets_of
-from refresher.config.loading import load, rescan
-from refresher.config.watching import signature
+from refresher.config.loading import load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
@@ -57,7 +56,7 @@ def plan_of(
         chain=Once(partial(chain_of, loaded, connections)).get,
         trials=list_trials(loaded, connections),
         threads={name: count_threads(settings) for name, settings in loaded.configuration.suppliers.items()},
-        reserved=reserve_names(loaded),
+        reserved=loaded.reserved_names,
         complaints=_describe(loaded.drop_in_problems),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
@@ -66,13 +65,6 @@ def plan_of(
 
 def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
     return tuple((f"{found.location}: {found.problem}", found.remedy) for found in problems)
-
-
-def reserve_names(loaded: LoadedConfiguration) -> frozenset[str] | None:
-    """Return the names whose directories are never retired: of all targets and drop-in files; None if unknown now."""
-    if loaded.is_partial and not loaded.scanned.drop_ins:
-        return None
-    return frozenset({*loaded.targets, *loaded.scanned.drop_ins})
 
 
 def chain_of(loaded: LoadedConfiguration, connections: Connections) -> Chain:
@@ -130,7 +122,7 @@ class ConfiguredPlans:
 
     def _look(self) -> object:
         also = self._refused.files if self._refused else ()
-        return (signature(self._loaded, also), _keys_of(self._loaded))
+        return (read_signature(self._loaded, also), _keys_of(self._loaded))
 
 
 def _differ(one: LoadedConfiguration, other: LoadedConfiguration) -> bool:

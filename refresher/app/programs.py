@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from refresher import __version__
 from refresher.app.connections import open_connections
-from refresher.app.plans import ConfiguredPlans, plan_of, reserve_names
+from refresher.app.plans import ConfiguredPlans, plan_of
 from refresher.app.suppliers import build_suppliers
 from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
@@ -152,7 +152,7 @@ def _report_start(reporter: Reporter, loaded: LoadedConfiguration) -> None:
 def warn_about_unrecorded(loaded: LoadedConfiguration) -> list[tuple[str, str]]:
     """Return problem and remedy for each directory of an earlier version that belongs to no target."""
     root = Path(loaded.configuration.directory_root)
-    reserved = reserve_names(loaded)
+    reserved = loaded.reserved_names
     return [
         (
             f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",

@@ -9,16 +9,18 @@ import base64
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
+from refresher.settings.fields import Choice
+from refresher.settings.problems import Problem
 from refresher.settings.texts import ClientText, Issuer, ParameterName, TokenUrl, VariableName
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
@@ -35,15 +37,19 @@ _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 class ClientCredentialsSettings(FetchingSettings):
     """JWT access tokens of an OpenID provider, obtained as a client of it (RFC 6749, section 4.4)."""
 
-    kind: Literal["client_credentials"] = Field(description="Issued by an OpenID provider to a client.")
+    kind: Annotated[Literal["client_credentials"], Choice()] = Field(
+        description="Issued by an OpenID provider to a client."
+    )
     issuer: Issuer = Field(
         description="The `iss` that its tokens carry; its discovery document contains the token endpoint."
     )
     token_url: TokenUrl | None = Field(default=None, description="The token endpoint. Default: discovered.")
     client_id: ClientText = Field(description="The client, as the issuer knows it.")
-    authentication: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = Field(
-        default="client_secret_basic",
-        description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
+    authentication: Annotated[Literal["client_secret_basic", "client_secret_post", "private_key_jwt"], Choice()] = (
+        Field(
+            default="client_secret_basic",
+            description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
+        )
     )
     secret_file: AbsolutePath | None = Field(
         default=None, description="File of the secret, or of the private key in PEM; other users may not read it."
@@ -57,6 +63,12 @@ class ClientCredentialsSettings(FetchingSettings):
     parameters: Mapping[ParameterName, ClientText] = Field(
         default={}, description="Further parameters of the request, such as scope, audience or resource."
     )
+
+    def check(self) -> Iterator[Problem]:
+        given = self.node.keys() & {"secret_file", "secret_variable"}
+        if len(given) != 1:
+            remedy = "delete one of them" if given else "add one of them"
+            yield self.problem("needs one of secret_file and secret_variable", remedy)
 
     def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...]:
         """Return the client: its token is the token of every identity."""

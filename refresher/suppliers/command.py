@@ -17,11 +17,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
+from refresher.settings.fields import Choice
 from refresher.settings.texts import VariableName
 from refresher.settings.values import Argv, CommandTimeout
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
@@ -45,7 +46,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 class CommandSettings(FetchingSettings):
     """A subject token that a program prints."""
 
-    kind: Literal["command"] = Field(description="Printed by a program.")
+    kind: Annotated[Literal["command"], Choice()] = Field(description="Printed by a program.")
     argv: Argv = Field(
         description="Absolute path of the program and its arguments; {identity}, {subject}, {audience} are filled in."
     )

@@ -7,12 +7,13 @@ and whitespace; which claims it must have is checked before it is published.
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
+from refresher.settings.fields import Choice
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
@@ -21,7 +22,7 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, p
 class FileSettings(FetchingSettings):
     """A subject token that another program keeps fresh in a file."""
 
-    kind: Literal["file"] = Field(description="Read from a file that another program renews.")
+    kind: Annotated[Literal["file"], Choice()] = Field(description="Read from a file that another program renews.")
     path: AbsolutePath = Field(description="The file; relative to the file that names it.")
 
     @property

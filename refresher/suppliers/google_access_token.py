@@ -4,14 +4,16 @@ Real STS refuses opaque tokens for workload identity pools; this is for other ST
 Google changes its mind. The configuration demands `accept_unsupported: true`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from refresher.settings.parsing import Parsed, refused
-from refresher.settings.values import AbsolutePath
+from refresher.settings.fields import Choice
+from refresher.settings.problems import Problem
+from refresher.settings.values import AbsolutePath, Flag
 from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop
 from refresher.tokens import ACCESS_TOKEN_TYPE, ExpectedClaims, SubjectToken
 
@@ -19,23 +21,15 @@ if TYPE_CHECKING:
     from refresher.google.source_credentials import SourceCredential
 
 
-def _parse_acceptance(value: object) -> Literal[True]:
-    if value is not True:
-        raise refused(
-            "is not true, and the real STS refuses opaque access tokens for workload pools",
-            "use google_id_token instead, or accept it with accept_unsupported: true",
-        )
-    return True
-
-
 class GoogleAccessTokenSettings(SupplierSettings):
     """The literal source access token as subject token, which the real STS refuses for workload pools."""
 
-    kind: Literal["google_access_token"] = Field(description="An opaque access token; see accept_unsupported.")
-    accept_unsupported: Annotated[bool, Parsed(_parse_acceptance, {"const": True})] = Field(
+    kind: Annotated[Literal["google_access_token"], Choice()] = Field(
+        description="An opaque access token; see accept_unsupported."
+    )
+    accept_unsupported: Flag = Field(
         default=False,
-        validate_default=True,
-        json_schema_extra={"default": None},
+        json_schema_extra={"const": True, "default": None},
         description="Must be true: the real STS refuses opaque access tokens for workload pools.",
     )
     credentials: AbsolutePath | None = Field(
@@ -43,6 +37,12 @@ class GoogleAccessTokenSettings(SupplierSettings):
     )
 
     token_type: ClassVar[str] = ACCESS_TOKEN_TYPE
+
+    def check(self) -> Iterator[Problem]:
+        if not self.accept_unsupported and "accept_unsupported" not in self.broken:
+            clause = "is not true, and the real STS refuses opaque access tokens for workload pools"
+            remedy = "use google_id_token instead, or accept it with accept_unsupported: true"
+            yield self.problem(clause, remedy, "accept_unsupported")
 
     def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...]:
         """Return the credentials: their access token is the token of every identity."""

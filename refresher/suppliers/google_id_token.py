@@ -4,13 +4,16 @@ The metadata server has tokens of the machine's own account alone, so they have 
 `generateIdToken` has tokens of a source service account of each identity. The `sub` is that account's unique id.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
+from refresher.settings.fields import Choice
+from refresher.settings.problems import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop
 from refresher.tokens import ExpectedClaims, SubjectToken, UnreadableTokenError, peek
@@ -27,8 +30,8 @@ GOOGLE_ISSUER = "https://accounts.google.com"
 class GoogleIdTokenSettings(SupplierSettings):
     """Google-signed ID tokens as subject tokens."""
 
-    kind: Literal["google_id_token"] = Field(description="Signed by Google for a service account.")
-    via: Literal["metadata_server", "generate_id_token"] = Field(
+    kind: Annotated[Literal["google_id_token"], Choice()] = Field(description="Signed by Google for a service account.")
+    via: Annotated[Literal["metadata_server", "generate_id_token"], Choice()] = Field(
         default="metadata_server",
         description="The machine's own account, or generateIdToken for each identity's source_service_account.",
     )
@@ -38,6 +41,11 @@ class GoogleIdTokenSettings(SupplierSettings):
     )
 
     is_audience_bound: ClassVar[bool] = True
+
+    def check(self) -> Iterator[Problem]:
+        if "credentials" in self.node and self.via == "metadata_server" and "via" not in self.broken:
+            clause = "is not used by a supplier that asks the metadata server"
+            yield self.problem(clause, "delete it, or add via: generate_id_token", "credentials", at_key=True)
 
     @property
     def needs_source_service_account(self) -> bool:

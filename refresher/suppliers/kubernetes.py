@@ -10,12 +10,13 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
+from refresher.settings.fields import Choice
 from refresher.settings.texts import ApiServer
 from refresher.settings.values import AbsolutePath, RequestedLifetime
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
@@ -40,7 +41,7 @@ _SUBJECT = re.compile(r"system:serviceaccount:(?P<namespace>[a-z0-9-]{1,63}):(?P
 class KubernetesSettings(FetchingSettings):
     """Tokens of Kubernetes service accounts, requested by the daemon's own (TokenRequest API)."""
 
-    kind: Literal["kubernetes"] = Field(
+    kind: Annotated[Literal["kubernetes"], Choice()] = Field(
         description="Issued by a cluster for the service account in the identity's subject."
     )
     api_server: ApiServer = Field(

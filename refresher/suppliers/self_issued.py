@@ -5,17 +5,19 @@ A token is a JWT (RFC 7519) with `kid` in its header; the provider holds the pub
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from refresher.errors import SupplyError, UsageError
 from refresher.resources import own_principal
+from refresher.settings.fields import Choice
 from refresher.settings.model import Settings
+from refresher.settings.problems import Problem
 from refresher.settings.texts import KeyVersionName
 from refresher.settings.values import SUPPLIED_RANGE, AbsolutePath, SuppliedLifetime
 from refresher.suppliers.claims import MintingSettings
@@ -39,7 +41,7 @@ class SignerSettings(Settings):
 class SelfIssuedSettings(MintingSettings):
     """Subject tokens signed with our own key; the provider holds the public half."""
 
-    kind: Literal["self_issued"] = Field(description="Signed with our own key.")
+    kind: Annotated[Literal["self_issued"], Choice()] = Field(description="Signed with our own key.")
     keys: AbsolutePath | None = Field(
         default=None,
         description="The keys directory, created by `refresher keys new`; relative to the file that names it.",
@@ -56,6 +58,15 @@ class SelfIssuedSettings(MintingSettings):
     )
 
     uploads_keys: ClassVar[bool] = True
+
+    def check(self) -> Iterator[Problem]:
+        given = self.node.keys() & {"keys", "signer"}
+        if len(given) != 1:
+            remedy = "delete one of them" if given else "add keys: DIRECTORY, or signer: {kms: …}"
+            yield self.problem("needs one of keys and signer", remedy)
+        elif "credentials" in self.node and "signer" not in given:
+            clause = "is not used by a supplier that signs with its own keys"
+            yield self.problem(clause, "delete it", "credentials", at_key=True)
 
     @property
     def is_local(self) -> bool:

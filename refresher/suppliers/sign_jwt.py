@@ -8,12 +8,13 @@ a copy of them must not be uploaded.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.resources import account_keys_url
+from refresher.settings.fields import Choice
 from refresher.settings.texts import Issuer, ServiceAccountEmail
 from refresher.settings.values import SIGNED_RANGE, AbsolutePath, SignedLifetime
 from refresher.suppliers.claims import MintingSettings
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 class SignJwtSettings(MintingSettings):
     """Subject tokens that a service account signs: Google holds the key."""
 
-    kind: Literal["sign_jwt"] = Field(description="Signed by Google with a key of a service account.")
+    kind: Annotated[Literal["sign_jwt"], Choice()] = Field(
+        description="Signed by Google with a key of a service account."
+    )
     issuer: Issuer = Field(
         description="The `iss` claim: a URL of your own that serves the document of `refresher discovery`."
     )

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from refresher.config.document import read_document
 from refresher.config.loading import load
-from refresher.config.nodes import parse
 from refresher.durations import format_duration, parse_duration
 from refresher.settings.problems import InvalidConfigurationError, Problem
 from refresher.settings.texts import is_name
@@ -100,10 +100,10 @@ def test_well_formed_nonsense_is_refused_in_our_words(tmp_path: Path, tree: dict
 @given(content=st.binary(max_size=100) | st.text(max_size=60).map(str.encode))
 def test_parsing_never_raises(content: bytes) -> None:
     """Any bytes give a document: its value is a map, or its problems say why there is none."""
-    document = parse(content, "f")
+    document = read_document(content, "f")
 
-    assert isinstance(document.value, dict)
-    assert not (document.is_broken and document.value)
+    assert isinstance(document.root, dict)
+    assert not (document.is_broken and document.root)
     assert all(PLACE.match(str(problem)) for problem in document.problems)
 
 
