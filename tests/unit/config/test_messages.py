@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from refresher.suppliers.registry import KINDS
+
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace
 
@@ -22,7 +24,7 @@ def test_reports_place_problem_and_remedy_of_a_mistake(workspace: Workspace, mis
 
     problems = workspace.problems()
 
-    assert problems == mistake["says"]
+    assert problems == [problem.replace("KINDS", ", ".join(KINDS)) for problem in mistake["says"]]
 
 
 def test_reports_every_mistake_at_once(workspace: Workspace) -> None:
