@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from refresher.tokens import JWT_TYPE
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from refresher.resources import Endpoints, WorkloadIdentityProvider
-
-JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
-ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a URN of RFC 8693, section 3
 
 
 def adc_document(

@@ -9,7 +9,6 @@ No message may hold a token, a key or an assertion: names, paths, hosts, statuse
 
 from __future__ import annotations
 
-import copy
 from enum import IntEnum
 from typing import ClassVar, Self
 
@@ -54,7 +53,10 @@ class RefresherError(Exception):
 
     def copy(self) -> Self:
         """Return an equal error, which another thread can raise with a traceback of its own."""
-        return copy.copy(self)
+        # not copy.copy: it would call the constructor with the exception's own arguments, the problem alone
+        other = type(self).__new__(type(self), *self.args)
+        vars(other).update(vars(self))
+        return other
 
     def __str__(self) -> str:
         return f"{self.problem} — {self.remedy}"

@@ -18,3 +18,6 @@ SHORTEST_ACCESS_TOKEN_LIFE = timedelta(seconds=600)
 
 LONGEST_ACCESS_TOKEN_LIFE = timedelta(hours=12)
 """Of an impersonated access token; more than an hour needs an organization policy (IAM: short-lived credentials)."""
+
+MOST_PUBLISHED_KEYS = 8
+"""Keys of one uploaded JWKS (Google: workload identity pool providers, `jwksJson`)."""

@@ -8,7 +8,7 @@ and provider id; a principal by pool and subject, without the provider. Nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -157,21 +157,3 @@ def own_principal(credentials: Path | None) -> str:
 def account_keys_url(service_account: str) -> str:
     """Give where Google publishes the keys of a service account, as a JWKS; it rotates them."""
     return f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}"
-
-
-def discovery_document(*, issuer: str, service_account: str) -> dict[str, Any]:
-    """Give what an issuer serves at `/.well-known/openid-configuration` whose tokens a service account signs.
-
-    OpenID Connect Discovery 1.0, section 3. The keys are those that Google publishes for the account and rotates.
-
-    Args:
-        issuer: The `iss` claim, to the letter.
-        service_account: E-mail of the account that signs.
-    """
-    return {
-        "issuer": issuer,
-        "jwks_uri": account_keys_url(service_account),
-        "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-    }

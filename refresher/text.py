@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 _LONGEST = 256
 _LONGEST_QUOTED = 64
+_LONGEST_REDACTED = 500
+_SHORTEST_BLANKED = 7
+"""A shorter secret is part of ordinary words, and blanking it there would show it."""
+
+_SECRETS = re.compile(
+    r"""
+    eyJ[\w-]*(\.[\w-]*)*            # a JWT, whole or cut off
+    | ya29\.[\w.-]+                 # Google's access tokens
+    | 1//[\w-]+                     # Google's refresh tokens
+    | (?=[\w+/=-]*\d)[\w+/=-]{64,}  # anything else that is long, without a break, and holds a digit
+    """,
+    re.VERBOSE | re.ASCII,
+)
 
 
 def escape(text: str, *, longest: int = _LONGEST) -> str:
@@ -24,3 +40,25 @@ def quote(value: str) -> str:
     if len(value) <= _LONGEST_QUOTED and value.isprintable() and "eyJ" not in value and "-----" not in value:
         return f'"{value}"'
     return f"a text of {len(value)} characters"
+
+
+def redact(text: str, *secrets: str) -> str:
+    """Return a text on one printable line of at most 500 characters, without what is or looks like a secret.
+
+    Args:
+        text: From a server, which may quote what it was sent.
+        secrets: What it was sent.
+    """
+    for secret in filter(None, secrets):
+        for form in _spellings(secret):
+            if len(secret) < _SHORTEST_BLANKED and form in text:
+                return "(withheld, since the secret is in it)"
+            text = text.replace(form, "…")
+    return escape(" ".join(_SECRETS.sub("…", text).split()), longest=_LONGEST_REDACTED)[:_LONGEST_REDACTED]
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """Return a secret in every form in which a server may quote a request: as it is, of a URL, of a form, of JSON."""
+    from urllib import parse  # noqa: PLC0415 - the exec probe shows texts too, and never a server's
+
+    return (secret, parse.quote(secret, safe=""), parse.quote_plus(secret), json.dumps(secret)[1:-1])

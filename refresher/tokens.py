@@ -1,6 +1,6 @@
 """Subject tokens: the secret, its validity, its peeked claims, and whether they are the ones we configured.
 
-Peeking is not verifying: a signature is never checked here, because whoever could write a wrong token into our own
+Peeking is not verifying: a signature is never checked here, because a user who could write a wrong token into our own
 directory would need no token. The STS verifies (RFC 7519 claims, RFC 8693 exchange); we only refuse to publish, or to
 keep, what it would refuse. When a token must be replaced is decided in `refresher.policy`.
 """
@@ -8,39 +8,59 @@ keep, what it would refuse. When a token must be replaced is decided in `refresh
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
+from refresher.limits import LONGEST_SUBJECT_TOKEN_LIFE
 from refresher.text import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a URN of RFC 8693, section 3
 
 MAXIMUM_SIZE = 64 * 1024
 """Bytes that a token may have; the largest in the field are below 8 KiB, and an endless file must not fill memory."""
 
+REGISTERED_CLAIMS = frozenset(["iss", "sub", "aud", "exp", "iat", "nbf", "jti"])
+"""RFC 7519, section 4.1; a supplier that mints sets them itself."""
+
+_MOST_DIFFERENCES = 5
+"""Constant claims that are compared aloud; a file may hold thousands."""
+
+Scalar = str | int | float | bool | None
+
 
 class UnreadableTokenError(ValueError):
-    """The text is not a token whose life can be told; the message gives the reason and never the text."""
+    """The text is not a token whose validity can be read; the message is the reason and never the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedClaims:
-    """What a JWT says of itself; nobody has checked its signature.
+    """What a JWT claims; its signature is not checked.
 
     Attributes:
         issuer: `iss`, or None.
         subject: `sub`, or None.
         audience: `aud` as a tuple, whether it was a string or a list; empty if absent.
+        expires_at: `exp`, UTC, even if Google accepts the token for a shorter time.
         key_id: `kid` of the header, or None.
         algorithm: `alg` of the header, or None.
+        other: Claims that RFC 7519 does not register, as far as they are scalars; in no repr, since another issuer
+            may put anything there.
     """
 
     issuer: str | None
     subject: str | None
     audience: tuple[str, ...]
+    expires_at: datetime
     key_id: str | None
     algorithm: str | None
+    other: Mapping[str, Scalar] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,7 +70,7 @@ class SubjectToken:
     Attributes:
         value: The secret; it appears in no repr.
         issued_at: When its life began, UTC.
-        expires_at: When its life ends, UTC.
+        expires_at: When it stops being usable, UTC: for a JWT the earlier of `exp` and `iat` + 24 h.
         unverified_claims: The peeked claims of a JWT; None for an opaque token.
     """
 
@@ -61,25 +81,26 @@ class SubjectToken:
 
     @property
     def lifetime(self) -> timedelta:
-        """The whole life, from issue to expiry."""
+        """The whole life, from issue to the end of its use."""
         return self.expires_at - self.issued_at
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits of the SHA-256, to tell tokens apart in logs."""
+        """Eight hex digits of the SHA-256, to distinguish tokens in logs."""
         return fingerprint(self.value.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedClaims:
-    """What the configuration would mint now; None means that it does not say.
+    """What the configuration would mint now; None where nothing is configured.
 
     Attributes:
         issuer: The exact `iss`.
         subject: The exact `sub`.
         audiences: The values of which `aud` must hold one.
         key_ids: The `kid`s that are still published.
-        maximum_lifetime: The longest life from issue to expiry.
+        maximum_lifetime: The longest life from `iat` to `exp`.
+        constants: All claims that RFC 7519 does not register, with their exact values.
         is_jwt: Whether the token is a JWT at all.
     """
 
@@ -88,40 +109,58 @@ class ExpectedClaims:
     audiences: frozenset[str] | None = None
     key_ids: frozenset[str] | None = None
     maximum_lifetime: timedelta | None = None
+    constants: Mapping[str, Scalar] | None = field(default=None, hash=False)
     is_jwt: bool = True
 
     def mismatches(self, token: SubjectToken) -> tuple[str, ...]:
-        """Name every way in which a token is not what the configuration would mint, fit to be shown; empty if it is."""
+        """Return every way in which a token differs from what the configuration would mint; empty if it does not.
+
+        The texts are safe to show.
+        """
         claims = token.unverified_claims
         if claims is None:
             return ("the token is not a JWT",) if self.is_jwt else ()
         found = []
         if self.issuer is not None and claims.issuer != self.issuer:
-            found.append(f"iss is {_told(claims.issuer)}, not {self.issuer!r}")
+            found.append(f"iss is {_shown(claims.issuer)}, not {self.issuer!r}")
         if self.subject is not None and claims.subject != self.subject:
-            found.append(f"sub is {_told(claims.subject)}, not {self.subject!r}")
+            found.append(f"sub is {_shown(claims.subject)}, not {self.subject!r}")
         if self.audiences is not None and self.audiences.isdisjoint(claims.audience):
             audience = escape(", ".join(claims.audience)) or "absent"
             found.append(f"aud is {audience}, not {' or '.join(sorted(self.audiences))}")
         if self.key_ids is not None and claims.key_id not in self.key_ids:
-            found.append(f"the key {_told(claims.key_id)} that signed it is not published")
-        if self.maximum_lifetime is not None and token.lifetime > self.maximum_lifetime:
-            found.append(f"its life of {token.lifetime} is longer than the configured {self.maximum_lifetime}")
+            found.append(f"the key {_shown(claims.key_id)} that signed it is not published")
+        lifetime = claims.expires_at - token.issued_at
+        if self.maximum_lifetime is not None and lifetime > self.maximum_lifetime:
+            found.append(f"its life of {lifetime} is longer than the configured {self.maximum_lifetime}")
+        if self.constants is not None:
+            found += islice(_differences(self.constants, claims.other), _MOST_DIFFERENCES)
         return tuple(found)
 
     def is_of_another_subject(self, token: SubjectToken) -> bool:
-        """Tell whether a token speaks for somebody else than the configured subject."""
+        """Return whether a token speaks for another subject than the configured one."""
         claims = token.unverified_claims
         return self.subject is not None and claims is not None and claims.subject != self.subject
 
 
-def _told(claim: str | None) -> str:
-    """Quote a claim, which whoever wrote the token made up."""
-    return "absent" if claim is None else f"'{escape(claim)}'"
+def _differences(expected: Mapping[str, Scalar], found: Mapping[str, Scalar]) -> Iterator[str]:
+    for name in sorted({*expected, *found}):
+        if name not in found:
+            yield f"claim {name} is absent, not {expected[name]!r}"
+        elif name not in expected:
+            yield f"claim {escape(name)} is {_shown(found[name])}, and none is configured"
+        # compared with their types: in Python, and not in JSON, true equals 1
+        elif (type(found[name]), found[name]) != (type(expected[name]), expected[name]):
+            yield f"claim {name} is {_shown(found[name])}, not {expected[name]!r}"
+
+
+def _shown(claim: Scalar) -> str:
+    """Quote a claim, whose text the writer of the token chose."""
+    return "absent" if claim is None else f"'{escape(claim)}'" if isinstance(claim, str) else repr(claim)
 
 
 def fingerprint(value: bytes) -> str:
-    """Give eight hex digits of the SHA-256 of a secret: enough to tell two apart, useless to guess one."""
+    """Return eight hex digits of the SHA-256 of a secret: enough to distinguish two, useless to guess one."""
     import hashlib  # noqa: PLC0415 - the exec probe peeks at a token and never needs this
 
     return hashlib.sha256(value).hexdigest()[:8]
@@ -134,38 +173,78 @@ def peek(value: str) -> SubjectToken:
         UnreadableTokenError: It is not three base64url segments of which the first two are JSON objects, or `iat` or
             `exp` is missing or not a time (real STS refuses a token without either).
     """
-    segments = value.split(".")
-    if len(segments) != 3 or not all(segments):  # noqa: PLR2004 - header, payload, signature
+    header, payload = read_segments(value)
+    signature = value.rpartition(".")[2]
+    if not signature:
         raise UnreadableTokenError("it is not a JWT of three segments")
-    header = _json_segment(segments[0], "header")
-    payload = _json_segment(segments[1], "payload")
-    _decode(segments[2], "signature")
+    _decode(signature, "signature")
+    issued_at, expires_at = _instant(payload, "iat"), _instant(payload, "exp")
+    try:
+        usable_until = min(expires_at, issued_at + LONGEST_SUBJECT_TOKEN_LIFE)
+    except OverflowError:
+        raise UnreadableTokenError("claim `iat` is not a valid timestamp") from None
     return SubjectToken(
         value=value,
-        issued_at=_instant(payload, "iat"),
-        expires_at=_instant(payload, "exp"),
+        issued_at=issued_at,
+        expires_at=usable_until,
         unverified_claims=UnverifiedClaims(
             issuer=_text(payload, "iss"),
             subject=_text(payload, "sub"),
             audience=_audience(payload.get("aud")),
+            expires_at=expires_at,
             key_id=_text(header, "kid"),
             algorithm=_text(header, "alg"),
+            other=select_other_claims(payload),
         ),
     )
 
 
+def read_segments(value: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and payload of a JWT, even of one without a signature.
+
+    Raises:
+        UnreadableTokenError: It is not three segments of which the first two are base64url of JSON objects.
+    """
+    segments = value.split(".")
+    if len(segments) != 3 or not all(segments[:2]):  # noqa: PLR2004 - header, payload, signature
+        raise UnreadableTokenError("it is not a JWT of three segments")
+    return _read_object(segments[0], "header"), _read_object(segments[1], "payload")
+
+
+def select_other_claims(payload: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return the scalar claims of a payload that RFC 7519 does not register."""
+    return {
+        name: claim
+        for name, claim in payload.items()
+        if name not in REGISTERED_CLAIMS and (claim is None or isinstance(claim, str | int | float | bool))
+    }
+
+
+def encode_base64url(content: bytes) -> str:
+    """Return base64url without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+
+
+def decode_base64url(text: str) -> bytes:
+    """Return the content of base64url without padding (RFC 7515, section 2).
+
+    Raises:
+        ValueError: The text is something else.
+    """
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
 def _decode(segment: str, name: str) -> bytes:
     try:
-        return base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
+        return decode_base64url(segment)
+    except ValueError:
         raise UnreadableTokenError(f"its {name} is not base64url") from None
 
 
-def _json_segment(segment: str, name: str) -> dict[str, Any]:
+def _read_object(segment: str, name: str) -> dict[str, Any]:
+    content = _decode(segment, name)
     try:
-        document = json.loads(_decode(segment, name))
-    except UnreadableTokenError:
-        raise
+        document = json.loads(content)
     except (ValueError, RecursionError):  # a number of thousands of digits is a plain ValueError
         raise UnreadableTokenError(f"its {name} is not JSON") from None
     if not isinstance(document, dict):
@@ -189,8 +268,8 @@ def _audience(value: object) -> tuple[str, ...]:
 def _instant(payload: dict[str, Any], name: str) -> datetime:
     value = payload.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnreadableTokenError(f"its claim {name!r} is missing or not a number")
+        raise UnreadableTokenError(f"claim `{name}` is missing or not a number")
     try:
         return datetime.fromtimestamp(value, UTC)
     except (OverflowError, ValueError, OSError):
-        raise UnreadableTokenError(f"its claim {name!r} is no time of this era") from None
+        raise UnreadableTokenError(f"claim `{name}` is not a valid timestamp") from None

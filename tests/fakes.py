@@ -1,4 +1,4 @@
-"""Fakes: in-memory implementations of our protocols, which tests control."""
+"""Fakes: in-memory implementations of our protocols, moved and scripted by tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.google.sts import AccessToken
-from refresher.google.transport import Response, TransportError
+from refresher.google.call import AccessToken, Response, TransportError
+from refresher.resources import Endpoints
+from refresher.suppliers.interface import Workshop
 from refresher.tokens import SubjectToken, peek
 from tests.tokens import NOW, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from refresher.resources import Impersonation
     from refresher.suppliers.interface import SupplierContext
@@ -27,26 +29,26 @@ class FakeClock:
         self.seconds = 1000.0
 
     def now(self) -> datetime:
-        """Return the time that was set."""
+        """Return the time last set."""
         return self.wall
 
     def boot(self) -> float:
-        """Return the seconds that were set."""
+        """Return the seconds last set."""
         return self.seconds
 
     def monotonic(self) -> float:
-        """Return the seconds that were set."""
+        """Return the seconds last set."""
         return self.seconds
 
     def pass_(self, duration: timedelta) -> None:
-        """Move the time forward on all clocks."""
+        """Advance all clocks."""
         self.wall += duration
         self.seconds += duration.total_seconds()
 
 
 @dataclass
 class FakeSupplier:
-    """Supplies unsigned JWTs, or raises a configured error."""
+    """Supplies unsigned JWTs, or raises a chosen failure."""
 
     lifetime: timedelta = timedelta(hours=1)
     failure: Exception | None = None
@@ -71,7 +73,7 @@ class FakeSupplier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A call of a fake transport."""
+    """A call that a fake transport was asked to make."""
 
     method: str
     url: str
@@ -94,34 +96,59 @@ class FakeTransport:
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Response:
-        """Record the call and answer it."""
+        """Remember the call and answer it."""
         request = Request(method=method, url=url, headers=dict(headers or {}), body=body)
         with self._lock:
             self.requests.append(request)
         response = self.answer(request)
         if response is None:
-            raise TransportError("host gave no answer: it cannot be reached")
+            raise TransportError("host did not answer: it cannot be reached")
         return response
+
+
+@dataclass(frozen=True)
+class FakeConnections:
+    """Connections that are all one fake transport."""
+
+    transport: FakeTransport
+
+    def __call__(self) -> FakeTransport:
+        """Return the transport."""
+        return self.transport
+
+    def trusting(self, ca_file: Path, ca_key: str) -> FakeTransport:
+        """Return the same transport, which trusts everything."""
+        return self.transport
+
+
+def fake_workshop(transport: FakeTransport, environment: Mapping[str, str] | None = None) -> Workshop:
+    """Return what suppliers are built with, over a fake transport; their random text is always the same."""
+    return Workshop(
+        endpoints=Endpoints.of_universe(),
+        connections=FakeConnections(transport),
+        environment=environment or {},
+        random=lambda: "unique",
+    )
 
 
 @dataclass
 class FakeSource:
-    """A source credential with a token, or with a configured error."""
+    """A source credential that has a token, or raises a chosen failure."""
 
     value: str = "ya29.fake-source"
     lifetime: timedelta = timedelta(hours=1)
     failure: Exception | None = None
 
-    def access_token(self, now: datetime) -> tuple[str, datetime]:
+    def access_token(self, now: datetime) -> AccessToken:
         """Return the token, or fail."""
         if self.failure is not None:
             raise self.failure
-        return self.value, now + self.lifetime
+        return AccessToken(value=self.value, expires_at=now + self.lifetime)
 
 
 @dataclass
 class FakeChain:
-    """Exchanges and impersonates without Google, or raises a configured error."""
+    """Exchanges and impersonates without Google, or raises a chosen failure."""
 
     clock: FakeClock
     lifetime: timedelta = timedelta(hours=1)
@@ -132,13 +159,13 @@ class FakeChain:
     id_token_answer: str | None = None
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
-        """Return a federated token with the fake's lifetime."""
+        """Return a federated token of the fake's lifetime."""
         self.exchanged.append(way.subject or "")
         assert subject_token
         return AccessToken(value=f"ya29.d.{len(self.exchanged)}", expires_at=now + self.lifetime)
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Return an access token that lives an hour, or fail."""
+        """Return an access token of an hour, or fail."""
         self.minted += 1
         self.meanwhile()
         if self.refusal is not None:

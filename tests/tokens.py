@@ -1,11 +1,14 @@
-"""Subject tokens for tests, with an invalid signature: the content of files and the answers of fakes."""
+"""Unsigned subject tokens, which tests put into files and get from fakes."""
 
 from __future__ import annotations
 
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ISSUER = "https://workers.example.com"
@@ -13,7 +16,7 @@ AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/wo
 
 
 def jwt_of(claims: dict[str, Any], *, kid: str = "key-1") -> str:
-    """Return a JWT of these claims with an invalid signature."""
+    """Return a JWT of these claims whose signature is rubbish."""
     header = {"alg": "ES256", "kid": kid, "typ": "JWT"}
     return ".".join((_encode(json.dumps(header)), _encode(json.dumps(claims)), _encode("not a signature")))
 
@@ -26,8 +29,9 @@ def make_jwt(
     issuer: str = ISSUER,
     audience: str | list[str] = AUDIENCE,
     kid: str = "key-1",
+    other: Mapping[str, object] | None = None,
 ) -> str:
-    """Return a JWT that is valid except for its signature."""
+    """Return a JWT that looks right in every way but its signature; `other` are further claims."""
     return jwt_of(
         {
             "iss": issuer,
@@ -35,6 +39,7 @@ def make_jwt(
             "aud": audience,
             "iat": int(issued_at.timestamp()),
             "exp": int((issued_at + lifetime).timestamp()),
+            **(other or {}),
         },
         kid=kid,
     )

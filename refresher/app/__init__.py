@@ -1,6 +1,6 @@
 """The composition root: a loaded configuration becomes targets, suppliers and a running daemon.
 
-The only place that matches on a variant of the configuration, and the only one that names concrete clocks, randomness
-and suppliers. `targets` is what probes need and imports nothing that mints; `suppliers` imports a kind when one is
-built; `plans` follows the configuration file; `programs` is what the commands run.
+The only place that names concrete clocks and randomness; which kinds of suppliers there are it asks of their registry.
+`targets` is what probes need and imports nothing that mints; `suppliers` builds each supplier when it is first used;
+`plans` follows the configuration file; `programs` is what the commands run.
 """

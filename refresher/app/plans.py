@@ -10,15 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.app.connections import Once, connections_of
-from refresher.app.rotation import trials_of
-from refresher.app.suppliers import source_of, suppliers_of, threads_of
-from refresher.app.targets import endpoints_of, targets_of
-from refresher.config.loading import load, rescan
-from refresher.config.supplier_models import SelfIssuedSettings
-from refresher.config.watching import signature
+from refresher.app.connections import Once, open_connections
+from refresher.app.keys import list_trials
+from refresher.app.suppliers import build_suppliers, count_threads, open_workshop
+from refresher.app.targets import targets_of
+from refresher.config.loading import load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
-from refresher.keys.registry import signature as keys_signature
+from refresher.files import read_state
+from refresher.keys.registry import REGISTRY
 from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from refresher.app.connections import Connections
     from refresher.config.loading import LoadedConfiguration
-    from refresher.google.source_credentials import SourceCredential
-    from refresher.resources import Endpoints
     from refresher.settings.problems import Problem
     from refresher.suppliers.interface import Supplier
 
@@ -57,9 +54,9 @@ def plan_of(
         targets=targets_of(loaded),
         suppliers=suppliers,
         chain=Once(partial(chain_of, loaded, connections)).get,
-        trials=trials_of(loaded, connections),
-        threads={name: threads_of(settings) for name, settings in loaded.configuration.suppliers.items()},
-        reserved=reserve_names(loaded),
+        trials=list_trials(loaded, connections),
+        threads={name: count_threads(settings) for name, settings in loaded.configuration.suppliers.items()},
+        reserved=loaded.reserved_names,
         complaints=_describe(loaded.drop_in_problems),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
@@ -70,24 +67,12 @@ def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
     return tuple((f"{found.location}: {found.problem}", found.remedy) for found in problems)
 
 
-def reserve_names(loaded: LoadedConfiguration) -> frozenset[str] | None:
-    """Return the names whose directories are never retired: of all targets and drop-in files; None if unknown now."""
-    if loaded.is_partial and not loaded.scanned.drop_ins:
-        return None
-    return frozenset({*loaded.targets, *loaded.scanned.drop_ins})
-
-
 def chain_of(loaded: LoadedConfiguration, connections: Connections) -> Chain:
     """Give what mints further artifacts."""
     from refresher.google.chain import GoogleChain
 
-    endpoints = endpoints_of(loaded)
-    own = partial(_own_credentials, endpoints, connections)
-    return GoogleChain(transport=connections, endpoints=endpoints, own=own)
-
-
-def _own_credentials(endpoints: Endpoints, connections: Connections, credentials: Path | None) -> SourceCredential:
-    return source_of(credentials, endpoints, connections())
+    workshop = open_workshop(loaded, connections)
+    return GoogleChain(transport=connections, endpoints=workshop.endpoints, own=workshop.open_credentials)
 
 
 class ConfiguredPlans:
@@ -97,7 +82,7 @@ class ConfiguredPlans:
         self._path = path
         self._loaded = loaded
         self._refused: InvalidConfigurationError | None = None
-        self._connections = connections_of(loaded)
+        self._connections = open_connections(loaded)
         self._suppliers: Mapping[str, Supplier] | None = None
         self._seen: object = None
         self._keys: object = None
@@ -111,8 +96,8 @@ class ConfiguredPlans:
         self._load_until_still()
         keys = _keys_of(self._loaded)
         if self._suppliers is None or force or keys != self._keys or _differ(former, self._loaded):
-            self._connections = connections_of(self._loaded)
-            self._suppliers = suppliers_of(self._loaded, self._connections)
+            self._connections = open_connections(self._loaded)
+            self._suppliers = build_suppliers(self._loaded, self._connections)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
         is_reloaded = force or self._loaded is not former
@@ -137,7 +122,7 @@ class ConfiguredPlans:
 
     def _look(self) -> object:
         also = self._refused.files if self._refused else ()
-        return (signature(self._loaded, also), _keys_of(self._loaded))
+        return (read_signature(self._loaded, also), _keys_of(self._loaded))
 
 
 def _differ(one: LoadedConfiguration, other: LoadedConfiguration) -> bool:
@@ -151,7 +136,7 @@ def _differ(one: LoadedConfiguration, other: LoadedConfiguration) -> bool:
 def _keys_of(loaded: LoadedConfiguration) -> dict[str, object]:
     """Give what changes with the keys of each self-issuing supplier."""
     return {
-        name: keys_signature(settings.keys)
+        name: read_state(settings.keys_directory / REGISTRY)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
+        if settings.keys_directory is not None
     }

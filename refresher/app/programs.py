@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher import __version__
-from refresher.app.connections import connections_of
-from refresher.app.plans import ConfiguredPlans, plan_of, reserve_names
-from refresher.app.suppliers import suppliers_of
+from refresher.app.connections import open_connections
+from refresher.app.plans import ConfiguredPlans, plan_of
+from refresher.app.suppliers import build_suppliers
 from refresher.app.targets import document_of, endpoints_of
 from refresher.clock import SystemClock
 from refresher.engine import once
@@ -42,8 +42,8 @@ GRACE_SECONDS = 3.0
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
     """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
-    connections = connections_of(loaded)
-    plan = plan_of(loaded, connections, suppliers_of(loaded, connections))
+    connections = open_connections(loaded)
+    plan = plan_of(loaded, connections, build_suppliers(loaded, connections))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
         plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_root_held(plan.root)
@@ -57,13 +57,11 @@ def prove_targets(loaded: LoadedConfiguration, names: Collection[str]) -> dict[s
         ExchangeError: The STS refused one of them.
         ImpersonationError: IAM Credentials refused one of them.
     """
-    from refresher.google.exchange import prove
+    from refresher.google.google_auth import prove
 
-    transport, endpoints = connections_of(loaded)(), endpoints_of(loaded)
+    transport, endpoints = open_connections(loaded)(), endpoints_of(loaded)
     return {
-        name: prove(
-            document_of(loaded, target, endpoints), token_path=target.directory / "token", transport=transport
-        ).principal
+        name: prove(document_of(loaded, target, endpoints), token_path=target.directory / "token", transport=transport)
         for name, target in loaded.targets.items()
         if name in names
     }
@@ -154,7 +152,7 @@ def _report_start(reporter: Reporter, loaded: LoadedConfiguration) -> None:
 def warn_about_unrecorded(loaded: LoadedConfiguration) -> list[tuple[str, str]]:
     """Return problem and remedy for each directory of an earlier version that belongs to no target."""
     root = Path(loaded.configuration.directory_root)
-    reserved = reserve_names(loaded)
+    reserved = loaded.reserved_names
     return [
         (
             f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",

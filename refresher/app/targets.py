@@ -8,19 +8,9 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from refresher import adc, environment
-from refresher.config.supplier_models import (
-    ClientCredentialsSettings,
-    CommandSettings,
-    FileSettings,
-    GoogleAccessTokenSettings,
-    GoogleIdTokenSettings,
-    KubernetesSettings,
-    SelfIssuedSettings,
-    SignJwtSettings,
-)
 from refresher.engine.artifacts import TargetFacts, build_static, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
@@ -31,20 +21,14 @@ from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
-from refresher.tokens import ExpectedClaims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.config.loading import LoadedConfiguration
     from refresher.config.models import IdentitySettings
-    from refresher.config.supplier_models import SupplierSettings
     from refresher.config.targets import ResolvedTarget
-
-GOOGLE_ISSUER = "https://accounts.google.com"
-
-_NEVER_WHOSE = {"timeout", "lifetime"}
-"""Keys of suppliers that say nothing of whose tokens they supply."""
+    from refresher.suppliers.interface import SupplierSettings
 
 
 def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
@@ -70,7 +54,7 @@ def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: 
         lifetime=identity.lifetime,
         quota_project=identity.quota_project,
         endpoints=endpoints,
-        subject_token_type=_token_type(supplier),
+        subject_token_type=supplier.token_type,
     )
 
 
@@ -110,9 +94,9 @@ def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
     """Give the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
     endpoints = endpoints_of(loaded)
     keys = {
-        name: _published(settings.keys)
+        name: _published(settings.keys_directory)
         for name, settings in loaded.configuration.suppliers.items()
-        if isinstance(settings, SelfIssuedSettings) and settings.keys is not None
+        if settings.keys_directory is not None
     }
     is_shared = len({target.identity for target in loaded.targets.values()}) > 1
     return {
@@ -147,7 +131,7 @@ def _build_target(
             audience=audiences[0],
             source_service_account=identity.source_service_account,
         ),
-        expected=_expected(settings, identity, frozenset(audiences), keys.get(supplier_name)),
+        expected=settings.expect_claims(identity.subject, frozenset(audiences), keys.get(supplier_name)),
         directory=CredentialsDirectory(
             root=Path(loaded.configuration.directory_root),
             name=target.name,
@@ -168,7 +152,8 @@ def _build_target(
 
 
 def _compute_fingerprint(identity: IdentitySettings, settings: SupplierSettings) -> str:
-    source = (settings.model_dump(mode="json", exclude=_NEVER_WHOSE), identity.source_service_account)
+    chosen = settings.subject_source(has_subject=identity.subject is not None)
+    source = (settings.kind, chosen, identity.source_service_account)
     return compute_fingerprint(
         subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
     )
@@ -180,7 +165,7 @@ def _impersonation(
     return Impersonation(
         provider=provider_of(loaded, settings),
         subject=identity.subject,
-        subject_token_type=_token_type(settings),
+        subject_token_type=settings.token_type,
         service_account=identity.service_account,
         delegates=identity.delegates,
         scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
@@ -188,40 +173,6 @@ def _impersonation(
         is_own=identity.via == "impersonation",
         credentials=identity.credentials,
     )
-
-
-def _token_type(settings: SupplierSettings) -> str:
-    return adc.ACCESS_TOKEN_TYPE if isinstance(settings, GoogleAccessTokenSettings) else adc.JWT_TYPE
-
-
-def _expected(
-    settings: SupplierSettings, identity: IdentitySettings, audiences: frozenset[str], key_ids: frozenset[str] | None
-) -> ExpectedClaims:
-    """Say which claims a supplier's tokens must have; what somebody else mints is held to what is configured."""
-    match settings:
-        case SelfIssuedSettings():
-            return ExpectedClaims(
-                issuer=settings.issuer,
-                subject=identity.subject,
-                audiences=audiences,
-                key_ids=key_ids,
-                maximum_lifetime=settings.lifetime,
-            )
-        case GoogleIdTokenSettings():
-            return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=identity.subject, audiences=audiences)
-        case GoogleAccessTokenSettings():
-            return ExpectedClaims(is_jwt=False)
-        case SignJwtSettings():
-            return ExpectedClaims(
-                issuer=settings.issuer,
-                subject=identity.subject,
-                audiences=audiences,
-                maximum_lifetime=settings.lifetime,
-            )
-        case FileSettings() | CommandSettings() | ClientCredentialsSettings() | KubernetesSettings():
-            return ExpectedClaims(issuer=settings.issuer, subject=identity.subject, audiences=audiences)
-        case _:
-            assert_never(settings)
 
 
 def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:

@@ -1,22 +1,20 @@
-"""The entries of Cloud KMS: what it says, what it means, and what mends it; the first match counts."""
+"""Known failures of Cloud KMS: its message, why it happens, what to do; the first match counts."""
 
 from __future__ import annotations
 
-from refresher.catalogue.entries import ENTRIES, UNKNOWN_REMEDY, recognise
-from refresher.catalogue.entry import Entry
+from refresher.catalogue.entries import UNKNOWN_REMEDY
+from refresher.catalogue.entry import SHARED, Entry, recognise
 
 _ROLES = "https://docs.cloud.google.com/kms/docs/reference/permissions-and-roles"
 _STATES = "https://docs.cloud.google.com/kms/docs/key-states"
 _GRANT = "grant {caller} roles/cloudkms.signerVerifier on {key}"
-_SHARED = ("I3", "I12", "I10", "quota", "E15")
-"""What every service of Google's says and means alike."""
 
 KMS_ENTRIES = (
     Entry(
         name="K1",
         status=403,
         text="cloudkms.cryptoKeyVersions",
-        cause="the caller may not sign with the key or see its public half, or there is no such key",
+        cause="the caller may not sign with the key or read its public half, or the key does not exist",
         remedy=f"{_GRANT}, and check the key's name letter by letter",
         source=_ROLES,
     ),
@@ -33,32 +31,32 @@ KMS_ENTRIES = (
         status=400,
         text="current state is: DISABLED",
         cause="the key version is disabled",
-        remedy="enable it (gcloud kms keys versions enable), or name an enabled version of the key in signer.kms",
+        remedy="enable it (gcloud kms keys versions enable), or set signer.kms to an enabled version of the key",
         source=_STATES,
     ),
     Entry(
         name="K4",
         status=400,
         text="is not enabled, current state is",
-        cause="the key version is destroyed, or not generated yet",
-        remedy="name an enabled version of the key in signer.kms, once its JWKS is uploaded (refresher keys jwks)",
+        cause="the key version is destroyed, or not created yet",
+        remedy="upload the JWKS of an enabled version of the key (refresher keys jwks), then set signer.kms to it",
         source=_STATES,
     ),
     Entry(
         name="K5",
         status=404,
         text="",
-        cause="there is no such key or version",
+        cause="the key or its version does not exist",
         remedy="check signer.kms letter by letter: {key}",
         source=_ROLES,
     ),
-    *(entry for entry in ENTRIES if entry.name in _SHARED),
+    *SHARED,
     Entry(
         name="K6",
         status=403,
         text="",
-        cause="the caller lacks a permission, or a perimeter keeps the call out",
-        remedy=f"{_GRANT}, and let a service perimeter pass cloudkms.googleapis.com",
+        cause="the caller lacks a permission, or a service perimeter blocks the call",
+        remedy=f"{_GRANT}, and allow cloudkms.googleapis.com in a service perimeter's ingress rules",
         source=_ROLES,
     ),
     Entry(
@@ -66,20 +64,20 @@ KMS_ENTRIES = (
         status=400,
         text="",
         cause="the key is of another purpose or algorithm",
-        remedy="name a version of a key for asymmetric signing with the algorithm EC_SIGN_P256_SHA256 in signer.kms",
+        remedy="set signer.kms to a version of a key for asymmetric signing with the algorithm EC_SIGN_P256_SHA256",
         source="https://docs.cloud.google.com/kms/docs/algorithms",
     ),
 )
 
 
-def remedy_of(status: int, text: str, *, key: str, caller: str) -> str:
-    """Give what mends an error of Cloud KMS; for an unknown error, where to look.
+def find_remedy(status: int, text: str, *, key: str, caller: str) -> str:
+    """Return what fixes an error of Cloud KMS; for an unknown error, where to look.
 
     Args:
-        status: Of the answer.
-        text: Google's words.
+        status: The HTTP status.
+        text: Google's message.
         key: Resource name of the key, without a version.
-        caller: Who asked, as the remedy is to name it.
+        caller: The principal that asked, as the remedy names it.
     """
-    entry = recognise(status, text, KMS_ENTRIES)
+    entry = recognise(KMS_ENTRIES, status, text)
     return UNKNOWN_REMEDY if entry is None else entry.remedy.format(key=key, caller=caller)

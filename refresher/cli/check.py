@@ -21,12 +21,12 @@ def command(config: Path, *, as_json: bool) -> None:
 
     Warnings go to standard error and do not change the exit status.
     """
-    from refresher.app.explaining import complaints_of_files, explain
+    from refresher.app.explanation import check_files, explain
     from refresher.cli.loading import load_strictly, say_warnings
 
     loaded = load_strictly(config)
     say_warnings(loaded)
-    for error in complaints_of_files(loaded):
+    for error in check_files(loaded):
         click.echo(f"warning: {error}", err=True)
     explained = explain(loaded)
     if as_json:

@@ -21,7 +21,7 @@ def command(config: Path, supplier: str) -> None:
 
     It names the signing account's keys as Google publishes them, so that it never changes.
     """
-    from refresher.app.explaining import discovery_of
+    from refresher.app.keys import compose_discovery_document
     from refresher.cli.loading import load_leniently
 
-    click.echo(json.dumps(discovery_of(load_leniently(config), supplier), indent=2))
+    click.echo(json.dumps(compose_discovery_document(load_leniently(config), supplier), indent=2))

@@ -18,7 +18,7 @@ from refresher.text import escape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from refresher.inspection.findings import Findings
+    from refresher.inspection import Findings
     from refresher.publishing.mounts import SingleFileMountError
 
 _LARGEST = 1024 * 1024
@@ -46,7 +46,7 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
     A signature is verified where keys are at hand, and never printed. Nobody is asked, unless --discover says so: then
     the token chooses which host is called.
     """
-    from refresher.app.inspecting import inspect
+    from refresher.app.inspection import inspect
     from refresher.cli.loading import load_leniently
 
     loaded = None if config is None else load_leniently(config)

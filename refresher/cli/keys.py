@@ -43,7 +43,7 @@ def command() -> None:
 )
 def new(directory: Path, algorithm: str) -> None:
     """Make the first key of a directory; it is active at once. Prints its key id."""
-    from refresher.keys.changes import create
+    from refresher.keys.directory import create
 
     record = create(directory, algorithm=algorithm, now=datetime.now(UTC))
     click.echo(record.kid)
@@ -54,11 +54,11 @@ def new(directory: Path, algorithm: str) -> None:
 @json_option
 def list_(directory: Path, *, as_json: bool) -> None:
     """Tell each key's id, algorithm, state and times."""
-    from refresher.keys.registry import as_document, list_keys
+    from refresher.keys.registry import compose_document, list_keys
 
     records = list_keys(directory)
     if as_json:
-        click.echo(json.dumps(as_document(records), indent=2))
+        click.echo(json.dumps(compose_document(records), indent=2))
         return
     for record in records:
         since = record.gone_at or record.retiring_at or record.activated_at or record.created_at
@@ -91,10 +91,10 @@ def jwks(directory: Path | None, config: Path, supplier: str | None, versions: t
     if directory is not None and supplier is None:
         _print_jwks(directory)
     elif supplier is not None and directory is None:
-        from refresher.app.published_keys import jwks_of
+        from refresher.app.keys import compose_jwks
         from refresher.cli.loading import load_strictly
 
-        click.echo(json.dumps(jwks_of(load_strictly(config), supplier, versions, datetime.now(UTC)), indent=2))
+        click.echo(json.dumps(compose_jwks(load_strictly(config), supplier, versions, datetime.now(UTC)), indent=2))
     else:
         raise click.UsageError("Give one of --directory and --supplier.")
 
@@ -107,7 +107,7 @@ def rotate(directory: Path, algorithm: str | None) -> None:
 
     The next key signs nothing before the daemon has seen STS accept it, or `keys activate` says so.
     """
-    from refresher.keys.changes import rotate as add_next
+    from refresher.keys.directory import rotate as add_next
 
     record = add_next(directory, algorithm=algorithm, now=datetime.now(UTC))
     click.echo(f"{record.kid} is next: upload this JWKS; the daemon activates the key once STS accepts it", err=True)
@@ -130,7 +130,7 @@ def rotate(directory: Path, algorithm: str | None) -> None:
 @click.argument("kid", required=False)
 def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:
     """Let the next key sign from now on, whether or not STS accepts it; the active one retires."""
-    from refresher.keys.changes import activate as let_sign
+    from refresher.keys.directory import activate as let_sign
 
     record = let_sign(directory, kid, lifetime=lifetime, now=datetime.now(UTC))
     click.echo(record.kid)
@@ -140,7 +140,7 @@ def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:
 @_directory_option
 def retire(directory: Path) -> None:
     """Remove the retiring keys whose last token is over, and print the JWKS to upload, without them."""
-    from refresher.keys.changes import retire as let_go
+    from refresher.keys.directory import retire as let_go
 
     for record in let_go(directory, now=datetime.now(UTC)):
         click.echo(f"{record.kid} is gone: upload this JWKS", err=True)
@@ -159,7 +159,7 @@ def revoke(directory: Path, kid: str) -> None:
 
     Google trusts the key until the upload. If it was the active one, the next key signs from now on, or a new one.
     """
-    from refresher.keys.changes import revoke as withdraw
+    from refresher.keys.directory import revoke as withdraw
 
     record = withdraw(directory, kid, now=datetime.now(UTC))
     click.echo(f"{kid} is gone: upload this JWKS now; {record.kid} signs", err=True)
@@ -167,9 +167,9 @@ def revoke(directory: Path, kid: str) -> None:
 
 
 def _print_jwks(directory: Path) -> None:
-    from refresher.keys.directory import jwks as public_half
+    from refresher.keys.directory import read_jwks
 
-    click.echo(json.dumps(public_half(directory), indent=2))
+    click.echo(json.dumps(read_jwks(directory), indent=2))
 
 
 for _child in (new, list_, jwks, rotate, activate, retire, revoke):

@@ -16,7 +16,7 @@ from refresher.errors import UsageError
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from refresher.app.one_off import OneOff
+    from refresher.app.issuance import Issuance
 
 
 @declare("token", example="refresher token --config refresher.yaml alice --lifetime 15m")
@@ -51,7 +51,7 @@ def command(
 
     A signed JWT needs roles/iam.serviceAccountTokenCreator of the account on itself.
     """
-    from refresher.app.one_off import OneOff
+    from refresher.app.issuance import Issuance
     from refresher.cli.failures import end_on_sigterm
     from refresher.cli.loading import chosen, load_leniently
 
@@ -59,8 +59,8 @@ def command(
     _require_fitting(kind, audience=audience, scopes=scopes, claims=claims, include_email=include_email)
     loaded = load_leniently(config)
     chosen(loaded.targets, [target])
-    one_off = OneOff(loaded, target, lifetime=lifetime, now=datetime.now(UTC))
-    token = _make(one_off, kind, audience, scopes, claims, include_email=include_email)
+    issuance = Issuance(loaded, target, lifetime=lifetime, now=datetime.now(UTC))
+    token = _make(issuance, kind, audience, scopes, claims, include_email=include_email)
     if sys.stdout.isatty():
         click.echo("warning: this is a secret, and it is on your screen now", err=True)
     click.echo(token)
@@ -92,7 +92,7 @@ def _require_fitting(
 
 
 def _make(
-    one_off: OneOff,
+    issuance: Issuance,
     kind: str,
     audience: str | None,
     scopes: tuple[str, ...],
@@ -102,13 +102,13 @@ def _make(
 ) -> str:
     match kind:
         case "subject":
-            return one_off.subject_token(audience)
+            return issuance.subject_token(audience)
         case "access":
-            return one_off.access_token(scopes)
+            return issuance.access_token(scopes)
         case "id":
-            return one_off.id_token(audience or "", include_email=include_email)
+            return issuance.id_token(audience or "", include_email=include_email)
         case _:
-            return one_off.signed_jwt(_claims(claims or Path("-")))
+            return issuance.signed_jwt(_claims(claims or Path("-")))
 
 
 def _claims(path: Path) -> dict[str, Any]:

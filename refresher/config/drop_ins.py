@@ -2,35 +2,28 @@
 
 A drop-in can only say where and for which existing identity; whatever else it holds is refused. What is wrong with one
 never touches the others: it is reported, and a target that was good before keeps its old body. Files are read again
-only when their stamp changed, and may come and go during the scan. Which of them become targets is decided in
-`refresher.config.admission`.
+only when their state changed, and may come and go during the scan.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import ValidationError
-
-from refresher.config.admission import Admission, DropIn, rank
+from refresher.config.checks import check_target
+from refresher.config.document import read_document
 from refresher.config.models import TargetSettings
-from refresher.config.nodes import parse
-from refresher.config.reading import Stamp, read_trusted, stamp_of
-from refresher.config.sentences import mistakes_of
-from refresher.config.sources import Sources
-from refresher.config.trust import UnusableFileError, require_trusted
-from refresher.settings.problems import Problem, in_order
-from refresher.settings.texts import is_name
+from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
+from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
+from refresher.files import FileState, read_state
+from refresher.settings.problems import Problem, sort_problems
+from refresher.settings.texts import NAME_REMEDY, is_name
+from refresher.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from refresher.config.models import Configuration
-    from refresher.config.nodes import Document
-    from refresher.config.targets import ResolvedTarget
 
 SUFFIX = ".yaml"
 """Of the files that are read; names that begin with a dot are not."""
@@ -38,128 +31,155 @@ SUFFIX = ".yaml"
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
+class DropIn(NamedTuple):
+    """One file as it was last seen.
+
+    Attributes:
+        state: Of the file.
+        settings: What it says; None if that is wrong.
+        problems: What is wrong with the file alone.
+        in_force: The body that makes the target; an older one after a bad edit, None if there is no target.
+    """
+
+    state: FileState
+    settings: TargetSettings | None
+    problems: tuple[Problem, ...]
+    in_force: TargetSettings | None = None
+
+
+class Scan(NamedTuple):
     """What the drop-in directory holds.
 
     Attributes:
         drop_ins: By name of target.
         targets: Those that are in force, by name.
-        rivals: Those that are not in force, or not as their file says, for their place alone; by name.
         problems: What is wrong, by place.
-        is_partial: Whether a drop-in cannot be used of which nobody knows where its target is.
+        file_names: The names of all files, without the suffix, however broken they are; None if the directory could
+            not be read.
     """
 
     drop_ins: Mapping[str, DropIn]
     targets: Mapping[str, ResolvedTarget]
-    rivals: Mapping[str, ResolvedTarget]
     problems: tuple[Problem, ...]
-    is_partial: bool
-
-    def preferring(self, names: Collection[str], to: Collection[str]) -> dict[str, DropIn]:
-        """Give what a scan is to believe of the past: some were in force as their files say, and others were not."""
-        settings = {name: self.drop_ins[name].settings for name in names} | dict.fromkeys(to)
-        return {
-            name: replace(drop_in, in_force=settings[name]) if name in settings else drop_in
-            for name, drop_in in self.drop_ins.items()
-        }
+    file_names: frozenset[str] | None
 
 
-def scan(configuration: Configuration, targets: Mapping[str, ResolvedTarget], previous: Mapping[str, DropIn]) -> Scan:
+def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previous: Mapping[str, DropIn]) -> Scan:
     """Read the drop-in directory.
 
     Args:
         configuration: The main file's.
-        targets: The main file's; they win.
+        main: The targets of the main file; a drop-in cannot have the name of one.
         previous: What the last scan saw; files that did not change since are not read again.
     """
     if configuration.targets_directory is None:
-        return Scan(drop_ins={}, targets={}, rivals={}, problems=(), is_partial=False)
+        return Scan(drop_ins={}, targets={}, problems=(), file_names=frozenset())
     problems: list[Problem] = []
-    is_unread = False
     try:
-        found = _read_all(configuration.targets_directory, previous, problems)
+        found, file_names = _read_all(str(configuration.targets_directory), previous, problems)
     except UnusableFileError as error:
         # what cannot be read says nothing about the targets that were good before
-        found, is_unread = dict(previous), not previous
+        found, file_names = dict(previous), None
         location = f"{configuration.targets_directory}:1:1"
         problems.append(Problem(location=location, problem=error.problem, remedy=error.remedy))
-    for drop_in in found.values():
+    open_mode = read_open_mode(configuration.directory_root)
+    resolver = TargetResolver(configuration, main.values(), open_mode=open_mode)
+    targets = {}
+    # those that have targets come first: a new file cannot take anything away from them
+    for name in sorted(found, key=lambda name: (found[name].in_force is None, name)):
+        drop_in = found[name]
         problems += drop_in.problems
-    admission = Admission(configuration, targets)
-    for name in sorted(found, key=lambda name: (rank(name, found[name], configuration), name)):
-        found[name] = admission.admit(name, found[name], problems)
-    return Scan(
-        drop_ins=found,
-        targets=admission.targets,
-        rivals=admission.rivals,
-        problems=in_order(problems),
-        is_partial=is_unread or bool(admission.lost),
-    )
+        target, in_force = None, None
+        for body, wrong in ((drop_in.settings, problems), (drop_in.in_force, [])):
+            if target is None and body is not None:
+                target, in_force = _resolve(name, body, main, configuration, resolver, wrong), body
+        if target is not None:
+            targets[name] = target
+        if drop_in.in_force is not in_force or target is None:
+            found[name] = drop_in._replace(in_force=in_force if target is not None else None)
+    return Scan(drop_ins=found, targets=targets, problems=sort_problems(problems), file_names=file_names)
 
 
-def _read_all(directory: Path, previous: Mapping[str, DropIn], problems: list[Problem]) -> dict[str, DropIn]:
-    path = str(directory)
+def _resolve(
+    name: str,
+    settings: TargetSettings,
+    main: Mapping[str, ResolvedTarget],
+    configuration: Configuration,
+    resolver: TargetResolver,
+    problems: list[Problem],
+) -> ResolvedTarget | None:
+    if name in main:
+        clause = f"has the name of a target at {main[name].location}"
+        problems.append(settings.problem(clause, "delete one of the two"))
+        return None
+    found = list(check_target(name, settings, configuration.identities))
+    target = resolver.resolve(name, settings, found)
+    problems += found
+    return target
+
+
+def _read_all(
+    path: str, previous: Mapping[str, DropIn], problems: list[Problem]
+) -> tuple[dict[str, DropIn], frozenset[str]]:
     try:
         descriptor = os.open(path, _DIRECTORY_FLAGS)
     except OSError as error:
-        remedy = "create the directory, or mend targets_directory"
+        remedy = "create the directory, or fix targets_directory"
         raise UnusableFileError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy) from error
     try:
-        require_trusted(path, os.fstat(descriptor))
+        check_trusted(path, os.fstat(descriptor))
+        files = sorted(file for file in os.listdir(descriptor) if _is_drop_in(file))  # noqa: PTH208 - of the directory that was checked
+        names = [file.removesuffix(SUFFIX) for file in files]
         found = {}
-        for file in sorted(os.listdir(descriptor)):  # noqa: PTH208 - of the directory that was checked
-            if file.endswith(SUFFIX) and not file.startswith("."):
-                name = file.removesuffix(SUFFIX)
-                if is_name(name):
-                    drop_in = _read(descriptor, path, name, previous.get(name))
-                    if drop_in is not None:
-                        found[name] = drop_in
-                else:
-                    problems.append(_misnamed(path, file))
-        return found
+        for name in names:
+            if not is_name(name):
+                shown = escape(f"{path}/{name}{SUFFIX}", longest=4096)
+                problem, remedy = "the file's name is not the name of a target", f"{NAME_REMEDY}, then .yaml"
+                problems.append(Problem(location=f"{shown}:1:1", problem=problem, remedy=remedy))
+            elif (drop_in := _read(descriptor, path, name, previous.get(name))) is not None:
+                found[name] = drop_in
+        return found, frozenset(names)
     finally:
         os.close(descriptor)
 
 
-def _misnamed(path: str, file: str) -> Problem:
-    shown = file if file.isprintable() else ascii(file)
-    remedy = "rename it: a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
-    return Problem(location=f"{path}/{shown}:1:1", problem="the file's name is no name of a target", remedy=remedy)
+def read_states(directory: str) -> tuple[object, ...]:
+    """Return the states of the drop-in directory and of its files, without reading any; empty if it cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            files = sorted(entry.name for entry in entries if _is_drop_in(entry.name))
+    except OSError:
+        return ()
+    return (read_state(directory), *((file, read_state(f"{directory}/{file}", follow=False)) for file in files))
+
+
+def _is_drop_in(file: str) -> bool:
+    return file.endswith(SUFFIX) and not file.startswith(".")
 
 
 def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropIn | None:
-    file = f"{name}{SUFFIX}"
-    shown = f"{path}/{file}"
-    try:
-        stamp = stamp_of(os.stat(file, dir_fd=descriptor, follow_symlinks=False))
-    except FileNotFoundError:
-        return None  # removed since it was listed
-    if before is not None and before.stamp == stamp:
+    """Return what a file says; None if it was removed since it was listed."""
+    file, shown = f"{name}{SUFFIX}", f"{path}/{name}{SUFFIX}"
+    state = read_state(file, directory=descriptor, follow=False)
+    if state is None:
+        return None
+    if before is not None and before.state == state:
         return before
+    problems: list[Problem] = []
+    settings = None
     try:
-        content, stamp = read_trusted(file, directory=descriptor, shown_as=shown)
+        content, state = read_trusted(file, directory=descriptor, shown_as=shown)
     except UnusableFileError as error:
         if error.is_missing:
             return None
-        problem = Problem(location=f"{shown}:1:1", problem=error.problem, remedy=error.remedy)
-        read = DropIn(stamp=stamp, settings=None, problems=(problem,), places={"": f"{shown}:1:1"})
+        problems.append(Problem(location=f"{shown}:1:1", problem=error.problem, remedy=error.remedy))
     else:
-        read = _understand(parse(content, shown), stamp)
-    return read if before is None else replace(read, in_force=before.in_force)
-
-
-def _understand(document: Document, stamp: Stamp) -> DropIn:
-    sources = Sources([document])
-    problems = list(document.problems)
-    settings = None
-    try:
-        settings = TargetSettings.model_validate(document.value)
-    except ValidationError as error:
-        problems += [sources.problem(mistake) for mistake in mistakes_of(error, sources.place, TargetSettings)]
+        document = read_document(content, shown)
+        problems += document.problems
+        settings = TargetSettings.read(document.root, problems)
     return DropIn(
-        stamp=stamp,
+        state=state,
         settings=None if problems else settings,
-        problems=in_order(problems),
-        places={key: sources.place((key,)).location for key in ("", *document.value)},
+        problems=tuple(problems),
+        in_force=None if before is None else before.in_force,
     )

@@ -1,21 +1,24 @@
 """The configuration as frozen models: what each key means, and what its value may be (contract, "Configuration").
 
-One value at a time: what spans several (defaults, references, who needs a subject) is checked in
-`refresher.config.references`, targets and their directories in `refresher.config.targets`. Relative paths are absolute
-by the time they get here. The descriptions become the JSON Schema and the documentation.
+Each model checks between its own keys. What spans entries (references, subjects, defaults) is checked in
+`refresher.config.checks`, owners and groups in `refresher.config.targets`. The descriptions become the JSON Schema and
+the documentation.
 
 There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is made.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo
+from pydantic_core import core_schema
 
-from refresher.config.supplier_models import SupplierSettings
-from refresher.settings.listening import UnixSocket
-from refresher.settings.model import Settings
+from refresher.settings.fields import Choice, Scalar, refuse
+from refresher.settings.model import ByName, Part, Settings
+from refresher.settings.places import Map, Value, describe
+from refresher.settings.problems import Problem, make_problem, suggest
 from refresher.settings.texts import (
     Audience,
     Name,
@@ -34,9 +37,22 @@ from refresher.settings.texts import (
 from refresher.settings.values import (
     AbsolutePath,
     FileMode,
+    Flag,
     ImpersonatedLifetime,
     ListenAddress,
+    Text,
+    UnixSocket,
 )
+from refresher.suppliers.interface import SupplierSettings
+from refresher.suppliers.registry import KINDS
+from refresher.text import quote
+
+_FOLDED = str.maketrans("-.", "__")
+"""Characters of names that become one in the names of variables."""
+
+_METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "[fd20:ce::254]"])
+_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
+_ORIGIN = r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:/]*)(?::[0-9]+)?"
 
 
 class ProviderSettings(Settings):
@@ -51,6 +67,51 @@ class ProviderSettings(Settings):
         default=None,
         description="Token audience; only if the provider lists allowed audiences. Default: the provider's own name.",
     )
+
+
+class UnknownSupplier(Settings):
+    """A supplier whose kind is unknown: that is reported, and of its keys only the provider is read."""
+
+    provider: Name | None = None
+
+
+class SupplierOfKind:
+    """Annotation of a supplier: its `kind` decides which model reads it."""
+
+    def __get_pydantic_core_schema__(self, *_: object) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(_read_supplier)
+
+    def __get_pydantic_json_schema__(self, _: object, handler: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's signature
+        for kind in KINDS.values():
+            kind.model_rebuild()
+        choices = {name: kind.__pydantic_core_schema__ for name, kind in KINDS.items()}
+        written: dict[str, Any] = handler(core_schema.tagged_union_schema(choices, "kind"))
+        return written
+
+
+def _read_supplier(node: Map, info: ValidationInfo) -> Settings:
+    written = node.get("kind")
+    kind = KINDS.get(written.text) if isinstance(written, Value) else None
+    problems = cast("list[Problem]", info.context)
+    if kind is not None:
+        return kind.read(node, problems)
+    part = Part(node.place, node.label, node.path)
+    if "provider" in node:
+        part["provider"] = node["provider"]
+    if not isinstance(node, Part):  # else it was refused already
+        problems.append(_explain_kind(node))
+    return UnknownSupplier.read(part, problems)
+
+
+def _explain_kind(node: Map) -> Problem:
+    written, supported = node.get("kind"), ", ".join(KINDS)
+    if written is None:
+        return make_problem(node, ("kind",), "is missing", f"add kind: one of {supported}")
+    if not isinstance(written, Value):
+        return make_problem(node, ("kind",), f"is {describe(written)}", f"use one of: {supported}")
+    near = suggest(written.text, KINDS)
+    remedy = f"{near} Supported are: {supported}" if near.endswith("?") else f"use one of: {supported}"
+    return make_problem(node, ("kind",), f"is {quote(written.text)}, which is not a kind of supplier", remedy)
 
 
 class IdentitySettings(Settings):
@@ -75,9 +136,9 @@ class IdentitySettings(Settings):
         default=None,
         description="Account that the ID token is for; only with a supplier that goes via generate_id_token.",
     )
-    via: Literal["federation", "impersonation"] = Field(
+    via: Annotated[Literal["federation", "impersonation"], Choice()] = Field(
         default="federation",
-        description="How further artifacts are minted: by exchanging the subject token, or straight from the worker's "
+        description="How optional artifacts are minted: by exchanging the subject token, or straight from the worker's "
         "own credentials, which need no pool.",
     )
     credentials: AbsolutePath | None = Field(
@@ -85,47 +146,65 @@ class IdentitySettings(Settings):
         description="google-auth credentials file to impersonate with; only with via: impersonation. Default: the "
         "metadata server.",
     )
-    shared_identity: bool = Field(
+    shared_identity: Flag = Field(
         default=False,
-        description="Says that it is meant when its subject is another identity's too, with another service account.",
+        description="Accept that another identity has the same subject and another service account, or that one group "
+        "can read the files of both. Needed on both.",
     )
+
+    def check(self) -> Iterator[Problem]:
+        """Check that what goes with `via` fits it."""
+        if self.via == "federation" and self.credentials is not None and "via" not in self.broken:
+            clause, remedy = "is used only with via: impersonation", "delete it, or add via: impersonation"
+            yield self.problem(clause, remedy, "credentials", at_key=True)
+        if self.via == "impersonation" and self.service_account is None and "service_account" not in self.broken:
+            clause = "has no service_account, which via: impersonation needs"
+            yield self.problem(clause, "add service_account: E-MAIL to it")
 
 
 class IdTokenSettings(Settings):
     """A Google-signed ID token to publish."""
 
     audience: Audience = Field(description="The `aud` claim: the URL of the service that is called.")
-    include_email: bool = Field(default=False, description="Add the account's e-mail, as IAP wants it.")
+    include_email: Flag = Field(default=False, description="Add the account's e-mail, which IAP needs.")
 
 
 class ArtifactSettings(Settings):
-    """What else to publish in a credentials directory."""
+    """The optional artifacts of a credentials directory."""
 
-    access_token: bool = Field(default=False, description="A service-account access token (gcloud, curl, DuckDB).")
-    id_tokens: Mapping[Name, IdTokenSettings] = Field(default={}, description="Google-signed ID tokens, by name.")
-    boto: bool = Field(default=False, description="A boto file for gsutil.")
+    access_token: Flag = Field(default=False, description="A service-account access token (gcloud, curl, DuckDB).")
+    id_tokens: ByName[IdTokenSettings] = Field(default={}, description="Google-signed ID tokens, by name.")
+    boto: Flag = Field(default=False, description="A boto file for gsutil.")
+
+    def check(self) -> Iterator[Problem]:
+        """Check that each ID token has a variable of its own, which names its file."""
+        seen: dict[str, str] = {}
+        for name in self.id_tokens:
+            other = seen.setdefault(name.translate(_FOLDED), name)
+            if other != name:
+                clause = f"gets the same variable as {other}: its name differs only in - . _"
+                yield self.problem(clause, "rename one of them", "id_tokens", name, at_key=True)
 
 
 class TargetSettings(Settings):
-    """Where: one credentials directory for one container. A drop-in holds one of these."""
+    """Where: the credentials directory of one container. A drop-in holds one of these."""
+
+    retired: ClassVar[frozenset[str]] = frozenset(["directory"])
 
     identity: Name | None = Field(default=None, description="Which of `identities`. Default: the target's own name.")
-    directory: Place | None = Field(
-        default=None, description="The credentials directory, below directory_root. Default: directory_root/NAME."
-    )
     container_directory: Place | None = Field(
-        default=None, description="Where the container mounts it. Default: the same as directory."
+        default=None,
+        description="Where the container mounts the credentials directory. Default: directory_root/NAME.",
     )
     owner: Owner | None = Field(
-        default=None, description="Of the files: USER or USER:GROUP, names or numbers of the host. Default: the daemon."
+        default=None,
+        description="Of the files: :GROUP, USER or USER:GROUP, names or numbers of the host. Default: the daemon.",
     )
-    mode: FileMode = Field(
-        default=0o400,
-        description='Of the files, octal digits as text. Default: "0400".',
-        json_schema_extra={"default": "0400"},
+    mode: FileMode | None = Field(
+        default=None, description="Of the files, octal digits as for chmod. Default: 0400; with a group 0440."
     )
     artifacts: ArtifactSettings = Field(
-        default_factory=ArtifactSettings.none_given, description="What else to publish."
+        default_factory=ArtifactSettings.make_default, description="Optional artifacts to publish."
     )
 
 
@@ -139,45 +218,73 @@ class EndpointSettings(Settings):
 
 
 class GoogleSettings(Settings):
-    """Which Google: only for another universe, a regional STS, or the emulator."""
+    """Google endpoints and universe: only for another universe, a regional STS, or the emulator."""
 
     universe_domain: UniverseDomain = Field(default="googleapis.com", description="Default: googleapis.com.")
     endpoints: EndpointSettings = Field(
-        default_factory=EndpointSettings.none_given, description="Origins other than the universe's own."
+        default_factory=EndpointSettings.make_default, description="Origins other than the universe's own."
     )
     ca_file: AbsolutePath | None = Field(
         default=None,
         description="Further certificates to trust for those endpoints; relative to the file that names it.",
     )
-    emulator: bool = Field(
+    emulator: Flag = Field(
         default=False, description="Needed for any origin outside the universe domain; plain http only on loopback."
     )
+
+    def check(self) -> Iterator[Problem]:
+        """Check each origin: only an emulator is outside the universe, and plain http stays on the loopback."""
+        for key in ("sts", "iam_credentials", "cloud_kms", "metadata"):
+            origin = getattr(self.endpoints, key)
+            found = None if origin is None else re.fullmatch(_ORIGIN, origin)
+            if found is None:
+                continue
+            host = found["host"].lower()
+            if key == "metadata" and host in _METADATA_HOSTS:
+                continue
+            if not host.endswith("." + self.universe_domain.lower()) and not self.emulator:
+                clause = f"is {quote(origin)}, which is not below {self.universe_domain}"
+                yield self.problem(clause, "fix it, or add emulator: true below google:", "endpoints", key)
+            # the metadata server alone speaks plain http by nature
+            if found["scheme"] == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
+                yield self.problem(f"is {quote(origin)}, plain http beyond the loopback", "use https", "endpoints", key)
+
+
+def _read_version(value: Value) -> int:
+    if value.text != "1" or not value.is_plain:
+        is_number = value.is_plain and value.text.isdigit()
+        raise refuse(f"is {value.text[:8] if is_number else quote(value.text)}", "use 1")
+    return 1
 
 
 class Configuration(Settings):
     """A configuration of refresher, with everything that it includes."""
 
-    version: Literal[1] = Field(description="Of this format: 1.")
-    include: tuple[str, ...] = Field(
+    version: Annotated[int, Scalar(_read_version, {"type": "integer", "const": 1})] = Field(
+        description="Configuration format version; must be 1.", examples=[1]
+    )
+    include: tuple[Text, ...] = Field(
         default=(), description="Further files, relative to this one; maps are merged, other values must agree."
     )
-    providers: Mapping[Name, ProviderSettings] = Field(default={}, description="Workload identity pool providers.")
+    providers: ByName[ProviderSettings] = Field(default={}, description="Workload identity pool providers.")
     project: ProjectId | None = Field(default=None, description="Id; becomes every target's GOOGLE_CLOUD_PROJECT.")
-    suppliers: Mapping[Name, Annotated[SupplierSettings, Field(discriminator="kind")]] = Field(
+    suppliers: ByName[Annotated[SupplierSettings, SupplierOfKind()]] = Field(
         default={}, description="What mints or fetches subject tokens."
     )
-    identities: Mapping[Name, IdentitySettings] = Field(default={}, description="Who containers are.")
+    identities: ByName[IdentitySettings] = Field(default={}, description="Identities that containers can act as.")
     directory_root: Place = Field(
         default="/run/refresher",
-        description="Every credentials directory lies below it, and nothing of others. Default: /run/refresher.",
+        description="Holds the credentials directory of every target, directory_root/NAME. Default: /run/refresher.",
     )
-    targets: Mapping[Name, TargetSettings] = Field(default={}, description="Where: credentials directories.")
+    targets: ByName[TargetSettings] = Field(default={}, description="Where: the credentials directories, by name.")
     targets_directory: AbsolutePath | None = Field(
         default=None, description="Directory of drop-ins: NAME.yaml holds one target's body."
     )
     listen: ListenAddress = Field(
-        default=UnixSocket(path=Path("/run/refresher.sock")),
-        description="unix:/PATH, HOST:PORT, [IPV6]:PORT or none. Default: unix:/run/refresher.sock.",
-        json_schema_extra={"default": "unix:/run/refresher.sock"},
+        default=UnixSocket(path=Path("/run/refresher-status/http.sock")),
+        description="unix:/PATH, HOST:PORT, [IPV6]:PORT or none. Default: unix:/run/refresher-status/http.sock.",
+        json_schema_extra={"default": "unix:/run/refresher-status/http.sock"},
     )
-    google: GoogleSettings = Field(default_factory=GoogleSettings.none_given, description="Which Google.")
+    google: GoogleSettings = Field(
+        default_factory=GoogleSettings.make_default, description="Google endpoints and universe."
+    )

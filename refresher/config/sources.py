@@ -1,65 +1,215 @@
-"""The documents that make up one configuration: merged into one value, with every place still known.
+"""The main file and all that it includes: read if only root or the daemon could have written them, then merged.
 
-Maps are merged deeply; any other value may be given twice only if both agree, else the mistake is reported at both
-places. Which documents there are is decided in `refresher.config.including`.
+A relative path counts from the directory of the file that names it, as that file was named: where it is a symbolic
+link, from the directory of the link, which is what Kubernetes' mounted volumes need. Symbolic links are followed for
+these files and refused for drop-ins. Maps are merged deeply; any other value may be given twice only if both agree,
+else the mistake is reported at both places.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from refresher.settings.problems import Mistake, Problem, dotted
+from refresher.config.document import Document, read_document
+from refresher.files import FileState, UnsuitableFileError, read_regular
+from refresher.settings.places import Empty, List, Map, OwnMark, Repeated, Value, describe, format_path, locate
+from refresher.settings.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from refresher.config.nodes import Document, Place
+    from refresher.settings.places import Mark, Node
+
+LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of one file; a hundred thousand targets fit."""
+
+_DEEPEST = 8
+"""Files that include one another in a chain."""
 
 
-@dataclass(frozen=True, slots=True)
+class UnusableFileError(Exception):
+    """A configuration file or directory that cannot or must not be read.
+
+    Attributes:
+        problem: One clause that names the path.
+        remedy: What to do about it.
+        is_missing: Whether there is nothing at the path at all.
+    """
+
+    def __init__(self, problem: str, remedy: str, *, is_missing: bool = False) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+        self.is_missing = is_missing
+
+
 class Sources:
-    """Where the values of a configuration come from, the main file first; there is at least one."""
+    """What was read.
 
-    documents: Sequence[Document]
+    Attributes:
+        documents: The main file's first, then in the order of inclusion, merged into the first.
+        problems: What is wrong with files, with their YAML, with `include`, and between files.
+        states: The state of each file that was read; None for one that was looked for.
+    """
 
-    def place(self, path: Sequence[str | int], *, key: bool = False) -> Place:
-        """Give the place of a path in the document that holds most of it."""
-        return max((document.locate(path, key=key) for document in self.documents), key=lambda place: place.depth)
+    def __init__(self) -> None:
+        self.documents: list[Document] = []
+        self.problems: list[Problem] = []
+        self.states: dict[Path, FileState | None] = {}
 
-    def problem(self, mistake: Mistake) -> Problem:
-        """Say where a mistake is."""
-        return Problem(
-            location=self.place(mistake.path, key=mistake.at_key).location,
-            problem=f"{dotted(mistake.path)} {mistake.clause}",
-            remedy=mistake.remedy,
+    @property
+    def is_complete(self) -> bool:
+        """Whether every file was understood, so that what is missing is missing."""
+        return None not in self.states.values() and not any(document.is_broken for document in self.documents)
+
+    def refuse(self, mark: Mark, problem: str, remedy: str) -> None:
+        """Add a problem."""
+        self.problems.append(Problem(location=locate(mark), problem=problem, remedy=remedy))
+
+
+def read_sources(main: Path) -> Sources:
+    """Read the main file and what it includes; nothing is raised, the problems say what is wrong."""
+    sources = Sources()
+    _add(sources, str(main), OwnMark(str(main)), ())
+    return sources
+
+
+def _add(sources: Sources, name: str, named_at: Mark, chain: tuple[FileState, ...]) -> None:
+    path = Path(os.path.abspath(name))  # noqa: PTH100 - resolve() would follow links
+    sources.states.setdefault(path, None)
+    try:
+        content, state = read_trusted(name)
+    except UnusableFileError as error:
+        sources.refuse(named_at, error.problem, error.remedy)
+        return
+    if state in chain:
+        sources.refuse(named_at, f"{name} includes itself", "delete this include")
+    elif len(chain) >= _DEEPEST:
+        sources.refuse(named_at, f"files include one another more than {_DEEPEST} deep", "include them here")
+    elif sources.states[path] is None:
+        sources.states[path] = state
+        document = read_document(content, name)
+        sources.problems += document.problems
+        sources.documents.append(document)
+        included = document.root.pop("include", None)
+        _merge(sources, document.root)
+        for value in _list_included(sources, included):
+            beside = os.path.join(os.path.dirname(name), value.text)  # noqa: PTH118, PTH120 - as named
+            _add(sources, beside, value.place, (*chain, state))
+
+
+def _list_included(sources: Sources, node: Node | None) -> Iterator[Value]:
+    if node is None:
+        return
+    if not isinstance(node, List):
+        clause = f"include is {describe(node)}, where a list of files belongs"
+        sources.refuse(node.place, clause, "write include: [FILE]")
+        return
+    for index, value in enumerate(node):
+        if isinstance(value, Value) and value.text:
+            yield value
+        else:
+            clause = f"include[{index}] is {describe(value)}, where the name of a file belongs"
+            sources.refuse(value.place, clause, "write include: [FILE]")
+
+
+def _merge(sources: Sources, more: Map) -> None:
+    """Add what a document holds to the first one."""
+    first = sources.documents[0].root
+    if more is not first:
+        _merge_maps(sources, first, more)
+
+
+def _merge_maps(sources: Sources, into: Map, more: Map) -> None:
+    for key, value in more.items():
+        present = into.get(key)
+        if present is None:
+            into[key] = value
+            into.has_empty = into.has_empty or isinstance(value, Empty)
+        elif isinstance(present, Map) and isinstance(value, Map):
+            _merge_maps(sources, present, value)
+        elif not _agree(present, value):
+            for here, there in ((present, value), (value, present)):
+                clause = f"{format_path((*into.path, key))} has another value at {locate(there.place)}"
+                sources.refuse(here.place, clause, "keep one of the two, or make them agree")
+        elif isinstance(present, Value) and isinstance(value, Value) and isinstance(present.read_typed(), str):
+            into[key] = Repeated(present, value)
+
+
+def _agree(one: Node, other: Node) -> bool:
+    if isinstance(one, Empty) and isinstance(other, Empty):
+        return True
+    if isinstance(one, Value) and isinstance(other, Value):
+        return one.text == other.text and type(one.read_typed()) is type(other.read_typed())
+    if isinstance(one, Map) and isinstance(other, Map):
+        return one.keys() == other.keys() and all(_agree(value, other[key]) for key, value in one.items())
+    if isinstance(one, List) and isinstance(other, List):
+        return len(one) == len(other) and all(map(_agree, one, other))
+    return False
+
+
+def read_trusted(path: str, *, directory: int | None = None, shown_as: str | None = None) -> tuple[bytes, FileState]:
+    """Read a whole configuration file that only root or the daemon could have written.
+
+    Args:
+        path: Of the file; a name in `directory` if that is given.
+        directory: Descriptor of a directory; then the file may not be a symbolic link.
+        shown_as: The path for messages; `path` itself without it.
+
+    Raises:
+        UnusableFileError: It cannot be read, is not a regular file, is too large, or others could have written it.
+    """
+    name = shown_as or path
+    try:
+        return read_regular(
+            path,
+            most=LARGEST,
+            directory=directory,
+            follow=directory is None,
+            check=lambda status: check_trusted(name, status),
+        )
+    except UnsuitableFileError as error:
+        raise UnusableFileError(f"{name} is {error}", "name a regular file") from error
+    except (OSError, ValueError) as error:
+        raise _explain(name, error) from error
+
+
+def check_trusted(path: str, status: os.stat_result) -> None:
+    """Refuse a file or directory that other users than root and the daemon could have written.
+
+    A sticky directory is no better than another: a user who may write to it may add a file.
+
+    Args:
+        path: As messages and commands show it.
+        status: Of the opened descriptor, so that nothing can be exchanged in between.
+
+    Raises:
+        UnusableFileError: With the command that fixes it.
+    """
+    if status.st_uid not in {0, os.geteuid()}:
+        raise UnusableFileError(
+            f"{path} belongs to user {status.st_uid}, neither to root nor to the daemon",
+            f"read it through, then: chown {os.geteuid()} {path}",
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UnusableFileError(
+            f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: other users than its owner can write to it",
+            f"read it through, then: chmod go-w {path}",
         )
 
 
-def merge(documents: Sequence[Document]) -> tuple[dict[str, Any], list[Problem]]:
-    """Make one value of all documents, and name every key that two of them give different values."""
-    merged = dict(documents[0].value)
-    problems: list[Problem] = []
-    for count, document in enumerate(documents[1:], start=1):
-        more = {key: value for key, value in document.value.items() if key != "include"}
-        earlier = Sources(documents[:count])
-        for path in _merge_into(merged, more, ()):
-            problems += _both(path, earlier, Sources([document]))
-    return merged, problems
-
-
-def _merge_into(merged: dict[str, Any], more: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    for key, value in more.items():
-        if key not in merged:
-            merged[key] = value
-        elif isinstance(value, dict) and isinstance(merged[key], dict):
-            merged[key] = dict(merged[key])  # an alias may stand for the same map elsewhere
-            yield from _merge_into(merged[key], value, (*path, key))
-        elif type(value) is not type(merged[key]) or value != merged[key]:
-            yield (*path, key)
-
-
-def _both(path: tuple[str, ...], earlier: Sources, later: Sources) -> Iterator[Problem]:
-    for here, there in ((earlier, later), (later, earlier)):
-        clause = f"has another value at {there.place(path).location}"
-        yield here.problem(Mistake(path=path, clause=clause, remedy="keep one of the two, or make them agree"))
+def _explain(name: str, error: OSError | ValueError) -> UnusableFileError:
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        return UnusableFileError("a path has a character that no path can have", "fix the path")
+    if number in {errno.ENOENT, errno.ENOTDIR}:
+        return UnusableFileError(f"{name} does not exist", "create it, or fix the path", is_missing=True)
+    if number in {errno.EACCES, errno.EPERM}:
+        return UnusableFileError(f"user {os.geteuid()} may not read {name}", f"chown or chmod u+r {name}")
+    if number == errno.ELOOP:
+        return UnusableFileError(f"{name} is a symbolic link, or a loop of them", "put the file itself there")
+    return UnusableFileError(f"{name} cannot be read: {os.strerror(number)}", "fix that, or name another file")

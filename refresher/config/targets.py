@@ -1,52 +1,54 @@
-"""Targets as the daemon needs them: where, for whom, owned by whom; and the rule that no two share a place.
+"""Targets as the daemon needs them: for whom, owned by whom; and the rules that keep identities apart on this machine.
 
-Directories lie strictly below `directory_root`, none is another's, none lies inside another's (contract, "The
-credentials directory"). Names of owners are looked up in the host's accounts. What is on disk is looked at only when
-something is published (`refresher.publishing`).
+The directory of target NAME is `directory_root/NAME`, always. Names of owners are looked up in the host's accounts.
+Two rules of the contract ("The credentials directory") span targets: no group may read the files of two identities,
+and a root that other users can write to is accepted only while all targets are of one identity. Nothing below the root
+is looked at here, but when something is published (`refresher.publishing`).
 """
 
 from __future__ import annotations
 
 import grp
+import os
 import pwd
-from dataclasses import dataclass
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from refresher.settings.problems import Mistake
-from refresher.text import quote
+from refresher.files import read_state
+from refresher.settings.places import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from refresher.config.models import ArtifactSettings, TargetSettings
+    from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
+    from refresher.settings.problems import Problem
+
+_NEEDED = frozenset(["identity", "mode", "owner"])
+"""Keys that decide which users can read a target's files, and for which identity."""
 
 _LARGEST_ID = 2**32 - 2
 """The id above it means "leave it as it is" to chown(2)."""
 
-_LOCK = ".lock"
-"""A file of `refresher.publishing.lock`, on which nothing here depends."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedTarget:
+class ResolvedTarget(NamedTuple):
     """A target with every default filled in.
 
     Attributes:
         name: Safe as file name and metric label.
         identity: Name of an identity that exists.
-        directory: Absolute, without `..`, strictly below the directory root.
-        container_directory: Where the container mounts it.
+        root: The directory root, absolute.
+        container_directory: Where the container mounts the credentials directory.
         uid: Of the files' owner; None for the daemon's own.
         gid: Of the files' group; None if no group is given.
         mode: Permission bits of the files.
-        artifacts: What else is asked for.
+        artifacts: The optional artifacts that are asked for.
         location: `file:line:column` where it is configured.
     """
 
     name: str
     identity: str
-    directory: Path
+    root: str
     container_directory: str
     uid: int | None
     gid: int | None
@@ -54,108 +56,152 @@ class ResolvedTarget:
     artifacts: ArtifactSettings
     location: str
 
-
-class Directories:
-    """Who has which directory; finds a clash in a few steps however many there are."""
-
-    def __init__(self, root: str | None) -> None:
-        self._root = root
-        self._owners: dict[str, str] = {}
-        self._ancestors: dict[str, str] = {}
-
-    def claim(self, name: str, target: TargetSettings, path: tuple[str, ...]) -> Mistake | None:
-        """Note a target's directory, or say why it cannot have it (and note nothing)."""
-        directory = directory_of(name, target, self._root or "")
-        clash = self._clash(directory)
-        if clash is not None:
-            has_key = target.directory is not None
-            where = (*path, "directory") if has_key else path
-            clause = f"is {quote(directory)}, {clash}" if has_key else f"has the directory {quote(directory)}, {clash}"
-            return Mistake(path=where, clause=clause, remedy="give every target a place of its own", at_key=not has_key)
-        if target.directory is not None and self._root is not None and not directory.startswith(f"{self._root}/"):
-            clause = f"is {quote(directory)}, which is not below directory_root {self._root}"
-            return Mistake(path=(*path, "directory"), clause=clause, remedy=f"move it to {self._root}/{name}")
-        if self._root is not None and f"{directory}/".startswith(f"{self._root}/{_LOCK}/"):
-            clause = f"is {quote(directory)}, where the daemon has its lock"
-            return Mistake(path=(*path, "directory"), clause=clause, remedy=f"move it to {self._root}/{name}")
-        self.reserve(name, directory)
-        return None
-
-    def reserve(self, name: str, directory: str) -> None:
-        """Note a directory that is known to be free."""
-        self._owners[directory] = name
-        for ancestor in _ancestors(directory):
-            self._ancestors.setdefault(ancestor, name)
-
-    def _clash(self, directory: str) -> str | None:
-        owner = self._owners.get(directory)
-        if owner is not None:
-            return f"which is that of target {owner} too"
-        inside = self._ancestors.get(directory)
-        if inside is not None:
-            return f"inside of which lies that of target {inside}"
-        for ancestor in _ancestors(directory):
-            if ancestor in self._owners:
-                return f"inside that of target {self._owners[ancestor]}"
-        return None
+    @property
+    def directory(self) -> Path:
+        """The credentials directory."""
+        return Path(self.root, self.name)
 
 
-class Accounts:
-    """The host's users and groups, each asked for once."""
+class TargetResolver:
+    """Resolves targets one by one; a later one must leave the earlier ones their isolation."""
 
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[int | None, int | None] | Mistake] = {}
+    def __init__(
+        self, configuration: Configuration, earlier: Iterable[ResolvedTarget] = (), *, open_mode: int = 0
+    ) -> None:
+        """Start with targets that were resolved already.
 
-    def ids_of(self, owner: str | None, path: tuple[str, ...]) -> tuple[int | None, int | None] | Mistake:
-        """Give user and group id of USER or USER:GROUP, or the mistake in it."""
+        Args:
+            configuration: The main file's; its identities may be partly wrong.
+            earlier: They are not checked again.
+            open_mode: Of a directory root that other users can write to; 0 for any other root.
+        """
+        self._identities = configuration.identities
+        self._root = configuration.directory_root
+        self._open_mode = open_mode
+        self._owners: dict[str, tuple[int | None, int | None] | _UnknownOwnerError] = {}
+        # by identity the first target; of those that a group may read, by the group and whether sharing is accepted
+        self._seen: dict[str, str] = {}
+        self._readers: dict[tuple[int, bool], dict[str, str]] = {}
+        for target in earlier:
+            self._remember(target)
+
+    def resolve(self, name: str, settings: TargetSettings, found: list[Problem]) -> ResolvedTarget | None:
+        """Return a target; None if something was found wrong with it before, or is found and added now."""
+        if "directory" in settings.node:
+            clause = f"is no longer a key: the directory of target {name} is always {self._root}/{name}"
+            remedy = (
+                f"delete it and mount {self._root}/{name}; "
+                "to keep the path that the container sees, set container_directory"
+            )
+            found.append(settings.problem(clause, remedy, "directory", at_key=True))
+        uid, gid = self._find_owner(settings, found)
+        target = ResolvedTarget(
+            name=name,
+            identity=settings.identity or name,
+            root=self._root,
+            container_directory=settings.container_directory or f"{self._root}/{name}",
+            uid=uid,
+            gid=gid,
+            mode=settings.mode or (0o400 if gid is None else 0o440),
+            artifacts=settings.artifacts,
+            location=locate(settings.node.label),
+        )
+        if not found and settings.broken.isdisjoint(_NEEDED):
+            self._check_isolation(target, settings, found)
+        if found:
+            return None
+        self._remember(target)
+        return target
+
+    def _find_owner(self, settings: TargetSettings, found: list[Problem]) -> tuple[int | None, int | None]:
+        owner = settings.owner
         if owner is None:
             return None, None
-        if owner not in self._found:
-            self._found[owner] = _ids(owner)
-        found = self._found[owner]
-        if isinstance(found, Mistake):
-            return Mistake(path=(*path, "owner"), clause=found.clause, remedy=found.remedy)
-        return found
+        if owner not in self._owners:
+            try:
+                self._owners[owner] = _look_up(owner)
+            except _UnknownOwnerError as error:
+                self._owners[owner] = error
+        ids = self._owners[owner]
+        if isinstance(ids, _UnknownOwnerError):
+            found.append(settings.problem(*ids.args, "owner"))
+            return None, None
+        return ids
+
+    def _check_isolation(self, target: ResolvedTarget, settings: TargetSettings, found: list[Problem]) -> None:
+        if self._open_mode:
+            other = _find_other(self._seen, target.identity)
+            if other is not None:
+                clause = (
+                    f"is of another identity than target {other}, and other users can write to {self._root} "
+                    f"(mode {self._open_mode:04o}): they could hand one target's token to the other"
+                )
+                found.append(settings.problem(clause, f"chmod go-w {self._root}"))
+        identity = self._identities.get(target.identity)
+        if identity is None or not target.mode & stat.S_IRGRP:
+            return
+        group = _choose_group(target)
+        other = _find_other(self._readers.get((group, False), {}), target.identity)
+        if other is None and not identity.shared_identity:
+            other = _find_other(self._readers.get((group, True), {}), target.identity)
+        if other is not None:
+            clause = f"can be read by group {group}, which can also read target {other} of another identity"
+            remedy = "give each identity's targets a group of their own, or add shared_identity: true to both"
+            found.append(settings.problem(clause, remedy))
+
+    def _remember(self, target: ResolvedTarget) -> None:
+        self._seen.setdefault(target.identity, target.name)
+        identity = self._identities.get(target.identity)
+        if identity is not None and target.mode & stat.S_IRGRP:
+            key = _choose_group(target), identity.shared_identity
+            self._readers.setdefault(key, {}).setdefault(target.identity, target.name)
 
 
-def directory_of(name: str, target: TargetSettings, root: str) -> str:
-    """Give a target's directory, absolute and normalised."""
-    return target.directory or f"{root}/{name}"
+def _find_other(targets: Mapping[str, str], identity: str) -> str | None:
+    """Return a target of another identity; the targets are by identity."""
+    return next((name for each, name in targets.items() if each != identity), None)
 
 
-def resolve(
-    name: str, target: TargetSettings, *, root: str, ids: tuple[int | None, int | None], location: str
-) -> ResolvedTarget:
-    """Fill in the defaults of a target whose references and directory were checked."""
-    directory = directory_of(name, target, root)
-    uid, gid = ids
-    return ResolvedTarget(
-        name=name,
-        identity=target.identity or name,
-        directory=Path(directory),
-        container_directory=target.container_directory or directory,
-        uid=uid,
-        gid=gid,
-        mode=target.mode,
-        artifacts=target.artifacts,
-        location=location,
-    )
+def read_open_mode(root: str) -> int:
+    """Return the mode of a directory root that users other than its owner can write to, else 0.
+
+    Sticky directories (01777) do not count: only the owner of an entry can rename it (inode(7)).
+    """
+    state = read_state(root)
+    if state is None or state.mode & stat.S_ISVTX or not state.mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return 0
+    return state.mode
 
 
-def _ancestors(directory: str) -> Iterator[str]:
-    while (end := directory.rfind("/")) > 0:
-        directory = directory[:end]
-        yield directory
+def check_root(configuration: Configuration, targets: Iterable[ResolvedTarget]) -> Iterator[Problem]:
+    """Return whether the main file's own targets need a directory root that other users cannot write to."""
+    identities = {target.identity for target in targets}
+    open_mode = read_open_mode(configuration.directory_root) if len(identities) > 1 else 0
+    if open_mode:
+        clause = (
+            f"is {configuration.directory_root}, which other users can write to (mode {open_mode:04o}), and the "
+            f"targets are of {len(identities)} identities: a user could hand one target's token to another"
+        )
+        yield configuration.problem(clause, f"chmod go-w {configuration.directory_root}", "directory_root")
 
 
-def _ids(owner: str) -> tuple[int | None, int | None] | Mistake:
+class _UnknownOwnerError(Exception):
+    """No such user or group; the arguments are the clause and the remedy."""
+
+
+def _look_up(owner: str) -> tuple[int | None, int | None]:
     user, _, group = owner.partition(":")
     try:
-        uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+        uid = None if not user else int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
         gid = None if not group else int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError:
-        remedy = "create it, or give the numbers USER:GROUP of the host"
-        return Mistake(path=(), clause=f'is "{owner}", unknown to this host', remedy=remedy)
-    if max(uid, gid or 0) > _LARGEST_ID:
-        return Mistake(path=(), clause=f'is "{owner}", beyond the largest id', remedy=f"give ids up to {_LARGEST_ID}")
+        remedy = "create it, or write the numbers USER:GROUP of the host"
+        raise _UnknownOwnerError(f'is "{owner}", unknown to this host', remedy) from None
+    if max(uid or 0, gid or 0) > _LARGEST_ID:
+        raise _UnknownOwnerError(f'is "{owner}", beyond the largest id', f"write ids up to {_LARGEST_ID}")
     return uid, gid
+
+
+def _choose_group(target: ResolvedTarget) -> int:
+    """Return the group of the files: where none is given, the daemon's own."""
+    return os.getegid() if target.gid is None else target.gid

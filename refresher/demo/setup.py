@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from refresher.durations import format_duration
 from refresher.emulator.state import DEFAULT_NUMBER, DEFAULT_PROJECT
-from refresher.keys.changes import create
-from refresher.keys.directory import jwks
+from refresher.keys.directory import create, read_jwks
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,7 +73,7 @@ def set_up(directory: Path, google: Scenario, now: datetime) -> Installation:
     keys = directory / "keys"
     if not (keys / "keys.json").exists():
         create(keys, algorithm="ES256", now=now)
-    provider = google.add_provider(issuer=ISSUER, jwks=jwks(keys))
+    provider = google.add_provider(issuer=ISSUER, jwks=read_jwks(keys))
     for user in USERS:
         google.allow(user.service_account, subject=user.subject)
     document = {

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from refresher.engine.plan import Chain, MintedArtifact
-    from refresher.google.sts import AccessToken
+    from refresher.google.call import AccessToken
     from refresher.resources import Impersonation
 
 

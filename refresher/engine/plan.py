@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from refresher.google.sts import AccessToken
+    from refresher.google.call import AccessToken
     from refresher.publishing.directory import CredentialsDirectory
     from refresher.publishing.record import TargetRecord
     from refresher.resources import Impersonation

@@ -10,8 +10,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from refresher import policy
-from refresher.joining import Joined
 from refresher.policy import State
+from refresher.shared_fetch import SharedFetch
 from refresher.tokens import SubjectToken
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from refresher.engine.plan import Chain, Target
-    from refresher.google.sts import AccessToken
+    from refresher.google.call import AccessToken
     from refresher.suppliers.interface import Supplier
 
 T = TypeVar("T")
@@ -32,12 +32,12 @@ class _Shares(Generic[T]):
     """One joined call for each key; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._shares: dict[object, Joined[T]] = {}
+        self._shares: dict[object, SharedFetch[T]] = {}
         self._lock = Lock()
 
-    def get(self, key: object) -> Joined[T]:
+    def get(self, key: object) -> SharedFetch[T]:
         with self._lock:
-            return self._shares.setdefault(key, Joined())
+            return self._shares.setdefault(key, SharedFetch())
 
 
 class SharedSupplies:

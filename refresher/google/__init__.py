@@ -1,1 +1,1 @@
-"""The few Google HTTP calls we make ourselves: one transport, IAM Credentials, the metadata server, a proof."""
+"""The few HTTP calls that we make: one transport, one `Call`, STS, IAM Credentials, KMS, the metadata server."""

@@ -1,16 +1,20 @@
 """The whole chain from a subject token to what a service account may have: exchange, then impersonate.
 
-Each step is one call; who shares an exchange with whom is decided in `refresher.engine.minting`.
+Each step is one call; which targets share an exchange is decided in `refresher.engine.minting`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from refresher.catalogue.entries import ENTRIES, find_remedy
+from refresher.catalogue.entry import recognise
 from refresher.errors import ImpersonationError
-from refresher.google import iam_credentials, sts
-from refresher.google.answers import IMPERSONATION, MissingRoleError
+from refresher.google import sts
+from refresher.google.call import is_retryable
+from refresher.google.iam_credentials import IamCredentials
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 
 if TYPE_CHECKING:
@@ -18,25 +22,24 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from refresher.google.call import AccessToken, Transport
     from refresher.google.source_credentials import SourceCredential
-    from refresher.google.sts import AccessToken
-    from refresher.google.transport import Transport
     from refresher.resources import Endpoints, Impersonation
 
-_OF_FEDERATED = "roles/iam.workloadIdentityUser"
-_OF_OTHERS = "roles/iam.serviceAccountTokenCreator"
-_OF_OTHERS_FOR_ID_TOKENS = "roles/iam.serviceAccountOpenIdTokenCreator"
-"""The roles that let a principal be a service account, if it is federated and otherwise; the first has both kinds of
-tokens, but does not let anybody go on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
+_FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
+_ROLE = "roles/iam.serviceAccountTokenCreator"
+_ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
+"""The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
+kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
 
 
 class GoogleChain:
     """Makes the calls of a chain; safe to use from several threads.
 
     Args:
-        transport: Gives what makes them; asked at the first one.
+        transport: Returns what makes them; asked at the first one.
         endpoints: Where they go.
-        own: Gives the worker's own credentials, of a file or (None) of the metadata server; asked once for each.
+        own: Returns the worker's own credentials, of a file or (None) of the metadata server; asked once for each.
     """
 
     def __init__(
@@ -53,18 +56,17 @@ class GoogleChain:
         self._lock = Lock()
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
-        """Give what the service account is asked with.
+        """Return what the service account is asked with.
 
         That is a federated token for the subject token, with the scopes that the federated principal itself needs; or,
-        for whoever impersonates as the worker, an access token of the worker's own, and STS is not asked.
+        for an identity that impersonates as the worker, an access token of the worker's own, and STS is not asked.
 
         Raises:
             ExchangeError: STS refused or did not answer.
-            SupplyError: The worker's own credentials give no token.
+            SupplyError: The worker's own credentials have no token.
         """
         if way.is_own:
-            value, expires_at = self._source_of(way.credentials).access_token(now)
-            return sts.AccessToken(value=value, expires_at=expires_at)
+            return self._find_source(way.credentials).access_token(now)
         return sts.exchange(
             self._transport(),
             self._endpoints,
@@ -76,49 +78,44 @@ class GoogleChain:
         )
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Give an access token of the service account; the federated token itself where there is none.
+        """Return an access token of the service account; the federated token itself without a service account.
 
         Raises:
             ImpersonationError: IAM Credentials refused or did not answer.
         """
         if way.service_account is None:
             return federated
-        try:
-            return iam_credentials.generate_access_token(
-                self._transport(),
-                self._endpoints,
-                service_account=way.service_account,
-                scopes=way.scopes,
-                lifetime=way.lifetime,
-                delegates=way.delegates,
-                access_token=federated.value,
-            )
-        except ImpersonationError as error:
-            raise _naming(way, error, _OF_OTHERS) from error
+        api = self._open(way, federated, _ROLE)
+        return api.generate_access_token(
+            way.service_account, scopes=way.scopes, lifetime=way.lifetime, delegates=way.delegates
+        )
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
-        """Give an ID token of the service account, a JWT.
+        """Return an ID token of the service account, a JWT.
 
         Raises:
             ImpersonationError: IAM Credentials refused or did not answer, or there is no service account.
         """
         if way.service_account is None:
-            raise ImpersonationError("there is no service account that an ID token could be of", "name one")
-        try:
-            return iam_credentials.generate_id_token(
-                self._transport(),
-                self._endpoints,
-                service_account=way.service_account,
-                audience=audience,
-                access_token=federated.value,
-                include_email=include_email,
-                delegates=way.delegates,
-                kinds=IMPERSONATION,
+            raise ImpersonationError(
+                "an ID token needs a service account, and the identity has none", "add service_account: to the identity"
             )
-        except ImpersonationError as error:
-            raise _naming(way, error, _OF_OTHERS_FOR_ID_TOKENS) from error
+        api = self._open(way, federated, _ID_TOKEN_ROLE)
+        return api.generate_id_token(
+            way.service_account, audience, include_email=include_email, delegates=way.delegates
+        )
 
-    def _source_of(self, credentials: Path | None) -> SourceCredential:
+    def _open(self, way: Impersonation, federated: AccessToken, role: str) -> IamCredentials:
+        return IamCredentials(
+            transport=self._transport(),
+            endpoints=self._endpoints,
+            access_token=federated.value,
+            error=ImpersonationError,
+            caller=way.principal,
+            explain=partial(_explain, way, role),
+        )
+
+    def _find_source(self, credentials: Path | None) -> SourceCredential:
         with self._lock:
             found = self._sources.get(credentials)
             if found is None:
@@ -126,18 +123,15 @@ class GoogleChain:
             return found
 
 
-def _naming(way: Impersonation, error: ImpersonationError, of_others: str) -> ImpersonationError:
-    """Say for whom it was asked, and which role it lacks: another if it is federated, more if there are delegates."""
-    problem = f"{error.problem} (asked as {way.principal})"
-    if not isinstance(error, MissingRoleError):
-        return type(error)(problem, error.remedy)
+def _explain(way: Impersonation, role: str, status: int, text: str) -> str:
+    """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
+    entry = recognise(ENTRIES, status, text)
+    if entry is None or not entry.is_missing_role or is_retryable(status):
+        return find_remedy(status, text, service_account=way.service_account)
     if not way.delegates:
-        role = of_others if way.is_own else _OF_FEDERATED
-        return ImpersonationError(problem, f"grant the principal {role} on {way.service_account}")
+        return f"grant the principal {role if way.is_own else _FEDERATED_ROLE} on {way.service_account}"
     accounts = (*way.delegates, str(way.service_account))
     links = zip((way.principal, *way.delegates), accounts, strict=True)
-    return ImpersonationError(
-        problem,
-        f"let each of the chain have {_OF_OTHERS} on the next (Google does not tell which has not): "
-        + ", then ".join(f"{member} on {account}" for member, account in links),
+    return f"grant each of the chain {_ROLE} on the next (Google does not show which one lacks it): " + ", then ".join(
+        f"{member} on {account}" for member, account in links
     )

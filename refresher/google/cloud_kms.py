@@ -8,27 +8,24 @@ an answer that does not match is thrown away, and the engine's next attempt is t
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from refresher.catalogue import kms
 from refresher.errors import SupplyError
-from refresher.google.answers import document_of, error_text_of, is_passing
-from refresher.google.checksums import crc32c
-from refresher.google.transport import TransportError
+from refresher.google.call import Call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from refresher.google.transport import Response, Transport
+    from refresher.google.call import Transport
     from refresher.resources import Endpoints
 
 ALGORITHM = "EC_SIGN_P256_SHA256"
 """The only one that is of use here: ES256 in JOSE's words."""
 
-_OK = 200
+_CRC32C_POLYNOMIAL = 0x82F63B78
+_ALL = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,80 +44,70 @@ class KmsKey:
     endpoints: Endpoints
     caller: str
 
-    def public_key(self, access_token: str) -> bytes:
-        """Give the public half as PEM.
+    def fetch_public_key(self, access_token: str) -> bytes:
+        """Return the public half as PEM.
 
         Raises:
-            SupplyError: Google refused, and the remedy says what is missing; or the key is of another algorithm.
-            SupplyError: Google did not answer, or not as it should.
+            SupplyError: Google refused, and the remedy names what is missing; the key is of another algorithm; or
+                Google did not answer, or not as it should.
         """
-        answer = self._ask("GET", "/publicKey", None, access_token, "the public key")
-        pem = answer.get("pem")
-        if not isinstance(pem, str) or not self._is_whole(answer, "pemCrc32c", pem.encode()):
-            raise self._damaged("the public key")
+        call = self._prepare("GET", "/publicKey", "the public key", access_token)
+        answer = call.fetch_document(self.transport)
+        pem = call.read_text(answer, "pem").encode()
+        self._check(call, answer, "pemCrc32c", pem)
         if answer.get("algorithm") != ALGORITHM:
             raise SupplyError(
                 f"{self.version} is a key for {str(answer.get('algorithm'))[:50]}",
-                f"name a version of a key with the algorithm {ALGORITHM} in signer.kms",
+                f"set signer.kms to a version of a key with the algorithm {ALGORITHM}",
             )
-        return pem.encode()
+        return pem
 
     def sign(self, digest: bytes, access_token: str) -> bytes:
-        """Give the signature of a SHA-256 digest, DER.
+        """Return the signature of a SHA-256 digest, DER.
 
         Raises:
-            SupplyError: Google refused, and the remedy says what is missing.
-            SupplyError: Google did not answer, or not as it should.
+            SupplyError: Google refused, and the remedy names what is missing; or it did not answer, or not as it
+                should.
         """
-        body = {
-            "digest": {"sha256": base64.b64encode(digest).decode("ascii")},
-            "digestCrc32c": str(crc32c(digest)),
-        }
-        answer = self._ask("POST", ":asymmetricSign", body, access_token, "a signature")
+        body = {"digest": {"sha256": base64.b64encode(digest).decode("ascii")}, "digestCrc32c": str(crc32c(digest))}
+        call = self._prepare("POST", ":asymmetricSign", "a signature", access_token, body)
+        answer = call.fetch_document(self.transport)
         try:
-            signature = base64.b64decode(str(answer.get("signature")), validate=True)
-        except (binascii.Error, ValueError):
-            raise self._damaged("a signature") from None
-        if answer.get("verifiedDigestCrc32c") is not True or not self._is_whole(answer, "signatureCrc32c", signature):
-            raise self._damaged("a signature")
+            signature = base64.b64decode(call.read_text(answer, "signature"), validate=True)
+        except ValueError:
+            raise call.reject("has no `signature`") from None
+        if answer.get("verifiedDigestCrc32c") is not True:
+            raise call.reject("shows that the digest was changed on the way")
+        self._check(call, answer, "signatureCrc32c", signature)
         return signature
 
-    def _ask(
-        self, method: str, what: str, body: Mapping[str, Any] | None, access_token: str, asked: str
-    ) -> dict[str, Any]:
-        try:
-            response = self.transport.request(
-                method,
-                f"{self.endpoints.cloud_kms}/v1/{self.version}{what}",
-                headers={"Authorization": f"Bearer {access_token}", "Content-Type": "application/json"},
-                body=None if body is None else json.dumps(body).encode(),
-            )
-        except TransportError as error:
-            raise SupplyError(
-                f"{asked} of {self.version} was not given: {error}",
-                f"let this machine reach {self.endpoints.cloud_kms}",
-                retryable=True,
-            ) from error
-        if response.status != _OK:
-            raise self._refusal(response, asked, access_token)
-        return document_of(response) or {}
-
-    def _refusal(self, response: Response, asked: str, access_token: str) -> SupplyError:
-        text = error_text_of(response, access_token)
+    def _prepare(
+        self, method: str, path: str, what: str, access_token: str, body: Mapping[str, Any] | None = None
+    ) -> Call:
         key = self.version.partition("/cryptoKeyVersions/")[0]
-        return SupplyError(
-            f"{asked} of {self.version} was refused with HTTP {response.status}: {text}",
-            kms.remedy_of(response.status, text, key=key, caller=self.caller),
-            retryable=is_passing(response.status),
+        return Call(
+            asked=f"{what} of {self.version}",
+            method=method,
+            url=f"{self.endpoints.cloud_kms}/v1/{self.version}{path}",
+            bearer=access_token,
+            document=body,
+            explain=lambda status, text: kms.find_remedy(status, text, key=key, caller=self.caller),
         )
 
-    def _is_whole(self, answer: Mapping[str, Any], checksum: str, content: bytes) -> bool:
-        """Tell whether an answer is about this very version and its content has not changed on the way."""
-        return answer.get("name") == self.version and str(answer.get(checksum)) == str(crc32c(content))
+    def _check(self, call: Call, answer: Mapping[str, Any], checksum: str, content: bytes) -> None:
+        """Check that an answer is about this very version and that its content has not changed on the way."""
+        if answer.get("name") != self.version or str(answer.get(checksum)) != str(crc32c(content)):
+            raise call.reject("is about another key, or was changed on the way")
 
-    def _damaged(self, asked: str) -> SupplyError:
-        return SupplyError(
-            f"{self.endpoints.cloud_kms} answered without {asked} of {self.version}, or it was changed on the way",
-            "see whether something else answers there",
-            retryable=True,
-        )
+
+def crc32c(content: bytes) -> int:
+    """Return the checksum of a few bytes (CRC32C: RFC 3720, appendix B.4).
+
+    For a hundred bytes this will do; a library would be one more to install on every worker.
+    """
+    value = _ALL
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ _CRC32C_POLYNOMIAL if value & 1 else value >> 1
+    return value ^ _ALL

@@ -6,22 +6,19 @@ the environment at import, tries five times for a quarter of a minute, and asks 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from refresher.errors import SupplyError
-from refresher.google.answers import document_of, is_passing
-from refresher.google.transport import TransportError
+from refresher.google.call import AccessToken, Call, Response
 
 if TYPE_CHECKING:
-    from refresher.google.transport import Response, Transport
+    from datetime import datetime
+
+    from refresher.google.call import Transport
 
 _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
-_FLAVOR = {"Metadata-Flavor": "Google"}
-_OK = 200
-_NOT_FOUND = 404
-_LONGEST_LIFE = 24 * 3600
+_ELSEWHERE = "run on Google Cloud, or choose another supplier; google.endpoints.metadata sets another server"
 
 
 class MetadataServer:
@@ -37,56 +34,42 @@ class MetadataServer:
         self._origin = origin
 
     def identity_token(self, audience: str) -> str:
-        """Give an ID token of the machine's account for an audience, a JWT.
+        """Return an ID token of the machine's account for an audience, a JWT.
 
         Raises:
-            SupplyError: There is none to be had.
+            SupplyError: No token is available.
         """
-        found = self._get(f"{_ACCOUNT}/identity?audience={quote(audience, safe='')}&format=full")
-        return found.body.decode("utf-8", "replace").strip()
+        call = self._prepare("an ID token", f"/identity?audience={quote(audience, safe='')}&format=full")
+        return self._fetch(call).body.decode("utf-8", "replace").strip()
 
-    def access_token(self, now: datetime) -> tuple[str, datetime]:
-        """Give the machine's access token and when it ends, UTC; the server gives the same one for most of its life.
+    def access_token(self, now: datetime) -> AccessToken:
+        """Return the machine's access token; the server returns the same one for most of its life.
 
         Raises:
-            SupplyError: There is none to be had.
+            SupplyError: No token is available.
         """
-        document = document_of(self._get(f"{_ACCOUNT}/token")) or {}
-        token, seconds = document.get("access_token"), document.get("expires_in")
-        if not isinstance(token, str) or not token or not isinstance(seconds, int) or not 0 < seconds <= _LONGEST_LIFE:
-            raise SupplyError(
-                f"the metadata server at {self._origin} gave no access token that lives",
-                "see whether something else answers there",
-                retryable=True,
-            )
-        return token, now + timedelta(seconds=seconds)
+        call = self._prepare("an access token", "/token")
+        return call.read_access_token(call.parse(self._fetch(call)), now)
 
-    def _get(self, path: str) -> Response:
-        try:
-            response = self._transport.request("GET", f"{self._origin}{path}", headers=_FLAVOR)
-        except TransportError as error:
-            raise SupplyError(
-                f"no metadata server answers: {error}",
-                "run on Google Cloud, or choose another supplier; google.endpoints.metadata names another server",
-                retryable=True,
-            ) from error
-        if response.status != _OK:
-            raise self._refused(response)
+    def _prepare(self, what: str, path: str) -> Call:
+        return Call(
+            asked=f"{what} of the metadata server at {self._origin}",
+            method="GET",
+            url=f"{self._origin}{_ACCOUNT}{path}",
+            headers={"Metadata-Flavor": "Google"},
+            explain=_explain,
+            reach=_ELSEWHERE,
+            verify="check that this address really is a metadata server (google.endpoints.metadata)",
+        )
+
+    def _fetch(self, call: Call) -> Response:
+        response = call.fetch(self._transport)
         if response.headers.get("metadata-flavor") != "Google":
-            raise SupplyError(
-                f"what answers at {self._origin} is no metadata server",
-                "run on Google Cloud, or choose another supplier; google.endpoints.metadata names another server",
-            )
+            raise SupplyError(f"{self._origin} is not a metadata server", _ELSEWHERE)
         return response
 
-    def _refused(self, response: Response) -> SupplyError:
-        if response.status == _NOT_FOUND:
-            return SupplyError(
-                f"the metadata server at {self._origin} knows no service account",
-                "attach one to this machine; on Kubernetes, check the account that the pod is annotated with",
-            )
-        return SupplyError(
-            f"the metadata server at {self._origin} answered HTTP {response.status}",
-            "see whether something else answers there, and whether this process may reach it",
-            retryable=is_passing(response.status),
-        )
+
+def _explain(status: int, _text: str) -> str:
+    if status == 404:  # noqa: PLR2004 - not found
+        return "attach a service account to this machine; on Kubernetes, check the account in the pod's annotation"
+    return "check that this address really is a metadata server, and that this process may reach it"

@@ -1,142 +1,250 @@
-"""The worker's own Google credentials, from which Google-signed tokens are had: one per supplier, for all targets.
+"""The worker's own Google credentials: of the machine, by its metadata server, or of a file, by google-auth.
 
 google-auth would copy a source credential for each impersonated one and refresh every copy. Here one is refreshed,
-by one caller for all, when less than five minutes are left; while that fails, what is held serves as long as it is
-worth a call.
+by one caller for all, when less than five minutes are left; while that fails, the held token serves as long as it is
+worth a call. google-auth's own loader exchanges a federated identity at once, to learn a project that nothing needs,
+and starts a thread for it; so credentials of a file are built here by their kind, without a call.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import os
+import subprocess
+import warnings
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import google.auth
 
 from refresher.errors import SupplyError
-from refresher.google.answers import is_passing
-from refresher.google.credentials_files import FAILURES, load
+from refresher.files import UnsuitableFileError, read_regular
+from refresher.google.call import AccessToken, is_retryable
+from refresher.google.google_auth import FAILURES, SCOPES, RequestAdapter
 from refresher.google.metadata_server import MetadataServer
-from refresher.google.request_adapter import RequestAdapter
-from refresher.joining import Joined
+from refresher.shared_fetch import SharedFetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from refresher.google.credentials_files import Loaded
-    from refresher.google.transport import Transport
+    from google.auth.credentials import Credentials
+
+    from refresher.google.call import Transport
 
 LEAST_LIFE = timedelta(minutes=5)
 _WORTH_A_CALL = timedelta(seconds=30)
 _LONGEST_WAIT = timedelta(minutes=1)
-"""Whoever waits for another's fetch came before it; a clock that went back by less harms no token of an hour."""
+"""A caller that waits for another's fetch came before it; a clock that went back by less harms no token of an hour."""
+
+_LARGEST = 1024 * 1024
+"""Bytes of a document, and of a file that one names as its source."""
+_REMEDY = "set it to a credentials file that google-auth can load, such as gcloud writes"
+_AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
 
 class SourceCredential(Protocol):
-    """Gives access tokens of the worker's own account; safe to use from several threads."""
+    """Returns access tokens of the worker's own account; safe to use from several threads."""
 
-    def access_token(self, now: datetime) -> tuple[str, datetime]:
-        """Give an access token and when it ends, UTC.
+    def access_token(self, now: datetime) -> AccessToken:
+        """Return an access token.
 
         Raises:
-            SupplyError: There is none to be had.
+            SupplyError: No token is available.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    value: str = field(repr=False)
-    expires_at: datetime
+class _Fetched:
+    token: AccessToken
     fetched_at: datetime
 
     def has_left(self, life: timedelta, now: datetime) -> bool:
         # fetched in the future: the clock went back, and how long it lives is not known any more
-        return self.expires_at - now >= life and self.fetched_at - now <= _LONGEST_WAIT
+        return self.token.expires_at - now >= life and self.fetched_at - now <= _LONGEST_WAIT
 
 
-class _Shared:
-    """One access token for all callers; of those who come together, one fetches and the others take what came of it."""
+class SharedCredential:
+    """One access token for all callers; of callers that come together one fetches, and the others take the result.
 
-    def __init__(self, fetch: Callable[[datetime], tuple[str, datetime]]) -> None:
-        self._fetch = fetch
-        self._joined: Joined[_Held] = Joined()
-
-    def get(self, now: datetime) -> tuple[str, datetime]:
-        held = self._joined.get(
-            serves=lambda held: held.has_left(LEAST_LIFE, now), fetch=lambda held: self._next(held, now)
-        )
-        return held.value, held.expires_at
-
-    def _next(self, held: _Held | None, now: datetime) -> _Held:
-        try:
-            value, expires_at = self._fetch(now)
-        except SupplyError:
-            if held is None or not held.has_left(_WORTH_A_CALL, now):
-                raise
-            return held
-        return _Held(value=value, expires_at=expires_at, fetched_at=now)
-
-
-class MetadataCredential:
-    """The account of the machine, by its metadata server."""
-
-    def __init__(self, *, transport: Transport, origin: str) -> None:
-        self._shared = _Shared(MetadataServer(transport=transport, origin=origin).access_token)
-
-    def access_token(self, now: datetime) -> tuple[str, datetime]:
-        """Give the machine's access token and when it ends, UTC.
-
-        Raises:
-            SupplyError: There is none to be had.
-        """
-        return self._shared.get(now)
-
-
-class FileCredential:
-    """Whatever google-auth loads from a credentials file: a user, a service account, a federated identity.
-
-    The file is read when a token is first wanted, and again after a failure: somebody may have mended it.
+    Args:
+        fetch: Returns an access token, or raises a `SupplyError`.
     """
 
-    def __init__(self, *, path: Path, transport: Transport) -> None:
-        self._path = path
-        self._transport = transport
-        self._loaded: Loaded | None = None
-        self._shared = _Shared(self._fetch)
+    def __init__(self, fetch: Callable[[datetime], AccessToken]) -> None:
+        self._fetch = fetch
+        self._shared: SharedFetch[_Fetched] = SharedFetch()
 
-    def access_token(self, now: datetime) -> tuple[str, datetime]:
-        """Give an access token of the credentials and when it ends, UTC.
+    def access_token(self, now: datetime) -> AccessToken:
+        """Return an access token.
 
         Raises:
-            SupplyError: The file cannot be used, Google refused, or did not answer.
+            SupplyError: No token is available.
         """
-        return self._shared.get(now)
+        held = self._shared.get(
+            serves=lambda held: held.has_left(LEAST_LIFE, now), fetch=lambda held: self._next(held, now)
+        )
+        return held.token
 
-    def _fetch(self, _now: datetime) -> tuple[str, datetime]:
-        loaded, self._loaded = self._loaded or load(self._path), None
-        request = RequestAdapter(self._transport)
+    def _next(self, held: _Fetched | None, now: datetime) -> _Fetched:
         try:
-            token, expiry = loaded.refresh(request)
+            return _Fetched(token=self._fetch(now), fetched_at=now)
+        except SupplyError as error:
+            if not error.retryable or held is None or not held.has_left(_WORTH_A_CALL, now):
+                raise
+            return held
+
+
+def open_credentials(path: Path | None, transport: Transport, *, metadata: str) -> SharedCredential:
+    """Return the worker's own credentials; nothing is read or called before the first token is needed.
+
+    Args:
+        path: A file that google-auth can load: of a user, a service account, a federated identity; None for the
+            metadata server. It is read when a token is first needed, and again after a failure.
+        transport: Makes the calls.
+        metadata: Origin of the metadata server.
+    """
+    if path is None:
+        return SharedCredential(MetadataServer(transport=transport, origin=metadata).access_token)
+    file = _File(path, transport)
+    return SharedCredential(file.fetch)
+
+
+class _File:
+    def __init__(self, path: Path, transport: Transport) -> None:
+        self._path = path
+        self._transport = transport
+        self._loaded: CredentialsFile | None = None
+
+    def fetch(self, _now: datetime) -> AccessToken:
+        loaded, self._loaded = self._loaded or CredentialsFile.load(self._path), None
+        token = loaded.fetch_access_token(self._transport)
+        self._loaded = loaded
+        return token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsFile:
+    """Credentials of a file.
+
+    Attributes:
+        path: The file.
+        credentials: As google-auth has them.
+        source_files: Files that google-auth reads at each refresh, and would wait for where one is a FIFO.
+    """
+
+    path: Path
+    credentials: Credentials
+    source_files: tuple[Path, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> CredentialsFile:
+        """Load credentials of any kind, with the scope cloud-platform.
+
+        Raises:
+            SupplyError: The file is absent, unreadable or not of a kind that google-auth knows.
+        """
+        try:
+            document = json.loads(read_regular(path, most=_LARGEST)[0])
+            source = document.get("credential_source")
+            return cls(path=path, credentials=_create(document), source_files=tuple(_list_source_files(source)))
+        except UnsuitableFileError as error:
+            raise SupplyError(f"the credentials file {path} cannot be used: it is {error}", _REMEDY) from error
+        except OSError as error:
+            raise SupplyError(
+                f"the credentials file {path} cannot be read: {error.strerror}",
+                "make it readable for the daemon's user",
+            ) from error
+        except FAILURES as error:
+            # no cause: its text may quote the document, which holds a key
+            raise SupplyError(f"the credentials file {path} cannot be used ({type(error).__name__})", _REMEDY) from None
+
+    def fetch_access_token(self, transport: Transport) -> AccessToken:
+        """Fetch an access token by google-auth.
+
+        Raises:
+            SupplyError: A file or program that the credentials are obtained from can't be used, or Google refused or
+                did not answer.
+        """
+        for file in self.source_files:
+            self._check(file)
+        request = RequestAdapter(transport)
+        try:
+            self.credentials.refresh(request)  # type: ignore[no-untyped-call]  # google-auth types it half
+            token, expiry = self.credentials.token, self.credentials.expiry
+        except subprocess.TimeoutExpired as error:
+            # no cause: it holds what the program printed
+            raise SupplyError(
+                f"the program of the credentials in {self.path} did not end within {error.timeout:g} s",
+                "run it by hand as the daemon's user; timeout_millis in that file sets a longer limit",
+                retryable=True,
+            ) from None
         except FAILURES as error:
             # no cause: its text may quote the answer to a token call
-            raise self._refused(request, type(error).__name__) from None
+            raise self._translate(request, type(error).__name__) from None
         if not isinstance(token, str) or not token or not isinstance(expiry, datetime):
             raise SupplyError(
-                f"the credentials in {self._path} give no access token that ends", "use another kind of credentials"
+                f"the credentials in {self.path} return no access token that expires", "use another kind of credentials"
             )
-        self._loaded = loaded
-        return token, expiry.replace(tzinfo=UTC)  # google-auth means UTC and does not say so
+        return AccessToken(value=token, expires_at=expiry.replace(tzinfo=UTC))  # google-auth's times are UTC and naive
 
-    def _refused(self, request: RequestAdapter, kind: str) -> SupplyError:
-        answer = request.last_answer
-        if answer is None:
-            passes = bool(request.last_url)
-            said = request.last_failure or f"nobody was asked ({kind})"
+    def _check(self, file: Path) -> None:
+        try:
+            read_regular(file, most=_LARGEST)
+        except FileNotFoundError:
+            return  # a program may not have written its own yet; google-auth reports any other
+        except (OSError, UnsuitableFileError) as error:
+            reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else f"it is {error}"
+            raise SupplyError(
+                f"the source file {file} of the credentials in {self.path} cannot be used: {reason}",
+                "start the program that renews it, and make the file readable for the daemon's user",
+                retryable=True,
+            ) from None
+
+    def _translate(self, request: RequestAdapter, kind: str) -> SupplyError:
+        if request.last_answer is None:
+            retryable, reason = bool(request.last_url), request.last_failure or f"no request was sent ({kind})"
         else:
-            passes = is_passing(answer.status)
-            said = f"HTTP {answer.status} ({kind})"
+            status = request.last_answer.status
+            retryable, reason = is_retryable(status), f"HTTP {status} ({kind})"
         return SupplyError(
-            f"the credentials in {self._path} cannot be refreshed: {said}",
+            f"the credentials in {self.path} cannot be refreshed: {reason}",
             "check that file, that its account is enabled, and that this machine reaches Google",
-            retryable=passes,
+            retryable=retryable,
         )
+
+
+def _create(document: dict[str, Any]) -> Credentials:
+    if document["type"] == "external_account":
+        found: Credentials = _find_class(document).from_info(document, scopes=SCOPES)
+        return found
+    with warnings.catch_warnings():
+        # google-auth warns of documents from strangers; this one is the operator's own, named in a trusted file
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="refresher|google")
+        credentials: Credentials
+        credentials, _ = google.auth.load_credentials_from_dict(document, scopes=list(SCOPES))  # type: ignore[no-untyped-call]  # google-auth types it half
+        return credentials
+
+
+def _find_class(document: dict[str, Any]) -> Any:  # noqa: ANN401 - google-auth's classes share no typed constructor
+    if document.get("subject_token_type") == _AWS:
+        from google.auth import aws  # noqa: PLC0415 - imports much, and few need it
+
+        return aws.Credentials
+    if "executable" in document["credential_source"]:
+        from google.auth import pluggable  # noqa: PLC0415 - same reason
+
+        return pluggable.Credentials
+    from google.auth import identity_pool  # noqa: PLC0415 - same reason
+
+    return identity_pool.Credentials
+
+
+def _list_source_files(source: object) -> list[Path]:
+    if not isinstance(source, dict):
+        return []
+    program = source.get("executable")
+    named = (source.get("file"), program.get("output_file") if isinstance(program, dict) else None)
+    return [Path(file) for file in named if isinstance(file, str)]

@@ -1,1 +1,1 @@
-"""Signing keys of `self_issued` suppliers on disk: the registry that anybody may read, and the keys themselves."""
+"""Signing keys of `self_issued` suppliers on disk: the registry, which needs no cryptography to read, and the keys."""

@@ -1,25 +1,147 @@
-"""The keys directory, read: load the key that signs or one that waits, give the public halves.
+"""The keys directory: create the first key, add the next, activate, retire and revoke keys, load them.
 
-`KID.pem` holds a key, `keys.json` says which keys there are. Keys are made and moved on in `refresher.keys.changes`.
+`KID.pem` holds a key, `keys.json` lists the keys that there are. A key counts only once `keys.json` names it, so a run
+that ends between the two writes leaves a file that nothing uses. Files are replaced as tokens are, and under a lock.
+Private halves of keys that are gone are removed. Which change is allowed is decided in `refresher.keys.life`.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
+import re
+import secrets
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from refresher.errors import KeysError
-from refresher.keys.registry import KeyRecord, KeyState, list_keys, open_keys, read_file
-from refresher.keys.signing import PrivateKey, UnsupportedKeyError
+from refresher.keys import life
+from refresher.keys.jose import PrivateKey, UnsupportedKeyError
+from refresher.keys.registry import (
+    REGISTRY,
+    KeyRecord,
+    KeyState,
+    compose_document,
+    list_keys,
+    open_keys,
+    read_key_file,
+    read_registry,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
     from pathlib import Path
 
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-def jwks(directory: Path) -> dict[str, Any]:
-    """Give the JWKS (RFC 7517, section 5) of all keys but the gone: only what Google accepts in an upload.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+
+
+def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
+    """Create the first key of a directory, which is created with mode 0700 if absent; the key is active at once.
+
+    Args:
+        directory: The keys directory.
+        algorithm: ES256 or RS256.
+        now: The wall clock's time.
 
     Raises:
-        KeysError: The directory, its `keys.json` or one of the keys cannot be used.
+        KeysError: There is a key already, or the directory can't be used.
+    """
+    try:
+        # with those above it, to which no other user can write, whatever the umask
+        for parent in reversed(directory.parents):
+            parent.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise KeysError(
+            f"{directory} cannot be created: {error.strerror}", "choose a directory where you may write"
+        ) from error
+    with _lock(directory) as descriptor:
+        if (directory / REGISTRY).exists():
+            kids = ", ".join(record.kid for record in read_registry(descriptor, directory))
+            raise KeysError(
+                f"{directory} holds keys already: {kids}",
+                f"print their public half: refresher keys jwks --directory {directory}; add another: refresher keys "
+                "rotate; or choose another directory",
+            )
+        key = PrivateKey.generate(algorithm)
+        record = KeyRecord(kid=key.kid, algorithm=algorithm, state=KeyState.ACTIVE, created_at=now, activated_at=now)
+        _write(descriptor, [record], key)
+    return record
+
+
+def rotate(directory: Path, *, algorithm: str | None, now: datetime) -> KeyRecord:
+    """Add the next key, which signs nothing before it is activated, and return it.
+
+    Args:
+        directory: The keys directory.
+        algorithm: ES256 or RS256; None for that of the active key.
+        now: The wall clock's time.
+
+    Raises:
+        KeysError: A key is next already, there are too many, or the directory can't be used.
+    """
+    with _lock(directory) as descriptor:
+        records = read_registry(descriptor, directory)
+        key, record = _generate(records, algorithm, now)
+        _write(descriptor, life.add(records, record), key)
+    return record
+
+
+def activate(directory: Path, kid: str | None, *, lifetime: timedelta, now: datetime) -> KeyRecord:
+    """Activate the next key, retire the active one, and return the key that signs now.
+
+    Args:
+        directory: The keys directory.
+        kid: The id of the next key, if it must be a certain one.
+        lifetime: The longest life of a token that the active key has signed.
+        now: The wall clock's time.
+
+    Raises:
+        KeysError: No such key is next, or the directory can't be used.
+    """
+    with _lock(directory) as descriptor:
+        records = life.activate(read_registry(descriptor, directory), kid, now, lifetime)
+        _write(descriptor, records)
+    return _find_active(records)
+
+
+def retire(directory: Path, *, now: datetime) -> tuple[KeyRecord, ...]:
+    """Remove the retiring keys whose last token has expired, with their private halves, and return them.
+
+    Raises:
+        KeysError: No such key exists, or the directory can't be used.
+    """
+    with _lock(directory) as descriptor:
+        before = read_registry(descriptor, directory)
+        after = life.drop_retired(before, now)
+        _write(descriptor, after)
+        return _remove_gone(descriptor, before, after)
+
+
+def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
+    """Remove a key at once, with its private half, and return the key that signs now.
+
+    Raises:
+        KeysError: There is no such key, or the directory can't be used.
+    """
+    with _lock(directory) as descriptor:
+        before = read_registry(descriptor, directory)
+        key, replacement = _generate(before, None, now)
+        after = life.revoke(before, kid, replacement, now)
+        _write(descriptor, after, key if replacement.kid in {record.kid for record in after} else None)
+        _remove_gone(descriptor, before, after)
+    return _find_active(after)
+
+
+def read_jwks(directory: Path) -> dict[str, Any]:
+    """Return the JWKS (RFC 7517, section 5) of all keys but those that are gone: only what Google accepts in an upload.
+
+    Raises:
+        KeysError: The directory, its `keys.json` or one of the keys can't be used.
     """
     published = [record for record in list_keys(directory) if record.state is not KeyState.GONE]
     return {"keys": [_load(directory, record).public_jwk for record in published]}
@@ -29,37 +151,92 @@ def load_signing_key(directory: Path) -> PrivateKey:
     """Load the active key; loading is slow (RSA 50 ms), so keep it.
 
     Raises:
-        KeysError: There is no active key, or it cannot be used.
+        KeysError: There is no active key, or it can't be used.
     """
     for record in list_keys(directory):
         if record.state is KeyState.ACTIVE:
             return _load(directory, record)
-    raise KeysError(f"{directory} holds no active key", "make one in an empty directory: refresher keys new")
+    raise KeysError(f"{directory} holds no active key", "create one in an empty directory: refresher keys new")
 
 
 def load_next_key(directory: Path, kid: str) -> PrivateKey:
-    """Load a key that waits to become the active one.
+    """Load a key that is next.
 
     Raises:
-        KeysError: It waits no more, or cannot be used.
+        KeysError: It is not next any more, or can't be used.
     """
     for record in list_keys(directory):
         if record.kid == kid and record.state is KeyState.NEXT:
             return _load(directory, record)
-    raise KeysError(f"{directory} holds no next key {kid}", "see what it holds: refresher keys list")
+    raise KeysError(f"{directory} holds no next key {kid}", "list its keys: refresher keys list")
 
 
 def _load(directory: Path, record: KeyRecord) -> PrivateKey:
     path = directory / f"{record.kid}.pem"
+    with open_keys(directory) as descriptor:
+        content = read_key_file(descriptor, path)
     try:
-        with open_keys(directory) as descriptor:
-            key = PrivateKey.from_pem(read_file(descriptor, path.name))
+        key = PrivateKey.from_pem(content)
     except UnsupportedKeyError as error:
-        raise KeysError(f"{path} cannot be used: {error}", "restore it from a backup, or make another key") from error
-    except OSError as error:
-        raise KeysError(
-            f"{path} cannot be used: {error.strerror}", "restore it from a backup, with mode 0400 for the daemon's user"
-        ) from error
+        raise KeysError(f"{path} cannot be used: {error}", "restore it from a backup, or create another key") from error
     if key.kid != record.kid:
-        raise KeysError(f"{path} holds another key, {key.kid}", "restore the key that its name says")
+        raise KeysError(f"{path} holds another key, {key.kid}", "restore the key that the file is named after")
     return key
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[int]:
+    with open_keys(directory) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            for name in os.listdir(descriptor):  # noqa: PTH208 - relative to the descriptor
+                if _TEMPORARY.fullmatch(name):  # of a killed run: it may hold a private key
+                    os.unlink(name, dir_fd=descriptor)
+            yield descriptor
+        except OSError as error:
+            raise KeysError(
+                f"{directory} cannot be written: {os.strerror(error.errno or 0)}", "make it writable for this user"
+            ) from error
+
+
+def _generate(records: Sequence[KeyRecord], algorithm: str | None, now: datetime) -> tuple[PrivateKey, KeyRecord]:
+    """Generate a next key, by default with the algorithm of the active one."""
+    usual = next((record.algorithm for record in records if record.state is KeyState.ACTIVE), "ES256")
+    key = PrivateKey.generate(algorithm or usual)
+    return key, KeyRecord(kid=key.kid, algorithm=key.algorithm, state=KeyState.NEXT, created_at=now)
+
+
+def _find_active(records: Sequence[KeyRecord]) -> KeyRecord:
+    return next(record for record in records if record.state is KeyState.ACTIVE)
+
+
+def _remove_gone(descriptor: int, before: Sequence[KeyRecord], after: Sequence[KeyRecord]) -> tuple[KeyRecord, ...]:
+    there = {record.kid for record in before if record.state is not KeyState.GONE}
+    gone = tuple(record for record in after if record.state is KeyState.GONE and record.kid in there)
+    for record in gone:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{record.kid}.pem", dir_fd=descriptor)
+    return gone
+
+
+def _write(descriptor: int, records: Sequence[KeyRecord], key: PrivateKey | None = None) -> None:
+    """Write a new key if there is one, then `keys.json`."""
+    if key is not None:
+        _replace(descriptor, f"{key.kid}.pem", key.to_pem())
+    _replace(descriptor, REGISTRY, json.dumps(compose_document(records), indent=2).encode())
+
+
+def _replace(directory: int, name: str, content: bytes) -> None:
+    temporary = f".{name}.{secrets.token_hex(8)}.tmp"
+    descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o400)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(temporary, dir_fd=directory)
+        raise
+    os.fsync(directory)

@@ -1,6 +1,6 @@
 """`keys.json`: which keys a directory holds, their algorithms, states and times. Reading it needs no cryptography.
 
-`status` and `wait` ask here which key ids are still published; private halves are `refresher.keys.directory`'s.
+`status` and `wait` look up here which key ids are still published; private halves are in `refresher.keys.directory`.
 States follow a key's life: next, active, retiring, gone (contract, "The keys directory").
 """
 
@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from refresher.errors import KeysError
+from refresher.files import UnsuitableFileError, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 REGISTRY = "keys.json"
 _LARGEST = 1024 * 1024
-_WRITABLE = stat.S_IWGRP | stat.S_IRWXO
+_OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IRWXO
+"""Group read is allowed: systemd credentials and mounted secrets have it."""
 
 
 class KeyState(StrEnum):
@@ -44,7 +46,7 @@ class KeyRecord:
         kid: Its key id, the RFC 7638 thumbprint (SHA-256, base64url).
         algorithm: ES256 or RS256.
         state: Where it is in its life.
-        created_at: When it was made, UTC.
+        created_at: When it was created, UTC.
         activated_at: When it began to sign, UTC; None before.
         retiring_at: When it ceased to sign, UTC; None before.
         keep_until: Until when tokens that it signed may be in use, UTC; None as long as it signs.
@@ -66,17 +68,15 @@ _TIMES = ("activated_at", "retiring_at", "keep_until", "gone_at")
 
 @contextmanager
 def open_keys(directory: Path) -> Iterator[int]:
-    """Give the descriptor of a keys directory that nobody else can read or write, for the length of a `with` block.
-
-    Group read is allowed: systemd credentials and mounted secrets have it.
+    """Open a keys directory for the length of a `with` block, and return its descriptor.
 
     Raises:
-        KeysError: It is absent, somebody else's, or open to others.
+        KeysError: It is absent, belongs to another user, or others can read or write it.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise _unreadable(directory, error) from error
+        raise _translate(directory, error) from error
     try:
         status = os.fstat(descriptor)
         if status.st_uid not in (0, os.geteuid()):
@@ -84,10 +84,10 @@ def open_keys(directory: Path) -> Iterator[int]:
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
                 f"run this as uid {status.st_uid} if that is the daemon's, else chown it to uid {os.geteuid()}",
             )
-        if status.st_mode & (_WRITABLE & ~stat.S_IXOTH):
+        if status.st_mode & (_OPEN_TO_OTHERS & ~stat.S_IXOTH):
+            mode = stat.S_IMODE(status.st_mode)
             raise KeysError(
-                f"the keys directory {directory} can be read or written by others (mode "
-                f"{stat.S_IMODE(status.st_mode):04o})",
+                f"the keys directory {directory} can be read or written by others (mode {mode:04o})",
                 f"chmod 0700 {directory}",
             )
         yield descriptor
@@ -96,31 +96,22 @@ def open_keys(directory: Path) -> Iterator[int]:
 
 
 def list_keys(directory: Path) -> tuple[KeyRecord, ...]:
-    """Give all keys of a directory, oldest first.
+    """Return all keys of a directory, oldest first.
 
     Raises:
-        KeysError: The directory or its `keys.json` cannot be used.
+        KeysError: The directory or its `keys.json` can't be used.
     """
     with open_keys(directory) as descriptor:
         return read_registry(descriptor, directory)
 
 
 def published_key_ids(directory: Path) -> frozenset[str]:
-    """Give the ids of all keys whose public half is still to be trusted: all but the gone.
+    """Return the ids of all keys whose public half is still to be trusted: all but those that are gone.
 
     Raises:
-        KeysError: The directory or its `keys.json` cannot be used.
+        KeysError: The directory or its `keys.json` can't be used.
     """
     return frozenset(record.kid for record in list_keys(directory) if record.state is not KeyState.GONE)
-
-
-def signature(directory: Path) -> object:
-    """Give what changes when `keys.json` does; None where there is none."""
-    try:
-        status = (directory / REGISTRY).stat()
-    except OSError:
-        return None
-    return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def read_registry(descriptor: int, directory: Path) -> tuple[KeyRecord, ...]:
@@ -129,41 +120,40 @@ def read_registry(descriptor: int, directory: Path) -> tuple[KeyRecord, ...]:
     Raises:
         KeysError: It is absent, unreadable or not what we write.
     """
+    content = read_key_file(descriptor, directory / REGISTRY)
     try:
-        content = read_file(descriptor, REGISTRY)
-    except OSError as error:
-        raise _unreadable(directory / REGISTRY, error) from error
-    try:
-        return tuple(_record(entry) for entry in json.loads(content)["keys"])
+        return tuple(_parse(entry) for entry in json.loads(content)["keys"])
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise KeysError(f"{directory / REGISTRY} is damaged", "restore it from a backup of the directory") from error
 
 
-def read_file(descriptor: int, name: str) -> bytes:
-    """Read a regular file of an open directory; links are followed, since mounted secrets consist of them.
+def read_key_file(descriptor: int, path: Path) -> bytes:
+    """Read a file of an open keys directory; symbolic links are followed, since mounted secrets consist of them.
 
     Raises:
-        OSError: The system refused, or it is no regular file of a sensible size.
+        KeysError: It is absent or unreadable, or others can read or write it.
     """
-    file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor)
+
+    def check(status: os.stat_result) -> None:
+        if status.st_mode & _OPEN_TO_OTHERS or status.st_uid not in (0, os.geteuid()):
+            raise KeysError(
+                f"{path} can be read or written by others", f"chmod 0400 {path}, and chown it to the daemon's user"
+            )
+
     try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            raise OSError(errno.EINVAL, "it is no regular file of a sensible size")
-        if status.st_mode & _WRITABLE or status.st_uid not in (0, os.geteuid()):
-            raise PermissionError(errno.EPERM, "it can be read or written by others")
-        with os.fdopen(file, "rb", closefd=False) as opened:
-            return opened.read()
-    finally:
-        os.close(file)
+        return read_regular(path.name, most=_LARGEST, directory=descriptor, check=check)[0]
+    except UnsuitableFileError as error:
+        raise KeysError(f"{path} is {error}", "restore it from a backup of the directory") from error
+    except OSError as error:
+        raise _translate(path, error) from error
 
 
-def as_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
-    """Give `keys.json`: `{"version": 1, "keys": [{"kid": …, "algorithm": …, "state": …, …}]}`, times in UTC."""
-    return {"version": 1, "keys": [_entry(record) for record in records]}
+def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
+    """Return `keys.json`: `{"version": 1, "keys": [{"kid": …, "algorithm": …, "state": …, …}]}`, times in UTC."""
+    return {"version": 1, "keys": [_compose(record) for record in records]}
 
 
-def _entry(record: KeyRecord) -> dict[str, Any]:
+def _compose(record: KeyRecord) -> dict[str, Any]:
     times = {name: getattr(record, name) for name in _TIMES}
     return {
         "kid": record.kid,
@@ -174,24 +164,24 @@ def _entry(record: KeyRecord) -> dict[str, Any]:
     }
 
 
-def _record(entry: dict[str, Any]) -> KeyRecord:
+def _parse(entry: dict[str, Any]) -> KeyRecord:
     times = {name: entry.get(name) for name in _TIMES}
     return KeyRecord(
         kid=str(entry["kid"]),
         algorithm=str(entry["algorithm"]),
         state=KeyState(entry["state"]),
-        created_at=_instant(entry["created_at"]),
-        **{name: None if time is None else _instant(time) for name, time in times.items()},
+        created_at=_parse_instant(entry["created_at"]),
+        **{name: None if time is None else _parse_instant(time) for name, time in times.items()},
     )
 
 
-def _instant(text: str) -> datetime:
+def _parse_instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _unreadable(path: Path, error: OSError) -> KeysError:
-    if error.errno == errno.ENOENT:
-        return KeysError(f"{path} does not exist", "make the first key: refresher keys new --directory DIR")
-    if error.errno == errno.EPERM:
-        return KeysError(f"{path} can be read or written by others", f"chmod 0400 {path}, and let the daemon own it")
-    return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", "let the daemon's user read it")
+def _translate(path: Path, error: OSError) -> KeysError:
+    if error.errno != errno.ENOENT:
+        return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", "make it readable for this user")
+    if path.suffix == ".pem":
+        return KeysError(f"{path} does not exist", "restore it from a backup, with mode 0400 for the daemon's user")
+    return KeysError(f"{path} does not exist", "create the first key: refresher keys new --directory DIR")

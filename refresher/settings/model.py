@@ -1,24 +1,193 @@
-"""What all models of the configuration share (`refresher.config.models`, `refresher.config.supplier_models`)."""
+"""What all models of the configuration share: they keep what was written, with its places, and check themselves.
+
+One wrap validator reads a model and collects everything that is wrong with it in one pass: what pydantic finds (wrong
+shapes, unknown and missing keys), what the fields refuse, and what the model's own `check` finds between its keys. It
+does not stop at a mistake: a model that is partly wrong is built from what is right, so that the checks between entries
+(`refresher.config.checks`) find their mistakes too. Such a model is used for nothing else.
+"""
 
 from __future__ import annotations
 
-from typing import Self, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import core_schema
+
+from refresher.settings.fields import UNREADABLE, misplaced
+from refresher.settings.places import Empty, Map, OwnMark
+from refresher.settings.problems import follow, make_problem, suggest
+from refresher.settings.texts import NAME, NAME_REMEDY, is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pydantic import ValidationInfo
+    from pydantic_core import ErrorDetails
+
+    from refresher.settings.places import Node
+    from refresher.settings.problems import Problem
+
+_SHAPES = {"tuple_type": "a list", "dict_type": "a map", "mapping_type": "a map"}
+_NONE: frozenset[str] = frozenset()
 
 
 class Settings(BaseModel):
-    """What all models share: frozen, no unknown keys, no coercion, built when first used."""
+    """The base of all models: frozen, no unknown keys, no coercion, built when first used.
 
+    Attributes:
+        node: What was written; no part of the model's value.
+        broken: The keys whose values were refused: their fields hold the defaults, required ones None.
+    """
+
+    __slots__ = ("broken", "node")
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
+    if TYPE_CHECKING:  # slots, which pydantic would take for fields
+        node: ClassVar[Map]
+        broken: ClassVar[frozenset[str]]
+
+    retired: ClassVar[frozenset[str]] = frozenset()
+    """Keys of earlier versions, which are left alone here: the check that knows what replaces them reports them."""
+
     @classmethod
-    def none_given(cls) -> Self:
-        """Give the defaults, always the same object: a default of pydantic's would be copied for each target."""
+    def read(cls, node: Node, problems: list[Problem]) -> Self:
+        """Read what was written, and add everything that is wrong with it to the problems."""
+        return cls.model_validate(node, context=problems)
+
+    @classmethod
+    def make_default(cls) -> Self:
+        """Return the defaults, always the same object: a default of pydantic's would be copied for each target."""
         found = _DEFAULTS.get(cls)
         if found is None:
-            found = _DEFAULTS[cls] = cls.model_construct()
+            found = _DEFAULTS[cls] = _keep(cls.model_construct(), Map(OwnMark(""), OwnMark("")))
         return cast("Self", found)
+
+    def check(self) -> Iterable[Problem]:
+        """Return what is wrong between the keys of this model; each model declares its own.
+
+        It is called on a model that is partly wrong, too: see `broken`.
+        """
+        return ()
+
+    def problem(self, clause: str, remedy: str, *keys: str, at_key: bool = False) -> Problem:
+        """Return a problem of this entry, or of a value in it.
+
+        Args:
+            clause: What is wrong; it goes on from the path of the key.
+            remedy: An imperative clause.
+            keys: Lead from this entry to the value; none for the entry itself.
+            at_key: Point at the value's key, because the key itself is wrong.
+        """
+        return make_problem(self.node, keys, clause, remedy, at_key=at_key or not keys)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, node: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:  # noqa: ANN401 - whatever was written
+        if not isinstance(node, Map):
+            if isinstance(node, cls):
+                return node
+            if isinstance(node, dict):  # code builds a model from its fields by name
+                return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
+            raise misplaced(node, "a map")
+        problems = cast("list[Problem]", info.context)
+        given: Mapping[str, object] = node
+        broken = _NONE
+        if isinstance(node, Part):
+            broken = frozenset(cls.model_fields) - node.keys()
+            given = cls._without(node, broken)
+        elif node.has_empty or not cls.retired.isdisjoint(node):
+            given = {key: value for key, value in node.items() if not cls._is_left_out(key, value)}
+        try:
+            settings = handler(given)
+        except ValidationError as error:
+            lines = error.errors(include_url=False, include_input=False)
+            problems += [cls._explain(node, line) for line in lines]
+            broken |= {str(line["loc"][0]) for line in lines}
+            settings = handler(cls._without(given, broken))
+        _keep(settings, node, broken)
+        problems += settings.check()
+        return settings
+
+    @classmethod
+    def _without(cls, given: Mapping[str, object], broken: frozenset[str]) -> dict[str, object]:
+        required = [name for name, field in cls.model_fields.items() if name in broken and field.is_required()]
+        return {key: value for key, value in given.items() if key not in broken} | dict.fromkeys(required, UNREADABLE)
+
+    @classmethod
+    def _is_left_out(cls, key: str, value: Node) -> bool:
+        """Return whether a key counts as not written: a retired one, or one without a value that needs none."""
+        if key in cls.retired:
+            return True
+        field = cls.model_fields.get(key)
+        return isinstance(value, Empty) and field is not None and not field.is_required() and field.default is None
+
+    @classmethod
+    def _explain(cls, node: Map, line: ErrorDetails) -> Problem:
+        """Put an error of pydantic's into our words."""
+        path, context = line["loc"], line.get("ctx", {})
+        at_key = path[-1] == "[key]"
+        match line["type"]:
+            case "refused":
+                path = path[:-1] if at_key else path
+                return make_problem(node, path, context["problem"], context["remedy"], at_key=at_key)
+            case "missing":
+                examples = cls.model_fields[str(path[0])].examples
+                remedy = f"add {path[0]}: {examples[0]}" if examples else f"add {path[0]}: to it"
+                return make_problem(node, path, "is missing", remedy)
+            case "extra_forbidden":
+                known = cls.model_fields.keys() - {"kind"}
+                return make_problem(node, path, "is not a known key", suggest(str(path[0]), known), at_key=True)
+            case kind:
+                wanted = _SHAPES.get(kind, "text")
+                found = misplaced(follow(node, path)[0], wanted).context or {}
+                return make_problem(node, path, found["problem"], found["remedy"])
+
+
+class Part(Map):
+    """What can be read of an entry that was refused as a whole; all keys that are not in it count as broken."""
+
+    __slots__ = ()
+
+
+class Entries:
+    """Annotation of a map from names to models: a bad name or an entry that is not a map hides no other mistake."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+        return core_schema.with_info_before_validator_function(_screen, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's signature
+        written: dict[str, Any] = handler(schema)
+        written["patternProperties"] = {f"^(?:{NAME})$": written.pop("additionalProperties")}
+        return written
+
+
+M = TypeVar("M", bound=Settings)
+ByName = Annotated[Mapping[str, M], Entries()]
+"""A map from names to models."""
+
+
+def _screen(node: object, info: ValidationInfo) -> object:
+    if not isinstance(node, Map):
+        return node
+    problems = cast("list[Problem]", info.context)
+    usable: dict[str, Node] = {}
+    for name, entry in node.items():
+        usable[name] = entry
+        if not is_name(name):
+            problems.append(make_problem(node, (name,), "is not a valid name", NAME_REMEDY, at_key=True))
+        if not isinstance(entry, Map):
+            context = misplaced(entry, "a map").context or {}
+            problems.append(make_problem(node, (name,), context["problem"], context["remedy"]))
+            usable[name] = Part(entry.place, entry.label, (*node.path, name))
+    return usable
 
 
 _DEFAULTS: dict[type[Settings], Settings] = {}
+
+
+def _keep(settings: M, node: Map, broken: frozenset[str] = _NONE) -> M:
+    """Store what was written next to what was read; no part of the model's value."""
+    object.__setattr__(settings, "node", node)
+    object.__setattr__(settings, "broken", broken)
+    return settings

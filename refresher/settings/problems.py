@@ -1,33 +1,33 @@
 """What is wrong with a configuration, in one form: where, what, and what to do about it.
 
 Problems are collected, never raised one at a time: an operator who made thirty mistakes reads thirty lines. Warnings
-have the same form. How the sentences come about is the business of the module that finds the mistake.
+have the same form. The sentences are written by the module that finds the mistake.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.errors import ConfigurationError
-from refresher.text import quote
+from refresher.settings.places import List, Map, format_path, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
+
+    from refresher.settings.places import Node
 
 _LONGEST_COMPARED = 64
 _LONGEST_LIST = 20
 _MOST_COMPARED = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake, or one thing worth a warning.
 
     Attributes:
         location: `file:line:column`, both counted from 1.
-        problem: One clause in the present tense that names the key by its dotted path.
+        problem: One clause in the present tense that names the key by its path.
         remedy: An imperative clause.
     """
 
@@ -39,23 +39,6 @@ class Problem:
         return f"{self.location}: {self.problem} — {self.remedy}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake:
-    """A mistake before anybody looked up where it is.
-
-    Attributes:
-        path: Keys and indexes from the top of the file to the value concerned.
-        clause: The problem, going on from the dotted path ("… is not …").
-        remedy: An imperative clause.
-        at_key: Whether the key itself is meant, not its value.
-    """
-
-    path: tuple[str | int, ...]
-    clause: str
-    remedy: str
-    at_key: bool = False
-
-
 class InvalidConfigurationError(ConfigurationError):
     """The configuration cannot be used.
 
@@ -65,7 +48,7 @@ class InvalidConfigurationError(ConfigurationError):
     """
 
     def __init__(self, problems: Iterable[Problem], files: Iterable[Path] = ()) -> None:
-        self.problems = in_order(problems)
+        self.problems = sort_problems(problems)
         self.files = tuple(files)
         count = len(self.problems)
         super().__init__(
@@ -77,28 +60,43 @@ class InvalidConfigurationError(ConfigurationError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
-def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Sort problems by file, line and column; two words on the same mistake become one."""
-    return tuple(sorted(dict.fromkeys(problems), key=_place))
+def make_problem(node: Map, path: Sequence[str | int], clause: str, remedy: str, *, at_key: bool = False) -> Problem:
+    """Return a problem with its place.
+
+    Args:
+        node: Where the path begins.
+        path: Leads to the value; a path that leads nowhere points at the key that should hold more.
+        clause: What is wrong; it goes on from the written path.
+        remedy: An imperative clause.
+        at_key: Point at the value's key, because the key itself is wrong.
+    """
+    found, is_there = follow(node, path)
+    mark = found.label if at_key or not is_there else found.place
+    return Problem(location=locate(mark), problem=f"{format_path((*node.path, *path))} {clause}", remedy=remedy)
 
 
-def dotted(path: Iterable[str | int]) -> str:
-    """Write a path of keys as `targets.alice.artifacts`, an index as `[0]`."""
-    text = ""
+def follow(node: Node, path: Sequence[str | int]) -> tuple[Node, bool]:
+    """Return the last node on a path, and whether it is the end of the path."""
     for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
+        if isinstance(node, Map) and step in node:
+            node = node[str(step)]
+        elif isinstance(node, List) and isinstance(step, int) and step < len(node):
+            node = node[step]
         else:
-            name = step if quote(step) == f'"{step}"' else "…"
-            text += f".{name}" if text else name
-    return text or "the target"
+            return node, False
+    return node, True
 
 
-def instead(name: str, known: Collection[str]) -> str:
-    """Give the remedy for a name that nobody knows: the nearest known one, or else the list of them."""
+def sort_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems by file, line and column, each once."""
+    return tuple(sorted(dict.fromkeys(problems), key=_sort_key))
+
+
+def suggest(name: str, known: Collection[str]) -> str:
+    """Return the remedy for an unknown name: the nearest known one, or else the list of them."""
     if not known:
-        return "there is none to name yet: add it, or delete the key"
-    near = _nearest(name, known)
+        return "add it first, or delete the key"
+    near = _find_nearest(name, known)
     if near is not None:
         return f"did you mean {near}?"
     names = sorted(known)
@@ -106,7 +104,7 @@ def instead(name: str, known: Collection[str]) -> str:
     return f"known are: {', '.join(names[:_LONGEST_LIST])}{more}"
 
 
-def _nearest(name: str, known: Collection[str]) -> str | None:
+def _find_nearest(name: str, known: Collection[str]) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - a configuration without mistakes never needs it
 
     # ten thousand mistakes against ten thousand names would take minutes
@@ -115,6 +113,6 @@ def _nearest(name: str, known: Collection[str]) -> str | None:
     return near[0] if near else None
 
 
-def _place(problem: Problem) -> tuple[str, int, int, str]:
+def _sort_key(problem: Problem) -> tuple[str, int, int, str]:
     file, line, column = problem.location.rsplit(":", 2)
     return file, int(line), int(column), problem.problem

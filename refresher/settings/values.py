@@ -1,121 +1,220 @@
-"""The kinds of values that become something else than text: durations, modes, paths, the address to listen on.
+"""The kinds of values that become something other than text: durations, modes, paths, claims, the address to listen on.
 
-Each is a type for pydantic with a function that parses or refuses in our words, and the JSON Schema of what a user
+Each is a type for pydantic with a function that reads or refuses in our words, and the JSON Schema of what a user
 writes. Kinds of text are in `refresher.settings.texts`.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from refresher import durations
-from refresher.settings.listening import LISTEN_PATTERN, Listen, parse_listen
-from refresher.settings.parsing import Parsed, digits_or_text, refused, text_of
-from refresher.settings.scalars import Misread
+from refresher.limits import (
+    LONGEST_ACCESS_TOKEN_LIFE,
+    LONGEST_SIGNED_JWT_LIFE,
+    LONGEST_SUBJECT_TOKEN_LIFE,
+    SHORTEST_ACCESS_TOKEN_LIFE,
+)
+from refresher.settings.fields import CheckedList, Scalar, misplaced, refuse
+from refresher.settings.places import Repeated, Value, locate
 from refresher.text import quote
 
+LISTEN_PATTERN = r"^(?:none|unix:/.+|(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$"
+_LISTEN_REMEDY = "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none"
+_LONGEST_SOCKET = 107
+_LARGEST_PORT = 65535
 
-def _parse_duration(value: object) -> timedelta:
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise refused(f"is {value}, a number without a unit", f"write the unit: {value}s, or such as 15m or 1h30m")
-    text = text_of(value)
+
+class UnixSocket(NamedTuple):
+    """A socket in the file system, open to whom its directory and mode admit.
+
+    Attributes:
+        path: Absolute.
+    """
+
+    path: Path
+
+
+class TcpSocket(NamedTuple):
+    """A TCP address.
+
+    Attributes:
+        host: A name or address; an IPv6 address without brackets.
+        port: With 0 the system chooses one.
+    """
+
+    host: str
+    port: int
+
+
+Listen = UnixSocket | TcpSocket | None
+"""Where the daemon answers HTTP; None for nowhere."""
+
+
+def parse_listen(text: str) -> Listen:
+    """Read `unix:/path`, `HOST:PORT`, `[v6]:PORT` or `none`.
+
+    Raises:
+        ValueError: It is none of them; the message follows "is …,".
+    """
+    if text == "none":
+        return None
+    if not re.fullmatch(LISTEN_PATTERN, text) or "\0" in text:
+        raise ValueError("not an address to listen on")
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if len(path.encode()) > _LONGEST_SOCKET:
+            raise ValueError(f"longer than {_LONGEST_SOCKET} bytes, the most that a socket's path may have")
+        return UnixSocket(Path(path))
+    host, _, port = text.rpartition(":")
+    if int(port) > _LARGEST_PORT:
+        raise ValueError("not a TCP port")
+    return TcpSocket(host.strip("[]"), int(port))
+
+
+def _read_listen(value: Value) -> Listen:
     try:
-        return durations.parse_duration(text)
+        return parse_listen(value.text)
+    except ValueError as error:
+        raise refuse(f"is {quote(value.text)}, {error}", _LISTEN_REMEDY) from None
+
+
+_parse_duration = lru_cache(maxsize=64)(durations.parse_duration)
+
+
+def _read_duration(value: Value) -> timedelta:
+    try:
+        return _parse_duration(value.text)
     except ValueError:
-        raise refused(f"is {quote(text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
+        pass
+    if re.fullmatch("[0-9]{1,12}", value.text):
+        remedy = f"write the unit: {value.text}s, or such as 15m or 1h30m"
+        raise refuse(f"is {value.text}, a number without a unit", remedy)
+    raise refuse(f"is {quote(value.text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m")
 
 
-def _duration(least: timedelta, most: timedelta, remedy: str) -> Parsed:
+def duration_field(least: timedelta, most: timedelta, remedy: str) -> Scalar:
+    """Return the kind of duration that lies in a range, both ends included; the remedy is for those outside it."""
     low, high = durations.format_duration(least), durations.format_duration(most)
 
-    def parse(value: object) -> timedelta:
-        duration = _parse_duration(value)
+    def read(value: Value) -> timedelta:
+        duration = _read_duration(value)
         if not least <= duration <= most:
-            raise refused(f"is {durations.format_duration(duration)}, not between {low} and {high}", remedy)
+            raise refuse(f"is {durations.format_duration(duration)}, not between {low} and {high}", remedy)
         return duration
 
-    return Parsed(parse, {"type": "string", "pattern": durations.PATTERN})
+    return Scalar(read, {"type": "string", "pattern": durations.PATTERN})
 
 
-def _parse_mode(value: object) -> int:
-    text = _digits_of(value)
+def _read_mode(value: Value) -> int:
+    return _parse_mode(value.text)
+
+
+@lru_cache(maxsize=64)
+def _parse_mode(text: str) -> int:
+    """Read octal digits, as chmod does, with or without a leading 0; most targets of a fleet have the same mode."""
+    remedy = "write octal digits as for chmod, such as 0400 or 0440"
+    if re.fullmatch("0?[0-9]{3}", text) and max(text) > "7":
+        raise refuse(f"is {text}, and octal digits go from 0 to 7", remedy)
     if not re.fullmatch("0?[0-7]{3}", text):
-        raise refused(f"is {quote(text)}, not a file mode", 'write octal digits as text, such as "0440"')
+        raise refuse(f"is {quote(text)}, not a file mode", remedy)
     mode = int(text, 8)
-    for bits, consequence in ((0o111, "makes the files executable"), (0o022, "lets others than the owner write")):
+    for bits, consequence in ((0o111, "makes the files executable"), (0o022, "lets other users than the owner write")):
         if mode & bits:
-            raise refused(f'is "{text}", which {consequence}', 'use a mode such as "0400" or "0440"')
+            raise refuse(f"is {text}, which {consequence}", "use a mode such as 0400 or 0440")
     if not mode & 0o400:
-        raise refused(f'is "{text}", with which the owner cannot read the files', 'use a mode such as "0400" or "0440"')
-    text_of(value)  # it would do, but for the quotes
+        raise refuse(f"is {text}, with which the owner cannot read the files", "use a mode such as 0400 or 0440")
     return mode
 
 
-def _digits_of(value: object) -> str:
-    """Give a mode as it was written; what is none without quotes is told as such, quotes would not mend it."""
-    if isinstance(value, Misread):
-        return value.text
-    return digits_or_text(value)
+def _read_path(value: Value) -> Path:
+    """Read a path; a relative one counts from the directory of the file that holds it, as that file was named."""
+    if not value.text or not value.text.isprintable():
+        raise refuse(f"is {quote(value.text)}, not a path", "write the path of a file or directory")
+    if isinstance(value, Repeated) and _resolve(value) != _resolve(value.other):
+        problem = f"has another value at {locate(value.other.place)}, since that file is in another directory"
+        raise refuse(problem, "keep one of the two, or write the whole path, from / on")
+    return Path(_resolve(value))
 
 
-def _parse_path(value: object) -> Path:
-    text = text_of(value)
-    if not text.startswith("/") or not text.isprintable():
-        raise refused(f"is {quote(text)}, not an absolute path", "write the whole path, from / on")
-    return Path(text)
+def _resolve(value: Value) -> str:
+    # a path of pathlib's would keep the .., and resolve() would follow links
+    return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(value.place.name)), value.text))  # noqa: PTH100, PTH118, PTH120
 
 
-def _parse_argv(value: object) -> tuple[str, ...]:
-    if not isinstance(value, tuple) or not value or not all(isinstance(argument, str) for argument in value):
-        raise refused("is no list of texts", "write it as [/PATH/OF/PROGRAM, ARGUMENT]; quote numbers")
-    if not value[0].startswith("/") or "\0" in "".join(value):
-        raise refused("does not begin with an absolute path", "write the whole path of the program, from / on")
-    return value
+def _check_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
+    if not argv or not argv[0].startswith("/") or "\0" in "".join(argv):
+        raise refuse("does not begin with an absolute path", "write the whole path of the program, from / on")
+    return argv
 
 
-def _parse_claim(value: object) -> str | int | bool:
-    if not isinstance(value, str | int):
-        raise refused("is no text, integer or boolean", "write a single value; quote it if it is text")
-    return value
+def _read_claim(value: Value) -> str | int | bool:
+    typed = value.read_typed()
+    if value.is_plain and isinstance(typed, str) and re.fullmatch(_AMBIGUOUS, typed):
+        raise refuse(
+            f"is {quote(value.text)} without quotes, which could be text or a number", "quote it if it is text"
+        )
+    return typed
 
 
-def _parse_listen(value: object) -> Listen:
-    text = text_of(value)
-    try:
-        return parse_listen(text)
-    except ValueError as error:
-        raise refused(f"is {quote(text)}, {error}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none") from None
+def _read_flag(value: Value) -> bool:
+    typed = value.read_typed()
+    if not isinstance(typed, bool):
+        raise misplaced(value, "true or false")
+    return typed
 
 
-SUPPLIED_RANGE = timedelta(seconds=2), timedelta(hours=24)
-"""Least and most life of a subject token that we sign; Google's STS takes 24 h at most."""
-SIGNED_RANGE = timedelta(seconds=2), timedelta(hours=12)
+_AMBIGUOUS = (
+    r"[-+]?(?:[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7]+|0b[01_]+|[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
+    r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
+    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?"
+)
+"""What YAML 1.1 takes for a number or a date that no claim of ours can have: a person may have meant text."""
+
+SUPPLIED_RANGE = timedelta(seconds=2), LONGEST_SUBJECT_TOKEN_LIFE
+"""Least and most life of a subject token that we sign."""
+SIGNED_RANGE = timedelta(seconds=2), LONGEST_SIGNED_JWT_LIFE
 """Least and most life of a JWT that a service account signs."""
 
-SuppliedLifetime = Annotated[
-    timedelta, _duration(*SUPPLIED_RANGE, "1h suits nearly everybody; below 10m clients exchange often")
-]
-SignedLifetime = Annotated[
-    timedelta, _duration(*SIGNED_RANGE, "1h suits nearly everybody; Google signs for 12h at most")
-]
+SuppliedLifetime = Annotated[timedelta, duration_field(*SUPPLIED_RANGE, "use 1h; below 10m clients exchange often")]
+SignedLifetime = Annotated[timedelta, duration_field(*SIGNED_RANGE, "use 1h; Google signs for at most 12h")]
 RequestedLifetime = Annotated[
     timedelta,
-    _duration(timedelta(minutes=10), timedelta(hours=24), "1h suits nearly everybody; Kubernetes gives 10m at least"),
+    duration_field(timedelta(minutes=10), LONGEST_SUBJECT_TOKEN_LIFE, "use 1h; Kubernetes refuses less than 10m"),
 ]
-CommandTimeout = Annotated[
-    timedelta, _duration(timedelta(seconds=1), timedelta(minutes=2), "10s suits nearly everybody")
-]
+CommandTimeout = Annotated[timedelta, duration_field(timedelta(seconds=1), timedelta(minutes=2), "use 10s")]
 ImpersonatedLifetime = Annotated[
     timedelta,
-    _duration(
-        timedelta(seconds=600), timedelta(seconds=43200), "leave it out for 1h; more needs an organization policy"
+    duration_field(
+        SHORTEST_ACCESS_TOKEN_LIFE,
+        LONGEST_ACCESS_TOKEN_LIFE,
+        "leave it out for 1h; more needs an organization policy",
     ),
 ]
-FileMode = Annotated[int, Parsed(_parse_mode, {"type": "string", "pattern": "^0?[4-7][0-7]{2}$"})]
-AbsolutePath = Annotated[Path, Parsed(_parse_path, {"type": "string", "minLength": 1})]
-Argv = Annotated[tuple[str, ...], Parsed(_parse_argv, {"type": "array", "items": {"type": "string"}, "minItems": 1})]
-ClaimValue = Annotated[str | int | bool, Parsed(_parse_claim, {"type": ["string", "integer", "boolean"]})]
-ListenAddress = Annotated[Listen, Parsed(_parse_listen, {"type": "string", "pattern": LISTEN_PATTERN})]
+FileMode = Annotated[
+    int,
+    Scalar(
+        _read_mode,
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^0?[4-6][0-7]{2}$"},
+                {"type": "integer", "minimum": 256, "maximum": 644},
+            ]
+        },
+    ),
+]
+AbsolutePath = Annotated[Path, Scalar(_read_path, {"type": "string", "minLength": 1})]
+Text = Annotated[str, Scalar(lambda value: value.text, {"type": "string"})]
+Argv = Annotated[
+    tuple[Text, ...], CheckedList(_check_argv, {"minItems": 1}, remedy="write it as [/PATH/OF/PROGRAM, ARGUMENT]")
+]
+ClaimValue = Annotated[
+    str | int | bool, Scalar(_read_claim, {"type": ["string", "integer", "boolean"]}, wanted="a single value")
+]
+ListenAddress = Annotated[Listen, Scalar(_read_listen, {"type": "string", "pattern": LISTEN_PATTERN})]
+Flag = Annotated[bool, Scalar(_read_flag, {"type": "boolean"}, wanted="true or false")]

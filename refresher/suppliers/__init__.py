@@ -1,1 +1,1 @@
-"""Suppliers of subject tokens: one file per kind, all behind `refresher.suppliers.interface`."""
+"""Suppliers of subject tokens: one file per kind, which describes itself (`interface`); their list is `registry`."""

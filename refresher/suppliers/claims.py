@@ -1,41 +1,53 @@
-"""The claims of a subject token that we compose ourselves (RFC 7519, section 4.1), whoever signs it.
+"""The claims of subject tokens that we compose ourselves (RFC 7519, section 4.1), whatever signs them.
 
-They are what Google's STS asks for: `iss`, `sub`, `aud`, `iat`, `exp` in whole seconds; `jti` makes each token one of a
-kind. `nbf` is left out: what STS does with it is not known.
+They are what Google's STS asks for: `iss`, `sub`, `aud`, `iat`, `exp` in whole seconds; `jti` makes each token unique.
+`nbf` is left out: what STS does with it is not known.
 """
 
-from __future__ import annotations
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pydantic import Field
 
 from refresher.errors import SupplyError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
-
-    from refresher.suppliers.interface import SupplierContext
+from refresher.settings.texts import ClaimName, Issuer
+from refresher.settings.values import ClaimValue
+from refresher.suppliers.interface import SupplierContext, SupplierSettings
+from refresher.tokens import ExpectedClaims
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimsTemplate:
-    """What all tokens of one supplier have in common.
+class MintingSettings(SupplierSettings):
+    """What kinds share that compose the claims of their tokens."""
 
-    Attributes:
-        issuer: The `iss`.
-        lifetime: From `iat` to `exp`, in whole seconds.
-        constant: Further claims.
-        random: Gives a new `jti`.
-    """
-
-    issuer: str
+    issuer: Issuer = Field(description="The `iss` claim: https, a domain you own or one below .invalid.")
     lifetime: timedelta
-    constant: Mapping[str, str | int | bool]
-    random: Callable[[], str]
+    claims: Mapping[ClaimName, ClaimValue] = Field(
+        default={}, description="Constant claims to add, to be mapped to attributes."
+    )
 
-    def of(self, context: SupplierContext, now: datetime) -> dict[str, Any]:
-        """Give the claims of a token for one identity, issued now.
+    needs_subject: ClassVar[bool] = True
+
+    @property
+    def configured_lifetime(self) -> timedelta:
+        """From `iat` to `exp`."""
+        return self.lifetime
+
+    def expect_claims(
+        self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None
+    ) -> ExpectedClaims:
+        """Return the claims that would be minted, the constant ones included."""
+        return ExpectedClaims(
+            issuer=self.issuer,
+            subject=subject,
+            audiences=audiences,
+            key_ids=key_ids,
+            maximum_lifetime=self.lifetime,
+            constants=self.claims,
+        )
+
+    def compose_claims(self, context: SupplierContext, now: datetime, random: Callable[[], str]) -> dict[str, Any]:
+        """Return the claims of a token for one identity, issued now.
 
         Raises:
             SupplyError: The identity has no subject.
@@ -46,11 +58,11 @@ class ClaimsTemplate:
             )
         issued_at = int(now.timestamp())
         return {
-            **self.constant,
+            **self.claims,
             "iss": self.issuer,
             "sub": context.subject,
             "aud": context.audience,
             "iat": issued_at,
             "exp": issued_at + int(self.lifetime.total_seconds()),
-            "jti": self.random(),
+            "jti": random(),
         }

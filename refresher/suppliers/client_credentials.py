@@ -1,243 +1,223 @@
-"""Subject tokens of an OpenID provider, had as a client of it: the `client_credentials` supplier (RFC 6749, 4.4).
+"""Subject tokens of an OpenID provider, obtained as a client of it: the `client_credentials` supplier (RFC 6749, 4.4).
 
-The client shows a secret (section 2.3.1) or a JWT signed with its own key (RFC 7523, section 2.2). The access token it
-is given must be a JWT: an opaque one says nothing to Google's STS. Where the token endpoint is, is configured or read
-from the issuer's discovery document (OpenID Connect Discovery 1.0, section 4) and kept.
+The client proves itself by a secret (section 2.3.1) or by a JWT signed with its own key (RFC 7523, section 2.2). The
+access token that it gets must be a JWT: an opaque one means nothing to Google's STS. The token endpoint is configured,
+or read from the issuer's discovery document (OpenID Connect Discovery 1.0, section 4) and kept.
 """
-
-from __future__ import annotations
 
 import base64
 import json
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
+
+from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.google.answers import document_of, error_text_of, forms_of, is_passing
-from refresher.google.transport import TransportError
-from refresher.keys.signing import PrivateKey, UnsupportedKeyError, encode
-from refresher.tokens import SubjectToken, UnreadableTokenError, peek
+from refresher.files import UnsuitableFileError, read_regular
+from refresher.settings.fields import Choice
+from refresher.settings.problems import Problem
+from refresher.settings.texts import ClientText, Issuer, ParameterName, TokenUrl, VariableName
+from refresher.settings.values import AbsolutePath
+from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
+from refresher.tokens import SubjectToken, UnreadableTokenError, encode_base64url, peek
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-    from pathlib import Path
+    from refresher.google.call import Transport
 
-    from refresher.google.transport import Response, Transport
-    from refresher.suppliers.interface import SupplierContext
-
-_OK = 200
 _LARGEST_SECRET = 64 * 1024
 _ASSERTION_SECONDS = 60
-_SHORTEST_BLANKED = 7
-"""A shorter secret is part of ordinary words, and blanking it in them would tell it."""
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """Who asks, and how it proves that.
+class ClientCredentialsSettings(FetchingSettings):
+    """JWT access tokens of an OpenID provider, obtained as a client of it (RFC 6749, section 4.4)."""
 
-    Attributes:
-        client_id: As the issuer knows it.
-        authentication: `client_secret_basic`, `client_secret_post` or `private_key_jwt`.
-        secret: Reads the secret, or the private key in PEM; asked at each supply, since it may be replaced.
-        key_id: `kid` of the assertion; None for the key's thumbprint.
-        parameters: Further parameters of the request, such as `scope` and `audience`.
-    """
+    kind: Annotated[Literal["client_credentials"], Choice()] = Field(
+        description="Issued by an OpenID provider to a client."
+    )
+    issuer: Issuer = Field(
+        description="The `iss` that its tokens carry; its discovery document contains the token endpoint."
+    )
+    token_url: TokenUrl | None = Field(default=None, description="The token endpoint. Default: discovered.")
+    client_id: ClientText = Field(description="The client, as the issuer knows it.")
+    authentication: Annotated[Literal["client_secret_basic", "client_secret_post", "private_key_jwt"], Choice()] = (
+        Field(
+            default="client_secret_basic",
+            description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
+        )
+    )
+    secret_file: AbsolutePath | None = Field(
+        default=None, description="File of the secret, or of the private key in PEM; other users may not read it."
+    )
+    secret_variable: VariableName | None = Field(
+        default=None, description="Instead of a file: the daemon's variable that holds it."
+    )
+    key_id: ClientText | None = Field(
+        default=None, description="`kid` of the client's key. Default: its RFC 7638 thumbprint."
+    )
+    parameters: Mapping[ParameterName, ClientText] = Field(
+        default={}, description="Further parameters of the request, such as scope, audience or resource."
+    )
 
-    client_id: str
-    authentication: str
-    secret: Callable[[], str]
-    key_id: str | None
-    parameters: Mapping[str, str]
+    def check(self) -> Iterator[Problem]:
+        given = self.node.keys() & {"secret_file", "secret_variable"}
+        if len(given) != 1:
+            remedy = "delete one of them" if given else "add one of them"
+            yield self.problem("needs one of secret_file and secret_variable", remedy)
+
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...]:
+        """Return the client: its token is the token of every identity."""
+        return (self.kind, self.issuer, self.client_id)
+
+    def build(self, workshop: Workshop) -> Supplier:
+        return ClientCredentialsSupplier(self, workshop)
 
 
 class ClientCredentialsSupplier:
     """Asks the token endpoint for each token; safe to use from several threads.
 
     Args:
-        transport: Makes the calls.
-        issuer: Whose discovery document is read.
-        token_url: The token endpoint; None to discover it.
-        client: Who asks.
-        random: Gives what makes each assertion one of a kind.
+        settings: The client, and how it proves itself.
+        workshop: Connections, the daemon's variables, and what makes each assertion unique.
     """
 
-    def __init__(
-        self, *, transport: Transport, issuer: str, token_url: str | None, client: Client, random: Callable[[], str]
-    ) -> None:
-        self._transport = transport
-        self._issuer = issuer
-        self._token_url = token_url
-        self._client = client
-        self._random = random
+    def __init__(self, settings: ClientCredentialsSettings, workshop: Workshop) -> None:
+        self._settings = settings
+        self._transport: Transport = workshop.connections()
+        self._environment = workshop.environment
+        self._random: Callable[[], str] = workshop.random
+        self._token_url: str | None = settings.token_url
 
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:  # noqa: ARG002 - one client, one subject
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Ask for a token.
 
         Raises:
-            SupplyError: The secret cannot be read, the issuer refused, or its token is no JWT.
-            SupplyError: The issuer did not answer, or not as it should.
+            SupplyError: The secret can't be read; the issuer refused, or did not answer, or not as it should; or its
+                token is not a JWT.
         """
-        secret = self._client.secret()
+        from refresher.google.call import Call
+
+        settings = self._settings
+        secret = self._read_secret()  # at each supply, since it may be replaced
         token_url = self._token_url or self._discover()
-        headers, form = self._request(token_url, secret, now)
-        response = self._call("POST", token_url, headers, urlencode(form).encode())
-        if response.status != _OK:
-            credential = headers.get("Authorization", "").removeprefix("Basic ")
-            raise self._refusal(response, secret, credential, form.get("client_assertion", ""))
+        headers, form, proof = self._authenticate(token_url, secret, now)
+        call = Call(
+            asked=f"the token of client {settings.client_id} of the issuer {settings.issuer}",
+            url=token_url,
+            headers=headers,
+            form={"grant_type": "client_credentials", **settings.parameters, **form},
+            secrets=(secret, proof),
+            explain=_explain,
+            verify="check token_url: and that this address really is the issuer (proxy, DNS)",
+        )
+        token = call.read_text(call.fetch_document(self._transport), "access_token")
         self._token_url = token_url
-        token = (document_of(response) or {}).get("access_token")
-        if not isinstance(token, str) or not token:
-            raise SupplyError(
-                f"{_origin(token_url)} answered without an access token",
-                "see whether something else answers there",
-                retryable=True,
-            )
         try:
             return peek(token)
         except UnreadableTokenError as error:
             raise SupplyError(
-                f"the access token of {self._issuer} is no JWT that Google could read: {error}",
-                "have the issuer give this client JWT access tokens (often by an audience, below parameters:)",
+                f"the access token of {settings.issuer} is not a JWT that Google could read: {error}",
+                "make the issuer issue JWT access tokens to this client (often by an audience, below parameters:)",
             ) from error
 
     def _discover(self) -> str:
-        """Give the token endpoint of the issuer's discovery document."""
-        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
-        response = self._call("GET", url, {}, None)
-        if response.status != _OK:
-            raise self._refusal(response)
-        document = document_of(response) or {}
-        found = document.get("token_endpoint")
-        if document.get("issuer") != self._issuer or not isinstance(found, str) or not is_safe(found):
+        """Return the token endpoint of the issuer's discovery document."""
+        from refresher.google.openid import discover, is_secure
+
+        found = discover(self._transport, self._settings.issuer).get("token_endpoint")
+        if not isinstance(found, str) or not is_secure(found):
             raise SupplyError(
-                f"{url} does not name the token endpoint of issuer {self._issuer}",
-                "mend issuer:, or set token_url:",
+                f"the discovery document of {self._settings.issuer} has no https `token_endpoint`",
+                "correct issuer:, or set token_url:",
                 retryable=True,
             )
         return found
 
-    def _request(self, token_url: str, secret: str, now: datetime) -> tuple[dict[str, str], dict[str, str]]:
-        """Give headers and form of a request."""
-        client = self._client
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        form = {"grant_type": "client_credentials", **client.parameters}
-        match client.authentication:
+    def _authenticate(self, token_url: str, secret: str, now: datetime) -> tuple[dict[str, str], dict[str, str], str]:
+        """Return headers and parameters that prove the client, and the secret part of them."""
+        client_id = self._settings.client_id
+        match self._settings.authentication:
             case "client_secret_basic":
                 # RFC 6749, section 2.3.1: both are form-encoded first
-                pair = f"{quote(client.client_id, safe='')}:{quote(secret, safe='')}"
-                headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+                pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+                proof = base64.b64encode(pair.encode()).decode()
+                return {"Authorization": f"Basic {proof}"}, {}, proof
             case "client_secret_post":
-                form |= {"client_id": client.client_id, "client_secret": secret}
+                return {}, {"client_id": client_id, "client_secret": secret}, ""
             case _:
-                form |= {
-                    "client_id": client.client_id,
-                    "client_assertion_type": _ASSERTION_TYPE,
-                    "client_assertion": self._assertion(token_url, secret, now),
-                }
-        return headers, form
+                proof = self._sign_assertion(token_url, secret, now)
+                form = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": proof}
+                return {}, {"client_id": client_id, **form}, proof
 
-    def _assertion(self, token_url: str, pem: str, now: datetime) -> str:
-        """Give the client's own JWT (RFC 7523, section 3)."""
+    def _sign_assertion(self, token_url: str, pem: str, now: datetime) -> str:
+        """Return the client's own JWT (RFC 7523, section 3)."""
+        from refresher.keys.jose import PrivateKey, UnsupportedKeyError
+
+        client_id = self._settings.client_id
         try:
             key = PrivateKey.from_pem(pem.encode())
         except UnsupportedKeyError as error:
             raise SupplyError(
-                f"the key of client {self._client.client_id} cannot be used: {error}", "give EC P-256 or RSA in PKCS#8"
+                f"the key of client {client_id} cannot be used: {error}", "use EC P-256 or RSA in PKCS#8"
             ) from error
         issued_at = int(now.timestamp())
-        header = {"alg": key.algorithm, "kid": self._client.key_id or key.kid, "typ": "JWT"}
+        header = {"alg": key.algorithm, "kid": self._settings.key_id or key.kid, "typ": "JWT"}
         claims = {
-            "iss": self._client.client_id,
-            "sub": self._client.client_id,
+            "iss": client_id,
+            "sub": client_id,
             "aud": token_url,
             "iat": issued_at,
             "exp": issued_at + _ASSERTION_SECONDS,
             "jti": self._random(),
         }
-        message = f"{_encoded(header)}.{_encoded(claims)}"
-        return f"{message}.{encode(key.sign(message.encode()))}"
+        message = f"{_encode(header)}.{_encode(claims)}"
+        return f"{message}.{encode_base64url(key.sign(message.encode()))}"
 
-    def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
-        try:
-            return self._transport.request(method, url, headers=headers, body=body)
-        except TransportError as error:
-            raise SupplyError(
-                f"the issuer {self._issuer} was not reached: {error}",
-                f"let this machine reach {_origin(url)}",
-                retryable=True,
-            ) from error
-
-    def _refusal(self, response: Response, *secrets: str) -> SupplyError:
-        text = error_text_of(response, *(secret for secret in secrets if len(secret) >= _SHORTEST_BLANKED))
-        short = [form for secret in secrets if 0 < len(secret) < _SHORTEST_BLANKED for form in forms_of(secret)]
-        if any(form in text for form in short):
-            text = "its words are withheld, since the secret is in them"
-        return SupplyError(
-            f"the issuer {self._issuer} refused client {self._client.client_id} with HTTP {response.status}: {text}",
-            "check client_id, its secret, authentication and parameters at the issuer",
-            retryable=is_passing(response.status),
-        )
+    def _read_secret(self) -> str:
+        if self._settings.secret_file is not None:
+            return read_secret_file(self._settings.secret_file)
+        secret = self._environment.get(self._settings.secret_variable or "")
+        if not secret:
+            # not shown: it may be the secret itself, written in the wrong place
+            problem = "the daemon lacks the variable in secret_variable"
+            raise SupplyError(problem, "set it to the client's secret where the daemon is started")
+        return secret
 
 
-def secret_of_file(path: Path) -> str:
-    """Give the secret in a file, without white space around it.
+def read_secret_file(path: Path) -> str:
+    """Return the secret in a file, without whitespace around it.
 
     Raises:
-        SupplyError: It cannot be read, or others can read it.
+        SupplyError: It can't be read, or other users can read or write it.
     """
+
+    def check(status: os.stat_result) -> None:
+        if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            raise SupplyError(f"the secret file {path} can be read or written by others", f"chmod 0400 {path}")
+
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-                raise SupplyError(
-                    f"the secret file {path} can be read or written by others, or is no file", f"chmod 0400 {path}"
-                )
-            text = file.read(_LARGEST_SECRET).decode().strip()
+        text = read_regular(path, most=_LARGEST_SECRET, check=check)[0].decode().strip()
     except OSError as error:
         raise SupplyError(
             f"the secret file {path} cannot be read: {error.strerror}", "create it, for the daemon's user alone"
         ) from error
+    except UnsuitableFileError as error:
+        raise SupplyError(f"the secret file {path} is {error}", "write the secret to a file of its own") from error
     except UnicodeDecodeError:
         text = ""
     if not text:
-        raise SupplyError(f"the secret file {path} holds no text", "put the secret there, and nothing else")
+        raise SupplyError(f"the secret file {path} holds no text", "write the secret there, and nothing else")
     return text
 
 
-def secret_of_variable(name: str, environment: Mapping[str, str]) -> str:
-    """Give the secret in a variable of the daemon's.
-
-    Raises:
-        SupplyError: There is none.
-    """
-    if not environment.get(name):
-        # not named: somebody may have written the secret itself
-        problem = "the daemon lacks the variable that secret_variable names"
-        raise SupplyError(problem, "set it to the client's secret where it is started")
-    return environment[name]
+def _explain(_status: int, _text: str) -> str:
+    return "check client_id, its secret, authentication and parameters at the issuer"
 
 
-def is_safe(url: str) -> bool:
-    """Tell whether a secret may be sent to a URL: https, or http on the loopback."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _encoded(part: Mapping[str, Any]) -> str:
-    return encode(json.dumps(part, separators=(",", ":")).encode())
+def _encode(part: Mapping[str, Any]) -> str:
+    return encode_base64url(json.dumps(part, separators=(",", ":")).encode())

@@ -1,147 +1,154 @@
-"""A subject token that a program prints: the `command` supplier.
+"""A subject token that a program prints: the `command` supplier. SPIFFE, AWS and Azure are such commands.
 
 The program is called without a shell, with a bound on its time and its output, in a process group of its own that is
-ended with it and with the daemon, as far as the daemon may: what has become another user, or left for a session of its
-own, runs on. It may print the token alone, `{"token": …}`, or what an executable credential source prints (AIP-4117).
-Its standard error is thrown away: nobody knows what it quotes. SPIFFE, AWS and Azure are such commands.
+ended with it and with the daemon, as far as the daemon may: a process that has become another user, or left for a
+session of its own, runs on. It may print the token alone, `{"token": …}`, or what an executable credential source
+prints (AIP-4117). Its standard error is thrown away, since it may quote anything.
 """
 
-from __future__ import annotations
-
+import atexit
 import json
 import os
-import selectors
+import signal
 import stat
-import subprocess
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.suppliers.processes import kill, start
+from refresher.settings.fields import Choice
+from refresher.settings.texts import VariableName
+from refresher.settings.values import Argv, CommandTimeout
+from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
-    from typing import IO
-
-    from refresher.suppliers.interface import SupplierContext
+    from subprocess import Popen
 
 _MOST_OUTPUT = 2 * MAXIMUM_SIZE
 """Bytes: a token and what JSON adds to it."""
 
-_DYING = 5.0
-"""Seconds that a killed program may take to be gone."""
+_KILL_SECONDS = 5.0
+"""How long a killed program may take to end."""
 
 _MOST_LEFT = 8
-"""Programs that could not be ended, beside which no more are started."""
+"""Programs that could not be ended, in addition to which no more are started."""
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_TOKEN_KEYS = ("token", "id_token")
+
+
+class CommandSettings(FetchingSettings):
+    """A subject token that a program prints."""
+
+    kind: Annotated[Literal["command"], Choice()] = Field(description="Printed by a program.")
+    argv: Argv = Field(
+        description="Absolute path of the program and its arguments; {identity}, {subject}, {audience} are filled in."
+    )
+    timeout: CommandTimeout = Field(
+        default=timedelta(seconds=10),
+        description="How long it may take, 1s to 2m. Default: 10s.",
+        json_schema_extra={"default": "10s"},
+    )
+    environment: tuple[VariableName, ...] = Field(
+        default=(), description="Names of the daemon's variables to pass to it, in addition to PATH, HOME and LANG."
+    )
+
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:
+        """Return the command line, the program by its directory and the name it is called by.
+
+        None if an argument differs with the identity.
+        """
+        text = "\n".join(self.argv)
+        if "{identity}" in text or ("{subject}" in text and has_subject):
+            return None
+        program = Path(self.argv[0])
+        return (self.kind, program.parent, program.name, *self.argv[1:])
+
+    def file_paths(self) -> tuple[tuple[str, Path], ...]:
+        return (("argv", Path(self.argv[0])),)
+
+    def build(self, workshop: Workshop) -> Supplier:
+        names = ("PATH", "HOME", "LANG", *self.environment)
+        environment = {name: workshop.environment[name] for name in names if name in workshop.environment}
+        return CommandSupplier(argv=self.argv, timeout=self.timeout, environment=environment)
 
 
 class CommandSupplier:
-    """Gives what a program prints; safe to use from several threads.
+    """Returns what a program prints; safe to use from several threads.
 
     Args:
-        argv: Absolute path of the program and its arguments; `{identity}`, `{subject}` and `{audience}` in an argument
-            stand for those of the token that is wanted.
+        argv: Absolute path of the program and its arguments, with placeholders.
         timeout: How long it may take.
-        environment: All variables it gets, beside REFRESHER_IDENTITY, REFRESHER_SUBJECT and REFRESHER_AUDIENCE.
+        environment: All variables it gets, in addition to REFRESHER_IDENTITY, REFRESHER_SUBJECT, REFRESHER_AUDIENCE.
     """
 
     def __init__(self, *, argv: Sequence[str], timeout: timedelta, environment: Mapping[str, str]) -> None:
         self._argv = tuple(argv)
         self._seconds = timeout.total_seconds()
-        self._environment = dict(environment)
+        self._environment = environment
         self._lock = Lock()
-        self._left: list[subprocess.Popen[bytes]] = []
+        self._left: list[Popen[bytes]] = []
 
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:  # noqa: ARG002 - the program has a clock
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Run the program and read what it printed.
 
         Raises:
-            SupplyError: It cannot be run or cannot be ended, or others could have written it.
-            SupplyError: It failed, took too long, printed too much or no token.
+            SupplyError: It can't be run or ended, or others could have written it; or, retryable, it failed, took too
+                long, printed too much or no token.
         """
         self._check_program()
         self._check_left()
         facts = {"identity": context.identity, "subject": context.subject or "", "audience": context.audience}
-        output = self._run([_filled(argument, facts) for argument in self._argv], facts)
+        output = self._run(facts)
         try:
-            return peek(_token_in(output))
+            return peek(_find_token(output))
         except (UnreadableTokenError, ValueError) as error:
-            raise self._failed(f"printed no subject token: {error}") from None
+            raise self._fail(f"printed no subject token: {error}") from None
 
     def _check_program(self) -> None:
         program = self._argv[0]
         try:
-            status = os.stat(program)  # noqa: PTH116 - as it is named
+            status = os.stat(program)  # noqa: PTH116 - as it is configured
         except OSError as error:
             raise SupplyError(
-                f"the command {program} cannot be run: {error.strerror}", "install it, or mend argv"
+                f"the command {program} cannot be run: {error.strerror}", "install it, or correct argv"
             ) from error
         if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_MAY_WRITE:
             raise SupplyError(
-                f"the command {program} could have been written by others than root and the daemon",
+                f"the command {program} could have been written by other users than root and the daemon's",
                 f"read it through, then: chown root {program} and chmod go-w {program}",
             )
 
-    def _run(self, argv: Sequence[str], facts: Mapping[str, str]) -> bytes:
-        variables = {f"REFRESHER_{name.upper()}": value for name, value in facts.items()}
+    def _run(self, facts: Mapping[str, str]) -> bytes:
+        argv, environment = list(self._argv), dict(self._environment)
+        for name, value in facts.items():
+            argv = [argument.replace(f"{{{name}}}", value) for argument in argv]
+            environment[f"REFRESHER_{name.upper()}"] = value
         try:
-            process = start(argv, self._environment | variables)
+            process = _RUNNING.start(argv, environment)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "an argument holds a null byte"
             raise SupplyError(
-                f"the command {self._argv[0]} cannot be run: {reason}", "let the daemon's user execute it"
+                f"the command {self._argv[0]} cannot be run: {reason}", "make it executable for the daemon's user"
             ) from None
         try:
-            output = self._output_of(process)
+            output = self._read_output(process)
         finally:
             self._end(process)
-        if process.returncode != 0:
-            ended = process.returncode
-            raise self._failed(f"ended with exit status {ended}" if ended > 0 else f"ended with signal {-ended}")
+        if (status := process.returncode) != 0:
+            raise self._fail(f"ended with exit status {status}" if status > 0 else f"ended with signal {-status}")
         return output
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """End whatever still runs of a program, and never wait for what cannot be ended.
+    def _read_output(self, process: "Popen[bytes]") -> bytes:
+        """Read until the program has ended, even if another process still holds its output open."""
+        import selectors
 
-        Raises:
-            SupplyError: The program itself cannot be ended.
-        """
-        if process.stdout is not None:
-            process.stdout.close()
-        try:
-            kill(process)
-            seconds, reason = _DYING, "it does not end when it is killed"
-        except PermissionError:
-            seconds, reason = 0.0, "it has become another user"
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            with self._lock:
-                self._left.append(process)
-            raise self._cannot_end(f"runs on beyond its bounds (process {process.pid}): {reason}") from None
-
-    def _check_left(self) -> None:
-        """Forget those that ended after all, and start no more where many did not."""
-        with self._lock:
-            self._left = [process for process in self._left if process.poll() is None]
-            count = len(self._left)
-        if count >= _MOST_LEFT:
-            raise self._cannot_end(f"is not started again: {count} of it cannot be ended")
-
-    def _cannot_end(self, what: str) -> SupplyError:
-        return SupplyError(
-            f"the command {self._argv[0]} {what}",
-            "end it by hand, and let argv name what ends by itself or stays the daemon's user: no setuid, no sudo",
-        )
-
-    def _output_of(self, process: subprocess.Popen[bytes]) -> bytes:
-        """Read until the program has ended, whoever else still holds its output open."""
         if process.stdout is None:
             raise AssertionError("the output is a pipe")
         output = bytearray()
@@ -156,16 +163,48 @@ class CommandSupplier:
                     ready = {key.fd for key, _ in selector.select(left)}
                     is_open = _read_into(output, process.stdout)
                     if len(output) > _MOST_OUTPUT:
-                        raise self._failed(f"printed more than {_MOST_OUTPUT} bytes")
+                        raise self._fail(f"printed more than {_MOST_OUTPUT} bytes")
                     if end in ready:
                         return bytes(output)
                     if not is_open and process.stdout.fileno() in selector.get_map():
                         selector.unregister(process.stdout)
             finally:
                 os.close(end)
-        raise self._failed(f"was not done after {self._seconds:g} s")
+        raise self._fail(f"did not end within {self._seconds:g} s")
 
-    def _failed(self, what: str) -> SupplyError:
+    def _end(self, process: "Popen[bytes]") -> None:
+        """End what still runs of a program; if the program can't be ended, don't wait, and raise a SupplyError."""
+        from subprocess import TimeoutExpired
+
+        if process.stdout is not None:
+            process.stdout.close()
+        try:
+            _RUNNING.kill(process)
+            seconds, reason = _KILL_SECONDS, "it does not end when it is killed"
+        except PermissionError:
+            seconds, reason = 0.0, "it has become another user"
+        try:
+            process.wait(seconds)
+        except TimeoutExpired:
+            with self._lock:
+                self._left.append(process)
+            raise self._give_up(f"runs on beyond its bounds (process {process.pid}): {reason}") from None
+
+    def _check_left(self) -> None:
+        """Forget the programs that ended after all; where many did not, start no more."""
+        with self._lock:
+            self._left = [process for process in self._left if process.poll() is None]
+            count = len(self._left)
+        if count >= _MOST_LEFT:
+            raise self._give_up(f"is not started again: {count} of it cannot be ended")
+
+    def _give_up(self, what: str) -> SupplyError:
+        return SupplyError(
+            f"the command {self._argv[0]} {what}",
+            "end it by hand; set argv to a program that ends by itself or stays the daemon's user: no setuid, no sudo",
+        )
+
+    def _fail(self, what: str) -> SupplyError:
         return SupplyError(
             f"the command {self._argv[0]} {what}",
             "run it by hand as the daemon's user, with the daemon's environment",
@@ -173,14 +212,8 @@ class CommandSupplier:
         )
 
 
-def _filled(argument: str, facts: Mapping[str, str]) -> str:
-    for name, value in facts.items():
-        argument = argument.replace(f"{{{name}}}", value)
-    return argument
-
-
 def _read_into(output: bytearray, stream: IO[bytes]) -> bool:
-    """Read what is there now; tell whether more may come."""
+    """Read what is there now; return whether more may come."""
     try:
         while part := os.read(stream.fileno(), _MOST_OUTPUT):
             output += part
@@ -191,25 +224,74 @@ def _read_into(output: bytearray, stream: IO[bytes]) -> bool:
     return False
 
 
-def _token_in(output: bytes) -> str:
-    """Give the token in an output.
-
-    Raises:
-        ValueError: There is none; the message does not repeat the output.
-    """
+def _find_token(output: bytes) -> str:
+    """Return the token in an output, or raise a ValueError whose message does not repeat the output."""
     try:
         text = output.decode("utf-8-sig").strip()
+        document: dict[str, Any] = json.loads(text) if text.startswith("{") else {"token": text}
     except UnicodeDecodeError:
         raise ValueError("it is not text") from None
-    if not text.startswith("{"):
-        return text
-    try:
-        document: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError("it is broken JSON") from None
     if document.get("success") is False:
-        raise ValueError("it says that it failed (success is false)")
-    token = next((document[key] for key in _TOKEN_KEYS if key in document), None)
+        raise ValueError("it reports a failure (success is false)")
+    token = document.get("token", document.get("id_token"))
     if not isinstance(token, str):
         raise ValueError("its JSON has neither token nor id_token")  # noqa: TRY004 - bad content, whatever its type
     return token
+
+
+class _RunningPrograms:
+    """All programs that run now, ended with the interpreter: the threads that hold them to their bounds end with it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._processes: set[Popen[bytes]] = set()
+        self._has_ended = False
+
+    def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> "Popen[bytes]":
+        """Start a program without a shell, a terminal or any variables but those given; its output is a pipe.
+
+        The caller must `kill` it before it waits for it, even if it has ended by itself.
+        """
+        from subprocess import DEVNULL, PIPE, Popen
+
+        process = Popen(  # noqa: S603 - argv of a trusted configuration, no shell
+            argv,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+        with self._lock:
+            self._processes.add(process)
+            is_late = self._has_ended
+        if is_late:
+            self.kill(process)
+        return process
+
+    def kill(self, process: "Popen[bytes]") -> None:
+        """Kill a program that was not waited for, and its process group as far as we may; else a PermissionError."""
+        # once it is waited for, its number may be another process's
+        with self._lock:
+            self._processes.discard(process)
+        _kill_group(process.pid)
+
+    def end(self) -> None:
+        with self._lock:
+            self._has_ended = True
+            for process in self._processes:
+                with suppress(PermissionError):
+                    _kill_group(process.pid)
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+
+
+_RUNNING = _RunningPrograms()
+atexit.register(_RUNNING.end)

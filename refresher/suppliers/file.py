@@ -1,67 +1,83 @@
-"""A subject token that somebody else keeps fresh in a file: the `file` supplier.
+"""A subject token that another program keeps fresh in a file: the `file` supplier.
 
-Links are followed, since Kubernetes projects tokens through them. The content is trimmed of a byte order mark and white
-space; what claims it must have is checked before it is published.
+Symbolic links are followed, since Kubernetes projects tokens through them. The content is trimmed of a byte order mark
+and whitespace; which claims it must have is checked before it is published.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
+from refresher.settings.fields import Choice
+from refresher.settings.values import AbsolutePath
+from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
 
-    from refresher.suppliers.interface import SupplierContext
+class FileSettings(FetchingSettings):
+    """A subject token that another program keeps fresh in a file."""
+
+    kind: Annotated[Literal["file"], Choice()] = Field(description="Read from a file that another program renews.")
+    path: AbsolutePath = Field(description="The file; relative to the file that names it.")
+
+    @property
+    def is_local(self) -> bool:
+        return True
+
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...]:
+        return (self.kind, self.path)
+
+    def build(self, workshop: Workshop) -> Supplier:
+        return FileSupplier(path=self.path)
 
 
 class FileSupplier:
-    """Gives what a file holds."""
+    """Returns what a file holds.
+
+    Args:
+        path: The file.
+    """
 
     def __init__(self, *, path: Path) -> None:
         self._path = path
 
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:  # noqa: ARG002 - the file is for all
-        """Read the token; every failure may pass, since somebody renews the file.
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+        """Read the token.
 
         Raises:
-            SupplyError: The file is absent, unreadable or holds no token that lives.
+            SupplyError: The file is absent, unreadable or holds no token that is still valid; retryable, since another
+                program renews it.
         """
-        token = self._token()
+        try:
+            token = peek(read_regular(self._path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip())
+        except OSError as error:
+            raise SupplyError(
+                f"the source file {self._path} cannot be read: {os.strerror(error.errno or 0)}",
+                "start the program that renews it, and make the file readable for the daemon's user",
+                retryable=True,
+            ) from error
+        except UnicodeDecodeError:
+            raise self._unusable("it is not text") from None
+        except UnsuitableFileError as error:
+            raise self._unusable(f"it is {error}") from error
+        except UnreadableTokenError as error:
+            raise self._unusable(str(error)) from error
         if token.expires_at <= now:
             raise SupplyError(
-                f"the token in the source file {self._path} ended at {token.expires_at:%FT%TZ}",
-                "see why what renews it does not, and set this machine's clock (NTP)",
+                f"the token in the source file {self._path} expired at {token.expires_at:%FT%TZ}",
+                "check the program that renews it, and set this machine's clock (NTP)",
                 retryable=True,
             )
         return token
 
-    def _token(self) -> SubjectToken:
-        try:
-            text = read_regular(self._path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip()
-        except OSError as error:
-            raise SupplyError(
-                f"the source file {self._path} cannot be read: {os.strerror(error.errno or 0)}",
-                "start what renews it, and let the daemon's user read it",
-                retryable=True,
-            ) from error
-        except UnicodeDecodeError:
-            raise self._useless("it is not text") from None
-        except UnsuitableFileError as error:
-            raise self._useless(f"it is {error}") from error
-        try:
-            return peek(text)
-        except UnreadableTokenError as error:
-            raise self._useless(str(error)) from error
-
-    def _useless(self, reason: str) -> SupplyError:
+    def _unusable(self, reason: str) -> SupplyError:
         return SupplyError(
             f"the source file {self._path} holds no subject token: {reason}",
-            "see what renews it write a JWT there",
+            "make the program that renews it write a JWT there",
             retryable=True,
         )

@@ -4,30 +4,74 @@ Real STS refuses opaque tokens for workload identity pools; this is for other ST
 Google changes its mind. The configuration demands `accept_unsupported: true`.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from typing import TYPE_CHECKING
+from pydantic import Field
 
-from refresher.tokens import SubjectToken
+from refresher.settings.fields import Choice
+from refresher.settings.problems import Problem
+from refresher.settings.values import AbsolutePath, Flag
+from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop
+from refresher.tokens import ACCESS_TOKEN_TYPE, ExpectedClaims, SubjectToken
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from refresher.google.source_credentials import SourceCredential
-    from refresher.suppliers.interface import SupplierContext
 
 
+class GoogleAccessTokenSettings(SupplierSettings):
+    """The literal source access token as subject token, which the real STS refuses for workload pools."""
+
+    kind: Annotated[Literal["google_access_token"], Choice()] = Field(
+        description="An opaque access token; see accept_unsupported."
+    )
+    accept_unsupported: Flag = Field(
+        default=False,
+        json_schema_extra={"const": True, "default": None},
+        description="Must be true: the real STS refuses opaque access tokens for workload pools.",
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None, description="google-auth credentials file. Default: the metadata server."
+    )
+
+    token_type: ClassVar[str] = ACCESS_TOKEN_TYPE
+
+    def check(self) -> Iterator[Problem]:
+        if not self.accept_unsupported and "accept_unsupported" not in self.broken:
+            clause = "is not true, and the real STS refuses opaque access tokens for workload pools"
+            remedy = "use google_id_token instead, or accept it with accept_unsupported: true"
+            yield self.problem(clause, remedy, "accept_unsupported")
+
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...]:
+        """Return the credentials: their access token is the token of every identity."""
+        return (self.kind, self.credentials)
+
+    def expect_claims(
+        self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None
+    ) -> ExpectedClaims:
+        return ExpectedClaims(is_jwt=False)
+
+    def build(self, workshop: Workshop) -> Supplier:
+        return GoogleAccessTokenSupplier(source=workshop.open_credentials(self.credentials))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GoogleAccessTokenSupplier:
-    """Access tokens of the worker's own account, the same for every identity."""
+    """Returns access tokens of the worker's own account, the same for every identity.
 
-    def __init__(self, *, source: SourceCredential) -> None:
-        self._source = source
+    Attributes:
+        source: The worker's own credentials.
+    """
 
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:  # noqa: ARG002 - one token for all
-        """Give the access token; its issue is taken to be now, since it does not tell.
+    source: "SourceCredential"
+
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+        """Return the access token; its issue is taken to be now, since it does not show it.
 
         Raises:
-            SupplyError: There is none to be had.
+            SupplyError: No token is available.
         """
-        value, expires_at = self._source.access_token(now)
-        return SubjectToken(value=value, issued_at=now, expires_at=expires_at, unverified_claims=None)
+        token = self.source.access_token(now)
+        return SubjectToken(value=token.value, issued_at=now, expires_at=token.expires_at, unverified_claims=None)

@@ -1,76 +1,132 @@
 """Google-signed ID tokens as subject tokens: the `google_id_token` supplier, from either of two sources.
 
-The metadata server speaks for the machine's own account alone, so its tokens have one subject for everybody;
-`generateIdToken` speaks for a source service account of each identity. The `sub` is that account's unique id.
+The metadata server has tokens of the machine's own account alone, so they have one subject for every identity;
+`generateIdToken` has tokens of a source service account of each identity. The `sub` is that account's unique id.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from typing import TYPE_CHECKING
+from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.google.iam_credentials import generate_id_token
-from refresher.google.metadata_server import MetadataServer
-from refresher.tokens import SubjectToken, UnreadableTokenError, peek
+from refresher.settings.fields import Choice
+from refresher.settings.problems import Problem
+from refresher.settings.values import AbsolutePath
+from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop
+from refresher.tokens import ExpectedClaims, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from refresher.google.call import Transport
+    from refresher.google.metadata_server import MetadataServer
     from refresher.google.source_credentials import SourceCredential
-    from refresher.google.transport import Transport
     from refresher.resources import Endpoints
-    from refresher.suppliers.interface import SupplierContext
+
+GOOGLE_ISSUER = "https://accounts.google.com"
 
 
+class GoogleIdTokenSettings(SupplierSettings):
+    """Google-signed ID tokens as subject tokens."""
+
+    kind: Annotated[Literal["google_id_token"], Choice()] = Field(description="Signed by Google for a service account.")
+    via: Annotated[Literal["metadata_server", "generate_id_token"], Choice()] = Field(
+        default="metadata_server",
+        description="The machine's own account, or generateIdToken for each identity's source_service_account.",
+    )
+    credentials: AbsolutePath | None = Field(
+        default=None,
+        description="google-auth credentials file that calls generateIdToken. Default: the metadata server.",
+    )
+
+    is_audience_bound: ClassVar[bool] = True
+
+    def check(self) -> Iterator[Problem]:
+        if "credentials" in self.node and self.via == "metadata_server" and "via" not in self.broken:
+            clause = "is not used by a supplier that asks the metadata server"
+            yield self.problem(clause, "delete it, or add via: generate_id_token", "credentials", at_key=True)
+
+    @property
+    def needs_source_service_account(self) -> bool:
+        return self.via == "generate_id_token"
+
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:
+        """Return the machine's account; None where each identity has a source service account."""
+        return None if self.needs_source_service_account else (self.kind,)
+
+    def expect_claims(
+        self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None
+    ) -> ExpectedClaims:
+        return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=subject, audiences=audiences)
+
+    def build(self, workshop: Workshop) -> Supplier:
+        from refresher.google.metadata_server import MetadataServer
+
+        transport, endpoints = workshop.connections(), workshop.endpoints
+        if self.needs_source_service_account:
+            source = workshop.open_credentials(self.credentials)
+            return GeneratedIdTokenSupplier(transport=transport, endpoints=endpoints, source=source)
+        return MetadataIdTokenSupplier(server=MetadataServer(transport=transport, origin=endpoints.metadata))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataIdTokenSupplier:
-    """ID tokens of the machine's own account."""
+    """Fetches ID tokens of the machine's own account.
 
-    def __init__(self, *, transport: Transport, origin: str) -> None:
-        self._server = MetadataServer(transport=transport, origin=origin)
+    Attributes:
+        server: The metadata server.
+    """
 
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:  # noqa: ARG002 - Google's clock counts
-        """Fetch a token; the server may give the same one again.
-
-        Raises:
-            SupplyError: There is none to be had.
-        """
-        return _peeked(self._server.identity_token(context.audience), "the metadata server")
-
-
-class GeneratedIdTokenSupplier:
-    """ID tokens of each identity's source service account."""
-
-    def __init__(self, *, transport: Transport, endpoints: Endpoints, source: SourceCredential) -> None:
-        self._transport = transport
-        self._endpoints = endpoints
-        self._source = source
+    server: "MetadataServer"
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Have a token made.
+        """Fetch a token; the server may return the same one again.
 
         Raises:
-            SupplyError: There is none to be had.
+            SupplyError: No token is available.
         """
+        return _read(self.server.identity_token(context.audience), "the metadata server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedIdTokenSupplier:
+    """Fetches ID tokens of each identity's source service account.
+
+    Attributes:
+        transport: Makes the calls.
+        endpoints: Where IAM Credentials is.
+        source: The worker's own credentials, with which it is asked.
+    """
+
+    transport: "Transport"
+    endpoints: "Endpoints"
+    source: "SourceCredential"
+
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
+        """Fetch a token.
+
+        Raises:
+            SupplyError: No token is available.
+        """
+        from refresher.google.iam_credentials import IamCredentials
+
         if context.source_service_account is None:
             raise SupplyError(
                 f"identity {context.identity} has no source service account",
                 f"set identities.{context.identity}.source_service_account",
             )
-        access_token, _ = self._source.access_token(now)
-        token = generate_id_token(
-            self._transport,
-            self._endpoints,
-            service_account=context.source_service_account,
-            audience=context.audience,
-            access_token=access_token,
-        )
-        return _peeked(token, "IAM Credentials")
+        access_token = self.source.access_token(now).value
+        api = IamCredentials(transport=self.transport, endpoints=self.endpoints, access_token=access_token)
+        return _read(api.generate_id_token(context.source_service_account, context.audience), "IAM Credentials")
 
 
-def _peeked(token: str, source: str) -> SubjectToken:
+def _read(token: str, server: str) -> SubjectToken:
     try:
         return peek(token)
     except UnreadableTokenError as error:
         raise SupplyError(
-            f"what {source} gave is no ID token: {error}", "see whether something else answers there", retryable=True
+            f"{server} returned no ID token: {error}",
+            "check that its address really is Google's (proxy, DNS, google.endpoints)",
+            retryable=True,
         ) from error

@@ -1,19 +1,31 @@
-"""What a supplier of subject tokens is: given who, it gives a token or says what to mend.
+"""What a kind of supplier is: what it is configured with, what it declares of itself, and what it supplies.
 
-A supplier mints or fetches; it does not decide when (`refresher.policy`), whether the token is worth publishing
-(`refresher.engine.refresh`) or where it goes (`refresher.publishing`). It keeps no token: sharing among targets of one
-identity is the engine's. One supplier serves many identities and many threads at once.
+A kind is one file in this package and one line in `refresher.suppliers.registry`. Its settings answer every question
+that the checks and the composition root ask, so that neither knows a kind by name. A supplier mints or fetches; when
+it is asked is decided in `refresher.policy`, whether a token is worth publishing in `refresher.engine.refresh`, where
+it goes in `refresher.publishing`.
+
+There is no `from __future__ import annotations` here and in the files of the kinds: pydantic reads the annotations
+when a class is created.
 """
 
-from __future__ import annotations
-
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import Field
+
+from refresher.settings.model import Settings
+from refresher.settings.texts import Issuer, Name
+from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from refresher.tokens import SubjectToken
+    from refresher.google.call import Transport
+    from refresher.google.source_credentials import SourceCredential
+    from refresher.resources import Endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +36,7 @@ class SupplierContext:
         identity: The identity's name, for messages; safe to log.
         subject: The `sub` the token must carry; None where the supplier alone knows it.
         audience: The token audience: the `aud` the provider accepts.
-        source_service_account: E-mail of the account that a Google-signed token is for; None where there is none.
+        source_service_account: E-mail of the account that a Google-signed token is for; None where it has no account.
     """
 
     identity: str
@@ -34,17 +46,197 @@ class SupplierContext:
 
 
 class Supplier(Protocol):
-    """Mints or fetches subject tokens."""
+    """Mints or fetches subject tokens.
+
+    It keeps no token: sharing among the targets of one identity is the engine's. One supplier serves many identities
+    and many threads at once.
+    """
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Give a token for one identity, as fresh as can be had.
+        """Return a token for one identity, as fresh as it can be obtained.
 
         Args:
             context: For whom.
             now: The wall clock's time, aware, UTC; becomes `iat` where the supplier mints.
 
         Raises:
-            SupplyError: Nothing usable, and it stays so until something is mended.
-            SupplyError: Nothing this time.
+            SupplyError: No token is available. `retryable` shows whether that may pass by itself.
         """
         ...
+
+
+class Connections(Protocol):
+    """Creates transports when they are first needed; called, it returns the one that all share."""
+
+    def __call__(self) -> "Transport":
+        """Return the shared transport.
+
+        Raises:
+            ConfigurationError: `google.ca_file` or the proxy of the environment can't be used.
+        """
+        ...
+
+    def trusting(self, ca_file: Path, ca_key: str) -> "Transport":
+        """Return a transport that trusts the certificates in a file, as they are at each call.
+
+        Args:
+            ca_file: PEM file of certificates.
+            ca_key: The key of the configuration that names the file, for messages.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What building a supplier may need of the world.
+
+    Attributes:
+        endpoints: Where Google's services are.
+        connections: Creates transports.
+        environment: The daemon's own variables.
+        random: Returns a new unguessable text, for `jti`.
+    """
+
+    endpoints: "Endpoints"
+    connections: Connections
+    environment: Mapping[str, str]
+    random: Callable[[], str]
+
+    def open_credentials(self, path: Path | None) -> "SourceCredential":
+        """Return the worker's own Google credentials: of a file, or of the metadata server (None)."""
+        from refresher.google.source_credentials import open_credentials
+
+        return open_credentials(path, self.connections(), metadata=self.endpoints.metadata)
+
+
+class SupplierSettings(Settings):
+    """The settings that all kinds share, and what each kind declares.
+
+    Attributes:
+        kind: Name of the kind; each kind narrows it to one literal, by which pydantic distinguishes kinds.
+        provider: Name of the provider that accepts its tokens; None for the only one.
+        needs_subject: Whether the kind mints the subject that it is asked for, so that an identity must have one.
+        is_audience_bound: Whether each token is minted for the provider's audience, so that no other pool accepts it.
+        token_type: URN of what it supplies (RFC 8693, section 3).
+        uploads_keys: Whether the public half of its keys has to be uploaded to the provider (`published_jwks`); else
+            Google discovers them at the issuer.
+    """
+
+    kind: str
+    provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
+
+    needs_subject: ClassVar[bool] = False
+    is_audience_bound: ClassVar[bool] = False
+    token_type: ClassVar[str] = JWT_TYPE
+    uploads_keys: ClassVar[bool] = False
+
+    @property
+    def needs_source_service_account(self) -> bool:
+        """Whether its tokens are of the identity's `source_service_account`, so that an identity must have one."""
+        return False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it supplies without a call to another machine or program."""
+        return False
+
+    @property
+    def configured_lifetime(self) -> timedelta | None:
+        """From `iat` to `exp` as configured; None where the supplier alone knows it."""
+        return None
+
+    @property
+    def lifetime_range(self) -> tuple[timedelta, timedelta] | None:
+        """The least and the longest life that may be asked for token by token; None where it isn't ours to choose."""
+        return None
+
+    @property
+    def keys_directory(self) -> Path | None:
+        """The directory of the signing keys that the supplier signs with; None if it has no keys of its own."""
+        return None
+
+    @property
+    def keys_url(self) -> str | None:
+        """Where the keys that verify its tokens are published; None to discover that at the issuer."""
+        return None
+
+    def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:
+        """Return what chooses the subject where the supplier alone knows it.
+
+        Equal results mean one subject. The elements are declared keys in a canonical form: text, numbers, None, and
+        `Path` for what lies on this machine.
+
+        Args:
+            has_subject: Whether the identity concerned has a configured subject.
+
+        Returns:
+            None where each identity gets a subject of its own.
+        """
+        return None
+
+    def file_paths(self) -> tuple[tuple[str, Path], ...]:
+        """Return key and path of every file that the configuration names and that the supplier reads or runs."""
+        return tuple(
+            (key, path)
+            for key in type(self).model_fields
+            if key in self.model_fields_set and isinstance(path := getattr(self, key), Path)
+        )
+
+    @abstractmethod
+    def expect_claims(
+        self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None
+    ) -> ExpectedClaims:
+        """Return which claims a token of one identity must have to be what the configuration would supply.
+
+        Args:
+            subject: The identity's; None if it has none.
+            audiences: Token audiences that the provider accepts.
+            key_ids: Ids of the keys in `keys_directory` that are still published; None where they are unknown.
+        """
+
+    @abstractmethod
+    def build(self, workshop: Workshop) -> Supplier:
+        """Build the supplier; imports what it needs.
+
+        Raises:
+            RefresherError: Something that it needs is missing.
+        """
+
+    def build_with_next_key(self, kid: str, workshop: Workshop) -> Supplier:
+        """Build the supplier as it will be once a key of its `keys_directory` is activated.
+
+        Raises:
+            KeysError: No such key waits there.
+        """
+        raise NotImplementedError
+
+    def published_jwks(self, workshop: Workshop, versions: Sequence[int], now: datetime) -> dict[str, Any]:
+        """Return the JWKS that has to be uploaded to its provider; only where `uploads_keys` is true.
+
+        Args:
+            workshop: What asking for keys needs.
+            versions: Versions of the key to publish; empty for the one that signs.
+            now: The wall clock's time.
+
+        Raises:
+            UsageError: `versions` are given, and its keys have none.
+            KeysError: The keys directory can't be used.
+            SupplyError: The service that holds the key refused, or did not answer.
+        """
+        raise NotImplementedError
+
+    def discovery_document(self) -> dict[str, Any] | None:
+        """Return what its issuer has to serve (OpenID Connect Discovery 1.0, section 3); None if nothing fixed."""
+        return None
+
+
+class FetchingSettings(SupplierSettings):
+    """What kinds share that fetch tokens of another issuer: these are compared with what is configured, no more."""
+
+    issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")
+
+    def expect_claims(
+        self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None
+    ) -> ExpectedClaims:
+        """Return the claims that are configured."""
+        return ExpectedClaims(issuer=self.issuer, subject=subject, audiences=audiences)

@@ -1,134 +1,146 @@
 """Subject tokens of a Kubernetes service account, by the TokenRequest API: the `kubernetes` supplier.
 
 https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/. The daemon asks with the
-token that its own pod has, read anew each time since the kubelet replaces it, for the account that the identity's
-subject names. A projected volume needs none of this: that is a `file`.
+token of its own pod, read again each time since the kubelet replaces it, for the account in the identity's subject. A
+projected volume needs none of this: that is a `file`.
 """
 
-from __future__ import annotations
-
-import json
 import os
 import re
-from http import HTTPStatus
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.google.answers import clean, document_of, error_text_of, is_passing
-from refresher.google.transport import TransportError
-from refresher.tokens import SubjectToken, UnreadableTokenError, peek
+from refresher.files import UnsuitableFileError, read_regular
+from refresher.settings.fields import Choice
+from refresher.settings.texts import ApiServer
+from refresher.settings.values import AbsolutePath, RequestedLifetime
+from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-    from pathlib import Path
+    from refresher.google.call import Transport
 
-    from refresher.google.transport import Response, Transport
-    from refresher.suppliers.interface import SupplierContext
+_MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod has its own token and its cluster's authority."""
 
-_CREATED = (200, 201)
-_LARGEST = 64 * 1024
+_ACCEPTED = (200, 201)
+_REMEDIES = {
+    401: "check what renews {token_file}: it has expired, or is of another cluster",
+    403: "allow the daemon's account to create serviceaccounts/token of {account} (RBAC)",
+    404: "create the service account {account}, or correct the identity's subject",
+    422: "allow the daemon tokens of {account} for this audience in the cluster's admission policies",
+}
 _SUBJECT = re.compile(r"system:serviceaccount:(?P<namespace>[a-z0-9-]{1,63}):(?P<name>[a-z0-9.-]{1,253})")
 
 
+class KubernetesSettings(FetchingSettings):
+    """Tokens of Kubernetes service accounts, requested by the daemon's own (TokenRequest API)."""
+
+    kind: Annotated[Literal["kubernetes"], Choice()] = Field(
+        description="Issued by a cluster for the service account in the identity's subject."
+    )
+    api_server: ApiServer = Field(
+        default="https://kubernetes.default.svc",
+        description="Origin of the API server. Default: https://kubernetes.default.svc.",
+    )
+    ca_file: AbsolutePath = Field(
+        default=_MOUNTED / "ca.crt",
+        description="Certificates to trust the API server by; a change takes effect at once. Default: the pod's own.",
+        json_schema_extra={"default": str(_MOUNTED / "ca.crt")},
+    )
+    token_file: AbsolutePath = Field(
+        default=_MOUNTED / "token",
+        description="The token that the daemon asks with. Default: the pod's own.",
+        json_schema_extra={"default": str(_MOUNTED / "token")},
+    )
+    lifetime: RequestedLifetime = Field(
+        default=timedelta(hours=1),
+        description="Lifetime of each subject token, 10m to 24h; the API server may shorten it. Default: 1h.",
+        json_schema_extra={"default": "1h"},
+    )
+
+    needs_subject: ClassVar[bool] = True
+
+    @property
+    def configured_lifetime(self) -> timedelta:
+        """From `iat` to `exp`; the API server may shorten it."""
+        return self.lifetime
+
+    def build(self, workshop: Workshop) -> Supplier:
+        # a pool of its own: the cluster's authority is to be trusted for nothing else
+        is_secure = self.api_server.startswith("https:")
+        connections = workshop.connections
+        transport = connections.trusting(self.ca_file, "the supplier's ca_file") if is_secure else connections()
+        return KubernetesSupplier(settings=self, transport=transport)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesSupplier:
     """Requests tokens of service accounts; safe to use from several threads.
 
-    Args:
+    Attributes:
+        settings: Where, with which token and for how long.
         transport: Makes the calls, and trusts the cluster's authority.
-        api_server: Origin of the API server.
-        token_path: Where the daemon's own token is.
-        lifetime: Of each subject token; the API server may shorten it.
     """
 
-    def __init__(self, *, transport: Transport, api_server: str, token_path: Path, lifetime: timedelta) -> None:
-        self._transport = transport
-        self._api_server = api_server
-        self._token_path = token_path
-        self._seconds = int(lifetime.total_seconds())
+    settings: KubernetesSettings
+    transport: "Transport"
 
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:  # noqa: ARG002 - the API server has a clock
+    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Request a token.
 
         Raises:
-            SupplyError: The subject is no service account, the daemon has no token, or the API server refused.
-            SupplyError: The API server did not answer, or not as it should.
+            SupplyError: The subject is not a service account, the daemon has no token, or the API server refused, or
+                did not answer, or not as it should.
         """
+        from refresher.google.call import Call
+
         account = _SUBJECT.fullmatch(context.subject or "")
         if account is None:
             raise SupplyError(
-                f"the subject of identity {context.identity} is no Kubernetes service account",
+                f"the subject of identity {context.identity} is not a Kubernetes service account",
                 "set it to system:serviceaccount:NAMESPACE:NAME",
             )
         namespace, name = account["namespace"], account["name"]
-        bearer = self._own_token()
-        request = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"audiences": [context.audience], "expirationSeconds": self._seconds},
-        }
-        response = self._request(namespace, name, bearer, json.dumps(request).encode())
-        if response.status not in _CREATED:
-            raise self._refusal(response, f"{namespace}/{name}", bearer)
-        status = (document_of(response) or {}).get("status")
-        try:
-            return peek(str(status["token"] if isinstance(status, dict) else None))
-        except (UnreadableTokenError, KeyError) as error:
-            raise SupplyError(
-                f"{self._api_server} answered without a token",
-                "see whether something else answers there",
-                retryable=True,
-            ) from error
-
-    def _request(self, namespace: str, name: str, bearer: str, body: bytes) -> Response:
-        try:
-            return self._transport.request(
-                "POST",
-                f"{self._api_server}/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
-                headers={"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"},
-                body=body,
-            )
-        except TransportError as error:
-            raise SupplyError(
-                f"the API server {self._api_server} was not reached: {error}",
-                "let the daemon's pod reach it, and the supplier's ca_file name the cluster's authority",
-                retryable=True,
-            ) from error
-
-    def _refusal(self, response: Response, account: str, bearer: str) -> SupplyError:
-        """Give the failure that an error answer stands for; Kubernetes says why in `message`."""
-        said = (document_of(response) or {}).get("message")
-        text = clean(said, bearer) if isinstance(said, str) else error_text_of(response, bearer)
-        return SupplyError(
-            f"the API server refused a token of {account} with HTTP {response.status}: {text}",
-            self._remedy(response.status, account),
-            retryable=is_passing(response.status),
+        facts = {"account": f"{namespace}/{name}", "token_file": self.settings.token_file}
+        seconds = int(self.settings.lifetime.total_seconds())
+        call = Call(
+            asked=f"a token of {namespace}/{name} from the API server",
+            url=f"{self.settings.api_server}/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+            bearer=_read_own_token(self.settings.token_file),
+            document={
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"audiences": [context.audience], "expirationSeconds": seconds},
+            },
+            accepted=_ACCEPTED,
+            explain=lambda status, _text: _REMEDIES.get(status, "check the log of the API server").format(**facts),
+            reach=f"make the daemon's pod reach {self.settings.api_server}, and set ca_file to the cluster's authority",
+            verify="check that this address really is the cluster's API server (proxy, DNS)",
         )
-
-    def _remedy(self, status: int, account: str) -> str:
-        match status:
-            case HTTPStatus.UNAUTHORIZED:
-                return f"see what renews {self._token_path}: that token is over, or another cluster's"
-            case HTTPStatus.FORBIDDEN:
-                return f"let the daemon's own account create serviceaccounts/token of {account} (RBAC)"
-            case HTTPStatus.NOT_FOUND:
-                return f"create the service account {account}, or mend the identity's subject"
-            case HTTPStatus.UNPROCESSABLE_ENTITY:
-                return f"let the cluster's admission policies allow the daemon tokens of {account} for this audience"
-            case _:
-                return "see the log of the API server"
-
-    def _own_token(self) -> str:
+        status = call.fetch_document(self.transport).get("status")
+        token = call.read_text(status if isinstance(status, dict) else {}, "token")
         try:
-            descriptor = os.open(self._token_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
-                text = file.read(_LARGEST).decode("ascii").strip()
-        except OSError as error:
-            raise SupplyError(
-                f"the daemon's own token {self._token_path} cannot be read: {error.strerror}",
-                "run it in a pod with automountServiceAccountToken, or set token_file",
-            ) from error
-        except UnicodeDecodeError:
-            text = ""
-        if not text or not text.isprintable():
-            raise SupplyError(f"{self._token_path} holds no token", "see what mounts it")
-        return text
+            return peek(token)
+        except UnreadableTokenError as error:
+            raise call.reject(f"has no JWT: {error}") from error
+
+
+def _read_own_token(path: Path) -> str:
+    try:
+        text = read_regular(path, most=MAXIMUM_SIZE)[0].decode("ascii").strip()
+    except OSError as error:
+        raise SupplyError(
+            f"the daemon's own token {path} cannot be read: {os.strerror(error.errno or 0)}",
+            "run it in a pod with automountServiceAccountToken, or set token_file",
+        ) from error
+    except (UnicodeDecodeError, UnsuitableFileError):
+        text = ""
+    if not text or not text.isprintable():
+        raise SupplyError(f"{path} holds no token", "check what mounts it")
+    return text

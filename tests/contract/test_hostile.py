@@ -1,6 +1,6 @@
 """No supplier hangs: servers that never answer, drip or close, and programs that sleep, fork, flood or print rubbish.
 
-The daemon with such suppliers is tested in `tests/e2e/test_hostile_suppliers.py`.
+The daemon with such a supplier is tested in `tests/e2e/test_hostile_suppliers.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import pytest
 
 from refresher.errors import SupplyError
 from refresher.google.transport import Limits
-from tests.contract.conftest import KINDS, REMOTE, SECRETS
+from tests.contract.cases import CASES, REMOTE
+from tests.contract.conftest import SECRETS
+from tests.failures import is_retryable
 from tests.line_server import LineServer, closing_at_once, dripping, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.contract.conftest import Case, Google
+    from tests.contract.conftest import Case, Server
     from tests.line_server import Treat
 
     MakeCase = Callable[..., Case]
@@ -33,15 +35,10 @@ SERVERS: dict[str, Treat] = {
     "drips headers": dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"),
     "closes": closing_at_once,
 }
-BEHIND_METADATA = ("self_issued-kms", "google_id_token-generated", "sign_jwt")
-"""Kinds that call another server once they have an access token."""
+WITH_CREDENTIALS = [name for name, case in CASES.items() if case.takes_credentials]
+BEHIND_METADATA = [name for name in WITH_CREDENTIALS if name != "google_access_token"]
+"""Cases that ask another server once they have an access token."""
 
-WITH_A_FILE = {
-    "google_access_token": "{kind: google_access_token, accept_unsupported: true, credentials: user.json}",
-    "google_id_token": "{kind: google_id_token, via: generate_id_token, credentials: user.json}",
-    "sign_jwt": KINDS["sign_jwt"][:-1] + ", credentials: user.json}",
-    "self_issued-kms": KINDS["self_issued-kms"][:-1] + ", credentials: user.json}",
-}
 PROGRAMS = {
     "sleeps": "sleep 600",
     "forks": "sleep 600 & sleep 600 & wait",
@@ -54,70 +51,69 @@ PROGRAMS = {
 
 
 @pytest.fixture(params=list(SERVERS.values()), ids=list(SERVERS))
-def server(request: pytest.FixtureRequest) -> Iterator[LineServer]:
+def bad(request: pytest.FixtureRequest) -> Iterator[LineServer]:
     """Return each bad server in turn."""
     made = LineServer(request.param)
     yield made
     made.close()
 
 
-def failure_of(case: Case) -> SupplyError:
-    """Return the failure of a supply, which is transient and shows no secret."""
-    with pytest.raises(SupplyError) as caught:
+def catch_failure(case: Case) -> SupplyError:
+    """Return the failure of a supply, which is retryable and shows no secret."""
+    with pytest.raises(SupplyError, check=is_retryable) as caught:
         case.supply()
-    assert isinstance(caught.value, SupplyError)
     assert caught.value.remedy
     assert not any(secret in str(caught.value) for secret in SECRETS)
     return caught.value
 
 
 @HANGS
-@pytest.mark.parametrize("kind", REMOTE)
-def test_bad_server_fails_the_supply(case_of: MakeCase, server: LineServer, kind: str) -> None:
-    """Whatever the first server does, the supply ends with a transient failure that contains its address."""
-    case = case_of(kind, origin=server.origin, limits=LIMITS)
+@pytest.mark.parametrize("name", REMOTE)
+def test_bad_server_fails_the_supply(make_case: MakeCase, bad: LineServer, name: str) -> None:
+    """Whatever the first server that is asked does, the supply ends with a retryable failure that shows its address."""
+    case = make_case(CASES[name], origin=bad.origin, limits=LIMITS)
 
-    assert server.origin.partition("//")[2] in failure_of(case).problem
+    assert bad.origin.partition("//")[2] in catch_failure(case).problem
 
 
 @HANGS
-@pytest.mark.parametrize("kind", BEHIND_METADATA)
+@pytest.mark.parametrize("name", BEHIND_METADATA)
 def test_bad_server_behind_a_good_one_fails_the_supply(
-    case_of: MakeCase, google: Google, server: LineServer, kind: str
+    make_case: MakeCase, server: Server, bad: LineServer, name: str
 ) -> None:
-    """Once there is an access token, the next server can be as bad: the supply ends nevertheless."""
-    case = case_of(kind, origin=server.origin, metadata=google.origin, limits=LIMITS)
+    """With an access token in hand the next server may be as bad: the supply ends all the same."""
+    case = make_case(CASES[name], origin=bad.origin, metadata=server.origin, limits=LIMITS)
 
-    assert server.origin.partition("//")[2] in failure_of(case).problem
-    assert google.calls == 1
+    assert bad.origin.partition("//")[2] in catch_failure(case).problem
+    assert server.calls == 1
 
 
 @HANGS
-@pytest.mark.parametrize("kind", WITH_A_FILE)
-def test_bad_token_endpoint_fails_the_supply(case_of: MakeCase, server: LineServer, kind: str) -> None:
-    """Credentials of a file with a bad token endpoint fail the supply, whatever google-auth does with it."""
-    case = case_of(kind, supplier=WITH_A_FILE[kind], limits=LIMITS)
+@pytest.mark.parametrize("name", WITH_CREDENTIALS)
+def test_bad_token_endpoint_fails_the_supply(make_case: MakeCase, bad: LineServer, name: str) -> None:
+    """Credentials of a file whose token endpoint is bad fail the supply, whatever google-auth makes of it."""
+    case = make_case(CASES[name], supplier=CASES[name].supplier[:-1] + ", credentials: user.json}", limits=LIMITS)
     user = {"type": "authorized_user", "client_id": "id", "client_secret": "shh-client"}
-    document = user | {"refresh_token": "1//refresh-token", "token_uri": f"{server.origin}/token"}
+    document = user | {"refresh_token": "1//refresh-token", "token_uri": f"{bad.origin}/token"}
     (case.directory / "user.json").write_text(json.dumps(document))
 
-    failure_of(case)
+    catch_failure(case)
 
 
 @HANGS
-def test_bad_issuer_fails_the_discovery(case_of: MakeCase, server: LineServer) -> None:
-    """An issuer that does not complete TLS is not waited for."""
-    issuer = server.origin.replace("http:", "https:")
+def test_bad_issuer_fails_the_discovery(make_case: MakeCase, bad: LineServer) -> None:
+    """An issuer that does not complete the TLS handshake is not waited for."""
+    issuer = bad.origin.replace("http:", "https:")
     supplier = f"{{kind: client_credentials, issuer: '{issuer}', client_id: worker, secret_file: secret}}"
-    case = case_of("client_credentials", supplier=supplier, limits=LIMITS)
+    case = make_case(CASES["client_credentials"], supplier=supplier, limits=LIMITS)
 
-    assert server.origin.partition("//")[2] in failure_of(case).problem
+    assert bad.origin.partition("//")[2] in catch_failure(case).problem
 
 
 @HANGS
 @pytest.mark.parametrize("script", PROGRAMS.values(), ids=PROGRAMS)
-def test_bad_program_fails_the_supply(case_of: MakeCase, script: str) -> None:
-    """Whatever a program does, the supply ends within its time limit, with a transient failure."""
-    case = case_of("command", supplier=f"{{kind: command, timeout: 1s, argv: [/bin/sh, -c, {json.dumps(script)}]}}")
+def test_bad_program_fails_the_supply(make_case: MakeCase, script: str) -> None:
+    """Whatever a program does, the supply ends within its time, with a retryable failure."""
+    supplier = f"{{kind: command, timeout: 1s, argv: [/bin/sh, -c, {json.dumps(script)}]}}"
 
-    failure_of(case)
+    catch_failure(make_case(CASES["command"], supplier=supplier))

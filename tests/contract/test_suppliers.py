@@ -4,19 +4,25 @@ import socket
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+import refresher.suppliers
 from refresher.app.suppliers import DeferredSupplier
 from refresher.config.loading import load
 from refresher.errors import SupplyError
+from refresher.suppliers.interface import SupplierSettings
+from refresher.suppliers.registry import KINDS
 from refresher.tokens import peek
-from tests.contract.conftest import KINDS, REMOTE, SECRETS, built
+from tests.contract.cases import CASES, REMOTE, read_cases
+from tests.contract.conftest import SECRETS, build
 from tests.tokens import AUDIENCE, make_jwt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from refresher.suppliers.interface import SupplierContext
     from tests.contract.conftest import Case
@@ -24,8 +30,8 @@ if TYPE_CHECKING:
     MakeCase = Callable[..., Case]
 
 
-def failure_of(case: Case) -> SupplyError:
-    """Return the failure of a supply, after a check that it has problem and remedy and shows no secret."""
+def catch_failure(case: Case) -> SupplyError:
+    """Return the failure of a supply, having checked that it has problem and remedy and shows no secret anywhere."""
     with pytest.raises(SupplyError) as caught:
         case.supply()
     error = caught.value
@@ -36,8 +42,65 @@ def failure_of(case: Case) -> SupplyError:
     return error
 
 
+def _list_kinds() -> Iterator[type[SupplierSettings]]:
+    for module in iter_modules(refresher.suppliers.__path__):
+        members = vars(import_module(f"refresher.suppliers.{module.name}")).values()
+        for member in members:
+            if (
+                isinstance(member, type)
+                and issubclass(member, SupplierSettings)
+                and "kind" in vars(member).get("__annotations__", {})
+            ):
+                yield member
+
+
+def test_every_kind_is_registered() -> None:
+    """Each settings model of a kind is in the registry, under the name of its module and of its `kind`."""
+    written = {member for member in _list_kinds() if member is not SupplierSettings}
+
+    assert set(KINDS.values()) == written
+    for kind, settings in KINDS.items():
+        assert settings.__module__ == f"refresher.suppliers.{kind}"
+        assert get_args(settings.model_fields["kind"].annotation) == (kind,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_case(kind: str) -> None:
+    """Each kind declares in `tests/unit/suppliers/test_KIND.py` how this suite is to ask it."""
+    assert read_cases(kind), f"tests/unit/suppliers/test_{kind}.py has no CONTRACT"
+
+
+def test_kind_declares_its_tokens(case: Case) -> None:
+    """A token that the kind supplies is what its settings expect, and only local kinds supply without a server."""
+    token = case.supply()
+
+    if case.settings is not None:
+        subject = case.subject.format(user="user-1") if case.settings.needs_subject else None
+        expected = case.settings.expect_claims(subject, frozenset({AUDIENCE}), None)
+        assert expected.mismatches(token) == ()
+        assert case.settings.configured_lifetime in (None, token.lifetime)
+        assert not (case.settings.is_local and case.server.calls)
+
+
+def test_kind_declares_who_chooses_the_subject(case: Case) -> None:
+    """A kind that supplies one token to every identity declares what chooses its subject, the others do not."""
+    if case.settings is not None:
+        source = case.settings.subject_source()
+        assert (source is None) is case.chooses_subject
+        assert source is None or source[0] == case.settings.kind
+
+
+def test_kind_declares_its_files(case: Case) -> None:
+    """The files that a kind declares are in the configuration, by absolute paths that exist."""
+    if case.settings is not None:
+        for key, path in case.settings.file_paths():
+            assert key in case.settings.model_fields_set
+            assert path.is_absolute()
+            assert path.exists()
+
+
 def test_token_is_what_was_asked_for(case: Case) -> None:
-    """A token is valid now, for the requested audience, and for the subject if the supplier can choose it."""
+    """A token lives now, for the audience asked for, and for the subject where the supplier may choose it."""
     token = case.supply()
 
     assert token.issued_at <= case.now + timedelta(seconds=2)
@@ -46,11 +109,11 @@ def test_token_is_what_was_asked_for(case: Case) -> None:
     assert (token.unverified_claims is not None) is case.is_jwt
     if token.unverified_claims is not None:
         assert token.unverified_claims.audience == (AUDIENCE,)
-        assert token.unverified_claims.subject == case.subject_of("user-1") or not case.chooses_subject
+        assert token.unverified_claims.subject == case.subject.format(user="user-1") or not case.chooses_subject
 
 
-def test_what_is_told_is_what_the_token_says(case: Case) -> None:
-    """The lifetime and claims that a supplier returns with a JWT are those in the JWT."""
+def test_supplier_reports_what_a_reader_finds(case: Case) -> None:
+    """Life and claims next to a JWT are those that a reader finds in it."""
     token = case.supply()
 
     if case.is_jwt:
@@ -60,7 +123,7 @@ def test_what_is_told_is_what_the_token_says(case: Case) -> None:
 
 
 def test_no_text_shows_the_token(case: Case) -> None:
-    """Neither the token's repr nor the supplier's contains the secret."""
+    """Neither the token's repr nor the supplier's holds the secret."""
     token = case.supply()
 
     for text in (repr(token), str(token), repr(case.supplier), str(vars(case.supplier))):
@@ -69,7 +132,7 @@ def test_no_text_shows_the_token(case: Case) -> None:
 
 
 def test_subjects_get_tokens_of_their_own(case: Case) -> None:
-    """Two identities never get the same token from a supplier that can choose the subject."""
+    """Two identities never get the same token from a supplier that may choose the subject."""
     one, two = case.supply("user-1"), case.supply("user-2")
 
     if case.chooses_subject:
@@ -78,137 +141,130 @@ def test_subjects_get_tokens_of_their_own(case: Case) -> None:
 
 
 def test_eight_threads_are_served_at_once(case: Case) -> None:
-    """Eight threads each get their own subject's token from a new supplier."""
-    subjects = [f"user-{number}" for number in range(40)]
+    """Eight threads each get their own subject's token, from one supplier that was not used before."""
+    users = [f"user-{number}" for number in range(40)]
 
     with ThreadPoolExecutor(8) as pool:
-        tokens = list(pool.map(case.supply, subjects))
+        tokens = list(pool.map(case.supply, users))
 
     found = [token.unverified_claims.subject if token.unverified_claims else None for token in tokens]
     if case.chooses_subject:
-        assert found == [case.subject_of(subject) for subject in subjects]
+        assert found == [case.subject.format(user=user) for user in users]
     else:
         assert len(set(found)) == 1
 
 
-@pytest.mark.parametrize("kind", REMOTE)
+@pytest.mark.parametrize("name", REMOTE)
 @pytest.mark.parametrize(
-    ("status", "kind_of_failure"),
-    [
-        (400, SupplyError),
-        (401, SupplyError),
-        (403, SupplyError),
-        (404, SupplyError),
-        (408, SupplyError),
-        (429, SupplyError),
-        (500, SupplyError),
-    ],
+    ("status", "retryable"),
+    [(400, False), (401, False), (403, False), (404, False), (408, True), (429, True), (500, True)],
 )
-def test_refusals_are_classified(case_of: MakeCase, kind: str, status: int, kind_of_failure: type[SupplyError]) -> None:
-    """A failure that can end by itself is transient; every other one is permanent."""
-    case = case_of(kind)
-    case.google.fail(status, b'{"error": {"message": "No: ya29.source, eyJhbGciOi.eyJzdWIi.c2VjcmV0"}}')
+def test_only_some_refusals_are_retryable(make_case: MakeCase, name: str, status: int, retryable: bool) -> None:  # noqa: FBT001 - a table's column
+    """A refusal that may pass is retryable, every other one has to be fixed first."""
+    case = make_case(CASES[name])
+    case.server.fail(status, b'{"error": {"message": "No: ya29.source, eyJhbGciOi.eyJzdWIi.c2VjcmV0"}}')
 
-    assert type(failure_of(case)) is kind_of_failure
+    assert catch_failure(case).retryable is retryable
 
 
-@pytest.mark.parametrize("kind", REMOTE)
+@pytest.mark.parametrize("name", REMOTE)
 @pytest.mark.parametrize(
     "body",
     [b"", b"rubbish", b"[]", b"{}", b"\xff\xfe", b"[" * 50_000],
     ids=["empty", "text", "list", "{}", "bin", "deep"],
 )
-def test_rubbish_is_a_failure(case_of: MakeCase, kind: str, body: bytes) -> None:
-    """An answer without a token is a supply failure, never a crash."""
-    case = case_of(kind)
-    case.google.fail(200, body)
+def test_rubbish_is_a_failure(make_case: MakeCase, name: str, body: bytes) -> None:
+    """An answer that holds no token is a failure of supply, never a crash."""
+    case = make_case(CASES[name])
+    case.server.fail(200, body)
 
-    assert isinstance(failure_of(case), SupplyError)
+    assert catch_failure(case).retryable
 
 
-@pytest.mark.parametrize("kind", REMOTE)
-def test_unreachable_server_may_come_back(case_of: MakeCase, kind: str) -> None:
-    """A refused connection is a transient failure."""
+@pytest.mark.parametrize("name", REMOTE)
+def test_unreachable_server_may_come_back(make_case: MakeCase, name: str) -> None:
+    """A refused connection is a retryable failure."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    case = case_of(kind, origin=f"http://127.0.0.1:{port}")
+    case = make_case(CASES[name], origin=f"http://127.0.0.1:{port}")
 
-    assert isinstance(failure_of(case), SupplyError)
+    assert catch_failure(case).retryable
 
 
-@pytest.mark.parametrize("kind", REMOTE)
-def test_supplier_recovers(case_of: MakeCase, kind: str) -> None:
-    """After a failure the same supplier works again."""
-    case = case_of(kind)
-    case.google.fail(503)
-    failure_of(case)
+@pytest.mark.parametrize("name", REMOTE)
+def test_supplier_recovers(make_case: MakeCase, name: str) -> None:
+    """After a failure the same supplier serves again."""
+    case = make_case(CASES[name])
+    case.server.fail(503)
+    catch_failure(case)
 
-    case.google.status = None
+    case.server.recover()
 
     assert case.supply().expires_at > case.now
 
 
-LOCAL = {
-    "self_issued": KINDS["self_issued"],
-    "file": KINDS["file"],
-    "google_id_token-credentials": "{kind: google_id_token, via: generate_id_token, credentials: absent.json}",
-    "google_access_token-credentials": (
-        "{kind: google_access_token, accept_unsupported: true, credentials: absent.json}"
-    ),
-}
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.is_remote])
+def test_absent_files_are_a_failure_of_supply(make_case: MakeCase, name: str) -> None:
+    """Without its files a supplier is configured all the same, and reports what it lacks when it is asked."""
+    case = make_case(CASES[name], prepare=False)
+
+    assert catch_failure(case).remedy
 
 
-@pytest.mark.parametrize("kind", LOCAL)
-def test_absent_files_are_a_failure_of_supply(case_of: MakeCase, kind: str) -> None:
-    """Without its files a supplier can be configured, and a supply reports what is missing."""
-    case = case_of(kind, supplier=LOCAL[kind], prepare=False)
-
-    assert str(case.directory) in failure_of(case).problem
-
-
-@pytest.mark.parametrize("kind", LOCAL)
-def test_ruined_files_are_a_failure_of_supply(case_of: MakeCase, kind: str) -> None:
-    """Files with other content are reported and not quoted."""
-    case = case_of(kind, supplier=LOCAL[kind])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.is_remote])
+def test_spoilt_files_are_a_failure_of_supply(make_case: MakeCase, name: str) -> None:
+    """Files that hold something else are reported, and not quoted."""
+    case = make_case(CASES[name])
     secret = b'{"type": "authorized_user", "refresh_token": "1//refresh-token", "client_secret": "shh-client"'
-    for path in (case.directory / "absent.json", case.directory / "source-token", *case.directory.glob("keys/*.pem")):
-        path.unlink(missing_ok=True)
-        path.write_bytes(secret)
-        path.chmod(0o400)
+    for path in case.directory.rglob("*"):
+        if path.is_file() and path.name != "refresher.yaml":
+            path.unlink()
+            path.write_bytes(secret)
+            path.chmod(0o400)
 
-    failure_of(case)
+    catch_failure(case)
 
 
-def test_key_made_later_is_found(case_of: MakeCase) -> None:
-    """A supplier that could not be built is built once the missing file exists."""
-    case = case_of("self_issued", prepare=False)
-    failure_of(case)
+@pytest.mark.parametrize("content", [None, b"{", b'{"type": "authorized_user", "client_secret": "shh-client"'])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.takes_credentials])
+def test_unusable_credentials_are_a_failure_of_supply(make_case: MakeCase, name: str, content: bytes | None) -> None:
+    """A credentials file that is absent or holds something else is reported by its path, and not quoted."""
+    case = make_case(CASES[name], supplier=CASES[name].supplier[:-1] + ", credentials: credentials.json}")
+    if content is not None:
+        (case.directory / "credentials.json").write_bytes(content)
 
-    later = case_of("self_issued")
+    assert str(case.directory / "credentials.json") in catch_failure(case).problem
 
-    assert later.directory == case.directory
+
+def test_key_that_is_created_later_is_found(make_case: MakeCase) -> None:
+    """A supplier that could not be built is built when what it lacked is there."""
+    case = make_case(CASES["self_issued"], prepare=False)
+    catch_failure(case)
+
+    CASES["self_issued"].prepare(case.directory)
+
     assert case.supply().expires_at > case.now
 
 
-def test_unusable_trust_is_a_failure_of_supply(case_of: MakeCase) -> None:
-    """A `ca_file` without certificates fails the supply with the key to correct, not the process."""
-    case = case_of("google_id_token-metadata")
+def test_unusable_trust_is_a_failure_of_supply(make_case: MakeCase) -> None:
+    """An unusable `ca_file` fails the supply with the key to fix, not the process."""
+    case = make_case(CASES["google_id_token-metadata"])
     path = case.directory / "refresher.yaml"
     path.write_text(path.read_text().replace("emulator: true", "emulator: true, ca_file: absent.pem"))
 
-    case.supplier = built(load(path))
+    case.supplier = build(load(path))
 
-    assert "google.ca_file" in failure_of(case).remedy
+    assert "google.ca_file" in catch_failure(case).remedy
 
 
-def test_bug_in_a_supplier_is_a_failure_of_supply(case_of: MakeCase) -> None:
-    """An unexpected exception is reported by its type only, because its text may quote a token."""
+def test_bug_in_a_supplier_is_a_failure_of_supply(make_case: MakeCase) -> None:
+    """An unforeseen exception is reported by its type alone: its text may quote a token."""
 
     class Broken:
         def supply(self, context: SupplierContext, now: object) -> None:
             raise ZeroDivisionError(make_jwt())
 
-    case = case_of("self_issued")
+    case = make_case(CASES["self_issued"])
     case.supplier = DeferredSupplier(Broken)  # type: ignore[arg-type]  # broken on purpose
 
-    assert "ZeroDivisionError" in failure_of(case).problem
+    assert "ZeroDivisionError" in catch_failure(case).problem

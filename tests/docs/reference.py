@@ -7,24 +7,34 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from refresher.settings.model import Settings
+from refresher.suppliers.registry import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = REPOSITORY / "docs" / "configuration.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
 BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
+
+
+def _list_suppliers() -> Iterator[tuple[str, str]]:
+    """Return the sections of each kind of supplier, and of the maps in its settings."""
+    for kind, settings in KINDS.items():
+        yield f"`suppliers.NAME`, `kind: {kind}`", settings.__name__
+        for key, field in settings.model_fields.items():
+            for part in get_args(field.annotation):
+                if isinstance(part, type) and issubclass(part, Settings):
+                    yield f"`suppliers.NAME.{key}`", part.__name__
+
+
 SECTIONS = {
     "The file": "",
     "`providers.NAME`": "ProviderSettings",
-    "`suppliers.NAME`, `kind: self_issued`": "SelfIssuedSettings",
-    "`suppliers.NAME.signer`": "SignerSettings",
-    "`suppliers.NAME`, `kind: google_id_token`": "GoogleIdTokenSettings",
-    "`suppliers.NAME`, `kind: google_access_token`": "GoogleAccessTokenSettings",
-    "`suppliers.NAME`, `kind: file`": "FileSettings",
-    "`suppliers.NAME`, `kind: command`": "CommandSettings",
-    "`suppliers.NAME`, `kind: sign_jwt`": "SignJwtSettings",
-    "`suppliers.NAME`, `kind: client_credentials`": "ClientCredentialsSettings",
-    "`suppliers.NAME`, `kind: kubernetes`": "KubernetesSettings",
+    **dict(_list_suppliers()),
     "`identities.NAME`": "IdentitySettings",
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",

@@ -226,4 +226,4 @@ def test_discovery_document_names_the_signers_keys(worker: Worker) -> None:
 
     assert found["issuer"] == "https://fleet.invalid"
     assert found["jwks_uri"] == f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{signer}"
-    assert "name one of: fleet" in worker.command("discovery", "worker", status=2).stderr
+    assert "use one of: fleet" in worker.command("discovery", "worker", status=2).stderr

@@ -1,4 +1,4 @@
-"""Artifacts with `via: impersonation`: minted as the worker itself, for users without a pool."""
+"""Artifacts with via: impersonation: minted as the worker itself, where there is no pool."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def of_the_metadata_server(worker: Worker, google: Scenario) -> dict[str, Any]:
 
 
 def of_a_federated_file(worker: Worker, google: Scenario) -> dict[str, Any]:
-    """An ADC document of another target, which acts as the machine's account: google-auth does the exchange."""
+    """An ADC document of another target, whose account is the machine's: google-auth does the exchange."""
     google.allow(MACHINE, subject="user-machine")
     worker.configure("machine")
     worker.once()
@@ -59,7 +59,7 @@ def configure(worker: Worker, own: dict[str, Any], *names: str) -> None:
 
 @pytest.mark.parametrize("arrange", [of_the_metadata_server, of_a_federated_file])
 def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario], arrange: Arrange) -> None:
-    """No subject token is exchanged: each account's token is requested with the worker's own token, fetched once."""
+    """No subject token is exchanged: each account is asked for with the worker's own token, which is fetched once."""
     worker, google = cloud
     own = arrange(worker, google)
     for name in ("alice", "bob"):
@@ -82,7 +82,7 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
 
 
 def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act, tmp_path: Path) -> None:
-    """With the configuration of the guide and no pool there is an access token of the account, and no ADC document."""
+    """With the lines of the guide and no pool, the access token is the account's, and the ADC document is of no use."""
     origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
     worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
     worker.make_keys()
@@ -100,8 +100,8 @@ def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act,
     assert "refused" in act(worker.directory("alice"), google_emulator)
 
 
-def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
-    """Without the role the token file is fresh, and the failure shows the role, the account and the machine's one."""
+def test_missing_role_is_reported_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
+    """Without the role the token file is fresh, and the failure names the role, the account and the machine's own."""
     worker, google = cloud
     configure(worker, of_the_metadata_server(worker, google), "alice")
 
@@ -112,8 +112,8 @@ def test_missing_role_is_told_for_the_worker(cloud: tuple[Worker, Scenario]) -> 
     assert "asked as the machine's service account" in done.stderr
 
 
-def test_unusable_credentials_are_told(cloud: tuple[Worker, Scenario]) -> None:
-    """An absent credentials file is reported; only the artifacts fail."""
+def test_unusable_credentials_are_reported(cloud: tuple[Worker, Scenario]) -> None:
+    """A credentials file that is not there fails the artifacts alone, and is named."""
     worker, _ = cloud
     configure(worker, {"credentials": "absent.json"}, "alice")
 
@@ -124,7 +124,7 @@ def test_unusable_credentials_are_told(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_one_off_goes_the_same_way(cloud: tuple[Worker, Scenario]) -> None:
-    """`refresher token` also acts as the worker, over the configured chain."""
+    """`refresher token` asks as the worker too, over the configured chain."""
     worker, google = cloud
     configure(worker, of_the_metadata_server(worker, google), "alice")
     google.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
@@ -135,8 +135,8 @@ def test_one_off_goes_the_same_way(cloud: tuple[Worker, Scenario]) -> None:
     assert google.whoami(printed)["service_account"] == account_of("alice")
 
 
-def test_credentials_that_nobody_answers_for_keep_nobody_else(cloud: tuple[Worker, Scenario]) -> None:
-    """While a metadata server makes dozens of targets wait, a target that uses STS gets its access token."""
+def test_credentials_without_an_answer_delay_no_other_target(cloud: tuple[Worker, Scenario]) -> None:
+    """While a metadata server lets dozens of targets wait, a target that asks STS gets its access token."""
     worker, google = cloud
     server = LineServer(silent)
     try:
@@ -164,6 +164,6 @@ def test_credentials_that_nobody_answers_for_keep_nobody_else(cloud: tuple[Worke
 
 
 def access_token_of(worker: Worker, target: str) -> str:
-    """Return the content of an access token's file; an empty text if it is absent."""
+    """Return what an access token's file holds; an empty text without a file."""
     path = worker.directory(target) / "access_token"
     return path.read_text() if path.exists() else ""

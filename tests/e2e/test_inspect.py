@@ -1,4 +1,4 @@
-"""`refresher inspect` with files of the product."""
+"""`refresher inspect` on what the product itself wrote."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def published(worker: Worker) -> Worker:
 
 
 def test_own_files_are_explained_without_a_complaint(published: Worker) -> None:
-    """The product's own token, ADC document and JWKS have no problems, and the token's signature is verified."""
+    """Token, ADC document and JWKS of the product's own are what they should be; the token's signature is verified."""
     place = published.directory("alice")
     (published.place / "jwks.json").write_text(
         published.run("keys", "jwks", "--directory", str(published.place / "keys")).stdout
@@ -46,8 +46,8 @@ def test_own_files_are_explained_without_a_complaint(published: Worker) -> None:
     assert published.token("alice").rpartition(".")[2] not in token
 
 
-def test_foreign_token_is_told(published: Worker) -> None:
-    """A token that fits no target is reported with the reason; an invalid text is refused with a remedy."""
+def test_foreign_token_is_reported(published: Worker) -> None:
+    """A token of no target is reported with the reason; rubbish is refused with a remedy."""
     foreign = published.place / "foreign.yaml"
     document = json.loads(json.dumps(published.document("carol")))
     foreign.write_text(json.dumps(document))
@@ -55,7 +55,7 @@ def test_foreign_token_is_told(published: Worker) -> None:
 
     found = published.run("inspect", str(published.directory("alice") / "token"), "--config", str(foreign)).stdout
 
-    assert "it is no token of target carol: sub is 'user-alice', not 'user-carol'" in found
+    assert "it is not a token of target carol: sub is 'user-alice', not 'user-carol'" in found
     (published.place / "rubbish").write_bytes(b"\xff\xfe")
     assert "is not text" in published.run("inspect", str(published.place / "rubbish"), status=2).stderr
     (published.place / "rubbish").write_bytes(b" \n")
@@ -67,7 +67,7 @@ def test_foreign_token_is_told(published: Worker) -> None:
 
 @pytest.fixture
 def issuer(tmp_path: Path) -> Iterator[str]:
-    """Return an issuer over TLS that serves the files below `served`, with a certificate like the emulator's."""
+    """Return an issuer over TLS that serves the files below `served`, with a certificate of its own."""
     certificates = make_certificates(tmp_path)
     (tmp_path / "served" / ".well-known").mkdir(parents=True)
 
@@ -89,7 +89,7 @@ def issuer(tmp_path: Path) -> Iterator[str]:
 
 
 def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
-    """With --discover the issuer's published keys verify a token; without it, or without keys, the output shows so."""
+    """With --discover the issuer's published keys verify a token; without it, or without keys, that is reported."""
     worker = Worker(place=tmp_path, google={"emulator": True, "ca_file": "ca.pem"})
     jwks = worker.make_keys()
     document = worker.document("alice")
@@ -98,7 +98,7 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
     worker.once()
     token = str(worker.directory("alice") / "token")
     own = worker.command("inspect", token, "--discover").stdout
-    # from here on, the configuration's own keys must not help
+    # from here on no key of the configuration's own may help
     (tmp_path / "keys").rename(tmp_path / "gone")
 
     unasked = worker.command("inspect", token).stdout
@@ -111,8 +111,8 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
     untrusted = worker.run("inspect", token, "--discover").stdout
 
     assert "verified with key" in own
-    assert "not verified: no keys at hand" in unasked
-    assert f"not verified: {issuer}/.well-known/openid-configuration answered HTTP 404" in absent
+    assert "not verified: no keys available" in unasked
+    assert f"not verified: the discovery document of {issuer} was refused with HTTP 404" in absent
     assert f"verified with key {jwks['keys'][0]['kid']}" in found
-    assert "not verified: 127.0.0.1" in untrusted
+    assert f"not verified: the discovery document of {issuer} failed: 127.0.0.1" in untrusted
     assert "certificate is not trusted" in untrusted

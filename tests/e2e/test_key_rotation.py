@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import urllib3
 
-from refresher.keys.changes import create
+from refresher.keys.directory import create
 from tests.program import ISSUER, until
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 TARGETS = 200
 CLIENTS = 2
 LATER = "+11m"
-"""A token that the old key signed has expired after this time, skew included."""
+"""Beyond the life of a token that the old key signed and what is added to it for skew."""
 
 
 class Clients:
-    """One client per target, which exchanges the token of its file again and again."""
+    """One client per target, which exchanges what its token file holds again and again."""
 
     def __init__(self, worker: Worker, google: Scenario, names: list[str]) -> None:
         self._worker = worker
@@ -42,7 +42,7 @@ class Clients:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Run the clients for the length of a `with` block."""
+        """Make them work for the length of a `with` block."""
         threads = [Thread(target=self._work, args=(self._names[number::CLIENTS],)) for number in range(CLIENTS)]
         for thread in threads:
             thread.start()
@@ -54,7 +54,7 @@ class Clients:
                 thread.join()
 
     def round(self) -> None:
-        """Wait until each client has succeeded once more."""
+        """Wait until each has succeeded once more."""
         before = Counter(self.succeeded)
         until(lambda: all(self.succeeded[name] > before[name] for name in self._names), what="a round of exchanges")
 
@@ -97,7 +97,7 @@ def key_ids(worker: Worker, names: list[str]) -> set[str]:
 
 
 def test_rotation_under_load(cloud: tuple[Worker, Scenario], need: Need) -> None:
-    """From `rotate` to `retire`, with a late upload and restarts in between, no client's exchange is refused."""
+    """From `rotate` to `retire`, with a late upload and restarts in the middle, no client's exchange is refused."""
     need.tool("faketime", "apt-get install faketime")
     worker, google = cloud
     worker.lifetime = "30s"
@@ -135,7 +135,7 @@ def test_rotation_under_load(cloud: tuple[Worker, Scenario], need: Need) -> None
 
 
 def test_key_id_that_looks_like_an_option_can_be_revoked(worker: Worker) -> None:
-    """One key id in 64 begins with a hyphen, and the runbook's command works for it, too."""
+    """One key id in 64 begins with a hyphen, and the runbook's command holds for that too."""
     made = (create(worker.place / f"keys-{n}", algorithm="ES256", now=datetime.now(UTC)).kid for n in count())
     number, leaked = next((n, kid) for n, kid in enumerate(made) if kid.startswith("-"))
     directory = str(worker.place / f"keys-{number}")
@@ -149,7 +149,7 @@ def test_key_id_that_looks_like_an_option_can_be_revoked(worker: Worker) -> None
 
 
 def test_revoked_key_is_replaced_at_once(cloud: tuple[Worker, Scenario]) -> None:
-    """A revoked key's tokens are replaced without a restart, and can be exchanged once the new JWKS is uploaded."""
+    """A revoked key's tokens are superseded without a restart, and exchange once the new JWKS is uploaded."""
     worker, google = cloud
     worker.configure("alice", "bob")
 

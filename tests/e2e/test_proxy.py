@@ -1,4 +1,4 @@
-"""A worker that can only reach Google through a proxy, with Google's own host names and the usual configuration."""
+"""A worker that reaches Google through a proxy alone, under Google's own names and with the usual configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTS = ("sts.googleapis.com", "iamcredentials.googleapis.com")
 
 @pytest.fixture
 def proxy(google_emulator: Scenario) -> Iterator[ConnectProxy]:
-    """Return a proxy that leads to the emulator."""
+    """Return a proxy that leads to the local Google."""
     made = ConnectProxy(dict.fromkeys(HOSTS, urlsplit(google_emulator.https).port or 0))
     yield made
     made.close()
@@ -29,7 +29,7 @@ def proxy(google_emulator: Scenario) -> Iterator[ConnectProxy]:
 
 @pytest.fixture
 def worker(cloud: tuple[Worker, Scenario], proxy: ConnectProxy) -> Worker:
-    """Return a worker that knows a proxy and the emulator's authority, and only Google's own origins."""
+    """Return a worker that has a proxy and the local Google's authority, and no origin but Google's own."""
     made, google = cloud
     made.google = {"ca_file": str(google.ca_file)}
     made.environment = {"HTTPS_PROXY": proxy.origin}
@@ -40,7 +40,7 @@ def worker(cloud: tuple[Worker, Scenario], proxy: ConnectProxy) -> Worker:
 def test_google_is_called_through_the_proxy(
     worker: Worker, proxy: ConnectProxy, cloud: tuple[Worker, Scenario]
 ) -> None:
-    """All exchanges and impersonations of the daemon go through the proxy of its environment, TLS untouched."""
+    """What the daemon exchanges and mints goes through the proxy of its environment, TLS untouched."""
     worker.once()
 
     token = (worker.directory("alice") / "access_token").read_text()
@@ -49,8 +49,8 @@ def test_google_is_called_through_the_proxy(
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["refuses", "is not there"])
-def test_proxy_that_does_not_connect_is_told(worker: Worker, proxy: ConnectProxy, *, is_there: bool) -> None:
-    """A proxy that refuses or is absent is reported as the cause, without its password; the token stays."""
+def test_proxy_that_does_not_connect_is_reported(worker: Worker, proxy: ConnectProxy, *, is_there: bool) -> None:
+    """A proxy that refuses or is not there is named as what is in the way, without its password; the token stays."""
     origin = proxy.origin if is_there else "http://127.0.0.1:9"
     worker.environment = {"HTTPS_PROXY": origin.replace("//", "//me:opensesame@")}
     worker.google = {**(worker.google or {}), "endpoints": {"sts": "https://sts.us-east1.rep.googleapis.com"}}
@@ -63,12 +63,12 @@ def test_proxy_that_does_not_connect_is_told(worker: Worker, proxy: ConnectProxy
     assert (worker.directory("alice") / "token").exists()
 
 
-def test_proxy_that_is_none_is_told(worker: Worker) -> None:
-    """A variable that is not the URL of a proxy is an error with a remedy, and is not quoted."""
+def test_unusable_proxy_is_reported(worker: Worker) -> None:
+    """A variable that is not the URL of a proxy fails with a remedy, and is not repeated."""
     worker.environment = {"HTTPS_PROXY": "socks5://me:opensesame@proxy:1080"}
 
     done = worker.once(status=2)
 
-    assert "HTTPS_PROXY names no HTTP proxy" in done.stderr
+    assert "HTTPS_PROXY does not name an HTTP proxy" in done.stderr
     assert "remedy: set it to http://HOST:PORT" in done.stderr
     assert "opensesame" not in done.stderr

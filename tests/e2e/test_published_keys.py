@@ -1,4 +1,4 @@
-"""`refresher keys jwks` for a supplier: the keys that its provider needs, wherever they are stored."""
+"""`refresher keys jwks` for a supplier: what its provider must hold, wherever the key is."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
 MACHINE = account_of("machine")
 MOST_THREADS = 16
-"""How many requests ask for the public key before the first one knows it."""
+"""That ask for the public key before the first of them knows it."""
 
 
 def jwks(worker: Worker, *arguments: str, status: int = 0) -> CompletedProcess[str]:
-    """Request the JWKS with the configuration."""
+    """Ask for the JWKS by the configuration."""
     return worker.run("keys", "jwks", "--config", str(worker.configuration), *arguments, status=status)
 
 
 @pytest.fixture
 def held(cloud: tuple[Worker, Scenario]) -> tuple[Worker, Scenario]:
-    """Return a worker with one supplier that signs with Cloud KMS, and one with its own keys."""
+    """Return a worker with one supplier that signs with Cloud KMS, and one with keys of its own."""
     worker, google = cloud
     google.add_service_account(MACHINE)
     google.state.metadata_account = MACHINE
@@ -44,7 +44,7 @@ def held(cloud: tuple[Worker, Scenario]) -> tuple[Worker, Scenario]:
 
 
 def test_versions_to_publish_are_chosen(held: tuple[Worker, Scenario]) -> None:
-    """By default the signing version is printed; for a rotation both are, each with its own id."""
+    """By default the version that signs is printed; for a rotation both are, each with an id of its own."""
     worker, _ = held
 
     (first,) = json.loads(jwks(worker, "--supplier", "remote").stdout)["keys"]
@@ -56,7 +56,7 @@ def test_versions_to_publish_are_chosen(held: tuple[Worker, Scenario]) -> None:
 
 
 def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) -> None:
-    """For a supplier with its own keys the output is the same as for its directory."""
+    """For a supplier with keys of its own the same is printed as for its directory."""
     worker, _ = held
 
     by_directory = worker.run("keys", "jwks", "--directory", str(worker.place / "keys")).stdout
@@ -69,17 +69,17 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
     [
         ((), "Give one of --directory and --supplier"),
         (("--supplier", "worker", "--directory", "keys"), "Give one of --directory and --supplier"),
-        (("--supplier", "nobody"), "name one of: remote, worker"),
-        (("--supplier", "worker", "--version", "1"), "leave --version away"),
+        (("--supplier", "nobody"), "use one of: remote, worker"),
+        (("--supplier", "worker", "--version", "1"), "omit --version"),
     ],
 )
 def test_impossible_questions_are_refused(held: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
-    """An impossible request is refused with the right command."""
+    """A question that cannot be answered is refused with a remedy."""
     assert said in jwks(held[0], *arguments, status=2).stderr
 
 
 def test_rotation_as_the_guide_has_it(held: tuple[Worker, Scenario], act: Act) -> None:
-    """Publish both versions, select the second, publish only that: no exchange is refused at any time."""
+    """Publish both versions, sign with the second, publish it alone: no exchange is refused at any time."""
     worker, google = held
     worker.lifetime = "20s"
 
@@ -115,7 +115,7 @@ def test_rotation_as_the_guide_has_it(held: tuple[Worker, Scenario], act: Act) -
 
 
 def test_each_token_is_one_signature(held: tuple[Worker, Scenario]) -> None:
-    """Forty identities need forty signatures and one access token of the machine; the key is requested a few times."""
+    """Forty identities cost forty signatures and one access token of the machine; the key is asked for a few times."""
     worker, google = held
     names = [f"t{number}" for number in range(40)]
     document = worker.document(*names)
@@ -132,7 +132,7 @@ def test_each_token_is_one_signature(held: tuple[Worker, Scenario]) -> None:
     assert {state["state"] for state in worker.status().values()} == {"fresh"}
 
 
-def test_inspect_asks_cloud_kms_if_told_to(held: tuple[Worker, Scenario]) -> None:
+def test_inspect_asks_cloud_kms_with_discover(held: tuple[Worker, Scenario]) -> None:
     """With --discover a token that was signed in Cloud KMS is verified with the key that signed it."""
     worker, google = held
     document = worker.document("alice")
@@ -150,8 +150,8 @@ def test_inspect_asks_cloud_kms_if_told_to(held: tuple[Worker, Scenario]) -> Non
     assert "roles/cloudkms.signerVerifier" in refused
 
 
-def test_machine_without_the_role_reads_what_it_lacks(held: tuple[Worker, Scenario]) -> None:
-    """The failed supply shows the role, the key and the account; the command for the JWKS does, too."""
+def test_machine_without_the_role_is_reported(held: tuple[Worker, Scenario]) -> None:
+    """Supplying names the role, the key and whose account; so does printing the JWKS."""
     worker, google = held
     google.state.crypto_keys[KEY].policy.bindings.clear()
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from refresher.keys.signing import PrivateKey, encode
+from refresher.keys.jose import PrivateKey
+from refresher.tokens import encode_base64url
 
 if TYPE_CHECKING:
     from refresher.emulator.testing import Scenario
@@ -97,8 +98,10 @@ def token_of(issuer: str, subject: str, audience: str) -> str:
     """Sign a token that lives an hour."""
     now = int(datetime.now(UTC).timestamp())
     claims = {"iss": issuer, "sub": subject, "aud": audience, "iat": now, "exp": now + 3600}
-    message = ".".join(encode(json.dumps(part).encode()) for part in ({"alg": "ES256", "kid": KEY.kid}, claims))
-    return f"{message}.{encode(KEY.sign(message.encode()))}"
+    message = ".".join(
+        encode_base64url(json.dumps(part).encode()) for part in ({"alg": "ES256", "kid": KEY.kid}, claims)
+    )
+    return f"{message}.{encode_base64url(KEY.sign(message.encode()))}"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every kind of supplier with the emulator: published, exchanged, impersonated; and refused without a binding."""
+"""Every kind of supplier on the emulator: published, exchanged, impersonated, and refused without a role."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
+import jwt
 import pytest
 
-from refresher.keys.signing import PrivateKey, encode
+from refresher.keys.jose import PrivateKey
+from refresher.tokens import encode_base64url
 from tests.program import account_of
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ KUBERNETES_SUBJECT = "system:serviceaccount:users:alice"
 
 
 class OtherIssuer:
-    """An issuer that is not Google: it signs tokens, and answers like an OpenID provider and like an API server."""
+    """An issuer that is not Google: it signs tokens, and answers as an OpenID provider and as an API server do."""
 
     def __init__(self) -> None:
         self.key = PrivateKey.generate("ES256")
@@ -59,17 +61,17 @@ class OtherIssuer:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def token(self, subject: str) -> str:
-        """Sign a token that lives an hour."""
+        """Sign a token of an hour."""
         now = int(datetime.now(UTC).timestamp())
         parts = (
             {"alg": "ES256", "kid": self.key.kid},
             {"iss": ISSUER, "sub": subject, "aud": AUDIENCE, "iat": now, "exp": now + 3600},
         )
-        message = ".".join(encode(json.dumps(part).encode()) for part in parts)
-        return f"{message}.{encode(self.key.sign(message.encode()))}"
+        message = ".".join(encode_base64url(json.dumps(part).encode()) for part in parts)
+        return f"{message}.{encode_base64url(self.key.sign(message.encode()))}"
 
     def close(self) -> None:
-        """Stop the server."""
+        """End it."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -94,7 +96,7 @@ def google_signs(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple
 
 
 def google_generates(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple[dict[str, Any], str]:
-    """A source account's ID token, which the machine requests."""
+    """A source account's ID token, for which the machine asks."""
     google.add_provider(issuer=GOOGLE)
     google.add_service_account(SOURCE)
     google.allow_member(SOURCE, f"serviceAccount:{MACHINE}", "roles/iam.serviceAccountOpenIdTokenCreator")
@@ -102,7 +104,7 @@ def google_generates(worker: Worker, google: Scenario, issuer: OtherIssuer) -> t
 
 
 def account_signs(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tuple[dict[str, Any], str]:
-    """A service account's signature, which the keys that Google publishes for it verify."""
+    """A service account's signature, verified with the keys that Google publishes for it."""
     google.add_service_account(SIGNER)
     google.allow_member(SIGNER, f"serviceAccount:{MACHINE}", CREATOR)
     with urlopen(f"{google.http}/service_accounts/v1/metadata/jwk/{SIGNER}", timeout=10) as answer:  # noqa: S310 - of loopback
@@ -164,7 +166,7 @@ def cluster_grants(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tup
     ],
 )
 def test_whole_way(cloud: tuple[Worker, Scenario], act: Act, issuer: OtherIssuer, arrange: Any) -> None:  # noqa: ANN401 - of a table
-    """Google refuses the published token until its subject is bound, and then accepts it for the account."""
+    """Google refuses the published token until its subject is bound, and takes it for the account then."""
     worker, google = cloud
     google.add_service_account(MACHINE)
     google.state.metadata_account = MACHINE
@@ -186,3 +188,22 @@ def test_whole_way(cloud: tuple[Worker, Scenario], act: Act, issuer: OtherIssuer
 
     assert "iam.serviceAccounts.getAccessToken" in refused["refused"]
     assert accepted["service_account"] == account_of("target")
+
+
+def test_other_constant_claims_supersede_a_token(worker: Worker) -> None:
+    """A token with other constant claims than the configured ones is replaced at once, an equal one is kept."""
+    document = worker.document("alice")
+    document["suppliers"]["worker"]["claims"] = {"worker": "w-16"}
+    worker.write(document)
+    worker.once()
+    first = worker.token("alice")
+    worker.once()
+    same = worker.token("alice")
+
+    document["suppliers"]["worker"]["claims"] = {"worker": "w-17"}
+    worker.write(document)
+    worker.once()
+
+    second = worker.token("alice")
+    claims = jwt.decode(second, options={"verify_signature": False})
+    assert (same, claims["worker"]) == (first, "w-17")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cloud(cloud: tuple[Worker, Scenario]) -> Iterator[tuple[Worker, Scenario]]:
-    """Return a worker with targets of alice and bob; the tokens that it prints on request are not a leak."""
+    """Return a worker with targets of alice's and bob's; the tokens that it is asked to print don't count as leaks."""
     worker, _ = cloud
     worker.configure("alice", "bob")
     yield cloud
@@ -31,7 +31,7 @@ def cloud(cloud: tuple[Worker, Scenario]) -> Iterator[tuple[Worker, Scenario]]:
 
 
 def test_subject_token(cloud: tuple[Worker, Scenario]) -> None:
-    """A subject token has the requested audience and lifetime."""
+    """A subject token has the audience and the lifetime asked for."""
     worker, _ = cloud
 
     printed = worker.command(
@@ -44,7 +44,7 @@ def test_subject_token(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_access_token(cloud: tuple[Worker, Scenario]) -> None:
-    """The default is an access token of the service account, with the requested scope and lifetime."""
+    """The default is an access token of the service account, of the scope and life asked for."""
     worker, google = cloud
     scope = "https://www.googleapis.com/auth/devstorage.read_only"
 
@@ -67,7 +67,7 @@ def test_id_token(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
-    """The account signs claims once it may; before that, the missing role is reported."""
+    """The account signs claims once it may; before, the missing role is named."""
     worker, google = cloud
     (tmp_path / "claims.json").write_text(json.dumps({"aud": "z", "role": "reader"}))
     arguments = ("token", "alice", "--kind", "jwt", "--claims", str(tmp_path / "claims.json"), "--lifetime", "1m")
@@ -95,12 +95,12 @@ def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
         (("alice", "--lifetime", "0s"), "--lifetime is 0s, not between 1s and 12h"),
         (("alice", "--kind", "subject", "--lifetime", "48h"), "--lifetime is 48h, not between 2s and 24h"),
         (("alice", "--kind", "subject", "--audience", ""), "--audience is empty"),
-        (("carol", "--kind", "id", "--audience", "https://y"), "no service account that an ID token could be of"),
+        (("carol", "--kind", "id", "--audience", "https://y"), "an ID token needs a service account"),
         (("alise",), "did you mean alice?"),
     ],
 )
-def test_what_does_not_fit_is_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
-    """Options without an effect are refused with a remedy."""
+def test_unsuitable_options_are_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:
+    """Options that would be ignored are refused with what to do."""
     worker, _ = cloud
     document = worker.document("alice", "bob", "carol")
     del document["identities"]["carol"]["service_account"]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.emulator.certificates import make_certificates
-from refresher.keys.signing import PrivateKey
-from tests.installation import install
+from refresher.keys.jose import PrivateKey
 from tests.installed.conftest import HERE, NODE, NPM
+from tests.installing import install
 from tests.program import Worker, account_of, secret_in
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from refresher.config.document import read_document
 from refresher.config.loading import load
-from refresher.config.nodes import parse
 from refresher.durations import format_duration, parse_duration
 from refresher.settings.problems import InvalidConfigurationError, Problem
 from refresher.settings.texts import is_name
@@ -72,7 +72,7 @@ def _problems(path: Path, content: bytes) -> tuple[Problem, ...]:
 @QUICK
 @given(content=st.binary(max_size=200))
 def test_random_bytes_are_refused_in_our_words(tmp_path: Path, content: bytes) -> None:
-    """For any bytes of a file, the loader reports problems with a place and a remedy."""
+    """Whatever the bytes of a file are, the loader answers with problems that have a place and a remedy."""
     problems = _problems(tmp_path / "c.yaml", content)
 
     assert all(PLACE.match(str(problem)) for problem in problems)
@@ -81,7 +81,7 @@ def test_random_bytes_are_refused_in_our_words(tmp_path: Path, content: bytes) -
 @QUICK
 @given(content=st.text(alphabet=" \n:-[]{}&*!|>'\"%@#?,ab1é\t<=~.", max_size=60))
 def test_random_yaml_is_refused_in_our_words(tmp_path: Path, content: str) -> None:
-    """This is also so for texts of the characters that have a meaning in YAML."""
+    """So it does for texts made of the characters that mean something to YAML."""
     problems = _problems(tmp_path / "c.yaml", content.encode())
 
     assert all(PLACE.match(str(problem)) for problem in problems)
@@ -90,7 +90,7 @@ def test_random_yaml_is_refused_in_our_words(tmp_path: Path, content: str) -> No
 @QUICK
 @given(tree=st.dictionaries(KEYS, TREES, max_size=6))
 def test_well_formed_nonsense_is_refused_in_our_words(tmp_path: Path, tree: dict[str, object]) -> None:
-    """This is also so for the right keys at the wrong places with the wrong values."""
+    """So it does for the right keys at the wrong places with the wrong values."""
     problems = _problems(tmp_path / "c.yaml", yaml.safe_dump({"version": 1, **tree}, allow_unicode=True).encode())
 
     assert all(PLACE.match(str(problem)) for problem in problems)
@@ -99,17 +99,17 @@ def test_well_formed_nonsense_is_refused_in_our_words(tmp_path: Path, tree: dict
 @QUICK
 @given(content=st.binary(max_size=100) | st.text(max_size=60).map(str.encode))
 def test_parsing_never_raises(content: bytes) -> None:
-    """Any bytes result in a document: its value is a map, or its problems show why there is no value."""
-    document = parse(content, "f")
+    """Any bytes give a document: its value is a map, or its problems say why there is none."""
+    document = read_document(content, "f")
 
-    assert isinstance(document.value, dict)
-    assert not (document.is_broken and document.value)
+    assert isinstance(document.root, dict)
+    assert not (document.is_broken and document.root)
     assert all(PLACE.match(str(problem)) for problem in document.problems)
 
 
 @given(seconds=st.integers(min_value=0, max_value=999_999 * 3600))
 def test_durations_survive_a_round_trip(seconds: int) -> None:
-    """A duration that is written is read as the same one."""
+    """What is written as a duration is read back as the same one."""
     duration = timedelta(seconds=seconds)
 
     assert parse_duration(format_duration(duration)) == duration
@@ -117,7 +117,7 @@ def test_durations_survive_a_round_trip(seconds: int) -> None:
 
 @given(text=st.text(max_size=12))
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """A text is only read if it has one of the documented forms."""
+    """A text is read only if it looks like one of the documented forms."""
     if re.fullmatch(r"(?!$)([0-9]+h)?([0-9]+m)?([0-9]+s)?", text):
         return
 
@@ -127,13 +127,13 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 @given(name=st.from_regex(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?", fullmatch=True))
 def test_documented_names_are_names(name: str) -> None:
-    """Every name in the contract's form, up to 63 characters, is accepted."""
+    """Every name of the contract's form, up to 63 characters, is taken."""
     assert is_name(name)
 
 
 @given(name=st.text(max_size=80))
 def test_names_are_safe_file_names_and_labels(name: str) -> None:
-    """Every accepted name is short and has no slash, no dot at its ends and no unprintable character."""
+    """Whatever is taken as a name is short and holds no slash, no dot at its ends and nothing unprintable."""
     if is_name(name):
         assert len(name) <= 63
         assert not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-_.")

@@ -6,7 +6,7 @@ import pytest
 
 from refresher.app.connections import Connections, CurrentTrust
 from refresher.errors import ConfigurationError
-from refresher.google.transport import Response
+from refresher.google.call import Response
 from tests.fakes import FakeTransport
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def test_trust_follows_the_file(tmp_path: Path) -> None:
 
 
 def test_trust_that_cannot_be_used_names_its_key(tmp_path: Path) -> None:
-    """An absent file is reported with its key at the first call."""
+    """A file that is absent is reported with its key, when it is needed."""
     transport = Connections(ca_file=None).trusting(tmp_path / "absent.pem", "the supplier's ca_file")
 
     with pytest.raises(ConfigurationError) as caught:
         transport.request("GET", URL)
 
     assert "absent.pem cannot be used as trust" in caught.value.problem
-    assert "let the supplier's ca_file name" in caught.value.remedy
+    assert "set the supplier's ca_file to" in caught.value.remedy

@@ -6,37 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.inspection.documents import inspect_document, inspect_opaque
-from refresher.inspection.findings import span
-from refresher.inspection.jwts import inspect_jwt
-from refresher.keys.signing import PrivateKey, encode
-from refresher.keys.verifying import verifies
-from refresher.tokens import ExpectedClaims, UnreadableTokenError
+from refresher.inspection import format_span, inspect_document, inspect_jwt, inspect_opaque
+from refresher.keys.jose import PrivateKey, is_signed_by
+from refresher.tokens import ExpectedClaims, UnreadableTokenError, encode_base64url
 from tests.tokens import AUDIENCE, ISSUER, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from refresher.inspection.findings import Findings
+    from refresher.inspection import Findings
 
 
 def signed(key: PrivateKey, header: Mapping[str, Any] | None = None, **claims: object) -> str:
-    """Return a JWT that a key signed."""
+    """Return a JWT that a key really signed."""
     instant = int(NOW.timestamp())
     payload = {"iss": ISSUER, "sub": "user-1", "aud": AUDIENCE, "iat": instant, "exp": instant + 3600, **claims}
     parts = ({"alg": key.algorithm, "kid": key.kid} if header is None else header, payload)
-    message = ".".join(encode(json.dumps(part).encode()) for part in parts)
-    return f"{message}.{encode(key.sign(message.encode()))}"
+    message = ".".join(encode_base64url(json.dumps(part).encode()) for part in parts)
+    return f"{message}.{encode_base64url(key.sign(message.encode()))}"
 
 
 def explained(text: str, *, keys: list[dict[str, Any]] | None = None, **expected: ExpectedClaims) -> Findings:
-    """Explain a JWT ten minutes after the start time of the tests."""
+    """Return the findings about a JWT ten minutes after it was issued."""
     return inspect_jwt(text, NOW + timedelta(minutes=10), keys=keys, expected=expected)
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_good_token_is_explained_and_verified(algorithm: str) -> None:
-    """Claims, times in words and the verifying key are shown; the signature is not."""
+    """Claims, times in words and the key that signed it are shown, and the signature is not."""
     key = PrivateKey.generate(algorithm)
     text = signed(key, role="reader")
 
@@ -52,14 +49,14 @@ def test_good_token_is_explained_and_verified(algorithm: str) -> None:
     assert text.rpartition(".")[2] not in str(found)
 
 
-def test_signature_of_somebody_else_is_called_false() -> None:
-    """A token whose signature does not match its key is clearly reported; without keys nothing is stated."""
+def test_signature_of_another_key_is_false() -> None:
+    """A token that a key did not sign is reported as false; without keys nothing is claimed."""
     key, other = PrivateKey.generate("ES256"), PrivateKey.generate("ES256")
     forged = signed(other, {"alg": "ES256", "kid": key.kid})
 
     assert dict(explained(forged, keys=[key.public_jwk]).facts)["signature"].startswith("FALSE")
     assert "no key" in dict(explained(forged, keys=[other.public_jwk]).facts)["signature"]
-    assert dict(explained(forged).facts)["signature"] == "not verified: no keys at hand"
+    assert dict(explained(forged).facts)["signature"] == "not verified: no keys available"
 
 
 @pytest.mark.parametrize(
@@ -67,30 +64,30 @@ def test_signature_of_somebody_else_is_called_false() -> None:
     [
         ({"alg": "HS256", "kid": "k"}, {}, "alg is HS256"),
         ({"alg": "ES256"}, {}, "no kid"),
-        (None, {"exp": int(NOW.timestamp()) + 60}, "it ended 9 min ago"),
+        (None, {"exp": int(NOW.timestamp()) + 60}, "it expired 9 min ago"),
         (None, {"iat": int(NOW.timestamp()) + 1200}, "issued 10 min from now"),
-        (None, {"exp": int(NOW.timestamp()) + 90000}, "where 24 h is the most"),
+        (None, {"exp": int(NOW.timestamp()) + 90000}, "24 h is the most"),
         (None, {"sub": "x" * 128}, "longer than 127 bytes"),
         (None, {"sub": None}, "no sub"),
         (None, {"iss": 7}, "no iss"),
         (None, {"aud": []}, "no aud"),
-        (None, {"exp": None}, "'exp' is missing"),
+        (None, {"exp": None}, "`exp` is missing"),
     ],
 )
-def test_rules_of_sts_are_named(header: dict[str, Any] | None, claims: dict[str, Any], problem: str) -> None:
-    """Each rule that a token breaks is shown, and no other."""
+def test_broken_rules_of_sts_are_listed(header: dict[str, Any] | None, claims: dict[str, Any], problem: str) -> None:
+    """Each rule that a token breaks is listed, and no other."""
     found = explained(signed(PrivateKey.generate("ES256"), header, **claims))
 
     assert len(found.problems) == 1
     assert problem in found.problems[0]
 
 
-def test_token_is_held_against_what_is_expected() -> None:
-    """A token that matches no target is reported with the reason for each; one that matches a target is accepted."""
+def test_token_is_compared_with_each_target() -> None:
+    """A token of no target has a reason for each; a token of any target has none."""
     text = signed(PrivateKey.generate("ES256"))
     wrong, right = ExpectedClaims(subject="user-2"), ExpectedClaims(subject="user-1")
 
-    assert explained(text, bob=wrong).problems == ("it is no token of target bob: sub is 'user-1', not 'user-2'",)
+    assert explained(text, bob=wrong).problems == ("it is not a token of target bob: sub is 'user-1', not 'user-2'",)
     assert explained(text, bob=wrong, alice=right).problems == ()
 
 
@@ -113,8 +110,8 @@ def test_broken_jwt_is_unreadable(text: str) -> None:
     ],
 )
 def test_strange_keys_verify_nothing(algorithm: str, jwk: dict[str, Any], signature: str) -> None:
-    """Only the two algorithms, with an intact key and signature, verify anything."""
-    assert not verifies(jwk, algorithm, "a.b", signature)
+    """No algorithm but the two, and no broken key or signature, verifies anything."""
+    assert not is_signed_by(jwk, algorithm, "a.b", signature)
 
 
 GOOD: dict[str, Any] = {
@@ -130,7 +127,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_adc_document_is_explained() -> None:
-    """A valid document has no problems, and its account is shown."""
+    """A good document has no problems, and its account is shown."""
     found = inspect_document(GOOD)
 
     assert found.problems == ()
@@ -140,15 +137,15 @@ def test_adc_document_is_explained() -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"audience": "https://x"}, "no provider's resource name"),
-        ({"audience": GOOD["audience"].replace("/1/", "/my-project/")}, "names project my-project"),
+        ({"audience": "https://x"}, "not a provider's resource name"),
+        ({"audience": GOOD["audience"].replace("/1/", "/my-project/")}, "contains the project my-project"),
         ({"token_url": "http://x"}, "token_url is not https"),
         ({"quota_project_id": None}, "holds a null"),
         ({"credential_source": {"file": "/t"}}, "has no format"),
     ],
 )
 def test_faults_of_an_adc_document(change: dict[str, Any], problem: str) -> None:
-    """Every mistake that a client or STS would fail on is shown."""
+    """Each fault that a client or STS would fail at is listed."""
     (found,) = inspect_document(GOOD | change).problems
 
     assert problem in found
@@ -166,17 +163,17 @@ def test_faults_of_an_adc_document(change: dict[str, Any], problem: str) -> None
     ],
 )
 def test_other_documents(document: dict[str, Any], kind: str, problem: str | None) -> None:
-    """Key sets and other credentials files are recognised, with their problems and without secrets."""
+    """Key sets and other credentials files are explained, with their faults and without secrets."""
     found = inspect_document(document)
 
     assert found.kind.startswith(kind)
-    assert "secret" not in str(found).replace("a secret that lasts", "")
+    assert "secret" not in str(found).replace("a secret that is valid", "")
     assert (problem or "") in " ".join(found.problems)
     assert bool(found.problems) is (problem is not None)
 
 
-def test_opaque_tokens_are_told_by_their_beginning() -> None:
-    """Only an opaque token's kind, size and fingerprint are shown."""
+def test_opaque_tokens_are_recognised_by_their_prefix() -> None:
+    """An opaque token's kind, size and fingerprint are shown, and nothing else of it."""
     found = inspect_opaque("ya29.d.secret-part")
 
     assert found.kind == "federated access token of Google's STS"
@@ -194,5 +191,15 @@ def test_opaque_tokens_are_told_by_their_beginning() -> None:
     ],
 )
 def test_spans_in_words(duration: timedelta, words: str) -> None:
-    """A time span is shown in its two largest units."""
-    assert span(duration) == words
+    """A span has its two largest units."""
+    assert format_span(duration) == words
+
+
+def test_unsigned_token_is_explained() -> None:
+    """A JWT without a signature shows its claims, and why STS refuses it."""
+    header, payload, _ = signed(PrivateKey.generate("ES256"), {"alg": "none"}).split(".")
+
+    found = explained(f"{header}.{payload}.")
+
+    assert dict(found.facts)["sub"] == "user-1"
+    assert found.problems == ("STS refuses it: it is not a JWT of three segments",)

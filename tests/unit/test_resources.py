@@ -9,8 +9,6 @@ from refresher.resources import (
     Endpoints,
     Impersonation,
     WorkloadIdentityProvider,
-    account_keys_url,
-    discovery_document,
 )
 
 PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
@@ -114,13 +112,3 @@ def test_metadata_server_is_the_same_in_every_universe() -> None:
 def test_messages_name_who_needs_the_role(changes: dict[str, object], expected: str) -> None:
     """The principal that impersonates is named as exactly as it is known."""
     assert impersonation(**changes).principal == expected
-
-
-def test_discovery_document_names_the_keys_of_the_account_that_signs() -> None:
-    """The document has the issuer exactly as configured, and the keys that Google publishes for the account."""
-    document = discovery_document(issuer="https://workers.example.com/", service_account=ACCOUNT)
-
-    assert document["issuer"] == "https://workers.example.com/"
-    assert document["jwks_uri"] == account_keys_url(ACCOUNT)
-    assert account_keys_url(ACCOUNT).endswith(f"/jwk/{ACCOUNT}")
-    assert document["id_token_signing_alg_values_supported"] == ["RS256"]

@@ -40,7 +40,7 @@ def target_of(place: Path, supplier: str, more: str, identity: str = "alice") ->
     ("supplier", "more", "expected"),
     [
         (
-            "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m}",
+            "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m, claims: {worker: w}}",
             SUBJECT,
             ExpectedClaims(
                 issuer="https://w.invalid",
@@ -48,6 +48,7 @@ def target_of(place: Path, supplier: str, more: str, identity: str = "alice") ->
                 audiences=AUDIENCES,
                 key_ids=None,
                 maximum_lifetime=timedelta(minutes=30),
+                constants={"worker": "w"},
             ),
         ),
         (
@@ -65,7 +66,7 @@ def target_of(place: Path, supplier: str, more: str, identity: str = "alice") ->
     ],
     ids=["self_issued", "google_id_token", "google_access_token", "file", "file-issuer"],
 )
-def test_tokens_are_held_to_what_is_configured(
+def test_tokens_are_compared_with_the_configuration(
     tmp_path: Path, supplier: str, more: str, expected: ExpectedClaims
 ) -> None:
     """For each kind of supplier a target expects the claims that the configuration fixes, and no others."""

@@ -21,7 +21,7 @@ DIGITS = base64.urlsafe_b64encode(b'{"exp":' + b"1" * 5000 + b"}").rstrip(b"=").
 
 
 def test_peek_reads_life_and_claims() -> None:
-    """A JWT shows issue, expiry, issuer, audience and key."""
+    """Times, issuer, subject, audience and key id of a JWT are read."""
     token = peek(make_jwt())
 
     assert (token.issued_at, token.expires_at) == (NOW, NOW + timedelta(hours=1))
@@ -45,22 +45,82 @@ def test_peek_reads_life_and_claims() -> None:
         pytest.param("W10.W10.YQ", "header is not a JSON object", id="list"),
         pytest.param(make_jwt() + "\n", "signature is not base64url", id="trailing-newline"),
         pytest.param("\ufeff" + make_jwt(), "header is not base64url", id="byte-order-mark"),
-        pytest.param(jwt_of({"exp": 1}), "'iat'", id="no-iat"),
-        pytest.param(jwt_of({"iat": 1}), "'exp'", id="no-exp"),
-        pytest.param(jwt_of({"iat": True, "exp": 1}), "'iat'", id="iat-boolean"),
-        pytest.param(jwt_of({"iat": "1", "exp": 1}), "'iat'", id="iat-text"),
-        pytest.param(jwt_of({"iat": 1, "exp": 1e300}), "no time of this era", id="exp-far-away"),
-        pytest.param(jwt_of({"iat": 1, "exp": float("nan")}), "no time of this era", id="exp-nan"),
+        pytest.param(jwt_of({"exp": 1}), "claim `iat`", id="no-iat"),
+        pytest.param(jwt_of({"iat": 1}), "claim `exp`", id="no-exp"),
+        pytest.param(jwt_of({"iat": True, "exp": 1}), "claim `iat`", id="iat-boolean"),
+        pytest.param(jwt_of({"iat": "1", "exp": 1}), "claim `iat`", id="iat-text"),
+        pytest.param(jwt_of({"iat": 1, "exp": 1e300}), "not a valid timestamp", id="exp-far-away"),
+        pytest.param(jwt_of({"iat": 1, "exp": float("nan")}), "not a valid timestamp", id="exp-nan"),
         pytest.param(f"e30.{DIGITS}.YQ", "payload is not JSON", id="exp-of-5000-digits"),
         pytest.param("W1tbW1tb" * 4000 + ".YQ.YQ", "header is not JSON", id="deeply-nested"),
     ],
 )
-def test_peek_refuses_what_is_no_token(text: str, reason: str) -> None:
-    """A text that is not a JWT with a lifetime is refused with the reason, which never quotes the text."""
+def test_peek_refuses_other_texts(text: str, reason: str) -> None:
+    """A text that is not a JWT with a life is refused with the reason, which never repeats the text."""
     with pytest.raises(UnreadableTokenError, match=reason) as caught:
         peek(text)
 
     assert len(str(caught.value)) < 80
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "usable"),
+    [
+        (timedelta(hours=1), timedelta(hours=1)),
+        (timedelta(hours=24), timedelta(hours=24)),
+        (timedelta(days=30), timedelta(hours=24)),
+    ],
+    ids=["hour", "day", "month"],
+)
+def test_token_is_usable_for_a_day_at_most(lifetime: timedelta, usable: timedelta) -> None:
+    """STS refuses a token a day after `iat`, whatever its `exp`; what the token itself claims is kept too."""
+    token = peek(make_jwt(lifetime=lifetime))
+
+    assert token.expires_at == NOW + usable
+    assert token.lifetime == usable
+    assert token.unverified_claims is not None
+    assert token.unverified_claims.expires_at == NOW + lifetime
+
+
+def test_life_is_compared_as_claimed() -> None:
+    """A token that claims a longer life than configured differs, even if no more than a day of it is usable."""
+    (mismatch,) = replace(EXPECTED, maximum_lifetime=timedelta(hours=24)).mismatches(
+        peek(make_jwt(lifetime=timedelta(hours=25)))
+    )
+
+    assert "longer than the configured" in mismatch
+
+
+CONSTANTS = replace(EXPECTED, constants={"worker": "w-17", "zone": 3, "is_spot": True})
+
+
+@pytest.mark.parametrize(
+    ("claims", "mismatches"),
+    [
+        pytest.param({"worker": "w-17", "zone": 3, "is_spot": True}, (), id="equal"),
+        pytest.param(
+            {"worker": "w-16", "zone": 3, "is_spot": True}, ("claim worker is 'w-16', not 'w-17'",), id="text"
+        ),
+        pytest.param({"worker": "w-17", "zone": 3, "is_spot": 1}, ("claim is_spot is 1, not True",), id="kind"),
+        pytest.param({"worker": "w-17", "is_spot": True}, ("claim zone is absent, not 3",), id="absent"),
+        pytest.param(
+            {"worker": "w-17", "zone": 3, "is_spot": True, "group": "a"},
+            ("claim group is 'a', and none is configured",),
+            id="more",
+        ),
+        pytest.param({"worker": "w-17", "zone": 3, "is_spot": True, "jti": "x", "nbf": 1}, (), id="registered"),
+    ],
+)
+def test_constant_claims_are_compared(claims: dict[str, object], mismatches: tuple[str, ...]) -> None:
+    """A token with other constant claims than the configured ones is not the one that would be minted."""
+    assert CONSTANTS.mismatches(peek(make_jwt(other=claims))) == mismatches
+
+
+def test_other_claims_stay_out_of_text() -> None:
+    """What another issuer puts into its claims is not shown by a token's repr."""
+    token = peek(make_jwt(other={"session": "shh"}))
+
+    assert "shh" not in repr(token)
 
 
 def test_secret_stays_out_of_text() -> None:
@@ -88,15 +148,15 @@ def test_expected_token_has_no_mismatches() -> None:
     ],
 )
 def test_each_mismatch_is_named(value: str, reason: str) -> None:
-    """Each difference between a token and the configured one is reported separately."""
+    """Each way in which a token is not the configured one is named alone."""
     (mismatch,) = EXPECTED.mismatches(peek(value))
 
     assert reason in mismatch
 
 
 @pytest.mark.parametrize("value", ["\ud800", "a\x1b[2J\nb", "\u202e", "A" * 30_000, "\U000e0001" * 9_000])
-def test_mismatches_are_fit_to_be_shown(value: str) -> None:
-    """For any content of a token, the reasons are short, printable and can be encoded."""
+def test_mismatches_can_be_shown(value: str) -> None:
+    """For every text in the claims, the reasons are short, printable and can be encoded."""
     mismatches = EXPECTED.mismatches(peek(make_jwt(issuer=value, subject=value, audience=[value, value], kid=value)))
 
     assert len(mismatches) == 4
@@ -108,8 +168,8 @@ def test_audience_list_needs_one_hit() -> None:
     assert EXPECTED.mismatches(peek(make_jwt(audience=["https://else.example.com", AUDIENCE]))) == ()
 
 
-def test_unsaid_expectations_hold_for_any_token() -> None:
-    """A claim that the configuration does not set can have any value."""
+def test_token_is_not_compared_where_nothing_is_configured() -> None:
+    """A token is not compared with what the configuration does not contain."""
     assert ExpectedClaims().mismatches(peek(make_jwt(issuer="https://anybody.example.com"))) == ()
 
 
@@ -121,8 +181,8 @@ def test_opaque_token_is_a_mismatch_where_a_jwt_is_expected() -> None:
     assert ExpectedClaims(is_jwt=False).mismatches(opaque) == ()
 
 
-def test_another_subject_is_told_apart_only_where_one_is_configured() -> None:
-    """A token of another user is recognised by its subject, if the target's own subject is configured."""
+def test_another_subject_is_recognised_where_one_is_configured() -> None:
+    """A token of another identity is recognised by its subject, if ours is configured."""
     token = peek(make_jwt(subject="user-2"))
 
     assert EXPECTED.is_of_another_subject(token)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.supplier_models import FileSettings
+from refresher.suppliers.file import FileSettings
 
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace
@@ -28,7 +28,7 @@ def test_merges_maps_of_all_files(workspace: Workspace) -> None:
 
 
 def test_the_same_value_twice_is_fine(workspace: Workspace) -> None:
-    """Two files may say the same."""
+    """Two files may hold the same value."""
     workspace.write(f"{workspace.valid}project: my-project\ninclude: [more.yaml]\n")
     workspace.write("version: 1\nproject: my-project\ntargets: {alice: {}}\n", "more.yaml")
 
@@ -46,12 +46,47 @@ def test_two_values_are_refused_at_both_places(workspace: Workspace) -> None:
     ]
 
 
-def test_one_and_true_are_two_values(workspace: Workspace) -> None:
-    """Values agree only if they are of one kind."""
-    workspace.write(f"{workspace.valid}include: [more.yaml]\n")
-    workspace.write("version: true\n", "more.yaml")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("'12'", "12"),
+        ("true", "'true'"),
+        ("true", "yes"),
+        ("~", "''"),
+        ("[a]", "[a, b]"),
+        ("{a: b}", "{a: c}"),
+        ("a", "[a]"),
+    ],
+)
+def test_values_agree_only_if_they_are_of_one_kind(workspace: Workspace, one: str, other: str) -> None:
+    """A number and its digits in quotes, no value and text without characters, are two values."""
+    keys = "include: [more.yaml]\nsuppliers: {worker: {claims: {c: %s}}}\n"
+    workspace.write(keys % one)
+    workspace.write((keys % other).replace("include: [more.yaml]\n", ""), "more.yaml")
 
-    assert len(workspace.problems()) == 2
+    assert [problem.split(" ")[0] for problem in workspace.problems() if "has another value" in problem]
+
+
+@pytest.mark.parametrize("value", ["user-1", "~", "[a, {b: c}]", "{a: [b]}"])
+def test_values_agree_whatever_their_quotes(workspace: Workspace, value: str) -> None:
+    """Equal values are one value, also lists, maps and no value."""
+    workspace.write(f"include: [more.yaml]\nsuppliers: {{worker: {{issuer: {value}, keys: k}}}}\n")
+    workspace.write(f"suppliers: {{worker: {{issuer: {value}, 'keys': 'k'}}}}\n", "more.yaml")
+
+    assert [problem for problem in workspace.problems() if "has another value" in problem] == []
+
+
+def test_one_relative_path_of_two_directories_is_two_values(workspace: Workspace) -> None:
+    """The same words in two files name two places, if the files are in different directories."""
+    workspace.write(f"{workspace.valid}include: [sub/more.yaml]\n")
+    workspace.write("suppliers: {worker: {keys: keys, issuer: 'https://workers.invalid'}}\n", "sub/more.yaml")
+
+    assert workspace.problems() == [
+        (
+            "refresher.yaml:5:72: suppliers.worker.keys has another value at sub/more.yaml:1:28,"
+            " since that file is in another directory — keep one of the two, or write the whole path, from / on"
+        )
+    ]
 
 
 def test_an_included_file_includes_relative_to_itself(workspace: Workspace) -> None:
@@ -74,7 +109,7 @@ def test_an_included_file_includes_relative_to_itself(workspace: Workspace) -> N
 def test_mistakes_are_named_in_the_file_they_are_in(workspace: Workspace) -> None:
     """A wrong value of an included file is not blamed on the main file."""
     workspace.write(workspace.valid.split("identities:")[0] + "include: [more.yaml]\n")
-    workspace.write("identities:\n  alice: {subject: 5}\ntargets: {bob: {}}\n", "more.yaml")
+    workspace.write("identities:\n  alice: {subject: []}\ntargets: {bob: {}}\n", "more.yaml")
 
     locations = [problem.split(" ")[0] for problem in workspace.problems()]
 
@@ -84,19 +119,16 @@ def test_mistakes_are_named_in_the_file_they_are_in(workspace: Workspace) -> Non
 @pytest.mark.parametrize(
     ("include", "problem"),
     [
-        ("[nope.yaml]", "refresher.yaml:10:11: nope.yaml does not exist — create it, or mend the path"),
+        ("[nope.yaml]", "refresher.yaml:10:11: nope.yaml does not exist — create it, or fix the path"),
         ("[refresher.yaml]", "refresher.yaml:10:11: refresher.yaml includes itself — delete this include"),
-        ("[targets.d]", "refresher.yaml:10:11: targets.d is a directory — name a file"),
+        ("[targets.d]", "refresher.yaml:10:11: targets.d is not a regular file — name a regular file"),
         (
-            "[more.yaml, 5]",
-            (
-                "refresher.yaml:10:22: include[1] is 5, a number to YAML, where the name of a file belongs"
-                " — write include: [FILE]"
-            ),
+            "[[more.yaml]]",
+            ("refresher.yaml:10:11: include[0] is a list, where the name of a file belongs — write include: [FILE]"),
         ),
         ("['']", 'refresher.yaml:10:11: include[0] is "", where the name of a file belongs — write include: [FILE]'),
     ],
-    ids=["missing", "itself", "directory", "number", "empty"],
+    ids=["missing", "itself", "directory", "list", "empty"],
 )
 def test_refuses_what_cannot_be_included(workspace: Workspace, include: str, problem: str) -> None:
     """What is wrong with an included file is said where it is included."""

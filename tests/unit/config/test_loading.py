@@ -11,10 +11,11 @@ import pytest
 
 from refresher.config.loading import load
 from refresher.config.models import ArtifactSettings
-from refresher.config.supplier_models import FileSettings, SelfIssuedSettings
 from refresher.errors import ExitStatus
-from refresher.settings.listening import TcpSocket, UnixSocket
 from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.values import TcpSocket, UnixSocket
+from refresher.suppliers.file import FileSettings
+from refresher.suppliers.self_issued import SelfIssuedSettings
 
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace
@@ -38,7 +39,7 @@ def test_the_least_configuration_gets_every_default(workspace: Workspace) -> Non
     assert supplier.lifetime == timedelta(hours=1)
     assert loaded.provider_of(supplier).project_number == "123456789012"
     assert loaded.provider_name_of(supplier) == "main"
-    assert loaded.configuration.listen == UnixSocket(path=Path("/run/refresher.sock"))
+    assert loaded.configuration.listen == UnixSocket(path=Path("/run/refresher-status/http.sock"))
     assert loaded.configuration.google.universe_domain == "googleapis.com"
     assert (loaded.warnings, loaded.drop_in_problems, loaded.files) == ((), (), (workspace.main,))
 
@@ -60,19 +61,18 @@ def test_reads_json_as_well(workspace: Workspace) -> None:
 
 
 def test_fills_in_what_a_target_says(workspace: Workspace) -> None:
-    """Identity, places, owner by number, mode and artifacts of a target arrive as configured."""
+    """Identity, directories, owner by number, mode and artifacts of a target arrive as configured."""
     body = (
-        "{identity: alice, directory: /run/refresher//deep/./er/, container_directory: /var/run/google/,"
-        ' owner: 1042:43, mode: "440",'
+        "{identity: alice, container_directory: /var//run/./google/, owner: 1042:43, mode: 400,"
         " artifacts: {access_token: true, boto: true, id_tokens: {api: {audience: https://a}}}}"
     )
     workspace.write(workspace.valid.replace("alice: {}", f"train: {body}"))
 
     target = workspace.load().targets["train"]
 
-    assert (target.identity, target.directory) == ("alice", Path("/run/refresher/deep/er"))
+    assert (target.identity, target.directory) == ("alice", Path("/run/refresher/train"))
     assert target.container_directory == "/var/run/google"
-    assert (target.uid, target.gid, target.mode) == (1042, 43, 0o440)
+    assert (target.uid, target.gid, target.mode) == (1042, 43, 0o400)
     assert target.artifacts.access_token
     assert target.artifacts.boto
     assert target.artifacts.id_tokens["api"].audience == "https://a"
@@ -80,15 +80,122 @@ def test_fills_in_what_a_target_says(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "ids"),
-    [("root", (0, None)), ("root:root", (0, 0)), ("1042", (1042, None)), ("1042:root", (1042, 0)), ('"0"', (0, None))],
+    [
+        ("root", (0, None)),
+        ("root:root", (0, 0)),
+        ("1042", (1042, None)),
+        ("1042:root", (1042, 0)),
+        ('"0"', (0, None)),
+        ("1042:42", (1042, 42)),
+        ('":1042"', (None, 1042)),
+        ("':root'", (None, 0)),
+    ],
 )
-def test_looks_owners_up_by_name_or_number(workspace: Workspace, owner: str, ids: tuple[int, int | None]) -> None:
-    """An owner is USER or USER:GROUP, each a name of this host or a number; without a group there is none."""
+def test_looks_owners_up_by_name_or_number(
+    workspace: Workspace, owner: str, ids: tuple[int | None, int | None]
+) -> None:
+    """An owner is USER, USER:GROUP or :GROUP, each a name of this host or a number; what is left out is None."""
     workspace.write(workspace.valid.replace("alice: {}", f"alice: {{owner: {owner}}}"))
 
     target = workspace.load().targets["alice"]
 
     assert (target.uid, target.gid) == ids
+
+
+@pytest.mark.parametrize("written", ["0440", "440", '"0440"', "'440'"])
+def test_reads_modes_as_chmod_does(workspace: Workspace, written: str) -> None:
+    """A mode is octal digits, with or without quotes and a leading 0."""
+    workspace.write(workspace.valid.replace("alice: {}", f"alice: {{mode: {written}}}"))
+
+    assert workspace.load().targets["alice"].mode == 0o440
+
+
+@pytest.mark.parametrize(
+    ("body", "mode"),
+    [("{}", 0o400), ("{owner: 7}", 0o400), ("{owner: ':7'}", 0o440), ("{owner: '7:7'}", 0o440), ("{mode: ~}", 0o400)],
+)
+def test_lets_a_group_read_by_default(workspace: Workspace, body: str, mode: int) -> None:
+    """The default mode is 0400, and 0440 where a group is given."""
+    workspace.write(workspace.valid.replace("alice: {}", f"alice: {body}"))
+
+    assert workspace.load().targets["alice"].mode == mode
+
+
+@pytest.mark.parametrize("subject", ["no", "1042", "2026-01-01", "0440", "1.50", "Yes", "'~'", "<<"])
+def test_takes_text_as_it_is_written(workspace: Workspace, subject: str) -> None:
+    """A text needs no quotes, whatever YAML would make of it without them."""
+    workspace.write(workspace.valid.replace("user-1042", subject))
+
+    assert workspace.load().configuration.identities["alice"].subject == subject.strip("'")
+
+
+def test_takes_any_word_as_a_name(workspace: Workspace) -> None:
+    """Names that look like a boolean or a number are names."""
+    workspace.write(
+        workspace.valid.replace("  alice:", "  no: {subject: x}\n  5: {subject: y}\n  alice:", 1)
+        + "  no: {}\n  5: {}\n"
+    )
+
+    assert set(workspace.load().targets) == {"alice", "no", "5"}
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("true", True),
+        ("yes", True),
+        ("Off", False),
+        ("12", 12),
+        ("-1", -1),
+        ("0", 0),
+        ("'true'", "true"),
+        ('"12"', "12"),
+        ("w-17", "w-17"),
+        ("1042:42", "1042:42"),
+        ("''", ""),
+        ("'1.5'", "1.5"),
+    ],
+)
+def test_claims_keep_the_types_of_yaml(workspace: Workspace, written: str, value: object) -> None:
+    """Without quotes a constant claim is a boolean or an integer if it looks like one; with quotes it is text."""
+    workspace.write(workspace.valid.replace("keys: keys", f"keys: keys, claims: {{c: {written}}}"))
+
+    supplier = workspace.load().configuration.suppliers["worker"]
+
+    assert isinstance(supplier, SelfIssuedSettings)
+    assert supplier.claims == {"c": value}
+    assert type(supplier.claims["c"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("true", True), ("True", True), ("on", True), ("no", False), ("FALSE", False)]
+)
+def test_reads_flags_as_yaml_does(workspace: Workspace, written: str, value: bool) -> None:  # noqa: FBT001 - of a table
+    """A flag is any of YAML's words for true and false, without quotes."""
+    workspace.write(workspace.valid.replace("alice: {}", f"alice: {{artifacts: {{boto: {written}}}}}"))
+
+    assert workspace.load().targets["alice"].artifacts.boto is value
+
+
+def test_a_key_without_a_value_is_left_out_where_it_may_be(workspace: Workspace) -> None:
+    """Nothing, `~` and `null` mean the default of a key that has no value by default."""
+    text = workspace.valid.replace(
+        "subject: user-1042", "subject: user-1042, lifetime: ~, quota_project: null, supplier: "
+    )
+    workspace.write(f"{text}project:\n")
+
+    loaded = workspace.load()
+
+    identity = loaded.configuration.identities["alice"]
+    assert (identity.lifetime, identity.quota_project, identity.supplier) == (None, None, None)
+    assert loaded.configuration.project is None
+
+
+def test_an_alias_repeats_an_entry(workspace: Workspace) -> None:
+    """Two targets may share their body by an anchor and an alias."""
+    workspace.write(workspace.valid.replace("alice: {}", "alice: &body {identity: alice, mode: 0440}\n  train: *body"))
+
+    assert {target.mode for target in workspace.load().targets.values()} == {0o440}
 
 
 @pytest.mark.parametrize(
@@ -211,7 +318,7 @@ def test_leaves_the_garbage_collector_as_it_was(workspace: Workspace) -> None:
 def test_imports_nothing_that_a_probe_cannot_afford() -> None:
     """Loading a configuration pulls in no command line, HTTP or cryptography library."""
     code = (
-        "import sys; import refresher.config.loading, refresher.config.watching;"
+        "import sys; import refresher.config.loading;"
         "heavy = {'click', 'rich', 'requests', 'google', 'cryptography', 'asyncio', 'http', 'difflib', 'socket'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

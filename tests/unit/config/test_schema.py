@@ -9,7 +9,7 @@ COPY = Path(__file__).parents[3] / "configs" / "schema.json"
 
 
 def test_the_committed_copy_is_the_schema() -> None:
-    """`configs/schema.json` is what the models say; write it anew with `refresher schema > configs/schema.json`."""
+    """`configs/schema.json` is what the models say; write it again with `refresher schema > configs/schema.json`."""
     assert COPY.read_text() == json_schema()
 
 
@@ -27,12 +27,16 @@ def test_every_key_is_described() -> None:
     assert nameless == []
 
 
-def test_speaks_of_what_users_write() -> None:
+def test_shows_what_users_write() -> None:
     """Defaults are shown as they would be written, and null, which is refused, is never offered."""
     text = json_schema()
 
     schema = json.loads(text)
-    assert schema["properties"]["listen"]["default"] == "unix:/run/refresher.sock"
-    assert schema["$defs"]["TargetSettings"]["properties"]["mode"]["default"] == "0400"
+    assert schema["properties"]["listen"]["default"] == "unix:/run/refresher-status/http.sock"
+    assert {each["type"] for each in schema["$defs"]["TargetSettings"]["properties"]["mode"]["anyOf"]} == {
+        "string",
+        "integer",
+    }
+    assert "directory" not in schema["$defs"]["TargetSettings"]["properties"]
     assert schema["$defs"]["SelfIssuedSettings"]["properties"]["lifetime"]["default"] == "1h"
     assert "null" not in text

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.reading import LARGEST
+from refresher.config.sources import LARGEST
 
 if TYPE_CHECKING:
     from tests.conftest import Need
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o1622])
 def test_refuses_a_main_file_that_others_can_write_to(workspace: Workspace, mode: int) -> None:
-    """A file that group or others may write to is refused with the command that mends it."""
+    """A file that group or others may write to is refused with the command that fixes it."""
     workspace.write(workspace.valid).chmod(mode)
 
     (problem,) = workspace.problems()
 
     assert problem == (
-        f"refresher.yaml:1:1: refresher.yaml has mode {mode:04o}: others than its owner can write to it"
+        f"refresher.yaml:1:1: refresher.yaml has mode {mode:04o}: other users than its owner can write to it"
         " — read it through, then: chmod go-w refresher.yaml"
     )
 
@@ -45,8 +45,8 @@ def test_judges_the_file_behind_a_link(workspace: Workspace) -> None:
     assert "mode 0646" in problem
 
 
-def test_refuses_a_file_of_somebody_else(workspace: Workspace, need: Need) -> None:
-    """A file of a user who is neither root nor the daemon is refused with the command that mends it."""
+def test_refuses_a_file_of_another_user(workspace: Workspace, need: Need) -> None:
+    """A file of a user that is neither root nor the daemon is refused with the command that fixes it."""
     need.root()
     os.chown(workspace.write(workspace.valid), 12345, 0)
 
@@ -63,7 +63,7 @@ def test_a_sticky_drop_in_directory_is_no_excuse(workspace: Workspace) -> None:
 
     (problem,) = workspace.load().drop_in_problems
 
-    assert workspace.shortened(problem.problem) == "targets.d has mode 1777: others than its owner can write to it"
+    assert workspace.shortened(problem.problem) == "targets.d has mode 1777: other users than its owner can write to it"
 
 
 def test_refuses_a_drop_in_that_others_can_write_to(workspace: Workspace) -> None:
@@ -92,21 +92,21 @@ def test_refuses_a_drop_in_that_is_a_link(workspace: Workspace) -> None:
 
 def test_a_missing_main_file_is_a_problem(workspace: Workspace) -> None:
     """There is no configuration without a file."""
-    assert workspace.problems() == ["refresher.yaml:1:1: refresher.yaml does not exist — create it, or mend the path"]
+    assert workspace.problems() == ["refresher.yaml:1:1: refresher.yaml does not exist — create it, or fix the path"]
 
 
 def test_a_directory_is_no_main_file(workspace: Workspace) -> None:
     """A directory at the path is named as such."""
     workspace.main.mkdir()
 
-    assert workspace.problems() == ["refresher.yaml:1:1: refresher.yaml is a directory — name a file"]
+    assert workspace.problems() == ["refresher.yaml:1:1: refresher.yaml is not a regular file — name a regular file"]
 
 
 def test_a_fifo_does_not_hang(workspace: Workspace) -> None:
     """A FIFO that nobody writes to is refused at once."""
     os.mkfifo(workspace.main, 0o600)
 
-    assert workspace.problems() == ["refresher.yaml:1:1: refresher.yaml is no regular file — name a regular file"]
+    assert workspace.problems() == ["refresher.yaml:1:1: refresher.yaml is not a regular file — name a regular file"]
 
 
 def test_a_fifo_as_drop_in_does_not_hang(workspace: Workspace) -> None:
@@ -114,7 +114,7 @@ def test_a_fifo_as_drop_in_does_not_hang(workspace: Workspace) -> None:
     workspace.write(f"{workspace.valid}targets_directory: targets.d\n")
     os.mkfifo(workspace.drop_ins / "pipe.yaml", 0o600)
 
-    assert "is no regular file" in workspace.load().drop_in_problems[0].problem
+    assert "is not a regular file" in workspace.load().drop_in_problems[0].problem
 
 
 def test_a_huge_file_is_refused_unread(workspace: Workspace) -> None:
@@ -123,7 +123,7 @@ def test_a_huge_file_is_refused_unread(workspace: Workspace) -> None:
     os.truncate(path, LARGEST + 1)
 
     assert workspace.problems() == [
-        "refresher.yaml:1:1: refresher.yaml is larger than 64 MiB — split it, or name the right file"
+        "refresher.yaml:1:1: refresher.yaml is larger than 67108864 bytes — name a regular file"
     ]
 
 
@@ -132,7 +132,7 @@ def test_an_empty_main_file_is_a_problem(workspace: Workspace) -> None:
     workspace.write("# nothing yet\n")
 
     assert workspace.problems() == [
-        "refresher.yaml:1:1: the file is empty — write a configuration; configs/minimal.yaml is the least"
+        "refresher.yaml:1:1: the file is empty — write a configuration, beginning with configs/minimal.yaml"
     ]
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.watching import signature
+from refresher.config.loading import read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,44 +32,60 @@ def workspace(workspace: Workspace) -> Workspace:
     return workspace
 
 
+def test_differs_when_others_may_write_to_the_root(workspace: Workspace) -> None:
+    """Opening the directory root to other users is a reason to load again; a new directory in it is not."""
+    root = workspace.directory / "run"
+    root.mkdir(mode=0o755)
+    workspace.write(f"{workspace.main.read_text()}directory_root: {root}\n")
+    loaded = workspace.load()
+    before = read_signature(loaded)
+
+    (root / "alice").mkdir()
+    after_a_target = read_signature(loaded)
+    root.chmod(0o777)
+
+    assert after_a_target == before
+    assert read_signature(loaded) != before
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_differs_after_a_change(workspace: Workspace, change: Callable[[Workspace], object]) -> None:
     """Whatever could change the configuration changes the signature."""
     loaded = workspace.load()
-    before = signature(loaded)
+    before = read_signature(loaded)
 
     change(workspace)
 
-    assert signature(loaded) != before
+    assert read_signature(loaded) != before
 
 
 def test_stays_the_same_without_a_change(workspace: Workspace) -> None:
     """Nothing happened, nothing differs: also after a file that is none of ours came."""
     loaded = workspace.load()
-    before = signature(loaded)
+    before = read_signature(loaded)
 
     workspace.write("x", "notes.txt")
 
-    assert signature(loaded) == before
+    assert read_signature(loaded) == before
 
 
 def test_follows_the_files_of_a_refused_configuration(workspace: Workspace) -> None:
     """A file that was looked for in vain is watched, so that its coming is noticed."""
     loaded = workspace.load()
     also = [workspace.directory / "late.yaml"]
-    before = signature(loaded, also)
+    before = read_signature(loaded, also)
 
     workspace.write("x: 1", "late.yaml")
 
-    assert signature(loaded, also) != before
+    assert read_signature(loaded, also) != before
 
 
 def test_a_lost_directory_is_no_crash(workspace: Workspace) -> None:
     """A drop-in directory that vanished gives one more signature."""
     loaded = workspace.load()
-    before = signature(loaded)
+    before = read_signature(loaded)
     (workspace.drop_ins / "old.yaml").unlink()
 
     workspace.drop_ins.rmdir()
 
-    assert signature(loaded) != before
+    assert read_signature(loaded) != before

@@ -15,7 +15,7 @@ from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
-from refresher.tokens import ExpectedClaims
+from refresher.tokens import JWT_TYPE, ExpectedClaims
 from tests.fakes import FakeClock, FakeSupplier
 from tests.tokens import AUDIENCE, ISSUER
 
@@ -96,7 +96,7 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
             impersonation=Impersonation(
                 provider=PROVIDER,
                 subject=subject,
-                subject_token_type=adc.JWT_TYPE,
+                subject_token_type=JWT_TYPE,
                 service_account=account,
                 delegates=(),
                 scopes=(CLOUD_PLATFORM_SCOPE,),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from refresher.engine.plan import Target
-    from refresher.google.sts import AccessToken
+    from refresher.google.call import AccessToken
     from refresher.resources import Impersonation
     from tests.fakes import FakeClock
 

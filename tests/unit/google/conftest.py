@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Treat], LineServer]]:
-    """Return a function that starts servers; all of them end with the test."""
+    """Return a maker of servers; all end with the test."""
     servers: list[LineServer] = []
 
     def make(treat: Treat) -> LineServer:

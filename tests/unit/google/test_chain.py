@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.errors import ImpersonationError
+from refresher.google.call import AccessToken, Response
 from refresher.google.chain import GoogleChain
-from refresher.google.sts import AccessToken
-from refresher.google.transport import Response
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from tests.fakes import FakeSource, FakeTransport
 from tests.tokens import NOW
@@ -38,7 +37,7 @@ DENIED = "Permission 'iam.serviceAccounts.{}' denied on resource (or it may not 
 
 
 def refused(way: Impersonation, text: str, *, status: int = 403, is_id_token: bool = False) -> ImpersonationError:
-    """Return the refusal of an account's token."""
+    """Return the failure of asking for a token of an account."""
     body = json.dumps({"error": {"code": status, "message": text}}).encode()
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=body))
     chain = GoogleChain(
@@ -79,15 +78,16 @@ def test_every_link_of_a_chain_is_named_in_order(way: Impersonation, permission:
     """With delegates the caller needs a role on the first one, each one on the next, and the last on the account."""
     error = refused(replace(way, delegates=(MIDDLE, LATER)), DENIED.format(permission))
 
-    assert error.remedy.startswith(f"let each of the chain have {CREATOR} on the next")
+    assert error.remedy.startswith(f"grant each of the chain {CREATOR} on the next")
     assert error.remedy.endswith(f"{way.principal} on {MIDDLE}, then {MIDDLE} on {LATER}, then {LATER} on {ALICE}")
 
 
 def test_other_refusals_keep_their_remedy_and_kind() -> None:
-    """A refusal with another cause keeps its text and its retryability, and shows the principal."""
+    """A refusal for another reason than a missing role keeps its remedy, shows the principal, and may be retryable."""
     absent = refused(replace(WAY, delegates=(MIDDLE,)), "Not found", status=404)
     passing = refused(WAY, "Internal", status=500)
 
     assert "letter by letter" in absent.remedy
-    assert isinstance(passing, ImpersonationError)
+    assert passing.retryable
+    assert not absent.retryable
     assert PRINCIPAL in passing.problem

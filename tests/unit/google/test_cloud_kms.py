@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refresher.errors import SupplyError
-from refresher.google.checksums import crc32c
-from refresher.google.cloud_kms import KmsKey
-from refresher.google.transport import Response
+from refresher.google.call import Response
+from refresher.google.cloud_kms import KmsKey, crc32c
 from refresher.resources import Endpoints
+from tests.failures import is_retryable
 from tests.fakes import FakeTransport
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ SIGNED = {
 }
 
 
-def key_of(document: object, status: int = 200) -> tuple[KmsKey, FakeTransport]:
-    """Return a key whose Cloud KMS always sends this answer."""
+def make_key(document: object, status: int = 200) -> tuple[KmsKey, FakeTransport]:
+    """Return a key whose Cloud KMS always returns this answer."""
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=json.dumps(document).encode()))
     key = KmsKey(
         version=VERSION, transport=transport, endpoints=Endpoints.of_universe(), caller="the machine's service account"
@@ -47,9 +47,12 @@ def key_of(document: object, status: int = 200) -> tuple[KmsKey, FakeTransport]:
     return key, transport
 
 
-def see(key: KmsKey) -> object:
-    """Request the public key."""
-    return key.public_key(TOKEN)
+CHANGED = "is about another key, or was changed on the way"
+
+
+def fetch(key: KmsKey) -> object:
+    """Ask for the public key."""
+    return key.fetch_public_key(TOKEN)
 
 
 def sign(key: KmsKey) -> object:
@@ -64,8 +67,8 @@ def test_checksum_is_googles(content: bytes) -> None:
 
 
 def test_digest_is_sent_with_its_checksum() -> None:
-    """The request has the digest, its checksum and the caller's token; the signature is returned unchanged."""
-    key, transport = key_of(SIGNED)
+    """A signature is asked for with the digest, its checksum and the caller's token, and returned as it came."""
+    key, transport = make_key(SIGNED)
     digest = bytes(range(32))
 
     signature = key.sign(digest, TOKEN)
@@ -81,11 +84,11 @@ def test_digest_is_sent_with_its_checksum() -> None:
     }
 
 
-def test_public_key_is_given_as_it_came() -> None:
-    """The public key is requested below the version, and returned unchanged."""
-    key, transport = key_of(PUBLISHED)
+def test_public_key_is_returned_as_it_came() -> None:
+    """The public key is asked for below the version."""
+    key, transport = make_key(PUBLISHED)
 
-    pem = key.public_key(TOKEN)
+    pem = key.fetch_public_key(TOKEN)
 
     (request,) = transport.requests
     assert pem == PEM.encode()
@@ -93,33 +96,33 @@ def test_public_key_is_given_as_it_came() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "answer"),
+    ("ask", "answer", "fault"),
     [
-        (sign, SIGNED | {"signatureCrc32c": "1"}),
-        (sign, SIGNED | {"signatureCrc32c": None}),
-        (sign, SIGNED | {"verifiedDigestCrc32c": False}),
-        (sign, SIGNED | {"name": f"{KEY}/cryptoKeyVersions/4"}),
-        (sign, SIGNED | {"signature": "no base64"}),
-        (see, PUBLISHED | {"pemCrc32c": "1"}),
-        (see, PUBLISHED | {"name": f"{KEY}/cryptoKeyVersions/4"}),
-        (see, PUBLISHED | {"pem": None}),
+        (sign, SIGNED | {"signatureCrc32c": "1"}, CHANGED),
+        (sign, SIGNED | {"signatureCrc32c": None}, CHANGED),
+        (sign, SIGNED | {"verifiedDigestCrc32c": False}, "shows that the digest was changed on the way"),
+        (sign, SIGNED | {"name": f"{KEY}/cryptoKeyVersions/4"}, CHANGED),
+        (sign, SIGNED | {"signature": "no base64"}, "has no `signature`"),
+        (fetch, PUBLISHED | {"pemCrc32c": "1"}, CHANGED),
+        (fetch, PUBLISHED | {"name": f"{KEY}/cryptoKeyVersions/4"}, CHANGED),
+        (fetch, PUBLISHED | {"pem": None}, "has no `pem`"),
     ],
     ids=["crc", "no-crc", "unverified", "version", "base64", "pem-crc", "pem-version", "no-pem"],
 )
-def test_damaged_answer_is_thrown_away(ask: Callable[[KmsKey], object], answer: dict[str, Any]) -> None:
-    """An answer whose checksum does not match, or of another version, is a transient failure."""
-    key, _ = key_of(answer)
+def test_damaged_answer_is_rejected(ask: Callable[[KmsKey], object], answer: dict[str, Any], fault: str) -> None:
+    """An answer that does not match its checksum, or is of another version, is a retryable failure."""
+    key, _ = make_key(answer)
 
-    with pytest.raises(SupplyError, match="changed on the way"):
+    with pytest.raises(SupplyError, match=f"{VERSION} failed: the response {fault}", check=is_retryable):
         ask(key)
 
 
 def test_key_of_another_algorithm_is_refused() -> None:
-    """A key that is not for ES256 is reported with its algorithm and with the one to choose."""
-    key, _ = key_of(PUBLISHED | {"algorithm": "RSA_SIGN_PSS_2048_SHA256"})
+    """A key for another algorithm than ES256 is reported with its algorithm, and with the one to choose."""
+    key, _ = make_key(PUBLISHED | {"algorithm": "RSA_SIGN_PSS_2048_SHA256"})
 
     with pytest.raises(SupplyError) as caught:
-        key.public_key(TOKEN)
+        key.fetch_public_key(TOKEN)
 
     assert "RSA_SIGN_PSS_2048_SHA256" in caught.value.problem
     assert "EC_SIGN_P256_SHA256" in caught.value.remedy
@@ -139,18 +142,18 @@ def test_key_of_another_algorithm_is_refused() -> None:
             "Cloud Key Management Service (KMS) API has not been used in project 98765 before or it is disabled.",
             "enable cloudkms.googleapis.com in the project",
         ),
-        (403, "Request had insufficient authentication scopes.", "cloud-platform access scope"),
-        (403, "Request is prohibited by organization's policy.", "service perimeter"),
+        (403, "Request had insufficient authentication scopes.", "access scope to cloud-platform"),
+        (403, "Request is prohibited by organization's policy.", "perimeter's ingress rules"),
         (400, f"{VERSION} is not enabled, current state is: DISABLED.", "enable it"),
-        (400, f"{VERSION} is not enabled, current state is: DESTROYED.", "name an enabled version"),
+        (400, f"{VERSION} is not enabled, current state is: DESTROYED.", "an enabled version of the key"),
         (400, "The key is for something else.", "EC_SIGN_P256_SHA256"),
         (404, f"CryptoKeyVersion {VERSION} not found.", f"letter by letter: {KEY}"),
         (401, "Request had invalid authentication credentials.", "source credentials"),
     ],
 )
-def test_refusal_says_what_to_do(status: int, text: str, remedy: str) -> None:
-    """Each refusal of Cloud KMS shows what is missing, on what and for whom, and is permanent."""
-    key, _ = key_of({"error": {"code": status, "message": f"{text} {TOKEN}"}}, status)
+def test_refusal_has_a_remedy(status: int, text: str, remedy: str) -> None:
+    """Each refusal of Cloud KMS names what is missing, on which key and for which caller, and is permanent."""
+    key, _ = make_key({"error": {"code": status, "message": f"{text} {TOKEN}"}}, status)
 
     with pytest.raises(SupplyError) as caught:
         key.sign(bytes(32), TOKEN)
@@ -162,9 +165,9 @@ def test_refusal_says_what_to_do(status: int, text: str, remedy: str) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_failure_of_googles_may_pass(status: int) -> None:
-    """An overload or a failure of Google is transient."""
-    key, _ = key_of({}, status)
+def test_failure_of_google_is_retryable(status: int) -> None:
+    """An overload or a failure of Google's is retryable."""
+    key, _ = make_key({}, status)
 
-    with pytest.raises(SupplyError):
+    with pytest.raises(SupplyError, check=is_retryable):
         key.sign(bytes(32), TOKEN)

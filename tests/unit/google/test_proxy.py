@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.request import getproxies_environment
 
 import pytest
 
 from refresher.errors import ConfigurationError
-from refresher.google.proxy import proxy_of
-from refresher.google.transport import Limits, PooledTransport, TransportError
+from refresher.google.call import TransportError
+from refresher.google.transport import Limits, PooledTransport, is_proxied, parse_proxy
 from tests.line_server import read_request
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ STS = "https://sts.googleapis.com/v1/token"
 
 
 @pytest.mark.parametrize(
-    ("environment", "url", "is_proxied"),
+    ("environment", "url", "expected"),
     [
         ({"HTTPS_PROXY": "http://p:1"}, STS, True),
         ({"https_proxy": "p:1"}, STS, True),
@@ -38,11 +39,17 @@ STS = "https://sts.googleapis.com/v1/token"
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "apis.com"}, STS, True),
     ],
 )
-def test_which_calls_are_proxied(environment: dict[str, str], url: str, *, is_proxied: bool) -> None:
-    """Calls over https to other machines use the proxy, except calls to the hosts of NO_PROXY."""
-    proxy = proxy_of(environment)
+def test_calls_to_other_machines_are_proxied(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, *, expected: bool
+) -> None:
+    """Calls over https to other machines go through the proxy, except to hosts of NO_PROXY."""
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
-    assert (proxy is not None and proxy.serves(url)) is is_proxied
+    assert is_proxied(url, getproxies_environment()) is expected
 
 
 @pytest.mark.parametrize(
@@ -55,36 +62,32 @@ def test_which_calls_are_proxied(environment: dict[str, str], url: str, *, is_pr
         ("http://me@[fd00::1]:3128", "http://[fd00::1]:3128", "me:"),
     ],
 )
-def test_proxy_is_read(text: str, url: str, credentials: str | None) -> None:
-    """A proxy can have a scheme or not, and our credentials, which no repr shows."""
-    proxy = proxy_of({"HTTPS_PROXY": text})
-
-    assert proxy is not None
-    assert (proxy.url, proxy.credentials) == (url, credentials)
-    assert "p@ss" not in repr(proxy)
+def test_proxy_is_parsed(text: str, url: str, credentials: str | None) -> None:
+    """A proxy may be written with or without its scheme, and with our name and password there."""
+    assert parse_proxy(text) == (url, credentials)
 
 
 @pytest.mark.parametrize(
     "text", ["socks5://me:opensesame@p:1", "http://", "http://me:opensesame@p:port", "http://[p:1"]
 )
-def test_what_is_no_proxy_is_refused(text: str) -> None:
-    """An invalid proxy is refused without being quoted."""
+def test_other_text_is_refused(text: str) -> None:
+    """A text that cannot be a proxy is refused without being repeated."""
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
-        proxy_of({"HTTPS_PROXY": text})
+        PooledTransport(ca_file=None, proxies={"https": text})
 
     assert "opensesame" not in f"{caught.value.problem} {caught.value.remedy}"
 
 
-def test_proxy_is_told_who_we_are(serve: Serve) -> None:
-    """The proxy gets its user name and password before anything else; the call ends when it refuses."""
+def test_proxy_gets_our_credentials(serve: Serve) -> None:
+    """The proxy gets the name and password meant for it, before anything else; the call ends when it refuses."""
     seen: list[bytes] = []
 
     def treat(connection: socket.socket, _ended: threading.Event) -> None:
         seen.append(read_request(connection))
         connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 
-    proxy = proxy_of({"HTTPS_PROXY": serve(treat).origin.replace("//", "//me:opensesame@")})
-    transport = PooledTransport(ca_file=None, proxy=proxy)
+    proxies = {"https": serve(treat).origin.replace("//", "//me:opensesame@")}
+    transport = PooledTransport(ca_file=None, proxies=proxies)
 
     with pytest.raises(TransportError, match="the proxy of HTTPS_PROXY") as caught:
         transport.request("GET", STS)
@@ -102,8 +105,8 @@ def test_proxy_that_is_silent_is_not_waited_for(serve: Serve) -> None:
         while not ended.wait(0.05):
             connection.sendall(b"H")
 
-    proxy = proxy_of({"HTTPS_PROXY": serve(treat).origin})
-    transport = PooledTransport(ca_file=None, proxy=proxy, limits=Limits(connect=0.5, read=0.5, call=1.0))
+    limits = Limits(connect=0.5, read=0.5, call=1.0)
+    transport = PooledTransport(ca_file=None, proxies={"https": serve(treat).origin}, limits=limits)
 
-    with pytest.raises(TransportError, match="it was not done after 1 s"):
+    with pytest.raises(TransportError, match="no complete response within 1 s"):
         transport.request("GET", STS)

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from refresher.google.transport import Limits, PooledTransport, TransportError
+from refresher.google.call import TransportError
+from refresher.google.transport import Limits, PooledTransport
 
 if TYPE_CHECKING:
     import socket
@@ -74,7 +75,7 @@ def secure(server: LineServer) -> str:
 
 
 def test_certificate_of_the_ca_file_is_trusted(serve: Serve, certificate: Path) -> None:
-    """The certificates in `ca_file` are trusted in addition to those of the system."""
+    """The certificates in `ca_file` are trusted, in addition to the system's."""
     server = serve(secured(certificate, b"ok"))
     transport = PooledTransport(ca_file=certificate, limits=LIMITS)
 
@@ -92,29 +93,29 @@ def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None
 
 
 def test_system_trust_stays(certificate: Path) -> None:
-    """A `ca_file` adds to the system's certificates and removes none."""
+    """`ca_file` adds to the system's certificates and takes none away."""
     alone = ssl.create_default_context()
     beside = ssl.create_default_context()
     beside.load_verify_locations(cafile=str(certificate))
 
     transport = PooledTransport(ca_file=certificate)
-    context = transport._pool.connection_pool_kw["ssl_context"]  # noqa: SLF001 - nothing else shows it
+    context = transport._direct.connection_pool_kw["ssl_context"]  # noqa: SLF001 - nothing else shows it
 
     assert len(context.get_ca_certs()) == len(beside.get_ca_certs()) > len(alone.get_ca_certs())
 
 
-def test_dripping_over_tls_holds_nobody(serve: Serve, certificate: Path) -> None:
-    """The deadline ends a call whose body arrives byte by byte through TLS."""
+def test_dripping_over_tls_keeps_no_worker(serve: Serve, certificate: Path) -> None:
+    """The deadline ends a call whose body drips through TLS."""
     server = serve(secured(certificate, b""))
     started = time.monotonic()
 
-    with pytest.raises(TransportError, match="not done after 1 s"):
+    with pytest.raises(TransportError, match="no complete response within 1 s"):
         PooledTransport(ca_file=certificate, limits=LIMITS).request("GET", secure(server))
 
     assert time.monotonic() - started < 3
 
 
-def test_dripping_handshake_holds_nobody(serve: Serve, certificate: Path) -> None:
+def test_dripping_handshake_keeps_no_worker(serve: Serve, certificate: Path) -> None:
     """The deadline ends a TLS handshake that never completes."""
 
     def treat(connection: socket.socket, ended: threading.Event) -> None:

@@ -16,10 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from refresher.errors import KeysError
-from refresher.keys.changes import create
-from refresher.keys.directory import jwks, load_signing_key
+from refresher.keys.directory import create, load_signing_key, read_jwks
+from refresher.keys.jose import PrivateKey, UnsupportedKeyError
 from refresher.keys.registry import KeyState, list_keys, published_key_ids
-from refresher.keys.signing import PrivateKey, UnsupportedKeyError
 from tests.tokens import NOW
 
 if TYPE_CHECKING:
@@ -38,12 +37,12 @@ def keys(tmp_path: Path) -> Path:
 
 
 def only_pem(keys: Path) -> Path:
-    """Return the only key file."""
+    """Return the one key file."""
     (found,) = keys.glob("*.pem")
     return found
 
 
-def pem_of(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
+def dump_pem(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
     """Return a key as PKCS#8."""
     encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
@@ -58,7 +57,7 @@ def write(path: Path, content: bytes, mode: int = 0o400) -> None:
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None:
-    """The first key is active from the start, in files and a directory that no other user can open."""
+    """The first key is active at once, in files and a directory that no other user can open."""
     directory = tmp_path / "new" / "keys"
 
     record = create(directory, algorithm=algorithm, now=NOW)
@@ -73,7 +72,7 @@ def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None
 
 
 def test_second_key_is_refused(keys: Path) -> None:
-    """A directory with a key stays as it is, and the remedy shows how to print the key."""
+    """A directory with a key does not change, and the remedy is the command that prints the key."""
     before = {path.name: path.read_bytes() for path in keys.iterdir()}
 
     with pytest.raises(KeysError) as caught:
@@ -83,8 +82,8 @@ def test_second_key_is_refused(keys: Path) -> None:
     assert {path.name: path.read_bytes() for path in keys.iterdir()} == before
 
 
-def test_interrupted_creation_is_begun_anew(keys: Path) -> None:
-    """A key file without an entry in keys.json, as after a crash, is neither used nor an obstacle."""
+def test_interrupted_creation_starts_again(keys: Path) -> None:
+    """A key file that no keys.json names, as a crash leaves it, neither counts nor prevents the creation."""
     former = only_pem(keys).stem
     (keys / "keys.json").unlink()
 
@@ -95,26 +94,26 @@ def test_interrupted_creation_is_begun_anew(keys: Path) -> None:
 
 
 def test_jwks_holds_public_members_only(keys: Path) -> None:
-    """The JWKS only has members that Google accepts, and no private one."""
-    document = jwks(keys)
+    """The JWKS has no member beyond those that Google accepts, the private ones least of all."""
+    document = read_jwks(keys)
 
     assert [set(key) for key in document["keys"]] == [{"kty", "alg", "use", "kid", "crv", "x", "y"}]
 
 
-def test_gone_keys_are_published_no_more(keys: Path) -> None:
-    """A key in state gone is in neither the JWKS nor the published ids; a retiring key is in both and signs nothing."""
+def test_gone_keys_are_not_published(keys: Path) -> None:
+    """A gone key is in neither the JWKS nor the published ids; a retiring one is in both, and signs nothing."""
     document = json.loads((keys / "keys.json").read_bytes())
 
     document["keys"][0]["state"] = "retiring"
     write(keys / "keys.json", json.dumps(document).encode())
-    retiring = (len(published_key_ids(keys)), len(jwks(keys)["keys"]))
+    retiring = (len(published_key_ids(keys)), len(read_jwks(keys)["keys"]))
     with pytest.raises(KeysError, match="no active key"):
         load_signing_key(keys)
     document["keys"][0]["state"] = "gone"
     write(keys / "keys.json", json.dumps(document).encode())
 
     assert retiring == (1, 1)
-    assert (published_key_ids(keys), jwks(keys)) == (frozenset(), {"keys": []})
+    assert (published_key_ids(keys), read_jwks(keys)) == (frozenset(), {"keys": []})
 
 
 @pytest.mark.parametrize("mode", [0o707, 0o702, 0o704, 0o720])
@@ -152,8 +151,8 @@ def test_mounted_secret_is_read_through_links(keys: Path) -> None:
     [b"", b"[]", b"{}", b'{"keys": 1}', b'{"keys": [{}]}', b"\xff", b"[" * 100_000],
     ids=["empty", "list", "no-keys", "number", "no-members", "binary", "deep"],
 )
-def test_damaged_registry_is_told(keys: Path, content: bytes) -> None:
-    """Any other content of keys.json is reported as damage, with a remedy."""
+def test_damaged_registry_is_reported(keys: Path, content: bytes) -> None:
+    """Other content of keys.json is reported as damage, with a remedy."""
     write(keys / "keys.json", content)
 
     with pytest.raises(KeysError, match="is damaged"):
@@ -165,16 +164,16 @@ def test_damaged_registry_is_told(keys: Path, content: bytes) -> None:
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", id="garbage"),
-        pytest.param(pem_of(ec.generate_private_key(ec.SECP384R1())), id="p384"),
-        pytest.param(pem_of(ec.generate_private_key(ec.SECP256K1())), id="secp256k1"),
-        pytest.param(pem_of(ed25519.Ed25519PrivateKey.generate()), id="ed25519"),
-        pytest.param(pem_of(rsa.generate_private_key(65537, 1024)), id="rsa-1024"),  # noqa: S505 - refused for that
-        pytest.param(pem_of(dsa.generate_private_key(1024)), id="dsa"),  # noqa: S505 - refused for its kind
-        pytest.param(pem_of(ec.generate_private_key(ec.SECP256R1()), b"password"), id="encrypted"),
+        pytest.param(dump_pem(ec.generate_private_key(ec.SECP384R1())), id="p384"),
+        pytest.param(dump_pem(ec.generate_private_key(ec.SECP256K1())), id="secp256k1"),
+        pytest.param(dump_pem(ed25519.Ed25519PrivateKey.generate()), id="ed25519"),
+        pytest.param(dump_pem(rsa.generate_private_key(65537, 1024)), id="rsa-1024"),  # noqa: S505 - refused for that
+        pytest.param(dump_pem(dsa.generate_private_key(1024)), id="dsa"),  # noqa: S505 - refused for its kind
+        pytest.param(dump_pem(ec.generate_private_key(ec.SECP256R1()), b"password"), id="encrypted"),
     ],
 )
-def test_unusable_key_is_told_without_its_text(keys: Path, content: bytes) -> None:
-    """A PEM without a key for ES256 or RS256 is reported, and nothing of its content is shown."""
+def test_unusable_key_is_reported_without_its_text(keys: Path, content: bytes) -> None:
+    """A PEM that holds no key for ES256 or RS256 is reported, and nothing of it is shown."""
     write(only_pem(keys), content)
 
     with pytest.raises(KeysError, match="cannot be used") as caught:
@@ -202,8 +201,8 @@ def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("what", ["directory", "registry", "pem"])
-def test_absence_is_told(keys: Path, what: str) -> None:
-    """An absent file is reported with its path."""
+def test_absent_file_is_named(keys: Path, what: str) -> None:
+    """A file that is absent is named, with a remedy."""
     pem = only_pem(keys)
     missing = {"directory": keys / "none", "registry": keys / "keys.json", "pem": pem}[what]
     directory = missing if what == "directory" else keys
@@ -219,7 +218,7 @@ def test_absence_is_told(keys: Path, what: str) -> None:
 
 @pytest.mark.parametrize("kind", ["fifo", "directory"])
 def test_pem_of_another_kind_neither_hangs_nor_leaks(keys: Path, kind: str) -> None:
-    """A FIFO or a directory in the place of a PEM is refused at once, and leaves no descriptor open."""
+    """A FIFO or a directory in the place of a PEM is refused at once, and no descriptor is lost."""
     pem = only_pem(keys)
     pem.unlink()
     if kind == "fifo":
@@ -236,7 +235,7 @@ def test_pem_of_another_kind_neither_hangs_nor_leaks(keys: Path, kind: str) -> N
 
 
 def test_foreign_owner_is_refused(keys: Path, need: Need) -> None:
-    """A directory of another user is refused."""
+    """A directory that belongs to another user is refused."""
     need.root()
     os.chown(keys, 12345, -1)
 

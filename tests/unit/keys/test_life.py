@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from refresher.errors import KeysError
-from refresher.keys.life import MOST_PUBLISHED, SKEW, activated, added, retired, revoked
+from refresher.keys.life import SKEW, activate, add, drop_retired, revoke
 from refresher.keys.registry import KeyRecord, KeyState
+from refresher.limits import MOST_PUBLISHED_KEYS
 from tests.tokens import NOW
 
 HOUR = timedelta(hours=1)
@@ -26,44 +27,44 @@ def states(records: tuple[KeyRecord, ...]) -> dict[str, str]:
 
 
 def test_whole_life() -> None:
-    """A key is added as next, signs, retires when its successor signs, and goes when its tokens have expired."""
-    records = activated(added(FIRST, key("b")), None, NOW, HOUR)
+    """A key is added as next, signs, retires when the following one signs, and is gone when its tokens have expired."""
+    records = activate(add(FIRST, key("b")), None, NOW, HOUR)
 
     assert states(records) == {"a": "retiring", "b": "active"}
     assert records[0].keep_until == NOW + HOUR + SKEW
     with pytest.raises(KeysError, match="may be in use until 2026"):
-        retired(records, NOW + HOUR)
-    assert states(retired(records, NOW + HOUR + SKEW)) == {"a": "gone", "b": "active"}
+        drop_retired(records, NOW + HOUR)
+    assert states(drop_retired(records, NOW + HOUR + SKEW)) == {"a": "gone", "b": "active"}
 
 
 def test_one_next_at_a_time() -> None:
-    """A second next key is refused, because it would be unclear which of the two was uploaded."""
+    """A second next key is refused: an upload would be ambiguous."""
     with pytest.raises(KeysError, match="key b is next already"):
-        added(added(FIRST, key("b")), key("c"))
+        add(add(FIRST, key("b")), key("c"))
 
 
-def test_never_more_than_a_provider_takes() -> None:
-    """The ninth published key is refused; keys in state gone do not count."""
-    many = (*FIRST, *(key(str(number), KeyState.RETIRING) for number in range(MOST_PUBLISHED - 1)))
+def test_never_more_than_a_provider_accepts() -> None:
+    """The ninth published key is refused; keys that are gone do not count."""
+    many = (*FIRST, *(key(str(number), KeyState.RETIRING) for number in range(MOST_PUBLISHED_KEYS - 1)))
     gone = tuple(key(f"gone-{number}", KeyState.GONE) for number in range(20))
 
     with pytest.raises(KeysError, match="8 keys are published already"):
-        added(many, key("b"))
-    assert len(added((*many[1:], *gone), key("b"))) == MOST_PUBLISHED + len(gone)
+        add(many, key("b"))
+    assert len(add((*many[1:], *gone), key("b"))) == MOST_PUBLISHED_KEYS + len(gone)
 
 
-def test_only_what_waits_is_activated() -> None:
-    """Activation fails without a next key, or for a key that is not the next one."""
+def test_only_a_next_key_can_become_active() -> None:
+    """Activating with no next key, or another than the next one, is refused."""
     with pytest.raises(KeysError, match="no key is next"):
-        activated(FIRST, None, NOW, HOUR)
+        activate(FIRST, None, NOW, HOUR)
     with pytest.raises(KeysError, match="key c is not next"):
-        activated(added(FIRST, key("b")), "c", NOW, HOUR)
+        activate(add(FIRST, key("b")), "c", NOW, HOUR)
 
 
 def test_nothing_to_retire() -> None:
     """Without a retiring key there is nothing to retire, and the command fails."""
     with pytest.raises(KeysError, match="no key is retiring"):
-        retired(FIRST, NOW)
+        drop_retired(FIRST, NOW)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +79,10 @@ def test_nothing_to_retire() -> None:
 )
 def test_revoked_key_goes_at_once(records: tuple[KeyRecord, ...], kid: str, expected: dict[str, str]) -> None:
     """A revoked key is gone in any state, and there is an active key afterwards."""
-    assert states(revoked(records, kid, key("new"), NOW)) == expected
+    assert states(revoke(records, kid, key("new"), NOW)) == expected
 
 
-def test_unknown_key_is_not_revoked() -> None:
-    """The error for an unknown key lists the known ones."""
-    with pytest.raises(KeysError, match="name one of: a"):
-        revoked(FIRST, "z", key("new"), NOW)
+def test_unknown_key_is_not_revoke() -> None:
+    """Revoking an unknown key names the known ones."""
+    with pytest.raises(KeysError, match="revoke one of: a"):
+        revoke(FIRST, "z", key("new"), NOW)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, quote_plus, unquote
 
@@ -9,17 +10,13 @@ import jwt
 import pytest
 
 from refresher.errors import SupplyError
-from refresher.google.transport import Response
-from refresher.keys.signing import PrivateKey
-from refresher.suppliers.client_credentials import (
-    Client,
-    ClientCredentialsSupplier,
-    is_safe,
-    secret_of_file,
-    secret_of_variable,
-)
-from refresher.suppliers.interface import SupplierContext
-from tests.fakes import FakeTransport
+from refresher.google.call import Response
+from refresher.keys.jose import PrivateKey
+from refresher.suppliers.client_credentials import ClientCredentialsSettings, read_secret_file
+from refresher.suppliers.interface import Supplier, SupplierContext
+from tests.contract.cases import ContractCase
+from tests.failures import is_retryable
+from tests.fakes import FakeTransport, fake_workshop
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 if TYPE_CHECKING:
@@ -34,8 +31,30 @@ SECRET = "s3cr:et/with %+signs"
 CONTEXT = SupplierContext(identity="alice", subject=None, audience=AUDIENCE)
 
 
+def prepare(directory: Path) -> None:
+    """Create the client's secret."""
+    (directory / "secret").write_text("shh-client")
+    (directory / "secret").chmod(0o400)
+
+
+def answer(_path: str, _content: bytes) -> bytes:
+    """Answer as a token endpoint does."""
+    token = make_jwt(subject="client", issuer="https://idp.invalid", issued_at=datetime.now(UTC))
+    return json.dumps({"access_token": token, "token_type": "Bearer"}).encode()
+
+
+CONTRACT = {
+    "client_credentials": ContractCase(
+        supplier="{kind: client_credentials, issuer: https://idp.invalid, token_url: ORIGIN/oauth/token, "
+        "client_id: worker, secret_file: secret}",
+        prepare=prepare,
+        answer=answer,
+    ),
+}
+
+
 class Provider:
-    """An issuer whose answers a test defines."""
+    """An issuer whose answers a test chooses."""
 
     def __init__(self) -> None:
         self.discovery: dict[str, str] = {"issuer": ISSUER, "token_endpoint": TOKEN_URL}
@@ -52,18 +71,20 @@ class Provider:
 
     def supplier(
         self, authentication: str = "client_secret_basic", *, secret: str = SECRET, token_url: str | None = None
-    ) -> ClientCredentialsSupplier:
+    ) -> Supplier:
         """Return a supplier that is a client of this issuer."""
-        client = Client(
-            client_id="me & you",
-            authentication=authentication,
-            secret=lambda: secret,
-            key_id=None,
-            parameters={"scope": "a b", "audience": "google"},
+        fields = {
+            "kind": "client_credentials",
+            "issuer": ISSUER,
+            "client_id": "me & you",
+            "authentication": authentication,
+            "secret_variable": "CLIENT_SECRET",
+            "parameters": {"scope": "a b", "audience": "google"},
+        }
+        settings = ClientCredentialsSettings.model_validate(
+            fields if token_url is None else fields | {"token_url": token_url}
         )
-        return ClientCredentialsSupplier(
-            transport=self.transport, issuer=ISSUER, token_url=token_url, client=client, random=lambda: "random"
-        )
+        return settings.build(fake_workshop(self.transport, {"CLIENT_SECRET": secret}))
 
     def _respond(self, request: Request) -> Response:
         document = self.discovery if request.method == "GET" else self.answer
@@ -72,13 +93,13 @@ class Provider:
         return Response(status=self.status, headers={}, body=json.dumps(document).encode())
 
 
-def form_of(request: Request) -> dict[str, list[str]]:
+def read_form(request: Request) -> dict[str, list[str]]:
     """Return the parameters of a token request."""
     return parse_qs((request.body or b"").decode())
 
 
-def test_basic_authentication_is_encoded_as_the_specification_says() -> None:
-    """Id and secret are form-encoded before they are put into the header; the other parameters are in the form."""
+def test_basic_authentication_is_encoded_as_specified() -> None:
+    """Id and secret are form-encoded before they are put into the header, and parameters are sent along."""
     provider = Provider()
 
     provider.supply(token_url=TOKEN_URL)
@@ -86,10 +107,10 @@ def test_basic_authentication_is_encoded_as_the_specification_says() -> None:
     (request,) = provider.transport.requests
     pair = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
     assert [unquote(part) for part in pair.split(":")] == ["me & you", SECRET]
-    assert form_of(request) == {"grant_type": ["client_credentials"], "scope": ["a b"], "audience": ["google"]}
+    assert read_form(request) == {"grant_type": ["client_credentials"], "scope": ["a b"], "audience": ["google"]}
 
 
-def test_secret_in_the_form() -> None:
+def test_secret_is_sent_in_the_form() -> None:
     """With client_secret_post the form has id and secret, and there is no header."""
     provider = Provider()
 
@@ -97,25 +118,25 @@ def test_secret_in_the_form() -> None:
 
     (request,) = provider.transport.requests
     assert "Authorization" not in request.headers
-    assert form_of(request)["client_id"] == ["me & you"]
-    assert form_of(request)["client_secret"] == [SECRET]
+    assert read_form(request)["client_id"] == ["me & you"]
+    assert read_form(request)["client_secret"] == [SECRET]
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
-def test_assertion_signed_with_the_clients_own_key(algorithm: str) -> None:
-    """With private_key_jwt an assertion that lives a minute is sent, and an independent library verifies it."""
+def test_assertion_is_signed_with_the_clients_own_key(algorithm: str) -> None:
+    """With private_key_jwt an assertion is sent that lives a minute and that an independent library verifies."""
     provider, key = Provider(), PrivateKey.generate(algorithm)
 
     provider.supply("private_key_jwt", secret=key.to_pem().decode(), token_url=TOKEN_URL)
 
-    form = form_of(provider.transport.requests[0])
+    form = read_form(provider.transport.requests[0])
     (assertion,) = form["client_assertion"]
     assert form["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
     assert jwt.get_unverified_header(assertion) == {"alg": algorithm, "kid": key.kid, "typ": "JWT"}
     claims = jwt.decode(
         assertion, jwt.PyJWK(key.public_jwk), audience=TOKEN_URL, options={"verify_exp": False, "verify_iat": False}
     )
-    assert (claims["iss"], claims["sub"], claims["jti"]) == ("me & you", "me & you", "random")
+    assert (claims["iss"], claims["sub"], claims["jti"]) == ("me & you", "me & you", "unique")
     assert claims["exp"] - claims["iat"] == 60
 
 
@@ -135,31 +156,31 @@ def test_token_url_is_discovered_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "discovery",
+    ("discovery", "fault"),
     [
-        {},
-        {"issuer": "https://other.example", "token_endpoint": TOKEN_URL},
-        {"issuer": ISSUER},
-        {"issuer": ISSUER, "token_endpoint": "http://idp.example/token"},
-        {"issuer": ISSUER, "token_endpoint": "//[bad"},
+        ({}, "is of the issuer"),
+        ({"issuer": "https://other.example", "token_endpoint": TOKEN_URL}, "is of the issuer"),
+        ({"issuer": ISSUER}, "has no https `token_endpoint`"),
+        ({"issuer": ISSUER, "token_endpoint": "http://idp.example/token"}, "has no https `token_endpoint`"),
+        ({"issuer": ISSUER, "token_endpoint": "//[bad"}, "has no https `token_endpoint`"),
     ],
 )
-def test_discovery_that_does_not_fit_gets_no_secret(discovery: dict[str, str]) -> None:
+def test_unsuitable_discovery_document_gets_no_secret(discovery: dict[str, str], fault: str) -> None:
     """Another issuer's document, or a token endpoint without TLS, is refused before the secret is sent."""
     provider = Provider()
     provider.discovery = discovery
 
-    with pytest.raises(SupplyError, match="does not name the token endpoint"):
+    with pytest.raises(SupplyError, match=fault, check=is_retryable):
         provider.supply()
     assert [request.method for request in provider.transport.requests] == ["GET"]
 
 
 def test_opaque_access_token_is_refused_with_a_remedy() -> None:
-    """A token that is not a JWT, which Google would refuse, is refused here without being quoted."""
+    """An access token that is not a JWT would be refused by Google, and is refused here, without being quoted."""
     provider = Provider()
     provider.answer = {"access_token": "opaque-value-of-the-issuer"}
 
-    with pytest.raises(SupplyError, match="no JWT") as caught:
+    with pytest.raises(SupplyError, match="is not a JWT") as caught:
         provider.supply()
 
     assert "opaque-value" not in str(caught.value)
@@ -167,7 +188,7 @@ def test_opaque_access_token_is_refused_with_a_remedy() -> None:
 
 
 def test_refusal_does_not_repeat_the_secret() -> None:
-    """Nothing is revealed when an issuer echoes the request."""
+    """The secret that an issuer sends back is not shown."""
     provider = Provider()
     provider.status, provider.answer = 401, {"error": "invalid_client", "error_description": f"bad secret {SECRET}"}
 
@@ -179,25 +200,25 @@ def test_refusal_does_not_repeat_the_secret() -> None:
 
 @pytest.mark.parametrize("authentication", ["client_secret_basic", "client_secret_post"])
 @pytest.mark.parametrize("secret", [SECRET, "openid", "ü"])
-def test_issuer_that_quotes_the_request_tells_no_secret(authentication: str, secret: str) -> None:
-    """Neither the header nor the form appears in any encoding, even for a short secret."""
+def test_secret_that_an_issuer_quotes_is_not_shown(authentication: str, secret: str) -> None:
+    """Neither the header nor the form is shown in any encoding, however short the secret is."""
     provider = Provider()
     provider.status, provider.echoes = 400, True
 
-    with pytest.raises(SupplyError, match="refused client") as caught:
+    with pytest.raises(SupplyError, match="was refused with HTTP 400") as caught:
         provider.supply(authentication, secret=secret, token_url=TOKEN_URL)
 
     (request,) = provider.transport.requests
     said = str(caught.value).replace("openid-configuration", "")
     sent = [
         request.headers.get("Authorization", "Basic ").removeprefix("Basic "),
-        *form_of(request).get("client_secret", []),
+        *read_form(request).get("client_secret", []),
     ]
     assert [form for form in (secret, quote(secret, safe=""), quote_plus(secret), *sent) if form and form in said] == []
 
 
 def test_unusable_key_is_not_quoted() -> None:
-    """A secret that is not a key cannot sign, and does not appear in the error."""
+    """A secret that is not a key cannot sign, and is not shown in the failure."""
     with pytest.raises(SupplyError, match="cannot be used") as caught:
         Provider().supply("private_key_jwt", token_url=TOKEN_URL)
 
@@ -205,43 +226,47 @@ def test_unusable_key_is_not_quoted() -> None:
 
 
 def test_secret_file_is_for_the_daemon_alone(tmp_path: Path) -> None:
-    """A secret is read without surrounding whitespace, from a file that only the daemon can read, for each request."""
+    """A secret is read without the whitespace around it, from a file that others cannot read."""
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
     path.chmod(0o440)
-    assert secret_of_file(path) == SECRET
+    assert read_secret_file(path) == SECRET
 
     path.chmod(0o444)
     with pytest.raises(SupplyError, match="can be read or written by others"):
-        secret_of_file(path)
+        read_secret_file(path)
     path.chmod(0o600)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(SupplyError, match="holds no text"):
-        secret_of_file(path)
+        read_secret_file(path)
     path.unlink()
     with pytest.raises(SupplyError, match="cannot be read"):
-        secret_of_file(path)
+        read_secret_file(path)
 
 
-def test_secret_in_a_variable() -> None:
-    """The error for an unset or empty variable does not show its name, because that may be the secret by mistake."""
-    assert secret_of_variable("CLIENT_SECRET", {"CLIENT_SECRET": SECRET}) == SECRET
-    with pytest.raises(SupplyError, match="lacks the variable that secret_variable names") as caught:
-        secret_of_variable("CLIENT_SECRET", {"CLIENT_SECRET": ""})
+def test_secret_is_read_for_each_token(tmp_path: Path) -> None:
+    """A secret file may be replaced while the daemon runs."""
+    path = tmp_path / "secret"
+    provider = Provider()
+    fields = {"kind": "client_credentials", "issuer": ISSUER, "token_url": TOKEN_URL, "client_id": "me"}
+    settings = ClientCredentialsSettings.model_validate(
+        fields | {"authentication": "client_secret_post", "secret_file": str(path)}
+    )
+    supplier = settings.build(fake_workshop(provider.transport))
+
+    for secret in ("first-secret", "second-secret"):
+        path.unlink(missing_ok=True)
+        path.write_text(secret)
+        path.chmod(0o400)
+        supplier.supply(CONTEXT, NOW)
+
+    sent = [read_form(request)["client_secret"] for request in provider.transport.requests]
+    assert sent == [["first-secret"], ["second-secret"]]
+
+
+def test_missing_variable_is_not_named() -> None:
+    """A variable that is empty is reported without its name, which may be the secret in the wrong place."""
+    with pytest.raises(SupplyError, match="lacks the variable in secret_variable") as caught:
+        Provider().supply(secret="", token_url=TOKEN_URL)
+
     assert "CLIENT_SECRET" not in f"{caught.value.problem} {caught.value.remedy}"
-
-
-@pytest.mark.parametrize(
-    ("url", "safe"),
-    [
-        ("https://a/b", True),
-        ("http://127.0.0.1:1/b", True),
-        ("http://[::1]/b", True),
-        ("http://a/b", False),
-        ("ftp://a", False),
-        ("", False),
-    ],
-)
-def test_where_a_secret_may_go(url: str, safe: bool) -> None:  # noqa: FBT001 - of a table
-    """A secret is only sent over https, or to the loopback."""
-    assert is_safe(url) is safe

@@ -3,29 +3,41 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.errors import SupplyError
-from refresher.suppliers.command import CommandSupplier
+from refresher.suppliers.command import CommandSettings, CommandSupplier
 from refresher.suppliers.interface import SupplierContext
+from tests.contract.cases import ContractCase
+from tests.failures import is_retryable
 from tests.program import until
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow  # starts programs that hang
 CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
+
+
+def prepare(directory: Path) -> None:
+    """Create the file that the program prints, with a token that is issued now."""
+    (directory / "source-token").write_text(make_jwt(issued_at=datetime.now(UTC)))
+
+
+CONTRACT = {
+    "command": ContractCase(supplier="{kind: command, argv: [/bin/cat, PLACE/source-token]}", prepare=prepare),
+}
 TOKEN = make_jwt()
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Path]:
-    """Return a function that creates programs: shell scripts that only their owner can write to."""
+    """Return a maker of programs: shell scripts that only their owner can write to."""
 
     def make(script: str) -> Path:
         path = tmp_path / "program"
@@ -36,7 +48,7 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def supplier_of(path: Path, *arguments: str, seconds: float = 20, **environment: str) -> CommandSupplier:
+def make_supplier(path: Path, *arguments: str, seconds: float = 20, **environment: str) -> CommandSupplier:
     """Return the supplier that runs a program."""
     return CommandSupplier(
         argv=[str(path), *arguments],
@@ -66,17 +78,17 @@ def supplier_of(path: Path, *arguments: str, seconds: float = 20, **environment:
     ids=["text", "line", "bom", "json", "aip-4117"],
 )
 def test_printed_token_is_read(tmp_path: Path, program: Callable[[str], Path], output: str) -> None:
-    """The output is a token with or without surrounding whitespace, or either form of JSON."""
+    """A token alone, with whitespace around it, or in either form of JSON is read."""
     (tmp_path / "output").write_text(output)
 
-    assert supplier_of(program(f"cat {tmp_path}/output")).supply(CONTEXT, NOW).value == TOKEN
+    assert make_supplier(program(f"cat {tmp_path}/output")).supply(CONTEXT, NOW).value == TOKEN
 
 
-def test_program_is_told_for_whom(tmp_path: Path, program: Callable[[str], Path]) -> None:
-    """Arguments and variables have identity, subject and audience; the daemon's other variables are not passed on."""
+def test_program_gets_the_identity(tmp_path: Path, program: Callable[[str], Path]) -> None:
+    """Arguments and variables hold identity, subject and audience; no other variable of the daemon's is passed on."""
     script = f'echo "$@" > {tmp_path}/said; env >> {tmp_path}/said; echo {TOKEN}'
 
-    supplier_of(program(script), "--for={subject}", "{audience} {identity} {other}", MORE="x").supply(CONTEXT, NOW)
+    make_supplier(program(script), "--for={subject}", "{audience} {identity} {other}", MORE="x").supply(CONTEXT, NOW)
 
     arguments, *variables = (tmp_path / "said").read_text().splitlines()
     assert arguments == f"--for=user-1 {AUDIENCE} alice {{other}}"
@@ -99,10 +111,10 @@ def test_program_is_told_for_whom(tmp_path: Path, program: Callable[[str], Path]
         ("yes", "printed more than"),
     ],
 )
-def test_failure_is_told_without_its_output(program: Callable[[str], Path], script: str, reason: str) -> None:
-    """Every mistake of a program is a transient failure that does not quote its output."""
-    with pytest.raises(SupplyError, match=reason) as caught:
-        supplier_of(program(f"echo eyJzZWNyZXQ >&2; {script}")).supply(CONTEXT, NOW)
+def test_failure_is_reported_without_its_output(program: Callable[[str], Path], script: str, reason: str) -> None:
+    """Each failure of a program is retryable, and reported without quoting what it printed."""
+    with pytest.raises(SupplyError, match=reason, check=is_retryable) as caught:
+        make_supplier(program(f"echo eyJzZWNyZXQ >&2; {script}")).supply(CONTEXT, NOW)
 
     assert caught.value.remedy
     assert "shh" not in str(caught.value)
@@ -118,8 +130,8 @@ def test_program_that_hangs_is_ended_with_its_children(
     """When its time limit is reached, a program and all processes that it started are ended."""
     path = program(f"echo $$ > {tmp_path}/pid; {script}")
 
-    with pytest.raises(SupplyError, match=r"was not done after 0\.5 s"):
-        supplier_of(path, seconds=0.5).supply(CONTEXT, NOW)
+    with pytest.raises(SupplyError, match=r"did not end within 0\.5 s", check=is_retryable):
+        make_supplier(path, seconds=0.5).supply(CONTEXT, NOW)
 
     group = int((tmp_path / "pid").read_text())
     until(lambda: not _is_alive(group), what="the process group is gone")
@@ -130,7 +142,7 @@ def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Cal
     path = program(f"echo $$ > {tmp_path}/pid; sleep 600 & echo {TOKEN}")
     began = time.monotonic()
 
-    assert supplier_of(path).supply(CONTEXT, NOW).value == TOKEN
+    assert make_supplier(path).supply(CONTEXT, NOW).value == TOKEN
 
     assert time.monotonic() - began < 15
     until(lambda: not _is_alive(int((tmp_path / "pid").read_text())), what="the process group is gone")
@@ -140,23 +152,44 @@ def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Cal
     ("spoil", "reason"),
     [
         (lambda path: path.unlink(), "No such file"),
-        (lambda path: path.chmod(0o722), "could have been written by others"),
+        (lambda path: path.chmod(0o722), "could have been written by other users"),
         (lambda path: path.chmod(0o600), "cannot be run"),
         (lambda path: path.write_bytes(b"\x7fELF rubbish"), "cannot be run"),
     ],
-    ids=["absent", "writable", "not executable", "no program"],
+    ids=["absent", "writable", "not-executable", "not-a-program"],
 )
 def test_program_that_cannot_be_run(
     program: Callable[[str], Path], spoil: Callable[[Path], object], reason: str
 ) -> None:
-    """A program that cannot run, or that other users can write to, is a permanent failure with a remedy."""
+    """A program that cannot be run, or that others could have written, is a permanent failure."""
     path = program(f"echo {TOKEN}")
     spoil(path)
 
     with pytest.raises(SupplyError, match=reason) as caught:
-        supplier_of(path).supply(CONTEXT, NOW)
+        make_supplier(path).supply(CONTEXT, NOW)
 
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("argv", "has_subject", "source"),
+    [
+        (["/bin/print", "{audience}"], True, ("command", Path("/bin"), "print", "{audience}")),
+        (["/bin/print", "--for={identity}"], True, None),
+        (["/bin/print", "{subject}"], True, None),
+        (["/bin/print", "{subject}"], False, ("command", Path("/bin"), "print", "{subject}")),
+    ],
+    ids=["same-for-all", "identity", "subject", "no-subject"],
+)
+def test_command_line_chooses_the_subject(
+    argv: list[str],
+    has_subject: bool,  # noqa: FBT001 - a table's column
+    source: tuple[object, ...] | None,
+) -> None:
+    """A command line that is the same for every identity chooses one subject; a placeholder means one subject each."""
+    settings = CommandSettings.model_validate({"kind": "command", "argv": tuple(argv)})
+
+    assert settings.subject_source(has_subject=has_subject) == source
 
 
 def _is_alive(group: int) -> bool:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,20 +10,30 @@ from refresher.errors import SupplyError
 from refresher.suppliers.file import FileSupplier
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import MAXIMUM_SIZE
+from tests.contract.cases import ContractCase
+from tests.failures import is_retryable
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
+
+
+def prepare(directory: Path) -> None:
+    """Create the file, with a token that is issued now."""
+    (directory / "source-token").write_text(make_jwt(issued_at=datetime.now(UTC)))
+
+
+CONTRACT = {"file": ContractCase(supplier="{kind: file, path: source-token}", prepare=prepare)}
 
 
 @pytest.mark.parametrize(
     "content",
     [
         pytest.param(make_jwt().encode(), id="plain"),
-        pytest.param(f"\n {make_jwt()}\r\n".encode(), id="white-space"),
+        pytest.param(f"\n {make_jwt()}\r\n".encode(), id="whitespace"),
         pytest.param(b"\xef\xbb\xbf" + make_jwt().encode(), id="byte-order-mark"),
     ],
 )
-def test_token_is_given_trimmed(tmp_path: Path, content: bytes) -> None:
+def test_token_is_trimmed(tmp_path: Path, content: bytes) -> None:
     """Whitespace and a byte order mark around the token are not part of it."""
     path = tmp_path / "token"
     path.write_bytes(content)
@@ -32,7 +42,7 @@ def test_token_is_given_trimmed(tmp_path: Path, content: bytes) -> None:
 
 
 def test_links_are_followed_to_what_is_projected_now(tmp_path: Path) -> None:
-    """A link is followed at each supply, because Kubernetes changes its target."""
+    """A link is followed at each supply, since Kubernetes changes its target."""
     (tmp_path / "1").write_text(make_jwt())
     (tmp_path / "2").write_text(make_jwt(issued_at=NOW + timedelta(minutes=1)))
     link = tmp_path / "token"
@@ -55,16 +65,16 @@ def test_links_are_followed_to_what_is_projected_now(tmp_path: Path) -> None:
         pytest.param(b'{"token": "x"}', "not a JWT", id="json"),
         pytest.param(b"\xff\xfea", "not text", id="utf-16"),
         pytest.param(b"a" * (MAXIMUM_SIZE + 1), "larger than", id="too-large"),
-        pytest.param(make_jwt(issued_at=NOW - timedelta(hours=2)).encode(), "ended at", id="expired"),
-        pytest.param(make_jwt(issued_at=NOW - timedelta(hours=1)).encode(), "ended at", id="ends-now"),
+        pytest.param(make_jwt(issued_at=NOW - timedelta(hours=2)).encode(), "expired at", id="expired"),
+        pytest.param(make_jwt(issued_at=NOW - timedelta(hours=1)).encode(), "expired at", id="ends-now"),
     ],
 )
-def test_useless_content_may_be_renewed(tmp_path: Path, content: bytes, reason: str) -> None:
-    """A file without an unexpired token is a transient failure that quotes nothing of it."""
+def test_unusable_content_may_be_renewed(tmp_path: Path, content: bytes, reason: str) -> None:
+    """A file without a valid token is a retryable failure, and nothing of it is quoted."""
     path = tmp_path / "token"
     path.write_bytes(content)
 
-    with pytest.raises(SupplyError, match=reason) as caught:
+    with pytest.raises(SupplyError, match=reason, check=is_retryable) as caught:
         FileSupplier(path=path).supply(CONTEXT, NOW)
 
     assert str(path) in caught.value.problem
@@ -74,8 +84,8 @@ def test_useless_content_may_be_renewed(tmp_path: Path, content: bytes, reason: 
 
 
 @pytest.mark.parametrize("kind", ["absent", "fifo", "directory", "device", "loop", "below-a-file"])
-def test_no_file_is_told_at_once(tmp_path: Path, kind: str) -> None:
-    """Something that is not a file neither blocks the caller nor leaves a descriptor open."""
+def test_other_than_a_file_is_reported_at_once(tmp_path: Path, kind: str) -> None:
+    """A path that is not a regular file neither blocks the caller nor costs a descriptor."""
     path = tmp_path / "token"
     if kind == "fifo":
         os.mkfifo(path)
@@ -90,7 +100,7 @@ def test_no_file_is_told_at_once(tmp_path: Path, kind: str) -> None:
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(3):
-        with pytest.raises(SupplyError):
+        with pytest.raises(SupplyError, check=is_retryable):
             supplier.supply(CONTEXT, NOW)
 
     assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,135 @@
+"""One token for a script, issued according to the configuration, and written nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from refresher.app.connections import open_connections
+from refresher.app.plans import chain_of
+from refresher.app.suppliers import DeferredSupplier, open_workshop
+from refresher.app.targets import targets_of
+from refresher.durations import format_duration
+from refresher.errors import ImpersonationError, UsageError
+from refresher.google.iam_credentials import IamCredentials
+from refresher.limits import LONGEST_ACCESS_TOKEN_LIFE
+from refresher.resources import CLOUD_PLATFORM_SCOPE
+from refresher.settings.values import SIGNED_RANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from refresher.config.loading import LoadedConfiguration
+    from refresher.google.call import AccessToken
+    from refresher.resources import Impersonation
+    from refresher.suppliers.interface import SupplierContext
+
+_HOUR = timedelta(hours=1)
+_ACCESS_TOKEN_RANGE = timedelta(seconds=1), LONGEST_ACCESS_TOKEN_LIFE
+"""What generateAccessToken accepts at all; more than an hour needs an organization policy."""
+
+
+class Issuance:
+    """Issues tokens of one target.
+
+    Args:
+        loaded: The configuration.
+        name: The target's name.
+        lifetime: The life of the subject token, access token or JWT, instead of the configured one.
+        now: The wall clock's time.
+    """
+
+    def __init__(self, loaded: LoadedConfiguration, name: str, *, lifetime: timedelta | None, now: datetime) -> None:
+        connections = open_connections(loaded)
+        self._target = targets_of(loaded)[name]
+        self._settings = loaded.configuration.suppliers[self._target.supplier]
+        self._lifetime = lifetime
+        self._now = now
+        self._workshop = open_workshop(loaded, connections)
+        self._chain = chain_of(loaded, connections)
+
+    def subject_token(self, audience: str | None = None) -> str:
+        """Return a subject token, for another audience than the provider's if that is given.
+
+        Raises:
+            SupplyError: The supplier has none.
+            UsageError: Its lifetime is not ours to choose, or out of range.
+        """
+        if self._lifetime is not None:
+            allowed = self._settings.lifetime_range
+            if allowed is None:
+                raise UsageError(
+                    f"the lifetime of tokens of supplier {self._target.supplier} cannot be chosen", "omit --lifetime"
+                )
+            self._check_lifetime(allowed)
+        context = self._target.context if audience is None else replace(self._target.context, audience=audience)
+        return self._supply(context, self._lifetime)
+
+    def access_token(self, scopes: tuple[str, ...]) -> str:
+        """Return an access token of the target principal, with these scopes or the configured ones.
+
+        Raises:
+            RefresherError: Supply, exchange or impersonation failed.
+        """
+        self._check_lifetime(_ACCESS_TOKEN_RANGE)
+        way = self._target.impersonation
+        way = replace(way, scopes=scopes or way.scopes, lifetime=self._lifetime or way.lifetime)
+        return self._chain.access_token(way, self._exchange(way)).value
+
+    def id_token(self, audience: str, *, include_email: bool) -> str:
+        """Return a Google-signed ID token of the service account.
+
+        Raises:
+            RefresherError: Supply, exchange or impersonation failed, or there is no service account.
+        """
+        way, _ = self._require_account("an ID token")
+        return self._chain.id_token(way, audience, self._exchange(way), include_email=include_email)
+
+    def signed_jwt(self, claims: Mapping[str, Any]) -> str:
+        """Return claims that the service account signed; `iat` and `exp` are added where they are missing.
+
+        It signs as itself, with an access token of its own: `signJwt` accepts no federated token.
+
+        Raises:
+            RefresherError: Supply, exchange or impersonation failed, or there is no service account.
+        """
+        way, account = self._require_account("a signature")
+        self._check_lifetime(SIGNED_RANGE)
+        way = replace(way, scopes=(CLOUD_PLATFORM_SCOPE,), lifetime=None)
+        own = self._chain.access_token(way, self._exchange(way))
+        api = IamCredentials(
+            transport=self._workshop.connections(),
+            endpoints=self._workshop.endpoints,
+            access_token=own.value,
+            error=ImpersonationError,
+        )
+        issued_at = int(self._now.timestamp())
+        expires_at = issued_at + int((self._lifetime or _HOUR).total_seconds())
+        return api.sign_jwt(account, {"iat": issued_at, "exp": expires_at, **claims})
+
+    def _require_account(self, what: str) -> tuple[Impersonation, str]:
+        way = self._target.impersonation
+        if way.service_account is None:
+            raise UsageError(
+                f"{what} needs a service account, and identity {self._target.context.identity} has none",
+                "add service_account: to the identity",
+            )
+        return way, way.service_account
+
+    def _check_lifetime(self, allowed: tuple[timedelta, timedelta]) -> None:
+        least, most = allowed
+        if self._lifetime is not None and not least <= self._lifetime <= most:
+            asked, low, high = (format_duration(each) for each in (self._lifetime, least, most))
+            raise UsageError(f"--lifetime is {asked}, not between {low} and {high}", "choose another one")
+
+    def _exchange(self, way: Impersonation) -> AccessToken:
+        return self._chain.exchange(way, self._supply(self._target.context), self._now)
+
+    def _supply(self, context: SupplierContext, lifetime: timedelta | None = None) -> str:
+        settings = self._settings
+        if lifetime is not None:
+            settings = settings.model_copy(update={"lifetime": lifetime})
+        return DeferredSupplier(partial(settings.build, self._workshop)).supply(context, self._now).value

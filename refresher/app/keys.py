@@ -1,0 +1,157 @@
+"""From the configuration to signing keys: what has to be published, and the trials of next keys.
+
+A next key must be accepted by every provider whose supplier signs with its directory. The token that proves it is one
+of a real identity, so that the provider's condition and mapping accept it; what it is exchanged for is thrown away.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from refresher.app.connections import open_connections
+from refresher.app.suppliers import open_workshop
+from refresher.app.targets import audiences_of, endpoints_of, provider_of
+from refresher.engine.plan import KeyTrial
+from refresher.errors import KeysError, UsageError
+from refresher.keys.registry import KeyState, list_keys
+from refresher.resources import CLOUD_PLATFORM_SCOPE
+from refresher.suppliers.interface import SupplierContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from refresher.app.connections import Connections
+    from refresher.config.loading import LoadedConfiguration
+    from refresher.suppliers.interface import SupplierSettings
+
+_LONGEST_SPACING = timedelta(minutes=1)
+_SHARE_OF_LIFETIME = 4
+_USUAL_LIFETIME = timedelta(hours=1)
+
+
+def compose_jwks(loaded: LoadedConfiguration, supplier: str, versions: Sequence[int], now: datetime) -> dict[str, Any]:
+    """Return the JWKS that has to be uploaded to the provider of a supplier.
+
+    Args:
+        loaded: The configuration.
+        supplier: Its name.
+        versions: Versions of its key in Cloud KMS to publish; empty for the one that signs.
+        now: The wall clock's time.
+
+    Raises:
+        UsageError: There is no such supplier, its issuer publishes the keys, or its keys have no versions.
+        KeysError: The keys directory can't be used.
+        SupplyError: Cloud KMS refused, or did not answer.
+    """
+    suitable = {name: each for name, each in loaded.configuration.suppliers.items() if each.uploads_keys}
+    if supplier not in suitable:
+        raise _refuse(supplier, "has no keys to upload", suitable)
+    return suitable[supplier].published_jwks(open_workshop(loaded, open_connections(loaded)), versions, now)
+
+
+def compose_discovery_document(loaded: LoadedConfiguration, supplier: str) -> dict[str, Any]:
+    """Return the discovery document that the issuer of a supplier has to serve.
+
+    Raises:
+        UsageError: There is no such supplier, or its issuer needs none.
+    """
+    documents = {name: each.discovery_document() for name, each in loaded.configuration.suppliers.items()}
+    found = documents.get(supplier)
+    if found is None:
+        known = [name for name, document in documents.items() if document is not None]
+        raise _refuse(supplier, "has no discovery document", known)
+    return found
+
+
+def _refuse(supplier: str, fault: str, suitable: Iterable[str]) -> UsageError:
+    return UsageError(f"supplier {supplier} {fault}", f"use one of: {', '.join(suitable) or 'none'}")
+
+
+def list_trials(loaded: LoadedConfiguration, connections: Connections) -> tuple[KeyTrial, ...]:
+    """Return a trial for every next key of a configuration; reads `keys.json` of each directory and no key."""
+    suppliers: dict[Path, dict[str, SupplierSettings]] = {}
+    for name, settings in loaded.configuration.suppliers.items():
+        if settings.keys_directory is not None:
+            suppliers.setdefault(settings.keys_directory, {})[name] = settings
+    return tuple(
+        _plan_trial(loaded, directory, kid, sharing, connections)
+        for directory, sharing in suppliers.items()
+        for kid in _list_next(directory)
+    )
+
+
+def _list_next(directory: Path) -> Iterator[str]:
+    try:
+        records = list_keys(directory)
+    except KeysError:
+        return  # the supplier that signs with it reports that
+    yield from (record.kid for record in records if record.state is KeyState.NEXT)
+
+
+def _plan_trial(
+    loaded: LoadedConfiguration,
+    directory: Path,
+    kid: str,
+    suppliers: Mapping[str, SupplierSettings],
+    connections: Connections,
+) -> KeyTrial:
+    lifetimes = [settings.configured_lifetime or _USUAL_LIFETIME for settings in suppliers.values()]
+    return KeyTrial(
+        directory=directory,
+        kid=kid,
+        spacing=min(_LONGEST_SPACING, min(lifetimes) / _SHARE_OF_LIFETIME),
+        prove=partial(_prove, loaded, kid, suppliers, connections),
+        activate=partial(_activate, directory, kid, max(lifetimes)),
+    )
+
+
+def _prove(
+    loaded: LoadedConfiguration,
+    kid: str,
+    suppliers: Mapping[str, SupplierSettings],
+    connections: Connections,
+    now: datetime,
+) -> None:
+    from refresher.google.sts import exchange
+
+    workshop = open_workshop(loaded, connections)
+    for name, settings in suppliers.items():
+        context = _choose_identity(loaded, name, settings)
+        token = settings.build_with_next_key(kid, workshop).supply(context, now)
+        exchange(
+            connections(),
+            endpoints_of(loaded),
+            provider=provider_of(loaded, settings),
+            subject_token=token.value,
+            subject_token_type=settings.token_type,
+            scopes=[CLOUD_PLATFORM_SCOPE],
+            now=now,
+        )
+
+
+def _activate(directory: Path, kid: str, lifetime: timedelta, now: datetime) -> None:
+    from refresher.keys.directory import activate
+
+    activate(directory, kid, lifetime=lifetime, now=now)
+
+
+def _choose_identity(loaded: LoadedConfiguration, supplier: str, settings: SupplierSettings) -> SupplierContext:
+    """Return an identity of a supplier, one with a target if there is any.
+
+    Raises:
+        KeysError: The supplier has no identity.
+    """
+    identities = loaded.configuration.identities
+    names = [target.identity for target in loaded.targets.values()] + list(identities)
+    for name in names:
+        if loaded.supplier_name_of(identities[name]) == supplier:
+            audience = audiences_of(loaded, settings)[0]
+            return SupplierContext(identity=name, subject=identities[name].subject, audience=audience)
+    raise KeysError(
+        f"supplier {supplier} has no identity, so that its next key cannot be tried",
+        "activate it: refresher keys activate",
+    )

@@ -1,0 +1,159 @@
+"""Checks between the entries of a configuration: who names whom, what that one needs, and who can be told apart.
+
+"The only one" is the default of a supplier and a provider; a target's identity defaults to its own name. Google knows a
+workload by its subject and by nothing else: two identities of one subject with different service accounts are refused,
+since each could act as the other's. What a kind of supplier needs is asked of its settings, never of its name. Entries
+may be partly wrong: what depends on a broken key is not judged, so that one mistake is reported once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from refresher.files import read_state
+from refresher.settings.problems import suggest
+from refresher.suppliers.interface import SupplierSettings
+from refresher.text import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from refresher.config.models import Configuration, IdentitySettings, TargetSettings
+    from refresher.settings.model import Settings
+    from refresher.settings.problems import Problem
+
+_LONGEST_LIST = 20
+
+T = TypeVar("T")
+
+
+def check_entries(configuration: Configuration) -> Iterator[Problem]:
+    """Return every reference that leads nowhere, and every entry that lacks what another needs of it."""
+    if "providers" not in configuration.broken:
+        for supplier in configuration.suppliers.values():
+            yield from _check_default(supplier, supplier.provider, configuration.providers, "provider")
+    suppliers = None if "suppliers" in configuration.broken else configuration.suppliers
+    for identity in configuration.identities.values():
+        chosen = None
+        if suppliers is not None:
+            yield from _check_default(identity, identity.supplier, suppliers, "supplier")
+            if "supplier" not in identity.broken:
+                chosen = choose_supplier(identity, configuration)
+        yield from _check_subject(identity, chosen)
+        yield from _check_source(identity, chosen)
+    if "identities" not in configuration.broken:
+        for name, target in configuration.targets.items():
+            yield from check_target(name, target, configuration.identities)
+    yield from _check_isolation(configuration)
+
+
+def check_target(name: str, target: TargetSettings, identities: Mapping[str, IdentitySettings]) -> Iterator[Problem]:
+    """Return whether a target's identity exists and can have what is asked for; also used for drop-ins."""
+    if "identity" in target.broken:
+        return
+    identity = identities.get(target.identity or name)
+    if identity is not None:
+        if identity.service_account is None and "service_account" not in identity.broken and target.artifacts.id_tokens:
+            clause = "are of a service account, and the identity has none"
+            remedy = "delete them, or add service_account: to the identity"
+            yield target.problem(clause, remedy, "artifacts", "id_tokens", at_key=True)
+    elif target.identity is not None:
+        clause = f"is {quote(target.identity)}, which is not an identity"
+        yield target.problem(clause, suggest(target.identity, identities), "identity")
+    else:
+        clause = "names no identity, and there is none of its own name"
+        yield target.problem(clause, f"add identity: to it; {suggest(name, identities)}")
+
+
+def _check_default(entry: Settings, name: str | None, known: Collection[str], key: str) -> Iterator[Problem]:
+    """Check a name whose default is "the only one"."""
+    if key in entry.broken:
+        return
+    if name is not None:
+        if name not in known:
+            yield entry.problem(f"is {quote(name)}, which is not a {key}", suggest(name, known), key)
+    elif not known:
+        yield entry.problem(f"has no {key}", f"add one below {key}s:")
+    elif len(known) > 1:
+        names = ", ".join(sorted(known)[:_LONGEST_LIST])
+        yield entry.problem(f"names no {key}, and there are {len(known)}", f"add {key}: to it, one of {names}")
+
+
+def _check_subject(identity: IdentitySettings, supplier: SupplierSettings | None) -> Iterator[Problem]:
+    if identity.subject is not None or "subject" in identity.broken:
+        return
+    if supplier is not None and supplier.needs_subject:
+        yield identity.problem(f"has no subject, which a {supplier.kind} supplier needs", "add subject: to it")
+    elif identity.service_account is None and "service_account" not in identity.broken:
+        yield identity.problem("has neither a service_account nor a subject", "add at least one of them")
+
+
+def _check_source(identity: IdentitySettings, supplier: SupplierSettings | None) -> Iterator[Problem]:
+    if supplier is None or supplier.broken or "source_service_account" in identity.broken:
+        return
+    account = identity.source_service_account
+    if supplier.needs_source_service_account and account is None:
+        clause = "has no source_service_account, which a supplier via generate_id_token needs"
+        yield identity.problem(clause, "add source_service_account: E-MAIL to it")
+    elif not supplier.needs_source_service_account and account is not None:
+        clause = "is only for a supplier that goes via generate_id_token"
+        yield identity.problem(clause, "delete it", "source_service_account", at_key=True)
+
+
+def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
+    """Return every identity that could act as another one's service account, unless both say that it is meant."""
+    sharing: dict[object, dict[str, IdentitySettings]] = {}
+    for name, identity in configuration.identities.items():
+        for subject in _list_subjects(identity, configuration):
+            sharing.setdefault(subject, {})[name] = identity
+    reported: set[str] = set()
+    for members in sharing.values():
+        for name, identity in members.items():
+            others = (other for other, each in members.items() if each.service_account != identity.service_account)
+            other = next(others, None)
+            if other is not None and not identity.shared_identity and name not in reported:
+                reported.add(name)
+                clause = f"has the same subject as {other} and another service account: Google lets each act as both"
+                remedy = "give each a subject of its own, or add shared_identity: true to both if that is meant"
+                yield identity.problem(clause, remedy)
+
+
+def _list_subjects(identity: IdentitySettings, configuration: Configuration) -> Iterator[object]:
+    """Return what is equal for identities of one subject, whichever suppliers they name; nothing if it is unknown."""
+    supplier = choose_supplier(identity, configuration)
+    if supplier is None:
+        return
+    provider = choose(supplier.provider, configuration.providers)
+    pool = supplier.provider if provider is None else (provider.project_number, provider.pool)
+    if identity.subject is not None:
+        yield "subject", pool, identity.subject
+    if supplier.broken:
+        return
+    if supplier.needs_source_service_account and identity.source_service_account is not None:
+        yield "source", pool, identity.source_service_account
+    source = supplier.subject_source(has_subject=identity.subject is not None)
+    if source is not None:
+        yield pool if supplier.is_audience_bound else None, tuple(map(_identify, source))
+
+
+def _identify(value: object) -> object:
+    """Return what a file is, by whatever path or link it is reached; anything else as it is."""
+    text = str(value)
+    if not text.startswith("/"):
+        return value
+    state = read_state(text)
+    return os.path.normpath(text) if state is None else (state.device, state.inode)
+
+
+def choose_supplier(identity: IdentitySettings, configuration: Configuration) -> SupplierSettings | None:
+    """Return the supplier of an identity; None if there is none, or its kind is unknown."""
+    supplier = choose(identity.supplier, configuration.suppliers)
+    return supplier if isinstance(supplier, SupplierSettings) else None
+
+
+def choose(name: str | None, known: Mapping[str, T]) -> T | None:
+    """Return the entry of a name, without a name the only entry; None if there is none."""
+    if name is not None:
+        return known.get(name)
+    return next(iter(known.values())) if len(known) == 1 else None

@@ -1,0 +1,222 @@
+"""YAML text to a tree in which every scalar is text, as written, and every key and value knows its place.
+
+YAML 1.1, as libyaml reads it. Any bytes give a document; what is wrong with them is among its problems. Refused here:
+tags, duplicate keys, the merge key, keys that are not text, endless nesting, aliases that grow without bound. What a
+scalar means is decided by the field that reads it (`refresher.settings`); opening files is `refresher.config.sources`'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import yaml
+from yaml.reader import ReaderError
+
+from refresher.settings.places import Empty, List, Map, OwnMark, Quoted, Value, locate
+from refresher.settings.problems import Problem
+from refresher.text import quote
+
+if TYPE_CHECKING:
+    from refresher.settings.places import Mark, Node
+
+_EMPTY = frozenset(["", "~", "null", "Null", "NULL"])
+"""What stands for no value without quotes (YAML 1.1, "Null")."""
+
+_DEEPEST = 32
+"""Levels of nesting; the configuration itself has seven."""
+
+_GROWTH = 100_000
+"""Nodes that aliases may add to those written."""
+
+_PLAIN, _QUOTED, _COLLECTION = "plain", "quoted", "collection"
+_SCALAR_TAGS = frozenset([_PLAIN, _QUOTED])
+_OWN_TAGS = frozenset([_PLAIN, _QUOTED, _COLLECTION])
+"""Our tags for nodes without a tag of the file's own."""
+
+
+class Document(NamedTuple):
+    """One YAML document.
+
+    Attributes:
+        root: Its top map; empty if there is none.
+        problems: What is wrong with it as YAML.
+        is_broken: Whether nothing could be read of the file.
+        is_empty: Whether the file holds nothing but comments, which alone is not wrong.
+    """
+
+    root: Map
+    problems: tuple[Problem, ...] = ()
+    is_broken: bool = False
+    is_empty: bool = False
+
+
+class _Composer(yaml.CBaseLoader):
+    """Composes nodes whose tag says how they were written; a tag of the file's own stays as it is."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:  # noqa: ANN401, ARG002 - PyYAML's signature
+        """Return the tag of a node that has none; for a scalar, whether it has quotes."""
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else _QUOTED
+        return _COLLECTION
+
+    def descend_resolver(self, *_: object) -> None:
+        """Ignore where a node is; PyYAML asks for each of them."""
+
+    def ascend_resolver(self) -> None:
+        """Ignore where a node is."""
+
+
+class _Stream:
+    """A file's content under a name, which PyYAML keeps in every mark."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self.name = name
+        self._content = content
+
+    def read(self, _size: int = -1, /) -> bytes:
+        """Return all at once; PyYAML takes more than it asks for."""
+        content, self._content = self._content, b""
+        return content
+
+
+class _BrokenFileError(Exception):
+    """Nothing can be read of a file; the argument is the problem."""
+
+
+def read_document(content: bytes, name: str) -> Document:
+    """Read one document; whatever the bytes are, mistakes become its problems and nothing is raised.
+
+    Args:
+        content: Of the whole file.
+        name: The file, as messages show it; relative paths in it count from its directory.
+    """
+    start = OwnMark(name)
+    try:
+        root = _compose(content, name)
+    except _BrokenFileError as error:
+        return Document(root=Map(start, start), problems=error.args, is_broken=True)
+    if root is None:
+        return Document(root=Map(start, start), is_empty=True)
+    problems: list[Problem] = []
+    tree = cast("Map", _read_node(root, root.start_mark, (), problems))
+    return Document(root=tree, problems=tuple(problems))
+
+
+def _compose(content: bytes, name: str) -> yaml.MappingNode | None:
+    """Return the top map; None if there is nothing in the file."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise _refuse_after(
+            name, content[: error.start].decode(), "the file is not UTF-8", "save it as UTF-8"
+        ) from None
+    try:
+        root = yaml.compose(_Stream(content, name), Loader=_Composer)
+    except ReaderError as error:
+        before = content[: error.position].decode(errors="ignore")
+        problem, remedy = "the file has a character that YAML does not allow", "delete the character"
+        raise _refuse_after(name, before, problem, remedy) from error
+    except yaml.MarkedYAMLError as error:
+        raise _explain(name, error) from error
+    if root is None or (root.tag == _PLAIN and root.value in _EMPTY):
+        return None
+    if not isinstance(root, yaml.MappingNode):
+        problem, remedy = "the file holds a list or a single value, not a map", "write lines of the form KEY: VALUE"
+        raise _refuse(root.start_mark, problem, remedy)
+    if "*" in text and "&" in text and _grows_without_bound(root):
+        problem, remedy = "its aliases refer to themselves, or grow without bound", "write the values out"
+        raise _refuse(root.start_mark, problem, remedy)
+    return root
+
+
+def _read_map(node: yaml.MappingNode, label: Mark, path: tuple[str | int, ...], problems: list[Problem]) -> Map:
+    """Read a map; of two equal keys the first counts."""
+    read = Map(node.start_mark, label, path)
+    for key_node, value_node in node.value:
+        key, mark, tag = key_node.value, key_node.start_mark, value_node.tag
+        if key_node.tag not in _SCALAR_TAGS or key == "<<" or key in read:
+            problem = _explain_key(key_node, read)
+            if problem is not None:
+                problems.append(problem)
+                continue
+        if tag == _QUOTED:
+            read[key] = Quoted(value_node.value, value_node.start_mark, mark)
+        elif tag == _PLAIN and value_node.value not in _EMPTY:
+            read[key] = Value(value_node.value, value_node.start_mark, mark)
+        else:
+            child = read[key] = _read_node(value_node, mark, (*path, key), problems)
+            if isinstance(child, Empty):
+                read.has_empty = True
+    return read
+
+
+def _explain_key(node: yaml.Node, read: Map) -> Problem | None:
+    if node.tag not in _OWN_TAGS:
+        return _problem(node.start_mark, f"the tag {quote(node.tag)} is not supported", "delete the tag")
+    if not isinstance(node, yaml.ScalarNode):
+        return _problem(node.start_mark, "a key is a map or a list, not text", "write one word as the key")
+    if node.value in read:
+        return _problem(node.start_mark, f"the key {quote(node.value)} appears twice", "delete one of the two")
+    if node.tag == _PLAIN:
+        return _problem(node.start_mark, "the merge key << is not supported", "write the keys out, or use include")
+    return None  # "<<" in quotes is text
+
+
+def _read_node(node: yaml.Node, label: Mark, path: tuple[str | int, ...], problems: list[Problem]) -> Node:
+    if node.tag not in _OWN_TAGS:  # it is read all the same, since its absence would be reported as another mistake
+        problems.append(_problem(node.start_mark, f"the tag {quote(node.tag)} is not supported", "delete the tag"))
+    if isinstance(node, yaml.MappingNode) and len(path) < _DEEPEST:
+        return _read_map(node, label, path, problems)
+    if isinstance(node, yaml.SequenceNode) and len(path) < _DEEPEST:
+        nodes = [_read_node(each, each.start_mark, (*path, index), problems) for index, each in enumerate(node.value)]
+        return List.from_nodes(nodes, node.start_mark, label)
+    if isinstance(node, yaml.CollectionNode):
+        problem = f"values are nested more than {_DEEPEST} levels deep"
+        problems.append(_problem(node.start_mark, problem, "flatten them"))
+        return Empty("", node.start_mark, label)
+    if node.tag == _PLAIN and node.value in _EMPTY:
+        return Empty(node.value, node.start_mark, label)
+    return (Quoted if node.tag == _QUOTED else Value)(node.value, node.start_mark, label)
+
+
+def _grows_without_bound(root: yaml.Node) -> bool:
+    """Return whether a node holds itself, or its aliases stand for far more nodes than were written."""
+    totals: dict[int, float] = {}
+    return _count(root, totals, 1) > len(totals) + _GROWTH
+
+
+def _count(node: yaml.Node, totals: dict[int, float], depth: int) -> float:
+    known = totals.get(id(node))
+    if known is not None:
+        return known
+    totals[id(node)] = float("inf")  # met again before it is done: it holds itself
+    if depth <= _DEEPEST:
+        totals[id(node)] = 1 + sum([_count(child, totals, depth + 1) for child in _list_children(node)])
+    return totals[id(node)]
+
+
+def _list_children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [each for pair in node.value for each in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _explain(name: str, error: yaml.MarkedYAMLError) -> _BrokenFileError:
+    mark = error.problem_mark or error.context_mark or OwnMark(name)
+    if "another document" in (error.problem or ""):
+        return _refuse(mark, "the file holds several documents", "keep one of them, and delete the line ---")
+    remedy = "fix that line or the one before: indentation, a tab, a colon without a space, an open quote"
+    return _refuse(mark, f"the YAML is broken: {error.problem or error.context}", remedy)
+
+
+def _refuse_after(name: str, text: str, problem: str, remedy: str) -> _BrokenFileError:
+    """Return the error for the character that comes after a text."""
+    return _refuse(OwnMark(name, text.count("\n"), len(text) - text.rfind("\n") - 1), problem, remedy)
+
+
+def _refuse(mark: Mark, problem: str, remedy: str) -> _BrokenFileError:
+    return _BrokenFileError(_problem(mark, problem, remedy))
+
+
+def _problem(mark: Mark, problem: str, remedy: str) -> Problem:
+    return Problem(location=locate(mark), problem=problem, remedy=remedy)

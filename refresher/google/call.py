@@ -1,0 +1,226 @@
+"""The one way to call an HTTP API: the status checked, the answer parsed, every failure translated.
+
+A `Call` holds what is sent and how its failures read. Requests and answers hold tokens, so that neither appears in a
+message. Only the server's own words in an error answer are passed on, without what is or looks like a secret. How an
+answer is bounded in size and time is decided in `refresher.google.transport`; nothing is repeated here, since when to
+try again is decided in `refresher.policy`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from refresher.catalogue import entries
+from refresher.errors import RefresherError, SupplyError
+from refresher.text import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_OK = 200
+_SERVER_ERROR = 500
+_RETRYABLE = frozenset([408, 429])
+_LONGEST_LIFE = 24 * 3600
+"""Seconds of an access token; Google's live an hour, by organization policy twelve."""
+
+
+class TransportError(Exception):
+    """There was no answer; the message names the host and the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """An answer.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By lower-case name.
+        body: All bytes; may hold a token, hence in no repr.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """Makes HTTP calls; safe to use from several threads."""
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """Make one call and return its answer, whatever the status.
+
+        Raises:
+            TransportError: No answer came within the time.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """An access token of Google's.
+
+    Attributes:
+        value: The secret; in no repr.
+        expires_at: When it expires, UTC.
+    """
+
+    value: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Call:
+    """One call, and how its failures read.
+
+    Attributes:
+        asked: What is asked for, and of whom; every problem begins with it.
+        url: Where.
+        method: HTTP method.
+        error: The class of its failures.
+        headers: Further headers.
+        bearer: Access token to send; None for none.
+        form: What is sent as a form.
+        document: What is sent as JSON, instead of a form.
+        secrets: What else is sent and must not come back.
+        accepted: The statuses of success.
+        explain: Returns the remedy of a refusal from its status and the server's words; None looks it up in
+            `refresher.catalogue`.
+        reach: Remedy where there is no answer; None for a sentence with the URL's origin.
+        verify: Remedy where another server seems to answer.
+    """
+
+    asked: str
+    url: str
+    method: str = "POST"
+    error: type[RefresherError] = SupplyError
+    headers: Mapping[str, str] = field(default_factory=dict)
+    bearer: str | None = None
+    form: Mapping[str, str] | None = None
+    document: Mapping[str, Any] | None = None
+    secrets: tuple[str, ...] = ()
+    accepted: tuple[int, ...] = (_OK,)
+    explain: Callable[[int, str], str] | None = None
+    reach: str | None = None
+    verify: str = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
+
+    def fetch(self, transport: Transport) -> Response:
+        """Make the call and return its answer, whose status is one of `accepted`.
+
+        Raises:
+            RefresherError: An `error`: the server refused, or did not answer.
+        """
+        headers, body = self._compose()
+        try:
+            response = transport.request(self.method, self.url, headers=headers, body=body)
+        except TransportError as error:
+            parts = urlsplit(self.url)
+            reach = self.reach or f"make this machine reach {parts.scheme}://{parts.netloc}"
+            raise self.error(f"{self.asked} failed: {error}", reach, retryable=True) from error
+        if response.status not in self.accepted:
+            raise self._translate_refusal(response)
+        return response
+
+    def fetch_document(self, transport: Transport) -> dict[str, Any]:
+        """Make the call and return the JSON object of its answer.
+
+        Raises:
+            RefresherError: An `error`: the server refused, did not answer, or answered something else.
+        """
+        return self.parse(self.fetch(transport))
+
+    def parse(self, response: Response) -> dict[str, Any]:
+        """Return the JSON object of an answer.
+
+        Raises:
+            RefresherError: An `error`: it holds something else.
+        """
+        document = _parse_object(response)
+        if document is None:
+            raise self.reject("is not a JSON object")
+        return document
+
+    def reject(self, fault: str) -> RefresherError:
+        """Return the failure that an answer of the wrong shape is; `fault` goes on from "the response"."""
+        return self.error(f"{self.asked} failed: the response {fault}", self.verify, retryable=True)
+
+    def read_text(self, document: Mapping[str, Any], key: str) -> str:
+        """Return a text of an answer.
+
+        Raises:
+            RefresherError: An `error`: it is missing, empty or not text.
+        """
+        found = document.get(key)
+        if not isinstance(found, str) or not found:
+            raise self.reject(f"has no `{key}`")
+        return found
+
+    def read_access_token(self, document: Mapping[str, Any], now: datetime) -> AccessToken:
+        """Return the access token of a token endpoint's answer (RFC 6749, section 5.1).
+
+        Args:
+            document: The answer.
+            now: The wall clock's time, UTC, from which `expires_in` counts.
+
+        Raises:
+            RefresherError: An `error`: it has no access token, or no sensible `expires_in`.
+        """
+        seconds = document.get("expires_in")
+        if not isinstance(seconds, int) or not 0 < seconds <= _LONGEST_LIFE:
+            raise self.reject("has no `access_token` or no `expires_in`")
+        return AccessToken(value=self.read_text(document, "access_token"), expires_at=now + timedelta(seconds=seconds))
+
+    def _compose(self) -> tuple[dict[str, str], bytes | None]:
+        headers = {"Accept": "application/json", **self.headers}
+        if self.bearer is not None:
+            headers["Authorization"] = f"Bearer {self.bearer}"
+        if self.form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            return headers, urlencode(self.form).encode()
+        if self.document is not None:
+            headers["Content-Type"] = "application/json"
+            return headers, json.dumps(self.document).encode()
+        return headers, None
+
+    def _translate_refusal(self, response: Response) -> RefresherError:
+        text = read_error_text(response, *self.secrets, self.bearer or "")
+        return self.error(
+            f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),
+            (self.explain or entries.find_remedy)(response.status, text),
+            retryable=is_retryable(response.status),
+        )
+
+
+def is_retryable(status: int) -> bool:
+    """Return whether an error may pass by itself: 408, 429 and all of 5xx."""
+    return status in _RETRYABLE or status >= _SERVER_ERROR
+
+
+def _parse_object(response: Response) -> dict[str, Any] | None:
+    """Return the JSON object of an answer; None if it holds none."""
+    try:
+        document = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def read_error_text(response: Response, *secrets: str) -> str:
+    """Return the server's own words in an error answer, fit to be shown; an empty text if it has no words.
+
+    Three shapes are read: `google.rpc.Status` of the APIs, the flat one of OAuth (RFC 6749, section 5.2), and the
+    `Status` of Kubernetes.
+
+    Args:
+        response: The answer.
+        secrets: What was sent and must not come back.
+    """
+    document = _parse_object(response) or {}
+    error = document.get("error", document.get("message"))
+    text = error.get("message") if isinstance(error, dict) else document.get("error_description", error)
+    return redact(text, *secrets) if isinstance(text, str) else ""

@@ -1,0 +1,87 @@
+"""What an OpenID provider publishes about itself, and the keys that verify its tokens.
+
+OpenID Connect Discovery 1.0, section 4. A service account that signs in its own name has no discovery document; Google
+publishes its keys below www.googleapis.com (`refresher.resources.account_keys_url`). The keys are for explaining a
+token to people: STS verifies by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from refresher.errors import SupplyError
+from refresher.google.call import Call
+from refresher.resources import account_keys_url
+from refresher.text import quote
+
+if TYPE_CHECKING:
+    from refresher.google.call import Transport
+
+_ACCOUNT = re.compile(r"[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def discover(transport: Transport, issuer: str) -> dict[str, Any]:
+    """Return the discovery document of an issuer.
+
+    Raises:
+        SupplyError: The issuer is not an https URL, refused, did not answer, or published the document of another.
+    """
+    if not is_secure(issuer, loopback=False):
+        raise SupplyError(f"the issuer {quote(issuer)} is not an https URL", "use the `iss` of an OpenID provider")
+    call = Call(
+        asked=f"the discovery document of {issuer}",
+        method="GET",
+        url=f"{issuer.rstrip('/')}/.well-known/openid-configuration",
+        explain=_explain,
+        verify="make the issuer's URL exactly the `issuer` of its discovery document",
+    )
+    document = call.fetch_document(transport)
+    if document.get("issuer") != issuer:
+        raise call.reject(f"is of the issuer {quote(str(document.get('issuer')))}")
+    return document
+
+
+def fetch_keys(transport: Transport, issuer: str) -> list[dict[str, Any]]:
+    """Return the JWKs of an issuer, which is an https URL or a service account's e-mail.
+
+    Raises:
+        SupplyError: It is neither, refused, did not answer, or answered something else.
+    """
+    if _ACCOUNT.fullmatch(issuer) is not None:
+        return fetch_key_set(transport, account_keys_url(issuer))
+    url = discover(transport, issuer).get("jwks_uri")
+    if not isinstance(url, str) or not is_secure(url, loopback=False):
+        raise SupplyError(
+            f"the discovery document of {issuer} has no https `jwks_uri`", "correct it where the issuer serves it"
+        )
+    return fetch_key_set(transport, url)
+
+
+def fetch_key_set(transport: Transport, url: str) -> list[dict[str, Any]]:
+    """Return the JWKs at a URL.
+
+    Raises:
+        SupplyError: The server refused, did not answer, or has no JWKS there.
+    """
+    call = Call(asked=f"the keys at {url}", method="GET", url=url, explain=_explain, verify="check that URL")
+    keys = call.fetch_document(transport).get("keys")
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        raise call.reject("is not a JWKS")
+    return keys
+
+
+def is_secure(url: str, *, loopback: bool = True) -> bool:
+    """Return whether a secret may be sent to a URL: https, or http on the loopback if that is allowed."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_local = loopback and parts.scheme == "http" and parts.hostname in _LOOPBACK
+    return url.isprintable() and bool(parts.hostname) and (parts.scheme == "https" or is_local)
+
+
+def _explain(status: int, _text: str) -> str:
+    return "check the issuer's URL" if 400 <= status < 500 else "wait, and see the log of the issuer"  # noqa: PLR2004

@@ -1,0 +1,76 @@
+"""One fetch for all callers that need the same at a time: one of them fetches, the others take the result.
+
+Otherwise callers that wait for a server that does not answer would ask one after another, and each would wait
+for all before it and then by itself.
+"""
+
+from __future__ import annotations
+
+from threading import Condition
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from refresher.errors import RefresherError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class SharedFetch(Generic[T]):
+    """The last value, and one caller at a time that fetches the next; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._is_fetching = False
+        self._attempts = 0
+        self._held: T | None = None
+        self._is_new = False
+        self._failure: RefresherError | None = None
+
+    def get(self, *, serves: Callable[[T], bool], fetch: Callable[[T | None], T]) -> T:
+        """Return the held value if it serves, else one that was fetched while this caller waited, else another.
+
+        A failure is shared only if it is retryable: what is refused is refused at once, and may have been asked
+        for in another way.
+
+        Args:
+            serves: Returns whether a held value will do.
+            fetch: Returns another, called with the held one; one call at a time.
+
+        Raises:
+            RefresherError: As `fetch` raised it, for this caller or for the one that it waited for.
+        """
+        with self._changed:
+            while self._held is None or not serves(self._held):
+                if not self._is_fetching:
+                    self._is_fetching = True
+                    break
+                self._wait()
+                if self._failure is not None:
+                    # a copy: each thread's exception collects a traceback of its own
+                    raise self._failure.copy()
+                if self._is_new and self._held is not None:
+                    return self._held
+            else:
+                return self._held
+        return self._fetch(fetch)
+
+    def _wait(self) -> None:
+        attempts = self._attempts
+        self._changed.wait_for(lambda: self._attempts != attempts)
+
+    def _fetch(self, fetch: Callable[[T | None], T]) -> T:
+        held, is_new, failure = self._held, False, None
+        try:
+            held, is_new = fetch(held), True
+        except RefresherError as error:
+            failure = error if error.retryable else None
+            raise
+        finally:
+            with self._changed:
+                self._held, self._is_new, self._failure = held, is_new, failure
+                self._is_fetching = False
+                self._attempts += 1
+                self._changed.notify_all()
+        return held

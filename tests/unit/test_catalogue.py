@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.catalogue import kms
+from refresher.catalogue.entries import ENTRIES, OPAQUE_REMEDY, UNKNOWN_REMEDY, find_exchange_remedy, find_remedy
+from refresher.catalogue.entry import recognise
+from refresher.text import redact
+from refresher.tokens import ACCESS_TOKEN_TYPE, JWT_TYPE
+
+if TYPE_CHECKING:
+    from refresher.catalogue.entry import Entry
+
+
+@pytest.mark.parametrize("entry", [*ENTRIES, *kms.KMS_ENTRIES], ids=lambda entry: entry.name)
+def test_known_texts_stay_whole(entry: Entry) -> None:
+    """No text by which an error is recognised looks like a secret, and each entry has cause, remedy and source."""
+    assert redact(entry.text) == entry.text
+    assert all((entry.cause, entry.remedy.format(service_account="x", key="k", caller="c"), entry.source))
+
+
+@pytest.mark.parametrize("entries", [ENTRIES, kms.KMS_ENTRIES], ids=["google", "kms"])
+def test_names_are_unique(entries: tuple[Entry, ...]) -> None:
+    """An id means one failure."""
+    names = [entry.name for entry in entries]
+
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "name"),
+    [
+        (400, "ID Token issued at 1 is stale to sign-in.", "E7"),
+        (400, "ID Token issued at null is stale to sign-in.", "E8"),
+        (403, "Permission 'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist).", "I1-openid"),
+        (403, "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).", "I1"),
+        (403, "Permission 'iam.serviceAccounts.implicitDelegation' denied on resource.", "I1-delegation"),
+        (403, "The caller does not have permission", "I2"),
+        (403, "Request had insufficient authentication scopes.", "I3"),
+        (403, "IAM Service Account Credentials API has not been used in project 1 before", "I2-other"),
+        (403, "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: x", "E17"),
+        (404, "Not found; Gaia id not found for email x", "I4"),
+        (429, "throttled due to rate limit: sts", "E13"),
+        (429, "Quota exceeded", "quota"),
+        (500, "INTERNAL", "E15"),
+        (418, "teapot", None),
+    ],
+)
+def test_failures_are_recognised(status: int, text: str, name: str | None) -> None:
+    """Each known text leads to its own entry, and the narrow ones come before the wide."""
+    entry = recognise(ENTRIES, status, text)
+
+    assert (entry.name if entry else None) == name
+
+
+def test_remedy_names_the_account() -> None:
+    """A remedy names the service account concerned; an unknown failure has a remedy too."""
+    assert find_remedy(404, "x", service_account="a@p").endswith("a@p, letter by letter")
+    assert find_remedy(404, "x").endswith("the account, letter by letter")
+    assert find_remedy(418, "teapot") == UNKNOWN_REMEDY
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "text", "is_opaque"),
+    [
+        (ACCESS_TOKEN_TYPE, 400, "no known words", True),
+        (ACCESS_TOKEN_TYPE, 400, "Unable to parse the ID Token", True),
+        (ACCESS_TOKEN_TYPE, 400, "Scope(s) must be provided", False),
+        (ACCESS_TOKEN_TYPE, 500, "no known words", False),
+        (JWT_TYPE, 400, "no known words", False),
+    ],
+)
+def test_refused_opaque_token_has_a_remedy_of_its_own(kind: str, status: int, text: str, is_opaque: bool) -> None:  # noqa: FBT001 - a table's column
+    """Where an opaque token was sent, the remedy is another supplier, unless STS names another fault."""
+    assert (find_exchange_remedy(kind, status, text) == OPAQUE_REMEDY) is is_opaque
