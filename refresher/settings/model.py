@@ -85,42 +85,51 @@ class Settings(BaseModel):
     @classmethod
     def _read(cls, node: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:  # noqa: ANN401 - whatever was written
         if not isinstance(node, Map):
-            if isinstance(node, cls):
-                return node
-            if isinstance(node, dict):  # code builds a model from its fields by name
-                return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
-            raise misplaced(node, "a map")
+            return cls._take(node, handler)
         problems = cast("list[Problem]", info.context)
-        given: Mapping[str, object] = node
-        broken = _NONE
-        if isinstance(node, Part):
-            broken = frozenset(cls.model_fields) - node.keys()
-            given = cls._without(node, broken)
-        elif node.has_empty or not cls.retired.isdisjoint(node):
-            given = {key: value for key, value in node.items() if not cls._is_left_out(key, value)}
+        given, broken = cls._leave_out(node) if node.has_empty or type(node) is Part else (node, _NONE)
         try:
             settings = handler(given)
         except ValidationError as error:
-            lines = error.errors(include_url=False, include_input=False)
+            lines = [
+                line
+                for line in error.errors(include_url=False, include_input=False)
+                if line["loc"][0] not in cls.retired
+            ]
             problems += [cls._explain(node, line) for line in lines]
             broken |= {str(line["loc"][0]) for line in lines}
-            settings = handler(cls._without(given, broken))
+            settings = handler(cls._without(given, broken | cls.retired))
         _keep(settings, node, broken)
         problems += settings.check()
         return settings
 
     @classmethod
+    def _take(cls, node: object, handler: Callable[[Any], Self]) -> Self:
+        """Take what code passes: a model, or the fields of one by name."""
+        if isinstance(node, cls):
+            return node
+        if isinstance(node, dict):
+            return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
+        raise misplaced(node, "a map")
+
+    @classmethod
+    def _leave_out(cls, node: Map) -> tuple[Mapping[str, object], frozenset[str]]:
+        """Return what counts as written, and what counts as broken: a part lacks keys that nobody knows.
+
+        A key without a value counts as left out if None is its default.
+        """
+        if isinstance(node, Part):
+            broken = frozenset(cls.model_fields) - node.keys()
+            return cls._without(node, broken), broken
+        optional = {
+            name for name, field in cls.model_fields.items() if not field.is_required() and field.default is None
+        }
+        return {key: value for key, value in node.items() if not isinstance(value, Empty) or key not in optional}, _NONE
+
+    @classmethod
     def _without(cls, given: Mapping[str, object], broken: frozenset[str]) -> dict[str, object]:
         required = [name for name, field in cls.model_fields.items() if name in broken and field.is_required()]
         return {key: value for key, value in given.items() if key not in broken} | dict.fromkeys(required, UNREADABLE)
-
-    @classmethod
-    def _is_left_out(cls, key: str, value: Node) -> bool:
-        """Return whether a key counts as not written: a retired one, or one without a value that needs none."""
-        if key in cls.retired:
-            return True
-        field = cls.model_fields.get(key)
-        return isinstance(value, Empty) and field is not None and not field.is_required() and field.default is None
 
     @classmethod
     def _explain(cls, node: Map, line: ErrorDetails) -> Problem:
