@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import core_schema
 
-from refresher.settings.fields import UNREADABLE, misplaced
+from refresher.settings.fields import UNREADABLE, explain_shape, refuse
 from refresher.settings.places import Empty, Map, OwnMark
 from refresher.settings.problems import follow, make_problem, suggest
 from refresher.settings.texts import NAME, NAME_REMEDY, is_name
@@ -110,7 +110,7 @@ class Settings(BaseModel):
             return node
         if isinstance(node, dict):
             return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
-        raise misplaced(node, "a map")
+        raise refuse(*explain_shape(cast("Node", node), "a map"))
 
     @classmethod
     def _leave_out(cls, node: Map) -> tuple[Mapping[str, object], frozenset[str]]:
@@ -149,8 +149,7 @@ class Settings(BaseModel):
                 return make_problem(node, path, "is not a known key", suggest(str(path[0]), known), at_key=True)
             case kind:
                 wanted = _SHAPES.get(kind, "text")
-                found = misplaced(follow(node, path)[0], wanted).context or {}
-                return make_problem(node, path, found["problem"], found["remedy"])
+                return make_problem(node, path, *explain_shape(follow(node, path)[0], wanted))
 
 
 class Part(Map):
@@ -186,8 +185,7 @@ def _screen(node: object, info: ValidationInfo) -> object:
         if not is_name(name):
             problems.append(make_problem(node, (name,), "is not a valid name", NAME_REMEDY, at_key=True))
         if not isinstance(entry, Map):
-            context = misplaced(entry, "a map").context or {}
-            problems.append(make_problem(node, (name,), context["problem"], context["remedy"]))
+            problems.append(make_problem(node, (name,), *explain_shape(entry, "a map")))
             usable[name] = Part(entry.place, entry.label, (*node.path, name))
     return usable
 
