@@ -87,6 +87,7 @@ class Settings(BaseModel):
         if not isinstance(node, Map):
             return cls._take(node, handler)
         problems = cast("list[Problem]", info.context)
+        before = len(problems)
         given, broken = cls._leave_out(node) if node.has_empty or type(node) is Part else (node, _NONE)
         try:
             settings = handler(given)
@@ -96,9 +97,10 @@ class Settings(BaseModel):
                 for line in error.errors(include_url=False, include_input=False)
                 if line["loc"][0] not in cls.retired
             ]
-            problems += [cls._explain(node, line) for line in lines]
+            found = [*problems[before:], *(cls._explain(node, line) for line in lines)]
             broken |= {str(line["loc"][0]) for line in lines}
             settings = handler(cls._without(given, broken | cls.retired))
+            problems[before:] = found  # what the second reading found in models below this one was found before
         _keep(settings, node, broken)
         problems += settings.check()
         return settings
