@@ -32,9 +32,9 @@ def list_warnings(configuration: Configuration) -> Iterator[Problem]:
             yield supplier.problem(clause, "use 10m or more, best 1h", "lifetime")
     for identity in configuration.identities.values():
         yield from _list_warnings(identity)
-        chosen = choose(identity.supplier, configuration.suppliers)
+        chosen = choose(identity.supplier, configuration.suppliers) if identity.service_account is None else None
         lifetime = None if chosen is None else chosen.configured_lifetime
-        if identity.service_account is None and lifetime is not None and lifetime <= SHORT_LIFETIME:
+        if lifetime is not None and lifetime <= SHORT_LIFETIME:
             clause = (
                 f"acts directly, with tokens of {format_duration(lifetime)}: its access tokens live no longer, so that "
                 "Node, C++ and gcloud exchange one for every call, Rust every 10 s"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
 
-from refresher.settings.fields import Choice, Scalar, refuse
+from refresher.settings.fields import Choice, NodeField, refuse
 from refresher.settings.model import ByName, Part, Settings
 from refresher.settings.places import Map, Value, describe
 from refresher.settings.problems import Problem, make_problem, suggest
@@ -260,7 +260,7 @@ def _read_version(value: Value) -> int:
 class Configuration(Settings):
     """A configuration of refresher, with everything that it includes."""
 
-    version: Annotated[int, Scalar(_read_version, {"type": "integer", "const": 1})] = Field(
+    version: Annotated[int, NodeField(_read_version, {"type": "integer", "const": 1})] = Field(
         description="Configuration format version; must be 1.", examples=[1]
     )
     include: tuple[Text, ...] = Field(

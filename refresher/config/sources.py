@@ -96,7 +96,8 @@ def _add(sources: Sources, name: str, named_at: Mark, chain: tuple[FileState, ..
         sources.problems += document.problems
         sources.documents.append(document)
         included = document.root.pop("include", None)
-        _merge(sources, document.root)
+        if sources.documents[0] is not document:
+            _merge(sources, sources.documents[0].root, document.root)
         for value in _list_included(sources, included):
             beside = os.path.join(os.path.dirname(name), value.text)  # noqa: PTH118, PTH120 - as named
             _add(sources, beside, value.place, (*chain, state))
@@ -117,21 +118,15 @@ def _list_included(sources: Sources, node: Node | None) -> Iterator[Value]:
             sources.refuse(value.place, clause, "write include: [FILE]")
 
 
-def _merge(sources: Sources, more: Map) -> None:
-    """Add what a document holds to the first one."""
-    first = sources.documents[0].root
-    if more is not first:
-        _merge_maps(sources, first, more)
-
-
-def _merge_maps(sources: Sources, into: Map, more: Map) -> None:
+def _merge(sources: Sources, into: Map, more: Map) -> None:
+    """Add what one map holds to another, at any depth."""
     for key, value in more.items():
         present = into.get(key)
         if present is None:
             into[key] = value
             into.has_empty = into.has_empty or isinstance(value, Empty)
         elif isinstance(present, Map) and isinstance(value, Map):
-            _merge_maps(sources, present, value)
+            _merge(sources, present, value)
         elif not _agree(present, value):
             for here, there in ((present, value), (value, present)):
                 clause = f"{format_path((*into.path, key))} has another value at {locate(there.place)}"

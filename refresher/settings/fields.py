@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from refresher.settings.places import Empty, List, Map, OwnMark, Value, describe
+from refresher.settings.places import Empty, List, Map, OwnMark, Scalar, Value, describe
 from refresher.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-REMEDIES: Final = {
+    from refresher.settings.places import Node
+
+_REMEDIES = {
     "text": "write a single value, as text",
     "true or false": "write true or false, without quotes",
     "a single value": "write text, an integer or a boolean",
     "a list": "write it as [ONE, TWO], or [] for none",
+    "a list of texts": "write it as [ONE, TWO]",
     "a map": "write KEY: VALUE lines below it, or {} for none",
 }
 """What to do about a value of the wrong shape, by what belongs there."""
@@ -33,32 +36,41 @@ class Unreadable:
 UNREADABLE: Final = Unreadable()
 
 
-class Scalar:
-    """Annotation of a field that holds a single value: one function reads or refuses what was written.
+class NodeField:
+    """Annotation of a model's field: one function reads or refuses what was written.
 
     pydantic's own PlainValidator works out a schema of the annotated type too, at every start of every command.
     """
 
-    def __init__(self, read: Callable[[Value], Any], schema: Mapping[str, Any], *, wanted: str = "text") -> None:
+    def __init__(
+        self,
+        read: Callable[[Any], Any],
+        schema: Mapping[str, Any],
+        *,
+        shape: type[Value | List] = Value,
+        wanted: str = "text",
+    ) -> None:
         """Store how the field is read.
 
         Args:
-            read: Takes a scalar, returns the field's value or raises what `refuse` returns.
+            read: Takes a node, returns the field's value or raises what `refuse` returns.
             schema: JSON Schema of what a user writes.
-            wanted: What belongs there, a key of `REMEDIES`.
+            shape: Of the nodes that `read` takes; others are refused.
+            wanted: What belongs there, in words that `explain_shape` knows.
         """
         self._read = read
         self._schema = dict(schema)
+        self._shape = shape
         self._wanted = wanted
 
     def read(self, node: object) -> Any:  # noqa: ANN401 - of any type of field
         """Read a node; code that builds a model may pass text, or what the field holds."""
-        if isinstance(node, Value):
+        if isinstance(node, self._shape):
             return self._read(node)
         if node is UNREADABLE:
             return None
-        if isinstance(node, Empty | Map | List):
-            raise misplaced(node, self._wanted)
+        if isinstance(node, Scalar | Map | List):
+            raise refuse(*explain_shape(node, self._wanted))
         return self._read(Value(node, OwnMark(""), OwnMark(""))) if isinstance(node, str) else node
 
     def __get_pydantic_core_schema__(self, *_: object) -> core_schema.CoreSchema:
@@ -76,41 +88,11 @@ class Choice:
 
         def read(value: Value) -> str:
             if value.text not in words:
-                expected = " or ".join(f"'{word}'" for word in words)
-                raise refuse(f"is {quote(value.text)}", f"use {expected}")
+                raise refuse(f"is {quote(value.text)}", f"use {' or '.join(repr(word) for word in words)}")
             return value.text
 
-        scalar = Scalar(read, {})
-        return core_schema.no_info_wrap_validator_function(lambda node, _: scalar.read(node), handler(source))
-
-
-class CheckedList:
-    """Annotation of a list: what is wrong with it as a whole."""
-
-    def __init__(self, check: Callable[[Any], Any], schema: Mapping[str, Any], *, remedy: str) -> None:
-        """Store how the list is checked.
-
-        Args:
-            check: Returns the list or raises what `refuse` returns.
-            schema: What it adds to the JSON Schema.
-            remedy: For what is not a list.
-        """
-        self._check = check
-        self._schema = dict(schema)
-        self._remedy = remedy
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        def read(node: object, read_list: Callable[[object], Any]) -> Any:  # noqa: ANN401 - of any type of list
-            if node is UNREADABLE:
-                return None
-            if not isinstance(node, tuple):
-                raise refuse(f"is {describe(node)}, where a list belongs", self._remedy)
-            return self._check(read_list(node))
-
-        return core_schema.no_info_wrap_validator_function(read, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's signature
-        return {**handler(schema), **self._schema}
+        field = NodeField(read, {})
+        return core_schema.no_info_wrap_validator_function(lambda node, _: field.read(node), handler(source))
 
 
 def refuse(problem: str, remedy: str) -> PydanticCustomError:
@@ -123,9 +105,8 @@ def refuse(problem: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{problem}", {"problem": problem, "remedy": remedy})
 
 
-def misplaced(node: object, wanted: str) -> PydanticCustomError:
-    """Return the error for a node of the wrong shape; `wanted` is a key of `REMEDIES`."""
+def explain_shape(node: Node, wanted: str) -> tuple[str, str]:
+    """Return problem and remedy for a node of the wrong shape, as `refuse` takes them."""
     if isinstance(node, Empty):
-        remedy = REMEDIES[wanted] if wanted in {"a list", "a map"} else "write a value, or delete the key"
-        return refuse("is empty", remedy)
-    return refuse(f"is {describe(node)}, where {wanted} belongs", REMEDIES[wanted])
+        return "is empty", _REMEDIES[wanted] if wanted in {"a list", "a map"} else "write a value, or delete the key"
+    return f"is {describe(node)}, where {wanted} belongs", _REMEDIES[wanted]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import core_schema
 
-from refresher.settings.fields import UNREADABLE, misplaced
+from refresher.settings.fields import UNREADABLE, explain_shape, refuse
 from refresher.settings.places import Empty, Map, OwnMark
 from refresher.settings.problems import follow, make_problem, suggest
 from refresher.settings.texts import NAME, NAME_REMEDY, is_name
@@ -85,42 +85,53 @@ class Settings(BaseModel):
     @classmethod
     def _read(cls, node: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:  # noqa: ANN401 - whatever was written
         if not isinstance(node, Map):
-            if isinstance(node, cls):
-                return node
-            if isinstance(node, dict):  # code builds a model from its fields by name
-                return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
-            raise misplaced(node, "a map")
+            return cls._take(node, handler)
         problems = cast("list[Problem]", info.context)
-        given: Mapping[str, object] = node
-        broken = _NONE
-        if isinstance(node, Part):
-            broken = frozenset(cls.model_fields) - node.keys()
-            given = cls._without(node, broken)
-        elif node.has_empty or not cls.retired.isdisjoint(node):
-            given = {key: value for key, value in node.items() if not cls._is_left_out(key, value)}
+        before = len(problems)
+        given, broken = cls._leave_out(node) if node.has_empty or type(node) is Part else (node, _NONE)
         try:
             settings = handler(given)
         except ValidationError as error:
-            lines = error.errors(include_url=False, include_input=False)
-            problems += [cls._explain(node, line) for line in lines]
+            lines = [
+                line
+                for line in error.errors(include_url=False, include_input=False)
+                if line["loc"][0] not in cls.retired
+            ]
+            found = [*problems[before:], *(cls._explain(node, line) for line in lines)]
             broken |= {str(line["loc"][0]) for line in lines}
-            settings = handler(cls._without(given, broken))
+            settings = handler(cls._without(given, broken | cls.retired))
+            problems[before:] = found  # what the second reading found in models below this one was found before
         _keep(settings, node, broken)
         problems += settings.check()
         return settings
 
     @classmethod
+    def _take(cls, node: object, handler: Callable[[Any], Self]) -> Self:
+        """Take what code passes: a model, or the fields of one by name."""
+        if isinstance(node, cls):
+            return node
+        if isinstance(node, dict):
+            return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
+        raise refuse(*explain_shape(cast("Node", node), "a map"))
+
+    @classmethod
+    def _leave_out(cls, node: Map) -> tuple[Mapping[str, object], frozenset[str]]:
+        """Return what counts as written, and what counts as broken: a part lacks keys that nobody knows.
+
+        A key without a value counts as left out if None is its default.
+        """
+        if isinstance(node, Part):
+            broken = frozenset(cls.model_fields) - node.keys()
+            return cls._without(node, broken), broken
+        optional = {
+            name for name, field in cls.model_fields.items() if not field.is_required() and field.default is None
+        }
+        return {key: value for key, value in node.items() if not isinstance(value, Empty) or key not in optional}, _NONE
+
+    @classmethod
     def _without(cls, given: Mapping[str, object], broken: frozenset[str]) -> dict[str, object]:
         required = [name for name, field in cls.model_fields.items() if name in broken and field.is_required()]
         return {key: value for key, value in given.items() if key not in broken} | dict.fromkeys(required, UNREADABLE)
-
-    @classmethod
-    def _is_left_out(cls, key: str, value: Node) -> bool:
-        """Return whether a key counts as not written: a retired one, or one without a value that needs none."""
-        if key in cls.retired:
-            return True
-        field = cls.model_fields.get(key)
-        return isinstance(value, Empty) and field is not None and not field.is_required() and field.default is None
 
     @classmethod
     def _explain(cls, node: Map, line: ErrorDetails) -> Problem:
@@ -140,8 +151,7 @@ class Settings(BaseModel):
                 return make_problem(node, path, "is not a known key", suggest(str(path[0]), known), at_key=True)
             case kind:
                 wanted = _SHAPES.get(kind, "text")
-                found = misplaced(follow(node, path)[0], wanted).context or {}
-                return make_problem(node, path, found["problem"], found["remedy"])
+                return make_problem(node, path, *explain_shape(follow(node, path)[0], wanted))
 
 
 class Part(Map):
@@ -177,8 +187,7 @@ def _screen(node: object, info: ValidationInfo) -> object:
         if not is_name(name):
             problems.append(make_problem(node, (name,), "is not a valid name", NAME_REMEDY, at_key=True))
         if not isinstance(entry, Map):
-            context = misplaced(entry, "a map").context or {}
-            problems.append(make_problem(node, (name,), context["problem"], context["remedy"]))
+            problems.append(make_problem(node, (name,), *explain_shape(entry, "a map")))
             usable[name] = Part(entry.place, entry.label, (*node.path, name))
     return usable
 

@@ -20,19 +20,11 @@ _INTEGER = r"[-+]?(?:0|[1-9][0-9]{0,17})"
 
 
 class Mark(Protocol):
-    """A place in a file, as PyYAML marks it: line and column are counted from 0."""
+    """A place in a file, as PyYAML marks it: the file as messages show it; line and column are counted from 0."""
 
-    @property
-    def name(self) -> str:
-        """The file, as messages show it."""
-
-    @property
-    def line(self) -> int:
-        """How many lines come before."""
-
-    @property
-    def column(self) -> int:
-        """How many characters of the line come before."""
+    name: str
+    line: int
+    column: int
 
 
 class OwnMark:
@@ -46,11 +38,11 @@ class OwnMark:
         self.column = column
 
 
-class Empty:
-    """A key without a value: nothing, `~` or `null` without quotes.
+class Scalar:
+    """A single value.
 
     Attributes:
-        text: As written.
+        text: As written, without quotes.
         place: Where it begins.
         label: Where its key begins; its own place in a list.
     """
@@ -63,23 +55,21 @@ class Empty:
         self.label = label
 
 
-class Value:
-    """A scalar without quotes.
+class Empty(Scalar):
+    """A key without a value: nothing, `~` or `null` without quotes."""
+
+    __slots__ = ()
+
+
+class Value(Scalar):
+    """A value without quotes.
 
     Attributes:
-        text: As written.
-        place: Where it begins.
-        label: Where its key begins; its own place in a list.
         is_plain: Whether it was written without quotes.
     """
 
-    __slots__ = ("label", "place", "text")
+    __slots__ = ()
     is_plain = True
-
-    def __init__(self, text: str, place: Mark, label: Mark) -> None:
-        self.text = text
-        self.place = place
-        self.label = label
 
     def read_typed(self) -> str | int | bool:
         """Return the boolean or integer that YAML 1.1 makes of it without quotes, else its text."""
@@ -92,7 +82,7 @@ class Value:
 
 
 class Quoted(Value):
-    """A scalar in quotes, or a block of text; the text is without the quotes."""
+    """A value in quotes, or a block of text."""
 
     __slots__ = ()
     is_plain = False
@@ -150,7 +140,7 @@ class List(tuple["Node", ...]):  # noqa: SLOT001 - a tuple cannot have slots of 
         return made
 
 
-Node = Value | Empty | Map | List
+Node = Scalar | Map | List
 
 
 def locate(mark: Mark) -> str:

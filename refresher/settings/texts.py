@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Annotated
 
 from refresher.limits import LONGEST_SUBJECT
-from refresher.settings.fields import Scalar, refuse
+from refresher.settings.fields import NodeField, refuse
 from refresher.text import quote
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
 _ACCOUNT = r"(?:[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.-]{0,31})"
 
 
-def text_field(pattern: str, expected: str, remedy: str, *, may_be_number: bool = False) -> Scalar:
+def text_field(pattern: str, expected: str, remedy: str, *, may_be_number: bool = False) -> NodeField:
     """Return the kind of text that matches a pattern as a whole."""
     schema: dict[str, object] = {"type": "string", "pattern": f"^(?:{pattern})$"}
     if may_be_number:
@@ -52,7 +52,7 @@ def text_field(pattern: str, expected: str, remedy: str, *, may_be_number: bool 
             raise refuse(f"is {seen}, not {expected}", remedy)
         return text
 
-    return Scalar(read, schema)
+    return NodeField(read, schema)
 
 
 def _read_subject(value: Value) -> str:
@@ -158,7 +158,7 @@ ServiceAccountEmail = Annotated[str, text_field(_EMAIL, "a service account's e-m
 ServiceAccount = Annotated[
     str, text_field(rf"{_EMAIL}|[0-9]{{10,30}}", "a service account's e-mail or unique id", _EMAIL_REMEDY)
 ]
-Subject = Annotated[str, Scalar(_read_subject, {"type": "string", "minLength": 1, "maxLength": LONGEST_SUBJECT})]
+Subject = Annotated[str, NodeField(_read_subject, {"type": "string", "minLength": 1, "maxLength": LONGEST_SUBJECT})]
 Scope = Annotated[
     str, text_field(_SCOPE, "a scope", "write it in full: https://www.googleapis.com/auth/cloud-platform")
 ]
@@ -178,9 +178,9 @@ Owner = Annotated[
         _OWNER, "an owner", "write :GROUP, USER or USER:GROUP, names or numbers of the host", may_be_number=True
     ),
 ]
-Place = Annotated[str, Scalar(_read_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
-VariableName = Annotated[str, Scalar(_read_variable, {"type": "string", "pattern": f"^{_VARIABLE}$"})]
-ParameterName = Annotated[str, Scalar(_read_parameter_name, {"type": "string", "pattern": f"^{_PARAMETER}$"})]
+Place = Annotated[str, NodeField(_read_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
+VariableName = Annotated[str, NodeField(_read_variable, {"type": "string", "pattern": f"^{_VARIABLE}$"})]
+ParameterName = Annotated[str, NodeField(_read_parameter_name, {"type": "string", "pattern": f"^{_PARAMETER}$"})]
 ClientText = Annotated[
     str, text_field(r"[ -~]{1,1024}", "printable text of 1 to 1024 characters", "copy it from the issuer")
 ]
@@ -198,4 +198,4 @@ KeyVersionName = Annotated[
         "write projects/ID/locations/PLACE/keyRings/RING/cryptoKeys/KEY/cryptoKeyVersions/NUMBER",
     ),
 ]
-ClaimName = Annotated[str, Scalar(_read_claim_name, {"type": "string", "minLength": 1})]
+ClaimName = Annotated[str, NodeField(_read_claim_name, {"type": "string", "minLength": 1})]

@@ -20,12 +20,11 @@ from refresher.limits import (
     LONGEST_SUBJECT_TOKEN_LIFE,
     SHORTEST_ACCESS_TOKEN_LIFE,
 )
-from refresher.settings.fields import CheckedList, Scalar, misplaced, refuse
-from refresher.settings.places import Repeated, Value, locate
+from refresher.settings.fields import NodeField, explain_shape, refuse
+from refresher.settings.places import List, Repeated, Value, locate
 from refresher.text import quote
 
 LISTEN_PATTERN = r"^(?:none|unix:/.+|(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$"
-_LISTEN_REMEDY = "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none"
 _LONGEST_SOCKET = 107
 _LARGEST_PORT = 65535
 
@@ -56,32 +55,22 @@ Listen = UnixSocket | TcpSocket | None
 """Where the daemon answers HTTP; None for nowhere."""
 
 
-def parse_listen(text: str) -> Listen:
-    """Read `unix:/path`, `HOST:PORT`, `[v6]:PORT` or `none`.
-
-    Raises:
-        ValueError: It is none of them; the message follows "is …,".
-    """
-    if text == "none":
-        return None
-    if not re.fullmatch(LISTEN_PATTERN, text) or "\0" in text:
-        raise ValueError("not an address to listen on")
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if len(path.encode()) > _LONGEST_SOCKET:
-            raise ValueError(f"longer than {_LONGEST_SOCKET} bytes, the most that a socket's path may have")
-        return UnixSocket(Path(path))
-    host, _, port = text.rpartition(":")
-    if int(port) > _LARGEST_PORT:
-        raise ValueError("not a TCP port")
-    return TcpSocket(host.strip("[]"), int(port))
-
-
 def _read_listen(value: Value) -> Listen:
-    try:
-        return parse_listen(value.text)
-    except ValueError as error:
-        raise refuse(f"is {quote(value.text)}, {error}", _LISTEN_REMEDY) from None
+    text = value.text
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(LISTEN_PATTERN, text) or "\0" in text:
+        why = "not an address to listen on"
+    elif text == "none":
+        return None
+    elif not text.startswith("unix:"):
+        if int(port) <= _LARGEST_PORT:
+            return TcpSocket(host.strip("[]"), int(port))
+        why = "not a TCP port"
+    elif len(text.removeprefix("unix:").encode()) <= _LONGEST_SOCKET:
+        return UnixSocket(Path(text.removeprefix("unix:")))
+    else:
+        why = f"longer than {_LONGEST_SOCKET} bytes, the most that a socket's path may have"
+    raise refuse(f"is {quote(text)}, {why}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none")
 
 
 _parse_duration = lru_cache(maxsize=64)(durations.parse_duration)
@@ -98,7 +87,7 @@ def _read_duration(value: Value) -> timedelta:
     raise refuse(f"is {quote(value.text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m")
 
 
-def duration_field(least: timedelta, most: timedelta, remedy: str) -> Scalar:
+def duration_field(least: timedelta, most: timedelta, remedy: str) -> NodeField:
     """Return the kind of duration that lies in a range, both ends included; the remedy is for those outside it."""
     low, high = durations.format_duration(least), durations.format_duration(most)
 
@@ -108,7 +97,7 @@ def duration_field(least: timedelta, most: timedelta, remedy: str) -> Scalar:
             raise refuse(f"is {durations.format_duration(duration)}, not between {low} and {high}", remedy)
         return duration
 
-    return Scalar(read, {"type": "string", "pattern": durations.PATTERN})
+    return NodeField(read, {"type": "string", "pattern": durations.PATTERN})
 
 
 def _read_mode(value: Value) -> int:
@@ -147,7 +136,10 @@ def _resolve(value: Value) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(value.place.name)), value.text))  # noqa: PTH100, PTH118, PTH120
 
 
-def _check_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
+def _read_argv(node: List) -> tuple[str, ...]:
+    argv = tuple(each.text for each in node if isinstance(each, Value))
+    if len(argv) < len(node):
+        raise refuse("holds something other than text", "write each argument as text, in quotes if it is empty")
     if not argv or not argv[0].startswith("/") or "\0" in "".join(argv):
         raise refuse("does not begin with an absolute path", "write the whole path of the program, from / on")
     return argv
@@ -165,7 +157,7 @@ def _read_claim(value: Value) -> str | int | bool:
 def _read_flag(value: Value) -> bool:
     typed = value.read_typed()
     if not isinstance(typed, bool):
-        raise misplaced(value, "true or false")
+        raise refuse(*explain_shape(value, "true or false"))
     return typed
 
 
@@ -198,7 +190,7 @@ ImpersonatedLifetime = Annotated[
 ]
 FileMode = Annotated[
     int,
-    Scalar(
+    NodeField(
         _read_mode,
         {
             "anyOf": [
@@ -208,13 +200,19 @@ FileMode = Annotated[
         },
     ),
 ]
-AbsolutePath = Annotated[Path, Scalar(_read_path, {"type": "string", "minLength": 1})]
-Text = Annotated[str, Scalar(lambda value: value.text, {"type": "string"})]
+AbsolutePath = Annotated[Path, NodeField(_read_path, {"type": "string", "minLength": 1})]
+Text = Annotated[str, NodeField(lambda value: value.text, {"type": "string"})]
 Argv = Annotated[
-    tuple[Text, ...], CheckedList(_check_argv, {"minItems": 1}, remedy="write it as [/PATH/OF/PROGRAM, ARGUMENT]")
+    tuple[str, ...],
+    NodeField(
+        _read_argv,
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        shape=List,
+        wanted="a list of texts",
+    ),
 ]
 ClaimValue = Annotated[
-    str | int | bool, Scalar(_read_claim, {"type": ["string", "integer", "boolean"]}, wanted="a single value")
+    str | int | bool, NodeField(_read_claim, {"type": ["string", "integer", "boolean"]}, wanted="a single value")
 ]
-ListenAddress = Annotated[Listen, Scalar(_read_listen, {"type": "string", "pattern": LISTEN_PATTERN})]
-Flag = Annotated[bool, Scalar(_read_flag, {"type": "boolean"}, wanted="true or false")]
+ListenAddress = Annotated[Listen, NodeField(_read_listen, {"type": "string", "pattern": LISTEN_PATTERN})]
+Flag = Annotated[bool, NodeField(_read_flag, {"type": "boolean"}, wanted="true or false")]

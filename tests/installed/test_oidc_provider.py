@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.installation import install
 
 from refresher.emulator.certificates import make_certificates
 from refresher.keys.jose import PrivateKey
 from tests.installed.conftest import HERE, NODE, NPM
-from tests.installing import install
 from tests.program import Worker, account_of, secret_in
 
 if TYPE_CHECKING:
