@@ -107,9 +107,8 @@ def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> It
         PublishError: Another daemon holds the same `directory_root`, or it cannot be trusted.
     """
     from refresher.engine.daemon import Daemon
-    from refresher.engine.guard import ClockGuard
     from refresher.engine.reporter import Reporter
-    from refresher.engine.ticker import Ticker
+    from refresher.engine.ticker import ClockGuard, Ticker
     from refresher.engine.workers import Workers
 
     clock, workers = SystemClock(), Workers()

@@ -17,9 +17,8 @@ from typing import NamedTuple
 from refresher import policy
 from refresher.durations import parse_duration
 from refresher.errors import ExitStatus, NotReadyError
-from refresher.publishing import descriptions
 from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED, TOKEN, Origin, get_row
-from refresher.publishing.contents import PublishedFile, extract_token, read_file
+from refresher.publishing.contents import PublishedFile, compute_digest, extract_token, parse_descriptions, read_file
 from refresher.publishing.mounts import SingleFileMountError, find_single_file_mount
 from refresher.tokens import UnreadableTokenError
 
@@ -110,11 +109,11 @@ def _find_complaint(request: Request, contents: dict[str, PublishedFile], now: d
             return contents[name].problem or f"{request.directory}/{name} is absent"
     if (problem := _judge_token(request, contents, now)) is not None:
         return problem
-    described = descriptions.parse(contents[DESCRIPTIONS].content)
+    described = parse_descriptions(contents[DESCRIPTIONS].content)
     for name in request.artifacts:
         if get_row(name).origin is Origin.MINTED:
             entry = described.get(name)
-            if entry is None or entry.sha256 != descriptions.digest(contents[name].content or b""):
+            if entry is None or entry.sha256 != compute_digest(contents[name].content or b""):
                 return f"{request.directory}/{name} is not what artifacts.json describes"
             needed = request.min_validity or policy.minimum_validity(entry.expires_at - entry.issued_at)
             if entry.expires_at - now <= needed:

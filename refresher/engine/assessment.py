@@ -14,8 +14,7 @@ from refresher import policy
 from refresher.engine.artifacts import compute_request
 from refresher.errors import TokenRejectedError
 from refresher.policy import State
-from refresher.publishing import descriptions
-from refresher.publishing.contents import extract_token
+from refresher.publishing.contents import compute_digest, extract_token
 from refresher.publishing.directory import is_in_place
 from refresher.tokens import UnreadableTokenError
 
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from refresher.engine.plan import MintedArtifact, Target
-    from refresher.publishing.contents import PublishedFile
-    from refresher.publishing.descriptions import Description
+    from refresher.publishing.contents import Description, PublishedFile
     from refresher.tokens import SubjectToken
 
 
@@ -78,7 +76,7 @@ def assess_minted(
         return State.UNREADABLE
     if file.content is None:
         return State.ABSENT
-    if described is None or described.sha256 != descriptions.digest(file.content):
+    if described is None or described.sha256 != compute_digest(file.content):
         return State.FOREIGN
     if described.request != compute_request(artifact, target.impersonation):
         return State.FOREIGN

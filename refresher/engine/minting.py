@@ -15,8 +15,8 @@ from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.sharing import FederatedTokens
 from refresher.errors import RefresherError
 from refresher.policy import State
-from refresher.publishing import descriptions
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
+from refresher.publishing.contents import describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import is_in_place
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Minter:
         is_ours = target.directory.read_record() == target.record
         contents = target.directory.read((TOKEN, DESCRIPTIONS, artifact.name))
         file, now = contents[artifact.name], self._clock.now()
-        described = descriptions.parse(contents[DESCRIPTIONS].content).get(artifact.name)
+        described = parse_descriptions(contents[DESCRIPTIONS].content).get(artifact.name)
         state = assess_minted(target, artifact, file, described, now)
         is_known = described is not None and state not in (State.ABSENT, State.UNREADABLE, State.FOREIGN)
         present = assess_token(target, contents, now)
@@ -105,13 +105,13 @@ class Minter:
                 return False
             if not assess_token(target, contents, self._clock.now()).is_ours:
                 return False
-            described = descriptions.describe(
+            described = describe(
                 minted.content,
                 minted.issued_at,
                 minted.expires_at,
                 compute_request(artifact, target.impersonation),
             )
             directory.publish(artifact.name, minted.content)
-            entries = descriptions.parse(contents[DESCRIPTIONS].content) | {artifact.name: described}
-            directory.publish(DESCRIPTIONS, descriptions.render(entries))
+            entries = parse_descriptions(contents[DESCRIPTIONS].content) | {artifact.name: described}
+            directory.publish(DESCRIPTIONS, render_descriptions(entries))
         return True

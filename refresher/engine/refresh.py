@@ -13,8 +13,8 @@ from refresher.engine.assessment import Assessment, assess_token, is_worth_publi
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
-from refresher.publishing import descriptions
 from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, RECORD, TOKEN
+from refresher.publishing.contents import describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import is_in_place
 from refresher.tokens import MAXIMUM_SIZE
 
@@ -265,16 +265,16 @@ class _Visit:
         It says of a token how long it lives before the token is there, so that at no moment its life is unknown.
         """
         file = self._contents[DESCRIPTIONS]
-        present = descriptions.parse(file.content)
+        present = parse_descriptions(file.content)
         minted = {artifact.name for artifact in self._target.minted}
         wanted = {name: entry for name, entry in present.items() if name in minted}
         if token.unverified_claims is None:
-            wanted[TOKEN] = descriptions.describe(token.value.encode(), token.issued_at, token.expires_at)
+            wanted[TOKEN] = describe(token.value.encode(), token.issued_at, token.expires_at)
         if not wanted:
             if not file.is_absent:
                 self.directory.withdraw([DESCRIPTIONS])
-        elif present != wanted or not is_in_place(file, descriptions.render(present), self.directory.ownership):
-            self.directory.publish(DESCRIPTIONS, descriptions.render(wanted))
+        elif present != wanted or not is_in_place(file, render_descriptions(present), self.directory.ownership):
+            self.directory.publish(DESCRIPTIONS, render_descriptions(wanted))
             self._wrote = True
 
     def _withdraw_unwanted(self) -> None:

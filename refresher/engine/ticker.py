@@ -1,16 +1,21 @@
-"""The tick: the one file that knows APScheduler.
+"""The tick, and the watch over the clocks that brings it forward: the one file that knows APScheduler.
 
 One job, with a trigger of our own that says "one second from now". The stock interval trigger counts from its start:
 after the wall clock is set back it stays silent until the clock has caught up, and after a step forward it works out
 every run it missed. A run is never too late to happen (`misfire_grace_time=None`), late runs become one (`coalesce`),
 and it runs on the scheduler's own thread (`DebugExecutor` calls the job where it is found due), so that two never
 overlap and none is left behind at the end.
+
+The guard compares how far the wall, boot and monotonic clocks moved since it last looked. The wall clock moving
+otherwise than the boot clock is a step (NTP, an operator); the boot clock moving further than the monotonic one is a
+suspend. Either way what was planned by the clock is void.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from threading import Event, Thread
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -19,6 +24,8 @@ from apscheduler.triggers.base import BaseTrigger
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from refresher.clock import Clock
 
 TICK = timedelta(seconds=1)
 
@@ -61,3 +68,66 @@ class Ticker:
         The scheduler holds the next run as a wall clock time: after that clock was set back only this moves it.
         """
         self._scheduler.modify_job("tick", next_run_time=datetime.now(UTC))
+
+
+TOLERANCE = 2.0
+"""Seconds by which the clocks may move apart between two looks before that counts as a jump."""
+
+PERIOD = 1.0
+"""Seconds between two looks, on the monotonic clock."""
+
+
+class Reading(NamedTuple):
+    """All three clocks at about one moment, in seconds."""
+
+    wall: float
+    boot: float
+    monotonic: float
+
+    @classmethod
+    def take(cls, clock: Clock) -> Reading:
+        """Read the clocks."""
+        return cls(wall=clock.now().timestamp(), boot=clock.boot(), monotonic=clock.monotonic())
+
+
+def compute_jump(earlier: Reading, later: Reading) -> float | None:
+    """Return by how many seconds the clocks moved apart, the largest difference; None within the tolerance.
+
+    A wall clock set forward or a suspend gives a positive number, a wall clock set back a negative one.
+    """
+    monotonic = later.monotonic - earlier.monotonic
+    differences = [
+        (later.wall - earlier.wall) - (later.boot - earlier.boot),
+        (later.wall - earlier.wall) - monotonic,
+        (later.boot - earlier.boot) - monotonic,
+    ]
+    largest = max(differences, key=abs)
+    return largest if abs(largest) > TOLERANCE else None
+
+
+class ClockGuard:
+    """Calls a function with the size of each jump from `__enter__` to `__exit__`, on a thread of its own."""
+
+    def __init__(self, *, clock: Clock, jumped: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._jumped = jumped
+        self._stopping = Event()
+        self._thread = Thread(target=self._watch, name="clock-guard", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=PERIOD)
+
+    def _watch(self) -> None:
+        earlier = Reading.take(self._clock)
+        while not self._stopping.wait(PERIOD):
+            later = Reading.take(self._clock)
+            if (jump := compute_jump(earlier, later)) is not None:
+                self._jumped(jump)
+            earlier = later

@@ -12,8 +12,8 @@ from refresher import policy
 from refresher.engine.assessment import Assessment, assess_minted, assess_static, assess_token
 from refresher.errors import PublishError
 from refresher.policy import State
-from refresher.publishing import descriptions
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
+from refresher.publishing.contents import parse_descriptions
 from refresher.publishing.directory import is_in_place
 from refresher.publishing.record import NewerRecordError
 from refresher.text import escape
@@ -193,7 +193,7 @@ def as_report(
 def _examine_artifacts(
     target: Target, contents: Mapping[str, PublishedFile], now: datetime
 ) -> Iterator[ArtifactHealth]:
-    described = descriptions.parse(contents[DESCRIPTIONS].content)
+    described = parse_descriptions(contents[DESCRIPTIONS].content)
     for artifact in target.minted:
         description = described.get(artifact.name)
         state = assess_minted(target, artifact, contents[artifact.name], description, now)

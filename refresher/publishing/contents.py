@@ -8,11 +8,12 @@ What the content is worth is decided in `refresher.engine.assessment`.
 from __future__ import annotations
 
 import errno
+import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refresher.files import FileState, UnsuitableFileError, read_regular, read_state
-from refresher.publishing import descriptions
 from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, TOKEN
 from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_folder
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
@@ -52,6 +53,71 @@ class PublishedFile(NamedTuple):
     def is_absent(self) -> bool:
         """Whether there is no such file."""
         return self.content is None and self.problem is None
+
+
+class Description(NamedTuple):
+    """One entry of `artifacts.json`: how long an artifact lives that does not show it, and what was asked for.
+
+    `{NAME: {"sha256": …, "issued_at": …, "expires_at": …, "request": …}}`, counted only while the digest is the file's.
+
+    Attributes:
+        sha256: Of the file's bytes, in hex.
+        issued_at: UTC, whole seconds.
+        expires_at: UTC, whole seconds.
+        request: Fingerprint of what was asked for; None for a subject token.
+    """
+
+    sha256: str
+    issued_at: datetime
+    expires_at: datetime
+    request: str | None = None
+
+
+def describe(content: bytes, issued_at: datetime, expires_at: datetime, request: str | None = None) -> Description:
+    """Return the entry of an artifact with this content."""
+    return Description(
+        compute_digest(content), issued_at.replace(microsecond=0), expires_at.replace(microsecond=0), request
+    )
+
+
+def compute_digest(content: bytes) -> str:
+    """Return the SHA-256 of a content in hex."""
+    import hashlib  # noqa: PLC0415 - only where there is something to describe: the exec probe counts milliseconds
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def parse_descriptions(content: bytes | None) -> dict[str, Description]:
+    """Read the entries of an `artifacts.json`; one that can't be read describes nothing."""
+    try:
+        document = json.loads(content or b"{}")
+        return {name: _entry(entry) for name, entry in document.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return {}
+
+
+def render_descriptions(entries: Mapping[str, Description]) -> bytes:
+    """Return the bytes of an `artifacts.json`, equal for equal entries."""
+    return json.dumps({name: _document(entries[name]) for name in sorted(entries)}, indent=2).encode()
+
+
+def _entry(entry: Mapping[str, Any]) -> Description:
+    request = entry.get("request")
+    return Description(
+        str(entry["sha256"]),
+        datetime.fromisoformat(entry["issued_at"]).astimezone(UTC),
+        datetime.fromisoformat(entry["expires_at"]).astimezone(UTC),
+        None if request is None else str(request),
+    )
+
+
+def _document(entry: Description) -> dict[str, str]:
+    document = {
+        "sha256": entry.sha256,
+        "issued_at": f"{entry.issued_at:%FT%TZ}",
+        "expires_at": f"{entry.expires_at:%FT%TZ}",
+    }
+    return document if entry.request is None else {**document, "request": entry.request}
 
 
 def read_file(directory: int, name: str) -> PublishedFile:
@@ -133,8 +199,8 @@ def extract_token(contents: Mapping[str, PublishedFile]) -> SubjectToken | None:
     try:
         return peek(text)
     except UnreadableTokenError:
-        described = descriptions.parse(contents[DESCRIPTIONS].content).get(TOKEN)
-        if described is None or described.sha256 != descriptions.digest(file.content):
+        described = parse_descriptions(contents[DESCRIPTIONS].content).get(TOKEN)
+        if described is None or described.sha256 != compute_digest(file.content):
             raise
     return SubjectToken(
         value=text, issued_at=described.issued_at, expires_at=described.expires_at, unverified_claims=None

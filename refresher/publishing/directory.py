@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
+from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import build_publish_error
 from refresher.publishing.contents import PublishedFile, read_directory_state, read_files
 from refresher.publishing.lock import open_lock
 from refresher.publishing.open_directory import OpenDirectory
-from refresher.publishing.record import may_read_record, read_record
+from refresher.publishing.record import read_record
 from refresher.publishing.walk import AbsentDirectoryError, open_below, open_root
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ class CredentialsDirectory:
         """Return whether this process may read the target record: an operator's, or a container's, may not."""
         try:
             with self._open_to_read() as descriptor:
-                return may_read_record(descriptor)
+                return os.access(RECORD, os.R_OK, dir_fd=descriptor, effective_ids=True) or not os.access(
+                    RECORD, os.F_OK, dir_fd=descriptor
+                )
         except PublishError:
             return False
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from typing import NamedTuple
 
 from refresher.errors import PublishError
@@ -91,10 +90,3 @@ def read_record(directory: int, place: str) -> TargetRecord | None:
             f"run that version; or, to start over, stop every container that uses {place} and remove it",
         )
     return record
-
-
-def may_read_record(directory: int) -> bool:
-    """Return whether this process could read the record of an open directory, if there is one."""
-    return os.access(RECORD, os.R_OK, dir_fd=directory, effective_ids=True, follow_symlinks=False) or not os.access(
-        RECORD, os.F_OK, dir_fd=directory, follow_symlinks=False
-    )

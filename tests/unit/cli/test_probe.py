@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.cli.probe import Request, look, parse
-from refresher.publishing import descriptions
+from refresher.publishing.contents import describe, render_descriptions
 from tests.tokens import NOW, make_jwt
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "env").write_text("A=b\n")
     (tmp_path / "access_token").write_text("ya29.opaque")
     (tmp_path / "boto").write_text("[Credentials]\n")
-    described = descriptions.describe(b"ya29.opaque", NOW, NOW + timedelta(hours=1), "request")
-    (tmp_path / "artifacts.json").write_bytes(descriptions.render({"access_token": described}))
+    described = describe(b"ya29.opaque", NOW, NOW + timedelta(hours=1), "request")
+    (tmp_path / "artifacts.json").write_bytes(render_descriptions({"access_token": described}))
     return tmp_path
 
 
@@ -98,8 +98,8 @@ def test_absent_directory_is_named(tmp_path: Path) -> None:
 def test_opaque_token_is_judged_by_its_description(place: Path) -> None:
     """A token that does not contain its lifetime is ready for as long as artifacts.json states."""
     (place / "token").write_text("opaque")
-    described = descriptions.describe(b"opaque", NOW, NOW + timedelta(hours=1))
-    (place / "artifacts.json").write_bytes(descriptions.render({"token": described}))
+    described = describe(b"opaque", NOW, NOW + timedelta(hours=1))
+    (place / "artifacts.json").write_bytes(render_descriptions({"token": described}))
 
     assert look(ask(place), NOW) is None
     assert look(ask(place), NOW + timedelta(minutes=54)) is not None

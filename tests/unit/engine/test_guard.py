@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from refresher.engine.guard import Reading, compute_jump
+from refresher.engine.ticker import Reading, compute_jump
 
 START = Reading(wall=1_000_000.0, boot=500.0, monotonic=400.0)
 
