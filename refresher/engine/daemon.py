@@ -118,21 +118,27 @@ class Daemon:
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
         self._confine("reload", self._follow_plan)
-        self._confine("drift", self._look_for_drift)
-        self._confine("renewal", self._submit_due)
+        if self._confine("root", self._keep_roots):
+            self._confine("drift", self._look_for_drift)
+            self._confine("renewal", self._submit_due)
         self._confine("watch", self._watch_failing)
         self._confine("keys", self._try_keys)
         if self._ticks % SWEEP_TICKS == 0:
             self._confine("retirement", self._retire_strays)
         self._ticks += 1
 
-    def _confine(self, part: str, work: Callable[[], None]) -> None:
+    def _confine(self, part: str, work: Callable[[], None]) -> bool:
+        """Do a part of the tick, and return whether it was done; its failure is reported."""
         try:
             work()
+        except PublishError as error:
+            self._report_fault(part, error)
         except Exception as bug:  # noqa: BLE001 - around one part of a tick: the others must go on
             self._report_fault(part, describe_bug(f"the daemon's part {part}", bug))
         else:
             self._faults.pop(part, None)
+            return True
+        return False
 
     def _report_fault(self, part: str, error: RefresherError) -> None:
         """Report once what goes wrong in a part of the tick, and again when it changes."""
@@ -155,6 +161,11 @@ class Daemon:
             return
         self._held_up = None
         self._adopt(plan)
+
+    def _keep_roots(self) -> None:
+        """Make sure that this is still the daemon of its roots: nothing is published below one that another took."""
+        for root in self._roots:
+            self._hold(root)
 
     def _adopt(self, plan: Plan) -> None:
         with self._lock:

@@ -41,7 +41,7 @@ class Workers:
         self._pending = 0
         self._changed = Condition()
 
-    def submit(self, lane: str, job: Callable[[], None], *, threads: int) -> None:
+    def submit(self, lane: str, job: Callable[[], object], *, threads: int) -> None:
         """Run a job as soon as one of its lane's threads is free; the job must not raise.
 
         Args:
@@ -86,11 +86,11 @@ class _Lane:
         self._name = name
         self._limit = limit
         self._finished = finished
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._threads = 0
         self.outstanding = 0
 
-    def put(self, job: Callable[[], None]) -> None:
+    def put(self, job: Callable[[], object]) -> None:
         """Queue a job, and start another thread if all are taken and the limit allows."""
         if self._threads < min(self._limit, self.outstanding + 1):
             thread = Thread(target=self._serve, name=f"refresh-{self._name}-{self._threads + 1}", daemon=True)

@@ -15,7 +15,7 @@ import os
 import stat
 import struct
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
@@ -50,29 +50,44 @@ class DirectoryHeldError(PublishError):
 
 @contextmanager
 def held_roots() -> Iterator[Callable[[Path], None]]:
-    """Yield a function that takes a root as the daemon, until the end of a `with` block; taking it again does nothing.
+    """Yield a function that takes a root as the daemon, until the end of a `with` block.
 
-    Other commands may publish meanwhile. The function raises:
+    Taking it again looks whether the lock that is held is still the root's: a root that was removed, or covered by a
+    mount, is taken again, so that no second daemon can. Other commands may publish meanwhile. The function raises:
         RootHeldError: Another process holds it.
         PublishError: It can't be opened, or not be trusted.
     """
-    roots: set[Path] = set()
-    with ExitStack() as stack:
+    held: dict[Path, int | None] = {}
 
-        def hold(root: Path) -> None:
-            if root in roots:
-                return
-            with ExitStack() as attempt:
-                descriptor = attempt.enter_context(open_lock(root))
-                if descriptor is not None and not _take(descriptor, _DAEMON):
-                    raise RootHeldError(
-                        f"another daemon already publishes below {root}",
-                        "stop it, or give this one its own directory_root",
-                    )
-                stack.enter_context(attempt.pop_all())
-            roots.add(root)
+    def hold(root: Path) -> None:
+        if root in held and _is_lock_of(root, held[root]):
+            return
+        descriptor = _open(root)
+        if descriptor is not None and not _take(descriptor, _DAEMON):
+            os.close(descriptor)
+            raise RootHeldError(
+                f"another daemon already publishes below {root}", "stop it, or give this one its own directory_root"
+            )
+        former, held[root] = held.get(root), descriptor
+        if former is not None:
+            os.close(former)
 
+    try:
         yield hold
+    finally:
+        for descriptor in held.values():
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _is_lock_of(root: Path, descriptor: int | None) -> bool:
+    """Return whether an open lock is the one that lies in the root now; also where the root can have none."""
+    if descriptor is None:
+        return True
+    try:
+        return os.path.samestat((root / LOCK).lstat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 @contextmanager

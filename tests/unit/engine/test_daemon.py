@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -232,3 +233,26 @@ def test_refused_configuration_is_reported_at_each_reload_and_never_as_taken_ove
     assert refused.count("config.rejected") == 2
     assert refused.count("config.reloaded") == 0
     assert stage.events.count("config.reloaded") == 1
+
+
+def test_nothing_is_published_below_a_root_that_another_daemon_took(
+    stage: Stage, target_of: MakeTarget, clock: FakeClock
+) -> None:
+    """While the root's lock is another daemon's nothing is renewed and the fault is reported once; then it goes on."""
+    target = target_of()
+    stage.follow(target, FakeSupplier())
+    stage.daemon.tick()
+    stage.workers.work()
+    stage.refused = target.directory.root
+    clock.pass_(timedelta(minutes=40))
+
+    for _ in range(3):
+        stage.daemon.tick()
+        stage.workers.work()
+    meanwhile = stage.events.count("token.published")
+    stage.refused = None
+    stage.daemon.tick()
+    stage.workers.work()
+
+    assert (meanwhile, stage.events.count("token.published")) == (1, 2)
+    assert stage.events.count("daemon.fault") == 1

@@ -80,6 +80,32 @@ def test_root_has_one_daemon(root: Path) -> None:
     assert not is_root_held(root)
 
 
+@pytest.mark.parametrize("loss", ["lock removed", "root replaced"])
+def test_root_whose_lock_is_gone_is_taken_again(root: Path, loss: str) -> None:
+    """After the lock was removed, or the root replaced, the daemon takes it again before another one can."""
+    with held_roots() as hold, held_roots() as second:
+        hold(root)
+        if loss == "lock removed":
+            (root / ".lock").unlink()
+        else:
+            root.rename(root.with_name("former"))
+        hold(root)
+
+        with pytest.raises(RootHeldError):
+            second(root)
+
+
+def test_root_that_another_daemon_took_meanwhile_is_lost(root: Path) -> None:
+    """A daemon that comes second after the lock was removed may not go on."""
+    with held_roots() as hold, held_roots() as second:
+        hold(root)
+        (root / ".lock").unlink()
+        second(root)
+
+        with pytest.raises(RootHeldError):
+            hold(root)
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_tenant_can_hold_up_nobody(root: Path, umask: int) -> None:
     """No other user can open the lock file, and locks on files that they can open have no effect."""
