@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.installation import install
 
 from refresher.emulator.certificates import make_certificates
 from refresher.keys.jose import PrivateKey
+from tests.installation import install
 from tests.installed.conftest import HERE, NODE, NPM
 from tests.program import Worker, account_of, secret_in
 
