@@ -29,7 +29,7 @@ _MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _ACCEPTED = (200, 201)
 _REMEDIES = {
-    401: "check what renews {token_file}: it has expired, or is of another cluster",
+    401: "check what renews {token_file}: it has expired, or is for a different cluster",
     403: "allow the daemon's account to create serviceaccounts/token of {account} (RBAC)",
     404: "create the service account {account}, or correct the identity's subject",
     422: "allow the daemon tokens of {account} for this audience in the cluster's admission policies",
