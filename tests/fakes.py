@@ -121,16 +121,6 @@ class FakeConnections:
         return self.transport
 
 
-def fake_workshop(transport: FakeTransport, environment: Mapping[str, str] | None = None) -> Workshop:
-    """Return what suppliers are built with, over a fake transport; their random text is always the same."""
-    return Workshop(
-        endpoints=Endpoints.of_universe(),
-        connections=FakeConnections(transport),
-        environment=environment or {},
-        random=lambda: "unique",
-    )
-
-
 @dataclass
 class FakeSource:
     """A source credential that has a token, or raises a chosen failure."""
@@ -144,6 +134,23 @@ class FakeSource:
         if self.failure is not None:
             raise self.failure
         return AccessToken(value=self.value, expires_at=now + self.lifetime)
+
+
+class FakeWorkshop(Workshop):
+    """A workshop over a fake transport, whose source credentials always have a token."""
+
+    @classmethod
+    def over(cls, transport: FakeTransport, environment: Mapping[str, str] | None = None) -> FakeWorkshop:
+        """Return the workshop; its random text is always the same."""
+        return cls(
+            endpoints=Endpoints.of_universe(),
+            connections=FakeConnections(transport),
+            environment=environment or {},
+            random=lambda: "unique",
+        )
+
+    def open_credentials(self, path: Path | None) -> FakeSource:
+        return FakeSource()
 
 
 @dataclass

@@ -6,7 +6,7 @@ that commands which mint nothing import none of them.
 
 from __future__ import annotations
 
-import secrets
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,7 +196,7 @@ def audiences_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> tup
 
 def _random_name() -> str:
     """Give 16 hex digits; one function for all, so that equal targets of two plans are equal."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def _published(directory: Path) -> frozenset[str] | None:

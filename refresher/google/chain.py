@@ -9,8 +9,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.catalogue.entries import ENTRIES, find_remedy
-from refresher.catalogue.entry import recognise
+from refresher.catalogue.entries import find_remedy, recognise
 from refresher.errors import ImpersonationError
 from refresher.google import sts
 from refresher.google.call import is_retryable
@@ -125,9 +124,9 @@ class GoogleChain:
 
 def _explain(way: Impersonation, role: str, status: int, text: str) -> str:
     """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
-    entry = recognise(ENTRIES, status, text)
+    entry = recognise(status, text)
     if entry is None or not entry.is_missing_role or is_retryable(status):
-        return find_remedy(status, text, service_account=way.service_account)
+        return find_remedy(status, text, service_account=str(way.service_account))
     if not way.delegates:
         return f"grant the principal {role if way.is_own else _FEDERATED_ROLE} on {way.service_account}"
     accounts = (*way.delegates, str(way.service_account))

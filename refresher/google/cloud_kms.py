@@ -11,7 +11,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from refresher.catalogue import kms
+from refresher.catalogue import entries
 from refresher.errors import SupplyError
 from refresher.google.call import Call
 
@@ -91,7 +91,7 @@ class KmsKey:
             url=f"{self.endpoints.cloud_kms}/v1/{self.version}{path}",
             bearer=access_token,
             document=body,
-            explain=lambda status, text: kms.find_remedy(status, text, key=key, caller=self.caller),
+            explain=lambda status, text: entries.find_remedy(status, text, service="kms", key=key, caller=self.caller),
         )
 
     def _check(self, call: Call, answer: Mapping[str, Any], checksum: str, content: bytes) -> None:

@@ -153,7 +153,7 @@ def _translate(
         text = read_error_text(answer)
         reason = f"HTTP {answer.status}" + (f": {text}" if text else "")
         if is_impersonation:
-            remedy = entries.find_remedy(answer.status, text, service_account=account)
+            remedy = entries.find_remedy(answer.status, text, service_account=str(account))
         else:
             remedy = entries.find_exchange_remedy(subject_token_type, answer.status, text)
     if is_impersonation:

@@ -5,7 +5,6 @@ Google changes its mind. The configuration demands `accept_unsupported: true`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -54,18 +53,14 @@ class GoogleAccessTokenSettings(SupplierSettings):
         return ExpectedClaims(is_jwt=False)
 
     def build(self, workshop: Workshop) -> Supplier:
-        return GoogleAccessTokenSupplier(source=workshop.open_credentials(self.credentials))
+        return GoogleAccessTokenSupplier(workshop.open_credentials(self.credentials))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GoogleAccessTokenSupplier:
-    """Returns access tokens of the worker's own account, the same for every identity.
+    """Returns access tokens of the worker's own account, the same for every identity."""
 
-    Attributes:
-        source: The worker's own credentials.
-    """
-
-    source: "SourceCredential"
+    def __init__(self, source: "SourceCredential") -> None:
+        self._source = source
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Return the access token; its issue is taken to be now, since it does not show it.
@@ -73,5 +68,5 @@ class GoogleAccessTokenSupplier:
         Raises:
             SupplyError: No token is available.
         """
-        token = self.source.access_token(now)
+        token = self._source.access_token(now)
         return SubjectToken(value=token.value, issued_at=now, expires_at=token.expires_at, unverified_claims=None)

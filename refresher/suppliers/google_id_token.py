@@ -5,7 +5,6 @@ The metadata server has tokens of the machine's own account alone, so they have 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -15,14 +14,12 @@ from refresher.errors import SupplyError
 from refresher.settings.fields import Choice
 from refresher.settings.problems import Problem
 from refresher.settings.values import AbsolutePath
-from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop
-from refresher.tokens import ExpectedClaims, SubjectToken, UnreadableTokenError, peek
+from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop, read_token
+from refresher.tokens import ExpectedClaims, SubjectToken
 
 if TYPE_CHECKING:
-    from refresher.google.call import Transport
     from refresher.google.metadata_server import MetadataServer
     from refresher.google.source_credentials import SourceCredential
-    from refresher.resources import Endpoints
 
 GOOGLE_ISSUER = "https://accounts.google.com"
 
@@ -63,22 +60,17 @@ class GoogleIdTokenSettings(SupplierSettings):
     def build(self, workshop: Workshop) -> Supplier:
         from refresher.google.metadata_server import MetadataServer
 
-        transport, endpoints = workshop.connections(), workshop.endpoints
         if self.needs_source_service_account:
-            source = workshop.open_credentials(self.credentials)
-            return GeneratedIdTokenSupplier(transport=transport, endpoints=endpoints, source=source)
-        return MetadataIdTokenSupplier(server=MetadataServer(transport=transport, origin=endpoints.metadata))
+            return GeneratedIdTokenSupplier(workshop, workshop.open_credentials(self.credentials))
+        server = MetadataServer(transport=workshop.connections(), origin=workshop.endpoints.metadata)
+        return MetadataIdTokenSupplier(server)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataIdTokenSupplier:
-    """Fetches ID tokens of the machine's own account.
+    """Fetches ID tokens of the machine's own account; safe to use from several threads."""
 
-    Attributes:
-        server: The metadata server.
-    """
-
-    server: "MetadataServer"
+    def __init__(self, server: "MetadataServer") -> None:
+        self._server = server
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Fetch a token; the server may return the same one again.
@@ -86,22 +78,20 @@ class MetadataIdTokenSupplier:
         Raises:
             SupplyError: No token is available.
         """
-        return _read(self.server.identity_token(context.audience), "the metadata server")
+        return read_token(self._server.identity_token(context.audience), "the metadata server")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedIdTokenSupplier:
-    """Fetches ID tokens of each identity's source service account.
+    """Fetches ID tokens of each identity's source service account; safe to use from several threads.
 
-    Attributes:
-        transport: Makes the calls.
-        endpoints: Where IAM Credentials is.
-        source: The worker's own credentials, with which it is asked.
+    Args:
+        workshop: The way to IAM Credentials.
+        source: The worker's own credentials.
     """
 
-    transport: "Transport"
-    endpoints: "Endpoints"
-    source: "SourceCredential"
+    def __init__(self, workshop: Workshop, source: "SourceCredential") -> None:
+        self._workshop = workshop
+        self._source = source
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Fetch a token.
@@ -109,24 +99,11 @@ class GeneratedIdTokenSupplier:
         Raises:
             SupplyError: No token is available.
         """
-        from refresher.google.iam_credentials import IamCredentials
-
-        if context.source_service_account is None:
+        account = context.source_service_account
+        if account is None:
             raise SupplyError(
                 f"identity {context.identity} has no source service account",
                 f"set identities.{context.identity}.source_service_account",
             )
-        access_token = self.source.access_token(now).value
-        api = IamCredentials(transport=self.transport, endpoints=self.endpoints, access_token=access_token)
-        return _read(api.generate_id_token(context.source_service_account, context.audience), "IAM Credentials")
-
-
-def _read(token: str, server: str) -> SubjectToken:
-    try:
-        return peek(token)
-    except UnreadableTokenError as error:
-        raise SupplyError(
-            f"{server} returned no ID token: {error}",
-            "check that its address really is Google's (proxy, DNS, google.endpoints)",
-            retryable=True,
-        ) from error
+        api = self._workshop.open_iam_credentials(self._source.access_token(now))
+        return read_token(api.generate_id_token(account, context.audience), "IAM Credentials")

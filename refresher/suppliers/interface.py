@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import Field
 
+from refresher.errors import SupplyError
 from refresher.settings.model import Settings
 from refresher.settings.texts import Issuer, Name
-from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken
+from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from refresher.google.call import Transport
+    from refresher.google.call import AccessToken, Transport
+    from refresher.google.iam_credentials import IamCredentials
     from refresher.google.source_credentials import SourceCredential
     from refresher.resources import Endpoints
 
@@ -107,6 +109,28 @@ class Workshop:
         from refresher.google.source_credentials import open_credentials
 
         return open_credentials(path, self.connections(), metadata=self.endpoints.metadata)
+
+    def open_iam_credentials(self, access_token: "AccessToken") -> "IamCredentials":
+        """Return the IAM Credentials API, asked with an access token."""
+        from refresher.google.iam_credentials import IamCredentials
+
+        return IamCredentials(transport=self.connections(), endpoints=self.endpoints, access_token=access_token.value)
+
+
+def read_token(token: str, server: str) -> SubjectToken:
+    """Return the JWT that a server of Google's returned.
+
+    Raises:
+        SupplyError: It is something else.
+    """
+    try:
+        return peek(token)
+    except UnreadableTokenError as error:
+        raise SupplyError(
+            f"{server} returned no JWT: {error}",
+            "check that its address really is Google's (proxy, DNS, google.endpoints)",
+            retryable=True,
+        ) from error
 
 
 class SupplierSettings(Settings):

@@ -7,7 +7,6 @@ projected volume needs none of this: that is a `file`.
 
 import os
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -30,7 +29,7 @@ _MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _ACCEPTED = (200, 201)
 _REMEDIES = {
-    401: "check what renews {token_file}: it has expired, or is of another cluster",
+    401: "check what renews {token_file}: it has expired, or is for a different cluster",
     403: "allow the daemon's account to create serviceaccounts/token of {account} (RBAC)",
     404: "create the service account {account}, or correct the identity's subject",
     422: "allow the daemon tokens of {account} for this audience in the cluster's admission policies",
@@ -76,20 +75,20 @@ class KubernetesSettings(FetchingSettings):
         is_secure = self.api_server.startswith("https:")
         connections = workshop.connections
         transport = connections.trusting(self.ca_file, "the supplier's ca_file") if is_secure else connections()
-        return KubernetesSupplier(settings=self, transport=transport)
+        return KubernetesSupplier(self, transport)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesSupplier:
     """Requests tokens of service accounts; safe to use from several threads.
 
-    Attributes:
+    Args:
         settings: Where, with which token and for how long.
         transport: Makes the calls, and trusts the cluster's authority.
     """
 
-    settings: KubernetesSettings
-    transport: "Transport"
+    def __init__(self, settings: KubernetesSettings, transport: "Transport") -> None:
+        self._settings = settings
+        self._transport = transport
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Request a token.
@@ -106,13 +105,13 @@ class KubernetesSupplier:
                 f"the subject of identity {context.identity} is not a Kubernetes service account",
                 "set it to system:serviceaccount:NAMESPACE:NAME",
             )
-        namespace, name = account["namespace"], account["name"]
-        facts = {"account": f"{namespace}/{name}", "token_file": self.settings.token_file}
-        seconds = int(self.settings.lifetime.total_seconds())
+        namespace, name, api_server = account["namespace"], account["name"], self._settings.api_server
+        facts = {"account": f"{namespace}/{name}", "token_file": self._settings.token_file}
+        seconds = int(self._settings.lifetime.total_seconds())
         call = Call(
             asked=f"a token of {namespace}/{name} from the API server",
-            url=f"{self.settings.api_server}/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
-            bearer=_read_own_token(self.settings.token_file),
+            url=f"{api_server}/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+            bearer=_read_own_token(self._settings.token_file),
             document={
                 "apiVersion": "authentication.k8s.io/v1",
                 "kind": "TokenRequest",
@@ -120,10 +119,10 @@ class KubernetesSupplier:
             },
             accepted=_ACCEPTED,
             explain=lambda status, _text: _REMEDIES.get(status, "check the log of the API server").format(**facts),
-            reach=f"make the daemon's pod reach {self.settings.api_server}, and set ca_file to the cluster's authority",
+            reach=f"make the daemon's pod reach {api_server}, and set ca_file to the cluster's authority",
             verify="check that this address really is the cluster's API server (proxy, DNS)",
         )
-        status = call.fetch_document(self.transport).get("status")
+        status = call.fetch_document(self._transport).get("status")
         token = call.read_text(status if isinstance(status, dict) else {}, "token")
         try:
             return peek(token)

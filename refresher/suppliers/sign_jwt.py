@@ -5,26 +5,18 @@ URL of one's own whose discovery document has the account's published keys as `j
 a copy of them must not be uploaded.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from refresher.errors import SupplyError
 from refresher.resources import account_keys_url
 from refresher.settings.fields import Choice
 from refresher.settings.texts import Issuer, ServiceAccountEmail
 from refresher.settings.values import SIGNED_RANGE, AbsolutePath, SignedLifetime
 from refresher.suppliers.claims import MintingSettings
-from refresher.suppliers.interface import Supplier, SupplierContext, Workshop
-from refresher.tokens import SubjectToken, UnreadableTokenError, peek
-
-if TYPE_CHECKING:
-    from refresher.google.call import Transport
-    from refresher.google.source_credentials import SourceCredential
-    from refresher.resources import Endpoints
+from refresher.suppliers.interface import Supplier, SupplierContext, Workshop, read_token
+from refresher.tokens import SubjectToken
 
 
 class SignJwtSettings(MintingSettings):
@@ -64,32 +56,21 @@ class SignJwtSettings(MintingSettings):
         }
 
     def build(self, workshop: Workshop) -> Supplier:
-        return SignJwtSupplier(
-            settings=self,
-            transport=workshop.connections(),
-            endpoints=workshop.endpoints,
-            source=workshop.open_credentials(self.credentials),
-            random=workshop.random,
-        )
+        return SignJwtSupplier(self, workshop)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SignJwtSupplier:
     """Obtains signed subject tokens; safe to use from several threads.
 
-    Attributes:
+    Args:
         settings: The claims of the tokens, and the account that signs them.
-        transport: Makes the calls.
-        endpoints: Where IAM Credentials is.
-        source: The worker's own credentials, with which it is asked.
-        random: Returns a new `jti`.
+        workshop: The way to IAM Credentials.
     """
 
-    settings: SignJwtSettings
-    transport: "Transport"
-    endpoints: "Endpoints"
-    source: "SourceCredential"
-    random: Callable[[], str]
+    def __init__(self, settings: SignJwtSettings, workshop: Workshop) -> None:
+        self._settings = settings
+        self._workshop = workshop
+        self._source = workshop.open_credentials(settings.credentials)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Obtain a signed token.
@@ -97,16 +78,6 @@ class SignJwtSupplier:
         Raises:
             SupplyError: The identity has no subject; or Google refused, or did not answer, or not as it should.
         """
-        from refresher.google.iam_credentials import IamCredentials
-
-        claims = self.settings.compose_claims(context, now, self.random)
-        access_token = self.source.access_token(now).value
-        api = IamCredentials(transport=self.transport, endpoints=self.endpoints, access_token=access_token)
-        try:
-            return peek(api.sign_jwt(self.settings.service_account, claims))
-        except UnreadableTokenError as error:
-            raise SupplyError(
-                f"{self.endpoints.iam_credentials} returned no JWT for signJwt: {error}",
-                "check that this address really is Google's API (proxy, DNS, google.endpoints)",
-                retryable=True,
-            ) from error
+        claims = self._settings.compose_claims(context, now, self._workshop.random)
+        api = self._workshop.open_iam_credentials(self._source.access_token(now))
+        return read_token(api.sign_jwt(self._settings.service_account, claims), "IAM Credentials")

@@ -208,7 +208,7 @@ def test_chain_of_delegates(cloud: tuple[Worker, Scenario]) -> None:
 
 
 def test_lifetime_of_twelve_hours_needs_the_policy(cloud: tuple[Worker, Scenario]) -> None:
-    """A long lifetime is refused with the name of the organisation policy, and granted once that policy is set."""
+    """A long lifetime is refused with the name of the organization policy, and granted once that policy is set."""
     worker, google = cloud
     document = worker.document("alice", targets={"alice": {"artifacts": {"access_token": True}}})
     document["identities"]["alice"]["lifetime"] = "12h"
@@ -218,7 +218,7 @@ def test_lifetime_of_twelve_hours_needs_the_policy(cloud: tuple[Worker, Scenario
     google.extend_lifetimes(account_of("alice"))
     worker.once()
 
-    assert "organisation policy" in refused.stderr
+    assert "organization policy" in refused.stderr
     described = json.loads(read(worker, "alice", "artifacts.json"))["access_token"]
     life = datetime.fromisoformat(described["expires_at"]) - datetime.fromisoformat(described["issued_at"])
     assert abs(life - timedelta(hours=12)) < timedelta(minutes=1)

@@ -148,7 +148,7 @@ def test_each_account_acts_as_itself_only(site: Site, act: Act) -> None:
             "users/alice",
             403,
             '"system:serviceaccount:refresher:powerless" cannot create resource "serviceaccounts/token"',
-            "let the daemon's own account create serviceaccounts/token of users/alice (RBAC)",
+            "allow the daemon's account to create serviceaccounts/token of users/alice (RBAC)",
             id="no-right",
         ),
         pytest.param(
@@ -156,7 +156,7 @@ def test_each_account_acts_as_itself_only(site: Site, act: Act) -> None:
             "users/eve",
             403,
             '"system:serviceaccount:refresher:refresher" cannot create resource "serviceaccounts/token"',
-            "let the daemon's own account create serviceaccounts/token of users/eve (RBAC)",
+            "allow the daemon's account to create serviceaccounts/token of users/eve (RBAC)",
             id="account-not-named",
         ),
         pytest.param(
@@ -164,7 +164,7 @@ def test_each_account_acts_as_itself_only(site: Site, act: Act) -> None:
             ABSENT,
             404,
             'serviceaccounts "nobody" not found',
-            "create the service account users/nobody, or mend the identity's subject",
+            "create the service account users/nobody, or correct the identity's subject",
             id="no-account",
         ),
     ],
@@ -178,7 +178,7 @@ def test_refusal_is_reported_with_a_remedy(
 
     done = site.worker.once(status=3)
 
-    assert f"the API server refused a token of {account} with HTTP {status}: " in done.stderr
+    assert f"a token of {account} from the API server was refused with HTTP {status}: " in done.stderr
     assert reason in done.stderr
     assert remedy in done.stderr
     assert not site.worker.directory(account.split("/")[1]).joinpath("token").exists()
@@ -194,7 +194,7 @@ def test_replaced_own_token_is_used(site: Site) -> None:
     site.worker.once()
 
     assert "HTTP 401: Unauthorized" in refused.stderr
-    assert f"see what renews {site.worker.place / 'own'}" in refused.stderr
+    assert f"check what renews {site.worker.place / 'own'}" in refused.stderr
     assert "of another cluster" not in refused.stderr
     assert site.worker.status()["alice"]["state"] == "fresh"
 
@@ -209,7 +209,7 @@ def test_daemon_only_gets_tokens_for_google(site: Site) -> None:
     done = site.worker.once(status=3)
 
     assert "the refresher requests tokens for Google alone" in done.stderr
-    assert "let the cluster's admission policies allow" in done.stderr
+    assert "for this audience in the cluster's admission policies" in done.stderr
 
 
 @pytest.mark.parametrize(("asked", "given"), [("10m", 600), ("1h", 3600), ("24h", 7200)])
@@ -243,7 +243,7 @@ def test_files_outlive_the_api_server(site: Site) -> None:
         site.cluster.start()
     site.worker.once("--force")
 
-    assert f"the API server {site.cluster.origin} was not reached" in away.stderr
+    assert f"from the API server failed: {site.cluster.origin.partition('//')[2]} did not answer" in away.stderr
     assert during == before
     assert site.worker.token("alice").encode() != before["token"]
 

@@ -148,7 +148,8 @@ def test_wrong_secret_is_refused_with_the_providers_text(site: Site, client: str
 
     done = site.worker.once(status=3)
 
-    assert f"refused client {client} with HTTP 401" in done.stderr
+    assert f"the token of client {client} of the issuer" in done.stderr
+    assert "was refused with HTTP 401" in done.stderr
     assert "check client_id, its secret" in done.stderr
     assert "wrong-secret" not in done.stderr
 
@@ -159,7 +160,7 @@ def test_opaque_access_token_is_not_a_subject_token(site: Site) -> None:
 
     done = site.worker.once(status=3)
 
-    assert "is no JWT" in done.stderr
+    assert "is not a JWT" in done.stderr
     assert "JWT access tokens" in done.stderr
     assert not (site.worker.directory("it") / "token").exists()
 

@@ -16,7 +16,7 @@ from refresher.suppliers.client_credentials import ClientCredentialsSettings, re
 from refresher.suppliers.interface import Supplier, SupplierContext
 from tests.contract.cases import ContractCase
 from tests.failures import is_retryable
-from tests.fakes import FakeTransport, fake_workshop
+from tests.fakes import FakeTransport, FakeWorkshop
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Provider:
         settings = ClientCredentialsSettings.model_validate(
             fields if token_url is None else fields | {"token_url": token_url}
         )
-        return settings.build(fake_workshop(self.transport, {"CLIENT_SECRET": secret}))
+        return settings.build(FakeWorkshop.over(self.transport, {"CLIENT_SECRET": secret}))
 
     def _respond(self, request: Request) -> Response:
         document = self.discovery if request.method == "GET" else self.answer
@@ -252,7 +252,7 @@ def test_secret_is_read_for_each_token(tmp_path: Path) -> None:
     settings = ClientCredentialsSettings.model_validate(
         fields | {"authentication": "client_secret_post", "secret_file": str(path)}
     )
-    supplier = settings.build(fake_workshop(provider.transport))
+    supplier = settings.build(FakeWorkshop.over(provider.transport))
 
     for secret in ("first-secret", "second-secret"):
         path.unlink(missing_ok=True)

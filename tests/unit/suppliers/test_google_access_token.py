@@ -20,7 +20,7 @@ CONTRACT = {
 
 def test_access_token_is_opaque() -> None:
     """The source's access token is returned with its expiry, and without claims."""
-    token = GoogleAccessTokenSupplier(source=FakeSource()).supply(CONTEXT, NOW)
+    token = GoogleAccessTokenSupplier(FakeSource()).supply(CONTEXT, NOW)
 
     assert (token.value, token.unverified_claims) == ("ya29.fake-source", None)
     assert (token.issued_at, token.expires_at) == (NOW, NOW + timedelta(hours=1))

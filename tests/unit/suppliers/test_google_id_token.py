@@ -8,12 +8,11 @@ import pytest
 
 from refresher.errors import SupplyError
 from refresher.google.call import Response
-from refresher.resources import Endpoints
 from refresher.suppliers.google_id_token import GeneratedIdTokenSupplier, GoogleIdTokenSettings
 from refresher.suppliers.interface import SupplierContext
 from tests.contract.cases import ContractCase
 from tests.failures import is_retryable
-from tests.fakes import FakeSource, FakeTransport, fake_workshop
+from tests.fakes import FakeSource, FakeTransport, FakeWorkshop
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 ACCOUNT = "source@p.iam.gserviceaccount.com"
@@ -45,10 +44,7 @@ CONTRACT = {
 def generated(response: Response | None) -> tuple[GeneratedIdTokenSupplier, FakeTransport]:
     """Return a supplier whose IAM Credentials always returns this answer."""
     transport = FakeTransport(lambda _: response)
-    return (
-        GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=FakeSource()),
-        transport,
-    )
+    return GeneratedIdTokenSupplier(FakeWorkshop.over(transport), FakeSource()), transport
 
 
 def reply(document: object, status: int = 200) -> Response:
@@ -114,7 +110,7 @@ def test_failing_source_fails_the_supply() -> None:
     transport = FakeTransport(lambda _: None)
     failure = SupplyError("no source", "fix it", retryable=True)
     source = FakeSource(failure=failure)
-    supplier = GeneratedIdTokenSupplier(transport=transport, endpoints=Endpoints.of_universe(), source=source)
+    supplier = GeneratedIdTokenSupplier(FakeWorkshop.over(transport), source)
 
     with pytest.raises(SupplyError, check=is_retryable) as caught:
         supplier.supply(CONTEXT, NOW)
@@ -129,7 +125,7 @@ def test_metadata_server_has_an_id_token_for_the_audience() -> None:
         lambda _: Response(status=200, headers={"metadata-flavor": "Google"}, body=make_jwt().encode())
     )
 
-    token = GoogleIdTokenSettings(kind="google_id_token").build(fake_workshop(transport)).supply(CONTEXT, NOW)
+    token = GoogleIdTokenSettings(kind="google_id_token").build(FakeWorkshop.over(transport)).supply(CONTEXT, NOW)
 
     assert token.value == make_jwt()
     assert token.expires_at == NOW + timedelta(hours=1)

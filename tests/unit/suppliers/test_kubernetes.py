@@ -11,7 +11,7 @@ from refresher.google.call import Response
 from refresher.suppliers.interface import Supplier, SupplierContext
 from refresher.suppliers.kubernetes import KubernetesSettings
 from tests.contract.cases import ContractCase
-from tests.fakes import FakeTransport, fake_workshop
+from tests.fakes import FakeTransport, FakeWorkshop
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
 def make_supplier(place: Path, transport: FakeTransport) -> Supplier:
     """Return a supplier that asks with the token in `own`."""
     fields = {"kind": "kubernetes", "api_server": "https://cluster.example", "token_file": str(place / "own")}
-    return KubernetesSettings.model_validate(fields).build(fake_workshop(transport))
+    return KubernetesSettings.model_validate(fields).build(FakeWorkshop.over(transport))
 
 
 def catch_failure(place: Path, answer: Response | None) -> SupplyError:

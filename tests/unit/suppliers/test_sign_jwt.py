@@ -6,12 +6,11 @@ import pytest
 
 from refresher.errors import SupplyError
 from refresher.google.call import Response
-from refresher.resources import Endpoints
-from refresher.suppliers.interface import SupplierContext
-from refresher.suppliers.sign_jwt import SignJwtSettings, SignJwtSupplier
+from refresher.suppliers.interface import Supplier, SupplierContext
+from refresher.suppliers.sign_jwt import SignJwtSettings
 from tests.contract.cases import ContractCase
 from tests.failures import is_retryable
-from tests.fakes import FakeSource, FakeTransport
+from tests.fakes import FakeTransport, FakeWorkshop
 from tests.tokens import AUDIENCE, ISSUER, NOW, jwt_of, make_jwt
 
 SIGNER = "signer@p-1.iam.gserviceaccount.com"
@@ -37,17 +36,10 @@ CONTRACT = {
 }
 
 
-def make_supplier(status: int, document: object) -> tuple[SignJwtSupplier, FakeTransport]:
+def make_supplier(status: int, document: object) -> tuple[Supplier, FakeTransport]:
     """Return a supplier whose IAM Credentials always returns this answer."""
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=json.dumps(document).encode()))
-    supplier = SignJwtSupplier(
-        settings=SETTINGS,
-        transport=transport,
-        endpoints=Endpoints.of_universe(),
-        source=FakeSource(),
-        random=lambda: "unique",
-    )
-    return supplier, transport
+    return SETTINGS.build(FakeWorkshop.over(transport)), transport
 
 
 def test_google_signs_what_we_compose() -> None:
