@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def check_entries(configuration: Configuration) -> Iterator[Problem]:
-    """Return every reference that leads nowhere, and every entry that lacks what another needs of it."""
+    """Return what is wrong between providers, suppliers and identities."""
     if "providers" not in configuration.broken:
         for supplier in configuration.suppliers.values():
             yield from _check_default(supplier, supplier.provider, configuration.providers, "provider")
@@ -42,14 +42,11 @@ def check_entries(configuration: Configuration) -> Iterator[Problem]:
                 chosen = choose_supplier(identity, configuration)
         yield from _check_subject(identity, chosen)
         yield from _check_source(identity, chosen)
-    if "identities" not in configuration.broken:
-        for name, target in configuration.targets.items():
-            yield from check_target(name, target, configuration.identities)
     yield from _check_isolation(configuration)
 
 
 def check_target(name: str, target: TargetSettings, identities: Mapping[str, IdentitySettings]) -> Iterator[Problem]:
-    """Return whether a target's identity exists and can have what is asked for; also used for drop-ins."""
+    """Return whether a target's identity exists and can have what is asked for."""
     if "identity" in target.broken:
         return
     identity = identities.get(target.identity or name)

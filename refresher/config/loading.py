@@ -168,7 +168,8 @@ def _load_main(path: Path) -> MainFile:
     if sources.is_complete:
         found += check_entries(configuration)
     targets = {}
-    resolver = TargetResolver(configuration)
+    has_identities = sources.is_complete and "identities" not in configuration.broken
+    resolver = TargetResolver(configuration, has_identities=has_identities)
     for name, settings in configuration.targets.items():
         wrong: list[Problem] = []
         target = resolver.resolve(name, settings, wrong)

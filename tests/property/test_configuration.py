@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from refresher.config.document import read_document
 from refresher.config.loading import load
 from refresher.durations import format_duration, parse_duration
+from refresher.settings.places import Value
 from refresher.settings.problems import InvalidConfigurationError, Problem
 from refresher.settings.texts import is_name
 
@@ -105,6 +106,19 @@ def test_parsing_never_raises(content: bytes) -> None:
     assert isinstance(document.root, dict)
     assert not (document.is_broken and document.root)
     assert all(PLACE.match(str(problem)) for problem in document.problems)
+
+
+@given(
+    text=st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\u2028\u2029\x85\ufeff"))
+)
+def test_text_in_quotes_arrives_as_it_was_written(text: str) -> None:
+    """Whatever a quoted text holds, not a character of it changes, and it is no other kind of value."""
+    value = read_document(yaml.safe_dump({"key": text}, default_style='"', allow_unicode=True).encode(), "f").root[
+        "key"
+    ]
+
+    assert isinstance(value, Value)
+    assert (value.text, value.read_typed()) == (text, text)
 
 
 @given(seconds=st.integers(min_value=0, max_value=999_999 * 3600))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.config.loading import rescan
 from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
@@ -159,12 +160,15 @@ def test_the_first_identity_has_an_open_root_for_itself(workspace: Workspace, ro
 
 
 def test_a_root_that_opens_later_refuses_the_main_file(workspace: Workspace, root: Path) -> None:
-    """The root is looked at again although the main file did not change."""
+    """The root is looked at again although the main file did not change; drop-ins of its identities go on."""
     root.chmod(0o755)
     _write_two(workspace, "", "")
-    workspace.write(f"{workspace.main.read_text()}directory_root: {root}\n")
+    workspace.write(f"{workspace.main.read_text()}directory_root: {root}\ntargets_directory: targets.d\n")
+    _drop(workspace, "bob")
     first = workspace.load()
     root.chmod(0o777)
 
     with pytest.raises(InvalidConfigurationError):
         workspace.load(first)
+
+    assert set(rescan(first).targets) == {"alice", "train", "bob", "for-bob"}
