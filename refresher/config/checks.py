@@ -1,4 +1,4 @@
-"""Checks between the entries of a configuration: who names whom, what that one needs, and who can be told apart.
+"""Checks between the entries of a configuration: references, what they need, and which identities are kept apart.
 
 "The only one" is the default of a supplier and a provider; a target's identity defaults to its own name. Google knows a
 workload by its subject and by nothing else: two identities of one subject with different service accounts are refused,
@@ -59,7 +59,7 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
         clause = f"is {quote(target.identity)}, which is not an identity"
         yield target.problem(clause, suggest(target.identity, identities), "identity")
     else:
-        clause = "names no identity, and there is none of its own name"
+        clause = "names no identity, and no identity has its name"
         yield target.problem(clause, f"add identity: to it; {suggest(name, identities)}")
 
 
@@ -99,7 +99,7 @@ def _check_source(identity: IdentitySettings, supplier: SupplierSettings | None)
 
 
 def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
-    """Return every identity that could act as another one's service account, unless both say that it is meant."""
+    """Return every identity that could act as another one's service account, unless both accept that."""
     sharing: dict[object, dict[str, IdentitySettings]] = {}
     for name, identity in configuration.identities.items():
         for subject in _list_subjects(identity, configuration):
@@ -112,7 +112,7 @@ def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
             if other is not None and not identity.shared_identity and name not in reported:
                 reported.add(name)
                 clause = f"has the same subject as {other} and another service account: Google lets each act as both"
-                remedy = "give each a subject of its own, or add shared_identity: true to both if that is meant"
+                remedy = "configure a subject of its own for each, or accept it with shared_identity: true on both"
                 yield identity.problem(clause, remedy)
 
 
@@ -144,13 +144,13 @@ def _identify(value: object) -> object:
 
 
 def choose_supplier(identity: IdentitySettings, configuration: Configuration) -> SupplierSettings | None:
-    """Return the supplier of an identity; None if there is none, or its kind is unknown."""
+    """Return the supplier of an identity; None if it is missing or its kind is unknown."""
     supplier = choose(identity.supplier, configuration.suppliers)
     return supplier if isinstance(supplier, SupplierSettings) else None
 
 
 def choose(name: str | None, known: Mapping[str, T]) -> T | None:
-    """Return the entry of a name, without a name the only entry; None if there is none."""
+    """Return the entry of a name, without a name the only entry; None if no entry is meant."""
     if name is not None:
         return known.get(name)
     return next(iter(known.values())) if len(known) == 1 else None

@@ -1,6 +1,6 @@
 """Drop-ins: one target's body per file, added and removed by a program while the daemon runs.
 
-A drop-in can only say where and for which existing identity; whatever else it holds is refused. What is wrong with one
+A drop-in configures where files go and for which existing identity; any other key is refused. What is wrong with one
 never touches the others: it is reported, and a target that was good before keeps its old body. Files are read again
 only when their state changed, and may come and go during the scan.
 """
@@ -34,8 +34,8 @@ class DropIn(NamedTuple):
     """One file as it was last seen.
 
     Attributes:
-        state: Of the file; None if that was unknown.
-        settings: What it says; None if that is wrong.
+        state: The state of the file; None if that was unknown.
+        settings: Its body; None if that is wrong.
         problems: What is wrong with the file alone.
         in_force: The body that makes the target; an older one after a bad edit, None if there is no target.
     """
@@ -77,7 +77,7 @@ def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previ
     try:
         found, file_names = _read_all(str(configuration.targets_directory), previous, problems)
     except UnusableFileError as error:
-        # what cannot be read says nothing about the targets that were good before
+        # this shows nothing about the targets that were good before
         found, file_names = dict(previous), None
         location = f"{configuration.targets_directory}:1:1"
         problems.append(Problem(location=location, problem=error.problem, remedy=error.remedy))
@@ -145,7 +145,7 @@ def _is_drop_in(file: str) -> bool:
 
 
 def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropIn | None:
-    """Return what a file says; None if it was removed since it was listed."""
+    """Return what a file holds; None if it was removed since it was listed."""
     file, shown = f"{name}{SUFFIX}", f"{path}/{name}{SUFFIX}"
     state = read_state(file, directory=descriptor, follow=False)
     if before is not None and state is not None and before.state == state:

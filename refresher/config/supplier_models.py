@@ -1,6 +1,6 @@
 """The kinds of suppliers as frozen models: what each key means, and what its value may be (contract, "Configuration").
 
-There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is made.
+There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is created.
 """
 
 from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ class SupplierSettings(Settings):
 
     @property
     def configured_lifetime(self) -> timedelta | None:
-        """From `iat` to `exp` as the key `lifetime` says; None where the supplier alone knows it."""
+        """From `iat` to `exp` as configured; None where the supplier alone knows it."""
         return None
 
     def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:  # noqa: ARG002 - for kinds that override it
@@ -108,12 +108,12 @@ class SelfIssuedSettings(SupplierSettings):
     issuer: Issuer = Field(description="The `iss` claim: https, a domain you own or one below .invalid.")
     keys: AbsolutePath | None = Field(
         default=None,
-        description="The keys directory, made by `refresher keys new`; relative to the file that names it.",
+        description="The keys directory, created by `refresher keys new`; relative to the file that names it.",
     )
     signer: SignerSettings | None = Field(default=None, description="Instead of `keys`: a key that is elsewhere.")
     lifetime: SuppliedLifetime = Field(
         default=timedelta(hours=1),
-        description="Of each subject token, 2s to 24h. Default: 1h.",
+        description="Lifetime of each subject token, 2s to 24h. Default: 1h.",
         json_schema_extra={"default": "1h"},
     )
     claims: Mapping[ClaimName, ClaimValue] = Field(
@@ -259,7 +259,7 @@ class SignJwtSettings(SupplierSettings):
     service_account: ServiceAccountEmail = Field(description="The account that signs.")
     lifetime: SignedLifetime = Field(
         default=timedelta(hours=1),
-        description="Of each subject token, 2s to 12h. Default: 1h.",
+        description="Lifetime of each subject token, 2s to 12h. Default: 1h.",
         json_schema_extra={"default": "1h"},
     )
     claims: Mapping[ClaimName, ClaimValue] = Field(
@@ -325,7 +325,7 @@ class KubernetesSettings(SupplierSettings):
     needs_subject = True
 
     kind: Annotated[Literal["kubernetes"], Choice()] = Field(
-        description="Of the service account that the identity's subject names."
+        description="Issued for the service account that the identity's subject names."
     )
     api_server: ApiServer = Field(
         default="https://kubernetes.default.svc",
@@ -343,7 +343,7 @@ class KubernetesSettings(SupplierSettings):
     )
     lifetime: RequestedLifetime = Field(
         default=timedelta(hours=1),
-        description="Of each subject token, 10m to 24h; the API server may shorten it. Default: 1h.",
+        description="Lifetime of each subject token, 10m to 24h; the API server may shorten it. Default: 1h.",
         json_schema_extra={"default": "1h"},
     )
     issuer: Issuer | None = Field(default=None, description="The `iss` that its tokens must carry. Default: any.")

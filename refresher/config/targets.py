@@ -40,8 +40,8 @@ class ResolvedTarget(NamedTuple):
         identity: Name of an identity that exists.
         root: The directory root, absolute.
         container_directory: Where the container mounts the credentials directory.
-        uid: Of the files' owner; None for the daemon's own.
-        gid: Of the files' group; None if no group is given.
+        uid: Owner of the files; None for the daemon's own.
+        gid: Group of the files; None if no group is configured.
         mode: Permission bits of the files.
         artifacts: The optional artifacts that are asked for.
         location: `file:line:column` where it is configured.
@@ -79,7 +79,7 @@ class TargetResolver:
         Args:
             configuration: The main file's; its identities may be partly wrong.
             earlier: They are not checked again.
-            open_mode: Of a directory root that other users can write to; 0 for any other root.
+            open_mode: The mode of the directory root if other users can write to it, else 0.
             has_identities: Whether all identities are known; else an unknown one is not reported.
         """
         self._has_identities = has_identities
@@ -154,7 +154,7 @@ class TargetResolver:
             other = _find_other(self._readers.get((group, True), {}), target.identity)
         if other is not None:
             clause = f"can be read by group {group}, which can also read target {other} of another identity"
-            remedy = "give each identity's targets a group of their own, or add shared_identity: true to both"
+            remedy = "use one group for each identity's targets, or accept it with shared_identity: true on both"
             found.append(settings.problem(clause, remedy))
 
     def _remember(self, target: ResolvedTarget) -> None:

@@ -1,6 +1,6 @@
 """What is wrong with a configuration, in one form: where, what, and what to do about it.
 
-Problems are collected, never raised one at a time: an operator who made thirty mistakes reads thirty lines. Warnings
+Problems are collected, never raised one at a time: thirty mistakes are thirty lines. Warnings
 have the same form. The sentences are written by the module that finds the mistake.
 """
 

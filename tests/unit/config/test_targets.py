@@ -40,7 +40,7 @@ def _write_two(workspace: Workspace, one: str, other: str, *, shared: tuple[bool
     ],
 )
 def test_a_group_that_reads_two_identities_is_refused(workspace: Workspace, one: str, other: str) -> None:
-    """Files of two identities that one group could read are refused unless both say that it is meant."""
+    """Files of two identities that one group could read are refused unless both accept that."""
     _write_two(workspace, one, other)
     (problem,) = workspace.problems()
     _write_two(workspace, one, other, shared=(True, False))
@@ -86,7 +86,7 @@ def _drop(workspace: Workspace, identity: str) -> None:
 def test_a_root_that_others_write_to_is_refused_with_two_identities(
     workspace: Workspace, root: Path, mode: int
 ) -> None:
-    """Whoever can rename directories could hand one target's token to another, so the configuration is refused."""
+    """A user who can rename directories could hand one target's token to another, so the configuration is refused."""
     root.chmod(mode)
     _write_two(workspace, "", "")
     workspace.write(f"{workspace.main.read_text()}directory_root: {root}\n")
