@@ -59,8 +59,8 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
         clause = f"is {quote(target.identity)}, which is not an identity"
         yield target.problem(clause, suggest(target.identity, identities), "identity")
     else:
-        clause = "names no identity, and no identity has its name"
-        yield target.problem(clause, f"add identity: to it; {suggest(name, identities)}")
+        remedy = f"add identity: to it; {suggest(name, identities)}" if identities else "add one below identities:"
+        yield target.problem("names no identity, and no identity has its name", remedy)
 
 
 def _check_default(entry: Settings, name: str | None, known: Collection[str], key: str) -> Iterator[Problem]:
@@ -91,10 +91,10 @@ def _check_source(identity: IdentitySettings, supplier: SupplierSettings | None)
         return
     account = identity.source_service_account
     if supplier.needs_source_service_account and account is None:
-        clause = "has no source_service_account, which a supplier via generate_id_token needs"
+        clause = "has no source_service_account, which its supplier needs"
         yield identity.problem(clause, "add source_service_account: E-MAIL to it")
     elif not supplier.needs_source_service_account and account is not None:
-        clause = "is only for a supplier that goes via generate_id_token"
+        clause = "is not used by its supplier"
         yield identity.problem(clause, "delete it", "source_service_account", at_key=True)
 
 

@@ -95,7 +95,7 @@ def sort_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def suggest(name: str, known: Collection[str]) -> str:
     """Return the remedy for an unknown name: the nearest known one, or else the list of them."""
     if not known:
-        return "add it first, or delete the key"
+        return "add it first"
     near = _find_nearest(name, known)
     if near is not None:
         return f"did you mean {near}?"
