@@ -1,4 +1,4 @@
-"""Checks between the entries of a configuration: who names whom, what that one needs, and who can be told apart.
+"""Checks between the entries of a configuration: references, what they need, and which identities are kept apart.
 
 "The only one" is the default of a supplier and a provider; a target's identity defaults to its own name. Google knows a
 workload by its subject and by nothing else: two identities of one subject with different service accounts are refused,
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def check_entries(configuration: Configuration) -> Iterator[Problem]:
-    """Return every reference that leads nowhere, and every entry that lacks what another needs of it."""
+    """Return what is wrong between providers, suppliers and identities."""
     if "providers" not in configuration.broken:
         for supplier in configuration.suppliers.values():
             yield from _check_default(supplier, supplier.provider, configuration.providers, "provider")
@@ -42,14 +42,11 @@ def check_entries(configuration: Configuration) -> Iterator[Problem]:
                 chosen = choose_supplier(identity, configuration)
         yield from _check_subject(identity, chosen)
         yield from _check_source(identity, chosen)
-    if "identities" not in configuration.broken:
-        for name, target in configuration.targets.items():
-            yield from check_target(name, target, configuration.identities)
     yield from _check_isolation(configuration)
 
 
 def check_target(name: str, target: TargetSettings, identities: Mapping[str, IdentitySettings]) -> Iterator[Problem]:
-    """Return whether a target's identity exists and can have what is asked for; also used for drop-ins."""
+    """Return whether a target's identity exists and can have what is asked for."""
     if "identity" in target.broken:
         return
     identity = identities.get(target.identity or name)
@@ -62,8 +59,8 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
         clause = f"is {quote(target.identity)}, which is not an identity"
         yield target.problem(clause, suggest(target.identity, identities), "identity")
     else:
-        clause = "names no identity, and there is none of its own name"
-        yield target.problem(clause, f"add identity: to it; {suggest(name, identities)}")
+        remedy = f"add identity: to it; {suggest(name, identities)}" if identities else "add one below identities:"
+        yield target.problem("names no identity, and no identity has its name", remedy)
 
 
 def _check_default(entry: Settings, name: str | None, known: Collection[str], key: str) -> Iterator[Problem]:
@@ -94,15 +91,15 @@ def _check_source(identity: IdentitySettings, supplier: SupplierSettings | None)
         return
     account = identity.source_service_account
     if supplier.needs_source_service_account and account is None:
-        clause = "has no source_service_account, which a supplier via generate_id_token needs"
+        clause = "has no source_service_account, which its supplier needs"
         yield identity.problem(clause, "add source_service_account: E-MAIL to it")
     elif not supplier.needs_source_service_account and account is not None:
-        clause = "is only for a supplier that goes via generate_id_token"
+        clause = "is not used by its supplier"
         yield identity.problem(clause, "delete it", "source_service_account", at_key=True)
 
 
 def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
-    """Return every identity that could act as another one's service account, unless both say that it is meant."""
+    """Return every identity that could act as another one's service account, unless both accept that."""
     sharing: dict[object, dict[str, IdentitySettings]] = {}
     for name, identity in configuration.identities.items():
         for subject in _list_subjects(identity, configuration):
@@ -115,7 +112,7 @@ def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
             if other is not None and not identity.shared_identity and name not in reported:
                 reported.add(name)
                 clause = f"has the same subject as {other} and another service account: Google lets each act as both"
-                remedy = "give each a subject of its own, or add shared_identity: true to both if that is meant"
+                remedy = "configure a subject of its own for each, or accept it with shared_identity: true on both"
                 yield identity.problem(clause, remedy)
 
 
@@ -147,13 +144,13 @@ def _identify(value: object) -> object:
 
 
 def choose_supplier(identity: IdentitySettings, configuration: Configuration) -> SupplierSettings | None:
-    """Return the supplier of an identity; None if there is none, or its kind is unknown."""
+    """Return the supplier of an identity; None if it is missing or its kind is unknown."""
     supplier = choose(identity.supplier, configuration.suppliers)
     return supplier if isinstance(supplier, SupplierSettings) else None
 
 
 def choose(name: str | None, known: Mapping[str, T]) -> T | None:
-    """Return the entry of a name, without a name the only entry; None if there is none."""
+    """Return the entry of a name, without a name the only entry; None if no entry is meant."""
     if name is not None:
         return known.get(name)
     return next(iter(known.values())) if len(known) == 1 else None

@@ -1,8 +1,9 @@
 """YAML text to a tree in which every scalar is text, as written, and every key and value knows its place.
 
-YAML 1.1, as libyaml reads it. Any bytes give a document; what is wrong with them is among its problems. Refused here:
-tags, duplicate keys, the merge key, keys that are not text, endless nesting, aliases that grow without bound. What a
-scalar means is decided by the field that reads it (`refresher.settings`); opening files is `refresher.config.sources`'.
+YAML 1.1, as libyaml reads it. Any bytes result in a document; what is wrong with them is among its problems. Refused
+here: tags, duplicate keys, the merge key, keys that are not text, endless nesting, aliases that grow without bound.
+What a scalar means is decided by the field that reads it (`refresher.settings`). Files are opened in
+`refresher.config.sources`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Document(NamedTuple):
     """One YAML document.
 
     Attributes:
-        root: Its top map; empty if there is none.
+        root: Its top map; empty if it has no map.
         problems: What is wrong with it as YAML.
         is_broken: Whether nothing could be read of the file.
         is_empty: Whether the file holds nothing but comments, which alone is not wrong.
@@ -51,7 +52,7 @@ class Document(NamedTuple):
 
 
 class _Composer(yaml.CBaseLoader):
-    """Composes nodes whose tag says how they were written; a tag of the file's own stays as it is."""
+    """Composes nodes whose tag shows how they were written; a tag of the file's own stays as it is."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:  # noqa: ANN401, ARG002 - PyYAML's signature
         """Return the tag of a node that has none; for a scalar, whether it has quotes."""
@@ -87,7 +88,7 @@ def read_document(content: bytes, name: str) -> Document:
     """Read one document; whatever the bytes are, mistakes become its problems and nothing is raised.
 
     Args:
-        content: Of the whole file.
+        content: The whole file.
         name: The file, as messages show it; relative paths in it count from its directory.
     """
     start = OwnMark(name)

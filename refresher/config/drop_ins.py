@@ -1,6 +1,6 @@
 """Drop-ins: one target's body per file, added and removed by a program while the daemon runs.
 
-A drop-in can only say where and for which existing identity; whatever else it holds is refused. What is wrong with one
+A drop-in configures where files go and for which existing identity; any other key is refused. What is wrong with one
 never touches the others: it is reported, and a target that was good before keeps its old body. Files are read again
 only when their state changed, and may come and go during the scan.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from refresher.config.checks import check_target
 from refresher.config.document import read_document
 from refresher.config.models import TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
@@ -35,13 +34,13 @@ class DropIn(NamedTuple):
     """One file as it was last seen.
 
     Attributes:
-        state: Of the file.
-        settings: What it says; None if that is wrong.
+        state: The state of the file; None if that was unknown.
+        settings: Its body; None if that is wrong.
         problems: What is wrong with the file alone.
         in_force: The body that makes the target; an older one after a bad edit, None if there is no target.
     """
 
-    state: FileState
+    state: FileState | None
     settings: TargetSettings | None
     problems: tuple[Problem, ...]
     in_force: TargetSettings | None = None
@@ -78,44 +77,32 @@ def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previ
     try:
         found, file_names = _read_all(str(configuration.targets_directory), previous, problems)
     except UnusableFileError as error:
-        # what cannot be read says nothing about the targets that were good before
+        # this shows nothing about the targets that were good before
         found, file_names = dict(previous), None
         location = f"{configuration.targets_directory}:1:1"
         problems.append(Problem(location=location, problem=error.problem, remedy=error.remedy))
-    open_mode = read_open_mode(configuration.directory_root)
-    resolver = TargetResolver(configuration, main.values(), open_mode=open_mode)
+    resolver = TargetResolver(configuration, main.values(), open_mode=read_open_mode(configuration.directory_root))
     targets = {}
     # those that have targets come first: a new file cannot take anything away from them
     for name in sorted(found, key=lambda name: (found[name].in_force is None, name)):
         drop_in = found[name]
         problems += drop_in.problems
-        target, in_force = None, None
-        for body, wrong in ((drop_in.settings, problems), (drop_in.in_force, [])):
-            if target is None and body is not None:
-                target, in_force = _resolve(name, body, main, configuration, resolver, wrong), body
-        if target is not None:
-            targets[name] = target
-        if drop_in.in_force is not in_force or target is None:
-            found[name] = drop_in._replace(in_force=in_force if target is not None else None)
+        in_force = None
+        for body in (drop_in.settings, drop_in.in_force):
+            if body is None or in_force is not None:
+                continue
+            wrong = []
+            if name in main:
+                clause = f"has the name of a target at {main[name].location}"
+                wrong.append(body.problem(clause, "delete one of the two"))
+            target = resolver.resolve(name, body, wrong)
+            if target is not None:
+                targets[name], in_force = target, body
+            if body is drop_in.settings:
+                problems += wrong
+        if drop_in.in_force is not in_force:
+            found[name] = drop_in._replace(in_force=in_force)
     return Scan(drop_ins=found, targets=targets, problems=sort_problems(problems), file_names=file_names)
-
-
-def _resolve(
-    name: str,
-    settings: TargetSettings,
-    main: Mapping[str, ResolvedTarget],
-    configuration: Configuration,
-    resolver: TargetResolver,
-    problems: list[Problem],
-) -> ResolvedTarget | None:
-    if name in main:
-        clause = f"has the name of a target at {main[name].location}"
-        problems.append(settings.problem(clause, "delete one of the two"))
-        return None
-    found = list(check_target(name, settings, configuration.identities))
-    target = resolver.resolve(name, settings, found)
-    problems += found
-    return target
 
 
 def _read_all(
@@ -123,24 +110,24 @@ def _read_all(
 ) -> tuple[dict[str, DropIn], frozenset[str]]:
     try:
         descriptor = os.open(path, _DIRECTORY_FLAGS)
+        try:
+            check_trusted(path, os.fstat(descriptor))
+            files = [file for file in os.listdir(descriptor) if _is_drop_in(file)]  # noqa: PTH208 - of the directory that was checked
+            names = [file.removesuffix(SUFFIX) for file in files]
+            found = {}
+            for name in names:
+                if not is_name(name):
+                    location = f"{escape(f'{path}/{name}{SUFFIX}', longest=4096)}:1:1"
+                    problem, remedy = "the file's name is not the name of a target", f"{NAME_REMEDY}, then .yaml"
+                    problems.append(Problem(location=location, problem=problem, remedy=remedy))
+                elif (drop_in := _read(descriptor, path, name, previous.get(name))) is not None:
+                    found[name] = drop_in
+        finally:
+            os.close(descriptor)
     except OSError as error:
         remedy = "create the directory, or fix targets_directory"
         raise UnusableFileError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy) from error
-    try:
-        check_trusted(path, os.fstat(descriptor))
-        files = sorted(file for file in os.listdir(descriptor) if _is_drop_in(file))  # noqa: PTH208 - of the directory that was checked
-        names = [file.removesuffix(SUFFIX) for file in files]
-        found = {}
-        for name in names:
-            if not is_name(name):
-                shown = escape(f"{path}/{name}{SUFFIX}", longest=4096)
-                problem, remedy = "the file's name is not the name of a target", f"{NAME_REMEDY}, then .yaml"
-                problems.append(Problem(location=f"{shown}:1:1", problem=problem, remedy=remedy))
-            elif (drop_in := _read(descriptor, path, name, previous.get(name))) is not None:
-                found[name] = drop_in
-        return found, frozenset(names)
-    finally:
-        os.close(descriptor)
+    return found, frozenset(names)
 
 
 def read_states(directory: str) -> tuple[object, ...]:
@@ -158,12 +145,10 @@ def _is_drop_in(file: str) -> bool:
 
 
 def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropIn | None:
-    """Return what a file says; None if it was removed since it was listed."""
+    """Return what a file holds; None if it was removed since it was listed."""
     file, shown = f"{name}{SUFFIX}", f"{path}/{name}{SUFFIX}"
     state = read_state(file, directory=descriptor, follow=False)
-    if state is None:
-        return None
-    if before is not None and before.state == state:
+    if before is not None and state is not None and before.state == state:
         return before
     problems: list[Problem] = []
     settings = None

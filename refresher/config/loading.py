@@ -168,7 +168,8 @@ def _load_main(path: Path) -> MainFile:
     if sources.is_complete:
         found += check_entries(configuration)
     targets = {}
-    resolver = TargetResolver(configuration)
+    has_identities = sources.is_complete and "identities" not in configuration.broken
+    resolver = TargetResolver(configuration, has_identities=has_identities)
     for name, settings in configuration.targets.items():
         wrong: list[Problem] = []
         target = resolver.resolve(name, settings, wrong)
@@ -176,7 +177,7 @@ def _load_main(path: Path) -> MainFile:
         if target is not None:
             targets[name] = target
     found += check_root(configuration, targets.values())
-    # a value that was refused as YAML is not refused again for what it says
+    # a value that was refused as YAML is not refused again for its meaning
     problems += [problem for problem in found if problem.location not in refused]
     if problems:
         raise InvalidConfigurationError(problems, sources.states)
@@ -186,7 +187,7 @@ def _load_main(path: Path) -> MainFile:
 
 
 def _forget_places(root: Map) -> None:
-    """Let go of the tree below each entry: a fleet's is large, and what is valid is reported no more."""
+    """Drop the tree below each entry: a fleet's is large, and what is valid needs no place."""
     for section in root.values():
         for entry in section.values() if isinstance(section, Map) else ():
             if isinstance(entry, Map):

@@ -4,7 +4,7 @@ Each model checks between its own keys. What spans entries (references, subjects
 `refresher.config.checks`, owners and groups in `refresher.config.targets`. The descriptions become the JSON Schema and
 the documentation.
 
-There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is made.
+There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is created.
 """
 
 import re
@@ -125,12 +125,14 @@ class IdentitySettings(Settings):
     )
     supplier: Name | None = Field(default=None, description="Which of `suppliers`. Default: the only one.")
     lifetime: ImpersonatedLifetime | None = Field(
-        default=None, description="Of impersonated tokens, 600s to 43200s. Default: the client's."
+        default=None, description="Lifetime of impersonated tokens, 600s to 43200s. Default: the client's."
     )
     delegates: tuple[ServiceAccountEmail, ...] = Field(
         default=(), description="Impersonation chain, e-mails, caller side first."
     )
-    scopes: tuple[Scope, ...] = Field(default=(), description="Of access tokens that we mint. Default: cloud-platform.")
+    scopes: tuple[Scope, ...] = Field(
+        default=(), description="Scopes of access tokens that we mint. Default: cloud-platform."
+    )
     quota_project: ProjectId | None = Field(default=None, description="Id of the project that pays quota.")
     source_service_account: ServiceAccountEmail | None = Field(
         default=None,
@@ -198,10 +200,10 @@ class TargetSettings(Settings):
     )
     owner: Owner | None = Field(
         default=None,
-        description="Of the files: :GROUP, USER or USER:GROUP, names or numbers of the host. Default: the daemon.",
+        description="Owner of the files: :GROUP, USER or USER:GROUP, names or numbers. Default: the daemon.",
     )
     mode: FileMode | None = Field(
-        default=None, description="Of the files, octal digits as for chmod. Default: 0400; with a group 0440."
+        default=None, description="Mode of the files, octal digits as for chmod. Default: 0400; with a group 0440."
     )
     artifacts: ArtifactSettings = Field(
         default_factory=ArtifactSettings.make_default, description="Optional artifacts to publish."

@@ -1,7 +1,7 @@
 """The JSON Schema of the configuration file, generated from the models; `configs/schema.json` is a copy of it.
 
-It says what each key means and which shapes are allowed. What spans several values (references, endpoints, places) only
-`refresher check` can tell.
+It describes what each key means and which shapes are allowed. What spans several values (references, endpoints,
+owners) is checked by `refresher check` alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from refresher.config.models import Configuration
 
 
-def json_schema() -> str:
-    """Give the schema (draft 2020-12), always the same text for the same models, with a newline at the end."""
+def build_schema() -> str:
+    """Return the schema (draft 2020-12), always the same text for the same models, with a newline at the end."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_as_written(Configuration.model_json_schema()),
@@ -23,7 +23,7 @@ def json_schema() -> str:
 
 
 def _as_written(node: dict[str, Any]) -> dict[str, Any]:
-    """Say only what a user may write: pydantic takes None for a key left out, and makes titles of the names of keys."""
+    """Return only what a user may write: pydantic adds None for a key left out, and titles from the names of keys."""
     kept = {key: value for key, value in node.items() if not (key == "title" and isinstance(value, str))}
     if kept.get("default", 0) is None:
         del kept["default"]

@@ -72,7 +72,7 @@ class Sources:
 
 
 def read_sources(main: Path) -> Sources:
-    """Read the main file and what it includes; nothing is raised, the problems say what is wrong."""
+    """Read the main file and what it includes; nothing is raised, and what is wrong is among the problems."""
     sources = Sources()
     _add(sources, str(main), OwnMark(str(main)), ())
     return sources
@@ -151,7 +151,7 @@ def read_trusted(path: str, *, directory: int | None = None, shown_as: str | Non
     """Read a whole configuration file that only root or the daemon could have written.
 
     Args:
-        path: Of the file; a name in `directory` if that is given.
+        path: The file; a name in `directory` if that is given.
         directory: Descriptor of a directory; then the file may not be a symbolic link.
         shown_as: The path for messages; `path` itself without it.
 
@@ -176,11 +176,11 @@ def read_trusted(path: str, *, directory: int | None = None, shown_as: str | Non
 def check_trusted(path: str, status: os.stat_result) -> None:
     """Refuse a file or directory that other users than root and the daemon could have written.
 
-    A sticky directory is no better than another: a user who may write to it may add a file.
+    A sticky directory is refused like any other: a user who may write to it may add a file.
 
     Args:
         path: As messages and commands show it.
-        status: Of the opened descriptor, so that nothing can be exchanged in between.
+        status: The state of the opened descriptor, so that nothing can be exchanged in between.
 
     Raises:
         UnusableFileError: With the command that fixes it.

@@ -15,6 +15,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from refresher.config.checks import check_target
 from refresher.files import read_state
 from refresher.settings.places import locate
 
@@ -39,8 +40,8 @@ class ResolvedTarget(NamedTuple):
         identity: Name of an identity that exists.
         root: The directory root, absolute.
         container_directory: Where the container mounts the credentials directory.
-        uid: Of the files' owner; None for the daemon's own.
-        gid: Of the files' group; None if no group is given.
+        uid: Owner of the files; None for the daemon's own.
+        gid: Group of the files; None if no group is configured.
         mode: Permission bits of the files.
         artifacts: The optional artifacts that are asked for.
         location: `file:line:column` where it is configured.
@@ -66,15 +67,22 @@ class TargetResolver:
     """Resolves targets one by one; a later one must leave the earlier ones their isolation."""
 
     def __init__(
-        self, configuration: Configuration, earlier: Iterable[ResolvedTarget] = (), *, open_mode: int = 0
+        self,
+        configuration: Configuration,
+        earlier: Iterable[ResolvedTarget] = (),
+        *,
+        open_mode: int = 0,
+        has_identities: bool = True,
     ) -> None:
         """Start with targets that were resolved already.
 
         Args:
             configuration: The main file's; its identities may be partly wrong.
             earlier: They are not checked again.
-            open_mode: Of a directory root that other users can write to; 0 for any other root.
+            open_mode: The mode of the directory root if other users can write to it, else 0.
+            has_identities: Whether all identities are known; else an unknown one is not reported.
         """
+        self._has_identities = has_identities
         self._identities = configuration.identities
         self._root = configuration.directory_root
         self._open_mode = open_mode
@@ -87,6 +95,8 @@ class TargetResolver:
 
     def resolve(self, name: str, settings: TargetSettings, found: list[Problem]) -> ResolvedTarget | None:
         """Return a target; None if something was found wrong with it before, or is found and added now."""
+        if self._has_identities:
+            found += check_target(name, settings, self._identities)
         if "directory" in settings.node:
             clause = f"is no longer a key: the directory of target {name} is always {self._root}/{name}"
             remedy = (
@@ -129,14 +139,12 @@ class TargetResolver:
         return ids
 
     def _check_isolation(self, target: ResolvedTarget, settings: TargetSettings, found: list[Problem]) -> None:
-        if self._open_mode:
-            other = _find_other(self._seen, target.identity)
-            if other is not None:
-                clause = (
-                    f"is of another identity than target {other}, and other users can write to {self._root} "
-                    f"(mode {self._open_mode:04o}): they could hand one target's token to the other"
-                )
-                found.append(settings.problem(clause, f"chmod go-w {self._root}"))
+        if self._open_mode and self._seen and target.identity not in self._seen:
+            clause = (
+                f"is of another identity than target {next(iter(self._seen.values()))}, and other users can write to "
+                f"{self._root} (mode {self._open_mode:04o}): they could hand one target's token to the other"
+            )
+            found.append(settings.problem(clause, f"chmod go-w {self._root}"))
         identity = self._identities.get(target.identity)
         if identity is None or not target.mode & stat.S_IRGRP:
             return
@@ -146,7 +154,7 @@ class TargetResolver:
             other = _find_other(self._readers.get((group, True), {}), target.identity)
         if other is not None:
             clause = f"can be read by group {group}, which can also read target {other} of another identity"
-            remedy = "give each identity's targets a group of their own, or add shared_identity: true to both"
+            remedy = "use one group for each identity's targets, or accept it with shared_identity: true on both"
             found.append(settings.problem(clause, remedy))
 
     def _remember(self, target: ResolvedTarget) -> None:

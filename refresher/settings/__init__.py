@@ -1,1 +1,1 @@
-"""What every model of the configuration is made of: base model, kinds of fields, places, problems."""
+"""What every model of the configuration consists of: base model, kinds of fields, places, problems."""

@@ -55,7 +55,7 @@ class NodeField:
         Args:
             read: Takes a node, returns the field's value or raises what `refuse` returns.
             schema: JSON Schema of what a user writes.
-            shape: Of the nodes that `read` takes; others are refused.
+            shape: The type of nodes that `read` takes; others are refused.
             wanted: What belongs there, in words that `explain_shape` knows.
         """
         self._read = read

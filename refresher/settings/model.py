@@ -116,7 +116,7 @@ class Settings(BaseModel):
 
     @classmethod
     def _leave_out(cls, node: Map) -> tuple[Mapping[str, object], frozenset[str]]:
-        """Return what counts as written, and what counts as broken: a part lacks keys that nobody knows.
+        """Return what counts as written, and what counts as broken: a part lacks keys that are unknown.
 
         A key without a value counts as left out if None is its default.
         """

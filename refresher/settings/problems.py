@@ -1,6 +1,6 @@
 """What is wrong with a configuration, in one form: where, what, and what to do about it.
 
-Problems are collected, never raised one at a time: an operator who made thirty mistakes reads thirty lines. Warnings
+Problems are collected, never raised one at a time: thirty mistakes are thirty lines. Warnings
 have the same form. The sentences are written by the module that finds the mistake.
 """
 
@@ -95,7 +95,7 @@ def sort_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def suggest(name: str, known: Collection[str]) -> str:
     """Return the remedy for an unknown name: the nearest known one, or else the list of them."""
     if not known:
-        return "add it first, or delete the key"
+        return "add it first"
     near = _find_nearest(name, known)
     if near is not None:
         return f"did you mean {near}?"

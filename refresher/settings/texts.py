@@ -1,4 +1,4 @@
-"""The kinds of text that the configuration is made of, held to what Google documents and `env` can carry.
+"""The kinds of text in the configuration, checked against what Google documents and `env` can carry.
 
 Each is a type for pydantic with a check that refuses in our words, and the JSON Schema of what a user writes. Values
 that become something other than text are in `refresher.settings.values`; what spans several values is checked by the

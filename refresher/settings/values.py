@@ -166,7 +166,7 @@ _AMBIGUOUS = (
     r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?"
 )
-"""What YAML 1.1 takes for a number or a date that no claim of ours can have: a person may have meant text."""
+"""What YAML 1.1 takes for a number or a date that no claim can be here: a person may have meant text."""
 
 SUPPLIED_RANGE = timedelta(seconds=2), LONGEST_SUBJECT_TOKEN_LIFE
 """Least and most life of a subject token that we sign."""

@@ -51,7 +51,6 @@ IDENTITY = """\
 TARGET = """\
   task-{n}:
     identity: user-{n}
-    directory: /run/refresher/task-{n}
     container_directory: /var/run/google
     owner: {n}:{n}
     mode: "0440"

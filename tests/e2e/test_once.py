@@ -218,7 +218,7 @@ def test_daemon_with_two_capabilities_gives_files_away(worker: Worker, need: Nee
     worker.once("--force")
 
     status = (worker.directory("alice") / "token").stat()
-    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (CONTAINER, 0o400)
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (CONTAINER, 0o440)
     assert worker.directory("alice").stat().st_uid == DAEMON
     assert worker.status()["alice"]["state"] == "fresh"
 

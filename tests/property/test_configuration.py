@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from refresher.config.document import read_document
 from refresher.config.loading import load
 from refresher.durations import format_duration, parse_duration
+from refresher.settings.places import Value
 from refresher.settings.problems import InvalidConfigurationError, Problem
 from refresher.settings.texts import is_name
 
@@ -81,7 +82,7 @@ def test_random_bytes_are_refused_in_our_words(tmp_path: Path, content: bytes) -
 @QUICK
 @given(content=st.text(alphabet=" \n:-[]{}&*!|>'\"%@#?,ab1é\t<=~.", max_size=60))
 def test_random_yaml_is_refused_in_our_words(tmp_path: Path, content: str) -> None:
-    """So it does for texts made of the characters that mean something to YAML."""
+    """So it does for texts that consist of the characters that mean something to YAML."""
     problems = _problems(tmp_path / "c.yaml", content.encode())
 
     assert all(PLACE.match(str(problem)) for problem in problems)
@@ -99,12 +100,25 @@ def test_well_formed_nonsense_is_refused_in_our_words(tmp_path: Path, tree: dict
 @QUICK
 @given(content=st.binary(max_size=100) | st.text(max_size=60).map(str.encode))
 def test_parsing_never_raises(content: bytes) -> None:
-    """Any bytes give a document: its value is a map, or its problems say why there is none."""
+    """Any bytes result in a document: a map, or problems that explain why it is empty."""
     document = read_document(content, "f")
 
     assert isinstance(document.root, dict)
     assert not (document.is_broken and document.root)
     assert all(PLACE.match(str(problem)) for problem in document.problems)
+
+
+@given(
+    text=st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\u2028\u2029\x85\ufeff"))
+)
+def test_text_in_quotes_arrives_as_it_was_written(text: str) -> None:
+    """Whatever a quoted text holds, not a character of it changes, and it is never another kind of value."""
+    value = read_document(yaml.safe_dump({"key": text}, default_style='"', allow_unicode=True).encode(), "f").root[
+        "key"
+    ]
+
+    assert isinstance(value, Value)
+    assert (value.text, value.read_typed()) == (text, text)
 
 
 @given(seconds=st.integers(min_value=0, max_value=999_999 * 3600))

@@ -49,7 +49,7 @@ class Workspace:
         return load(self.main, previous=previous)
 
     def problems(self) -> list[str]:
-        """Give what is wrong with the main file."""
+        """Return what is wrong with the main file."""
         with pytest.raises(InvalidConfigurationError) as caught:
             self.load()
         return [self.shortened(str(problem)) for problem in caught.value.problems]
@@ -61,7 +61,7 @@ class Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Give an empty directory with its drop-in directory."""
+    """Return an empty directory with its drop-in directory."""
     made = Workspace(tmp_path)
     tmp_path.chmod(0o755)
     made.drop_ins.mkdir(mode=0o755)

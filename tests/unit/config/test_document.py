@@ -45,7 +45,7 @@ def test_keeps_scalars_as_they_are_written(written: str, text: str, is_plain: bo
 
 @pytest.mark.parametrize("written", ["", "~", "null", "Null", "NULL", "# only words"])
 def test_distinguishes_no_value_from_empty_text(written: str) -> None:
-    """Nothing, `~` and `null` without quotes are no value; `""` is text without characters."""
+    """Nothing, `~` and `null` without quotes mean that there is no value; `""` is text without characters."""
     root = read_document(f"key: {written}\n".encode(), "f").root
 
     assert type(root["key"]) is Empty

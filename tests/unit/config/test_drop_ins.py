@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 KNOWN = "known are: artifacts, container_directory, identity, mode, owner"
 RENAME = "use a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
-GROUPS = "give each identity's targets a group of their own, or add shared_identity: true to both"
+GROUPS = "use one group for each identity's targets, or accept it with shared_identity: true on both"
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
             "task",
             "mode: '0400'",
             (
-                "1:1: the target names no identity, and there is none of its own name"
+                "1:1: the target names no identity, and no identity has its name"
                 " — add identity: to it; known are: alice, bob"
             ),
         ),

@@ -17,7 +17,7 @@ MAIN_FILES = ("refresher.yaml", "minimal.yaml", "host.yaml", "emulator.yaml")
 
 @pytest.fixture
 def examples(workspace: Workspace) -> Path:
-    """Give a copy of the examples that only its owner can write to, drop-ins beside the main files."""
+    """Return a copy of the examples that only its owner can write to, drop-ins next to the main files."""
     copy = workspace.directory / "configs"
     shutil.copytree(CONFIGS, copy)
     for path in (copy, *copy.rglob("*")):

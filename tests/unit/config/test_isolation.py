@@ -44,7 +44,7 @@ identities:
 def problems(
     workspace: Workspace, alice: str, bob: str, account: str = "bob", suppliers: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Give what is wrong with two identities, without the remedies; they may have more suppliers of the first pool."""
+    """Return what is wrong with two identities, without the remedies; they may have more suppliers."""
     more = "".join(f"  {name}: {{{body}, provider: main}}\n" for name, body in (suppliers or {}).items())
     text = TEXT.format(alice=alice, bob=bob, account=account)
     workspace.write(text.replace("directory_root:", f"{more}directory_root:"))
@@ -78,7 +78,7 @@ def problems(
     ],
 )
 def test_one_subject_for_two_accounts_is_refused(workspace: Workspace, alice: str, bob: str) -> None:
-    """Who cannot be told apart at Google is named, both of them, unless both say that it is meant."""
+    """Two identities that Google cannot distinguish are both reported, unless both accept that."""
     assert problems(workspace, alice, bob) == [
         "identities.alice has the same subject as bob and another service account: Google lets each act as both",
         "identities.bob has the same subject as alice and another service account: Google lets each act as both",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_the_least_configuration_gets_every_default(workspace: Workspace) -> None:
-    """One provider, supplier, identity and target are enough; the rest is as the contract says."""
+    """One provider, supplier, identity and target are enough; the rest is as in the contract."""
     workspace.write(workspace.valid)
 
     loaded = workspace.load()
@@ -236,7 +236,7 @@ def test_allows_origins_of_google_and_of_an_emulator(workspace: Workspace, googl
 
 
 def test_warns_of_what_is_allowed_and_unwise(workspace: Workspace) -> None:
-    """Short lifetimes, chains and access tokens of suppliers load, and are said where they stand."""
+    """Short lifetimes, chains and access tokens of suppliers load, and a warning shows the place of each."""
     text = workspace.valid.replace("keys: keys", "keys: keys, lifetime: 9m")
     text = text.replace("subject: user-1042", "subject: user-1042, supplier: worker, delegates: [a@b.example]")
     text = text.replace("identities:", "  gate: {kind: google_access_token, accept_unsupported: true}\nidentities:")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.config.loading import rescan
 from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _write_two(workspace: Workspace, one: str, other: str, *, shared: tuple[bool
     ],
 )
 def test_a_group_that_reads_two_identities_is_refused(workspace: Workspace, one: str, other: str) -> None:
-    """Files of two identities that one group could read are refused unless both say that it is meant."""
+    """Files of two identities that one group could read are refused unless both accept that."""
     _write_two(workspace, one, other)
     (problem,) = workspace.problems()
     _write_two(workspace, one, other, shared=(True, False))
@@ -85,7 +86,7 @@ def _drop(workspace: Workspace, identity: str) -> None:
 def test_a_root_that_others_write_to_is_refused_with_two_identities(
     workspace: Workspace, root: Path, mode: int
 ) -> None:
-    """Whoever can rename directories could hand one target's token to another, so the configuration is refused."""
+    """A user who can rename directories could hand one target's token to another, so the configuration is refused."""
     root.chmod(mode)
     _write_two(workspace, "", "")
     workspace.write(f"{workspace.main.read_text()}directory_root: {root}\n")
@@ -159,12 +160,15 @@ def test_the_first_identity_has_an_open_root_for_itself(workspace: Workspace, ro
 
 
 def test_a_root_that_opens_later_refuses_the_main_file(workspace: Workspace, root: Path) -> None:
-    """The root is looked at again although the main file did not change."""
+    """The root is looked at again although the main file did not change; drop-ins of its identities go on."""
     root.chmod(0o755)
     _write_two(workspace, "", "")
-    workspace.write(f"{workspace.main.read_text()}directory_root: {root}\n")
+    workspace.write(f"{workspace.main.read_text()}directory_root: {root}\ntargets_directory: targets.d\n")
+    _drop(workspace, "bob")
     first = workspace.load()
     root.chmod(0o777)
 
     with pytest.raises(InvalidConfigurationError):
         workspace.load(first)
+
+    assert set(rescan(first).targets) == {"alice", "train", "bob", "for-bob"}

@@ -26,7 +26,7 @@ def test_refuses_a_main_file_that_others_can_write_to(workspace: Workspace, mode
 
 
 def test_refuses_an_included_file_that_others_can_write_to(workspace: Workspace) -> None:
-    """What is included is held to the same rule, and named where it is included."""
+    """The same rule applies to an included file, and the problem is where it is included."""
     workspace.write(f"{workspace.valid}include: [more.yaml]\n")
     workspace.write("project: my-project\n", "more.yaml").chmod(0o664)
 
@@ -57,7 +57,7 @@ def test_refuses_a_file_of_another_user(workspace: Workspace, need: Need) -> Non
 
 
 def test_a_sticky_drop_in_directory_is_no_excuse(workspace: Workspace) -> None:
-    """Whoever may add files to the drop-in directory may add targets, sticky or not."""
+    """A user who may add files to the drop-in directory may add targets, sticky or not."""
     workspace.write(f"{workspace.valid}targets_directory: targets.d\n")
     workspace.drop_ins.chmod(0o1777)
 
@@ -67,7 +67,7 @@ def test_a_sticky_drop_in_directory_is_no_excuse(workspace: Workspace) -> None:
 
 
 def test_refuses_a_drop_in_that_others_can_write_to(workspace: Workspace) -> None:
-    """A drop-in is held to the same rule as the main file; the others are not touched."""
+    """The same rule applies to a drop-in as to the main file; the others are not touched."""
     workspace.write(f"{workspace.valid}targets_directory: targets.d\n")
     workspace.write("identity: alice", "targets.d/bad.yaml").chmod(0o666)
     workspace.write("identity: alice", "targets.d/good.yaml")
@@ -103,7 +103,7 @@ def test_a_directory_is_no_main_file(workspace: Workspace) -> None:
 
 
 def test_a_fifo_does_not_hang(workspace: Workspace) -> None:
-    """A FIFO that nobody writes to is refused at once."""
+    """A FIFO without a writer is refused at once."""
     os.mkfifo(workspace.main, 0o600)
 
     assert workspace.problems() == ["refresher.yaml:1:1: refresher.yaml is not a regular file — name a regular file"]

@@ -1,6 +1,6 @@
 """How models collect what is wrong with them.
 
-There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is made.
+There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is created.
 """
 
 from collections.abc import Iterator
@@ -157,7 +157,7 @@ def test_code_builds_models_from_values() -> None:
 
 
 def test_places_are_no_part_of_a_value() -> None:
-    """Models are equal if what they say is equal, wherever it is written."""
+    """Models are equal if their values are equal, wherever these are written."""
     one, _ = _read("engines: {a: {name: a, argv: [/x]}}")
     other, _ = _read("\n\nengines:\n  a:\n    argv: [/x]\n    name: a\n")
 

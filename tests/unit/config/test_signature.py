@@ -25,7 +25,7 @@ CHANGES: dict[str, Callable[[Workspace], object]] = {
 
 @pytest.fixture
 def workspace(workspace: Workspace) -> Workspace:
-    """Give a main file, an included file and a drop-in."""
+    """Return a main file, an included file and a drop-in."""
     workspace.write(f"{workspace.valid}include: [more.yaml]\ntargets_directory: targets.d\n")
     workspace.write("project: my-project\n", "more.yaml")
     workspace.write("{}", "targets.d/old.yaml")
@@ -60,7 +60,7 @@ def test_differs_after_a_change(workspace: Workspace, change: Callable[[Workspac
 
 
 def test_stays_the_same_without_a_change(workspace: Workspace) -> None:
-    """Nothing happened, nothing differs: also after a file that is none of ours came."""
+    """The signature stays the same while nothing happens, also when a file with another suffix appears."""
     loaded = workspace.load()
     before = read_signature(loaded)
 
@@ -70,7 +70,7 @@ def test_stays_the_same_without_a_change(workspace: Workspace) -> None:
 
 
 def test_follows_the_files_of_a_refused_configuration(workspace: Workspace) -> None:
-    """A file that was looked for in vain is watched, so that its coming is noticed."""
+    """A file that was missing is watched, so that its creation is noticed."""
     loaded = workspace.load()
     also = [workspace.directory / "late.yaml"]
     before = read_signature(loaded, also)
@@ -81,7 +81,7 @@ def test_follows_the_files_of_a_refused_configuration(workspace: Workspace) -> N
 
 
 def test_a_lost_directory_is_no_crash(workspace: Workspace) -> None:
-    """A drop-in directory that vanished gives one more signature."""
+    """A drop-in directory that was removed results in one more signature."""
     loaded = workspace.load()
     before = read_signature(loaded)
     (workspace.drop_ins / "old.yaml").unlink()

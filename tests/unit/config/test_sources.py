@@ -131,7 +131,7 @@ def test_mistakes_are_named_in_the_file_they_are_in(workspace: Workspace) -> Non
     ids=["missing", "itself", "directory", "list", "empty"],
 )
 def test_refuses_what_cannot_be_included(workspace: Workspace, include: str, problem: str) -> None:
-    """What is wrong with an included file is said where it is included."""
+    """What is wrong with an included file is reported where it is included."""
     workspace.write(f"{workspace.valid}include: {include}\n")
 
     assert workspace.problems() == [problem]
@@ -157,7 +157,7 @@ def test_refuses_an_endless_chain(workspace: Workspace) -> None:
 
 
 def test_a_file_included_twice_counts_once(workspace: Workspace) -> None:
-    """Two ways to one file are no mistake."""
+    """Two ways to one file are allowed."""
     workspace.write(f"{workspace.valid}include: [one.yaml, two.yaml]\n")
     workspace.write("include: [two.yaml]\n", "one.yaml")
     workspace.write("project: my-project\n", "two.yaml")
@@ -176,7 +176,7 @@ def test_broken_yaml_in_an_included_file_hides_no_other_mistake_and_invents_none
 
 
 def test_follows_links_as_kubernetes_mounts_them(workspace: Workspace) -> None:
-    """A main file that is a link to one of ours is read, and relative paths count from the link."""
+    """A main file that is a link to a trusted file is read, and relative paths count from the link."""
     workspace.write(f"{workspace.valid}include: [more.yaml]\n", "..data/refresher.yaml")
     workspace.write("project: my-project\n", "..data/more.yaml")
     workspace.main.symlink_to("..data/refresher.yaml")
