@@ -89,7 +89,8 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
         return _not_ready(f"{directory} can't be opened: {os.strerror(error.errno or 0)}")
     try:
         contents = {name: read_file(descriptor, name) for name in (*REQUIRED, DESCRIPTIONS, *request.artifacts)}
-        if (mounted := find_single_file_mount(descriptor, (*REQUIRED, *request.artifacts), directory)) is not None:
+        names = (TOKEN, *REQUIRED, *request.artifacts)
+        if (mounted := find_single_file_mount(descriptor, names, directory)) is not None:
             return mounted
         problem = _find_complaint(request, contents, now)
         return None if problem is None else _not_ready(problem)

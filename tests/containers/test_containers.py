@@ -79,7 +79,7 @@ def test_old_file_is_reported_when_it_is_mounted_by_itself(alice: Tenant) -> Non
     report = f"{CREDENTIALS}/token is mounted by itself and was replaced since"
     assert f"! {report}" in errors
     assert f"refresher: {report}" in errors
-    assert errors.count("start the container anew with its directory mounted") == 2
+    assert errors.count("start the container again with its directory mounted") == 2
 
 
 def test_file_mounted_by_itself_is_reported_before_it_is_old(alice: Tenant) -> None:
@@ -160,7 +160,7 @@ def test_damage_in_a_writable_mount_is_repaired(alice: Tenant) -> None:
     until(lambda: (alice.directory / "token").read_text().count(".") == 2, what="a whole token again")
     until(lambda: len(alice.site.published(alice.target)) > before, what="a published token")
     assert (alice.directory / "token").stat().st_mode & 0o777 == 0o440
-    assert sorted(path.name for path in alice.directory.iterdir()) == ["credentials.json", "env", "token"]
+    assert sorted(path.name for path in alice.directory.iterdir()) == [".target", "credentials.json", "env", "token"]
 
 
 @pytest.mark.timeout(240)
