@@ -14,7 +14,7 @@ from refresher.keys.registry import published_key_ids
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.config.targets import ResolvedTarget
     from refresher.errors import RefresherError
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.google.call import AccessToken
     from refresher.resources import Impersonation
     from refresher.suppliers.interface import SupplierContext

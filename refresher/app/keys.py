@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.app.connections import Connections
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.suppliers.interface import SupplierSettings
 
 _LONGEST_SPACING = timedelta(minutes=1)

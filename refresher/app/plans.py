@@ -14,7 +14,7 @@ from refresher.app.connections import Once, open_connections
 from refresher.app.keys import list_trials
 from refresher.app.suppliers import build_suppliers, count_threads, open_workshop
 from refresher.app.targets import targets_of
-from refresher.config.loading import load, read_signature, rescan
+from refresher.config.loader import load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from refresher.app.connections import Connections
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.settings.problems import Problem
     from refresher.suppliers.interface import Supplier
 

@@ -26,7 +26,7 @@ from refresher.publishing.retirement import list_unrecorded, retire_strays
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.engine.agenda import Key
     from refresher.engine.daemon import Daemon
     from refresher.engine.outcome import Outcome

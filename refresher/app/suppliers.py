@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from refresher.app.connections import Connections
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings
     from refresher.tokens import SubjectToken
 

@@ -25,7 +25,7 @@ from refresher.suppliers.interface import SupplierContext
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.config.models import IdentitySettings
     from refresher.config.targets import ResolvedTarget
     from refresher.suppliers.interface import SupplierSettings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.errors import UsageError
 from refresher.settings.problems import InvalidConfigurationError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
 
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ def command(config: Path) -> None:
     # asked to load again before anything is loaded: it is about to be
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from refresher.app.programs import run_daemon
-    from refresher.config.loading import load
+    from refresher.config.loader import load
     from refresher.observe.logs import log
 
     configure_logs()

@@ -19,7 +19,7 @@ from refresher.errors import NotReadyError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.engine.plan import Target
     from refresher.observe.health import TargetHealth
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from refresher.app.programs import daemon_of
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.demo.client import act_as, try_theft
 from refresher.demo.setup import LIFETIME, USERS, set_up
 from refresher.emulator.testing import emulator

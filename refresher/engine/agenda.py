@@ -45,10 +45,10 @@ class Entry:
         artifact: Which of its optional artifacts; None for its token.
         next_at: When to work on it next; None for at once.
         failures: In a row.
-        problem: Of the last attempt, if it failed.
-        life: Of what its file held after the last attempt.
-        state: Of the directory after the last attempt; of tokens only.
-        former_state: After the last attempt before that which could see it.
+        problem: The problem of the last attempt, if it failed.
+        life: The life of what its file held after the last attempt.
+        state: The directory's state after the last attempt; of tokens only.
+        former_state: The same, one attempt earlier.
         is_known: Whether this process has worked on it before.
         warned: The last state of a failing file that was reported.
     """
@@ -120,7 +120,7 @@ class Agenda:
         """Take over a plan: unchanged jobs keep their moment, new and changed ones are due at once.
 
         Args:
-            targets: Of the plan, by name.
+            targets: The plan's targets, by name.
             has_new_suppliers: Whether the suppliers are others than before. Then jobs that failed are due at once too,
                 since the reason may be gone.
         """

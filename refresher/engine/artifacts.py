@@ -1,6 +1,6 @@
 """How each artifact of the table comes about: what builds a static one, and what mints one through the chain.
 
-`refresher.publishing.artifacts` says which artifacts there are and in which order they are written. A new one is a row
+`refresher.publishing.artifacts` lists the artifacts in the order of writing. A new one is a row
 there, a row here, and a key of the configuration; a test holds the three together.
 """
 
@@ -40,7 +40,7 @@ class TargetFacts(NamedTuple):
 
     Attributes:
         document: The ADC document.
-        variables: Of `env`, by name.
+        variables: The lines of `env`, by name.
         container_directory: Where the container mounts its credentials directory.
     """
 
@@ -119,7 +119,7 @@ def build_static(names: Iterable[str], facts: TargetFacts) -> dict[str, bytes]:
     """Return the bytes of every static artifact of a target, in the order of writing.
 
     Args:
-        names: Of the optional artifacts that it has.
+        names: The optional artifacts that it has.
         facts: What they are built from.
     """
     wanted = set(names)

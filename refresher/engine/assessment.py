@@ -1,8 +1,8 @@
 """What a target's files are worth now, and whether a new token is worth publishing over them.
 
 Pure functions of what was read and of time. The daemon, `once`, `status`, `wait` and readiness all assess files through
-here, so they can't disagree. No signature is verified here (`refresher.tokens` says why), and whose the directory is is
-not read from any of these files: the target record alone says that.
+here, so they can't disagree. No signature is verified here (see `refresher.tokens`). Whose the directory is, only the
+target record decides.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def assess_token(target: Target, contents: Mapping[str, PublishedFile], now: dat
 def assess_minted(
     target: Target, artifact: MintedArtifact, file: PublishedFile, described: Description | None, now: datetime
 ) -> State:
-    """Assess a minted artifact by what `artifacts.json` says of it.
+    """Assess a minted artifact by its entry in `artifacts.json`.
 
     Without a description that fits the file it is foreign, as it is when something else was asked for.
     """

@@ -12,12 +12,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from refresher.engine.agenda import Agenda
-from refresher.engine.minting import Minter
+from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome, Result, describe_bug
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Severity
 from refresher.engine.rotation import Rotation
-from refresher.engine.sharing import SharedSupplies
+from refresher.engine.shared_tokens import SharedSupplies
 from refresher.engine.workers import ARTIFACTS_THREADS, KEYS_LANE, name_artifacts_lane
 from refresher.errors import PublishError
 

@@ -1,6 +1,6 @@
 """One pass over targets: refresh what is due, and return how it ended. For `refresher once` and the demo's beginning.
 
-The daemon does the same for ever; both go through `refresher.engine.refresh` and `refresher.engine.minting`.
+The daemon does the same for ever; both go through `refresher.engine.refresh` and `refresher.engine.minter`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from refresher.engine.minting import Minter
+from refresher.engine.minter import Minter
 from refresher.engine.refresh import Refresher
-from refresher.engine.sharing import SharedSupplies
+from refresher.engine.shared_tokens import SharedSupplies
 from refresher.engine.workers import ARTIFACTS_THREADS, Workers, name_artifacts_lane
 
 if TYPE_CHECKING:

@@ -59,11 +59,11 @@ class Outcome:
 
     Attributes:
         result: How it ended.
-        life: Of what the file holds now, if it is ours.
+        life: The life of what the file holds now, if it is ours.
         repaired: Artifacts put right that had drifted.
         error: Why it failed.
         duration: In seconds.
-        state: Of the directory afterwards; None if it could not be opened, or was not looked at.
+        state: The directory's state afterwards; None if it could not be opened, or was not looked at.
         is_recreated: Whether the directory was replaced, so that containers that hold it see an empty one.
     """
 

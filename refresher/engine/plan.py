@@ -1,4 +1,4 @@
-"""What the engine is told to keep alive: targets with everything decided, and what serves them."""
+"""What the engine keeps alive: targets with everything decided, and what serves them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MintedArtifact:
     """An optional artifact that is minted through the whole chain.
 
     Attributes:
-        name: Of its file in the credentials directory, such as `access_token` or `id_tokens/NAME`.
+        name: The path of its file in the credentials directory, such as `access_token` or `id_tokens/NAME`.
         options: What the configuration asks for, by its keys; texts and booleans.
     """
 
@@ -108,11 +108,11 @@ class Plan:
         suppliers: By name.
         threads: By supplier, how many of its targets are worked on at a time.
         chain: Returns what mints optional artifacts, created when the first is wanted.
-        trials: Of keys that wait to be activated.
+        trials: The keys that wait to be activated.
         reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
             None if that can't be known now; then nothing is retired.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
-        is_reloaded: Whether the configuration was read and is in force; else something beside it changed.
+        is_reloaded: Whether the configuration was read and is in force; else something else changed.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
     """
 

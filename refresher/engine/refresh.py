@@ -1,8 +1,8 @@
 """One refresh of one target: open, read, assess, supply, check, publish. The use case that everything else serves.
 
-A refresh either publishes a complete, checked token or changes nothing; what is taken away is only what the target
-record says to be another identity's. When to call it is decided in `refresher.engine.agenda`, what is reported in
-`refresher.engine.reporter`, optional artifacts are minted in `refresher.engine.minting`.
+A refresh either publishes a complete, checked token or changes nothing; only files of another identity, by the
+target record, are taken away. When to call it is decided in `refresher.engine.agenda`, what is reported in
+`refresher.engine.reporter`, optional artifacts are minted in `refresher.engine.minter`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from refresher.clock import Clock
     from refresher.engine.plan import Target
-    from refresher.engine.sharing import SharedSupplies
+    from refresher.engine.shared_tokens import SharedSupplies
     from refresher.publishing.contents import DirectoryState, PublishedFile
     from refresher.publishing.open_directory import OpenDirectory
     from refresher.tokens import SubjectToken
@@ -36,7 +36,7 @@ class Refresher:
         supplies: Where tokens come from.
         clock: Where the time comes from.
         may_take_over: Returns whether this process may take a directory from another identity now: only the daemon, or
-            `once` while there is none.
+            `once` while no daemon runs.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Refresher:
         self._may_take_over = may_take_over
 
     def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
-        """Bring one target's directory to what the configuration says, with a token that is fresh.
+        """Bring one target's directory to the configured state, with a token that is fresh.
 
         1. Open the directory, and read its record. If it is another identity's: withdraw everything, `env` first; if
            that identity has another name, replace the directory too; then write the record.
@@ -163,7 +163,7 @@ class _Visit:
         elif others := self.directory.list_others():
             raise PublishError(
                 f"{self._target.directory.path} holds {others[0]}, which we did not write, and no target record",
-                f"move {others[0]} away, or give the target another name",
+                f"move {others[0]} away, or choose another name for the target",
                 retryable=False,
             )
         elif self.directory.list_artifacts():
@@ -180,7 +180,7 @@ class _Visit:
         if self.directory.read_record() != (self._target.record if self._is_claimed else None):
             self.token = None
             raise PublishError(
-                f"another process gave {self._target.directory.path} to another identity meanwhile",
+                f"another process assigned {self._target.directory.path} to another identity meanwhile",
                 "run the daemon and `refresher once` with the same configuration",
             )
 
@@ -233,7 +233,7 @@ class _Visit:
         )
 
     def _finish(self) -> None:
-        """Put everything right next to a token of ours, and prove at the first visit that writing works."""
+        """Put everything right next to our token, and prove at the first visit that writing works."""
         if self.token is not None:  # 5
             if self.result is not Result.PUBLISHED:
                 self._settle(TOKEN, self._contents[TOKEN].content or b"")
@@ -262,7 +262,7 @@ class _Visit:
     def _settle_descriptions(self, token: SubjectToken) -> None:
         """Keep `artifacts.json` where it describes something: an opaque token, minted artifacts.
 
-        It says of a token how long it lives before the token is there, so that at no moment its life is unknown.
+        An opaque token is described before it is published, so that its life is never unknown.
         """
         file = self._contents[DESCRIPTIONS]
         present = parse_descriptions(file.content)

@@ -84,7 +84,7 @@ class Reporter:
             entry: The job, settled.
             outcome: How it ended.
             failures_before: In a row, before this attempt.
-            problem_before: Of the attempt before, if it failed.
+            problem_before: The problem of the attempt before, if it failed.
         """
         names = _TOKEN if entry.artifact is None else _ARTIFACT
         if outcome.is_recreated or _is_another_directory(outcome, entry):
@@ -128,7 +128,7 @@ class Reporter:
     def _advise(self, entry: Entry, outcome: Outcome) -> None:
         """Warn once for each supplier of direct access by tokens so short that some clients exchange at every call.
 
-        Where the configuration sets their life, `check` and the start have said so.
+        Where the configuration sets their life, `check` and the start have warned already.
         """
         target, life = entry.target, outcome.life
         is_known = target.impersonation.service_account is not None or target.expected.maximum_lifetime is not None

@@ -1,6 +1,6 @@
 """The tick, and the watch over the clocks that brings it forward: the one file that knows APScheduler.
 
-One job, with a trigger of our own that says "one second from now". The stock interval trigger counts from its start:
+One job, with a trigger of our own: one second from now. The stock interval trigger counts from its start:
 after the wall clock is set back it stays silent until the clock has caught up, and after a step forward it works out
 every run it missed. A run is never too late to happen (`misfire_grace_time=None`), late runs become one (`coalesce`),
 and it runs on the scheduler's own thread (`DebugExecutor` calls the job where it is found due), so that two never
@@ -93,7 +93,7 @@ class Reading(NamedTuple):
 def compute_jump(earlier: Reading, later: Reading) -> float | None:
     """Return by how many seconds the clocks moved apart, the largest difference; None within the tolerance.
 
-    A wall clock set forward or a suspend gives a positive number, a wall clock set back a negative one.
+    The number is positive after a suspend or if the wall clock was set forward, negative if it was set back.
     """
     monotonic = later.monotonic - earlier.monotonic
     differences = [

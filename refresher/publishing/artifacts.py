@@ -1,7 +1,7 @@
 """The table of all that a credentials directory can hold: what writes each file, and in which order.
 
 The order of the rows is the order of writing; files are withdrawn in the opposite order. The record comes first and
-goes last, since it says whose the directory is; `env` comes last and goes first, since a container that has it must
+goes last, since it names the directory's owner; `env` comes last and goes first, since a container that has it must
 find everything else. Health, withdrawal, retirement, the probe and the documentation walk this table; how each row's
 content is built is decided in `refresher.engine.artifacts`. Standard library only: the exec probe reads it.
 """
@@ -29,11 +29,11 @@ class Artifact(NamedTuple):
     """One row.
 
     Attributes:
-        name: Of the file, or of the folder that holds one file for each name that a target asks for.
+        name: The file, or the folder that holds one file for each name that a target asks for.
         origin: Where its content comes from.
         is_optional: Whether only targets that ask for it have it.
         is_folder: Whether it is a folder.
-        variable: Of `env`, which holds its path; the beginning of one for each name in a folder; empty for none.
+        variable: The variable of `env` that holds its path; for a folder, the beginning of each; empty for none.
     """
 
     name: str
@@ -79,7 +79,7 @@ def get_row(name: str) -> Artifact:
     """Return the row of an artifact.
 
     Args:
-        name: Of the artifact, with its folder: `token`, `id_tokens/NAME`.
+        name: The artifact, with its folder: `token`, `id_tokens/NAME`.
 
     Raises:
         KeyError: There is no such artifact.

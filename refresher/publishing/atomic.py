@@ -36,14 +36,14 @@ _REMEDIES = {
     errno.EROFS: "mount that file system writable for the daemon",
     errno.EACCES: "run this as the daemon's user with the unit's rights (docs/operating.md, 'once' next to the daemon)",
     errno.EPERM: (
-        "run the daemon as root, or give it CAP_CHOWN (and CAP_DAC_READ_SEARCH if `owner` names a user); "
+        "run the daemon as root, or grant it CAP_CHOWN (and CAP_DAC_READ_SEARCH if `owner` names a user); "
         "use `owner: ':GROUP'` to need less; as root, see lsattr"
     ),
     errno.EIO: "check that disk; nothing was replaced",
     errno.ESTALE: "check the file server; nothing was replaced",
     errno.EMFILE: "raise the daemon's limit of open files (LimitNOFILE=)",
     errno.ENFILE: "raise this machine's limit of open files (sysctl fs.file-max)",
-    errno.ENOMEM: "give the daemon more memory (MemoryMax=)",
+    errno.ENOMEM: "allow the daemon more memory (MemoryMax=)",
 }
 
 
@@ -85,7 +85,7 @@ def build_publish_error(error: OSError, place: str, *, done: str = "written") ->
     """Translate a refusal of the system into a problem that names the place and a remedy.
 
     Args:
-        error: What the system said.
+        error: The refusal.
         place: The path.
         done: What was tried, as the participle that follows "can't be".
     """
@@ -158,7 +158,7 @@ def drop_inherited(descriptor: int, *lists: str) -> None:
     They would admit users that mode and owner don't show.
 
     Args:
-        descriptor: Of what was just created.
+        descriptor: The descriptor of what was just created.
         lists: `ACCESS_LIST`, and of a directory `DEFAULT_LIST`, which it would pass on.
 
     Raises:

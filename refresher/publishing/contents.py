@@ -61,7 +61,7 @@ class Description(NamedTuple):
     `{NAME: {"sha256": …, "issued_at": …, "expires_at": …, "request": …}}`, counted only while the digest is the file's.
 
     Attributes:
-        sha256: Of the file's bytes, in hex.
+        sha256: The digest of the file's bytes, in hex.
         issued_at: UTC, whole seconds.
         expires_at: UTC, whole seconds.
         request: Fingerprint of what was asked for; None for a subject token.
@@ -124,7 +124,7 @@ def read_file(directory: int, name: str) -> PublishedFile:
     """Read one file of an open directory; an unreadable one is described, not raised.
 
     Raises:
-        OSError: Descriptors or memory are short, which says nothing about the file.
+        OSError: Descriptors or memory are short, which decides nothing about the file.
     """
     largest = _LARGEST_DESCRIPTIONS if name == DESCRIPTIONS else MAXIMUM_SIZE
     try:
@@ -145,10 +145,10 @@ def read_files(descriptor: int, place: str, ownership: Ownership, names: Iterabl
     """Read files of an open credentials directory; an unreadable one is described, not raised.
 
     Args:
-        descriptor: Of the directory.
+        descriptor: The directory's descriptor.
         place: Its path, for messages.
-        ownership: Of its folders.
-        names: Of artifacts, with their folder.
+        ownership: The ownership of its folders.
+        names: The artifacts, with their folder.
 
     Raises:
         OSError: Descriptors or memory are short.

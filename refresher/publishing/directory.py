@@ -40,8 +40,8 @@ class CredentialsDirectory:
 
     Attributes:
         root: `directory_root`.
-        name: Of the directory in it, which is the target's.
-        ownership: Of its files.
+        name: The name of the directory in it, which is the target's.
+        ownership: The ownership of its files.
         random_name: Returns 16 hex digits that no other user can guess, for temporary files.
         artifacts: Names of all artifacts that the target has, whose drift is to be seen.
         is_root_shared: Whether the root holds directories of more than one identity.
@@ -98,7 +98,7 @@ class CredentialsDirectory:
             return dict.fromkeys(names, PublishedFile())
 
     def read_record(self) -> TargetRecord | None:
-        """Read the target record; None if there is none, or the directory is absent.
+        """Read the target record; None if it, or the directory, is absent.
 
         Raises:
             NewerRecordError: A later version wrote it.

@@ -66,7 +66,8 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
         if descriptor is not None and not _take(descriptor, _DAEMON):
             os.close(descriptor)
             raise RootHeldError(
-                f"another daemon already publishes below {root}", "stop it, or give this one its own directory_root"
+                f"another daemon already publishes below {root}",
+                "stop it, or configure another directory_root for this one",
             )
         former, held[root] = held.get(root), descriptor
         if former is not None:
@@ -121,7 +122,7 @@ def take_directory(lock: int | None, directory: int, place: str, *, patience: fl
     """Keep every other process, and thread, from writing into a credentials directory until `release_directory`.
 
     Args:
-        lock: Descriptor of the root's lock; None if there is none.
+        lock: Descriptor of the root's lock; None without a lock.
         directory: Descriptor of the directory, which is known by its inode, by whatever path it was reached.
         place: Its path, for the message.
         patience: How long to wait for it, in seconds.

@@ -45,11 +45,11 @@ def find_single_file_mount(directory: int, names: Iterable[str], place: str) -> 
 
     Args:
         directory: Descriptor of the open directory.
-        names: Of its files, absent ones too.
+        names: The names of its files, absent ones too.
         place: Path of the directory, for the message.
 
     Returns:
-        The error for the first one; None if there is none, or it can't be found out.
+        The error for the first one; None without one, or if it can't be found out.
     """
     around = _read_mount_id(directory)
     for name in names:

@@ -35,10 +35,10 @@ class OpenDirectory:
 
     Args:
         root: Descriptor of `directory_root`.
-        lock: Descriptor of its lock; None if there is none.
-        name: Of the directory in it.
-        path: Of the directory, for messages.
-        ownership: Of its files.
+        lock: Descriptor of its lock; None without a lock.
+        name: The name of the directory in it.
+        path: The path of the directory, for messages.
+        ownership: The ownership of its files.
         random_name: Returns 16 hex digits that no other user can guess.
         artifacts: Names of all artifacts whose drift is to be seen.
 
@@ -111,7 +111,7 @@ class OpenDirectory:
         os.close(former)
 
     def read_record(self) -> TargetRecord | None:
-        """Read the target record; None if there is none.
+        """Read the target record; None if it is absent.
 
         Raises:
             NewerRecordError: A later version wrote it.
@@ -202,7 +202,7 @@ class OpenDirectory:
             raise failures[0]
 
     def withdraw_all(self) -> None:
-        """Remove everything of ours but the record: the artifacts of whichever identity, and what a crash left.
+        """Remove all our files but the record: artifacts of any identity, and what a crash left.
 
         Raises:
             PublishError: At least one file could not be removed.
@@ -244,7 +244,7 @@ class OpenDirectory:
                 os.close(former)
 
     def settle(self) -> None:
-        """Give the directory, and the folder in it, the group and mode by which the files' readers reach it.
+        """Set the group and mode of the directory, and of the folder in it, by which the files' readers reach it.
 
         Raises:
             PublishError: The system refused.

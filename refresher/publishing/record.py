@@ -1,4 +1,4 @@
-"""The target record, `.target`: the daemon's own word for whose a credentials directory is.
+"""The target record, `.target`: the daemon's own note of whose a credentials directory is.
 
 `{"version": 1, "target": …, "identity": …, "fingerprint": …}`, mode 0600, never given away. It is written before every
 other file and removed after all of them, so that no file in the directory, which its owner may forge, has to be asked.
@@ -32,7 +32,7 @@ class TargetRecord(NamedTuple):
     Attributes:
         target: Name of the target.
         identity: Name of its identity.
-        fingerprint: Of what makes the identity who it is; see `compute_fingerprint`.
+        fingerprint: A digest of what makes the identity who it is; see `compute_fingerprint`.
     """
 
     target: str
@@ -60,7 +60,7 @@ def compute_fingerprint(
 
 
 def read_record(directory: int, place: str) -> TargetRecord | None:
-    """Read the record of an open directory; None if there is none, or one that was never complete.
+    """Read the record of an open directory; None if it is absent, or was never complete.
 
     Args:
         directory: Descriptor of the directory.
@@ -68,7 +68,7 @@ def read_record(directory: int, place: str) -> TargetRecord | None:
 
     Raises:
         NewerRecordError: A later version wrote it.
-        PublishError: It can't be read now, which says nothing about whose the directory is.
+        PublishError: It can't be read now, which decides nothing about whose the directory is.
     """
     try:
         content, _ = read_regular(RECORD, most=_LARGEST, directory=directory, follow=False)

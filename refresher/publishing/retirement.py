@@ -1,6 +1,6 @@
 """Remove what belongs to no target any more: `env` at once, the rest ten minutes later.
 
-It keeps no list: a directory below `directory_root` with a target record of ours whose name no target and no drop-in
+It keeps no list: a directory below `directory_root` with our target record whose name no target and no drop-in
 file has is retired, whether its target was removed a moment ago or while the daemon was down. A container that still
 runs keeps what it has until then: the time since `env` went is the directory's own mtime, which only the daemon can
 move. Directories of an earlier version have no record; they are reported and never removed.
@@ -40,7 +40,7 @@ class Retirement(NamedTuple):
 
 
 def retire_strays(root: Path, reserved: Collection[str], now: datetime) -> Retirement:
-    """Retire every directory of ours that has no reserved name; one that fails keeps none of the others.
+    """Retire each of our directories that has no reserved name; one that fails keeps none of the others.
 
     Args:
         root: `directory_root`; if it is absent there is nothing to do.
@@ -119,7 +119,7 @@ def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetim
 
 
 def _withdraw(root: int, directory: int, name: str, now: datetime, *, at_once: bool) -> bool:
-    """Remove `env` and return whether it was there; else, once the grace is over, remove the directory.
+    """Remove `env` and return whether it was there; else, once the grace has ended, remove the directory.
 
     What a killed daemon left half written goes at once: it may hold a token.
     """

@@ -44,7 +44,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
         root: `directory_root`.
         create: Whether something is to be written in it.
         is_shared: Whether directories of more than one identity lie in it. Then no other user may write to it: he could
-            rename one directory over another's name (a sticky root lets nobody rename what is not his).
+            rename one directory over another's name (in a sticky root only an owner can rename).
 
     Raises:
         AbsentDirectoryError: It does not exist and `create` is not set.
@@ -117,9 +117,9 @@ def open_folder(
 
     Args:
         parent: Descriptor of the credentials directory.
-        name: Of the folder.
+        name: The folder's name.
         place: Its path, for messages.
-        ownership: Of the folder, settled if `create` is set.
+        ownership: The folder's ownership, settled if `create` is set.
         create: Whether a missing one is created.
         to_list: Whether its entries are to be listed, or its mode changed, although it is not created.
     """
@@ -133,7 +133,7 @@ def open_folder(
 
 
 def settle(descriptor: int, place: str, ownership: Ownership) -> None:
-    """Give an open credentials directory, or a folder in it, its group and mode where they differ.
+    """Set the group and mode of an open credentials directory, or of a folder in it, where they differ.
 
     Raises:
         PublishError: The system refused.
@@ -158,7 +158,7 @@ def _check_root(status: os.stat_result, root: Path, *, is_shared: bool) -> None:
         raise InsecureDirectoryError(
             f"others can write to directory_root {root} (mode {stat.S_IMODE(status.st_mode):04o}), "
             "and it holds directories of more than one identity",
-            f"chmod go-w {root}, or give each identity a directory_root of its own",
+            f"chmod go-w {root}, or configure a directory_root for each identity",
         )
 
 

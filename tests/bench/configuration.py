@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from refresher.config.loading import load
+from refresher.config.loader import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

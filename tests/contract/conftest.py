@@ -12,7 +12,7 @@ import pytest
 
 from refresher.app.connections import Connections, open_connections
 from refresher.app.suppliers import build_suppliers
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import JWT_TYPE
 from tests.contract.cases import CASES, ContractCase
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from refresher.google.transport import Limits
     from refresher.suppliers.interface import Supplier, SupplierSettings
     from refresher.tokens import SubjectToken

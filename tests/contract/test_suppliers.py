@@ -12,7 +12,7 @@ import pytest
 
 import refresher.suppliers
 from refresher.app.suppliers import DeferredSupplier
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.errors import SupplyError
 from refresher.suppliers.interface import SupplierSettings
 from refresher.suppliers.registry import KINDS

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from refresher.cli.root import COMMANDS
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.engine.artifacts import name_variables
 from refresher.environment import variables
 from refresher.errors import ExitStatus

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher.app.programs import refresh_once
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.tokens import peek
 
 if TYPE_CHECKING:
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
 
 _LONGEST_SECONDS = 0.01
 

@@ -13,7 +13,7 @@ import pytest
 from refresher.engine.outcome import Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.engine.sharing import SharedSupplies
+from refresher.engine.shared_tokens import SharedSupplies
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.retirement import retire_strays
 from refresher.tokens import peek

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from refresher.config.document import read_document
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.durations import format_duration, parse_duration
 from refresher.settings.places import Value
 from refresher.settings.problems import InvalidConfigurationError, Problem

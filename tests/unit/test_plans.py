@@ -7,7 +7,7 @@ import pytest
 
 from refresher.app.plans import ConfiguredPlans
 from refresher.app.targets import targets_of
-from refresher.config.loading import load
+from refresher.config.loader import load
 
 if TYPE_CHECKING:
     from pathlib import Path

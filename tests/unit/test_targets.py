@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.app.targets import targets_of
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.tokens import ExpectedClaims
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.loading import LoadedConfiguration, load
+from refresher.config.loader import LoadedConfiguration, load
 from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.loading import rescan
+from refresher.config.loader import rescan
 
 if TYPE_CHECKING:
-    from refresher.config.loading import LoadedConfiguration
+    from refresher.config.loader import LoadedConfiguration
     from tests.unit.config.conftest import Workspace
 
 KNOWN = "known are: artifacts, container_directory, identity, mode, owner"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.loading import load
+from refresher.config.loader import load
 
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace

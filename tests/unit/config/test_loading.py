@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.loading import load
+from refresher.config.loader import load
 from refresher.config.models import ArtifactSettings
 from refresher.errors import ExitStatus
 from refresher.settings.problems import InvalidConfigurationError
@@ -318,7 +318,7 @@ def test_leaves_the_garbage_collector_as_it_was(workspace: Workspace) -> None:
 def test_imports_nothing_that_a_probe_cannot_afford() -> None:
     """Loading a configuration pulls in no command line, HTTP or cryptography library."""
     code = (
-        "import sys; import refresher.config.loading;"
+        "import sys; import refresher.config.loader;"
         "heavy = {'click', 'rich', 'requests', 'google', 'cryptography', 'asyncio', 'http', 'difflib', 'socket'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.loading import read_signature
+from refresher.config.loader import read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable

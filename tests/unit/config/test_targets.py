@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.config.loading import rescan
+from refresher.config.loader import rescan
 from refresher.settings.problems import InvalidConfigurationError
 
 if TYPE_CHECKING:

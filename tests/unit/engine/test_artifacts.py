@@ -8,11 +8,11 @@ import pytest
 
 from refresher.config.models import ArtifactSettings
 from refresher.engine.artifacts import MINTED, STATIC, TargetFacts, build_static, name_variables
-from refresher.engine.minting import Minter
+from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.engine.sharing import LEAST_LIFE, FederatedTokens, SharedSupplies
+from refresher.engine.shared_tokens import LEAST_LIFE, FederatedTokens, SharedSupplies
 from refresher.errors import ImpersonationError
 from refresher.publishing.artifacts import ARTIFACTS, Origin
 from refresher.tokens import peek

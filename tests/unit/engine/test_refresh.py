@@ -13,7 +13,7 @@ import pytest
 from refresher.engine.assessment import assess_token
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.refresh import Refresher
-from refresher.engine.sharing import SharedSupplies
+from refresher.engine.shared_tokens import SharedSupplies
 from refresher.errors import PublishError, SupplyError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, RECORD, TOKEN

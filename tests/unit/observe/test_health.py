@@ -8,7 +8,7 @@ import pytest
 
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.engine.sharing import SharedSupplies
+from refresher.engine.shared_tokens import SharedSupplies
 from refresher.observe.health import TargetHealth, as_document, as_report, examine
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD

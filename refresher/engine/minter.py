@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from refresher.engine.artifacts import Minting, compute_request, mint
 from refresher.engine.assessment import assess_minted, assess_token
 from refresher.engine.outcome import Life, Outcome, Result
-from refresher.engine.sharing import FederatedTokens
+from refresher.engine.shared_tokens import FederatedTokens
 from refresher.errors import RefresherError
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
@@ -51,9 +51,9 @@ class Minter:
         self._clock = clock
 
     def refresh(self, target: Target, artifact: MintedArtifact, *, force: bool = False) -> Outcome:
-        """Bring one artifact of a target to what the configuration says, fresh.
+        """Bring one artifact of a target to the configured state, fresh.
 
-        1. Look. A fresh one in place is kept; without a subject token of ours there is nothing to mint it with.
+        1. Look. A fresh one in place is kept; without our subject token there is nothing to mint it with.
         2. Mint, with the directory closed.
         3. Look again, and publish it with its description if the directory is still this identity's and complete.
 
