@@ -7,6 +7,7 @@ of a tick, does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -66,30 +67,32 @@ class _Engine(NamedTuple):
             return Outcome(result=Result.FAILED, error=describe_bug(f"target {entry.target.name}", bug))
 
 
+@dataclass(eq=False, kw_only=True)
 class Daemon:
-    """Keeps the targets of the present plan fresh, one `tick` at a time."""
+    """Keeps the targets of the present plan fresh, one `tick` at a time.
 
-    def __init__(
-        self,
-        *,
-        plans: Plans,
-        hold: Callable[[Path], None],
-        retire: Callable[[Path, Collection[str], datetime], Retirement],
-        workers: Workers,
-        reporter: Reporter,
-        clock: Clock,
-        draw: Callable[[], float],
-    ) -> None:
-        self._plans = plans
-        self._hold = hold
-        self._retire = retire
-        self._workers = workers
-        self._reporter = reporter
-        self._clock = clock
-        self._draw = draw
+    Attributes:
+        plans: Where the plan comes from.
+        hold: Takes a root, or makes sure that it is still held; raises `PublishError`.
+        retire: Retires what has no reserved name below a root.
+        workers: What jobs run on.
+        reporter: What events are sent by.
+        clock: Where the time comes from.
+        draw: Returns a random number in [0, 1).
+    """
+
+    plans: Plans
+    hold: Callable[[Path], None]
+    retire: Callable[[Path, Collection[str], datetime], Retirement]
+    workers: Workers
+    reporter: Reporter
+    clock: Clock
+    draw: Callable[[], float]
+
+    def __post_init__(self) -> None:
         self._lock = Lock()
         self._agenda = Agenda()
-        self._rotation = Rotation(reporter=reporter, clock=clock)
+        self._rotation = Rotation(reporter=self.reporter, clock=self.clock)
         self._engine: _Engine | None = None
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
@@ -110,9 +113,9 @@ class Daemon:
 
     def clock_jumped(self, seconds: float) -> None:
         """Work out again what is due, after the clocks moved apart by this many seconds."""
-        self._reporter.send("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
+        self.reporter.send("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
         with self._lock:
-            self._agenda.reconsider(self._clock.now())
+            self._agenda.reconsider(self.clock.now())
         self._rotation.reconsider()
 
     def tick(self) -> None:
@@ -144,20 +147,20 @@ class Daemon:
         """Report once what goes wrong in a part of the tick, and again when it changes."""
         if self._faults.get(part) != error.problem:
             self._faults[part] = error.problem
-            self._reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
+            self.reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
 
     def _follow_plan(self) -> None:
         force, self._is_reload_asked = self._is_reload_asked, False
-        found = self._plans.poll(force=force)
+        found = self.plans.poll(force=force)
         plan = found or self._held_up
         if plan is None:
             return
         try:
-            self._hold(plan.root)
+            self.hold(plan.root)
         except PublishError as error:
             self._held_up = plan
             if found is not None:
-                self._reporter.send("config.rejected", Severity.ERROR, error=error.problem, remedy=error.remedy)
+                self.reporter.send("config.rejected", Severity.ERROR, error=error.problem, remedy=error.remedy)
             return
         self._held_up = None
         self._adopt(plan)
@@ -165,29 +168,29 @@ class Daemon:
     def _keep_roots(self) -> None:
         """Make sure that this is still the daemon of its roots: nothing is published below one that another took."""
         for root in self._roots:
-            self._hold(root)
+            self.hold(root)
 
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
             former = {entry.target.name for entry in self._agenda.tokens}
             has_new_suppliers = self._engine is None or plan.suppliers is not self._engine.plan.suppliers
             if self._engine is None or has_new_suppliers:
-                refresher = Refresher(supplies=SharedSupplies(plan.suppliers), clock=self._clock)
-                self._engine = _Engine(refresher, Minter(chain=plan.chain, clock=self._clock), plan)
+                refresher = Refresher(supplies=SharedSupplies(plan.suppliers), clock=self.clock)
+                self._engine = _Engine(refresher, Minter(chain=plan.chain, clock=self.clock), plan)
             else:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
         self._rotation.adopt(plan.trials)
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
-            self._reporter.send("config.reloaded", Severity.INFO, targets=len(plan.targets))
+            self.reporter.send("config.reloaded", Severity.INFO, targets=len(plan.targets))
         for name in sorted(plan.targets.keys() - former):
-            self._reporter.send("target.added", Severity.INFO, target=name)
+            self.reporter.send("target.added", Severity.INFO, target=name)
         for name in sorted(former - plan.targets.keys()):
-            self._reporter.send("target.removed", Severity.INFO, target=name)
+            self.reporter.send("target.removed", Severity.INFO, target=name)
         fresh = (complaint for complaint in plan.complaints if complaint not in self._complaints)
         for problem, remedy in (*plan.refusal, *fresh):
-            self._reporter.send("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
+            self.reporter.send("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
         self._complaints = plan.complaints
         self._retire_strays()
 
@@ -206,30 +209,30 @@ class Daemon:
     def _retire_strays(self) -> None:
         if self._engine is None or self._engine.plan.reserved is None:
             return
-        now, reserved = self._clock.now(), self._engine.plan.reserved
+        now, reserved = self.clock.now(), self._engine.plan.reserved
         for root in self._roots:
-            retirement = self._retire(root, reserved if root == self._engine.plan.root else (), now)
+            retirement = self.retire(root, reserved if root == self._engine.plan.root else (), now)
             for name in retirement.withdrawn:
-                self._reporter.send("target.retired", Severity.INFO, path=str(root / name))
+                self.reporter.send("target.retired", Severity.INFO, path=str(root / name))
             for failure in retirement.failures[:1]:
                 self._report_fault(f"retirement below {root}", failure)
             if not retirement.failures:
                 self._faults.pop(f"retirement below {root}", None)
 
     def _watch_failing(self) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         with self._lock:
             failing = [entry for entry in self._agenda if entry.failures]
         for entry in failing:
-            self._reporter.watch(entry, now)
+            self.reporter.watch(entry, now)
 
     def _try_keys(self) -> None:
-        for attempt in self._rotation.take_due(self._clock.now()):
-            self._workers.submit(KEYS_LANE, attempt, threads=1)
+        for attempt in self._rotation.take_due(self.clock.now()):
+            self.workers.submit(KEYS_LANE, attempt, threads=1)
 
     def _submit_due(self) -> None:
         with self._lock:
-            due, engine = self._agenda.take_due(self._clock.now()), self._engine
+            due, engine = self._agenda.take_due(self.clock.now()), self._engine
         self._submit(due, engine)
 
     def _submit(self, entries: list[Entry], engine: _Engine | None) -> None:
@@ -244,7 +247,7 @@ class Daemon:
                 threads = ARTIFACTS_THREADS
             try:
                 work = partial(self._work, entry, engine)
-                self._workers.submit(lane, partial(self._confine, "work", work), threads=threads)
+                self.workers.submit(lane, partial(self._confine, "work", work), threads=threads)
             except BaseException:
                 with self._lock:
                     for unserved in entries[index:]:
@@ -267,10 +270,10 @@ class Daemon:
                 self._agenda.give_back(entry)
                 is_wanted = is_wanted and self._agenda.is_wanted(entry)
                 if is_wanted and outcome is not None:
-                    self._agenda.settle(entry, outcome, self._clock.now(), self._draw())
-                sibling, engine = self._agenda.take_sibling(entry, self._clock.now()), self._engine or engine
+                    self._agenda.settle(entry, outcome, self.clock.now(), self.draw())
+                sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
-            self._reporter.report(entry, outcome, failures_before=failures, problem_before=problem)
+            self.reporter.report(entry, outcome, failures_before=failures, problem_before=problem)
         if sibling is not None:
             self._submit([sibling], engine)
         self._announce_ready()
@@ -282,4 +285,4 @@ class Daemon:
             self._was_ready = all(entry.life is not None and not entry.failures for entry in self._agenda.tokens)
             count = sum(1 for _ in self._agenda.tokens)
         if self._was_ready:
-            self._reporter.send("daemon.ready", Severity.INFO, targets=count)
+            self.reporter.send("daemon.ready", Severity.INFO, targets=count)

@@ -7,6 +7,7 @@ target record, are taken away. When to call it is decided in `refresher.engine.a
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
@@ -68,65 +69,56 @@ class Refresher:
         Returns:
             How it ended; failures are in it, and nothing but a bug is raised.
         """
-        visit = _Visit(target, self._supplies, self._clock, self._may_take_over, force=force, first=first)
         started = self._clock.monotonic()
+        visit: _Visit | None = None
         error: RefresherError | None = None
         state: DirectoryState | None = None
         try:
             with target.directory.open() as directory:
-                visit.directory = directory
+                visit = _Visit(directory, target, self._supplies, self._clock, self._may_take_over, force, first)
                 error = visit.bring_up_to_date()
                 state = directory.read_state()
         except PublishError as refused:
             error = refused
+        token = None if visit is None else visit.token
         return Outcome(
-            result=Result.FAILED if error is not None else visit.result,
-            life=None if visit.token is None else Life.from_token(visit.token),
-            repaired=tuple(visit.repaired),
+            result=visit.result if visit is not None and error is None else Result.FAILED,
+            life=None if token is None else Life.from_token(token),
+            repaired=() if visit is None else tuple(visit.repaired),
             error=error,
             duration=self._clock.monotonic() - started,
             state=state,
-            is_recreated=visit.is_recreated,
+            is_recreated=visit is not None and visit.is_recreated,
         )
 
 
+@dataclass(eq=False)
 class _Visit:
     """The state of one refresh while it goes on."""
 
     directory: OpenDirectory
-
-    def __init__(
-        self,
-        target: Target,
-        supplies: SharedSupplies,
-        clock: Clock,
-        may_take_over: Callable[[], bool],
-        *,
-        force: bool,
-        first: bool,
-    ) -> None:
-        self._target = target
-        self._supplies = supplies
-        self._clock = clock
-        self._may_take_over = may_take_over
-        self._force = force
-        self._first = first
-        self._is_claimed = True
-        self._wrote = False
-        self._contents: Mapping[str, PublishedFile] = {}
-        self.repaired: list[str] = []
-        self.is_recreated = False
-        self.result = Result.KEPT
-        self.token: SubjectToken | None = None
+    target: Target
+    supplies: SharedSupplies
+    clock: Clock
+    may_take_over: Callable[[], bool]
+    force: bool
+    first: bool
+    is_claimed: bool = True
+    wrote: bool = False
+    contents: Mapping[str, PublishedFile] = field(default_factory=dict)
+    repaired: list[str] = field(default_factory=list)
+    is_recreated: bool = False
+    result: Result = Result.KEPT
+    token: SubjectToken | None = None
 
     def bring_up_to_date(self) -> RefresherError | None:
         """Go through the steps of `Refresher.refresh`; return a supplier's failure after all else was put right."""
         with self.directory.held():
             self._claim()  # 1, 2
             present = self._look()
-            if self._is_claimed:  # 3
+            if self.is_claimed:  # 3
                 self._settle_before(present)
-                if present.state is State.FRESH and not self._force:
+                if present.state is State.FRESH and not self.force:
                     self._finish()
                     return None
             seen = self.directory.read_state()
@@ -137,57 +129,57 @@ class _Visit:
                 present = self._look()
             if token is not None:
                 failure = self._publish(token, present)
-            if self._is_claimed:
+            if self.is_claimed:
                 self._finish()
         return failure
 
     def _claim(self) -> None:
         """Make the directory this target's, or find out that it can't be yet."""
         record = self.directory.read_record()
-        if self._first and record in (None, self._target.record):
+        if self.first and record in (None, self.target.record):
             self.directory.sweep()
-        if record == self._target.record:
+        if record == self.target.record:
             return
         if record is not None:
-            if not self._may_take_over():
+            if not self.may_take_over():
                 raise PublishError(
-                    f"{self._target.directory.path} belongs to identity {record.identity} of target {record.target}, "
+                    f"{self.target.directory.path} belongs to identity {record.identity} of target {record.target}, "
                     "and a daemon runs",
                     "run the daemon and `refresher once` with the same configuration, or wait for the daemon's reload",
                     retryable=False,
                 )
             self.directory.withdraw_all()
-            if record.identity != self._target.record.identity:
+            if record.identity != self.target.record.identity:
                 self.directory.replace()
                 self.is_recreated = True
         elif others := self.directory.list_others():
             raise PublishError(
-                f"{self._target.directory.path} holds {others[0]}, which we did not write, and no target record",
+                f"{self.target.directory.path} holds {others[0]}, which we did not write, and no target record",
                 f"move {others[0]} away, or choose another name for the target",
                 retryable=False,
             )
         elif self.directory.list_artifacts():
             self.directory.probe(MAXIMUM_SIZE)
-            self._is_claimed = False
+            self.is_claimed = False
             return
         self._write_record()
 
     def _write_record(self) -> None:
-        self.directory.publish(RECORD, self._target.record.render())
-        self._wrote = self._is_claimed = True
+        self.directory.publish(RECORD, self.target.record.render())
+        self.wrote = self.is_claimed = True
 
     def _require_unchanged_record(self) -> None:
-        if self.directory.read_record() != (self._target.record if self._is_claimed else None):
+        if self.directory.read_record() != (self.target.record if self.is_claimed else None):
             self.token = None
             raise PublishError(
-                f"another process assigned {self._target.directory.path} to another identity meanwhile",
+                f"another process assigned {self.target.directory.path} to another identity meanwhile",
                 "run the daemon and `refresher once` with the same configuration",
             )
 
     def _look(self) -> Assessment:
-        self._contents = self.directory.read((*self._target.static, DESCRIPTIONS, TOKEN))
-        present = assess_token(self._target, self._contents, self._clock.now())
-        if not self._is_claimed:
+        self.contents = self.directory.read((*self.target.static, DESCRIPTIONS, TOKEN))
+        present = assess_token(self.target, self.contents, self.clock.now())
+        if not self.is_claimed:
             return Assessment(state=State.FOREIGN)
         self.token = present.token if present.is_ours else None
         return present
@@ -200,18 +192,18 @@ class _Visit:
     def _supply(self) -> tuple[SubjectToken | None, SupplyError | None]:
         """Return a token to be checked, or what failed."""
         try:
-            return self._supplies.supply(self._target, self.token, self._clock.now()), None
+            return self.supplies.supply(self.target, self.token, self.clock.now()), None
         except SupplyError as error:
             return None, error
 
     def _publish(self, token: SubjectToken, present: Assessment) -> SupplyError | None:
         """Publish a supplied token if it is worth it; return why the supplier is to blame if it is not."""
         try:
-            if not is_worth_publishing(self._target, token, present, self._clock.now(), force=self._force):
+            if not is_worth_publishing(self.target, token, present, self.clock.now(), force=self.force):
                 return self._leave_unchanged(present)
         except SupplyError as error:
             return error
-        if not self._is_claimed:
+        if not self.is_claimed:
             self.directory.withdraw_all()
             self._write_record()
             self.directory.settle()
@@ -227,7 +219,7 @@ class _Visit:
         if present.is_usable:
             return None
         return SupplyError(
-            f"target {self._target.name}: the supplier hands out the same token again, and it is {present.state}",
+            f"target {self.target.name}: the supplier hands out the same token again, and it is {present.state}",
             "find out why it is not renewed at its source",
             retryable=True,
         )
@@ -236,26 +228,26 @@ class _Visit:
         """Put everything right next to our token, and prove at the first visit that writing works."""
         if self.token is not None:  # 5
             if self.result is not Result.PUBLISHED:
-                self._settle(TOKEN, self._contents[TOKEN].content or b"")
+                self._settle(TOKEN, self.contents[TOKEN].content or b"")
                 self._settle_descriptions(self.token)
             self._settle_static(before_token=False)
             self._withdraw_unwanted()
-        if self._first and self.result is not Result.PUBLISHED and not self._wrote:
-            self.directory.probe(len(self._target.static[CREDENTIALS]))  # 6
+        if self.first and self.result is not Result.PUBLISHED and not self.wrote:
+            self.directory.probe(len(self.target.static[CREDENTIALS]))  # 6
 
     def _settle_static(self, *, before_token: bool) -> None:
-        names = [row.name for row in ARTIFACTS if row.name in self._target.static or row.name == TOKEN]
+        names = [row.name for row in ARTIFACTS if row.name in self.target.static or row.name == TOKEN]
         place = names.index(TOKEN)
         for name in names[:place] if before_token else names[place + 1 :]:
-            self._settle(name, self._target.static[name])
+            self._settle(name, self.target.static[name])
 
     def _settle(self, name: str, wanted: bytes) -> None:
         """Write an artifact unless it is in place with its owner and mode."""
-        file = self._contents[name]
+        file = self.contents[name]
         if is_in_place(file, wanted, self.directory.ownership):
             return
         self.directory.publish(name, wanted)
-        self._wrote = True
+        self.wrote = True
         if not file.is_absent:
             self.repaired.append(name)
 
@@ -264,9 +256,9 @@ class _Visit:
 
         An opaque token is described before it is published, so that its life is never unknown.
         """
-        file = self._contents[DESCRIPTIONS]
+        file = self.contents[DESCRIPTIONS]
         present = parse_descriptions(file.content)
-        minted = {artifact.name for artifact in self._target.minted}
+        minted = {artifact.name for artifact in self.target.minted}
         wanted = {name: entry for name, entry in present.items() if name in minted}
         if token.unverified_claims is None:
             wanted[TOKEN] = describe(token.value.encode(), token.issued_at, token.expires_at)
@@ -275,9 +267,9 @@ class _Visit:
                 self.directory.withdraw([DESCRIPTIONS])
         elif present != wanted or not is_in_place(file, render_descriptions(present), self.directory.ownership):
             self.directory.publish(DESCRIPTIONS, render_descriptions(wanted))
-            self._wrote = True
+            self.wrote = True
 
     def _withdraw_unwanted(self) -> None:
-        wanted = {*self._target.directory.artifacts, RECORD, DESCRIPTIONS}
+        wanted = {*self.target.directory.artifacts, RECORD, DESCRIPTIONS}
         if unwanted := [name for name in self.directory.list_artifacts() if name not in wanted]:
             self.directory.withdraw(unwanted)

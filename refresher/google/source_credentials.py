@@ -40,7 +40,7 @@ _LONGEST_WAIT = timedelta(minutes=1)
 
 _LARGEST = 1024 * 1024
 """Bytes of a document, and of a file that one names as its source."""
-_REMEDY = "set it to a credentials file that google-auth can load, such as gcloud writes"
+_REMEDY = "use a credentials file that google-auth can load, such as gcloud writes"
 _AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
 

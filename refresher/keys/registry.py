@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ class KeyRecord:
     gone_at: datetime | None = None
 
 
-_TIMES = ("activated_at", "retiring_at", "keep_until", "gone_at")
+_TIMES = ("created_at", "activated_at", "retiring_at", "keep_until", "gone_at")
 
 
 @contextmanager
@@ -154,14 +154,7 @@ def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
 
 
 def _compose(record: KeyRecord) -> dict[str, Any]:
-    times = {name: getattr(record, name) for name in _TIMES}
-    return {
-        "kid": record.kid,
-        "algorithm": record.algorithm,
-        "state": record.state.value,
-        "created_at": f"{record.created_at:%FT%TZ}",
-        **{name: None if time is None else f"{time:%FT%TZ}" for name, time in times.items()},
-    }
+    return {name: f"{value:%FT%TZ}" if isinstance(value, datetime) else value for name, value in asdict(record).items()}
 
 
 def _parse(entry: dict[str, Any]) -> KeyRecord:
@@ -170,13 +163,8 @@ def _parse(entry: dict[str, Any]) -> KeyRecord:
         kid=str(entry["kid"]),
         algorithm=str(entry["algorithm"]),
         state=KeyState(entry["state"]),
-        created_at=_parse_instant(entry["created_at"]),
-        **{name: None if time is None else _parse_instant(time) for name, time in times.items()},
+        **{name: datetime.fromisoformat(time).astimezone(UTC) for name, time in times.items() if time is not None},
     )
-
-
-def _parse_instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _translate(path: Path, error: OSError) -> KeysError:

@@ -38,6 +38,8 @@ def is_in_place(file: PublishedFile, content: bytes, ownership: Ownership) -> bo
 class CredentialsDirectory:
     """Where one target's artifacts are, and who may read them.
 
+    Everything it does raises `PublishError` where the system refuses, or the directory can't be trusted.
+
     Attributes:
         root: `directory_root`.
         name: The name of the directory in it, which is the target's.
@@ -61,11 +63,7 @@ class CredentialsDirectory:
 
     @contextmanager
     def open(self) -> Iterator[OpenDirectory]:
-        """Open it for publishing, created if it is absent; its group and mode are as they were.
-
-        Raises:
-            PublishError: It can't be opened, or not be trusted.
-        """
+        """Open it for publishing, created if it is absent; its group and mode are as they were."""
         root = open_root(self.root, create=True, is_shared=self.is_root_shared)
         try:
             with open_lock(self.root) as lock:
@@ -86,11 +84,7 @@ class CredentialsDirectory:
             os.close(root)
 
     def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
-        """Read files and change nothing; in an absent directory all are absent.
-
-        Raises:
-            PublishError: The directory can't be trusted, or the system refused.
-        """
+        """Read files and change nothing; in an absent directory all are absent."""
         try:
             with self._open_to_read() as descriptor:
                 return read_files(descriptor, str(self.path), self.ownership, names)
@@ -121,11 +115,7 @@ class CredentialsDirectory:
             return False
 
     def read_state(self) -> DirectoryState:
-        """Return what changes with any drift, empty for an absent directory; cheap enough to ask every few seconds.
-
-        Raises:
-            PublishError: It can't be trusted, or the system refused.
-        """
+        """Return what changes with any drift, empty for an absent directory; cheap enough to ask every few seconds."""
         try:
             with self._open_to_read() as descriptor:
                 return read_directory_state(descriptor, self.artifacts)

@@ -33,6 +33,8 @@ _ATTEMPTS = 3
 class OpenDirectory:
     """A credentials directory found trustworthy and open, created if it was absent.
 
+    Everything it does raises `PublishError` where the system refuses, or the directory can't be trusted.
+
     Args:
         root: Descriptor of `directory_root`.
         lock: Descriptor of its lock; None without a lock.
@@ -41,9 +43,6 @@ class OpenDirectory:
         ownership: The ownership of its files.
         random_name: Returns 16 hex digits that no other user can guess.
         artifacts: Names of all artifacts whose drift is to be seen.
-
-    Raises:
-        PublishError: It can't be opened, or not be trusted.
     """
 
     def __init__(
@@ -73,11 +72,7 @@ class OpenDirectory:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep every other process from writing here for the length of a `with` block: `once` may run meanwhile.
-
-        Raises:
-            PublishError: The lock can't be taken, or the directory is replaced again and again.
-        """
+        """Keep every other process from writing here for the length of a `with` block: `once` may run meanwhile."""
         self._take()
         try:
             yield
@@ -120,31 +115,19 @@ class OpenDirectory:
         return read_record(self._descriptor, self._path)
 
     def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
-        """Read files.
-
-        Raises:
-            PublishError: Their folder can't be trusted, or the system is short of something.
-        """
+        """Read files."""
         try:
             return read_files(self._descriptor, self._path, self.ownership, names)
         except OSError as error:
             raise build_publish_error(error, self._path, done="read") from error
 
     def read_state(self) -> DirectoryState:
-        """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`.
-
-        Raises:
-            PublishError: The system refused.
-        """
+        """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`."""
         with self._translated():
             return read_directory_state(self._descriptor, self._artifacts)
 
     def list_artifacts(self) -> list[str]:
-        """Return the names of all artifacts that are there, of whichever identity, in the order of withdrawal.
-
-        Raises:
-            PublishError: A folder can't be trusted, or the system refused.
-        """
+        """Return the names of all artifacts that are there, of whichever identity, in the order of withdrawal."""
         with self._translated():
             names = [name for name in os.listdir(self._descriptor) if name in NAMES and name != ID_TOKENS]
             with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
@@ -152,20 +135,12 @@ class OpenDirectory:
             return sort_for_withdrawal(names)
 
     def list_others(self) -> list[str]:
-        """Return the names of entries that we never write; sorted.
-
-        Raises:
-            PublishError: The system refused.
-        """
+        """Return the names of entries that we never write; sorted."""
         with self._translated():
             return sorted(name for name in os.listdir(self._descriptor) if name not in NAMES and not is_temporary(name))
 
     def publish(self, name: str, content: bytes) -> None:
-        """Replace one artifact atomically.
-
-        Raises:
-            PublishError: The old artifact is still in place.
-        """
+        """Replace one artifact atomically."""
         ownership = OWN if name == RECORD else self.ownership
         folder, _, file = name.rpartition("/")
         with self._translated(name):
@@ -180,9 +155,6 @@ class OpenDirectory:
 
         It needs neither space nor capabilities. Each removal is synchronised before the next, and one that fails keeps
         none of the others.
-
-        Raises:
-            PublishError: At least one could not be removed.
         """
         failures: list[PublishError] = []
         for name in sort_for_withdrawal(names):
@@ -202,11 +174,7 @@ class OpenDirectory:
             raise failures[0]
 
     def withdraw_all(self) -> None:
-        """Remove all our files but the record: artifacts of any identity, and what a crash left.
-
-        Raises:
-            PublishError: At least one file could not be removed.
-        """
+        """Remove all our files but the record: artifacts of any identity, and what a crash left."""
         try:
             names = self.list_artifacts()
         except PublishError:  # what can't be listed may still be removed
@@ -219,9 +187,6 @@ class OpenDirectory:
 
         A container that still holds the former inode sees an empty directory, and never what is published next. The
         former one is moved aside first, with its record, so that a crash leaves it recognisable (`retire_strays`).
-
-        Raises:
-            PublishError: Other entries are left in it, or the system refused.
         """
         if others := self.list_others():
             raise PublishError(
@@ -244,32 +209,20 @@ class OpenDirectory:
                 os.close(former)
 
     def settle(self) -> None:
-        """Set the group and mode of the directory, and of the folder in it, by which the files' readers reach it.
-
-        Raises:
-            PublishError: The system refused.
-        """
+        """Set the group and mode of the directory, and of the folder in it, by which the files' readers reach it."""
         settle(self._descriptor, self._path, self.ownership)
         with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
             settle(folder, f"{self._path}/{ID_TOKENS}", self.ownership)
 
     def sweep(self) -> None:
-        """Remove temporary files that a killed daemon left.
-
-        Raises:
-            PublishError: The system refused.
-        """
+        """Remove temporary files that a killed daemon left."""
         with self._translated():
             with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
                 atomic.sweep(folder)
             atomic.sweep(self._descriptor)
 
     def probe(self, size: int) -> None:
-        """Prove that a replacement of this many bytes would work, without one.
-
-        Raises:
-            PublishError: It would not.
-        """
+        """Prove that a replacement of this many bytes would work, without one."""
         with self._translated():
             atomic.probe(self._descriptor, size=size, ownership=self.ownership, random_name=self._random_name)
 

@@ -58,15 +58,9 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
         raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
     except OSError as error:
         raise build_publish_error(error, str(root), done="opened") from error
-    try:
+    with _closed_on_error(descriptor, str(root)):
         if create:
             _check_root(os.fstat(descriptor), root, is_shared=is_shared)
-    except OSError as error:
-        os.close(descriptor)
-        raise build_publish_error(error, str(root), done="opened") from error
-    except PublishError:
-        os.close(descriptor)
-        raise
     return descriptor
 
 
@@ -95,17 +89,11 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
         descriptor = _open_or_create_below(parent, name, place, flags | os.O_NOFOLLOW, create=create)
     except OSError as error:
         raise build_publish_error(error, place, done="opened") from error
-    try:
+    with _closed_on_error(descriptor, place):
         # Publishers trust their own user alone. A reader, root above all, need not be the daemon: the owner of the
         # directory around it could have replaced everything in it anyway.
         trusted = {os.geteuid()} if create else {os.geteuid(), os.fstat(parent).st_uid}
         _check(os.fstat(descriptor), place, trusted)
-    except OSError as error:
-        os.close(descriptor)
-        raise build_publish_error(error, place, done="opened") from error
-    except PublishError:
-        os.close(descriptor)
-        raise
     return descriptor
 
 
@@ -188,13 +176,22 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
     os.mkdir(name, _FIRST_MODE, dir_fd=parent)
     os.fsync(parent)
     descriptor = os.open(name, flags, dir_fd=parent)
-    try:
+    with _closed_on_error(descriptor, place):
         drop_inherited(descriptor, ACCESS_LIST, DEFAULT_LIST)
         os.fchmod(descriptor, _FIRST_MODE)  # whatever the umask
-    except OSError:
+    return descriptor
+
+
+@contextmanager
+def _closed_on_error(descriptor: int, place: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        os.close(descriptor)
+        raise build_publish_error(error, place, done="opened") from error
+    except PublishError:
         os.close(descriptor)
         raise
-    return descriptor
 
 
 def _check(status: os.stat_result, place: str, trusted: set[int]) -> None:

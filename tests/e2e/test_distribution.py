@@ -48,12 +48,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every module, the marker of typed packages and the licence are in it; tests and tools are not."""
+    """Every module, the known failures, the marker of typed packages and the licence are in it; tests are not."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     modules = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "refresher").rglob("*.py")}
+    data = {"refresher/py.typed", "refresher/catalogue/failures.toml"}
 
-    assert {name for name in names if name.startswith("refresher/")} == modules | {"refresher/py.typed"}
+    assert {name for name in names if name.startswith("refresher/")} == modules | data
     assert f"{NAME}.dist-info/licenses/LICENSE" in names
     assert {name.partition("/")[0] for name in names} == {"refresher", f"{NAME}.dist-info"}
 
