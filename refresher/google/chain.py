@@ -9,11 +9,9 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.catalogue.entries import find_remedy, recognise
 from refresher.errors import ImpersonationError
 from refresher.google import sts
-from refresher.google.call import is_retryable
-from refresher.google.iam_credentials import IamCredentials
+from refresher.google.iam_credentials import CREATOR_ROLE, ID_TOKEN_ROLE, IamCredentials, explain_refusal
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 
 if TYPE_CHECKING:
@@ -24,12 +22,6 @@ if TYPE_CHECKING:
     from refresher.google.call import AccessToken, Transport
     from refresher.google.source_credentials import SourceCredential
     from refresher.resources import Endpoints, Impersonation
-
-_FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
-_ROLE = "roles/iam.serviceAccountTokenCreator"
-_ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
-"""The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
-kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
 
 
 class GoogleChain:
@@ -84,7 +76,7 @@ class GoogleChain:
         """
         if way.service_account is None:
             return federated
-        api = self._open(way, federated, _ROLE)
+        api = self._open(way, federated, CREATOR_ROLE)
         return api.generate_access_token(
             way.service_account, scopes=way.scopes, lifetime=way.lifetime, delegates=way.delegates
         )
@@ -99,7 +91,7 @@ class GoogleChain:
             raise ImpersonationError(
                 "an ID token needs a service account, and the identity has none", "add service_account: to the identity"
             )
-        api = self._open(way, federated, _ID_TOKEN_ROLE)
+        api = self._open(way, federated, ID_TOKEN_ROLE)
         return api.generate_id_token(
             way.service_account, audience, include_email=include_email, delegates=way.delegates
         )
@@ -111,7 +103,7 @@ class GoogleChain:
             access_token=federated.value,
             error=ImpersonationError,
             caller=way.principal,
-            explain=partial(_explain, way, role),
+            explain=partial(explain_refusal, way, role),
         )
 
     def _find_source(self, credentials: Path | None) -> SourceCredential:
@@ -120,17 +112,3 @@ class GoogleChain:
             if found is None:
                 found = self._sources[credentials] = self._own(credentials)
             return found
-
-
-def _explain(way: Impersonation, role: str, status: int, text: str) -> str:
-    """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
-    entry = recognise(status, text)
-    if entry is None or not entry.is_missing_role or is_retryable(status):
-        return find_remedy(status, text, service_account=str(way.service_account))
-    if not way.delegates:
-        return f"grant the principal {role if way.is_own else _FEDERATED_ROLE} on {way.service_account}"
-    accounts = (*way.delegates, str(way.service_account))
-    links = zip((way.principal, *way.delegates), accounts, strict=True)
-    return f"grant each of the chain {_ROLE} on the next (Google does not show which one lacks it): " + ", then ".join(
-        f"{member} on {account}" for member, account in links
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from google.auth import identity_pool
 from google.auth import transport as google_transport
@@ -17,6 +18,7 @@ from google.auth.exceptions import TransportError as GoogleTransportError
 from refresher.catalogue import entries
 from refresher.errors import ExchangeError, ImpersonationError
 from refresher.google.call import TransportError, read_error_text
+from refresher.google.iam_credentials import FEDERATED_ROLE, explain_refusal
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.google.call import Response, Transport
+    from refresher.resources import Impersonation
 
 SCOPES = (CLOUD_PLATFORM_SCOPE,)
 _OK = 200
@@ -100,11 +103,12 @@ class _Answer(google_transport.Response):
         return self._response.body
 
 
-def prove(document: Mapping[str, Any], *, token_path: Path, transport: Transport) -> str:
+def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, transport: Transport) -> str:
     """Exchange the token in a file as an ADC document describes, and impersonate if it names a service account.
 
     Args:
         document: The ADC document; its own token path, the container's, is not used.
+        way: What the document was composed of, for the remedies.
         token_path: Where the token is for this process.
         transport: Makes the calls.
 
@@ -121,7 +125,7 @@ def prove(document: Mapping[str, Any], *, token_path: Path, transport: Transport
         credentials: Any = identity_pool.Credentials.from_info({**document, **source}, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it half
     except FAILURES as error:
         raise ExchangeError(
-            f"the ADC document cannot be used ({type(error).__name__})", "publish it again: refresher once"
+            f"the ADC document can't be used ({type(error).__name__})", "publish it again: refresher once"
         ) from None
     account: str | None = credentials.service_account_email
     try:
@@ -133,19 +137,19 @@ def prove(document: Mapping[str, Any], *, token_path: Path, transport: Transport
                 "publish one: refresher once; or look up in the log why the daemon does not",
             ) from None
         # no cause: its text may quote an answer, and that a token
-        raise _translate(request, account, str(document.get("subject_token_type"))) from None
+        raise _translate(request, way) from None
     if not isinstance(credentials.token, str) or not isinstance(credentials.expiry, datetime):
         raise ExchangeError("the exchange returned no access token that expires", entries.UNKNOWN_REMEDY)
     return account or "the federated principal itself"
 
 
-def _translate(
-    request: RequestAdapter, account: str | None, subject_token_type: str
-) -> ExchangeError | ImpersonationError:
+def _translate(request: RequestAdapter, way: Impersonation) -> ExchangeError | ImpersonationError:
     is_impersonation = request.last_url.endswith(_IMPERSONATION)
     answer = request.last_answer
     if answer is None:
-        reason, remedy = request.last_failure, "make this machine reach that host; google.endpoints sets another one"
+        parts = urlsplit(request.last_url)
+        reason = request.last_failure
+        remedy = f"make this machine reach {parts.scheme}://{parts.netloc} (DNS, firewall, HTTPS_PROXY)"
     elif answer.status == _OK:
         reason = "the response has no access token that expires"
         remedy = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
@@ -153,9 +157,9 @@ def _translate(
         text = read_error_text(answer)
         reason = f"HTTP {answer.status}" + (f": {text}" if text else "")
         if is_impersonation:
-            remedy = entries.find_remedy(answer.status, text, service_account=str(account))
+            remedy = explain_refusal(way, FEDERATED_ROLE, answer.status, text)
         else:
-            remedy = entries.find_exchange_remedy(subject_token_type, answer.status, text)
+            remedy = entries.find_exchange_remedy(way.subject_token_type, answer.status, text)
     if is_impersonation:
-        return ImpersonationError(f"impersonating {account} failed: {reason}", remedy)
-    return ExchangeError(f"the exchange failed: {reason}", remedy)
+        return ImpersonationError(f"impersonating {way.service_account} as {way.principal} failed: {reason}", remedy)
+    return ExchangeError(f"the exchange at {way.provider.resource_name} failed: {reason}", remedy)

@@ -49,7 +49,7 @@ def exchange(
         ExchangeError: STS refused, and the remedy names what to fix; or it did not answer, or not as it should.
     """
     call = Call(
-        asked=f"the exchange with {endpoints.sts}",
+        asked=f"the exchange with {endpoints.sts} at {provider.resource_name}",
         url=endpoints.token_url,
         error=ExchangeError,
         form={
