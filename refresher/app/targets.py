@@ -15,7 +15,7 @@ from refresher.engine.artifacts import TargetFacts, build_static, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, Origin, get_row, sort_for_writing
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
@@ -146,7 +146,7 @@ def _build_target(
         minted=tuple(
             MintedArtifact(name=name, options=options[name])
             for name in sort_for_writing(options)
-            if get_row(name).origin is Origin.MINTED
+            if get_row(name).origin == "minted"
         ),
     )
 
