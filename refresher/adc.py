@@ -29,13 +29,13 @@ def adc_document(
     endpoints: Endpoints,
     subject_token_type: str = JWT_TYPE,
 ) -> dict[str, Any]:
-    """Compose the document.
+    """Return the document.
 
     Args:
-        provider: Whose resource name is the STS audience.
+        provider: Its resource name is the STS audience.
         token_path: Absolute path of the token file as the container sees it.
         service_account: The target principal, by e-mail or unique id; None for direct resource access.
-        lifetime: Of the impersonated access token, 600 s to 43,200 s in whole seconds; None leaves it to Google (1 h).
+        lifetime: The life of impersonated access tokens, 600 s to 43,200 s in whole seconds; None for Google's (1 h).
         quota_project: Project to be billed instead of the service account's own.
         endpoints: Where STS and IAM Credentials are.
         subject_token_type: URN of what the token file holds.
@@ -60,22 +60,5 @@ def adc_document(
 
 
 def render(document: dict[str, Any]) -> bytes:
-    """Give the document's bytes, the same for the same document, without a trailing newline (as gcloud writes it)."""
+    """Return the document's bytes, equal for equal documents, without a trailing newline (as gcloud writes it)."""
     return json.dumps(document, indent=2).encode()
-
-
-def principal_of(document: bytes | None) -> str | None:
-    """Read whom a published document makes its reader: the pool, and the service account if there is one.
-
-    A subject is a principal of its pool, whichever of the pool's providers took its token. Gives None if there is no
-    document or it cannot be read, so that nothing may be concluded from it.
-    """
-    try:
-        fields = json.loads(document or b"")
-        pool = str(fields["audience"]).rpartition("/providers/")[0]
-        impersonation_url = fields.get("service_account_impersonation_url")
-        if impersonation_url is None:
-            return pool
-        return f"{pool} {str(impersonation_url).rpartition('/')[2].rpartition(':')[0]}"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None

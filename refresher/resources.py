@@ -52,7 +52,7 @@ class WorkloadIdentityProvider:
         return f"https://iam.googleapis.com/{self.resource_name}"
 
     def principal(self, subject: str) -> str:
-        """Give the IAM principal that one mapped subject of this pool becomes."""
+        """Return the IAM principal that one mapped subject of this pool becomes."""
         return (
             f"principal://iam.googleapis.com/projects/{self.project_number}/locations/global"
             f"/workloadIdentityPools/{self.pool}/subject/{subject}"
@@ -87,7 +87,7 @@ class Endpoints:
         cloud_kms: str | None = None,
         metadata: str | None = None,
     ) -> Endpoints:
-        """Give the endpoints of a universe, each replaceable by an origin of one's own."""
+        """Return the endpoints of a universe; each can be replaced by another origin."""
         return cls(
             universe_domain=universe_domain,
             sts=sts or f"https://sts.{universe_domain}",
@@ -107,7 +107,7 @@ class Endpoints:
         return f"{self.sts}/v1/introspect"
 
     def impersonation_url(self, service_account: str, method: str = "generateAccessToken") -> str:
-        """Give the IAM Credentials URL of a method on a service account, named by e-mail or unique id."""
+        """Return the IAM Credentials URL of a method on a service account, given by e-mail or unique id."""
         return f"{self.iam_credentials}/v1/projects/-/serviceAccounts/{service_account}:{method}"
 
 
@@ -116,13 +116,13 @@ class Impersonation:
     """The way from a subject token to a service account, as far as it is the same for all that is minted.
 
     Attributes:
-        provider: Which accepts the subject token.
+        provider: The provider that accepts the subject token.
         subject: As the provider maps it; None where only the supplier knows it.
         subject_token_type: A URN of RFC 8693, section 3.
         service_account: The target principal, by e-mail or unique id; None for the federated principal itself.
         delegates: E-mails of the chain, caller side first.
-        scopes: Of access tokens.
-        lifetime: Of access tokens; None leaves it to Google (an hour).
+        scopes: The scopes of access tokens.
+        lifetime: The life of access tokens; None leaves it to Google (an hour).
         is_own: Whether the worker's own credentials impersonate, instead of a federated token.
         credentials: The file that holds them; None for the metadata server.
     """
@@ -146,7 +146,7 @@ class Impersonation:
 
 
 def own_principal(credentials: Path | None) -> str:
-    """Name the principal of the worker's own credentials, for messages.
+    """Return the principal of the worker's own credentials, in words, for messages.
 
     Args:
         credentials: The file that holds them; None for the metadata server.
@@ -155,5 +155,5 @@ def own_principal(credentials: Path | None) -> str:
 
 
 def account_keys_url(service_account: str) -> str:
-    """Give where Google publishes the keys of a service account, as a JWKS; it rotates them."""
+    """Return the URL at which Google publishes the keys of a service account, as a JWKS; it rotates them."""
     return f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}"
