@@ -23,7 +23,7 @@ from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe.health import ArtifactHealth, build_unreadable, build_verdict, choose_remedy, examine
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, Origin, get_row
+from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, get_row
 from refresher.publishing.atomic import OWN
 from refresher.publishing.contents import compute_digest, extract_token, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory
@@ -211,4 +211,4 @@ def _is_minted(name: str) -> bool:
         row = get_row(name)
     except KeyError:
         return False
-    return row.origin is Origin.MINTED and (folder == row.name) is row.is_folder and file not in ("", ".", "..")
+    return row.origin == "minted" and (folder == row.name) is row.is_folder and file not in ("", ".", "..")
