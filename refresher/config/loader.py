@@ -87,21 +87,21 @@ class LoadedConfiguration(NamedTuple):
         """The main file and everything it includes, absolute."""
         return tuple(self.main.states)
 
-    def identity_of(self, target: ResolvedTarget) -> IdentitySettings:
+    def get_identity(self, target: ResolvedTarget) -> IdentitySettings:
         """Return the identity of a target of this configuration."""
         return self.configuration.identities[target.identity]
 
-    def supplier_name_of(self, identity: IdentitySettings) -> str:
+    def get_supplier_name(self, identity: IdentitySettings) -> str:
         """Return the name of the supplier that serves an identity: the one it names, or the only one."""
         return identity.supplier or next(iter(self.configuration.suppliers))
 
-    def provider_name_of(self, supplier: SupplierSettings) -> str:
+    def get_provider_name(self, supplier: SupplierSettings) -> str:
         """Return the name of the provider that accepts a supplier's tokens: the one it names, or the only one."""
         return supplier.provider or next(iter(self.configuration.providers))
 
-    def provider_of(self, supplier: SupplierSettings) -> ProviderSettings:
+    def get_provider(self, supplier: SupplierSettings) -> ProviderSettings:
         """Return the provider that accepts a supplier's tokens."""
-        return self.configuration.providers[self.provider_name_of(supplier)]
+        return self.configuration.providers[self.get_provider_name(supplier)]
 
 
 def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedConfiguration:
