@@ -15,8 +15,8 @@ from refresher.config.models import TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
 from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
 from refresher.files import FileState, read_state
+from refresher.settings.fields import NAME_REMEDY, is_name
 from refresher.settings.problems import Problem, sort_problems
-from refresher.settings.texts import NAME_REMEDY, is_name
 from refresher.text import escape
 
 if TYPE_CHECKING:

@@ -15,13 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
 
-from refresher.settings.fields import Choice, NodeField, refuse
-from refresher.settings.model import ByName, Part, Settings
-from refresher.settings.places import Map, Value, describe
-from refresher.settings.problems import Problem, make_problem, suggest
-from refresher.settings.texts import (
+from refresher.settings.fields import (
     Audience,
+    Choice,
     Name,
+    NodeField,
     Origin,
     Owner,
     Place,
@@ -33,7 +31,11 @@ from refresher.settings.texts import (
     ServiceAccountEmail,
     Subject,
     UniverseDomain,
+    refuse,
 )
+from refresher.settings.model import ByName, Part, Settings
+from refresher.settings.places import Map, Value, describe
+from refresher.settings.problems import Problem, make_problem, suggest
 from refresher.settings.values import (
     AbsolutePath,
     FileMode,

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import core_schema
 
-from refresher.settings.fields import UNREADABLE, explain_shape, refuse
+from refresher.settings.fields import NAME, NAME_REMEDY, UNREADABLE, explain_shape, is_name, refuse
 from refresher.settings.places import Empty, Map, OwnMark
 from refresher.settings.problems import follow, make_problem, suggest
-from refresher.settings.texts import NAME, NAME_REMEDY, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.settings.texts import ClaimName, Issuer
+from refresher.settings.fields import ClaimName, Issuer
 from refresher.settings.values import ClaimValue
 from refresher.suppliers.interface import SupplierContext, SupplierSettings
 from refresher.tokens import ExpectedClaims

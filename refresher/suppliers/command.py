@@ -22,8 +22,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.settings.fields import Choice
-from refresher.settings.texts import VariableName
+from refresher.settings.fields import Choice, VariableName
 from refresher.settings.values import Argv, CommandTimeout
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek

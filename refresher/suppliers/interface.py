@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import Field
 
 from refresher.errors import SupplyError
+from refresher.settings.fields import Issuer, Name
 from refresher.settings.model import Settings
-from refresher.settings.texts import Issuer, Name
 from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:

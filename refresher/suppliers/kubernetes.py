@@ -15,8 +15,7 @@ from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
-from refresher.settings.fields import Choice
-from refresher.settings.texts import ApiServer
+from refresher.settings.fields import ApiServer, Choice
 from refresher.settings.values import AbsolutePath, RequestedLifetime
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek

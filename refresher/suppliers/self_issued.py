@@ -15,10 +15,9 @@ from pydantic import Field
 
 from refresher.errors import SupplyError, UsageError
 from refresher.resources import own_principal
-from refresher.settings.fields import Choice
+from refresher.settings.fields import Choice, KeyVersionName
 from refresher.settings.model import Settings
 from refresher.settings.problems import Problem
-from refresher.settings.texts import KeyVersionName
 from refresher.settings.values import SUPPLIED_RANGE, AbsolutePath, SuppliedLifetime
 from refresher.suppliers.claims import MintingSettings
 from refresher.suppliers.interface import Supplier, SupplierContext, Workshop

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from refresher.resources import account_keys_url
-from refresher.settings.fields import Choice
-from refresher.settings.texts import Issuer, ServiceAccountEmail
+from refresher.settings.fields import Choice, Issuer, ServiceAccountEmail
 from refresher.settings.values import SIGNED_RANGE, AbsolutePath, SignedLifetime
 from refresher.suppliers.claims import MintingSettings
 from refresher.suppliers.interface import Supplier, SupplierContext, Workshop, read_token
