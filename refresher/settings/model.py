@@ -57,10 +57,9 @@ class Settings(BaseModel):
     @classmethod
     def make_default(cls) -> Self:
         """Return the defaults, always the same object: a default of pydantic's would be copied for each target."""
-        found = _DEFAULTS.get(cls)
-        if found is None:
-            found = _DEFAULTS[cls] = _keep(cls.model_construct(), Map(OwnMark(""), OwnMark("")))
-        return cast("Self", found)
+        if cls not in _DEFAULTS:
+            _DEFAULTS[cls] = _keep(cls.model_construct(), Map(OwnMark(""), OwnMark("")))
+        return cast("Self", _DEFAULTS[cls])
 
     def check(self) -> Iterable[Problem]:
         """Return what is wrong between the keys of this model; each model declares its own.
@@ -83,19 +82,20 @@ class Settings(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, node: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:  # noqa: ANN401 - whatever was written
+        if isinstance(node, cls):  # code passes a model, or the fields of one by name
+            return node
+        if not isinstance(node, dict):
+            raise refuse(*explain_shape(cast("Node", node), "a map"))
         if not isinstance(node, Map):
-            return cls._take(node, handler)
+            return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
         problems = cast("list[Problem]", info.context)
         before = len(problems)
         given, broken = cls._leave_out(node) if node.has_empty or type(node) is Part else (node, _NONE)
         try:
             settings = handler(given)
         except ValidationError as error:
-            lines = [
-                line
-                for line in error.errors(include_url=False, include_input=False)
-                if line["loc"][0] not in cls.retired
-            ]
+            lines = error.errors(include_url=False, include_input=False)
+            lines = [line for line in lines if line["loc"][0] not in cls.retired]
             found = [*problems[before:], *(cls._explain(node, line) for line in lines)]
             broken |= {str(line["loc"][0]) for line in lines}
             settings = handler(cls._without(given, broken | cls.retired))
@@ -103,15 +103,6 @@ class Settings(BaseModel):
         _keep(settings, node, broken)
         problems += settings.check()
         return settings
-
-    @classmethod
-    def _take(cls, node: object, handler: Callable[[Any], Self]) -> Self:
-        """Take what code passes: a model, or the fields of one by name."""
-        if isinstance(node, cls):
-            return node
-        if isinstance(node, dict):
-            return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
-        raise refuse(*explain_shape(cast("Node", node), "a map"))
 
     @classmethod
     def _leave_out(cls, node: Map) -> tuple[Mapping[str, object], frozenset[str]]:
@@ -122,9 +113,8 @@ class Settings(BaseModel):
         if isinstance(node, Part):
             broken = frozenset(cls.model_fields) - node.keys()
             return cls._without(node, broken), broken
-        optional = {
-            name for name, field in cls.model_fields.items() if not field.is_required() and field.default is None
-        }
+        fields = cls.model_fields
+        optional = {name for name, field in fields.items() if not field.is_required() and field.default is None}
         return {key: value for key, value in node.items() if not isinstance(value, Empty) or key not in optional}, _NONE
 
     @classmethod
@@ -139,8 +129,7 @@ class Settings(BaseModel):
         at_key = path[-1] == "[key]"
         match line["type"]:
             case "refused":
-                path = path[:-1] if at_key else path
-                return make_problem(node, path, context["problem"], context["remedy"], at_key=at_key)
+                return make_problem(node, path[:-1] if at_key else path, **context, at_key=at_key)
             case "missing":
                 examples = cls.model_fields[str(path[0])].examples
                 remedy = f"add {path[0]}: {examples[0]}" if examples else f"add {path[0]}: to it"
@@ -149,8 +138,7 @@ class Settings(BaseModel):
                 known = cls.model_fields.keys() - {"kind"}
                 return make_problem(node, path, "is not a known key", suggest(str(path[0]), known), at_key=True)
             case kind:
-                wanted = _SHAPES.get(kind, "text")
-                return make_problem(node, path, *explain_shape(follow(node, path)[0], wanted))
+                return make_problem(node, path, *explain_shape(follow(node, path)[0], _SHAPES.get(kind, "text")))
 
 
 class Part(Map):

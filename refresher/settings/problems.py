@@ -60,19 +60,19 @@ class InvalidConfigurationError(ConfigurationError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
-def make_problem(node: Map, path: Sequence[str | int], clause: str, remedy: str, *, at_key: bool = False) -> Problem:
+def make_problem(node: Map, path: Sequence[str | int], problem: str, remedy: str, *, at_key: bool = False) -> Problem:
     """Return a problem with its place.
 
     Args:
         node: Where the path begins.
         path: Leads to the value; a path that leads nowhere points at the key that should hold more.
-        clause: What is wrong; it goes on from the written path.
+        problem: What is wrong: a clause that goes on from the written path.
         remedy: An imperative clause.
         at_key: Point at the value's key, because the key itself is wrong.
     """
     found, is_there = follow(node, path)
     mark = found.label if at_key or not is_there else found.place
-    return Problem(location=locate(mark), problem=f"{format_path((*node.path, *path))} {clause}", remedy=remedy)
+    return Problem(locate(mark), f"{format_path((*node.path, *path))} {problem}", remedy)
 
 
 def follow(node: Node, path: Sequence[str | int]) -> tuple[Node, bool]:
@@ -89,30 +89,25 @@ def follow(node: Node, path: Sequence[str | int]) -> tuple[Node, bool]:
 
 def sort_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return problems by file, line and column, each once."""
-    return tuple(sorted(dict.fromkeys(problems), key=_sort_key))
+
+    def place(problem: Problem) -> tuple[str, int, int, str]:
+        file, line, column = problem.location.rsplit(":", 2)
+        return file, int(line), int(column), problem.problem
+
+    return tuple(sorted(dict.fromkeys(problems), key=place))
 
 
 def suggest(name: str, known: Collection[str]) -> str:
     """Return the remedy for an unknown name: the nearest known one, or else the list of them."""
     if not known:
         return "add it first"
-    near = _find_nearest(name, known)
-    if near is not None:
-        return f"did you mean {near}?"
-    names = sorted(known)
-    more = f", and {len(names) - _LONGEST_LIST} more" if len(names) > _LONGEST_LIST else ""
-    return f"known are: {', '.join(names[:_LONGEST_LIST])}{more}"
-
-
-def _find_nearest(name: str, known: Collection[str]) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - a configuration without mistakes never needs it
 
     # ten thousand mistakes against ten thousand names would take minutes
     compared = known if len(known) <= _MOST_COMPARED else [each for each in known if each[:3] == name[:3]]
-    near = get_close_matches(name[:_LONGEST_COMPARED], list(compared)[:_MOST_COMPARED], n=1, cutoff=0.6)
-    return near[0] if near else None
-
-
-def _sort_key(problem: Problem) -> tuple[str, int, int, str]:
-    file, line, column = problem.location.rsplit(":", 2)
-    return file, int(line), int(column), problem.problem
+    near = get_close_matches(name[:_LONGEST_COMPARED], list(compared)[:_MOST_COMPARED], n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    names = sorted(known)
+    more = f", and {len(names) - _LONGEST_LIST} more" if len(names) > _LONGEST_LIST else ""
+    return f"known are: {', '.join(names[:_LONGEST_LIST])}{more}"
