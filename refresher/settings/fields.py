@@ -9,6 +9,7 @@ text are in `refresher.settings.values`; what spans several values is checked by
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 from pydantic_core import PydanticCustomError, core_schema
@@ -36,48 +37,39 @@ _REMEDIES = {
 """What to do about a value of the wrong shape, by what belongs there."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class NodeField:
     """Annotation of a model's field: one function reads or refuses what was written.
 
     pydantic's own PlainValidator works out a schema of the annotated type too, at every start of every command.
+
+    Attributes:
+        reader: Takes a node, returns the field's value or raises what `refuse` returns.
+        schema: JSON Schema of what a user writes.
+        shape: The type of nodes that the reader takes; others are refused.
+        wanted: What belongs there, in words that `explain_shape` knows.
     """
 
-    def __init__(
-        self,
-        read: Callable[[Any], Any],
-        schema: Mapping[str, Any],
-        *,
-        shape: type[Value | List] = Value,
-        wanted: str = "text",
-    ) -> None:
-        """Store how the field is read.
-
-        Args:
-            read: Takes a node, returns the field's value or raises what `refuse` returns.
-            schema: JSON Schema of what a user writes.
-            shape: The type of nodes that `read` takes; others are refused.
-            wanted: What belongs there, in words that `explain_shape` knows.
-        """
-        self._read = read
-        self._schema = dict(schema)
-        self._shape = shape
-        self._wanted = wanted
+    reader: Callable[[Any], Any]
+    schema: Mapping[str, Any]
+    shape: type[Value | List] = Value
+    wanted: str = "text"
 
     def read(self, node: object) -> Any:  # noqa: ANN401 - of any type of field
         """Read a node; code that builds a model may pass text, or what the field holds."""
-        if isinstance(node, self._shape):
-            return self._read(node)
+        if isinstance(node, self.shape):
+            return self.reader(node)
         if node is UNREADABLE:
             return None
         if isinstance(node, Scalar | Map | List):
-            raise refuse(*explain_shape(node, self._wanted))
-        return self._read(Value(node, OwnMark(""), OwnMark(""))) if isinstance(node, str) else node
+            raise refuse(*explain_shape(node, self.wanted))
+        return self.reader(Value(node, OwnMark(""), OwnMark(""))) if isinstance(node, str) else node
 
     def __get_pydantic_core_schema__(self, *_: object) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, *_: object) -> dict[str, Any]:
-        return dict(self._schema)
+        return dict(self.schema)
 
 
 class Choice:
