@@ -10,7 +10,6 @@ There is no `from __future__ import annotations` here: pydantic reads the annota
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, ValidationInfo
@@ -266,9 +265,9 @@ class Configuration(Settings):
         default=None, description="Directory of drop-ins: NAME.yaml holds one target's body."
     )
     listen: values.ListenAddress = Field(
-        default=values.UnixSocket(path=Path("/run/refresher-status/http.sock")),
+        default="unix:/run/refresher-status/http.sock",
+        validate_default=True,
         description="unix:/PATH, HOST:PORT, [IPV6]:PORT or none. Default: unix:/run/refresher-status/http.sock.",
-        json_schema_extra={"default": "unix:/run/refresher-status/http.sock"},
     )
     google: GoogleSettings = Field(
         default_factory=GoogleSettings.make_default, description="Google endpoints and universe."
