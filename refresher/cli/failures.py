@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from refresher.errors import ExitStatus, RefresherError, UsageError
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

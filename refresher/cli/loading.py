@@ -9,7 +9,7 @@ import click
 
 from refresher.config.loader import load
 from refresher.errors import UsageError
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from refresher.durations import format_duration
 from refresher.files import read_state
 from refresher.policy import SHORT_LIFETIME
-from refresher.settings.problems import suggest
+from refresher.settings.places import suggest
 from refresher.suppliers.interface import SupplierSettings
 from refresher.text import quote
 from refresher.tokens import ACCESS_TOKEN_TYPE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from refresher.config.models import Configuration, IdentitySettings, TargetSettings
     from refresher.settings.model import Settings
-    from refresher.settings.problems import Problem
+    from refresher.settings.places import Problem
 
 _LONGEST_LIST = 20
 _ACCOUNT = r"^[0-9]+$|\.gserviceaccount\.com$"
@@ -151,8 +151,8 @@ def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
     reported: set[str] = set()
     for members in sharing.values():
         for name, identity in members.items():
-            others = (other for other, each in members.items() if each.service_account != identity.service_account)
-            other = next(others, None)
+            account = identity.service_account
+            other = next((other for other, each in members.items() if each.service_account != account), None)
             if other is not None and not identity.shared_identity and name not in reported:
                 reported.add(name)
                 clause = f"has the same subject as {other} and another service account: Google lets each act as both"

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import yaml
 from yaml.reader import ReaderError
 
-from refresher.settings.places import Empty, List, Map, OwnMark, Quoted, Value, locate
-from refresher.settings.problems import Problem
+from refresher.settings.places import Empty, List, Map, OwnMark, Problem, Quoted, Value, locate
 from refresher.text import quote
 
 if TYPE_CHECKING:

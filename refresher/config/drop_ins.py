@@ -16,7 +16,7 @@ from refresher.config.sources import UnusableFileError, check_trusted, read_trus
 from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
 from refresher.files import FileState, read_state
 from refresher.settings.fields import NAME_REMEDY, is_name
-from refresher.settings.problems import Problem, sort_problems
+from refresher.settings.places import Problem, sort_problems
 from refresher.text import escape
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from refresher.config.models import Configuration
 from refresher.config.sources import read_sources
 from refresher.config.targets import ResolvedTarget, TargetResolver, check_root, read_open_mode
 from refresher.files import FileState, read_state
-from refresher.settings.places import Map
-from refresher.settings.problems import InvalidConfigurationError, Problem, sort_problems
+from refresher.settings.places import InvalidConfigurationError, Map, Problem, sort_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

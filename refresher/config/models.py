@@ -17,8 +17,7 @@ from pydantic_core import core_schema
 
 from refresher.settings import fields, values
 from refresher.settings.model import ByName, Part, Settings
-from refresher.settings.places import Map, Value, describe
-from refresher.settings.problems import Problem, make_problem, suggest
+from refresher.settings.places import Map, Problem, Value, describe, make_problem, suggest
 from refresher.suppliers.interface import SupplierSettings
 from refresher.suppliers.registry import KINDS
 from refresher.text import quote

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final
 from refresher.config.document import Document, read_document
 from refresher.errors import ConfigurationError
 from refresher.files import FileState, UnsuitableFileError, read_regular
-from refresher.settings.places import Empty, List, Map, OwnMark, Repeated, Value, describe, format_path, locate
-from refresher.settings.problems import Problem
+from refresher.settings.places import Empty, List, Map, OwnMark, Problem, Repeated, Value, describe, format_path, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,9 +128,7 @@ def _agree(one: Node, other: Node) -> bool:
         return one.text == other.text and type(one.read_typed()) is type(other.read_typed())
     if isinstance(one, Map) and isinstance(other, Map):
         return one.keys() == other.keys() and all(_agree(value, other[key]) for key, value in one.items())
-    if isinstance(one, List) and isinstance(other, List):
-        return len(one) == len(other) and all(map(_agree, one, other))
-    return False
+    return isinstance(one, List) and isinstance(other, List) and len(one) == len(other) and all(map(_agree, one, other))
 
 
 def read_trusted(path: str, *, directory: int | None = None, shown_as: str | None = None) -> tuple[bytes, FileState]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
-    from refresher.settings.problems import Problem
+    from refresher.settings.places import Problem
 
 _NEEDED = frozenset(["identity", "mode", "owner"])
 """Keys that decide which users can read a target's files, and for which identity."""
@@ -99,10 +99,8 @@ class TargetResolver:
             found += check_target(name, settings, self._identities)
         if "directory" in settings.node:
             clause = f"is no longer a key: the directory of target {name} is always {self._root}/{name}"
-            remedy = (
-                f"delete it and mount {self._root}/{name}; "
-                "to keep the path that the container sees, set container_directory"
-            )
+            keep = "to keep the path that the container sees, set container_directory"
+            remedy = f"delete it and mount {self._root}/{name}; {keep}"
             found.append(settings.problem(clause, remedy, "directory", at_key=True))
         uid, gid = self._find_owner(settings, found)
         target = ResolvedTarget(

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import core_schema
 
 from refresher.settings.fields import NAME, NAME_REMEDY, UNREADABLE, explain_shape, is_name, refuse
-from refresher.settings.places import Empty, Map, OwnMark
-from refresher.settings.problems import follow, make_problem, suggest
+from refresher.settings.places import Empty, Map, OwnMark, follow, make_problem, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationInfo
     from pydantic_core import ErrorDetails
 
-    from refresher.settings.places import Node
-    from refresher.settings.problems import Problem
+    from refresher.settings.places import Node, Problem
 
 _SHAPES = {"tuple_type": "a list", "dict_type": "a map", "mapping_type": "a map"}
 _NONE: frozenset[str] = frozenset()
@@ -69,14 +67,7 @@ class Settings(BaseModel):
         return ()
 
     def problem(self, clause: str, remedy: str, *keys: str, at_key: bool = False) -> Problem:
-        """Return a problem of this entry, or of a value in it.
-
-        Args:
-            clause: What is wrong; it goes on from the path of the key.
-            remedy: An imperative clause.
-            keys: Lead from this entry to the value; none for the entry itself.
-            at_key: Point at the value's key, because the key itself is wrong.
-        """
+        """Return a problem (see `make_problem`) of the value that the keys lead to; without keys, of this entry."""
         return make_problem(self.node, keys, clause, remedy, at_key=at_key or not keys)
 
     @model_validator(mode="wrap")

@@ -71,11 +71,10 @@ def _read_duration(value: Value) -> timedelta:
     try:
         return _parse_duration(value.text)
     except ValueError:
-        pass
-    if re.fullmatch("[0-9]{1,12}", value.text):
-        remedy = f"write the unit: {value.text}s, or such as 15m or 1h30m"
-        raise refuse(f"is {value.text}, a number without a unit", remedy)
-    raise refuse(f"is {quote(value.text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m")
+        if re.fullmatch("[0-9]{1,12}", value.text):
+            remedy = f"write the unit: {value.text}s, or such as 15m or 1h30m"
+            raise refuse(f"is {value.text}, a number without a unit", remedy) from None
+        raise refuse(f"is {quote(value.text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
 
 
 def duration_field(limits: tuple[timedelta, timedelta], remedy: str) -> NodeField:
@@ -136,9 +135,8 @@ def _read_argv(node: List) -> tuple[str, ...]:
 def _read_claim(value: Value) -> str | int | bool:
     typed = value.read_typed()
     if value.is_plain and isinstance(typed, str) and re.fullmatch(_AMBIGUOUS, typed):
-        raise refuse(
-            f"is {quote(value.text)} without quotes, which could be text or a number", "quote it if it is text"
-        )
+        problem = f"is {quote(value.text)} without quotes, which could be text or a number"
+        raise refuse(problem, "quote it if it is text")
     return typed
 
 

@@ -20,7 +20,7 @@ from pydantic import Field
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.settings.fields import Choice, ClientText, Issuer, ParameterName, TokenUrl, VariableName
-from refresher.settings.problems import Problem
+from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import SubjectToken, UnreadableTokenError, encode_base64url, peek

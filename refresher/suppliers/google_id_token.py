@@ -12,7 +12,7 @@ from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.settings.fields import Choice
-from refresher.settings.problems import Problem
+from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop, read_token
 from refresher.tokens import ExpectedClaims, SubjectToken

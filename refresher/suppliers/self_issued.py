@@ -17,7 +17,7 @@ from refresher.errors import SupplyError, UsageError
 from refresher.resources import own_principal
 from refresher.settings.fields import Choice, KeyVersionName
 from refresher.settings.model import Settings
-from refresher.settings.problems import Problem
+from refresher.settings.places import Problem
 from refresher.settings.values import SUPPLIED_RANGE, AbsolutePath, SuppliedLifetime
 from refresher.suppliers.interface import MintingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import SubjectToken, UnverifiedClaims, encode_base64url

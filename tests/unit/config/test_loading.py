@@ -12,7 +12,7 @@ import pytest
 from refresher.config.loader import load
 from refresher.config.models import ArtifactSettings
 from refresher.errors import ExitStatus
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 from refresher.settings.values import TcpSocket, UnixSocket
 from refresher.suppliers.file import FileSettings
 from refresher.suppliers.self_issued import SelfIssuedSettings

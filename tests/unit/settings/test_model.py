@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from refresher.config.document import read_document
 from refresher.settings.fields import Choice, Name, Scope
 from refresher.settings.model import ByName, Settings
-from refresher.settings.problems import Problem
+from refresher.settings.places import Problem
 from refresher.settings.values import Argv, Flag, SuppliedLifetime
 
 
