@@ -148,7 +148,7 @@ def _choose_identity(loaded: LoadedConfiguration, supplier: str, settings: Suppl
     identities = loaded.configuration.identities
     names = [target.identity for target in loaded.targets.values()] + list(identities)
     for name in names:
-        if loaded.supplier_name_of(identities[name]) == supplier:
+        if loaded.get_supplier_name(identities[name]) == supplier:
             audience = audiences_of(loaded, settings)[0]
             return SupplierContext(identity=name, subject=identities[name].subject, audience=audience)
     raise KeysError(

@@ -45,7 +45,7 @@ def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
 
 def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: Endpoints) -> dict[str, object]:
     """Give the ADC document of one target."""
-    identity = loaded.identity_of(target)
+    identity = loaded.get_identity(target)
     supplier = _supplier_settings(loaded, identity)
     return adc.adc_document(
         provider=provider_of(loaded, supplier),
@@ -60,7 +60,7 @@ def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: 
 
 def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
     """Return the environment variables of one target."""
-    identity = loaded.identity_of(target)
+    identity = loaded.get_identity(target)
     return environment.variables(
         container_directory=target.container_directory,
         project=loaded.configuration.project,
@@ -113,8 +113,8 @@ def _build_target(
     *,
     is_root_shared: bool,
 ) -> Target:
-    identity = loaded.identity_of(target)
-    supplier_name = loaded.supplier_name_of(identity)
+    identity = loaded.get_identity(target)
+    supplier_name = loaded.get_supplier_name(identity)
     settings = _supplier_settings(loaded, identity)
     audiences = audiences_of(loaded, settings)
     options = _read_options(target)
@@ -176,12 +176,12 @@ def _impersonation(
 
 
 def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:
-    return loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
+    return loaded.configuration.suppliers[loaded.get_supplier_name(identity)]
 
 
 def provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
     """Give the name of the provider that accepts a supplier's tokens."""
-    provider = loaded.provider_of(settings)
+    provider = loaded.get_provider(settings)
     return WorkloadIdentityProvider(
         project_number=provider.project_number, pool=provider.pool, provider=provider.provider
     )
@@ -189,7 +189,7 @@ def provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> Work
 
 def audiences_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
     """Give the token audiences that the provider accepts, the one to ask for first."""
-    allowed = loaded.provider_of(settings).audience
+    allowed = loaded.get_provider(settings).audience
     provider = provider_of(loaded, settings)
     return (allowed,) if allowed is not None else (provider.token_audience, provider.sts_audience)
 
