@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from refresher.app.connections import Connections, open_connections
-from refresher.app.targets import targets_of
+from refresher.app.targets import build_targets
 from refresher.errors import KeysError, SupplyError, UsageError
 from refresher.inspection import inspect_document, inspect_jwt, inspect_opaque
 from refresher.tokens import UnreadableTokenError, peek
@@ -53,7 +53,7 @@ def inspect(
         raise UsageError(problem, "use a file that holds one of these and nothing else")
     if len(text.split(".")) != _SEGMENTS or text.startswith("ya29."):
         return inspect_opaque(text)
-    expected = {} if loaded is None else {name: target.expected for name, target in targets_of(loaded).items()}
+    expected = {} if loaded is None else {name: target.expected for name, target in build_targets(loaded).items()}
     missing = "no keys available"
     if keys is None:
         keys, claims = _read_own_keys(loaded), _peek_claims(text)

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from refresher.app.connections import open_connections
-from refresher.app.plans import chain_of
+from refresher.app.plans import build_chain
 from refresher.app.suppliers import DeferredSupplier, open_workshop
-from refresher.app.targets import targets_of
+from refresher.app.targets import build_targets
 from refresher.durations import format_duration
 from refresher.errors import ImpersonationError, UsageError
 from refresher.google.iam_credentials import IamCredentials
@@ -44,12 +44,12 @@ class Issuance:
 
     def __init__(self, loaded: LoadedConfiguration, name: str, *, lifetime: timedelta | None, now: datetime) -> None:
         connections = open_connections(loaded)
-        self._target = targets_of(loaded)[name]
+        self._target = build_targets(loaded)[name]
         self._settings = loaded.configuration.suppliers[self._target.supplier]
         self._lifetime = lifetime
         self._now = now
         self._workshop = open_workshop(loaded, connections)
-        self._chain = chain_of(loaded, connections)
+        self._chain = build_chain(loaded, connections)
 
     def subject_token(self, audience: str | None = None) -> str:
         """Return a subject token, for another audience than the provider's if that is given.

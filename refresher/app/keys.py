@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from refresher.app.connections import open_connections
 from refresher.app.suppliers import open_workshop
-from refresher.app.targets import audiences_of, endpoints_of, provider_of
+from refresher.app.targets import build_endpoints, get_provider, list_audiences
 from refresher.engine.plan import KeyTrial
 from refresher.errors import KeysError, UsageError
 from refresher.keys.registry import KeyState, list_keys
@@ -124,8 +124,8 @@ def _prove(
         token = settings.build_with_next_key(kid, workshop).supply(context, now)
         exchange(
             connections(),
-            endpoints_of(loaded),
-            provider=provider_of(loaded, settings),
+            build_endpoints(loaded),
+            provider=get_provider(loaded, settings),
             subject_token=token.value,
             subject_token_type=settings.token_type,
             scopes=[CLOUD_PLATFORM_SCOPE],
@@ -149,7 +149,7 @@ def _choose_identity(loaded: LoadedConfiguration, supplier: str, settings: Suppl
     names = [target.identity for target in loaded.targets.values()] + list(identities)
     for name in names:
         if loaded.supplier_name_of(identities[name]) == supplier:
-            audience = audiences_of(loaded, settings)[0]
+            audience = list_audiences(loaded, settings)[0]
             return SupplierContext(identity=name, subject=identities[name].subject, audience=audience)
     raise KeysError(
         f"supplier {supplier} has no identity, so that its next key cannot be tried",

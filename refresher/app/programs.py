@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from refresher import __version__
 from refresher.app.connections import open_connections
-from refresher.app.plans import ConfiguredPlans, plan_of
+from refresher.app.plans import ConfiguredPlans, build_plan
 from refresher.app.suppliers import build_suppliers
-from refresher.app.targets import document_of, endpoints_of
+from refresher.app.targets import build_document, build_endpoints
 from refresher.clock import SystemClock
 from refresher.engine import once
 from refresher.engine.reporter import Severity
@@ -43,7 +43,7 @@ GRACE_SECONDS = 3.0
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
     """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
     connections = open_connections(loaded)
-    plan = plan_of(loaded, connections, build_suppliers(loaded, connections))
+    plan = build_plan(loaded, connections, build_suppliers(loaded, connections))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
         plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_root_held(plan.root)
@@ -59,9 +59,11 @@ def prove_targets(loaded: LoadedConfiguration, names: Collection[str]) -> dict[s
     """
     from refresher.google.google_auth import prove
 
-    transport, endpoints = open_connections(loaded)(), endpoints_of(loaded)
+    transport, endpoints = open_connections(loaded)(), build_endpoints(loaded)
     return {
-        name: prove(document_of(loaded, target, endpoints), token_path=target.directory / "token", transport=transport)
+        name: prove(
+            build_document(loaded, target, endpoints), token_path=target.directory / "token", transport=transport
+        )
         for name, target in loaded.targets.items()
         if name in names
     }
@@ -78,7 +80,7 @@ def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> N
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with daemon_of(path, loaded, listener) as daemon:
+    with open_daemon(path, loaded, listener) as daemon:
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
         _wait_with_signals(stopping)
 
@@ -100,7 +102,7 @@ def _wait_with_signals(stopping: threading.Event) -> None:
 
 
 @contextmanager
-def daemon_of(path: Path, loaded: LoadedConfiguration, listener: Listener) -> Iterator[Daemon]:
+def open_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> Iterator[Daemon]:
     """Give a running daemon for the length of a `with` block; at its end the files stay as they are.
 
     Raises:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from refresher.app.connections import Once
-from refresher.app.targets import endpoints_of
+from refresher.app.targets import build_endpoints
 from refresher.errors import RefresherError, SupplyError
 from refresher.suppliers.interface import Workshop
 
@@ -40,7 +40,7 @@ def count_threads(settings: SupplierSettings) -> int:
 def open_workshop(loaded: LoadedConfiguration, connections: Connections) -> Workshop:
     """Return what suppliers of a configuration are built with."""
     return Workshop(
-        endpoints=endpoints_of(loaded),
+        endpoints=build_endpoints(loaded),
         connections=connections,
         environment=os.environ,
         random=partial(secrets.token_urlsafe, 16),

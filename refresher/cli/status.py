@@ -26,14 +26,14 @@ def command(config: Path, *, as_json: bool) -> None:
 
     As root it also warns of containers that have one of the files mounted by itself.
     """
-    from refresher.app.targets import targets_of
+    from refresher.app.targets import build_targets
     from refresher.cli.loading import load_leniently
     from refresher.observe.health import as_report, examine
     from refresher.observe.holders import holders
 
     loaded = load_leniently(config)
     now = datetime.now(UTC)
-    targets = targets_of(loaded)
+    targets = build_targets(loaded)
     verdicts = {name: examine(target, now) for name, target in targets.items()}
     report = as_report(
         verdicts,

@@ -82,11 +82,11 @@ def _wait_for(
     timeout: timedelta,
 ) -> list[str]:
     """Wait, and give the names that were waited for."""
-    from refresher.app.targets import targets_of
+    from refresher.app.targets import build_targets
     from refresher.cli.loading import chosen
     from refresher.observe.health import examine
 
-    targets = chosen(targets_of(loaded), names)
+    targets = chosen(build_targets(loaded), names)
     _require_artifacts(targets, artifacts)
     if loaded.drop_in_problems and not names:
         wrong, *others = loaded.drop_in_problems

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from refresher.app.programs import daemon_of
+from refresher.app.programs import open_daemon
 from refresher.config.loader import load
 from refresher.demo.client import act_as, try_theft
 from refresher.demo.setup import LIFETIME, USERS, set_up
@@ -56,7 +56,7 @@ def run_demo(output: TextIO, *, directory: Path | None, keep: StopEvent | None) 
         installation = set_up(place, stack.enter_context(emulator(place)), datetime.now(UTC))
         _introduce(printer, installation)
         tokens = _PublishedTokens(printer)
-        stack.enter_context(daemon_of(installation.configuration, load(installation.configuration), tokens.receive))
+        stack.enter_context(open_daemon(installation.configuration, load(installation.configuration), tokens.receive))
         tokens.wait_for(1)
         _act(printer, installation)
         printer.heading("Refreshing: the daemon replaces the tokens by itself")
