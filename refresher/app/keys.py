@@ -116,7 +116,7 @@ def _prove(
     connections: Connections,
     now: datetime,
 ) -> None:
-    from refresher.google.sts import exchange
+    from refresher.google.chain import exchange
 
     workshop = open_workshop(loaded, connections)
     for name, settings in suppliers.items():

@@ -44,19 +44,13 @@ FAILURES = (
 
 
 class RequestAdapter(google_transport.Request):
-    """Our transport as google-auth calls it; its time limits hold, whatever google-auth asks for.
-
-    Attributes:
-        last_url: Where the last call went; empty before the first.
-        last_answer: What came back; None if nothing did.
-        last_failure: Why nothing did, in our own words.
-    """
+    """Our transport as google-auth calls it; its time limits hold, whatever google-auth asks for."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self.last_url = ""
+        self.last_url = ""  # before the first call
         self.last_answer: Response | None = None
-        self.last_failure = ""
+        self.last_failure = ""  # why there is no answer, in our own words
 
     def __call__(
         self,

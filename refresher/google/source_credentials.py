@@ -14,6 +14,7 @@ import subprocess
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -108,32 +109,20 @@ def open_credentials(path: Path | None, transport: Transport, *, metadata: str) 
     """
     if path is None:
         return SharedCredential(MetadataServer(transport=transport, origin=metadata).access_token)
-    file = _File(path, transport)
-    return SharedCredential(file.fetch)
+    kept: list[CredentialsFile] = []  # what was loaded last, as long as it works
 
-
-class _File:
-    def __init__(self, path: Path, transport: Transport) -> None:
-        self._path = path
-        self._transport = transport
-        self._loaded: CredentialsFile | None = None
-
-    def fetch(self, _now: datetime) -> AccessToken:
-        loaded, self._loaded = self._loaded or CredentialsFile.load(self._path), None
-        token = loaded.fetch_access_token(self._transport)
-        self._loaded = loaded
+    def fetch(_now: datetime) -> AccessToken:
+        file = kept.pop() if kept else CredentialsFile.load(path)
+        token = file.fetch_access_token(transport)
+        kept.append(file)
         return token
+
+    return SharedCredential(fetch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialsFile:
-    """Credentials of a file.
-
-    Attributes:
-        path: The file.
-        credentials: As google-auth has them.
-        source_files: Files that google-auth reads at each refresh, and would wait for where one is a FIFO.
-    """
+    """Credentials of a file, and the files that google-auth reads at each refresh (it would wait for a FIFO)."""
 
     path: Path
     credentials: Credentials
@@ -217,29 +206,18 @@ class CredentialsFile:
 
 
 def _create(document: dict[str, Any]) -> Credentials:
+    credentials: Credentials
     if document["type"] == "external_account":
-        found: Credentials = _find_class(document).from_info(document, scopes=SCOPES)
-        return found
+        is_aws = document.get("subject_token_type") == _AWS
+        name = "aws" if is_aws else "pluggable" if "executable" in document["credential_source"] else "identity_pool"
+        # imported when needed: each imports much
+        credentials = import_module(f"google.auth.{name}").Credentials.from_info(document, scopes=SCOPES)
+        return credentials
     with warnings.catch_warnings():
         # google-auth warns of documents from strangers; this one is the operator's own, named in a trusted file
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="refresher|google")
-        credentials: Credentials
         credentials, _ = google.auth.load_credentials_from_dict(document, scopes=list(SCOPES))  # type: ignore[no-untyped-call]  # google-auth types it half
         return credentials
-
-
-def _find_class(document: dict[str, Any]) -> Any:  # noqa: ANN401 - google-auth's classes share no typed constructor
-    if document.get("subject_token_type") == _AWS:
-        from google.auth import aws  # noqa: PLC0415 - imports much, and few need it
-
-        return aws.Credentials
-    if "executable" in document["credential_source"]:
-        from google.auth import pluggable  # noqa: PLC0415 - same reason
-
-        return pluggable.Credentials
-    from google.auth import identity_pool  # noqa: PLC0415 - same reason
-
-    return identity_pool.Credentials
 
 
 def _list_source_files(source: object) -> list[Path]:
