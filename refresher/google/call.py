@@ -21,7 +21,6 @@ from refresher.text import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_OK = 200
 _LONGEST_LIFE = 24 * 3600
 """Seconds of an access token; Google's live an hour, by organization policy twelve."""
 
@@ -93,7 +92,7 @@ class Call:
     form: Mapping[str, str] | None = None
     document: Mapping[str, Any] | None = None
     secrets: tuple[str, ...] = ()
-    accepted: tuple[int, ...] = (_OK,)
+    accepted: tuple[int, ...] = (200,)
     explain: Callable[[int, str], str] | None = None
     reach: str | None = None
     verify: str = "check that this address really is Google's API (proxy, DNS, google.endpoints)"

@@ -131,14 +131,8 @@ def exchange(
     https://docs.cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. For what the product itself needs of an
     exchange; the proof that a client's own way works is in `refresher.google.google_auth`.
 
-    Args:
-        transport: Makes the call.
-        endpoints: Where STS is.
-        provider: The provider that accepts the token.
-        subject_token: The token.
-        subject_token_type: Its type, a URN of RFC 8693, section 3.
-        scopes: The scopes of the federated token, at least one.
-        now: The wall clock's time, UTC, from which the answer's `expires_in` counts.
+    The token's type is a URN of RFC 8693, section 3; the federated token needs at least one scope; the answer's
+    `expires_in` counts from `now`, the wall clock's time, UTC.
 
     Raises:
         ExchangeError: STS refused, and the remedy names what to fix; or it did not answer, or not as it should.

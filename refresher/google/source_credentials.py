@@ -49,11 +49,7 @@ class SourceCredential(Protocol):
     """Returns access tokens of the worker's own account; safe to use from several threads."""
 
     def access_token(self, now: datetime) -> AccessToken:
-        """Return an access token.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Return an access token; a `SupplyError` is raised where none is available."""
         ...
 
 
@@ -68,22 +64,14 @@ class _Fetched:
 
 
 class SharedCredential:
-    """One access token for all callers; of callers that come together one fetches, and the others take the result.
-
-    Args:
-        fetch: Returns an access token, or raises a `SupplyError`.
-    """
+    """One access token for all callers; of callers that come together one fetches, and the others take the result."""
 
     def __init__(self, fetch: Callable[[datetime], AccessToken]) -> None:
         self._fetch = fetch
         self._shared: SharedFetch[_Fetched] = SharedFetch()
 
     def access_token(self, now: datetime) -> AccessToken:
-        """Return an access token.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Return an access token, as a `SourceCredential` does."""
         held = self._shared.get(
             serves=lambda held: held.has_left(LEAST_LIFE, now), fetch=lambda held: self._next(held, now)
         )
@@ -137,15 +125,13 @@ class CredentialsFile:
         """
         try:
             document = json.loads(read_regular(path, most=_LARGEST)[0])
-            source = document.get("credential_source")
-            return cls(path=path, credentials=_create(document), source_files=tuple(_list_source_files(source)))
+            files = _list_source_files(document.get("credential_source"))
+            return cls(path=path, credentials=_create(document), source_files=files)
         except UnsuitableFileError as error:
             raise SupplyError(f"the credentials file {path} cannot be used: it is {error}", _REMEDY) from error
         except OSError as error:
-            raise SupplyError(
-                f"the credentials file {path} cannot be read: {error.strerror}",
-                "make it readable for the daemon's user",
-            ) from error
+            problem = f"the credentials file {path} cannot be read: {error.strerror}"
+            raise SupplyError(problem, "make it readable for the daemon's user") from error
         except FAILURES as error:
             # no cause: its text may quote the document, which holds a key
             raise SupplyError(f"the credentials file {path} cannot be used ({type(error).__name__})", _REMEDY) from None
@@ -174,9 +160,8 @@ class CredentialsFile:
             # no cause: its text may quote the answer to a token call
             raise self._translate(request, type(error).__name__) from None
         if not isinstance(token, str) or not token or not isinstance(expiry, datetime):
-            raise SupplyError(
-                f"the credentials in {self.path} return no access token that expires", "use another kind of credentials"
-            )
+            problem = f"the credentials in {self.path} return no access token that expires"
+            raise SupplyError(problem, "use another kind of credentials")
         return AccessToken(value=token, expires_at=expiry.replace(tzinfo=UTC))  # google-auth's times are UTC and naive
 
     def _check(self, file: Path) -> None:
@@ -220,9 +205,9 @@ def _create(document: dict[str, Any]) -> Credentials:
         return credentials
 
 
-def _list_source_files(source: object) -> list[Path]:
+def _list_source_files(source: object) -> tuple[Path, ...]:
     if not isinstance(source, dict):
-        return []
+        return ()
     program = source.get("executable")
     named = (source.get("file"), program.get("output_file") if isinstance(program, dict) else None)
-    return [Path(file) for file in named if isinstance(file, str)]
+    return tuple(Path(file) for file in named if isinstance(file, str))

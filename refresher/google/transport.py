@@ -39,11 +39,8 @@ from refresher.google.call import Response, TransportError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import Self
 
 LARGEST_ANSWER = 1024 * 1024
-_CONNECTIONS = 32
-_CHUNK = 64 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")
 _PROXY_REMEDY = "set it to http://HOST:PORT or https://HOST:PORT, or unset it"
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -90,10 +87,9 @@ class _Deadline:
         self._timer = Timer(seconds, self._end)
         self._timer.daemon = True
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         _current.deadline = self
         self._timer.start()
-        return self
 
     def __exit__(self, *_failure: object) -> None:
         self._timer.cancel()
@@ -194,7 +190,7 @@ class PooledTransport:
         trust = _load_trust(ca_file, ca_key)
         options: dict[str, Any] = {
             "num_pools": 16,
-            "maxsize": _CONNECTIONS,
+            "maxsize": 32,
             "retries": False,
             "timeout": urllib3.Timeout(connect=self._limits.connect, read=self._limits.read),
             "ssl_context": trust,
@@ -217,25 +213,21 @@ class PooledTransport:
         """
         host = urlsplit(url).netloc.rpartition("@")[2]
         pool = self._proxied if is_proxied(url, self._proxies) else self._direct
-        deadline = _Deadline(self._limits.call)
+        deadline, response, reason = _Deadline(self._limits.call), None, ""
         try:
             with deadline:
                 answer = pool.request(
                     method, url, body=body, headers=dict(headers or {}), redirect=False, preload_content=False
                 )
-                content = _read(answer, host)
+                lowered = {name.lower(): value for name, value in answer.headers.items()}
+                response = Response(status=answer.status, headers=lowered, body=_read(answer, host))
         except (HTTPError, OSError, ValueError) as error:
-            reason = None if deadline.has_passed else _explain(error)
-            # no cause: its text may quote a header or the answer
-            raise self._translate(host, reason) from None
+            reason = _explain(error)  # and no cause: its text may quote a header or the answer
         if deadline.has_passed:
-            raise self._translate(host, None)
-        lowered = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(status=answer.status, headers=lowered, body=content)
-
-    def _translate(self, host: str, reason: str | None) -> TransportError:
-        reason = reason or f"no complete response within {self._limits.call:g} s"
-        return TransportError(f"{host} did not answer: {reason}")
+            reason = f"no complete response within {self._limits.call:g} s"
+        if response is None or reason:
+            raise TransportError(f"{host} did not answer: {reason}")
+        return response
 
 
 def is_proxied(url: str, proxies: Mapping[str, str]) -> bool:
@@ -281,7 +273,7 @@ def parse_proxy(text: str) -> tuple[str, str | None]:
 def _read(answer: urllib3.BaseHTTPResponse, host: str) -> bytes:
     content = bytearray()
     try:
-        for chunk in answer.stream(_CHUNK, decode_content=False):
+        for chunk in answer.stream(64 * 1024, decode_content=False):
             content += chunk
             if len(content) > LARGEST_ANSWER:
                 # handled as every other failure
