@@ -222,11 +222,12 @@ class PooledTransport:
                 lowered = {name.lower(): value for name, value in answer.headers.items()}
                 response = Response(status=answer.status, headers=lowered, body=_read(answer, host))
         except (HTTPError, OSError, ValueError) as error:
-            reason = _explain(error)  # and no cause: its text may quote a header or the answer
+            reason = _explain(error)
         if deadline.has_passed:
             reason = f"no complete response within {self._limits.call:g} s"
         if response is None or reason:
-            raise TransportError(f"{host} did not answer: {reason}")
+            # no cause: its text may quote a header or the answer
+            raise TransportError(f"{host} did not answer: {reason}") from None
         return response
 
 
