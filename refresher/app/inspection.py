@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from refresher.app.connections import Connections, open_connections
+from refresher.app.suppliers import Connections, open_connections
 from refresher.app.targets import build_targets
 from refresher.errors import KeysError, SupplyError, UsageError
 from refresher.inspection import inspect_document, inspect_jwt, inspect_opaque

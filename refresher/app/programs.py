@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher import __version__
-from refresher.app.connections import open_connections
 from refresher.app.plans import ConfiguredPlans, build_plan
-from refresher.app.suppliers import build_suppliers
+from refresher.app.suppliers import build_suppliers, open_connections
 from refresher.app.targets import build_document, build_endpoints
 from refresher.clock import SystemClock
 from refresher.engine import once

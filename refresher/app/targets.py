@@ -34,19 +34,13 @@ if TYPE_CHECKING:
 def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:
     """Return where Google's services are for a configuration."""
     google = loaded.configuration.google
-    return Endpoints.of_universe(
-        google.universe_domain,
-        sts=google.endpoints.sts,
-        iam_credentials=google.endpoints.iam_credentials,
-        cloud_kms=google.endpoints.cloud_kms,
-        metadata=google.endpoints.metadata,
-    )
+    return Endpoints.of_universe(google.universe_domain, **google.endpoints.model_dump())
 
 
 def build_document(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: Endpoints) -> dict[str, object]:
     """Return the ADC document of one target."""
     identity = loaded.identity_of(target)
-    supplier = _get_supplier(loaded, identity)
+    supplier = loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
     return adc.adc_document(
         provider=get_provider(loaded, supplier),
         token_path=f"{target.container_directory.rstrip('/')}/token",
@@ -65,21 +59,16 @@ def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         container_directory=target.container_directory,
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
-        files=name_variables(list_optional(target)),
+        files=name_variables(sort_for_writing(_read_options(target))),
         is_chain=bool(identity.delegates) or identity.via == "impersonation",
     )
 
 
-def list_optional(target: ResolvedTarget) -> tuple[str, ...]:
-    """Return the names of the optional artifacts that a target asks for, in the order of writing.
+def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
+    """Return what a target asks for of each optional artifact, by its name.
 
     A key of `artifacts` has the name of its row in the table; a map asks for one file of a folder for each of its keys.
     """
-    return tuple(sort_for_writing(_read_options(target)))
-
-
-def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
-    """Return what is asked for of each optional artifact, by its name."""
     found: dict[str, dict[str, object]] = {}
     for row in ARTIFACTS:
         wanted = getattr(target.artifacts, row.name) if row.is_optional else None
@@ -115,13 +104,11 @@ def _build_target(
 ) -> Target:
     identity = loaded.identity_of(target)
     supplier_name = loaded.supplier_name_of(identity)
-    settings = _get_supplier(loaded, identity)
+    settings = loaded.configuration.suppliers[supplier_name]
     audiences = list_audiences(loaded, settings)
     options = _read_options(target)
-    facts = TargetFacts(
-        build_document(loaded, target, endpoints), build_variables(loaded, target), target.container_directory
-    )
-    static = build_static(options, facts)
+    document, variables = build_document(loaded, target, endpoints), build_variables(loaded, target)
+    static = build_static(options, TargetFacts(document, variables, target.container_directory))
     return Target(
         name=target.name,
         supplier=supplier_name,
@@ -142,7 +129,7 @@ def _build_target(
         ),
         record=TargetRecord(target.name, target.identity, _compute_fingerprint(identity, settings)),
         static=static,
-        impersonation=_build_impersonation(loaded, identity, settings),
+        impersonation=_build_impersonation(get_provider(loaded, settings), identity, settings),
         minted=tuple(
             MintedArtifact(name=name, options=options[name])
             for name in sort_for_writing(options)
@@ -160,10 +147,10 @@ def _compute_fingerprint(identity: IdentitySettings, settings: SupplierSettings)
 
 
 def _build_impersonation(
-    loaded: LoadedConfiguration, identity: IdentitySettings, settings: SupplierSettings
+    provider: WorkloadIdentityProvider, identity: IdentitySettings, settings: SupplierSettings
 ) -> Impersonation:
     return Impersonation(
-        provider=get_provider(loaded, settings),
+        provider=provider,
         subject=identity.subject,
         subject_token_type=settings.token_type,
         service_account=identity.service_account,
@@ -173,10 +160,6 @@ def _build_impersonation(
         is_own=identity.via == "impersonation",
         credentials=identity.credentials,
     )
-
-
-def _get_supplier(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:
-    return loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
 
 
 def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
