@@ -60,22 +60,5 @@ def adc_document(
 
 
 def render(document: dict[str, Any]) -> bytes:
-    """Give the document's bytes, the same for the same document, without a trailing newline (as gcloud writes it)."""
+    """Return the document's bytes, the same for the same document, without a trailing newline (as gcloud writes it)."""
     return json.dumps(document, indent=2).encode()
-
-
-def principal_of(document: bytes | None) -> str | None:
-    """Read whom a published document makes its reader: the pool, and the service account if there is one.
-
-    A subject is a principal of its pool, whichever of the pool's providers took its token. Gives None if there is no
-    document or it cannot be read, so that nothing may be concluded from it.
-    """
-    try:
-        fields = json.loads(document or b"")
-        pool = str(fields["audience"]).rpartition("/providers/")[0]
-        impersonation_url = fields.get("service_account_impersonation_url")
-        if impersonation_url is None:
-            return pool
-        return f"{pool} {str(impersonation_url).rpartition('/')[2].rpartition(':')[0]}"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None

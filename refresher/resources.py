@@ -21,13 +21,7 @@ METADATA_ORIGIN = "http://metadata.google.internal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadIdentityProvider:
-    """A workload identity pool provider.
-
-    Attributes:
-        project_number: Digits; the number of the project that owns the pool, never its id.
-        pool: The pool's id.
-        provider: The provider's id.
-    """
+    """A workload identity pool provider; its pool's project is named by its number, digits, never by its id."""
 
     project_number: str
     pool: str
@@ -36,10 +30,7 @@ class WorkloadIdentityProvider:
     @property
     def resource_name(self) -> str:
         """The name without a host, `projects/…/providers/…`."""
-        return (
-            f"projects/{self.project_number}/locations/global/workloadIdentityPools/{self.pool}"
-            f"/providers/{self.provider}"
-        )
+        return f"{self._pool_name}/providers/{self.provider}"
 
     @property
     def sts_audience(self) -> str:
@@ -52,11 +43,12 @@ class WorkloadIdentityProvider:
         return f"https://iam.googleapis.com/{self.resource_name}"
 
     def principal(self, subject: str) -> str:
-        """Give the IAM principal that one mapped subject of this pool becomes."""
-        return (
-            f"principal://iam.googleapis.com/projects/{self.project_number}/locations/global"
-            f"/workloadIdentityPools/{self.pool}/subject/{subject}"
-        )
+        """Return the IAM principal that one mapped subject of this pool becomes."""
+        return f"principal://iam.googleapis.com/{self._pool_name}/subject/{subject}"
+
+    @property
+    def _pool_name(self) -> str:
+        return f"projects/{self.project_number}/locations/global/workloadIdentityPools/{self.pool}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +79,7 @@ class Endpoints:
         cloud_kms: str | None = None,
         metadata: str | None = None,
     ) -> Endpoints:
-        """Give the endpoints of a universe, each replaceable by an origin of one's own."""
+        """Return the endpoints of a universe, each replaceable by an origin of one's own."""
         return cls(
             universe_domain=universe_domain,
             sts=sts or f"https://sts.{universe_domain}",
@@ -107,7 +99,7 @@ class Endpoints:
         return f"{self.sts}/v1/introspect"
 
     def impersonation_url(self, service_account: str, method: str = "generateAccessToken") -> str:
-        """Give the IAM Credentials URL of a method on a service account, named by e-mail or unique id."""
+        """Return the IAM Credentials URL of a method on a service account, named by e-mail or unique id."""
         return f"{self.iam_credentials}/v1/projects/-/serviceAccounts/{service_account}:{method}"
 
 
@@ -121,8 +113,8 @@ class Impersonation:
         subject_token_type: A URN of RFC 8693, section 3.
         service_account: The target principal, by e-mail or unique id; None for the federated principal itself.
         delegates: E-mails of the chain, caller side first.
-        scopes: Of access tokens.
-        lifetime: Of access tokens; None leaves it to Google (an hour).
+        scopes: The scopes of access tokens.
+        lifetime: The life of access tokens; None leaves it to Google (an hour).
         is_own: Whether the worker's own credentials impersonate, instead of a federated token.
         credentials: The file that holds them; None for the metadata server.
     """
@@ -146,14 +138,10 @@ class Impersonation:
 
 
 def own_principal(credentials: Path | None) -> str:
-    """Name the principal of the worker's own credentials, for messages.
-
-    Args:
-        credentials: The file that holds them; None for the metadata server.
-    """
+    """Return the principal of the worker's own credentials, for messages: of a file, or of the metadata server."""
     return "the machine's service account" if credentials is None else f"the principal of {credentials}"
 
 
 def account_keys_url(service_account: str) -> str:
-    """Give where Google publishes the keys of a service account, as a JWKS; it rotates them."""
+    """Return where Google publishes the keys of a service account, as a JWKS; it rotates them."""
     return f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}"

@@ -10,7 +10,6 @@ from refresher import adc
 from refresher.resources import Endpoints, WorkloadIdentityProvider
 
 PROVIDER = WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher")
-POOL = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers"
 ALICE = "alice@my-project.iam.gserviceaccount.com"
 
 
@@ -75,20 +74,3 @@ def test_endpoints_of_another_origin_are_used() -> None:
 
     assert found["token_url"] == "http://127.0.0.1:1/v1/token"
     assert found["service_account_impersonation_url"].startswith("http://127.0.0.1:2/v1/projects/-/")
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        pytest.param(adc.render(document()), f"{POOL} {ALICE}", id="impersonated"),
-        pytest.param(adc.render(document(service_account=None)), POOL, id="direct"),
-        pytest.param(None, None, id="absent"),
-        pytest.param(b"", None, id="empty"),
-        pytest.param(b"[]", None, id="list"),
-        pytest.param(b"{}", None, id="no-audience"),
-        pytest.param(b"\xff", None, id="not-text"),
-    ],
-)
-def test_principal_of(content: bytes | None, expected: str | None) -> None:
-    """The principal of a published document is returned, or None."""
-    assert adc.principal_of(content) == expected
