@@ -29,13 +29,13 @@ def adc_document(
     endpoints: Endpoints,
     subject_token_type: str = JWT_TYPE,
 ) -> dict[str, Any]:
-    """Compose the document.
+    """Return the document.
 
     Args:
-        provider: Whose resource name is the STS audience.
+        provider: Its resource name is the STS audience.
         token_path: Absolute path of the token file as the container sees it.
         service_account: The target principal, by e-mail or unique id; None for direct resource access.
-        lifetime: Of the impersonated access token, 600 s to 43,200 s in whole seconds; None leaves it to Google (1 h).
+        lifetime: The life of impersonated access tokens, 600 s to 43,200 s in whole seconds; None for Google's (1 h).
         quota_project: Project to be billed instead of the service account's own.
         endpoints: Where STS and IAM Credentials are.
         subject_token_type: URN of what the token file holds.
@@ -60,5 +60,5 @@ def adc_document(
 
 
 def render(document: dict[str, Any]) -> bytes:
-    """Return the document's bytes, the same for the same document, without a trailing newline (as gcloud writes it)."""
+    """Return the document's bytes, equal for equal documents, without a trailing newline (as gcloud writes it)."""
     return json.dumps(document, indent=2).encode()

@@ -1,8 +1,8 @@
-"""What time it is, as an argument: the Clock protocol and the machine's own clocks.
+"""Time as an argument: the Clock protocol, and this machine's own clocks.
 
-Three clocks, because each lies in its own way: the wall clock is stepped by NTP and by operators, the monotonic clock
-stands still while the machine is suspended, and the boot clock (CLOCK_BOOTTIME) does neither but knows no date.
-Nothing below `refresher.app` reads a clock that it was not given.
+There are three clocks, because each is wrong in its own way: NTP and operators step the wall clock, the monotonic clock
+stands still while the machine is suspended, and the boot clock (CLOCK_BOOTTIME) does neither but has no date. Below
+`refresher.app` no module reads a clock that was not passed to it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Source of time; tests pass one that they move by hand."""
+    """The source of time; tests pass one that they move."""
 
     def now(self) -> datetime:
-        """Give the wall clock's time, aware and in UTC."""
+        """Return the wall clock's time, aware, UTC."""
         ...
 
     def boot(self) -> float:
-        """Give the seconds since boot, suspended time included; never steps."""
+        """Return the seconds since boot, suspended time included; it never steps."""
         ...
 
     def monotonic(self) -> float:
-        """Give the seconds of a clock that never steps and may stand still during suspend."""
+        """Return the seconds of a clock that never steps and may stand still during suspend."""
         ...
 
 
@@ -32,13 +32,13 @@ class SystemClock:
     """The clocks of this machine."""
 
     def now(self) -> datetime:
-        """Give the wall clock's time, aware and in UTC."""
+        """Return the wall clock's time, aware, UTC."""
         return datetime.now(UTC)
 
     def boot(self) -> float:
-        """Give CLOCK_BOOTTIME in seconds."""
+        """Return CLOCK_BOOTTIME in seconds."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def monotonic(self) -> float:
-        """Give CLOCK_MONOTONIC in seconds."""
+        """Return CLOCK_MONOTONIC in seconds."""
         return time.monotonic()

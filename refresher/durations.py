@@ -1,6 +1,6 @@
 """Durations as people write them: `90s`, `15m`, `1h`, `1h30m`.
 
-For the configuration file and for options of the command line. Which range is sensible is said where one is used.
+The configuration file and the command line use them. Which range is sensible is checked where one is used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from datetime import timedelta
 
 PATTERN = r"^(?!$)(?:\d{1,6}h)?(?:\d{1,6}m)?(?:\d{1,6}s)?$"
-"""Of the text, for JSON Schema."""
+"""The form of the text, for JSON Schema."""
 
 _DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
 
@@ -33,3 +33,14 @@ def format_duration(duration: timedelta) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = [f"{count}{unit}" for count, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if count]
     return "".join(parts) or "0s"
+
+
+def format_span(duration: timedelta) -> str:
+    """Return a duration in its two largest units, for people: `1 d 2 h`, `59 min 57 s`."""
+    seconds = int(duration.total_seconds())
+    parts = []
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or "0 s"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How the variables are written: for whom."""
+    """The form in which the variables are written."""
 
     DOTENV = "dotenv"
     SHELL = "shell"

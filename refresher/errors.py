@@ -1,10 +1,8 @@
 """Every failure that an operator can meet: the problem, the remedy, the exit status, whether to try again.
 
-One child of `RefresherError` per stage. Further children live beside the code that raises them and exist only
-where somebody catches them or where the sentence is built from facts. A programming mistake is none of these:
-it stays an ordinary exception with a traceback.
-
-No message may hold a token, a key or an assertion: names, paths, hosts, statuses and fingerprints only.
+There is one child of `RefresherError` per stage. Other children are defined next to the code that raises them, where
+code catches them or where their sentence is built from facts. A programming mistake is an ordinary exception with a
+traceback. No message contains a token, a key or an assertion: only names, paths, hosts, statuses and fingerprints.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import ClassVar, Self
 
 
 class ExitStatus(IntEnum):
-    """What the process tells its caller (the table is in the README)."""
+    """The exit status of a command (the README has the table)."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -29,30 +27,24 @@ class RefresherError(Exception):
     """A failure with a problem (one sentence) and a remedy (what to do about it).
 
     Attributes:
-        problem: One sentence in the present tense, naming the target, path, URL host or role concerned.
-        remedy: An imperative sentence naming the key, role, flag or command that mends it.
+        problem: One sentence in the present tense that names the target, path, URL host or role concerned.
+        remedy: An imperative sentence with the key, role, flag or command that fixes it.
         retryable: Whether the same attempt may succeed later although nothing was fixed.
-        exit_status: What a command that ends with this failure exits with.
+        exit_status: The exit status of a command that ends with this failure.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.UNEXPECTED
     usually_retryable: ClassVar[bool] = False
 
     def __init__(self, problem: str, remedy: str, *, retryable: bool | None = None) -> None:
-        """Store the two sentences.
-
-        Args:
-            problem: See the attribute.
-            remedy: See the attribute.
-            retryable: See the attribute; None for what is usual for the class.
-        """
+        """Store the attributes; `retryable` is None for what is usual for the class."""
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
         self.retryable = self.usually_retryable if retryable is None else retryable
 
     def copy(self) -> Self:
-        """Return an equal error, which another thread can raise with a traceback of its own."""
+        """Return an equal error, which another thread can raise with its own traceback."""
         # not copy.copy: it would call the constructor with the exception's own arguments, the problem alone
         other = type(self).__new__(type(self), *self.args)
         vars(other).update(vars(self))
@@ -63,56 +55,56 @@ class RefresherError(Exception):
 
 
 class UsageError(RefresherError):
-    """The command line asks for something that cannot be done as it stands."""
+    """The command line asks for something that can't be done."""
 
     exit_status = ExitStatus.CONFIGURATION
 
 
 class ConfigurationError(RefresherError):
-    """The configuration cannot be used; `refresher.config` collects every problem before it raises one."""
+    """The configuration can't be used; `refresher.config` collects every problem before it raises one."""
 
     exit_status = ExitStatus.CONFIGURATION
 
 
 class KeysError(RefresherError):
-    """The signing keys directory cannot be used."""
+    """The directory of signing keys can't be used."""
 
     exit_status = ExitStatus.CONFIGURATION
 
 
 class SupplyError(RefresherError):
-    """No usable subject token could be had, and trying again changes nothing until something is mended."""
+    """No usable subject token is available; trying again changes nothing until something is fixed."""
 
     exit_status = ExitStatus.SUPPLY
 
 
 class TokenRejectedError(SupplyError):
-    """A supplier handed out a token that is not worth publishing: wrong claims, too old, or no better."""
+    """A supplier handed out a token that is not worth publishing: wrong claims, too old, or not better."""
 
     usually_retryable = True
 
 
 class PublishError(RefresherError):
-    """An artifact could not be written as configured; what was there before is still there."""
+    """An artifact could not be written as configured; the former one is still in place."""
 
     exit_status = ExitStatus.PUBLISH
     usually_retryable = True
 
 
 class ExchangeError(RefresherError):
-    """The STS refused to exchange a subject token, or could not be asked."""
+    """STS refused to exchange a subject token, or did not answer."""
 
     exit_status = ExitStatus.EXCHANGE
 
 
 class ImpersonationError(RefresherError):
-    """IAM Credentials refused to impersonate the service account, or could not be asked."""
+    """IAM Credentials refused to impersonate the service account, or did not answer."""
 
     exit_status = ExitStatus.EXCHANGE
 
 
 class EmulatorError(RefresherError):
-    """The emulator cannot start or go on."""
+    """The emulator can't start, or can't continue."""
 
 
 class NotReadyError(RefresherError):

@@ -1,4 +1,4 @@
-"""What a token, an ADC document or a JWKS contains, and what Google would refuse it for; without asking a server.
+"""What a file of a credentials directory, or a JWKS, contains, and why Google would refuse it; no server is called.
 
 For people, never for programs that decide. The rules for tokens are those of workload identity federation with an OIDC
 provider (https://docs.cloud.google.com/iam/docs/workload-identity-federation-with-other-providers). A signature is
@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from refresher.durations import format_span
 from refresher.limits import LONGEST_SUBJECT, LONGEST_SUBJECT_TOKEN_LIFE, MOST_PUBLISHED_KEYS
 from refresher.tokens import UnreadableTokenError, fingerprint, peek, read_segments
 
@@ -36,6 +36,8 @@ _TIMES = ("iat", "nbf", "exp", "auth_time")
 _ALGORITHMS = ("RS256", "ES256")
 _SKEW = timedelta(seconds=60)
 _MOST_TARGETS = 5
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9._/:@-]*")
+"""A line of `env`, whose four readers share no quoting (contract, "The credentials directory")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +47,55 @@ class Findings:
     Attributes:
         kind: In a few words.
         facts: Label and value of each, in the order in which they are shown; no secret.
-        problems: What Google, or the configuration, would refuse it for.
+        problems: Why Google would refuse it, or a client would fail with it, or it is not what the configuration asks.
+        warnings: What is allowed and yet unwise.
     """
 
     kind: str
     facts: tuple[tuple[str, str], ...] = ()
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def inspect_opaque(text: str) -> Findings:
     """Return what a text that is neither JSON nor a JWT seems to be."""
     kind = next((name for prefix, name in _OPAQUE if text.startswith(prefix)), None)
     facts = (("size", f"{len(text)} bytes"), ("fingerprint", fingerprint(text.encode())))
-    refused = "STS refuses it as a subject token for a workload pool: it is not a JWT"
     if kind is None:
-        return Findings(kind="opaque text", facts=facts, problems=(refused,))
-    return Findings(kind=kind, facts=(*facts, ("as subject token", refused)))
+        problem = "STS refuses it as a subject token for a workload pool: it is not a JWT"
+        return Findings(kind="opaque text", facts=facts, problems=(problem,))
+    return Findings(kind=kind, facts=(*facts, ("use", "bearer token of Google's APIs; it is not a subject token")))
+
+
+def inspect_life(expires_at: datetime, now: datetime) -> Findings:
+    """Return when a token expires, and the problem that it has expired; for tokens that do not show it themselves."""
+    problems = () if expires_at > now else (f"it expired {format_span(now - expires_at)} ago",)
+    facts = (("expires", _show_moment(expires_at, now)),)
+    return Findings(kind="", facts=facts, problems=problems)
+
+
+def inspect_variables(text: str) -> Findings:
+    """Explain the `env` file: lines that `docker --env-file` and shells read alike."""
+    lines = [line.partition("=") for line in text.splitlines()]
+    problems = tuple(
+        f"line {number} is not NAME=value with characters that need no quoting"
+        for number, line in enumerate(text.splitlines(), 1)
+        if not _VARIABLE.fullmatch(line)
+    )
+    return Findings(kind="environment variables", facts=tuple((n, value) for n, _, value in lines), problems=problems)
+
+
+def inspect_descriptions(document: Mapping[str, Any], now: datetime) -> Findings:
+    """Explain `artifacts.json`: when each artifact expires that does not show it itself."""
+    facts, problems = [], []
+    for name, entry in document.items():
+        try:
+            expires_at = datetime.fromisoformat(entry["expires_at"]).astimezone(UTC)
+        except (TypeError, KeyError, ValueError, OverflowError):
+            problems.append(f"the entry {name} is not one that we write: it is replaced at the next refresh")
+            continue
+        facts.append((name, f"expires {_show_moment(expires_at, now)}"))
+    return Findings(kind="descriptions of artifacts", facts=tuple(facts), problems=tuple(problems))
 
 
 def inspect_document(document: Mapping[str, Any]) -> Findings:
@@ -72,8 +107,8 @@ def inspect_document(document: Mapping[str, Any]) -> Findings:
         return _inspect_external_account(document)
     if isinstance(kind, str):
         holds_key = "private_key" in document
-        problems = ("it holds a private key: a secret that is valid until the key is deleted",) if holds_key else ()
-        return Findings(kind=f"credentials file of type {kind}", problems=problems)
+        warnings = ("it holds a private key: a secret that is valid until the key is deleted",) if holds_key else ()
+        return Findings(kind=f"credentials file of type {kind}", warnings=warnings)
     return Findings(kind="JSON object that is neither an ADC document nor a JWKS")
 
 
@@ -101,25 +136,16 @@ def inspect_jwt(
     facts = [("size", f"{len(text)} bytes"), ("fingerprint", fingerprint(text.encode()))]
     facts += [(f"header {name}", _show(value)) for name, value in header.items()]
     facts += [(name, _show_claim(name, value, now)) for name, value in claims.items()]
-    facts.append(("signature", _verify(text, header, keys, missing)))
+    signature, problem = _verify(text, header, keys, missing)
+    facts.append(("signature", signature))
+    problems = [] if problem is None else [problem]
     try:
         token = peek(text)
     except UnreadableTokenError as error:
-        return Findings(kind="JWT", facts=tuple(facts), problems=(f"STS refuses it: {error}",))
+        return Findings(kind="JWT", facts=tuple(facts), problems=(*problems, f"STS refuses it: {error}"))
     facts.append(("life", format_span(token.lifetime)))
-    problems = [*_list_refusals(token, now), *_list_mismatches(token, expected)]
+    problems += [*_list_refusals(token, now), *_list_mismatches(token, expected)]
     return Findings(kind="JWT", facts=tuple(facts), problems=tuple(problems))
-
-
-def format_span(duration: timedelta) -> str:
-    """Return a duration in its two largest units."""
-    seconds = int(duration.total_seconds())
-    parts = []
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]) or "0 s"
 
 
 def _inspect_external_account(document: Mapping[str, Any]) -> Findings:
@@ -135,22 +161,29 @@ def _inspect_external_account(document: Mapping[str, Any]) -> Findings:
         ("exchanged at", str(document.get("token_url"))),
         ("acts as", account[1] if account else unknown),
     )
-    problems = tuple(_list_faults(document, source))
-    return Findings(kind="ADC document (external_account)", facts=facts, problems=problems)
+    return Findings(
+        kind="ADC document (external_account)",
+        facts=facts,
+        problems=tuple(_list_faults(document)),
+        warnings=tuple(_list_weaknesses(document, source)),
+    )
 
 
-def _list_faults(document: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[str]:
+def _list_faults(document: Mapping[str, Any]) -> Iterator[str]:
     audience = _AUDIENCE.fullmatch(str(document.get("audience")))
     if audience is None:
         yield "audience is not a provider's resource name, //iam.googleapis.com/projects/NUMBER/locations/global/…"
     elif not audience["project"].isdigit():
         yield f"audience contains the project {audience['project']}: STS needs its number"
-    for name in ("token_url", "service_account_impersonation_url"):
-        url = document.get(name)
-        if url is not None and urlsplit(str(url)).scheme != "https":
-            yield f"{name} is not https: Java refuses it, and tokens are sent unencrypted"
     if any(value is None for value in document.values()):
         yield "it holds a null: C++ aborts on it, older Java throws"
+
+
+def _list_weaknesses(document: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("token_url", "service_account_impersonation_url"):
+        url = document.get(name)
+        if url is not None and not str(url).startswith("https://"):
+            yield f"{name} is not https: Java refuses it, and tokens are sent unencrypted"
     if "file" in source and not isinstance(source.get("format"), dict):
         yield "credential_source has no format: OpenDAL needs one"
 
@@ -174,10 +207,13 @@ def _show_claim(name: str, value: object, now: datetime) -> str:
     if name not in _TIMES or isinstance(value, bool) or not isinstance(value, int | float):
         return _show(value)
     try:
-        moment = datetime.fromtimestamp(value, UTC)
-        distance = format_span(abs(moment - now))
+        return _show_moment(datetime.fromtimestamp(value, UTC), now)
     except (OverflowError, ValueError, OSError):
         return f"{value}, not a valid timestamp"
+
+
+def _show_moment(moment: datetime, now: datetime) -> str:
+    distance = format_span(abs(moment - now))
     return f"{moment:%FT%TZ} ({f'in {distance}' if moment > now else f'{distance} ago'})"
 
 
@@ -185,19 +221,26 @@ def _show(value: object) -> str:
     return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
 
 
-def _verify(text: str, header: Mapping[str, Any], keys: Sequence[Mapping[str, Any]] | None, missing: str) -> str:
+def _verify(
+    text: str, header: Mapping[str, Any], keys: Sequence[Mapping[str, Any]] | None, missing: str
+) -> tuple[str, str | None]:
+    """Return what is known of a signature, and the problem, if the keys are those that the provider has."""
     from refresher.keys.jose import is_signed_by  # noqa: PLC0415 - cryptography is only needed here
 
     if keys is None:
-        return f"not verified: {missing}"
+        return f"not verified: {missing}", None
     kid = header.get("kid")
     candidates = [key for key in keys if key.get("kid") == kid]
     if not candidates:
         known = ", ".join(str(key.get("kid")) for key in keys) or "none"
-        return f"not verified: no key {kid} among {known}"
+        return (
+            f"not verified: no key {kid}",
+            f"STS refuses it, unless the provider has the key {kid}; known are: {known}",
+        )
     message, _, signature = text.rpartition(".")
-    is_good = any(is_signed_by(key, str(header.get("alg")), message, signature) for key in candidates)
-    return f"verified with key {kid}" if is_good else f"FALSE: key {kid} did not sign this"
+    if any(is_signed_by(key, str(header.get("alg")), message, signature) for key in candidates):
+        return f"verified with key {kid}", None
+    return "FALSE", f"STS refuses it: the signature is false, key {kid} did not sign this"
 
 
 def _list_refusals(token: SubjectToken, now: datetime) -> Iterator[str]:

@@ -3,7 +3,7 @@
 The rules are the contract's. With L the token's whole life: it is *due* at L/2 after issue, less a spread of at most
 L/10; *overdue* when no more than the minimum validity, min(L/3, 6 min), is left; *expired* at its end. Six minutes,
 because the most impatient clients (Node, C++, gcloud) exchange on every call below five. What a target's file holds is
-read elsewhere (`refresher.publishing`); what to do about it is `refresher.engine`'s.
+read in `refresher.publishing`; what to do about it is decided in `refresher.engine`.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ class State(StrEnum):
 
 
 def minimum_validity(lifetime: timedelta) -> timedelta:
-    """Give the remaining life at which a token of this whole life is overdue."""
+    """Return the remaining life at which a token of this whole life is overdue."""
     return min(lifetime / 3, MINIMUM_VALIDITY_LIMIT)
 
 
 def spread(name: str, lifetime: timedelta) -> timedelta:
-    """Give how much earlier than half its life this target's token is due: below L/10, and always the same."""
+    """Return how much earlier than half its life this target's token is due: below L/10, and always the same."""
     return lifetime * (zlib.crc32(name.encode()) / 2**32) / 10
 
 
 def due_at(name: str, issued_at: datetime, expires_at: datetime) -> datetime:
-    """Give the moment from which a target's token should be replaced."""
+    """Return the moment from which a target's token should be replaced, UTC."""
     lifetime = expires_at - issued_at
     return issued_at + lifetime / 2 - spread(name, lifetime)
 
 
 def overdue_at(issued_at: datetime, expires_at: datetime) -> datetime:
-    """Give the moment from which a token has no more than its minimum validity left."""
+    """Return the moment from which a token has no more than its minimum validity left, UTC."""
     return expires_at - minimum_validity(expires_at - issued_at)
 
 
 def is_from_the_future(issued_at: datetime, now: datetime) -> bool:
-    """Tell whether a token was issued later than now: the clock went back, and STS would refuse it."""
+    """Return whether a token was issued later than now: the clock went back, and STS would refuse it."""
     return issued_at > now + CLOCK_SKEW
 
 
-def state_of(name: str, issued_at: datetime, expires_at: datetime, now: datetime) -> State:
-    """Judge the life of a token that a target's file holds."""
+def compute_state(name: str, issued_at: datetime, expires_at: datetime, now: datetime) -> State:
+    """Return the state of a token that a target's file holds, by its life alone."""
     if now >= expires_at:
         return State.EXPIRED
     if now >= overdue_at(issued_at, expires_at):
@@ -101,6 +101,6 @@ def retry_at(
 
 
 def poll_at(now: datetime, expires_at: datetime) -> datetime:
-    """Give the moment to ask a supplier again that handed out the same token as before."""
+    """Return the moment to ask a supplier again that handed out the same token as before."""
     earliest, latest = _UNCHANGED_POLL
     return now + max(earliest, min(latest, (expires_at - now) / 20))

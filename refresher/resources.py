@@ -79,7 +79,7 @@ class Endpoints:
         cloud_kms: str | None = None,
         metadata: str | None = None,
     ) -> Endpoints:
-        """Return the endpoints of a universe, each replaceable by an origin of one's own."""
+        """Return the endpoints of a universe, each of which can be replaced by another origin."""
         return cls(
             universe_domain=universe_domain,
             sts=sts or f"https://sts.{universe_domain}",
@@ -99,7 +99,7 @@ class Endpoints:
         return f"{self.sts}/v1/introspect"
 
     def impersonation_url(self, service_account: str, method: str = "generateAccessToken") -> str:
-        """Return the IAM Credentials URL of a method on a service account, named by e-mail or unique id."""
+        """Return the IAM Credentials URL of a method on a service account, given by e-mail or unique id."""
         return f"{self.iam_credentials}/v1/projects/-/serviceAccounts/{service_account}:{method}"
 
 
@@ -108,7 +108,7 @@ class Impersonation:
     """The way from a subject token to a service account, as far as it is the same for all that is minted.
 
     Attributes:
-        provider: Which accepts the subject token.
+        provider: The provider that accepts the subject token.
         subject: As the provider maps it; None where only the supplier knows it.
         subject_token_type: A URN of RFC 8693, section 3.
         service_account: The target principal, by e-mail or unique id; None for the federated principal itself.
@@ -143,5 +143,5 @@ def own_principal(credentials: Path | None) -> str:
 
 
 def account_keys_url(service_account: str) -> str:
-    """Return where Google publishes the keys of a service account, as a JWKS; it rotates them."""
+    """Return the URL at which Google publishes the keys of a service account, as a JWKS; it rotates them."""
     return f"https://www.googleapis.com/service_accounts/v1/metadata/jwk/{service_account}"

@@ -1,56 +1,102 @@
-"""What a configuration means, target by target, in the contract's terms; changes nothing."""
+"""What a configuration means, target by target, and what is unwise or missing around it; changes nothing."""
 
 from __future__ import annotations
 
 import os
 import stat
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refresher import policy
+from refresher.app.targets import build_endpoints, get_provider, list_audiences, list_optional
+from refresher.config.drop_ins import SUFFIX
 from refresher.durations import format_duration
-from refresher.errors import KeysError, SupplyError
+from refresher.errors import ConfigurationError, KeysError, PublishError, SupplyError
 from refresher.keys.registry import published_key_ids
+from refresher.publishing import retirement
+from refresher.resources import Endpoints
+from refresher.settings.values import TcpSocket
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
 
     from refresher.config.loader import LoadedConfiguration
     from refresher.config.targets import ResolvedTarget
     from refresher.errors import RefresherError
 
-
-def explain(loaded: LoadedConfiguration) -> list[dict[str, Any]]:
-    """Return for each target its identity, its place, and how long it works at least if its issuer stops."""
-    return [_explain(loaded, target) for target in loaded.targets.values()]
+_MISNAMED = (".yml", ".json")
+"""Suffixes of files that a person may take for drop-ins."""
 
 
-def check_files(loaded: LoadedConfiguration) -> list[RefresherError]:
-    """Return what is wrong with keys directories, and which files are absent that suppliers read or run.
+def explain(loaded: LoadedConfiguration) -> dict[str, Any]:
+    """Return what each target is and has, where Google's services are, and where the daemon is to answer HTTP."""
+    listen = loaded.configuration.listen
+    address = f"{listen.host}:{listen.port}" if isinstance(listen, TcpSocket) else listen and f"unix:{listen.path}"
+    return {
+        "targets": [_explain_target(loaded, target) for target in loaded.targets.values()],
+        "google": asdict(build_endpoints(loaded)),
+        "listen": address,
+    }
 
-    The daemon fails to supply as long as that is so. What only the daemon's user can judge is not judged here.
+
+def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
+    """Return what is unwise about Google's endpoints, and what is wrong with files that the configuration names.
+
+    Without those files the daemon fails to supply. What only the daemon's user can judge is not judged here.
     """
-    found: list[RefresherError] = []
+    google = loaded.configuration.google
+    if google.emulator:
+        usual, used = (
+            asdict(each) for each in (Endpoints.of_universe(google.universe_domain), build_endpoints(loaded))
+        )
+        places = ", ".join(f"{name} is {used[name]}" for name in used if used[name] != usual[name]) or "none is set"
+        yield ConfigurationError(
+            f"google.emulator is true: endpoints may be other servers than Google's ({places})",
+            "delete google.emulator and these endpoints on a machine that uses the real Google",
+        )
     for name, settings in loaded.configuration.suppliers.items():
         if settings.keys_directory is not None:
             try:
                 published_key_ids(settings.keys_directory)
             except KeysError as error:
-                found.append(error)
-        found += [
-            SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
-            for key, path in settings.file_paths()
-            if not os.path.lexists(path)
-        ]
-    return found
+                yield error
+        for key, path in settings.file_paths():
+            if not os.path.lexists(path):
+                yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
+    yield from _list_misnamed(loaded.configuration.targets_directory)
+    yield from list_unrecorded(loaded)
 
 
-def _explain(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:
+def list_unrecorded(loaded: LoadedConfiguration) -> Iterator[PublishError]:
+    """Return a warning about each directory of an earlier version that belongs to no target."""
+    root, reserved = Path(loaded.configuration.directory_root), loaded.reserved_names
+    for name in () if reserved is None else retirement.list_unrecorded(root, reserved):
+        yield PublishError(
+            f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",
+            f"remove it once no container uses it: rm -r {root / name}",
+        )
+
+
+def _list_misnamed(directory: Path | None) -> Iterator[RefresherError]:
+    try:
+        paths = [] if directory is None else sorted(directory.iterdir())
+    except OSError:
+        return
+    for path in paths:
+        if path.suffix.lower() in _MISNAMED and not path.name.startswith("."):
+            yield ConfigurationError(
+                f"{path} is not read: drop-ins are named NAME{SUFFIX}", f"rename it to {path.with_suffix(SUFFIX).name}"
+            )
+
+
+def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:
     identity = loaded.identity_of(target)
     supplier = loaded.supplier_name_of(identity)
     settings = loaded.configuration.suppliers[supplier]
     lifetime = settings.configured_lifetime if settings.lifetime_range is not None else None
     group = "" if target.gid is None else f":{target.gid}"
-    owner = ("" if target.uid is None else str(target.uid)) + group or None
     return {
         "name": target.name,
         "identity": target.identity,
@@ -59,15 +105,18 @@ def _explain(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, A
         "via": identity.via,
         "supplier": supplier,
         "kind": settings.kind,
+        "provider": get_provider(loaded, settings).resource_name,
+        "audience": list_audiences(loaded, settings)[0],
         "directory": str(target.directory),
         "container_directory": target.container_directory,
-        "owner": owner,
+        "owner": ("" if target.uid is None else str(target.uid)) + group or None,
         "mode": f"{stat.S_IMODE(target.mode):04o}",
+        "artifacts": list(list_optional(target)),
         "lifetime": None if lifetime is None else format_duration(lifetime),
-        "least_runway": None if lifetime is None else format_duration(_least_runway(target.name, lifetime)),
+        "least_runway": None if lifetime is None else format_duration(_compute_least_runway(target.name, lifetime)),
     }
 
 
-def _least_runway(name: str, lifetime: timedelta) -> timedelta:
-    """Return the life left when a token becomes due: so long may the issuer be down, unnoticed by clients."""
+def _compute_least_runway(name: str, lifetime: timedelta) -> timedelta:
+    """Return the life left when a token becomes due: so long clients work if the issuer stops."""
     return lifetime / 2 + policy.spread(name, lifetime)

@@ -1,68 +1,244 @@
-"""Explains a token, an ADC document or a JWKS; with what a configuration knows, if there is one."""
+"""Explains the files of credentials directories, tokens and JWKS, with what a configuration and servers know of them.
+
+What each file contains is judged in `refresher.inspection`. Files are read as a tenant may have left them: regular ones
+of a bounded size alone.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from refresher.app.suppliers import Connections, open_connections
-from refresher.app.targets import build_targets
-from refresher.errors import KeysError, SupplyError, UsageError
-from refresher.inspection import inspect_document, inspect_jwt, inspect_opaque
+from refresher.app.targets import build_endpoints, build_targets
+from refresher.errors import KeysError, RefresherError, SupplyError, UsageError
+from refresher.files import UnsuitableFileError, read_regular
+from refresher.inspection import (
+    Findings,
+    inspect_descriptions,
+    inspect_document,
+    inspect_jwt,
+    inspect_life,
+    inspect_opaque,
+    inspect_variables,
+)
+from refresher.publishing.artifacts import ARTIFACTS, BOTO, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, RECORD
+from refresher.publishing.contents import compute_digest, parse_descriptions
+from refresher.publishing.mounts import find_single_file_mount
+from refresher.resources import Endpoints
 from refresher.tokens import UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from refresher.config.loader import LoadedConfiguration
-    from refresher.inspection import Findings
-    from refresher.tokens import UnverifiedClaims
+    from refresher.tokens import ExpectedClaims, UnverifiedClaims
 
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a file that is explained; `artifacts.json` is the largest that we write."""
+
+_BOM = "\ufeff"
 _SEGMENTS = 3
+_INTROSPECTED = "ya29.d."
+"""The beginning of federated tokens, which STS describes; tokeninfo knows the others."""
 
 
-def inspect(
-    text: str,
-    now: datetime,
-    *,
-    keys: Sequence[dict[str, Any]] | None,
-    loaded: LoadedConfiguration | None,
-    discover: bool = False,
-) -> Findings:
-    """Explain a text.
+class Inspector:
+    """Explains files.
 
     Args:
-        text: The content of a file, or of standard input.
         now: The wall clock's time.
         keys: JWKs to verify with; None for those of the configuration's keys directories.
         loaded: The configuration that a token is compared with.
-        discover: Whether to ask the token's issuer, or Google for a service account, for keys that are not available.
+        discover: Whether to ask the token's issuer or Google for the keys, and Google about access tokens.
+    """
+
+    def __init__(
+        self,
+        now: datetime,
+        *,
+        keys: Sequence[dict[str, Any]] | None = None,
+        loaded: LoadedConfiguration | None = None,
+        discover: bool = False,
+    ) -> None:
+        self._now = now
+        self._keys = keys
+        self._loaded = loaded
+        self._discover = discover
+        self._expected: Mapping[str, ExpectedClaims] = {}
+        if loaded is not None:
+            self._expected = {name: target.expected for name, target in build_targets(loaded).items()}
+
+    def inspect_path(self, path: Path) -> Iterator[tuple[str, Findings]]:
+        """Explain a file, or each file of a credentials directory, with its name there.
+
+        Raises:
+            UsageError: It can't be read, or is none of these.
+        """
+        if path.is_dir():
+            yield from self._inspect_directory(path)
+        else:
+            yield "", self._inspect_file(path)
+
+    def _inspect_directory(self, directory: Path) -> Iterator[tuple[str, Findings]]:
+        """Explain what lies under the names that we write: to list a directory takes another right than to use it."""
+        entries = [row.name for row in ARTIFACTS if row.name not in (RECORD, ID_TOKENS)]
+        entries += [name for name in _read_descriptions(directory) if name.startswith(f"{ID_TOKENS}/")]
+        names = [name for name in entries if os.path.lexists(directory / name)]
+        if not names:
+            raise UsageError(f"{directory} holds none of our files", "use a credentials directory, or a file")
+        for name in names:
+            try:
+                yield name, self._inspect_file(directory / name)
+            except UsageError as error:
+                yield name, Findings(kind="unknown", problems=(error.problem,))
+
+    def _inspect_file(self, path: Path) -> Findings:
+        content = read_input(path)
+        found = self._inspect_named(path, content)
+        described = _read_descriptions(path.parent).get(path.name)
+        if described is not None and described.sha256 == compute_digest(content.encode()):
+            life = inspect_life(described.expires_at, self._now)
+            found = replace(found, facts=found.facts + life.facts, problems=found.problems + life.problems)
+        mounted = _find_single_file_mount(path)
+        return found if mounted is None else replace(found, problems=(*found.problems, mounted))
+
+    def _inspect_named(self, path: Path, content: str) -> Findings:
+        if path.name == ENVIRONMENT or content.startswith("GOOGLE_APPLICATION_CREDENTIALS="):
+            return inspect_variables(content)
+        if path.name == BOTO and content.startswith("["):
+            return Findings(kind="boto file for gsutil")
+        if path.name == DESCRIPTIONS:
+            return inspect_descriptions(_parse_object(content), self._now)
+        # an ID token for an API is not a subject token of ours
+        return self.inspect_text(content, is_subject_token=path.parent.name != ID_TOKENS)
+
+    def inspect_text(self, content: str, *, is_subject_token: bool = True, is_file: bool = True) -> Findings:
+        """Explain a text.
+
+        Args:
+            content: All of it.
+            is_subject_token: Whether a JWT is to be compared with the configuration.
+            is_file: Whether a client would read exactly this; else whitespace around it does not matter.
+
+        Raises:
+            UsageError: It can't be read at all.
+        """
+        text = content.removeprefix(_BOM).strip()
+        if text.startswith("{"):
+            return inspect_document(_parse_object(text))
+        if not text or len(text.split()) > 1:
+            problem = "it is empty" if not text else "it is neither a token, an ADC document nor a JWKS"
+            raise UsageError(problem, "use a file that holds one of these and nothing else")
+        if len(text.split(".")) == _SEGMENTS and not text.startswith("ya29."):
+            found = self._inspect_jwt(text, is_subject_token=is_subject_token)
+        else:
+            found = inspect_opaque(text)
+            if self._discover and text.startswith("ya29."):
+                found = self._ask_google(text, found)
+        if text == content or not is_file:
+            return found
+        surplus = "a byte order mark" if content.startswith(_BOM) else "whitespace around it, such as a final newline"
+        return replace(found, problems=(*found.problems, f"STS refuses it: the file holds {surplus}"))
+
+    def _inspect_jwt(self, text: str, *, is_subject_token: bool) -> Findings:
+        expected = self._expected if is_subject_token else {}
+        keys, missing = (
+            self._keys if is_subject_token else None,
+            "no keys available (use --config, --keys or --discover)",
+        )
+        if keys is None:
+            claims = _peek_claims(text)
+            keys, problems = _read_own_keys(self._loaded, claims)
+            missing = "; ".join(problems) or missing
+            if self._discover and not any(claims and key["kid"] == claims.key_id for key in keys or ()):
+                keys, missing = self._discover_keys(claims)
+        try:
+            return inspect_jwt(text, self._now, keys=keys, expected=expected, missing=missing)
+        except UnreadableTokenError as error:
+            raise UsageError(f"it looks like a JWT, but {error}", "check whether it was cut off") from error
+
+    def _discover_keys(self, claims: UnverifiedClaims | None) -> tuple[list[dict[str, Any]] | None, str]:
+        """Return the keys that are published for a token's issuer, or why no keys are available."""
+        if claims is None or claims.issuer is None:
+            return None, "it has no issuer that could be asked"
+        try:
+            return _fetch_keys(claims.issuer, self._loaded, self._now), ""
+        except SupplyError as error:
+            return None, str(error)
+
+    def _ask_google(self, token: str, found: Findings) -> Findings:
+        """Add what Google answers about an access token: whose it is, and until when."""
+        from refresher.google.call import Call
+
+        endpoints = Endpoints.of_universe() if self._loaded is None else build_endpoints(self._loaded)
+        call = Call(
+            asked="tokeninfo",
+            url=_name_tokeninfo(self._loaded, endpoints),
+            form={"access_token": token},
+            secrets=(token,),
+        )
+        if token.startswith(_INTROSPECTED):
+            call = replace(call, asked="the introspection at STS", url=endpoints.token_info_url, form={"token": token})
+        try:
+            answer = call.fetch_document(_open_transport(self._loaded)())
+        except RefresherError as error:
+            return replace(found, problems=(*found.problems, error.problem))
+        names = ("email", "username", "azp", "aud", "scope")
+        facts = tuple((name, str(answer[name])) for name in names if name in answer)
+        try:
+            life = inspect_life(datetime.fromtimestamp(int(answer["exp"]), UTC), self._now)
+        except (KeyError, ValueError, TypeError, OverflowError):
+            life = Findings(kind="", problems=("Google does not accept it: it is invalid or has expired",))
+        return replace(found, facts=found.facts + facts + life.facts, problems=found.problems + life.problems)
+
+
+def read_input(path: Path) -> str:
+    """Read a file as text.
 
     Raises:
-        UsageError: It can't be read at all.
+        UsageError: It can't be read, is not a regular file, too large, or not text.
     """
-    text = text.strip()
-    if text.startswith("{"):
-        try:
-            return inspect_document(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise UsageError("it looks like JSON, but is broken", "check whether it was cut off") from error
-    if not text or len(text.split()) > 1:
-        problem = "it is empty" if not text else "it is neither a token, an ADC document nor a JWKS"
-        raise UsageError(problem, "use a file that holds one of these and nothing else")
-    if len(text.split(".")) != _SEGMENTS or text.startswith("ya29."):
-        return inspect_opaque(text)
-    expected = {} if loaded is None else {name: target.expected for name, target in build_targets(loaded).items()}
-    missing = "no keys available"
-    if keys is None:
-        keys, claims = _read_own_keys(loaded), _peek_claims(text)
-        if discover and not any(claims and key["kid"] == claims.key_id for key in keys or ()):
-            keys, missing = _discover_keys(claims, loaded, now)
+    remedy = "use a token, an ADC document, a JWKS, or a credentials directory"
     try:
-        return inspect_jwt(text, now, keys=keys, expected=expected, missing=missing)
-    except UnreadableTokenError as error:
-        raise UsageError(f"it looks like a JWT, but {error}", "check whether it was cut off") from error
+        return read_regular(path, most=LARGEST)[0].decode()
+    except UnsuitableFileError as error:
+        raise UsageError(f"{path} is {error}", f"{remedy}; pipe anything else into `refresher inspect -`") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not text", remedy) from None
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}", "use a file that this user may read") from error
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("it looks like JSON, but is broken", "check whether it was cut off") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _read_descriptions(directory: Path) -> dict[str, Any]:
+    try:
+        return dict(parse_descriptions(read_regular(directory / DESCRIPTIONS, most=LARGEST)[0]))
+    except (OSError, UnsuitableFileError):
+        return {}
+
+
+def _find_single_file_mount(path: Path) -> str | None:
+    try:
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = find_single_file_mount(directory, [path.name], str(path.parent))
+        return None if found is None else str(found)
+    finally:
+        os.close(directory)
 
 
 def _peek_claims(text: str) -> UnverifiedClaims | None:
@@ -72,16 +248,13 @@ def _peek_claims(text: str) -> UnverifiedClaims | None:
         return None
 
 
-def _discover_keys(
-    claims: UnverifiedClaims | None, loaded: LoadedConfiguration | None, now: datetime
-) -> tuple[list[dict[str, Any]] | None, str]:
-    """Return the keys that are published for a token's issuer, or why no keys are available."""
-    if claims is None or claims.issuer is None:
-        return None, "it has no issuer that could be asked"
-    try:
-        return _fetch_keys(claims.issuer, loaded, now), ""
-    except SupplyError as error:
-        return None, str(error)
+def _open_transport(loaded: LoadedConfiguration | None) -> Connections:
+    return Connections(ca_file=None) if loaded is None else open_connections(loaded)
+
+
+def _name_tokeninfo(loaded: LoadedConfiguration | None, endpoints: Endpoints) -> str:
+    is_emulator = loaded is not None and loaded.configuration.google.emulator
+    return f"{endpoints.sts if is_emulator else f'https://oauth2.{endpoints.universe_domain}'}/tokeninfo"
 
 
 def _fetch_keys(issuer: str, loaded: LoadedConfiguration | None, now: datetime) -> list[dict[str, Any]]:
@@ -89,32 +262,31 @@ def _fetch_keys(issuer: str, loaded: LoadedConfiguration | None, now: datetime) 
     from refresher.app.suppliers import open_workshop
     from refresher.google.openid import fetch_key_set, fetch_keys
 
-    if loaded is None:
-        return fetch_keys(Connections(ca_file=None)(), issuer)
-    connections = open_connections(loaded)
-    workshop = open_workshop(loaded, connections)
-    for settings in loaded.configuration.suppliers.values():
+    connections = _open_transport(loaded)
+    for settings in () if loaded is None else loaded.configuration.suppliers.values():
         if settings.expect_claims(None, frozenset(), None).issuer != issuer or settings.keys_directory is not None:
             continue
         if settings.keys_url is not None:
             return fetch_key_set(connections(), settings.keys_url)
-        if settings.uploads_keys:
-            found: list[dict[str, Any]] = settings.published_jwks(workshop, (), now)["keys"]
-            return found
+        if loaded is not None and settings.uploads_keys:
+            found = settings.published_jwks(open_workshop(loaded, connections), (), now)
+            return list(found["keys"])
     return fetch_keys(connections(), issuer)
 
 
-def _read_own_keys(loaded: LoadedConfiguration | None) -> list[dict[str, Any]] | None:
-    """Return the public halves of the keys that a configuration signs with; None if it has no keys."""
+def _read_own_keys(
+    loaded: LoadedConfiguration | None, claims: UnverifiedClaims | None
+) -> tuple[list[dict[str, Any]] | None, list[str]]:
+    """Return the public keys with which a configuration signs for a token's issuer, and why some can't be read."""
     from refresher.keys.directory import read_jwks
 
-    if loaded is None:
-        return None
     found: list[dict[str, Any]] = []
-    for settings in loaded.configuration.suppliers.values():
-        if settings.keys_directory is not None:
+    problems = []
+    for settings in () if loaded is None else loaded.configuration.suppliers.values():
+        issuer = settings.expect_claims(None, frozenset(), None).issuer
+        if settings.keys_directory is not None and claims is not None and claims.issuer == issuer:
             try:
                 found += read_jwks(settings.keys_directory)["keys"]
-            except KeysError:
-                continue
-    return found or None
+            except KeysError as error:
+                problems.append(str(error))
+    return found or None, problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refresher.app.plans import build_chain
 from refresher.app.suppliers import DeferredSupplier, open_connections, open_workshop
@@ -16,6 +16,7 @@ from refresher.google.iam_credentials import IamCredentials
 from refresher.limits import LONGEST_ACCESS_TOKEN_LIFE
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 from refresher.settings.values import SIGNED_RANGE
+from refresher.tokens import UnreadableTokenError, peek
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +26,23 @@ if TYPE_CHECKING:
     from refresher.google.call import AccessToken
     from refresher.resources import Impersonation
     from refresher.suppliers.interface import SupplierContext
+    from refresher.tokens import SubjectToken
 
 _HOUR = timedelta(hours=1)
 _ACCESS_TOKEN_RANGE = timedelta(seconds=1), LONGEST_ACCESS_TOKEN_LIFE
 """What generateAccessToken accepts at all; more than an hour needs an organization policy."""
+
+
+class IssuedToken(NamedTuple):
+    """A token for a script.
+
+    Attributes:
+        value: The secret.
+        expires_at: When it expires, UTC; None if it does not show that.
+    """
+
+    value: str
+    expires_at: datetime | None
 
 
 class Issuance:
@@ -52,7 +66,7 @@ class Issuance:
         self._workshop = open_workshop(loaded, open_connections(loaded))
         self._chain = build_chain(self._workshop)
 
-    def subject_token(self, audience: str | None = None) -> str:
+    def subject_token(self, audience: str | None = None) -> IssuedToken:
         """Return a subject token, for another audience than the provider's if that is given."""
         if self._lifetime is not None:
             allowed = self._settings.lifetime_range
@@ -61,21 +75,23 @@ class Issuance:
                 raise UsageError(problem, "omit --lifetime")
             self._check_lifetime(allowed)
         context = self._target.context if audience is None else replace(self._target.context, audience=audience)
-        return self._supply(context, self._lifetime)
+        token = self._supply(context, self._lifetime)
+        return IssuedToken(token.value, token.expires_at)
 
-    def access_token(self, scopes: tuple[str, ...]) -> str:
+    def access_token(self, scopes: tuple[str, ...]) -> IssuedToken:
         """Return an access token of the target principal, with these scopes or the configured ones."""
         self._check_lifetime(_ACCESS_TOKEN_RANGE)
         way = self._target.impersonation
         way = replace(way, scopes=scopes or way.scopes, lifetime=self._lifetime or way.lifetime)
-        return self._chain.access_token(way, self._exchange(way)).value
+        token = self._chain.access_token(way, self._exchange(way))
+        return IssuedToken(token.value, token.expires_at)
 
-    def id_token(self, audience: str, *, include_email: bool) -> str:
+    def id_token(self, audience: str, *, include_email: bool) -> IssuedToken:
         """Return a Google-signed ID token of the service account."""
         way, _ = self._require_account("an ID token")
-        return self._chain.id_token(way, audience, self._exchange(way), include_email=include_email)
+        return _read_life(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
 
-    def signed_jwt(self, claims: Mapping[str, Any]) -> str:
+    def signed_jwt(self, claims: Mapping[str, Any]) -> IssuedToken:
         """Return claims that the service account signed; `iat` and `exp` are added where they are missing.
 
         It signs as itself, with an access token of its own: `signJwt` accepts no federated token.
@@ -92,7 +108,7 @@ class Issuance:
         )
         issued_at = int(self._now.timestamp())
         expires_at = issued_at + int((self._lifetime or _HOUR).total_seconds())
-        return api.sign_jwt(account, {"iat": issued_at, "exp": expires_at, **claims})
+        return _read_life(api.sign_jwt(account, {"iat": issued_at, "exp": expires_at, **claims}))
 
     def _require_account(self, what: str) -> tuple[Impersonation, str]:
         way = self._target.impersonation
@@ -110,8 +126,15 @@ class Issuance:
             raise UsageError(f"--lifetime is {asked}, not between {low} and {high}", "choose another one")
 
     def _exchange(self, way: Impersonation) -> AccessToken:
-        return self._chain.exchange(way, self._supply(self._target.context), self._now)
+        return self._chain.exchange(way, self._supply(self._target.context).value, self._now)
 
-    def _supply(self, context: SupplierContext, lifetime: timedelta | None = None) -> str:
+    def _supply(self, context: SupplierContext, lifetime: timedelta | None = None) -> SubjectToken:
         settings = self._settings if lifetime is None else self._settings.model_copy(update={"lifetime": lifetime})
-        return DeferredSupplier(partial(settings.build, self._workshop)).supply(context, self._now).value
+        return DeferredSupplier(partial(settings.build, self._workshop)).supply(context, self._now)
+
+
+def _read_life(text: str) -> IssuedToken:
+    try:
+        return IssuedToken(text, peek(text).expires_at)
+    except UnreadableTokenError:
+        return IssuedToken(text, None)

@@ -15,7 +15,7 @@ from refresher.engine.artifacts import TargetFacts, build_static, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, Origin, get_row, sort_for_writing
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
@@ -59,9 +59,14 @@ def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         container_directory=target.container_directory,
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
-        files=name_variables(sort_for_writing(_read_options(target))),
+        files=name_variables(list_optional(target)),
         is_chain=bool(identity.delegates) or identity.via == "impersonation",
     )
+
+
+def list_optional(target: ResolvedTarget) -> tuple[str, ...]:
+    """Return the names of the optional artifacts that a target asks for, in the order of writing."""
+    return tuple(sort_for_writing(_read_options(target)))
 
 
 def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
@@ -133,7 +138,7 @@ def _build_target(
         minted=tuple(
             MintedArtifact(name=name, options=options[name])
             for name in sort_for_writing(options)
-            if get_row(name).origin is Origin.MINTED
+            if get_row(name).origin == "minted"
         ),
     )
 

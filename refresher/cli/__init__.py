@@ -1,7 +1,7 @@
 """The command line: one file per command, each a short function; what they do is callable without a terminal.
 
 `main` is the entry point. The exec probe, `wait --directory`, is answered before the command-line library is even
-imported: it runs every few seconds in every container, and an import costs more than its work.
+imported: it runs every few seconds in every container, and imports cost more time than its work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main() -> None:
         request = probe.parse(arguments[1:])
         if request is not None:
             sys.exit(probe.run(request))
-    # pydantic searches every installed distribution for plugins; there are none, and the search takes 10 ms
+    # pydantic searches every installed distribution for plugins; we need none, and the search takes 10 ms
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from refresher.cli.root import run
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import config_option, declare
+from refresher.cli.command import config_option, declare, load_leniently, select_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,7 @@ def command(config: Path, target: str) -> None:
     """Print the ADC document of TARGET."""
     from refresher import adc
     from refresher.app.targets import build_document, build_endpoints
-    from refresher.cli.loading import chosen, load_leniently
 
     loaded = load_leniently(config)
-    (found,) = chosen(loaded.targets, [target]).values()
+    (found,) = select_targets(loaded.targets, [target]).values()
     click.echo(adc.render(build_document(loaded, found, build_endpoints(loaded))).decode())

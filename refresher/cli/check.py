@@ -1,4 +1,4 @@
-"""`refresher check`: load and explain the configuration; touch nothing."""
+"""`refresher check`: check and explain the configuration; changes nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refresher.cli.options import config_option, declare, json_option
+from refresher.cli.command import clean, config_option, declare, json_option, load_strictly, print_warnings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,36 +17,41 @@ if TYPE_CHECKING:
 @config_option
 @json_option
 def command(config: Path, *, as_json: bool) -> None:
-    """Load the configuration, say everything that is wrong with it at once, and explain what it means.
+    """Check the configuration, report every mistake at once, and explain what it means.
 
     Warnings go to standard error and do not change the exit status.
     """
-    from refresher.app.explanation import check_files, explain
-    from refresher.cli.loading import load_strictly, say_warnings
+    from refresher.app.explanation import explain, list_faults
 
     loaded = load_strictly(config)
-    say_warnings(loaded)
-    for error in check_files(loaded):
-        click.echo(f"warning: {error}", err=True)
+    print_warnings([*loaded.warnings, *list_faults(loaded)])
     explained = explain(loaded)
     if as_json:
-        click.echo(json.dumps({"targets": explained}, indent=2))
+        click.echo(json.dumps(explained, indent=2))
         return
-    for target in explained:
-        click.echo(_sentence(target))
-    click.echo(f"{config}: fine, {len(explained)} target{'' if len(explained) == 1 else 's'}")
+    targets, google, listen = explained["targets"], explained["google"], explained["listen"]
+    lines = [line for target in targets for line in _describe(target)]
+    lines.append(f"Google is {google['universe_domain']}: {google['sts']}, {google['iam_credentials']}")
+    if listen:
+        lines.append(f"{listen} is where status will be served: nothing answers there yet")
+    lines.append(f"{config}: fine, {len(targets)} target{'' if len(targets) == 1 else 's'}")
+    click.echo(clean("\n".join(lines)))
 
 
-def _sentence(target: dict[str, Any]) -> str:
-    who = target["service_account"] or "itself (direct access)"
-    subject = f"subject {target['subject']}" if target["subject"] else "a subject of the supplier's choice"
+def _describe(target: dict[str, Any]) -> list[str]:
+    account = target["service_account"] or "itself (direct access)"
+    subject = f"subject {target['subject']}" if target["subject"] else "a subject that the supplier chooses"
     lines = [
-        f"{target['name']}: acts as {who}, proved by {subject}, supplied by {target['supplier']} ({target['kind']})",
+        f"{target['name']}: acts as {account}, proved by {subject}, from {target['supplier']} ({target['kind']})",
+        f"  accepted by {target['provider']}, with token audience {target['audience']}",
         f"  in {target['directory']}, seen as {target['container_directory']}",
         f"  files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
     ]
-    if target["via"] == "impersonation":
-        lines.append("  further artifacts minted with the worker's own credentials")
+    if target["artifacts"]:
+        way = ", minted with the worker's own credentials" if target["via"] == "impersonation" else ""
+        lines.append(f"  optional artifacts: {', '.join(target['artifacts'])}{way}")
     if target["lifetime"]:
-        lines.append(f"  tokens live {target['lifetime']}; the issuer may be down {target['least_runway']} unnoticed")
-    return "\n".join(lines)
+        lines.append(
+            f"  tokens live {target['lifetime']}; if the issuer stops, clients work at least {target['least_runway']}"
+        )
+    return lines

@@ -5,26 +5,28 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import declare
+from refresher.cli.command import PATH, declare
+from refresher.cli.emulator import require_emulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @declare("demo", example="refresher demo --keep --directory /tmp/refresher-demo")
-@click.option("--keep", is_flag=True, help="Go on until interrupted; print lines to paste.")
+@click.option("--keep", is_flag=True, help="Keep running until interrupted, and print lines to paste.")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
-    help="Where to leave everything. Default: a temporary directory, removed at the end.",
+    help="The directory in which all files stay. Default: a temporary directory, removed at the end.",
 )
 def command(directory: Path | None, *, keep: bool) -> None:
-    """Watch two users' credentials stay fresh and apart, on a local Google; ends by itself within 30 seconds."""
-    from refresher.cli.extras import need_emulator
-
-    need_emulator()
+    """Show two users' credentials that stay fresh and apart, on a local Google; ends by itself within 30 seconds."""
+    require_emulator()
     from refresher.demo.steps import run_demo
 
     stopping = None

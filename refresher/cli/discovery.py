@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import config_option, declare
+from refresher.cli.command import config_option, declare, load_leniently
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 @config_option
 @click.argument("supplier")
 def command(config: Path, supplier: str) -> None:
-    """Print what is to be served at ISSUER/.well-known/openid-configuration for SUPPLIER.
+    """Print the document to serve at ISSUER/.well-known/openid-configuration, for SUPPLIER.
 
-    It names the signing account's keys as Google publishes them, so that it never changes.
+    It never changes: it refers to the signing account's keys where Google publishes them.
     """
     from refresher.app.keys import compose_discovery_document
-    from refresher.cli.loading import load_leniently
 
     click.echo(json.dumps(compose_discovery_document(load_leniently(config), supplier), indent=2))

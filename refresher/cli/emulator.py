@@ -1,64 +1,62 @@
-"""`refresher emulator`: run a local Google until it is told to stop."""
+"""`refresher emulator`: run a local Google until a signal ends it."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import declare
+from refresher.cli.command import PATH, declare
+from refresher.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PORT = click.IntRange(0, 65535)
 
 
 @declare("emulator", example="refresher emulator --directory /tmp/google --http-port 8080 --seed seed.yaml")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
-    show_envvar=True,
     metavar="DIR",
-    help="Where its state and its certificate authority are kept.",
+    help="The directory for its state and its certificate authority.",
 )
-@click.option("--http-port", type=click.IntRange(0, 65535), default=0, show_envvar=True, help="0: any free port.")
-@click.option("--https-port", type=click.IntRange(0, 65535), default=0, show_envvar=True, help="0: any free port.")
-@click.option("--host", default="127.0.0.1", show_default=True, show_envvar=True, help="A loopback address.")
+@click.option("--http-port", type=_PORT, default=0, help="The port for plain HTTP; 0 for any free port.")
+@click.option("--https-port", type=_PORT, default=0, help="The port for HTTPS; 0 for any free port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on: a loopback address.")
 @click.option(
-    "--expose", is_flag=True, show_envvar=True, help="Allow another host: whoever reaches it may become anybody."
+    "--expose", is_flag=True, help="Allow another host. Anyone who reaches the emulator can act as any account."
 )
-@click.option(
-    "--seed", type=click.Path(path_type=Path), show_envvar=True, metavar="FILE", help="What exists at the start (YAML)."
-)
+@click.option("--seed", type=PATH, metavar="FILE", help="A YAML file of what exists at the start.")
 @click.option(
     "--strict/--lenient",
     default=True,
     show_default=True,
-    show_envvar=True,
-    help="Whether to refuse what Google may or may not: white space around a token, tokens issued a day ago.",
+    help="Whether to refuse what Google may refuse: whitespace around a token, tokens issued a day ago.",
 )
 @click.option(
-    "--journal",
-    type=click.Path(path_type=Path),
-    show_envvar=True,
-    metavar="FILE",
-    help="Where each request is noted as a line of JSON, without secrets.",
+    "--journal", type=PATH, metavar="FILE", help="A file to which each request is added as a line of JSON, no secrets."
 )
 def command(
     directory: Path,
     http_port: int,
     https_port: int,
     host: str,
-    expose: bool,  # noqa: FBT001 - click hands flags over by name
     seed: Path | None,
-    strict: bool,  # noqa: FBT001 - click hands flags over by name
     journal: Path | None,
+    *,
+    expose: bool,
+    strict: bool,
 ) -> None:
     """Run a local Google that refuses what Google refuses. It is not Google, and it is not secure.
 
-    Prints one JSON line when it is ready: its origins and the certificate authority of the secure one.
+    It prints one JSON line when it is ready: its origins, and the certificate authority of the secure one.
     """
-    from refresher.cli.extras import need_emulator
-
-    need_emulator()
+    require_emulator()
     from refresher.emulator.program import serve
 
     serve(
@@ -72,3 +70,17 @@ def command(
         lenient=not strict,
         journal=journal,
     )
+
+
+def require_emulator() -> None:
+    """Check that the emulator's libraries are installed.
+
+    Raises:
+        UsageError: They are not.
+    """
+    names = ("cel_expr_python", "google_crc32c", "httptools", "jwt", "rich", "uvicorn")
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"the emulator is not installed ({', '.join(missing)} missing)", "from a clone: pip install '.[emulator]'"
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import config_option, declare
+from refresher.cli.command import config_option, declare, load_leniently, select_targets
 from refresher.environment import Format, render
 
 if TYPE_CHECKING:
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     type=click.Choice([form.value for form in Format]),
     default=Format.DOTENV.value,
     show_default=True,
-    help="For whom the variables are written.",
+    help="The form of the output: for which program the variables are printed.",
 )
 @click.argument("target")
 def command(config: Path, target: str, form: str) -> None:
-    """Print the variables of TARGET."""
+    """Print the environment variables of TARGET."""
     from refresher.app.targets import build_variables
-    from refresher.cli.loading import chosen, load_leniently
 
     loaded = load_leniently(config)
-    (found,) = chosen(loaded.targets, [target]).values()
+    (found,) = select_targets(loaded.targets, [target]).values()
     click.echo(render(build_variables(loaded, found), Format(form)), nl=False)

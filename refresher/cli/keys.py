@@ -1,59 +1,59 @@
-"""`refresher keys`: make, list, publish and rotate the signing keys of a `self_issued` supplier."""
+"""`refresher keys`: create, list, publish and rotate the signing keys of a `self_issued` supplier."""
 
 from __future__ import annotations
 
 import json
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.options import Duration, config_option, declare, json_option
+from refresher.cli.command import PATH, Duration, config_option, declare, json_option, load_strictly, print_note
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from pathlib import Path
 
+_ALGORITHM = click.Choice(["ES256", "RS256"])
 _KEY_ID = re.compile("-[A-Za-z0-9_-]{42}")
 """An RFC 7638 thumbprint that looks like options, as one in 64 does."""
 
 _directory_option = click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
-    help="The keys directory, as `suppliers.NAME.keys` names it.",
+    help="The keys directory: the value of `suppliers.NAME.keys`.",
 )
 
 
 @click.group("keys")
 def command() -> None:
-    """Make, list, publish and rotate the keys that sign self-issued subject tokens."""
+    """Create, list, publish and rotate the keys that sign self-issued subject tokens."""
 
 
 @declare("new", example="refresher keys new --directory /var/lib/refresher/keys")
 @_directory_option
 @click.option(
     "--algorithm",
-    type=click.Choice(["ES256", "RS256"]),
+    type=_ALGORITHM,
     default="ES256",
     show_default=True,
-    help="ES256 signs ten times cheaper; Google accepts both.",
+    help="The algorithm of the key. Google accepts both; ES256 signs ten times faster.",
 )
 def new(directory: Path, algorithm: str) -> None:
-    """Make the first key of a directory; it is active at once. Prints its key id."""
+    """Create the first key of a directory, which is active at once, and print its key id."""
     from refresher.keys.directory import create
 
-    record = create(directory, algorithm=algorithm, now=datetime.now(UTC))
-    click.echo(record.kid)
+    click.echo(create(directory, algorithm=algorithm, now=datetime.now(UTC)).kid)
 
 
 @declare("list", example="refresher keys list --directory /var/lib/refresher/keys --json")
 @_directory_option
 @json_option
 def list_(directory: Path, *, as_json: bool) -> None:
-    """Tell each key's id, algorithm, state and times."""
+    """Show the id, algorithm, state and times of each key."""
     from refresher.keys.registry import compose_document, list_keys
 
     records = list_keys(directory)
@@ -69,56 +69,51 @@ def list_(directory: Path, *, as_json: bool) -> None:
 @declare("jwks", example="refresher keys jwks --directory /var/lib/refresher/keys > jwks.json")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
-    help="The keys directory, as `suppliers.NAME.keys` names it; then no configuration is read.",
+    help="The keys directory: the value of `suppliers.NAME.keys`. No configuration is read.",
 )
 @config_option
-@click.option("--supplier", metavar="NAME", help="Instead of a directory: the supplier whose keys are meant.")
+@click.option("--supplier", metavar="NAME", help="The supplier whose keys to print, instead of a directory.")
 @click.option(
     "--version",
     "versions",
     type=click.IntRange(min=1),
     multiple=True,
     metavar="N",
-    help="Version of the supplier's key in Cloud KMS; may be repeated. Default: the one that signs.",
+    help="The version of the supplier's key in Cloud KMS; may be repeated. Default: the version that signs.",
 )
 def jwks(directory: Path | None, config: Path, supplier: str | None, versions: tuple[int, ...]) -> None:
-    """Print the public half of all keys but the gone, to be uploaded to the provider.
+    """Print the public keys to upload to the provider: of all keys that are not `gone`.
 
-    Of a key in Cloud KMS, print what the supplier of that name signs with.
+    With --supplier, print the keys that this supplier signs with, also if Cloud KMS holds them.
     """
     if directory is not None and supplier is None:
         _print_jwks(directory)
     elif supplier is not None and directory is None:
         from refresher.app.keys import compose_jwks
-        from refresher.cli.loading import load_strictly
 
         click.echo(json.dumps(compose_jwks(load_strictly(config), supplier, versions, datetime.now(UTC)), indent=2))
     else:
-        raise click.UsageError("Give one of --directory and --supplier.")
+        raise click.UsageError("Use either --directory or --supplier.")
 
 
 @declare("rotate", example="refresher keys rotate --directory /var/lib/refresher/keys > jwks.json")
 @_directory_option
-@click.option("--algorithm", type=click.Choice(["ES256", "RS256"]), help="Default: that of the active key.")
+@click.option("--algorithm", type=_ALGORITHM, help="The algorithm of the next key. Default: that of the active key.")
 def rotate(directory: Path, algorithm: str | None) -> None:
-    """Add the next key and print the JWKS to upload, which holds the old one too.
+    """Add the next key, and print the JWKS to upload, with the old key and the new one.
 
-    The next key signs nothing before the daemon has seen STS accept it, or `keys activate` says so.
+    The new key is not used until STS accepts it, or until you run `keys activate`.
     """
     from refresher.keys.directory import rotate as add_next
 
     record = add_next(directory, algorithm=algorithm, now=datetime.now(UTC))
-    click.echo(f"{record.kid} is next: upload this JWKS; the daemon activates the key once STS accepts it", err=True)
+    print_note(f"{record.kid} is next: upload this JWKS; the daemon activates the key once STS accepts it")
     _print_jwks(directory)
 
 
-@declare(
-    "activate",
-    example="refresher keys activate --directory /var/lib/refresher/keys",
-    never_options=_KEY_ID,
-)
+@declare("activate", example="refresher keys activate --directory /var/lib/refresher/keys", never_options=_KEY_ID)
 @_directory_option
 @click.option(
     "--lifetime",
@@ -129,40 +124,37 @@ def rotate(directory: Path, algorithm: str | None) -> None:
 )
 @click.argument("kid", required=False)
 def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:
-    """Let the next key sign from now on, whether or not STS accepts it; the active one retires."""
-    from refresher.keys.directory import activate as let_sign
+    """Sign with the next key from now on, whether or not STS accepts it; the active key starts to retire."""
+    from refresher.keys.directory import activate as start_signing
 
-    record = let_sign(directory, kid, lifetime=lifetime, now=datetime.now(UTC))
-    click.echo(record.kid)
+    click.echo(start_signing(directory, kid, lifetime=lifetime, now=datetime.now(UTC)).kid)
 
 
 @declare("retire", example="refresher keys retire --directory /var/lib/refresher/keys > jwks.json")
 @_directory_option
 def retire(directory: Path) -> None:
-    """Remove the retiring keys whose last token is over, and print the JWKS to upload, without them."""
-    from refresher.keys.directory import retire as let_go
+    """Remove the retiring keys whose last token has expired, and print the JWKS to upload, without them."""
+    from refresher.keys.directory import retire as remove_retiring
 
-    for record in let_go(directory, now=datetime.now(UTC)):
-        click.echo(f"{record.kid} is gone: upload this JWKS", err=True)
+    for record in remove_retiring(directory, now=datetime.now(UTC)):
+        print_note(f"{record.kid} is gone: upload this JWKS")
     _print_jwks(directory)
 
 
 @declare(
-    "revoke",
-    example="refresher keys revoke --directory /var/lib/refresher/keys KID > jwks.json",
-    never_options=_KEY_ID,
+    "revoke", example="refresher keys revoke --directory /var/lib/refresher/keys KID > jwks.json", never_options=_KEY_ID
 )
 @_directory_option
 @click.argument("kid")
 def revoke(directory: Path, kid: str) -> None:
     """Remove a key that leaked, at once, and print the JWKS to upload, without it.
 
-    Google trusts the key until the upload. If it was the active one, the next key signs from now on, or a new one.
+    Google trusts the key until the upload. If it was the active key, the next key signs from now on, or a new one.
     """
-    from refresher.keys.directory import revoke as withdraw
+    from refresher.keys.directory import revoke as remove_leaked
 
-    record = withdraw(directory, kid, now=datetime.now(UTC))
-    click.echo(f"{kid} is gone: upload this JWKS now; {record.kid} signs", err=True)
+    record = remove_leaked(directory, kid, now=datetime.now(UTC))
+    print_note(f"{kid} is gone: upload this JWKS now; {record.kid} signs")
     _print_jwks(directory)
 
 

@@ -1,9 +1,9 @@
 """The exec probe `refresher wait --directory DIR`: whether a credentials directory is usable, in standard library only.
 
-It sees what a client sees in its own container, so it knows no configuration: the token file holds a token with more
-than its minimum validity left, the other required files are there, and none of them is mounted by itself, which would
-cut the container off from every refresh. What the configuration would mint is checked by `refresher wait --config`.
-A command line that it does not understand is left to the full command.
+It sees what a client sees in its own container, and no configuration: the directory is not a removed one, the token
+file holds a token with more than its minimum validity left, the other required files are there, and none of them is
+mounted by itself, which would cut the container off from every refresh. What the configuration would mint is checked by
+`refresher wait --config`. A command line that it does not understand is left to the full command.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import NamedTuple
 from refresher import policy
 from refresher.durations import parse_duration
 from refresher.errors import ExitStatus, NotReadyError
-from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED, TOKEN, Origin, get_row
+from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, compute_digest, extract_token, parse_descriptions, read_file
 from refresher.publishing.mounts import SingleFileMountError, find_single_file_mount
+from refresher.text import escape
 from refresher.tokens import UnreadableTokenError
 
 POLL_SECONDS = 0.05
+_LONGEST = 4096
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # a container's user may traverse it, and need not list it
 _OPTIONS = {
     "--directory": "REFRESHER_WAIT_DIRECTORY",
@@ -31,13 +33,17 @@ _OPTIONS = {
 }
 
 
+class RemovedDirectoryError(NotReadyError):
+    """The directory was removed on the worker, and this process still holds the former one: waiting does not help."""
+
+
 class Request(NamedTuple):
-    """What is waited for.
+    """What to wait for.
 
     Attributes:
         directory: The credentials directory as this process sees it.
-        min_validity: The life a token must have left; None for its own minimum validity.
-        timeout: How long to wait; zero to look once.
+        min_validity: The life that a token must have left; None for its own minimum validity.
+        timeout: How long to wait; zero to check once.
         artifacts: Optional artifacts that must be usable too.
     """
 
@@ -73,8 +79,8 @@ def run(request: Request) -> int:
     """Wait until the directory is usable, and return the exit status; print what is wrong if it is not."""
     deadline = time.monotonic() + request.timeout.total_seconds()
     while (error := look(request, datetime.now(UTC))) is not None:
-        if isinstance(error, SingleFileMountError) or time.monotonic() >= deadline:
-            sys.stderr.write(f"refresher: {error}\n")
+        if isinstance(error, SingleFileMountError | RemovedDirectoryError) or time.monotonic() >= deadline:
+            sys.stderr.write(f"refresher: {escape(error.problem, longest=_LONGEST)}\n  remedy: {error.remedy}\n")
             return ExitStatus.NOT_READY
         time.sleep(POLL_SECONDS)
     return ExitStatus.DONE
@@ -88,6 +94,11 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
     except OSError as error:
         return _not_ready(f"{directory} can't be opened: {os.strerror(error.errno or 0)}")
     try:
+        if os.fstat(descriptor).st_nlink == 0:
+            return RemovedDirectoryError(
+                f"{directory} was removed on the worker, and this container still holds the former one",
+                "start the container again",
+            )
         contents = {name: read_file(descriptor, name) for name in (*REQUIRED, DESCRIPTIONS, *request.artifacts)}
         names = (TOKEN, *REQUIRED, *request.artifacts)
         if (mounted := find_single_file_mount(descriptor, names, directory)) is not None:
@@ -112,7 +123,7 @@ def _find_complaint(request: Request, contents: dict[str, PublishedFile], now: d
         return problem
     described = parse_descriptions(contents[DESCRIPTIONS].content)
     for name in request.artifacts:
-        if get_row(name).origin is Origin.MINTED:
+        if get_row(name).origin == "minted":
             entry = described.get(name)
             if entry is None or entry.sha256 != compute_digest(contents[name].content or b""):
                 return f"{request.directory}/{name} is not what artifacts.json describes"

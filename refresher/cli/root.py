@@ -1,33 +1,37 @@
-"""The root command: knows the commands by name and imports one when it is called."""
+"""The root command: the list of commands, each imported when it is called, and the one place that ends the program."""
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
+import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import click
 
 from refresher import __version__
-from refresher.cli.failures import guarded
-from refresher.cli.options import loudness_options
+from refresher.cli.command import list_loudness_options, print_error, print_note
+from refresher.errors import ExitStatus, RefresherError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 COMMANDS = {
-    "demo": "Watch two users' credentials stay fresh and apart, on the emulator.",
+    "demo": "Show the main job on the emulator: two users, kept fresh and apart.",
     "run": "Keep all targets fresh: the daemon.",
     "once": "Refresh what is due, and exit.",
-    "check": "Load and explain the configuration; touch nothing.",
+    "check": "Check and explain the configuration; changes nothing.",
     "adc": "Print the ADC document of a target.",
-    "env": "Print the variables of a target.",
-    "status": "Tell what the files hold, read from the files.",
-    "wait": "Return when targets are ready; also a probe.",
+    "env": "Print the environment variables of a target.",
+    "status": "Show the current state of each target's files.",
+    "wait": "Return when targets are ready; with --timeout 0s a probe.",
     "token": "Print one token of a target, for a script.",
-    "inspect": "Explain a token, an ADC document or a JWKS.",
+    "inspect": "Explain a token, an ADC document, a JWKS or a whole credentials directory.",
     "discovery": "Print the discovery document that a sign_jwt supplier needs.",
-    "keys": "Make, list, publish and rotate signing keys.",
+    "keys": "Create, list, publish and rotate signing keys.",
     "emulator": "Run a local Google.",
     "schema": "Print the JSON Schema of the configuration.",
 }
@@ -37,6 +41,10 @@ EXIT_STATUSES = (
     "0 done · 1 unexpected · 2 usage or configuration · 3 supply · 4 publish · 5 exchange or impersonation · "
     "6 not ready in time"
 )
+INTERRUPTED = 130
+"""The exit status that a shell expects of a program that SIGINT ended."""
+
+_UNPRINTABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _LazyGroup(click.Group):
@@ -59,15 +67,70 @@ class _LazyGroup(click.Group):
 
 @click.group(
     cls=_LazyGroup,
-    params=loudness_options(),
+    params=list_loudness_options(),
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "REFRESHER"},
 )
 @click.version_option(__version__, prog_name="refresher")
 def root() -> None:
-    """Keep Google Cloud credentials directories fresh, one per container, with no key."""
+    """Keep Google Cloud credentials fresh, in one directory per container."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; give its exit status."""
+    """Run the command line and return its exit status."""
     colour = None if "NO_COLOR" not in os.environ else False
-    return guarded(lambda: root.main(list(arguments), prog_name="refresher", standalone_mode=False, color=colour))
+    return run_guarded(lambda: root.main(list(arguments), prog_name="refresher", standalone_mode=False, color=colour))
+
+
+def run_guarded(call: Callable[[], object]) -> int:
+    """Run a command and return the exit status; why it failed is printed on standard error."""
+    try:
+        result = call()
+        return result if isinstance(result, int) else ExitStatus.DONE
+    except RefresherError as error:
+        print_error(error)
+        return error.exit_status
+    except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError) as end:
+        return _end(end)
+    except OSError as error:
+        return _explain_surroundings(error)
+    except Exception as bug:  # noqa: BLE001 - the top of the command line
+        return _report_bug(bug)
+
+
+def _end(end: BaseException) -> int:
+    """Return the exit status of wrong usage, an interrupt or a closed pipe."""
+    match end:
+        case click.exceptions.Exit():
+            return end.exit_code
+        case click.ClickException():
+            shown = io.StringIO()
+            end.show(shown)
+            print_note(shown.getvalue().rstrip())
+            return end.exit_code
+        case BrokenPipeError():
+            # the reader of our output has seen enough; this keeps the interpreter from an error message at its exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitStatus.DONE
+        case _:
+            return INTERRUPTED
+
+
+def _explain_surroundings(error: OSError) -> int:
+    """Report a fault of standard output, or of the directory in which the program was started; no file is named."""
+    if error.filename is None and error.errno in _UNPRINTABLE:
+        problem, remedy = "standard output cannot be written", "free some space, or print to another place"
+    elif error.filename is None and isinstance(error, FileNotFoundError):
+        problem, remedy = "the current directory does not exist any more", "change to a directory that exists"
+    else:
+        return _report_bug(error)
+    failure = UsageError(f"{problem}: {os.strerror(error.errno or 0)}", remedy)
+    print_error(failure)
+    return failure.exit_status
+
+
+def _report_bug(bug: Exception) -> int:
+    """Print a bug's class and the lines it went through, and not its text, which may quote a secret."""
+    lines = [f"refresher: unexpected {type(bug).__name__}; please report this bug with the lines below"]
+    lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(bug.__traceback__)]
+    print_note("\n".join(lines))
+    return ExitStatus.UNEXPECTED

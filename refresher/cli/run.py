@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from refresher.cli.options import config_option, configure_logs, declare
+from refresher.cli.command import config_option, configure_logs, declare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
 @config_option
 def command(config: Path) -> None:
-    """Keep all targets fresh until SIGTERM; SIGHUP or a change of the configuration's files loads it again.
+    """Keep all targets fresh until SIGTERM; SIGHUP, or a change of the configuration's files, loads it again.
 
-    Ends with valid tokens left in place. A drop-in that cannot be used is reported and does not hold up the others.
+    At the end the files stay, with tokens that are still valid. A drop-in that can't be used is reported and delays no
+    other target.
     """
-    # asked to load again before anything is loaded: it is about to be
+    # a request to load again is ignored until the configuration is loaded for the first time
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from refresher.app.programs import run_daemon
     from refresher.config.loader import load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from refresher.cli.options import declare
+from refresher.cli.command import declare
 
 
 @declare("schema", example="refresher schema > refresher.schema.json")

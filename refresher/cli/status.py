@@ -1,4 +1,4 @@
-"""`refresher status`: what the files hold, read from the files."""
+"""`refresher status`: the current state of each target's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refresher.cli.options import config_option, declare, json_option
+from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,46 +20,50 @@ _COLOURS = {"fresh": "green", "due": "yellow"}
 @config_option
 @json_option
 def command(config: Path, *, as_json: bool) -> None:
-    """Tell what each target's files hold now, judged against the configuration. Changes nothing.
+    """Show the current state of each target's files. Read-only.
 
-    It exits with 0 whatever the files hold; what is to fail with them asks `refresher wait --timeout 0s`.
-
-    As root it also warns of containers that have one of the files mounted by itself.
+    Exits 0 whatever the state; in scripts, use `refresher wait --timeout 0s`. While the configuration is refused, it
+    shows every directory that the daemon has published. As root it also warns about containers that have a single file,
+    or a removed directory, mounted.
     """
-    from refresher.app.targets import build_targets
-    from refresher.cli.loading import load_leniently
-    from refresher.observe.health import as_report, examine
-    from refresher.observe.holders import holders
+    from refresher.app.examination import open_examination
+    from refresher.observe.health import as_report
+    from refresher.observe.holders import find_holders
 
-    loaded = load_leniently(config)
-    now = datetime.now(UTC)
-    targets = build_targets(loaded)
-    verdicts = {name: examine(target, now) for name, target in targets.items()}
+    found, now = open_examination(config), datetime.now(UTC)
+    for line in found.complaints:
+        print_note(str(line))
     report = as_report(
-        verdicts,
+        [found.examine(name, now) for name in found.names],
         now,
-        is_empty_fine=loaded.configuration.targets_directory is not None,
-        problems=[str(problem) for problem in loaded.drop_in_problems],
+        is_empty_fine=found.is_empty_fine,
+        problems=() if found.loaded is None else [str(problem) for problem in found.loaded.drop_in_problems],
     )
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        click.echo(json.dumps({**report, "refused": found.refusal and found.refusal.as_document()}, indent=2))
     else:
         _print(report)
-    for holder in holders(target.directory.path for target in targets.values()):
-        click.echo(f"warning: {holder}", err=True)
+    print_warnings(find_holders(found.root / name for name in found.names))
 
 
 def _print(report: dict[str, Any]) -> None:
     targets = report["targets"]
     width = max((len(target["name"]) for target in targets), default=0)
+    failing = []
     for target in targets:
-        state = click.style(f"{target['state']:10}", fg=_COLOURS.get(target["state"], "red"))
         life = f"until {target['expires_at']}, {target['runway_seconds']} s" if target["expires_at"] else "no token"
-        click.echo(f"{target['name']:{width}}  {state}  {life}")
+        click.echo(f"{clean(target['name']):{width}}  {_style(target)}  {life}")
         for artifact in target["artifacts"]:
             end = f"until {artifact['expires_at']}" if artifact["expires_at"] else ""
-            shown = click.style(f"{artifact['state']:10}", fg=_COLOURS.get(artifact["state"], "red"))
-            click.echo(f"{'':{width}}  {shown}  {artifact['name']} {end}".rstrip())
-        if target["problem"]:
-            click.echo(f"{'':{width}}  {target['problem']}\n{'':{width}}  remedy: {target['remedy']}")
-    click.echo("ready" if report["ready"] else "not ready")
+            click.echo(f"{'':{width}}  {_style(artifact)}  {clean(artifact['name'])} {end}".rstrip())
+            if artifact["state"] not in _COLOURS:
+                failing.append(f"{target['name']}/{artifact['name']}")
+        notes = [target["note"], target["problem"], target["problem"] and f"remedy: {target['remedy']}"]
+        for note in filter(None, notes):
+            click.echo(f"{'':{width}}  {clean(note)}")
+    exceptions = f", except for {clean(', '.join(failing))}" if failing else ""
+    click.echo(f"ready{exceptions}" if report["ready"] else "not ready")
+
+
+def _style(row: dict[str, Any]) -> str:
+    return click.style(f"{row['state']:10}", fg=_COLOURS.get(row["state"], "red"))

@@ -10,30 +10,62 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refresher.cli.options import Duration, config_option, declare
+from refresher.cli.command import (
+    PATH,
+    Duration,
+    config_option,
+    declare,
+    end_on_sigterm,
+    json_option,
+    load_leniently,
+    print_note,
+    select_targets,
+)
 from refresher.errors import UsageError
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from refresher.app.issuance import Issuance
+    from refresher.app.issuance import IssuedToken
+
+_KINDS = {
+    "--audience": ("subject", "id"),
+    "--lifetime": ("subject", "access", "jwt"),
+    "--scope": ("access",),
+    "--claims": ("jwt",),
+    "--include-email": ("id",),
+}
+"""The kinds of tokens on which each option has an effect."""
+
+_LARGEST = 1024 * 1024
 
 
 @declare("token", example="refresher token --config refresher.yaml alice --lifetime 15m")
 @config_option
+@json_option
 @click.option(
     "--kind",
     type=click.Choice(["subject", "access", "id", "jwt"]),
     default="access",
     show_default=True,
-    help="The subject token; an access token or ID token of the service account; claims that it signs.",
+    help="subject: the subject token; access, id: an access or ID token of the service account; jwt: claims it signs.",
 )
-@click.option("--audience", metavar="TEXT", help="The `aud` of an ID token (needed), or of a subject token.")
-@click.option("--lifetime", type=Duration(), help="Of a subject token, an access token or a JWT.")
-@click.option("--scope", "scopes", multiple=True, metavar="URL", help="Of an access token. Default: the identity's.")
-@click.option("--include-email", is_flag=True, help="Have an ID token tell the account's e-mail.")
+@click.option("--audience", metavar="TEXT", help="The claim `aud` of an ID token (required) or of a subject token.")
 @click.option(
-    "--claims", type=click.Path(path_type=Path), metavar="FILE", help="JSON object for --kind jwt; - for stdin."
+    "--lifetime",
+    type=Duration(),
+    help="The lifetime of a subject token, an access token or a JWT; Google's ID tokens always live an hour.",
+)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="URL",
+    help="A scope of an access token; may be repeated. Default: the identity's scopes.",
+)
+@click.option("--include-email", is_flag=True, help="Add the service account's e-mail to an ID token.")
+@click.option(
+    "--claims", type=PATH, metavar="FILE", help="A file with the JSON object for --kind jwt; - for standard input."
 )
 @click.argument("target")
 def command(
@@ -46,79 +78,68 @@ def command(
     claims: Path | None,
     *,
     include_email: bool,
+    as_json: bool,
 ) -> None:
-    """Print one token of TARGET, made on the spot: nothing is read from its directory or written there.
+    """Print one token of TARGET, issued now: its directory is neither read nor written.
 
-    A signed JWT needs roles/iam.serviceAccountTokenCreator of the account on itself.
+    With --json it is printed with its expiry: {"kind": …, "token": …, "expires_at": …}. For a signed JWT, the account
+    needs roles/iam.serviceAccountTokenCreator on itself.
     """
     from refresher.app.issuance import Issuance
-    from refresher.cli.failures import end_on_sigterm
-    from refresher.cli.loading import chosen, load_leniently
 
     end_on_sigterm()
-    _require_fitting(kind, audience=audience, scopes=scopes, claims=claims, include_email=include_email)
+    given = (audience, lifetime, scopes or None, claims, include_email or None)
+    _require_fitting(kind, dict(zip(_KINDS, given, strict=True)))
     loaded = load_leniently(config)
-    chosen(loaded.targets, [target])
+    select_targets(loaded.targets, [target])
     issuance = Issuance(loaded, target, lifetime=lifetime, now=datetime.now(UTC))
-    token = _make(issuance, kind, audience, scopes, claims, include_email=include_email)
+    match kind:
+        case "subject":
+            token = issuance.subject_token(audience)
+        case "access":
+            token = issuance.access_token(scopes)
+        case "id":
+            token = issuance.id_token(audience or "", include_email=include_email)
+        case _:
+            token = issuance.signed_jwt(_read_claims(claims or Path("-")))
     if sys.stdout.isatty():
-        click.echo("warning: this is a secret, and it is on your screen now", err=True)
-    click.echo(token)
+        print_note("warning: this is a secret, and it is on your screen now")
+    click.echo(json.dumps(_describe(kind, token)) if as_json else token.value)
 
 
-def _require_fitting(
-    kind: str, *, audience: str | None, scopes: tuple[str, ...], claims: Path | None, include_email: bool
-) -> None:
-    """Refuse options that a kind of token has no use for, rather than ignore them.
+def _describe(kind: str, token: IssuedToken) -> dict[str, str | None]:
+    end = None if token.expires_at is None else f"{token.expires_at:%FT%TZ}"
+    return {"kind": kind, "token": token.value, "expires_at": end}
+
+
+def _require_fitting(kind: str, given: dict[str, object | None]) -> None:
+    """Refuse options that a kind of token does not use, instead of ignoring them.
 
     Raises:
         UsageError: An option does not fit, or one is missing.
     """
-    if kind == "id" and audience is None:
-        raise UsageError("an ID token is for an audience", "add --audience URL")
-    if audience == "":
-        raise UsageError("--audience is empty", "name whom the token is for, or leave it away")
-    if kind == "jwt" and claims is None:
-        raise UsageError("a JWT is made of claims", "add --claims FILE")
-    unused = (
-        ("--audience", audience is not None and kind in ("access", "jwt")),
-        ("--scope", bool(scopes) and kind != "access"),
-        ("--claims", claims is not None and kind != "jwt"),
-        ("--include-email", include_email and kind != "id"),
-    )
-    for option, is_unused in unused:
-        if is_unused:
-            raise UsageError(f"{option} means nothing for --kind {kind}", "leave it away, or choose another --kind")
+    if kind == "id" and given["--audience"] is None:
+        raise UsageError("an ID token needs an audience", "add --audience URL")
+    if given["--audience"] == "":
+        raise UsageError("--audience is empty", "set it to the recipient of the token, or leave it out")
+    if kind == "jwt" and given["--claims"] is None:
+        raise UsageError("--kind jwt needs claims", "add --claims FILE")
+    for option, value in given.items():
+        if value is not None and kind not in _KINDS[option]:
+            raise UsageError(f"{option} has no effect on --kind {kind}", "leave it out, or use another --kind")
 
 
-def _make(
-    issuance: Issuance,
-    kind: str,
-    audience: str | None,
-    scopes: tuple[str, ...],
-    claims: Path | None,
-    *,
-    include_email: bool,
-) -> str:
-    match kind:
-        case "subject":
-            return issuance.subject_token(audience)
-        case "access":
-            return issuance.access_token(scopes)
-        case "id":
-            return issuance.id_token(audience or "", include_email=include_email)
-        case _:
-            return issuance.signed_jwt(_claims(claims or Path("-")))
-
-
-def _claims(path: Path) -> dict[str, Any]:
+def _read_claims(path: Path) -> dict[str, Any]:
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        claims = json.loads(text)
+        if str(path) == "-":
+            claims = json.loads(sys.stdin.read(_LARGEST))
+        else:
+            with path.open(encoding="utf-8") as file:
+                claims = json.loads(file.read(_LARGEST))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a file of JSON") from error
+        raise UsageError(f"{path} can't be read: {error.strerror}", "use a readable file of JSON") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} holds no JSON", "write an object of claims") from error
+        raise UsageError(f"{path} is not JSON", "write an object of claims") from error
     if not isinstance(claims, dict):
-        raise UsageError(f"{path} holds no JSON object", "write an object of claims")
+        raise UsageError(f"{path} is not a JSON object", "write an object of claims")
     return claims

@@ -7,43 +7,49 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from refresher.cli import probe
-from refresher.cli.options import Duration, config_option, declare
-from refresher.errors import NotReadyError, UsageError
+from refresher.cli.command import PATH, Duration, config_option, declare, print_errors, print_note, select_targets
+from refresher.errors import ExitStatus, NotReadyError, UsageError
+from refresher.publishing.artifacts import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
 
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.engine.plan import Target
-    from refresher.observe.health import TargetHealth
+    from refresher.app.examination import Examination
 
 _POLL_SECONDS = 0.1
+_MOST_NAMES = 10
 
 
 @declare("wait", example="refresher wait --config refresher.yaml alice --timeout 30s")
 @config_option
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
-    help="Look at one credentials directory, with no configuration: cheap enough for an exec probe.",
+    help="Check one credentials directory, without a configuration: cheap enough for an exec probe.",
 )
 @click.option(
-    "--min-validity",
-    type=Duration(),
-    help="Life a token must have left; default its minimum validity.",
+    "--min-validity", type=Duration(), help="The life that a token must have left. Default: its minimum validity."
 )
-@click.option("--timeout", type=Duration(), default="60s", show_default=True, help="How long; 0s looks once.")
+@click.option("--timeout", type=Duration(), default="60s", show_default=True, help="How long to wait; 0s checks once.")
 @click.option(
-    "--artifact", "artifacts", multiple=True, metavar="NAME", help="Wait for access_token, id_tokens/NAME or boto too."
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    metavar="NAME",
+    help="Also wait for access_token, id_tokens/NAME or boto; may be repeated.",
 )
-@click.option("--exchange", is_flag=True, help="Then prove each target with a real exchange.")
+@click.option(
+    "--exchange",
+    is_flag=True,
+    help="Also prove each target with a real exchange and impersonation, repeated until Google accepts it.",
+)
 @click.argument("targets", nargs=-1)
 def command(
     config: Path,
@@ -55,75 +61,92 @@ def command(
     *,
     exchange: bool,
 ) -> int:
-    """Return when all targets, or the TARGETS named, are ready: 0 ready, 6 not in time."""
+    """Return when all targets, or the given TARGETS, are ready.
+
+    Exit status: 0 ready; 6 not ready in time, or the drop-in of a given target is refused; 5 Google refuses the
+    exchange. With --timeout 0s, everything is checked once.
+    """
     if directory is not None:
         if targets or exchange:
             raise UsageError(
-                "--directory knows no targets and no exchange", "leave TARGETS and --exchange away, or use --config"
+                "--directory can't be combined with TARGETS or --exchange", "leave them out, or use --config instead"
             )
+        for artifact in artifacts:
+            if artifact.partition("/")[0] not in NAMES:
+                raise UsageError(f"there is no artifact {artifact}", "use access_token, id_tokens/NAME or boto")
         return probe.run(probe.Request(str(directory), min_validity, timeout, tuple(artifacts)))
-    from refresher.cli.loading import load_leniently
+    from refresher.app.examination import open_examination
 
-    loaded = load_leniently(config)
-    names = _wait_for(loaded, targets, artifacts, min_validity, timeout)
+    deadline = time.monotonic() + timeout.total_seconds()
+    found = open_examination(config)
+    for complaint in found.complaints:
+        print_note(str(complaint))
+    names = _select(found, targets, artifacts)
+    _wait_for_files(found, names, () if exchange else artifacts, min_validity, deadline)
     if exchange:
-        from refresher.app.programs import prove_targets
+        status = _wait_for_google(found, names, deadline)
+        if status is not ExitStatus.DONE:
+            return status
+        _wait_for_files(found, names, artifacts, min_validity, deadline)
+    return ExitStatus.DONE
 
-        for name, principal in prove_targets(loaded, names).items():
-            click.echo(f"{name}: exchanged, acts as {principal}", err=True)
-    return 0
+
+def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) -> list[str]:
+    """Return the names to wait for.
+
+    Raises:
+        NotReadyError: A drop-in is refused without which waiting is useless, or there are no targets.
+        UsageError: A name is unknown, or a target does not have one of the artifacts.
+    """
+    for name in names:
+        if (refused := found.find_refused(name)) is not None:
+            raise NotReadyError(*refused)
+    selected = list(select_targets(dict.fromkeys(found.names), names))
+    if found.loaded is not None and not names:
+        if found.complaints:
+            raise NotReadyError(
+                f"{len(found.complaints)} problems keep drop-ins from being used", "fix them: see above"
+            )
+        if not selected and not found.is_empty_fine:
+            raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
+    for artifact in artifacts:
+        for name in selected:
+            if name in found.targets and artifact not in found.targets[name].directory.artifacts:
+                raise UsageError(f"target {name} has no artifact {artifact}", "add it below artifacts: of the target")
+    return selected
 
 
-def _wait_for(
-    loaded: LoadedConfiguration,
-    names: Sequence[str],
+def _wait_for_files(
+    found: Examination,
+    names: Collection[str],
     artifacts: Sequence[str],
     min_validity: timedelta | None,
-    timeout: timedelta,
-) -> list[str]:
-    """Wait, and give the names that were waited for."""
-    from refresher.app.targets import build_targets
-    from refresher.cli.loading import chosen
-    from refresher.observe.health import examine
-
-    targets = chosen(build_targets(loaded), names)
-    _require_artifacts(targets, artifacts)
-    if loaded.drop_in_problems and not names:
-        wrong, *others = loaded.drop_in_problems
-        raise NotReadyError(
-            f"{wrong.location}: {wrong.problem}" + (f" (and {len(others)} more problems)" if others else ""),
-            wrong.remedy,
-        )
-    if not targets and loaded.configuration.targets_directory is None:
-        raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
-    deadline = time.monotonic() + timeout.total_seconds()
+    deadline: float,
+) -> None:
     while True:
         now = datetime.now(UTC)
-        verdicts = [examine(target, now) for target in targets.values()]
-        waiting = [verdict for verdict in verdicts if not verdict.is_ready(min_validity, artifacts)]
-        if not waiting:
-            return list(targets)
+        shortages = {
+            name: shortage
+            for name in names
+            if (shortage := found.examine(name, now).find_shortage(min_validity, artifacts)) is not None
+        }
+        if not shortages:
+            return
         if time.monotonic() >= deadline:
-            first = waiting[0]
-            more = f" (and {len(waiting) - 1} more targets)" if len(waiting) > 1 else ""
-            problem = first.problem or _shortage(first, artifacts)
-            raise NotReadyError(problem + more, first.remedy or "wait for its refresh, or ask for less --min-validity")
+            (_, (problem, remedy)), *others = shortages.items()
+            more = ", ".join(name for name, _ in others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
+            raise NotReadyError(f"{problem} ({len(others)} more: {more})" if others else problem, remedy)
         time.sleep(_POLL_SECONDS)
 
 
-def _require_artifacts(targets: Mapping[str, Target], artifacts: Sequence[str]) -> None:
-    """Refuse to wait for what will never be there.
+def _wait_for_google(found: Examination, names: Sequence[str], deadline: float) -> ExitStatus:
+    """Prove every target, print how each ended, and return the exit status."""
+    from refresher.app.programs import prove_targets
 
-    Raises:
-        UsageError: A target is not configured to have one of the artifacts.
-    """
-    for name in artifacts:
-        lacking = [target.name for target in targets.values() if name not in target.directory.artifacts]
-        if lacking:
-            raise UsageError(f"target {lacking[0]} has no artifact {name}", "add it below artifacts: of the target")
-
-
-def _shortage(health: TargetHealth, artifacts: Sequence[str]) -> str:
-    states = [f"{each.name} is {each.state}" for each in health.artifacts if each.name in artifacts]
-    left = f"the token of target {health.name} has {health.runway} left"
-    return "; ".join([left, *states])
+    if found.loaded is None:
+        raise UsageError("--exchange needs a configuration that is not refused", "fix what is listed above")
+    proof = prove_targets(found.loaded, names, seconds=deadline - time.monotonic(), report=print_note)
+    for name, principal in proof.principals.items():
+        print_note(f"{name}: exchanged, acts as {principal}")
+    print_errors(proof.errors)
+    return next((error.exit_status for error in proof.errors.values()), ExitStatus.DONE)

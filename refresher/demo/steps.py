@@ -5,6 +5,9 @@ Its lines are readable in a file, and coloured on a terminal that supports colou
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,17 +20,16 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from refresher.app.programs import open_daemon
+from refresher.app.programs import start_daemon
 from refresher.config.loader import load
-from refresher.demo.client import act_as, try_theft
-from refresher.demo.setup import LIFETIME, USERS, set_up
+from refresher.demo.users import LIFETIME, USERS, act_as, set_up, try_theft
 from refresher.emulator.testing import emulator
 from refresher.errors import ExchangeError, NotReadyError
 
 if TYPE_CHECKING:
     from threading import Event as StopEvent
 
-    from refresher.demo.setup import Installation, User
+    from refresher.emulator.testing import Scenario
     from refresher.engine.reporter import Event
 
 ROUNDS = 3
@@ -53,24 +55,37 @@ def run_demo(output: TextIO, *, directory: Path | None, keep: StopEvent | None) 
     with ExitStack() as stack:
         place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refresher-demo-")))
         place.mkdir(parents=True, exist_ok=True)
-        installation = set_up(place, stack.enter_context(emulator(place)), datetime.now(UTC))
-        _introduce(printer, installation)
+        google = stack.enter_context(emulator(place))
+        configuration = set_up(place, google, datetime.now(UTC))
+        _introduce(printer, google)
         tokens = _PublishedTokens(printer)
-        stack.enter_context(open_daemon(installation.configuration, load(installation.configuration), tokens.receive))
+        stack.enter_context(start_daemon(configuration, load(configuration), tokens.receive))
         tokens.wait_for(1)
-        _act(printer, installation)
+        printer.heading("Calling Google with google-auth and the directory only: exchange, then impersonation")
+        _act(printer, place, google, "{user.name}'s credentials.json acts as {user.service_account}")
         printer.heading("Refreshing: the daemon replaces the tokens by itself")
         count = tokens.wait_for(ROUNDS)
-        _act_again(printer, installation)
-        _try_theft(printer, installation)
-        _sum_up(printer, count, time.monotonic() - began, kept=keep is not None)
-        if keep is not None:
-            _show_lines_to_paste(printer, installation)
+        printer.heading(
+            "Calling again: the first tokens have been replaced, and the clients' configuration is the same"
+        )
+        _act(printer, place, google, "{user.name} is still {user.name}")
+        _show_theft(printer, place)
+        printer.heading("Summary")
+        seconds = time.monotonic() - began
+        printer.line(f"  {count} tokens published in {seconds:.0f} s, {2 * len(USERS)} exchanges, 1 theft refused")
+        if keep is None:
+            printer.heading("What to do next")
+            printer.line(
+                f"  {_name_command()} demo --keep     keep it running, and use the credentials in another shell"
+            )
+            printer.line("  README.md, quick start    the same with the real Google")
+        else:
+            _show_lines_to_paste(printer, place, google)
             keep.wait()
 
 
 class Printer:
-    """Prints the demo's lines; safe from several threads."""
+    """Prints the demo's lines; safe to use from several threads."""
 
     def __init__(self, output: TextIO) -> None:
         self._console = Console(file=output, highlight=False, soft_wrap=True)
@@ -139,31 +154,25 @@ class _PublishedTokens:
             return sum(self._published.values())
 
 
-def _introduce(printer: Printer, installation: Installation) -> None:
+def _introduce(printer: Printer, google: Scenario) -> None:
     printer.heading("Setting up")
-    printer.line(f"  a local Google at {installation.google.http} (an emulator: no call leaves this machine)")
+    printer.line(f"  a local Google at {google.http} (an emulator: no call leaves this machine)")
     printer.line("  a new signing key; its public half is uploaded to the workload identity provider")
     for user in USERS:
         printer.line(f"  {user.name}: subject {user.subject} may act as {user.service_account} only")
     printer.heading(f"The daemon publishes; here each token lives {LIFETIME.seconds} s, normally an hour")
 
 
-def _act(printer: Printer, installation: Installation) -> None:
-    printer.heading("Calling Google with google-auth and the directory only: exchange, then impersonation")
+def _act(printer: Printer, place: Path, google: Scenario, success: str) -> None:
     for user in USERS:
-        _check_account(user, act_as(installation.credentials_directory(user), installation.google))
-        printer.done(f"{user.name}'s credentials.json acts as {user.service_account}")
+        found = act_as(place / "run" / user.name, google)
+        if found != user.service_account:
+            raise ExchangeError(f"{user.name} acted as {found}", "report this as a bug")
+        printer.done(success.format(user=user))
 
 
-def _act_again(printer: Printer, installation: Installation) -> None:
-    printer.heading("Calling again: the first tokens have been replaced, and the clients' configuration is the same")
-    for user in USERS:
-        _check_account(user, act_as(installation.credentials_directory(user), installation.google))
-        printer.done(f"{user.name} is still {user.name}")
-
-
-def _try_theft(printer: Printer, installation: Installation) -> None:
-    alice, bob = (installation.credentials_directory(user) for user in USERS)
+def _show_theft(printer: Printer, place: Path) -> None:
+    alice, bob = (place / "run" / user.name for user in USERS)
     printer.heading("A theft: alice puts bob's service account into her credentials.json")
     refusal = try_theft(alice, bob)
     if refusal is None:
@@ -171,29 +180,20 @@ def _try_theft(printer: Printer, installation: Installation) -> None:
     printer.refused(f"Google answers {refusal.status}: {refusal.text}")
 
 
-def _sum_up(printer: Printer, count: int, seconds: float, *, kept: bool) -> None:
-    printer.heading("Summary")
-    printer.line(f"  {count} tokens published in {seconds:.0f} s, {2 * len(USERS)} exchanges, 1 theft refused")
-    if not kept:
-        printer.heading("What to do next")
-        printer.line("  refresher demo --keep     keep it running, and use the credentials from another shell")
-        printer.line("  README.md, quick start    the same with the real Google")
+def _name_command() -> str:
+    """Return what to type for this program in this directory."""
+    return "refresher" if shutil.which("refresher") else os.path.relpath(Path(sys.executable).with_name("refresher"))
 
 
-def _show_lines_to_paste(printer: Printer, installation: Installation) -> None:
-    environment = installation.credentials_directory(USERS[0]) / "env"
-    printer.heading("Paste this into another shell (bob works the same way); Ctrl-C here ends the demo")
-    printer.line(f"  set -a; . {environment}; no_proxy=127.0.0.1; set +a")
-    printer.line("  python3 - <<'END'")
-    printer.line("  import google.auth, google.auth.transport.requests as transport, urllib.request")
-    printer.line("  credentials, project = google.auth.default(['https://www.googleapis.com/auth/cloud-platform'])")
-    printer.line("  credentials.refresh(transport.Request())")
-    printer.line(f"  question = urllib.request.Request('{installation.google.http}/emulator/whoami',")
-    printer.line("      headers={'Authorization': 'Bearer ' + credentials.token})")
-    printer.line("  print(project, urllib.request.urlopen(question).read().decode())")
-    printer.line("  END")
-
-
-def _check_account(user: User, found: str) -> None:
-    if found != user.service_account:
-        raise ExchangeError(f"{user.name} acted as {found}", "report this as a bug")
+def _show_lines_to_paste(printer: Printer, place: Path, google: Scenario) -> None:
+    printer.heading("Paste these lines into another shell (bob works the same way); Ctrl-C here ends the demo")
+    printer.line(f"""\
+set -a; . {place}/run/{USERS[0].name}/env; no_proxy=127.0.0.1; set +a
+{sys.executable} - <<'END'
+import google.auth, google.auth.transport.requests as transport, urllib.request
+credentials, project = google.auth.default(['https://www.googleapis.com/auth/cloud-platform'])
+credentials.refresh(transport.Request())
+question = urllib.request.Request('{google.http}/emulator/whoami',
+    headers={{'Authorization': 'Bearer ' + credentials.token}})
+print(project, urllib.request.urlopen(question).read().decode())
+END""")

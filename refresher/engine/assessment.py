@@ -62,7 +62,7 @@ def assess_token(target: Target, contents: Mapping[str, PublishedFile], now: dat
         return Assessment(state=State.ABSENT)
     if mismatches := target.expected.mismatches(token):
         return Assessment(state=State.FOREIGN, token=token, reason="; ".join(mismatches))
-    return Assessment(state=policy.state_of(target.name, token.issued_at, token.expires_at, now), token=token)
+    return Assessment(state=policy.compute_state(target.name, token.issued_at, token.expires_at, now), token=token)
 
 
 def assess_minted(
@@ -80,7 +80,7 @@ def assess_minted(
         return State.FOREIGN
     if described.request != compute_request(artifact, target.impersonation):
         return State.FOREIGN
-    return policy.state_of(f"{target.name}/{artifact.name}", described.issued_at, described.expires_at, now)
+    return policy.compute_state(f"{target.name}/{artifact.name}", described.issued_at, described.expires_at, now)
 
 
 def assess_static(target: Target, name: str, file: PublishedFile) -> State:

@@ -115,7 +115,7 @@ class Reporter:
         """Report once when a failing job's file is overdue, and once when it has expired."""
         if entry.life is None:
             return
-        state = policy.state_of(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
+        state = policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
             names = _TOKEN if entry.artifact is None else _ARTIFACT

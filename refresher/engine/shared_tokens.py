@@ -57,7 +57,7 @@ class SharedSupplies:
         def serves(token: SubjectToken) -> bool:
             if present is not None and token.value == present.value:
                 return False
-            is_fresh = policy.state_of(target.name, token.issued_at, token.expires_at, now) is State.FRESH
+            is_fresh = policy.compute_state(target.name, token.issued_at, token.expires_at, now) is State.FRESH
             return is_fresh and not target.expected.mismatches(token)
 
         return self._shares.get(target.supply_key).get(

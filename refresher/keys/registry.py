@@ -91,7 +91,7 @@ def open_keys(directory: Path) -> Iterator[int]:
         if status.st_uid not in (0, os.geteuid()):
             raise KeysError(
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
-                f"run this as uid {status.st_uid} if that is the daemon's, else chown it to uid {os.geteuid()}",
+                f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
             )
         if status.st_mode & (_OPEN_TO_OTHERS & ~stat.S_IXOTH):
             mode = stat.S_IMODE(status.st_mode)

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from refresher import policy
+from refresher.durations import format_span
 from refresher.engine.assessment import Assessment, assess_minted, assess_static, assess_token
 from refresher.errors import PublishError
+from refresher.files import read_state
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
 from refresher.publishing.contents import parse_descriptions
 from refresher.publishing.directory import is_in_place
+from refresher.publishing.lock import LOCK, is_daemon_running
 from refresher.publishing.record import NewerRecordError
 from refresher.text import escape
 
@@ -24,17 +29,26 @@ if TYPE_CHECKING:
 
     from refresher.engine.plan import Target
     from refresher.publishing.contents import PublishedFile
+    from refresher.publishing.directory import CredentialsDirectory
     from refresher.tokens import SubjectToken
 
 _LONGEST_CLAIM = 1024
+_SERVING = (State.FRESH, State.DUE)
+_DENIED = os.strerror(errno.EACCES)
+_AS_ROOT = "run this command as root"
 _REMEDIES = {
-    State.ABSENT: "start the daemon, or run `refresher once`",
-    State.UNREADABLE: "run this as root; if it stays, see the daemon's log",
-    State.FOREIGN: "see the daemon's log for why it is not replaced; without a daemon, run `refresher once`",
-    State.OVERDUE: "see the daemon's log for why it is not renewed",
-    State.EXPIRED: "see the daemon's log for why it is not renewed",
+    True: "read the daemon's log (journalctl -u refresher); once it is fixed: systemctl reload refresher (or SIGHUP)",
+    False: "start the daemon, since none publishes there now (systemctl start refresher); or run `refresher once`",
+    None: "read the daemon's log; without a daemon, start one, or run `refresher once`",
 }
-_NOT_CHECKED = "ownership not checked: this user may not read the target record"
+"""By whether a daemon publishes below the root; None where this user can't know."""
+
+_SHORTAGES = {
+    State.ABSENT: "is absent: it is not minted yet, or Google refuses it",
+    State.FOREIGN: "is not what the configuration asks for now",
+    State.UNREADABLE: "can't be read",
+}
+NOT_CHECKED = "ownership not checked: this user may not read the target record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +56,10 @@ class ArtifactHealth:
     """The verdict on one optional artifact.
 
     Attributes:
-        name: Of its file.
+        name: The name of its file.
         state: What it is worth.
-        expires_at: When it ends, UTC; None if that is unknown, or it has no end.
-        runway: How long it still serves; None if it has no end.
+        expires_at: When it expires, UTC; None if that is unknown, or it never expires.
+        runway: How long it still serves; None if it never expires.
     """
 
     name: str
@@ -55,7 +69,7 @@ class ArtifactHealth:
 
     def is_ready(self, minimum_validity: timedelta | None = None) -> bool:
         """Return whether a client is served now, with more life left than its minimum validity or the one asked for."""
-        if self.state not in (State.FRESH, State.DUE):
+        if self.state not in _SERVING:
             return False
         return self.runway is None or minimum_validity is None or self.runway > minimum_validity
 
@@ -65,11 +79,11 @@ class TargetHealth:
     """The verdict on one target.
 
     Attributes:
-        name: The target's.
+        name: The target's name.
         state: What its token file is worth.
-        token: The token that the file holds, if its life can be told.
+        token: The token that the file holds, if its life is known.
         artifacts: What optional artifacts are worth.
-        path: Of the token file.
+        path: The path of the token file.
         runway: How long what is in the file still serves; zero if it does not.
         problem: What is wrong; None if nothing is.
         remedy: What to do about it.
@@ -93,19 +107,38 @@ class TargetHealth:
             minimum_validity: The life asked for; None for that of each token.
             artifacts: Optional artifacts that must serve too.
         """
+        return self.find_shortage(minimum_validity, artifacts) is None
+
+    def find_shortage(
+        self, minimum_validity: timedelta | None = None, artifacts: Collection[str] = ()
+    ) -> tuple[str, str] | None:
+        """Return problem and remedy of what a client lacks now; None if it is served. Arguments as of `is_ready`."""
         if self.problem is not None or self.token is None:
-            return False
-        asked = [artifact for artifact in self.artifacts if artifact.name in artifacts]
-        if not all(artifact.is_ready(minimum_validity) for artifact in asked):
-            return False
+            return self.problem or f"target {self.name} has no token", self.remedy or _REMEDIES[None]
         needed = policy.minimum_validity(self.token.lifetime) if minimum_validity is None else minimum_validity
-        return self.runway > needed
+        if self.runway <= needed:
+            problem = f"the token of target {self.name} has {format_span(self.runway)} left, not {format_span(needed)}"
+            return problem, "wait for its refresh, or ask for less: --min-validity"
+        for artifact in self.artifacts:
+            if artifact.name in artifacts and not artifact.is_ready(minimum_validity):
+                return self._describe_artifact(artifact)
+        return None
+
+    def _describe_artifact(self, artifact: ArtifactHealth) -> tuple[str, str]:
+        left = "has expired" if not artifact.runway else f"has only {format_span(artifact.runway)} left"
+        problem = f"{artifact.name} of target {self.name} {_SHORTAGES.get(artifact.state, left)}"
+        if get_row(artifact.name).origin != "minted":
+            return problem, _REMEDIES[None]
+        return problem, (
+            f"run `refresher wait --exchange {self.name}`: it shows what Google answers; "
+            "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
+        )
 
 
 def examine(target: Target, now: datetime) -> TargetHealth:
     """Read a target's files and return the verdict.
 
-    Whose the directory is, the target record says. A user who may not read it judges the files alone.
+    The target record shows whose the directory is. For a user who may not read it, the files alone are judged.
     """
     note = None
     try:
@@ -114,16 +147,20 @@ def examine(target: Target, now: datetime) -> TargetHealth:
         if target.directory.may_read_record():
             assessment = _judge_ownership(target, assessment)
         else:
-            note = _NOT_CHECKED
+            note = NOT_CHECKED
     except PublishError as error:
-        return _build_verdict(target, Assessment(state=State.UNREADABLE), now, (), (error.problem, error.remedy), None)
-    artifacts = tuple(_examine_artifacts(target, contents, now))
+        return build_unreadable(target.directory, error, now)
     complaint = _find_complaint(target, contents, assessment, now)
-    return _build_verdict(target, assessment, now, artifacts, complaint, note)
+    artifacts = tuple(_examine_artifacts(target, contents, now))
+    return build_verdict(target.directory, assessment, now, artifacts, complaint, note)
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
-    """Return the assessment, foreign if the target record says that the directory is another's."""
+    """Return the assessment, foreign if the record or the owner shows that the directory is another's."""
+    lock, place = read_state(target.directory.root / LOCK), read_state(target.directory.path)
+    if lock is not None and place is not None and place.uid != lock.uid:
+        reason = f"its directory belongs to uid {place.uid}, not to the daemon (uid {lock.uid})"
+        return Assessment(state=State.FOREIGN, token=assessment.token, reason=reason)
     try:
         record = target.directory.read_record()
     except NewerRecordError as error:
@@ -147,9 +184,9 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
         "expires_at": None if token is None else f"{token.expires_at:%FT%TZ}",
         "remaining_seconds": None if token is None else int((token.expires_at - now).total_seconds()),
         "runway_seconds": int(health.runway.total_seconds()),
-        "issuer": _claim(None if claims is None else claims.issuer),
-        "subject": _claim(None if claims is None else claims.subject),
-        "audience": _claim(None if claims is None else " ".join(claims.audience)),
+        "issuer": _escape_claim(None if claims is None else claims.issuer),
+        "subject": _escape_claim(None if claims is None else claims.subject),
+        "audience": _escape_claim(None if claims is None else " ".join(claims.audience)),
         "fingerprint": None if token is None else token.fingerprint,
         "path": health.path,
         "artifacts": [
@@ -166,27 +203,27 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
     }
 
 
-def _claim(value: str | None) -> str | None:
-    """Return a claim, which the files' owner may have made up, as text that every reader of JSON takes."""
+def _escape_claim(value: str | None) -> str | None:
+    """Return a claim, which the files' owner may have chosen, as text that every reader of JSON accepts."""
     return None if value is None else escape(value, longest=_LONGEST_CLAIM)
 
 
 def as_report(
-    verdicts: Mapping[str, TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
+    verdicts: Sequence[TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the whole document of `status --json`.
 
     Args:
-        verdicts: By target name.
-        now: When they were made.
+        verdicts: One per target.
+        now: The wall clock's time at which they were reached.
         is_empty_fine: Whether a node without targets counts as ready (it watches a directory of drop-ins).
-        problems: Of drop-ins that cannot be used: a target is missing, so the node is not ready.
+        problems: The problems of drop-ins that can't be used: a target is missing, so the node is not ready.
     """
-    ready = all(health.is_ready() for health in verdicts.values()) if verdicts else is_empty_fine
+    ready = all(health.is_ready() for health in verdicts) if verdicts else is_empty_fine
     return {
         "ready": ready and not problems,
         "problems": list(problems),
-        "targets": [as_document(health, now) for health in verdicts.values()],
+        "targets": [as_document(health, now) for health in verdicts],
     }
 
 
@@ -197,33 +234,43 @@ def _examine_artifacts(
     for artifact in target.minted:
         description = described.get(artifact.name)
         state = assess_minted(target, artifact, contents[artifact.name], description, now)
-        if description is None or state in (State.ABSENT, State.UNREADABLE, State.FOREIGN):
+        if description is None or state in _SHORTAGES:
             yield ArtifactHealth(name=artifact.name, state=state)
         else:
             end = description.expires_at
-            yield ArtifactHealth(name=artifact.name, state=state, expires_at=end, runway=end - now)
+            yield ArtifactHealth(name=artifact.name, state=state, expires_at=end, runway=max(end - now, now - now))
     for name in target.static:
         if get_row(name).is_optional:
             yield ArtifactHealth(name=name, state=assess_static(target, name, contents[name]))
 
 
-def _build_verdict(
-    target: Target,
+def build_unreadable(directory: CredentialsDirectory, error: PublishError, now: datetime) -> TargetHealth:
+    """Return the verdict on a directory that can't be read, or not be trusted."""
+    complaint = error.problem, error.remedy
+    if isinstance(error.__cause__, PermissionError):
+        complaint = f"target {directory.name} can't be examined: this user may not read {directory.path}", _AS_ROOT
+    return build_verdict(directory, Assessment(state=State.UNREADABLE), now, (), complaint, None)
+
+
+def build_verdict(
+    directory: CredentialsDirectory,
     assessment: Assessment,
     now: datetime,
     artifacts: tuple[ArtifactHealth, ...],
     complaint: tuple[str, str] | None,
     note: str | None,
 ) -> TargetHealth:
+    """Return the verdict on a directory; a complaint about the token takes the place of None."""
     token = assessment.token
+    complaint = complaint or _complain_of_token(directory, assessment, now)
     serves = token is not None and assessment.is_ours and not policy.is_from_the_future(token.issued_at, now)
     zero = now - now
     return TargetHealth(
-        name=target.name,
+        name=directory.name,
         state=assessment.state,
         token=token,
         artifacts=artifacts,
-        path=str(target.directory.path / TOKEN),
+        path=str(directory.path / TOKEN),
         runway=max(token.expires_at - now, zero) if token is not None and serves else zero,
         problem=complaint[0] if complaint else None,
         remedy=complaint[1] if complaint else None,
@@ -231,20 +278,34 @@ def _build_verdict(
     )
 
 
+def _complain_of_token(
+    directory: CredentialsDirectory, assessment: Assessment, now: datetime
+) -> tuple[str, str] | None:
+    """Return what is wrong with a token file, and the remedy; None if nothing is."""
+    token, reason = assessment.token, assessment.reason or ""
+    if assessment.state is State.UNREADABLE and reason.endswith(_DENIED):
+        return f"the token of target {directory.name} can't be examined: this user may not read it", _AS_ROOT
+    if assessment.state not in _SERVING:
+        problem = f"the token of target {directory.name} is {assessment.state}{reason and ': '}{reason}"
+        return problem, choose_remedy(directory)
+    if token is not None and policy.is_from_the_future(token.issued_at, now):
+        return f"the token of target {directory.name} was issued in the future", "set this machine's clock (NTP)"
+    return None
+
+
+def choose_remedy(directory: CredentialsDirectory) -> str:
+    """Return what to do about a file that the daemon should have written."""
+    return _REMEDIES[is_daemon_running(directory.root)]
+
+
 def _find_complaint(
     target: Target, contents: Mapping[str, PublishedFile], assessment: Assessment, now: datetime
 ) -> tuple[str, str] | None:
-    token = assessment.token
-    if assessment.state in _REMEDIES:
-        reason = f": {assessment.reason}" if assessment.reason else ""
-        return (f"the token of target {target.name} is {assessment.state}{reason}", _REMEDIES[assessment.state])
-    if token is not None and policy.is_from_the_future(token.issued_at, now):
-        return (f"the token of target {target.name} was issued in the future", "set this machine's clock (NTP)")
+    """Return what is wrong with the token, or else with another required file; None if nothing is."""
+    if (complaint := _complain_of_token(target.directory, assessment, now)) is not None:
+        return complaint
     wanted = {name: content for name, content in target.static.items() if not get_row(name).is_optional}
     for name, content in {TOKEN: contents[TOKEN].content or b"", **wanted}.items():
         if not is_in_place(contents[name], content, target.directory.ownership):
-            return (
-                f"{target.directory.path / name} is not as configured",
-                "see the daemon's log for why it is not repaired; without a daemon, run `refresher once`",
-            )
+            return f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
     return None

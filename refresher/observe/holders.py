@@ -1,9 +1,9 @@
-"""Find the containers that have a file of a credentials directory mounted by itself, seen from the worker.
+"""Find containers that are cut off from a credentials directory: they hold a single file, or a directory that is gone.
 
-Such a container keeps the file of its start whatever the daemon publishes, and mostly nobody in it knows. The kernel
-tells of every process what it has mounted (proc(5), `mountinfo`): of a bind mount the path within its file system, with
-`//deleted` once that file was replaced. One process of each mount namespace is asked; root is shown all of them, others
-their own.
+Such a container keeps what it saw at its start, and usually no one in it knows. The kernel lists what each process has
+mounted (proc(5), `mountinfo`): for a bind mount the path within its file system, with `//deleted` once what was mounted
+there is removed or replaced. One process of each mount namespace is looked at; root sees all of them, other users their
+own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from refresher.publishing.mounts import REMEDY
 from refresher.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _REPLACED = "//deleted"
 _PROC = Path("/proc")
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
+_ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
+"""The name of a directory that was moved aside before its removal."""
+
 _FIELDS = 5
 
 
@@ -35,54 +38,72 @@ class Mount(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A process that sees a file of a credentials directory mounted by itself.
+    """A process that never sees what is published now.
 
     Attributes:
-        process: Its id; others may see the same.
-        file: The file on the worker.
+        process: Its id; other processes may have the same mount.
+        path: The file on the worker that is mounted by itself, or the directory that was removed.
         point: Where the process sees it.
         is_replaced: Whether what it sees is an old one.
+        is_directory: Whether it is a directory.
     """
 
     process: int
-    file: Path
+    path: Path
     point: str
     is_replaced: bool
+    is_directory: bool = False
 
     def __str__(self) -> str:
-        """Say it with the remedy; any user can have named what is mounted, and where."""
-        file, point = self.file.with_name(escape(self.file.name)), escape(self.point)
+        """Return problem and remedy; any user can have chosen what is mounted, and where."""
+        path, point = self.path.with_name(escape(self.path.name)), escape(self.point)
+        if self.is_directory:
+            return (
+                f"process {self.process} has the former directory {path} mounted at {point}, which was removed, and "
+                "sees nothing that is published since — start the container again"
+            )
         consequence = "reads an old one" if self.is_replaced else "will never see another"
-        return f"process {self.process} has {file} mounted by itself at {point} and {consequence} — {REMEDY}"
+        return f"process {self.process} has {path} mounted by itself at {point} and {consequence} — {REMEDY}"
 
 
-def holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> Iterator[Holder]:
-    """Find those who hold a file of these credentials directories; nobody where `/proc` is not mounted."""
+def find_holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> Iterator[Holder]:
+    """Find processes that hold a file of these credentials directories, or a former one; none without `/proc`."""
     try:
         proc = os.open(proc_directory, _READ | os.O_DIRECTORY)
     except FileNotFoundError:
         return
     try:
-        own = _mounts_of(proc, "self")
-        places = {_within(Path(os.path.realpath(directory)), own): directory for directory in directories}
-        for process in _one_of_each_namespace(proc):
-            for mount in _mounts_of(proc, process):
-                folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
-                directory = places.get((mount.device, folder))
-                if directory is not None and not (directory / name).is_dir():
-                    yield Holder(int(process), directory / name, mount.point, mount.root.endswith(_REPLACED))
+        own = _read_mounts(proc, "self")
+        places = {_locate(Path(os.path.realpath(directory)), own): directory for directory in directories}
+        for process in _list_one_per_namespace(proc):
+            for mount in _read_mounts(proc, process):
+                if (holder := _match(int(process), mount, places)) is not None:
+                    yield holder
     finally:
         os.close(proc)
 
 
-def _within(directory: Path, mounts: list[Mount]) -> tuple[str, str]:
-    """Give the device that a directory lies on, and its path within that file system."""
+def _match(process: int, mount: Mount, places: Mapping[tuple[str, str], Path]) -> Holder | None:
+    is_replaced = mount.root.endswith(_REPLACED)
+    folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
+    if (directory := places.get((mount.device, folder))) is not None and not (directory / name).is_dir():
+        return Holder(process, directory / name, mount.point, is_replaced)
+    if is_replaced:
+        aside = _ASIDE.fullmatch(name)
+        directory = places.get((mount.device, f"{folder}/{aside[1] if aside else name}"))
+        if directory is not None:
+            return Holder(process, directory, mount.point, is_replaced, is_directory=True)
+    return None
+
+
+def _locate(directory: Path, mounts: list[Mount]) -> tuple[str, str]:
+    """Return the device that a directory lies on, and its path within that file system."""
     around = [mount for mount in mounts if directory.is_relative_to(mount.point)]
     nearest = max(reversed(around), key=lambda mount: len(mount.point), default=Mount("", "/", "/"))
     return nearest.device, str(Path(nearest.root, directory.relative_to(nearest.point)))
 
 
-def _one_of_each_namespace(proc: int) -> Iterator[str]:
+def _list_one_per_namespace(proc: int) -> Iterator[str]:
     seen: set[str] = set()
     for process in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
         try:
@@ -94,8 +115,8 @@ def _one_of_each_namespace(proc: int) -> Iterator[str]:
             yield process
 
 
-def _mounts_of(proc: int, process: str) -> list[Mount]:
-    """Read what a process has mounted; nothing if it is gone or nobody may know.
+def _read_mounts(proc: int, process: str) -> list[Mount]:
+    """Return what a process has mounted; nothing if it ended or this user may not know.
 
     Only a line feed ends a line: any user can mount something at a name with a carriage return in it.
     """
@@ -104,9 +125,9 @@ def _mounts_of(proc: int, process: str) -> list[Mount]:
             lines = [line.split(b" ", _FIELDS) for line in file.read().split(b"\n")]
     except OSError:
         return []
-    return [Mount(*map(_path, fields[2:_FIELDS])) for fields in lines if len(fields) > _FIELDS]
+    return [Mount(*map(_unescape, fields[2:_FIELDS])) for fields in lines if len(fields) > _FIELDS]
 
 
-def _path(field: bytes) -> str:
-    """Give a field with the escapes undone that the kernel writes for spaces, line feeds and backslashes."""
+def _unescape(field: bytes) -> str:
+    """Return a field without the escapes that the kernel writes for spaces, line feeds and backslashes."""
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field))

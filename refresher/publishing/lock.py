@@ -33,6 +33,8 @@ PATIENCE = 10.0
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DAEMON = 0
 """The byte that a daemon holds; directories have the others."""
+_FLOCK = "hhqqi0q"
+"""`struct flock` of fcntl(2): type, whence, start, length, process."""
 _PAUSE = 0.01
 _HELD = (errno.EAGAIN, errno.EACCES)
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -118,6 +120,24 @@ def is_root_held(root: Path) -> bool:
         return descriptor is not None and not _take(descriptor, _DAEMON)
 
 
+def is_daemon_running(root: Path) -> bool | None:
+    """Return whether a daemon publishes below a root now; None if this user can't know. It creates nothing."""
+    try:
+        descriptor = os.open(root / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _DAEMON, 1, 0)
+        found = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return bool(found[0] != fcntl.F_UNLCK)
+
+
 def take_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> int:
     """Keep every other process, and thread, from writing into a credentials directory until `release_directory`.
 
@@ -189,7 +209,7 @@ def _take(descriptor: int, byte: int) -> bool:
 
 def _set(descriptor: int, byte: int, kind: int) -> None:
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, byte, 1, 0))
     except OSError as error:
         if error.errno in _HELD:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import jwt
@@ -84,14 +84,35 @@ def test_signed_jwt(cloud: tuple[Worker, Scenario], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [
+        (("--kind", "subject", "--lifetime", "5m"), 300),
+        (("--lifetime", "10m"), 600),
+        (("--kind", "id", "--audience", "https://y"), 3600),
+    ],
+    ids=["subject", "access", "id"],
+)
+def test_json_has_the_expiry(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], seconds: int) -> None:
+    """With --json a script gets the token with its kind and its expiry."""
+    worker, _ = cloud
+
+    document = json.loads(worker.command("token", "alice", "--json", *arguments).stdout)
+
+    assert document.keys() == {"kind", "token", "expires_at"}
+    left = datetime.fromisoformat(document["expires_at"]) - datetime.now(UTC)
+    assert timedelta(seconds=seconds - 60) < left <= timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("alice", "--kind", "id"), "an ID token is for an audience"),
-        (("alice", "--kind", "jwt"), "a JWT is made of claims"),
-        (("alice", "--audience", "x"), "--audience means nothing for --kind access"),
-        (("alice", "--kind", "subject", "--scope", "x"), "--scope means nothing for --kind subject"),
-        (("alice", "--kind", "jwt", "--claims", "/absent"), "/absent cannot be read"),
-        (("alice", "--kind", "jwt", "--claims", "/dev/null"), "/dev/null holds no JSON"),
+        (("alice", "--kind", "id"), "an ID token needs an audience"),
+        (("alice", "--kind", "jwt"), "--kind jwt needs claims"),
+        (("alice", "--audience", "x"), "--audience has no effect on --kind access"),
+        (("alice", "--kind", "subject", "--scope", "x"), "--scope has no effect on --kind subject"),
+        (("alice", "--kind", "jwt", "--claims", "/absent"), "/absent can't be read"),
+        (("alice", "--kind", "jwt", "--claims", "/dev/null"), "/dev/null is not JSON"),
+        (("alice", "--kind", "id", "--audience", "y", "--lifetime", "5m"), "--lifetime has no effect on --kind id"),
         (("alice", "--lifetime", "0s"), "--lifetime is 0s, not between 1s and 12h"),
         (("alice", "--kind", "subject", "--lifetime", "48h"), "--lifetime is 48h, not between 2s and 24h"),
         (("alice", "--kind", "subject", "--audience", ""), "--audience is empty"),

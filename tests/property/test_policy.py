@@ -33,7 +33,7 @@ def test_spread_stays_within_a_tenth(name: str, life: timedelta) -> None:
 @given(name=NAMES, life=LIVES, ages=st.lists(st.floats(min_value=0, max_value=1.5), min_size=2, max_size=9))
 def test_states_never_go_back(name: str, life: timedelta, ages: list[float]) -> None:
     """As time passes, a token's state only moves from fresh towards expired."""
-    states = [policy.state_of(name, NOW, NOW + life, NOW + life * age) for age in sorted(ages)]
+    states = [policy.compute_state(name, NOW, NOW + life, NOW + life * age) for age in sorted(ages)]
 
     assert states == sorted(states, key=ORDER.index)
 

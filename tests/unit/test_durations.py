@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from refresher.durations import format_duration, parse_duration
+from refresher.durations import format_duration, format_span, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,16 @@ def test_refuses_everything_else(text: str) -> None:
 def test_writes_the_shortest_form(seconds: int, text: str) -> None:
     """Parts that are zero are left out."""
     assert format_duration(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        (timedelta(), "0 s"),
+        (timedelta(seconds=61), "1 min 1 s"),
+        (timedelta(days=2, hours=1, minutes=3), "2 d 1 h"),
+    ],
+)
+def test_spans_in_words(duration: timedelta, words: str) -> None:
+    """A span has its two largest units."""
+    assert format_span(duration) == words

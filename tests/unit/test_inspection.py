@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.inspection import format_span, inspect_document, inspect_jwt, inspect_opaque
+from refresher.inspection import (
+    inspect_descriptions,
+    inspect_document,
+    inspect_jwt,
+    inspect_life,
+    inspect_opaque,
+    inspect_variables,
+)
 from refresher.keys.jose import PrivateKey, is_signed_by
 from refresher.tokens import ExpectedClaims, UnreadableTokenError, encode_base64url
 from tests.tokens import AUDIENCE, ISSUER, NOW
@@ -54,9 +61,13 @@ def test_signature_of_another_key_is_false() -> None:
     key, other = PrivateKey.generate("ES256"), PrivateKey.generate("ES256")
     forged = signed(other, {"alg": "ES256", "kid": key.kid})
 
-    assert dict(explained(forged, keys=[key.public_jwk]).facts)["signature"].startswith("FALSE")
-    assert "no key" in dict(explained(forged, keys=[other.public_jwk]).facts)["signature"]
-    assert dict(explained(forged).facts)["signature"] == "not verified: no keys available"
+    false, unknown, unverified = (explained(forged, keys=keys) for keys in ([key.public_jwk], [other.public_jwk], None))
+
+    assert dict(false.facts)["signature"] == "FALSE"
+    assert "the signature is false" in false.problems[0]
+    assert dict(unknown.facts)["signature"] == f"not verified: no key {key.kid}"
+    assert f"unless the provider has the key {key.kid}" in unknown.problems[0]
+    assert (dict(unverified.facts)["signature"], unverified.problems) == ("not verified: no keys available", ())
 
 
 @pytest.mark.parametrize(
@@ -139,16 +150,29 @@ def test_adc_document_is_explained() -> None:
     [
         ({"audience": "https://x"}, "not a provider's resource name"),
         ({"audience": GOOD["audience"].replace("/1/", "/my-project/")}, "contains the project my-project"),
-        ({"token_url": "http://x"}, "token_url is not https"),
         ({"quota_project_id": None}, "holds a null"),
-        ({"credential_source": {"file": "/t"}}, "has no format"),
     ],
 )
 def test_faults_of_an_adc_document(change: dict[str, Any], problem: str) -> None:
-    """Each fault that a client or STS would fail at is listed."""
+    """Each fault that every client or STS would fail at is a problem."""
     (found,) = inspect_document(GOOD | change).problems
 
     assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"token_url": "http://x"}, "token_url is not https"),
+        ({"credential_source": {"file": "/t"}}, "has no format"),
+    ],
+)
+def test_weaknesses_of_an_adc_document(change: dict[str, Any], warning: str) -> None:
+    """What single clients fail at is a warning."""
+    found = inspect_document(GOOD | change)
+
+    assert found.problems == ()
+    assert [warning in each for each in found.warnings] == [True]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +192,8 @@ def test_other_documents(document: dict[str, Any], kind: str, problem: str | Non
 
     assert found.kind.startswith(kind)
     assert "secret" not in str(found).replace("a secret that is valid", "")
-    assert (problem or "") in " ".join(found.problems)
-    assert bool(found.problems) is (problem is not None)
+    assert (problem or "") in " ".join((*found.problems, *found.warnings))
+    assert bool(found.problems or found.warnings) is (problem is not None)
 
 
 def test_opaque_tokens_are_recognised_by_their_prefix() -> None:
@@ -182,19 +206,6 @@ def test_opaque_tokens_are_recognised_by_their_prefix() -> None:
     assert inspect_opaque("another").problems
 
 
-@pytest.mark.parametrize(
-    ("duration", "words"),
-    [
-        (timedelta(), "0 s"),
-        (timedelta(seconds=61), "1 min 1 s"),
-        (timedelta(days=2, hours=1, minutes=3), "2 d 1 h"),
-    ],
-)
-def test_spans_in_words(duration: timedelta, words: str) -> None:
-    """A span has its two largest units."""
-    assert format_span(duration) == words
-
-
 def test_unsigned_token_is_explained() -> None:
     """A JWT without a signature shows its claims, and why STS refuses it."""
     header, payload, _ = signed(PrivateKey.generate("ES256"), {"alg": "none"}).split(".")
@@ -203,3 +214,34 @@ def test_unsigned_token_is_explained() -> None:
 
     assert dict(found.facts)["sub"] == "user-1"
     assert found.problems == ("STS refuses it: it is not a JWT of three segments",)
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("A=b\nREFRESHER_ID_TOKEN_FILE_API=/c/id_tokens/api\n", ()),
+        ("A=b\nB='c'\n", ("line 2 is not NAME=value with characters that need no quoting",)),
+        ("export A=b", ("line 1 is not NAME=value with characters that need no quoting",)),
+    ],
+    ids=["good", "quoted", "shell"],
+)
+def test_variables_are_explained(text: str, problems: tuple[str, ...]) -> None:
+    """Names and values are shown, and each line that one of the readers would misread is a problem."""
+    found = inspect_variables(text)
+
+    assert (found.kind, found.problems) == ("environment variables", problems)
+    assert len(found.facts) == len(text.splitlines())
+
+
+def test_descriptions_are_explained() -> None:
+    """The expiry of each artifact is shown, and an entry of another form is a problem."""
+    found = inspect_descriptions({"access_token": {"expires_at": "2026-01-01T01:00:00Z"}, "boto": {}, "x": 7}, NOW)
+
+    assert found.facts == (("access_token", "expires 2026-01-01T01:00:00Z (in 1 h)"),)
+    assert [problem.partition(" is not")[0] for problem in found.problems] == ["the entry boto", "the entry x"]
+
+
+@pytest.mark.parametrize(("age", "problems"), [(-60, ()), (60, ("it expired 1 min ago",))])
+def test_life_that_is_known_from_elsewhere(age: int, problems: tuple[str, ...]) -> None:
+    """A token that has expired is a problem, wherever its expiry is known from."""
+    assert inspect_life(NOW - timedelta(seconds=age), NOW).problems == problems

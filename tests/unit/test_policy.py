@@ -40,7 +40,7 @@ def test_minimum_validity(lifetime: timedelta, expected: timedelta) -> None:
 )
 def test_states_over_a_life(age: timedelta, expected: State) -> None:
     """A token is fresh, due, overdue and expired in turn, and due at once if it was issued in the future."""
-    assert policy.state_of("alice", NOW, NOW + HOUR, NOW + age) is expected
+    assert policy.compute_state("alice", NOW, NOW + HOUR, NOW + age) is expected
 
 
 def test_spread_is_the_same_every_time_and_differs_between_names() -> None:

@@ -186,9 +186,7 @@ def test_report_is_ready_when_every_target_is(
     verdicts: list[TargetHealth], problems: list[str], *, is_empty_fine: bool, is_ready: bool
 ) -> None:
     """A node is ready if all its targets are, none is left out, and it has some or may get them by drop-ins."""
-    by_name = {health.name: health for health in verdicts}
-
-    assert as_report(by_name, NOW, is_empty_fine=is_empty_fine, problems=problems)["ready"] is is_ready
+    assert as_report(verdicts, NOW, is_empty_fine=is_empty_fine, problems=problems)["ready"] is is_ready
 
 
 def test_document_shows_claims_and_no_token(alice: Target) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.observe.holders import holders
+from refresher.observe.holders import find_holders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,9 +14,9 @@ def test_names_on_one_printable_line_who_mounted_a_file_wherever_to(tmp_path: Pa
     point = b"/home/a\x1b[2J\rb\\012c\\040d\xff"
     proc = _proc(tmp_path, b"31 1 0:9 %s/token//deleted %s rw - tmpfs t rw\n" % (bytes(directory), point))
 
-    (holder,) = holders([directory], proc)
+    (holder,) = find_holders([directory], proc)
 
-    assert holder.file == directory / "token"
+    assert holder.path == directory / "token"
     assert f"process 41 has {directory}/token mounted by itself at /home/a\\x1b[2J\\rb\\nc d\\udcff and" in str(holder)
     assert str(holder).isprintable()
 
@@ -27,9 +27,9 @@ def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
     odd = b"30 1 0:9 / /home/a\rb\rc rw - tmpfs t rw\n31 1\n\n"
     proc = _proc(tmp_path, odd + b"32 1 0:9 %s/env /x rw - tmpfs t rw\n" % bytes(directory))
 
-    (holder,) = holders([directory], proc)
+    (holder,) = find_holders([directory], proc)
 
-    assert (holder.file, holder.point, holder.is_replaced) == (directory / "env", "/x", False)
+    assert (holder.path, holder.point, holder.is_replaced) == (directory / "env", "/x", False)
 
 
 def _directory(place: Path) -> Path:

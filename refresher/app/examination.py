@@ -1,0 +1,214 @@
+"""What `status` and `wait` examine: the targets of a configuration, and what is published for those it does not show.
+
+Only the daemon has the last configuration that it accepted. While the present one is refused, every directory with a
+target record is a target that the daemon may keep fresh; so is one whose drop-in is refused. Their files alone are
+judged, since what the daemon would mint is unknown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from refresher import policy
+from refresher.app.targets import build_targets
+from refresher.config.loader import load
+from refresher.config.models import Configuration
+from refresher.config.sources import LARGEST
+from refresher.engine.assessment import Assessment
+from refresher.errors import PublishError
+from refresher.files import UnsuitableFileError, read_regular
+from refresher.observe.health import ArtifactHealth, build_unreadable, build_verdict, choose_remedy, examine
+from refresher.policy import State
+from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, get_row
+from refresher.publishing.atomic import OWN
+from refresher.publishing.contents import compute_digest, extract_token, parse_descriptions
+from refresher.publishing.directory import CredentialsDirectory
+from refresher.settings.problems import InvalidConfigurationError
+from refresher.tokens import UnreadableTokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from refresher.config.loader import LoadedConfiguration
+    from refresher.engine.plan import Target
+    from refresher.observe.health import TargetHealth
+    from refresher.publishing.contents import Description, PublishedFile
+
+_ROOT = re.compile(rb"""(?:^|[{,])[ \t]*["']?directory_root["']?[ \t]*:[ \t]*["']?([^"'\s#,}]+)""", re.MULTILINE)
+"""`directory_root: PATH` in YAML or JSON, which is found in a file that can't be parsed too."""
+
+
+class Refusal(NamedTuple):
+    """A configuration that can't be used.
+
+    Attributes:
+        since: When its files last changed, UTC.
+        error: What is wrong with it.
+    """
+
+    since: datetime
+    error: InvalidConfigurationError
+
+    def __str__(self) -> str:
+        return (
+            f"the configuration is refused since {self.since:%FT%TZ}; a daemon that runs goes on with the last one it "
+            f"accepted, and targets are judged by their files alone\n{self.error}"
+        )
+
+    def as_document(self) -> dict[str, Any]:
+        """Return what `status --json` shows."""
+        return {"since": f"{self.since:%FT%TZ}", "problems": [str(problem) for problem in self.error.problems]}
+
+
+class Examination(NamedTuple):
+    """What can be examined.
+
+    Attributes:
+        root: `directory_root`.
+        targets: The targets of the configuration, by name; none if it is refused.
+        others: Names of directories that are judged by their files alone.
+        loaded: The configuration; None if it is refused.
+        refusal: Why it is refused.
+    """
+
+    root: Path
+    targets: Mapping[str, Target]
+    others: tuple[str, ...]
+    loaded: LoadedConfiguration | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def is_empty_fine(self) -> bool:
+        """Whether a node without targets is ready, since drop-ins may bring some."""
+        return self.loaded is not None and self.loaded.configuration.targets_directory is not None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all that is examined, in the order of the configuration."""
+        return (*self.targets, *self.others)
+
+    @property
+    def complaints(self) -> tuple[object, ...]:
+        """What is refused: drop-ins, or the configuration as a whole."""
+        return (self.refusal,) if self.loaded is None else self.loaded.drop_in_problems
+
+    def find_refused(self, name: str) -> tuple[str, str] | None:
+        """Return problem and remedy of a name that is no target because something is refused; None for any other."""
+        if name in self.names:
+            return None
+        if self.loaded is None:
+            return f"target {name} is not published, and the configuration is refused", "fix it: see above"
+        file_names = self.loaded.scanned.file_names
+        begin = (
+            f"{self.loaded.configuration.targets_directory}/{name}.yaml:" if file_names and name in file_names else ""
+        )
+        problems = [each for each in self.loaded.drop_in_problems if each.location.startswith(begin)]
+        if (file_names is not None and not begin) or not problems:
+            return None
+        return f"target {name} is not in force: {problems[0].location}: {problems[0].problem}", problems[0].remedy
+
+    def examine(self, name: str, now: datetime) -> TargetHealth:
+        """Return the verdict on a target; any name may be asked for, and what does not exist is absent."""
+        if name in self.targets:
+            return examine(self.targets[name], now)
+        refused = "its drop-in" if self.refusal is None else "the configuration"
+        return _examine_files(self.root, name, now, f"{refused} is refused: judged by its files alone")
+
+
+def open_examination(path: Path) -> Examination:
+    """Read what can be known: a configuration, or else the directories below its `directory_root`.
+
+    Raises:
+        InvalidConfigurationError: The configuration is refused and nothing is published, or it can't be read at all.
+    """
+    try:
+        loaded = load(path)
+    except InvalidConfigurationError as error:
+        return _examine_refused(error)
+    root, targets = Path(loaded.configuration.directory_root), build_targets(loaded)
+    others = _list_recorded(root, (loaded.scanned.file_names or frozenset()) - targets.keys())
+    return Examination(root, targets, others, loaded)
+
+
+def _examine_refused(error: InvalidConfigurationError) -> Examination:
+    roots = [Path(str(Configuration.model_fields["directory_root"].default))]
+    changed = []
+    for file in error.files:
+        try:
+            content, state = read_regular(file, most=LARGEST)
+        except (OSError, UnsuitableFileError):
+            continue
+        changed.append(state.changed_ns)
+        if (found := _ROOT.search(content)) is not None:
+            roots.append(Path(os.path.normpath(file.parent / os.fsdecode(found[1]))))
+    try:
+        recorded = _list_recorded(roots[-1], [each.name for each in roots[-1].iterdir()]) if changed else ()
+    except OSError:
+        recorded = ()
+    if not recorded:
+        raise error
+    return Examination(roots[-1], {}, recorded, None, Refusal(datetime.fromtimestamp(max(changed) / 1e9, UTC), error))
+
+
+def _list_recorded(root: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of directories with a target record, or in which this user can't know whether there is one."""
+    found = []
+    for name in sorted(names):
+        try:
+            is_there = bool((root / name / RECORD).lstat())
+        except PermissionError:
+            is_there = True
+        except OSError:
+            is_there = False
+        if is_there and not name.startswith("."):
+            found.append(name)
+    return tuple(found)
+
+
+def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHealth:
+    """Read a directory and judge its files alone."""
+    directory = CredentialsDirectory(root=root, name=name, ownership=OWN, random_name=str, artifacts=())
+    try:
+        contents = directory.read((*REQUIRED, DESCRIPTIONS))
+        described = parse_descriptions(contents[DESCRIPTIONS].content)
+        files = directory.read(filter(_is_minted, described))
+        token = extract_token(contents)
+    except UnreadableTokenError as error:
+        return build_verdict(directory, Assessment(state=State.UNREADABLE, reason=str(error)), now, (), None, note)
+    except PublishError as error:
+        return build_unreadable(directory, error, now)
+    state = State.ABSENT
+    if token is not None:
+        state = policy.compute_state(name, token.issued_at, token.expires_at, now)
+    artifacts = tuple(
+        _judge_artifact(f"{name}/{each}", each, described[each], file, now) for each, file in files.items()
+    )
+    missing = [each for each in REQUIRED if not contents[each].content]
+    complaint = (f"{directory.path / missing[0]} is absent or empty", choose_remedy(directory)) if missing else None
+    return build_verdict(directory, Assessment(state=state, token=token), now, artifacts, complaint, note)
+
+
+def _judge_artifact(
+    spread_name: str, name: str, described: Description, file: PublishedFile, now: datetime
+) -> ArtifactHealth:
+    if file.content is None:
+        return ArtifactHealth(name=name, state=State.ABSENT if file.is_absent else State.UNREADABLE)
+    if compute_digest(file.content) != described.sha256:
+        return ArtifactHealth(name=name, state=State.FOREIGN)
+    end = described.expires_at
+    state = policy.compute_state(spread_name, described.issued_at, end, now)
+    return ArtifactHealth(name=name, state=state, expires_at=end, runway=max(end - now, now - now))
+
+
+def _is_minted(name: str) -> bool:
+    """Return whether an entry of `artifacts.json`, which the files' owner may have written, names a minted artifact."""
+    folder, _, file = name.rpartition("/")
+    try:
+        row = get_row(name)
+    except KeyError:
+        return False
+    return row.origin == "minted" and (folder == row.name) is row.is_folder and file not in ("", ".", "..")
