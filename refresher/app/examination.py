@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refresher import policy
-from refresher.app.targets import targets_of
+from refresher.app.targets import build_targets
 from refresher.config.loader import load
 from refresher.config.models import Configuration
 from refresher.config.sources import LARGEST
@@ -129,7 +129,7 @@ def open_examination(path: Path) -> Examination:
         loaded = load(path)
     except InvalidConfigurationError as error:
         return _examine_refused(error)
-    root, targets = Path(loaded.configuration.directory_root), targets_of(loaded)
+    root, targets = Path(loaded.configuration.directory_root), build_targets(loaded)
     others = _list_recorded(root, (loaded.scanned.file_names or frozenset()) - targets.keys())
     return Examination(root, targets, others, loaded)
 
