@@ -10,8 +10,10 @@ REPOSITORY = Path(__file__).parents[2]
 ROOMS_TO_CHECK = (
     "configs/emulator-seed.yaml",
     "docs/emulator.md",
+    "docs/terraform.md",
     "refresher/demo",
     "refresher/emulator",
+    "terraform",
     "tests/clients",
     "tests/containers",
     "tests/docs/test_words.py",

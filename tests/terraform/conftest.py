@@ -49,6 +49,7 @@ class Site:
         worker: The worker's machine.
         modules: A copy of our modules.
         jwks: The public keys of the worker.
+        environment: The environment variables of Terraform's commands.
         supplier: The host's part of the supplier: its paths, programs and secrets.
     """
 
@@ -56,12 +57,12 @@ class Site:
     worker: Worker
     modules: Path
     jwks: dict[str, Any]
-    _environment: dict[str, str]
+    environment: dict[str, str]
     supplier: dict[str, Any] = field(default_factory=dict)
 
     def root(self, name: str, **variables: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
         """Install an example with its `terraform.tfvars.example` and these variables; without protection by default."""
-        terraform = Terraform(self.modules / "examples" / name, self._environment)
+        terraform = Terraform(self.modules / "examples" / name, self.environment)
         declared = (terraform.place / "variables.tf").read_text()
         example = terraform.place / "terraform.tfvars.example"
         if example.exists():
@@ -90,7 +91,7 @@ class Site:
         told = {output: {"value": f"${{module.main.{output}}}"} for output in outputs}
         document = {"module": {"main": call}} | ({"output": told} if told else {})
         (place / "main.tf.json").write_text(json.dumps(document))
-        terraform = Terraform(place, self._environment)
+        terraform = Terraform(place, self.environment)
         if is_new:
             terraform.init()
         return terraform

@@ -131,6 +131,11 @@ class Terraform:
         return {name: entry["value"] for name, entry in told.items()}
 
 
+def replace_source(text: str, modules: str = "../..") -> str:
+    """Replace the address of our modules in a guide by a path."""
+    return re.sub(r"git::https://\S+?//terraform([^?\"]*)\?ref=[^\"]*", rf"{modules}\1", text)
+
+
 def copy_of_modules(place: Path) -> Path:
     """Copy our modules, so that Terraform's own files stay out of the tree."""
     return Path(

@@ -110,7 +110,7 @@ class ServiceAccountMember(Grant):
 
 
 class ServiceAccountBinding(ServiceAccountMember):
-    """`google_service_account_iam_binding`: all members of one role, which may be none."""
+    """`google_service_account_iam_binding`: all members of one role, or an empty role."""
 
     type_name = "google_service_account_iam_binding"
     force_new = frozenset({"service_account_id", "role", "condition"})
