@@ -46,24 +46,14 @@ class FileState(NamedTuple):
     @classmethod
     def from_stat(cls, status: os.stat_result) -> FileState:
         """Return the state that a stat call saw."""
-        return cls(
-            status.st_dev,
-            status.st_ino,
-            status.st_ctime_ns,
-            status.st_size,
-            stat.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-        )
+        inode = status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size
+        return cls(*inode, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
 
 def read_state(path: str | os.PathLike[str], *, directory: int | None = None, follow: bool = True) -> FileState | None:
     """Return the state of a file of any kind; None if it is absent or can't be looked at.
 
-    Args:
-        path: The file; a name in `directory` if that is given.
-        directory: Descriptor of an open directory.
-        follow: Whether a symbolic link is followed.
+    With the descriptor of an open `directory` the path is a name in that.
     """
     try:
         return FileState.from_stat(os.stat(path, dir_fd=directory, follow_symlinks=follow))

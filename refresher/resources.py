@@ -22,13 +22,7 @@ METADATA_ORIGIN = "http://metadata.google.internal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadIdentityProvider:
-    """A workload identity pool provider.
-
-    Attributes:
-        project_number: Digits; the number of the project that owns the pool, never its id.
-        pool: The pool's id.
-        provider: The provider's id.
-    """
+    """A workload identity pool provider; its pool's project is named by its number, digits, never by its id."""
 
     project_number: str
     pool: str
@@ -37,10 +31,7 @@ class WorkloadIdentityProvider:
     @property
     def resource_name(self) -> str:
         """The name without a host, `projects/…/providers/…`."""
-        return (
-            f"projects/{self.project_number}/locations/global/workloadIdentityPools/{self.pool}"
-            f"/providers/{self.provider}"
-        )
+        return f"{self._pool_name}/providers/{self.provider}"
 
     @property
     def sts_audience(self) -> str:
@@ -54,10 +45,11 @@ class WorkloadIdentityProvider:
 
     def principal(self, subject: str) -> str:
         """Return the IAM principal that one mapped subject of this pool becomes."""
-        return (
-            f"principal://iam.googleapis.com/projects/{self.project_number}/locations/global"
-            f"/workloadIdentityPools/{self.pool}/subject/{subject}"
-        )
+        return f"principal://iam.googleapis.com/{self._pool_name}/subject/{subject}"
+
+    @property
+    def _pool_name(self) -> str:
+        return f"projects/{self.project_number}/locations/global/workloadIdentityPools/{self.pool}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +80,7 @@ class Endpoints:
         cloud_kms: str | None = None,
         metadata: str | None = None,
     ) -> Endpoints:
-        """Return the endpoints of a universe; each can be replaced by another origin."""
+        """Return the endpoints of a universe, each of which can be replaced by another origin."""
         return cls(
             universe_domain=universe_domain,
             sts=sts or f"https://sts.{universe_domain}",
@@ -161,11 +153,7 @@ class Impersonation:
 
 
 def own_principal(credentials: Path | None) -> str:
-    """Return the principal of the worker's own credentials, in words, for messages.
-
-    Args:
-        credentials: The file that holds them; None for the metadata server.
-    """
+    """Return the principal of the worker's own credentials, for messages: of a file, or of the metadata server."""
     return "the machine's service account" if credentials is None else f"the principal of {credentials}"
 
 

@@ -1,7 +1,6 @@
 """One fetch for all callers that need the same at a time: one of them fetches, the others take the result.
 
-Otherwise callers that wait for a server that does not answer would ask one after another, and each would wait
-for all before it and then by itself.
+Otherwise callers of a server that does not answer would ask one after another, and each would wait for all before it.
 """
 
 from __future__ import annotations
@@ -31,12 +30,8 @@ class SharedFetch(Generic[T]):
     def get(self, *, serves: Callable[[T], bool], fetch: Callable[[T | None], T]) -> T:
         """Return the held value if it serves, else one that was fetched while this caller waited, else another.
 
-        A failure is shared only if it is retryable: what is refused is refused at once, and may have been asked
-        for in another way.
-
-        Args:
-            serves: Returns whether a held value will do.
-            fetch: Returns another, called with the held one; one call at a time.
+        `fetch` is called with the held value, one call at a time. A failure is shared only if it is retryable: what is
+        refused is refused at once, and may have been asked for in another way.
 
         Raises:
             RefresherError: As `fetch` raised it, for this caller or for the one that it waited for.
@@ -46,7 +41,9 @@ class SharedFetch(Generic[T]):
                 if not self._is_fetching:
                     self._is_fetching = True
                     break
-                self._wait()
+                attempts = self._attempts
+                while self._attempts == attempts:
+                    self._changed.wait()
                 if self._failure is not None:
                     # a copy: each thread's exception collects a traceback of its own
                     raise self._failure.copy()
@@ -55,10 +52,6 @@ class SharedFetch(Generic[T]):
             else:
                 return self._held
         return self._fetch(fetch)
-
-    def _wait(self) -> None:
-        attempts = self._attempts
-        self._changed.wait_for(lambda: self._attempts != attempts)
 
     def _fetch(self, fetch: Callable[[T | None], T]) -> T:
         held, is_new, failure = self._held, False, None

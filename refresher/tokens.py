@@ -30,7 +30,7 @@ REGISTERED_CLAIMS = frozenset(["iss", "sub", "aud", "exp", "iat", "nbf", "jti"])
 """RFC 7519, section 4.1; a supplier that mints sets them itself."""
 
 _MOST_DIFFERENCES = 5
-"""Constant claims that are compared aloud; a file may hold thousands."""
+"""Differing constant claims that are reported; a file may hold thousands."""
 
 Scalar = str | int | float | bool | None
 
@@ -113,18 +113,14 @@ class ExpectedClaims:
     is_jwt: bool = True
 
     def mismatches(self, token: SubjectToken) -> tuple[str, ...]:
-        """Return every way in which a token differs from what the configuration would mint; empty if it does not.
-
-        The texts are safe to show.
-        """
+        """Return every way in which a token differs from what the configuration would mint, in texts safe to show."""
         claims = token.unverified_claims
         if claims is None:
             return ("the token is not a JWT",) if self.is_jwt else ()
         found = []
-        if self.issuer is not None and claims.issuer != self.issuer:
-            found.append(f"iss is {_shown(claims.issuer)}, not {self.issuer!r}")
-        if self.subject is not None and claims.subject != self.subject:
-            found.append(f"sub is {_shown(claims.subject)}, not {self.subject!r}")
+        for name, expected, claim in (("iss", self.issuer, claims.issuer), ("sub", self.subject, claims.subject)):
+            if expected is not None and claim != expected:
+                found.append(f"{name} is {_shown(claim)}, not {expected!r}")
         if self.audiences is not None and self.audiences.isdisjoint(claims.audience):
             audience = escape(", ".join(claims.audience)) or "absent"
             found.append(f"aud is {audience}, not {' or '.join(sorted(self.audiences))}")
@@ -136,11 +132,6 @@ class ExpectedClaims:
         if self.constants is not None:
             found += islice(_differences(self.constants, claims.other), _MOST_DIFFERENCES)
         return tuple(found)
-
-    def is_of_another_subject(self, token: SubjectToken) -> bool:
-        """Return whether a token speaks for another subject than the configured one."""
-        claims = token.unverified_claims
-        return self.subject is not None and claims is not None and claims.subject != self.subject
 
 
 def _differences(expected: Mapping[str, Scalar], found: Mapping[str, Scalar]) -> Iterator[str]:
@@ -194,7 +185,11 @@ def peek(value: str) -> SubjectToken:
             expires_at=expires_at,
             key_id=_text(header, "kid"),
             algorithm=_text(header, "alg"),
-            other=select_other_claims(payload),
+            other={
+                name: claim
+                for name, claim in payload.items()
+                if name not in REGISTERED_CLAIMS and (claim is None or isinstance(claim, str | int | float | bool))
+            },
         ),
     )
 
@@ -209,15 +204,6 @@ def read_segments(value: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if len(segments) != 3 or not all(segments[:2]):  # noqa: PLR2004 - header, payload, signature
         raise UnreadableTokenError("it is not a JWT of three segments")
     return _read_object(segments[0], "header"), _read_object(segments[1], "payload")
-
-
-def select_other_claims(payload: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Return the scalar claims of a payload that RFC 7519 does not register."""
-    return {
-        name: claim
-        for name, claim in payload.items()
-        if name not in REGISTERED_CLAIMS and (claim is None or isinstance(claim, str | int | float | bool))
-    }
 
 
 def encode_base64url(content: bytes) -> str:
@@ -258,11 +244,8 @@ def _text(document: dict[str, Any], name: str) -> str | None:
 
 
 def _audience(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, list):
-        return tuple(entry for entry in value if isinstance(entry, str))
-    return ()
+    listed = value if isinstance(value, list) else [value]
+    return tuple(entry for entry in listed if isinstance(entry, str))
 
 
 def _instant(payload: dict[str, Any], name: str) -> datetime:

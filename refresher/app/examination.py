@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refresher import policy
-from refresher.app.targets import targets_of
+from refresher.app.targets import build_targets
 from refresher.config.loader import load
 from refresher.config.models import Configuration
 from refresher.config.sources import LARGEST
@@ -23,11 +23,11 @@ from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe.health import ArtifactHealth, build_unreadable, build_verdict, choose_remedy, examine
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, Origin, get_row
+from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, get_row
 from refresher.publishing.atomic import OWN
 from refresher.publishing.contents import compute_digest, extract_token, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 from refresher.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def open_examination(path: Path) -> Examination:
         loaded = load(path)
     except InvalidConfigurationError as error:
         return _examine_refused(error)
-    root, targets = Path(loaded.configuration.directory_root), targets_of(loaded)
+    root, targets = Path(loaded.configuration.directory_root), build_targets(loaded)
     others = _list_recorded(root, (loaded.scanned.file_names or frozenset()) - targets.keys())
     return Examination(root, targets, others, loaded)
 
@@ -211,4 +211,4 @@ def _is_minted(name: str) -> bool:
         row = get_row(name)
     except KeyError:
         return False
-    return row.origin is Origin.MINTED and (folder == row.name) is row.is_folder and file not in ("", ".", "..")
+    return row.origin == "minted" and (folder == row.name) is row.is_folder and file not in ("", ".", "..")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refresher import policy
-from refresher.app.targets import audiences_of, endpoints_of, list_optional, provider_of
+from refresher.app.targets import build_endpoints, get_provider, list_audiences, list_optional
 from refresher.config.drop_ins import SUFFIX
 from refresher.durations import format_duration
 from refresher.errors import ConfigurationError, KeysError, PublishError, SupplyError
@@ -36,7 +36,7 @@ def explain(loaded: LoadedConfiguration) -> dict[str, Any]:
     address = f"{listen.host}:{listen.port}" if isinstance(listen, TcpSocket) else listen and f"unix:{listen.path}"
     return {
         "targets": [_explain_target(loaded, target) for target in loaded.targets.values()],
-        "google": asdict(endpoints_of(loaded)),
+        "google": asdict(build_endpoints(loaded)),
         "listen": address,
     }
 
@@ -48,7 +48,9 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     """
     google = loaded.configuration.google
     if google.emulator:
-        usual, used = (asdict(each) for each in (Endpoints.of_universe(google.universe_domain), endpoints_of(loaded)))
+        usual, used = (
+            asdict(each) for each in (Endpoints.of_universe(google.universe_domain), build_endpoints(loaded))
+        )
         places = ", ".join(f"{name} is {used[name]}" for name in used if used[name] != usual[name]) or "none is set"
         yield ConfigurationError(
             f"google.emulator is true: endpoints may be other servers than Google's ({places})",
@@ -90,8 +92,8 @@ def _list_misnamed(directory: Path | None) -> Iterator[RefresherError]:
 
 
 def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:
-    identity = loaded.identity_of(target)
-    supplier = loaded.supplier_name_of(identity)
+    identity = loaded.get_identity(target)
+    supplier = loaded.get_supplier_name(identity)
     settings = loaded.configuration.suppliers[supplier]
     lifetime = settings.configured_lifetime if settings.lifetime_range is not None else None
     group = "" if target.gid is None else f":{target.gid}"
@@ -103,8 +105,8 @@ def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         "via": identity.via,
         "supplier": supplier,
         "kind": settings.kind,
-        "provider": provider_of(loaded, settings).resource_name,
-        "audience": audiences_of(loaded, settings)[0],
+        "provider": get_provider(loaded, settings).resource_name,
+        "audience": list_audiences(loaded, settings)[0],
         "directory": str(target.directory),
         "container_directory": target.container_directory,
         "owner": ("" if target.uid is None else str(target.uid)) + group or None,

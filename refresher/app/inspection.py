@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from refresher.app.connections import Connections, open_connections
-from refresher.app.targets import endpoints_of, targets_of
+from refresher.app.suppliers import Connections, open_connections
+from refresher.app.targets import build_endpoints, build_targets
 from refresher.errors import KeysError, RefresherError, SupplyError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.inspection import (
@@ -71,7 +71,7 @@ class Inspector:
         self._discover = discover
         self._expected: Mapping[str, ExpectedClaims] = {}
         if loaded is not None:
-            self._expected = {name: target.expected for name, target in targets_of(loaded).items()}
+            self._expected = {name: target.expected for name, target in build_targets(loaded).items()}
 
     def inspect_path(self, path: Path) -> Iterator[tuple[str, Findings]]:
         """Explain a file, or each file of a credentials directory, with its name there.
@@ -175,7 +175,7 @@ class Inspector:
         """Add what Google answers about an access token: whose it is, and until when."""
         from refresher.google.call import Call
 
-        endpoints = Endpoints.of_universe() if self._loaded is None else endpoints_of(self._loaded)
+        endpoints = Endpoints.of_universe() if self._loaded is None else build_endpoints(self._loaded)
         call = Call(
             asked="tokeninfo",
             url=_name_tokeninfo(self._loaded, endpoints),

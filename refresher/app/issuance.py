@@ -7,10 +7,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from refresher.app.connections import open_connections
-from refresher.app.plans import chain_of
-from refresher.app.suppliers import DeferredSupplier, open_workshop
-from refresher.app.targets import targets_of
+from refresher.app.plans import build_chain
+from refresher.app.suppliers import DeferredSupplier, open_connections, open_workshop
+from refresher.app.targets import build_targets
 from refresher.durations import format_duration
 from refresher.errors import ImpersonationError, UsageError
 from refresher.google.iam_credentials import IamCredentials
@@ -49,6 +48,9 @@ class IssuedToken(NamedTuple):
 class Issuance:
     """Issues tokens of one target.
 
+    Each method raises a `RefresherError`: supply, exchange or impersonation failed; or a `UsageError`: the lifetime is
+    not ours to choose or out of range, or there is no service account where one is needed.
+
     Args:
         loaded: The configuration.
         name: The target's name.
@@ -57,38 +59,27 @@ class Issuance:
     """
 
     def __init__(self, loaded: LoadedConfiguration, name: str, *, lifetime: timedelta | None, now: datetime) -> None:
-        connections = open_connections(loaded)
-        self._target = targets_of(loaded)[name]
+        self._target = build_targets(loaded)[name]
         self._settings = loaded.configuration.suppliers[self._target.supplier]
         self._lifetime = lifetime
         self._now = now
-        self._workshop = open_workshop(loaded, connections)
-        self._chain = chain_of(loaded, connections)
+        self._workshop = open_workshop(loaded, open_connections(loaded))
+        self._chain = build_chain(self._workshop)
 
     def subject_token(self, audience: str | None = None) -> IssuedToken:
-        """Return a subject token, for another audience than the provider's if that is given.
-
-        Raises:
-            SupplyError: The supplier has none.
-            UsageError: Its lifetime is not ours to choose, or out of range.
-        """
+        """Return a subject token, for another audience than the provider's if that is given."""
         if self._lifetime is not None:
             allowed = self._settings.lifetime_range
             if allowed is None:
-                raise UsageError(
-                    f"the lifetime of tokens of supplier {self._target.supplier} cannot be chosen", "omit --lifetime"
-                )
+                problem = f"the lifetime of tokens of supplier {self._target.supplier} cannot be chosen"
+                raise UsageError(problem, "omit --lifetime")
             self._check_lifetime(allowed)
         context = self._target.context if audience is None else replace(self._target.context, audience=audience)
         token = self._supply(context, self._lifetime)
         return IssuedToken(token.value, token.expires_at)
 
     def access_token(self, scopes: tuple[str, ...]) -> IssuedToken:
-        """Return an access token of the target principal, with these scopes or the configured ones.
-
-        Raises:
-            RefresherError: Supply, exchange or impersonation failed.
-        """
+        """Return an access token of the target principal, with these scopes or the configured ones."""
         self._check_lifetime(_ACCESS_TOKEN_RANGE)
         way = self._target.impersonation
         way = replace(way, scopes=scopes or way.scopes, lifetime=self._lifetime or way.lifetime)
@@ -96,11 +87,7 @@ class Issuance:
         return IssuedToken(token.value, token.expires_at)
 
     def id_token(self, audience: str, *, include_email: bool) -> IssuedToken:
-        """Return a Google-signed ID token of the service account.
-
-        Raises:
-            RefresherError: Supply, exchange or impersonation failed, or there is no service account.
-        """
+        """Return a Google-signed ID token of the service account."""
         way, _ = self._require_account("an ID token")
         return _read_life(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
 
@@ -108,9 +95,6 @@ class Issuance:
         """Return claims that the service account signed; `iat` and `exp` are added where they are missing.
 
         It signs as itself, with an access token of its own: `signJwt` accepts no federated token.
-
-        Raises:
-            RefresherError: Supply, exchange or impersonation failed, or there is no service account.
         """
         way, account = self._require_account("a signature")
         self._check_lifetime(SIGNED_RANGE)
@@ -145,9 +129,7 @@ class Issuance:
         return self._chain.exchange(way, self._supply(self._target.context).value, self._now)
 
     def _supply(self, context: SupplierContext, lifetime: timedelta | None = None) -> SubjectToken:
-        settings = self._settings
-        if lifetime is not None:
-            settings = settings.model_copy(update={"lifetime": lifetime})
+        settings = self._settings if lifetime is None else self._settings.model_copy(update={"lifetime": lifetime})
         return DeferredSupplier(partial(settings.build, self._workshop)).supply(context, self._now)
 
 

@@ -10,9 +10,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from refresher.app.connections import open_connections
-from refresher.app.suppliers import open_workshop
-from refresher.app.targets import audiences_of, endpoints_of, provider_of
+from refresher.app.suppliers import open_connections, open_workshop
+from refresher.app.targets import get_provider, list_audiences
 from refresher.engine.plan import KeyTrial
 from refresher.errors import KeysError, UsageError
 from refresher.keys.registry import KeyState, list_keys
@@ -24,23 +23,17 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from refresher.app.connections import Connections
     from refresher.config.loader import LoadedConfiguration
-    from refresher.suppliers.interface import SupplierSettings
+    from refresher.suppliers.interface import SupplierSettings, Workshop
 
 _LONGEST_SPACING = timedelta(minutes=1)
-_SHARE_OF_LIFETIME = 4
 _USUAL_LIFETIME = timedelta(hours=1)
 
 
 def compose_jwks(loaded: LoadedConfiguration, supplier: str, versions: Sequence[int], now: datetime) -> dict[str, Any]:
     """Return the JWKS that has to be uploaded to the provider of a supplier.
 
-    Args:
-        loaded: The configuration.
-        supplier: Its name.
-        versions: Versions of its key in Cloud KMS to publish; empty for the one that signs.
-        now: The wall clock's time.
+    Of a key in Cloud KMS these `versions` are published, or else the one that signs.
 
     Raises:
         UsageError: There is no such supplier, its issuer publishes the keys, or its keys have no versions.
@@ -71,61 +64,49 @@ def _refuse(supplier: str, fault: str, suitable: Iterable[str]) -> UsageError:
     return UsageError(f"supplier {supplier} {fault}", f"use one of: {', '.join(suitable) or 'none'}")
 
 
-def list_trials(loaded: LoadedConfiguration, connections: Connections) -> tuple[KeyTrial, ...]:
+def list_trials(loaded: LoadedConfiguration, workshop: Workshop) -> tuple[KeyTrial, ...]:
     """Return a trial for every next key of a configuration; reads `keys.json` of each directory and no key."""
     suppliers: dict[Path, dict[str, SupplierSettings]] = {}
     for name, settings in loaded.configuration.suppliers.items():
         if settings.keys_directory is not None:
             suppliers.setdefault(settings.keys_directory, {})[name] = settings
     return tuple(
-        _plan_trial(loaded, directory, kid, sharing, connections)
+        trial
         for directory, sharing in suppliers.items()
-        for kid in _list_next(directory)
+        for trial in _plan_trials(loaded, directory, sharing, workshop)
     )
 
 
-def _list_next(directory: Path) -> Iterator[str]:
+def _plan_trials(
+    loaded: LoadedConfiguration, directory: Path, suppliers: Mapping[str, SupplierSettings], workshop: Workshop
+) -> Iterator[KeyTrial]:
     try:
-        records = list_keys(directory)
+        kids = [record.kid for record in list_keys(directory) if record.state is KeyState.NEXT]
     except KeysError:
         return  # the supplier that signs with it reports that
-    yield from (record.kid for record in records if record.state is KeyState.NEXT)
-
-
-def _plan_trial(
-    loaded: LoadedConfiguration,
-    directory: Path,
-    kid: str,
-    suppliers: Mapping[str, SupplierSettings],
-    connections: Connections,
-) -> KeyTrial:
     lifetimes = [settings.configured_lifetime or _USUAL_LIFETIME for settings in suppliers.values()]
-    return KeyTrial(
-        directory=directory,
-        kid=kid,
-        spacing=min(_LONGEST_SPACING, min(lifetimes) / _SHARE_OF_LIFETIME),
-        prove=partial(_prove, loaded, kid, suppliers, connections),
-        activate=partial(_activate, directory, kid, max(lifetimes)),
-    )
+    for kid in kids:
+        yield KeyTrial(
+            directory=directory,
+            kid=kid,
+            spacing=min(_LONGEST_SPACING, min(lifetimes) / 4),
+            prove=partial(_prove, loaded, kid, suppliers, workshop),
+            activate=partial(_activate, directory, kid, max(lifetimes)),
+        )
 
 
 def _prove(
-    loaded: LoadedConfiguration,
-    kid: str,
-    suppliers: Mapping[str, SupplierSettings],
-    connections: Connections,
-    now: datetime,
+    loaded: LoadedConfiguration, kid: str, suppliers: Mapping[str, SupplierSettings], workshop: Workshop, now: datetime
 ) -> None:
-    from refresher.google.sts import exchange
+    from refresher.google.chain import exchange
 
-    workshop = open_workshop(loaded, connections)
     for name, settings in suppliers.items():
         context = _choose_identity(loaded, name, settings)
         token = settings.build_with_next_key(kid, workshop).supply(context, now)
         exchange(
-            connections(),
-            endpoints_of(loaded),
-            provider=provider_of(loaded, settings),
+            workshop.connections(),
+            workshop.endpoints,
+            provider=get_provider(loaded, settings),
             subject_token=token.value,
             subject_token_type=settings.token_type,
             scopes=[CLOUD_PLATFORM_SCOPE],
@@ -146,12 +127,9 @@ def _choose_identity(loaded: LoadedConfiguration, supplier: str, settings: Suppl
         KeysError: The supplier has no identity.
     """
     identities = loaded.configuration.identities
-    names = [target.identity for target in loaded.targets.values()] + list(identities)
-    for name in names:
-        if loaded.supplier_name_of(identities[name]) == supplier:
-            audience = audiences_of(loaded, settings)[0]
+    for name in (*(target.identity for target in loaded.targets.values()), *identities):
+        if loaded.get_supplier_name(identities[name]) == supplier:
+            audience = list_audiences(loaded, settings)[0]
             return SupplierContext(identity=name, subject=identities[name].subject, audience=audience)
-    raise KeysError(
-        f"supplier {supplier} has no identity, so that its next key cannot be tried",
-        "activate it: refresher keys activate",
-    )
+    problem = f"supplier {supplier} has no identity, so that its next key cannot be tried"
+    raise KeysError(problem, "activate it: refresher keys activate")

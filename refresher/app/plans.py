@@ -1,7 +1,7 @@
 """The plan follows the configuration: loaded again when a file that it came from changes.
 
 A changed configuration that cannot be used is refused once, and the former plan holds. Suppliers are kept as long as
-their settings and keys are, so that an added target reads no key anew and shares tokens as before.
+their settings and keys are, so that an added target reads no key again and shares tokens as before.
 """
 
 from __future__ import annotations
@@ -10,29 +10,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.app.connections import Once, open_connections
 from refresher.app.keys import list_trials
-from refresher.app.suppliers import build_suppliers, count_threads, open_workshop
-from refresher.app.targets import targets_of
+from refresher.app.suppliers import Once, build_suppliers, count_threads, open_connections, open_workshop
+from refresher.app.targets import build_targets
 from refresher.config.loader import load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from refresher.app.connections import Connections
+    from refresher.app.suppliers import Connections
     from refresher.config.loader import LoadedConfiguration
-    from refresher.settings.problems import Problem
-    from refresher.suppliers.interface import Supplier
+    from refresher.settings.places import Problem
+    from refresher.suppliers.interface import Supplier, Workshop
 
 _ATTEMPTS = 2
 """Loads within one poll: the second knows the files that the first one found included."""
 
 
-def plan_of(
+def build_plan(
     loaded: LoadedConfiguration,
     connections: Connections,
     suppliers: Mapping[str, Supplier],
@@ -40,22 +39,18 @@ def plan_of(
     *,
     is_reloaded: bool = True,
 ) -> Plan:
-    """Put targets and suppliers together.
+    """Return the plan of a configuration with its suppliers by name.
 
-    Args:
-        loaded: The configuration in force.
-        connections: For what mints optional artifacts and tries keys.
-        suppliers: By name.
-        problems: That keep the main file from being used.
-        is_reloaded: Whether the configuration is another than before.
+    `connections` are for what mints optional artifacts and tries keys; `problems` keep the main file from being used.
     """
+    workshop = open_workshop(loaded, connections)
     return Plan(
         root=Path(loaded.configuration.directory_root),
-        targets=targets_of(loaded),
+        targets=build_targets(loaded),
         suppliers=suppliers,
-        chain=Once(partial(chain_of, loaded, connections)).get,
-        trials=list_trials(loaded, connections),
-        threads={name: count_threads(settings) for name, settings in loaded.configuration.suppliers.items()},
+        chain=Once(partial(build_chain, workshop)).get,
+        trials=list_trials(loaded, workshop),
+        threads=count_threads(loaded),
         reserved=loaded.reserved_names,
         complaints=_describe(loaded.drop_in_problems),
         is_reloaded=is_reloaded and not problems,
@@ -67,12 +62,11 @@ def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
     return tuple((f"{found.location}: {found.problem}", found.remedy) for found in problems)
 
 
-def chain_of(loaded: LoadedConfiguration, connections: Connections) -> Chain:
-    """Give what mints further artifacts."""
+def build_chain(workshop: Workshop) -> Chain:
+    """Return what mints optional artifacts."""
     from refresher.google.chain import GoogleChain
 
-    workshop = open_workshop(loaded, connections)
-    return GoogleChain(transport=connections, endpoints=workshop.endpoints, own=workshop.open_credentials)
+    return GoogleChain(transport=workshop.connections, endpoints=workshop.endpoints, own=workshop.open_credentials)
 
 
 class ConfiguredPlans:
@@ -88,53 +82,42 @@ class ConfiguredPlans:
         self._keys: object = None
 
     def poll(self, *, force: bool) -> Plan | None:
-        """Give the plan if it is the first, if anything changed, or in any case with `force`; else None."""
+        """Return the plan if it is the first, if anything changed, or in any case with `force`; else None."""
         # at the first poll too: a while may have passed since the configuration was loaded
         if self._suppliers is not None and not force and self._look() == self._seen:
             return None
         former = self._loaded
         self._load_until_still()
-        keys = _keys_of(self._loaded)
-        if self._suppliers is None or force or keys != self._keys or _differ(former, self._loaded):
+        keys = _read_key_states(self._loaded)
+        was, now = former.configuration, self._loaded.configuration
+        is_same = keys == self._keys and (was.suppliers, was.google) == (now.suppliers, now.google)
+        if self._suppliers is None or force or not is_same:
             self._connections = open_connections(self._loaded)
             self._suppliers = build_suppliers(self._loaded, self._connections)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
         is_reloaded = force or self._loaded is not former
-        return plan_of(self._loaded, self._connections, self._suppliers, problems, is_reloaded=is_reloaded)
+        return build_plan(self._loaded, self._connections, self._suppliers, problems, is_reloaded=is_reloaded)
 
     def _load_until_still(self) -> None:
         """Load and remember how all looked before: what changes under the reading shows as a difference later."""
         for _ in range(_ATTEMPTS):
             self._seen = self._look()
-            self._load_again()
+            try:
+                self._loaded, self._refused = load(self._path, previous=self._loaded), None
+            except InvalidConfigurationError as error:
+                # the former main file holds, with the drop-ins as they are
+                self._loaded, self._refused = rescan(self._loaded), error
             if self._look() == self._seen:
                 return
 
-    def _load_again(self) -> None:
-        """Load what changed; a main file that cannot be used leaves the former one, with the drop-ins as they are."""
-        try:
-            self._loaded = load(self._path, previous=self._loaded)
-            self._refused = None
-        except InvalidConfigurationError as error:
-            self._loaded = rescan(self._loaded)
-            self._refused = error
-
     def _look(self) -> object:
         also = self._refused.files if self._refused else ()
-        return (read_signature(self._loaded, also), _keys_of(self._loaded))
+        return (read_signature(self._loaded, also), _read_key_states(self._loaded))
 
 
-def _differ(one: LoadedConfiguration, other: LoadedConfiguration) -> bool:
-    """Tell whether two configurations differ in what suppliers are built from."""
-    return (one.configuration.suppliers, one.configuration.google) != (
-        other.configuration.suppliers,
-        other.configuration.google,
-    )
-
-
-def _keys_of(loaded: LoadedConfiguration) -> dict[str, object]:
-    """Give what changes with the keys of each self-issuing supplier."""
+def _read_key_states(loaded: LoadedConfiguration) -> dict[str, object]:
+    """Return what changes with the keys of each self-issuing supplier."""
     return {
         name: read_state(settings.keys_directory / REGISTRY)
         for name, settings in loaded.configuration.suppliers.items()

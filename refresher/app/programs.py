@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from refresher import __version__
-from refresher.app.connections import Connections, open_connections
 from refresher.app.explanation import list_unrecorded
-from refresher.app.plans import ConfiguredPlans, chain_of, plan_of
-from refresher.app.suppliers import build_suppliers
-from refresher.app.targets import document_of, endpoints_of, targets_of
+from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
+from refresher.app.suppliers import Connections, build_suppliers, open_connections, open_workshop
+from refresher.app.targets import build_document, build_endpoints, build_targets
 from refresher.clock import SystemClock
 from refresher.engine import once
 from refresher.engine.reporter import Severity
@@ -57,7 +56,7 @@ GRACE_SECONDS = 3.0
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
     """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
     connections = open_connections(loaded)
-    plan = plan_of(loaded, connections, build_suppliers(loaded, connections))
+    plan = build_plan(loaded, connections, build_suppliers(loaded, connections))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
         plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_root_held(plan.root)
@@ -125,9 +124,9 @@ class _Prover:
     def __init__(self, loaded: LoadedConfiguration, connections: Connections) -> None:
         self._loaded = loaded
         self._connections = connections
-        self._targets = targets_of(loaded)
-        self._endpoints = endpoints_of(loaded)
-        self._chain = chain_of(loaded, connections)
+        self._targets = build_targets(loaded)
+        self._endpoints = build_endpoints(loaded)
+        self._chain = build_chain(open_workshop(loaded, connections))
         self.principals: dict[str, str] = {}
         self.errors: dict[str, RefresherError] = {}
         self.bugs: list[Exception] = []
@@ -152,7 +151,7 @@ class _Prover:
             token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
             if way.subject is None and token is not None and token.unverified_claims is not None:
                 way = replace(way, subject=token.unverified_claims.subject)
-        document = document_of(self._loaded, self._loaded.targets[target.name], self._endpoints)
+        document = build_document(self._loaded, self._loaded.targets[target.name], self._endpoints)
         way = replace(way, delegates=())  # the document goes no other way
         return prove(document, way, token_path=target.directory.path / TOKEN, transport=self._connections())
 

@@ -1,7 +1,7 @@
-"""From the configuration to suppliers, each built when its first token is needed.
+"""From the configuration to suppliers and the connections that they use, each created when it is first needed.
 
 A supplier that can't be built (a key is missing, credentials do not load) is a failure of supply: its targets keep what
-they have, and it is tried again.
+they have, and it is tried again. One pool of connections serves all calls of a configuration.
 """
 
 from __future__ import annotations
@@ -9,38 +9,120 @@ from __future__ import annotations
 import os
 import secrets
 from functools import partial
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.request import getproxies_environment
 
-from refresher.app.connections import Once
-from refresher.app.targets import endpoints_of
+from refresher.app.targets import build_endpoints
 from refresher.errors import RefresherError, SupplyError
+from refresher.files import read_state
 from refresher.suppliers.interface import Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
-    from refresher.app.connections import Connections
     from refresher.config.loader import LoadedConfiguration
-    from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings
+    from refresher.google.call import Response, Transport
+    from refresher.google.transport import Limits
+    from refresher.suppliers.interface import Supplier, SupplierContext
     from refresher.tokens import SubjectToken
+
+T = TypeVar("T")
 
 _LOCAL_THREADS = 3
 """For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
-
 _REMOTE_THREADS = 16
 """For suppliers that wait for an answer most of the time."""
 
 
-def count_threads(settings: SupplierSettings) -> int:
-    """Return how many targets of a supplier are worked on at a time."""
-    return _LOCAL_THREADS if settings.is_local else _REMOTE_THREADS
+class Connections:
+    """Creates transports; called, it returns the one that all share.
+
+    The certificates in `ca_file` are trusted in addition to the system's.
+    """
+
+    def __init__(self, *, ca_file: Path | None, limits: Limits | None = None) -> None:
+        self._limits = limits
+        self._shared = Once(partial(self._create, ca_file, "google.ca_file"))
+
+    def __call__(self) -> Transport:
+        """Return the shared transport.
+
+        Raises:
+            ConfigurationError: `google.ca_file` or the proxy of the environment can't be used.
+        """
+        return self._shared.get()
+
+    def trusting(self, ca_file: Path, ca_key: str) -> Transport:
+        """Return a transport of its own, which alone trusts the certificates in a file, as they are at each call.
+
+        `ca_key` is the key of the configuration that names the file, for messages.
+        """
+        return CurrentTrust(ca_file, partial(self._create, ca_file, ca_key))
+
+    def _create(self, ca_file: Path | None, ca_key: str) -> Transport:
+        from refresher.google.transport import PooledTransport
+
+        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits, proxies=getproxies_environment())
+
+
+class CurrentTrust:
+    """A transport that is created again when its file of certificates changes; safe to use from several threads.
+
+    An authority that is replaced is announced in the file before it signs anything, and a daemon outlives it.
+    """
+
+    def __init__(self, ca_file: Path, create: Callable[[], Transport]) -> None:
+        self._ca_file = ca_file
+        self._create = create
+        self._created: tuple[object, Transport] | None = None
+        self._lock = Lock()
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """Make one call as the transport does; a file that can't be used raises a `ConfigurationError`."""
+        with self._lock:
+            state = read_state(self._ca_file)
+            if self._created is None or self._created[0] != state:
+                self._created = state, self._create()
+            transport = self._created[1]
+        return transport.request(method, url, headers=headers, body=body)
+
+
+class Once(Generic[T]):
+    """Something that is created at the first call, by one thread at a time; a failure is tried again."""
+
+    def __init__(self, create: Callable[[], T]) -> None:
+        self._create = create
+        self._created: T | None = None
+        self._lock = Lock()
+
+    def get(self) -> T:
+        """Return it, created now or before."""
+        with self._lock:
+            if self._created is None:
+                self._created = self._create()
+            return self._created
+
+
+def open_connections(loaded: LoadedConfiguration) -> Connections:
+    """Return the connections of a configuration; none is opened yet."""
+    return Connections(ca_file=loaded.configuration.google.ca_file)
+
+
+def count_threads(loaded: LoadedConfiguration) -> dict[str, int]:
+    """Return how many targets of each supplier are worked on at a time."""
+    suppliers = loaded.configuration.suppliers
+    return {name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in suppliers.items()}
 
 
 def open_workshop(loaded: LoadedConfiguration, connections: Connections) -> Workshop:
     """Return what suppliers of a configuration are built with."""
     return Workshop(
-        endpoints=endpoints_of(loaded),
+        endpoints=build_endpoints(loaded),
         connections=connections,
         environment=os.environ,
         random=partial(secrets.token_urlsafe, 16),
@@ -63,11 +145,7 @@ class DeferredSupplier:
         self._built = Once(build)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Supply as the supplier does.
-
-        Raises:
-            SupplyError: As the supplier does, because it can't be built, or for a bug in it.
-        """
+        """Supply as the supplier does; a `SupplyError` also shows that it can't be built, or a bug in it."""
         try:
             return self._built.get().supply(context, now)
         except SupplyError:

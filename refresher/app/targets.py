@@ -15,7 +15,7 @@ from refresher.engine.artifacts import TargetFacts, build_static, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, Origin, get_row, sort_for_writing
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
@@ -31,24 +31,18 @@ if TYPE_CHECKING:
     from refresher.suppliers.interface import SupplierSettings
 
 
-def endpoints_of(loaded: LoadedConfiguration) -> Endpoints:
-    """Give where Google's services are for a configuration."""
+def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:
+    """Return where Google's services are for a configuration."""
     google = loaded.configuration.google
-    return Endpoints.of_universe(
-        google.universe_domain,
-        sts=google.endpoints.sts,
-        iam_credentials=google.endpoints.iam_credentials,
-        cloud_kms=google.endpoints.cloud_kms,
-        metadata=google.endpoints.metadata,
-    )
+    return Endpoints.of_universe(google.universe_domain, **google.endpoints.model_dump())
 
 
-def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: Endpoints) -> dict[str, object]:
-    """Give the ADC document of one target."""
-    identity = loaded.identity_of(target)
-    supplier = _supplier_settings(loaded, identity)
+def build_document(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: Endpoints) -> dict[str, object]:
+    """Return the ADC document of one target."""
+    identity = loaded.get_identity(target)
+    supplier = loaded.configuration.suppliers[loaded.get_supplier_name(identity)]
     return adc.adc_document(
-        provider=provider_of(loaded, supplier),
+        provider=get_provider(loaded, supplier),
         token_path=f"{target.container_directory.rstrip('/')}/token",
         service_account=identity.service_account,
         lifetime=identity.lifetime,
@@ -60,7 +54,7 @@ def document_of(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: 
 
 def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
     """Return the environment variables of one target."""
-    identity = loaded.identity_of(target)
+    identity = loaded.get_identity(target)
     return environment.variables(
         container_directory=target.container_directory,
         project=loaded.configuration.project,
@@ -71,15 +65,15 @@ def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
 
 
 def list_optional(target: ResolvedTarget) -> tuple[str, ...]:
-    """Return the names of the optional artifacts that a target asks for, in the order of writing.
-
-    A key of `artifacts` has the name of its row in the table; a map asks for one file of a folder for each of its keys.
-    """
+    """Return the names of the optional artifacts that a target asks for, in the order of writing."""
     return tuple(sort_for_writing(_read_options(target)))
 
 
 def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
-    """Return what is asked for of each optional artifact, by its name."""
+    """Return what a target asks for of each optional artifact, by its name.
+
+    A key of `artifacts` has the name of its row in the table; a map asks for one file of a folder for each of its keys.
+    """
     found: dict[str, dict[str, object]] = {}
     for row in ARTIFACTS:
         wanted = getattr(target.artifacts, row.name) if row.is_optional else None
@@ -90,11 +84,11 @@ def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
     return found
 
 
-def targets_of(loaded: LoadedConfiguration) -> dict[str, Target]:
-    """Give the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
-    endpoints = endpoints_of(loaded)
+def build_targets(loaded: LoadedConfiguration) -> dict[str, Target]:
+    """Return the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
+    endpoints = build_endpoints(loaded)
     keys = {
-        name: _published(settings.keys_directory)
+        name: _read_key_ids(settings.keys_directory)
         for name, settings in loaded.configuration.suppliers.items()
         if settings.keys_directory is not None
     }
@@ -113,15 +107,13 @@ def _build_target(
     *,
     is_root_shared: bool,
 ) -> Target:
-    identity = loaded.identity_of(target)
-    supplier_name = loaded.supplier_name_of(identity)
-    settings = _supplier_settings(loaded, identity)
-    audiences = audiences_of(loaded, settings)
+    identity = loaded.get_identity(target)
+    supplier_name = loaded.get_supplier_name(identity)
+    settings = loaded.configuration.suppliers[supplier_name]
+    audiences = list_audiences(loaded, settings)
     options = _read_options(target)
-    facts = TargetFacts(
-        document_of(loaded, target, endpoints), build_variables(loaded, target), target.container_directory
-    )
-    static = build_static(options, facts)
+    document, variables = build_document(loaded, target, endpoints), build_variables(loaded, target)
+    static = build_static(options, TargetFacts(document, variables, target.container_directory))
     return Target(
         name=target.name,
         supplier=supplier_name,
@@ -142,11 +134,11 @@ def _build_target(
         ),
         record=TargetRecord(target.name, target.identity, _compute_fingerprint(identity, settings)),
         static=static,
-        impersonation=_impersonation(loaded, identity, settings),
+        impersonation=_build_impersonation(get_provider(loaded, settings), identity, settings),
         minted=tuple(
             MintedArtifact(name=name, options=options[name])
             for name in sort_for_writing(options)
-            if get_row(name).origin is Origin.MINTED
+            if get_row(name).origin == "minted"
         ),
     )
 
@@ -159,11 +151,11 @@ def _compute_fingerprint(identity: IdentitySettings, settings: SupplierSettings)
     )
 
 
-def _impersonation(
-    loaded: LoadedConfiguration, identity: IdentitySettings, settings: SupplierSettings
+def _build_impersonation(
+    provider: WorkloadIdentityProvider, identity: IdentitySettings, settings: SupplierSettings
 ) -> Impersonation:
     return Impersonation(
-        provider=provider_of(loaded, settings),
+        provider=provider,
         subject=identity.subject,
         subject_token_type=settings.token_type,
         service_account=identity.service_account,
@@ -175,32 +167,28 @@ def _impersonation(
     )
 
 
-def _supplier_settings(loaded: LoadedConfiguration, identity: IdentitySettings) -> SupplierSettings:
-    return loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
-
-
-def provider_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
-    """Give the name of the provider that accepts a supplier's tokens."""
-    provider = loaded.provider_of(settings)
+def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
+    """Return the name of the provider that accepts a supplier's tokens."""
+    provider = loaded.get_provider(settings)
     return WorkloadIdentityProvider(
         project_number=provider.project_number, pool=provider.pool, provider=provider.provider
     )
 
 
-def audiences_of(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
-    """Give the token audiences that the provider accepts, the one to ask for first."""
-    allowed = loaded.provider_of(settings).audience
-    provider = provider_of(loaded, settings)
+def list_audiences(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
+    """Return the token audiences that the provider accepts, the one to ask for first."""
+    allowed = loaded.get_provider(settings).audience
+    provider = get_provider(loaded, settings)
     return (allowed,) if allowed is not None else (provider.token_audience, provider.sts_audience)
 
 
 def _random_name() -> str:
-    """Give 16 hex digits; one function for all, so that equal targets of two plans are equal."""
+    """Return 16 hex digits; one function for all, so that equal targets of two plans are equal."""
     return os.urandom(8).hex()
 
 
-def _published(directory: Path) -> frozenset[str] | None:
-    """Give the published key ids; None if they cannot be told, so that no token is called foreign for that."""
+def _read_key_ids(directory: Path) -> frozenset[str] | None:
+    """Return the published key ids; None if they cannot be read, so that no token counts as foreign for that."""
     try:
         return published_key_ids(directory)
     except KeysError:

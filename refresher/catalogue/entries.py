@@ -16,7 +16,6 @@ OPAQUE_REMEDY = (
 """Google documents that it refuses (guide to other providers), and in which words is not published."""
 
 _UNPARSED = "E9"
-_BAD_REQUEST = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,39 +52,25 @@ def read_entries() -> tuple[Entry, ...]:
 
 def recognise(status: int, text: str, *, service: str = "google") -> Entry | None:
     """Return the entry of an error by its HTTP status and the server's message; None for an unknown one."""
-    return next(
-        (
-            entry
-            for entry in read_entries()
-            if entry.service in (service, "any") and entry.status == status and entry.text in text
-        ),
-        None,
-    )
+    for entry in read_entries():
+        if entry.service in (service, "any") and entry.status == status and entry.text in text:
+            return entry
+    return None
 
 
 def find_remedy(status: int, text: str, *, service: str = "google", **facts: str) -> str:
-    """Return what fixes an error; for an unknown error, where to look.
+    """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
-    Args:
-        status: The HTTP status.
-        text: The server's message.
-        service: `google` or `kms`.
-        facts: What the remedies of that service mention: `service_account`, or `key` and `caller`.
+    The remedies of `google` mention the `service_account`, those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     return UNKNOWN_REMEDY if entry is None else entry.remedy.format(**{"service_account": "the account", **facts})
 
 
 def find_exchange_remedy(subject_token_type: str, status: int, text: str) -> str:
-    """Return what fixes a refused exchange.
-
-    Args:
-        subject_token_type: What was sent, a URN of RFC 8693, section 3.
-        status: The HTTP status.
-        text: What STS answered.
-    """
+    """Return what fixes a refused exchange of a token of this type (a URN of RFC 8693, section 3)."""
     entry = recognise(status, text)
-    is_opaque = subject_token_type.endswith(":access_token") and status == _BAD_REQUEST
+    is_opaque = subject_token_type.endswith(":access_token") and status == 400  # noqa: PLR2004 - bad request
     if is_opaque and (entry is None or entry.name == _UNPARSED):
         return OPAQUE_REMEDY
     return find_remedy(status, text)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def command(config: Path, target: str) -> None:
     """Print the ADC document of TARGET."""
     from refresher import adc
-    from refresher.app.targets import document_of, endpoints_of
+    from refresher.app.targets import build_document, build_endpoints
 
     loaded = load_leniently(config)
     (found,) = select_targets(loaded.targets, [target]).values()
-    click.echo(adc.render(document_of(loaded, found, endpoints_of(loaded))).decode())
+    click.echo(adc.render(build_document(loaded, found, build_endpoints(loaded))).decode())

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from refresher import policy
 from refresher.durations import parse_duration
 from refresher.errors import ExitStatus, NotReadyError
-from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED, TOKEN, Origin, get_row
+from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, compute_digest, extract_token, parse_descriptions, read_file
 from refresher.publishing.mounts import SingleFileMountError, find_single_file_mount
 from refresher.text import escape
@@ -123,7 +123,7 @@ def _find_complaint(request: Request, contents: dict[str, PublishedFile], now: d
         return problem
     described = parse_descriptions(contents[DESCRIPTIONS].content)
     for name in request.artifacts:
-        if get_row(name).origin is Origin.MINTED:
+        if get_row(name).origin == "minted":
             entry = described.get(name)
             if entry is None or entry.sha256 != compute_digest(contents[name].content or b""):
                 return f"{request.directory}/{name} is not what artifacts.json describes"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from refresher.engine.outcome import Life, Outcome
     from refresher.engine.plan import MintedArtifact, Target
     from refresher.policy import State
-    from refresher.publishing.contents import DirectoryState
+    from refresher.publishing.open_directory import DirectoryState
 
 _WAIT = policy.CLOCK_SKEW
 """After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""

@@ -21,7 +21,6 @@ from refresher.publishing.artifacts import (
     CREDENTIALS,
     ENVIRONMENT,
     ID_TOKENS,
-    Origin,
     get_row,
 )
 from refresher.tokens import UnreadableTokenError, peek
@@ -126,7 +125,7 @@ def build_static(names: Iterable[str], facts: TargetFacts) -> dict[str, bytes]:
     return {
         row.name: STATIC[row.name](facts)
         for row in ARTIFACTS
-        if row.origin is Origin.STATIC and (not row.is_optional or row.name in wanted)
+        if row.origin == "static" and (not row.is_optional or row.name in wanted)
     }
 
 

@@ -11,7 +11,7 @@ from refresher.errors import RefresherError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from refresher.publishing.contents import DirectoryState
+    from refresher.publishing.open_directory import DirectoryState
     from refresher.tokens import SubjectToken
 
 

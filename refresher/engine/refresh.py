@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from refresher.clock import Clock
     from refresher.engine.plan import Target
     from refresher.engine.shared_tokens import SharedSupplies
-    from refresher.publishing.contents import DirectoryState, PublishedFile
-    from refresher.publishing.open_directory import OpenDirectory
+    from refresher.publishing.contents import PublishedFile
+    from refresher.publishing.open_directory import DirectoryState, OpenDirectory
     from refresher.tokens import SubjectToken
 
 

@@ -21,9 +21,6 @@ from refresher.text import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_OK = 200
-_SERVER_ERROR = 500
-_RETRYABLE = frozenset([408, 429])
 _LONGEST_LIFE = 24 * 3600
 """Seconds of an access token; Google's live an hour, by organization policy twelve."""
 
@@ -34,13 +31,7 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """An answer.
-
-    Attributes:
-        status: The HTTP status.
-        headers: By lower-case name.
-        body: All bytes; may hold a token, hence in no repr.
-    """
+    """An answer: its HTTP status, its headers by lower-case name, and all bytes, which may hold a token."""
 
     status: int
     headers: Mapping[str, str]
@@ -63,12 +54,7 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """An access token of Google's.
-
-    Attributes:
-        value: The secret; in no repr.
-        expires_at: When it expires, UTC.
-    """
+    """An access token of Google's, which expires at a time in UTC; its value, the secret, is in no repr."""
 
     value: str = field(repr=False)
     expires_at: datetime
@@ -77,6 +63,8 @@ class AccessToken:
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Call:
     """One call, and how its failures read.
+
+    Each method raises an error of the class `error`: the server refused, did not answer, or answered something else.
 
     Attributes:
         asked: What is asked for, and of whom; every problem begins with it.
@@ -104,17 +92,13 @@ class Call:
     form: Mapping[str, str] | None = None
     document: Mapping[str, Any] | None = None
     secrets: tuple[str, ...] = ()
-    accepted: tuple[int, ...] = (_OK,)
+    accepted: tuple[int, ...] = (200,)
     explain: Callable[[int, str], str] | None = None
     reach: str | None = None
     verify: str = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
 
     def fetch(self, transport: Transport) -> Response:
-        """Make the call and return its answer, whose status is one of `accepted`.
-
-        Raises:
-            RefresherError: An `error`: the server refused, or did not answer.
-        """
+        """Make the call and return its answer, whose status is one of `accepted`."""
         headers, body = self._compose()
         try:
             response = transport.request(self.method, self.url, headers=headers, body=body)
@@ -127,19 +111,11 @@ class Call:
         return response
 
     def fetch_document(self, transport: Transport) -> dict[str, Any]:
-        """Make the call and return the JSON object of its answer.
-
-        Raises:
-            RefresherError: An `error`: the server refused, did not answer, or answered something else.
-        """
+        """Make the call and return the JSON object of its answer."""
         return self.parse(self.fetch(transport))
 
     def parse(self, response: Response) -> dict[str, Any]:
-        """Return the JSON object of an answer.
-
-        Raises:
-            RefresherError: An `error`: it holds something else.
-        """
+        """Return the JSON object of an answer."""
         document = _parse_object(response)
         if document is None:
             raise self.reject("is not a JSON object")
@@ -150,11 +126,7 @@ class Call:
         return self.error(f"{self.asked} failed: the response {fault}", self.verify, retryable=True)
 
     def read_text(self, document: Mapping[str, Any], key: str) -> str:
-        """Return a text of an answer.
-
-        Raises:
-            RefresherError: An `error`: it is missing, empty or not text.
-        """
+        """Return a text of an answer, which must not be empty."""
         found = document.get(key)
         if not isinstance(found, str) or not found:
             raise self.reject(f"has no `{key}`")
@@ -165,10 +137,7 @@ class Call:
 
         Args:
             document: The answer.
-            now: The wall clock's time, UTC, from which `expires_in` counts.
-
-        Raises:
-            RefresherError: An `error`: it has no access token, or no sensible `expires_in`.
+            now: The wall clock's time, UTC, from which `expires_in` counts; a day is the longest.
         """
         seconds = document.get("expires_in")
         if not isinstance(seconds, int) or not 0 < seconds <= _LONGEST_LIFE:
@@ -180,11 +149,9 @@ class Call:
         if self.bearer is not None:
             headers["Authorization"] = f"Bearer {self.bearer}"
         if self.form is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-            return headers, urlencode(self.form).encode()
+            return headers | {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(self.form).encode()
         if self.document is not None:
-            headers["Content-Type"] = "application/json"
-            return headers, json.dumps(self.document).encode()
+            return headers | {"Content-Type": "application/json"}, json.dumps(self.document).encode()
         return headers, None
 
     def _translate_refusal(self, response: Response) -> RefresherError:
@@ -198,7 +165,7 @@ class Call:
 
 def is_retryable(status: int) -> bool:
     """Return whether an error may pass by itself: 408, 429 and all of 5xx."""
-    return status in _RETRYABLE or status >= _SERVER_ERROR
+    return status in {408, 429} or status >= 500  # noqa: PLR2004 - as the sentence above has it
 
 
 def _parse_object(response: Response) -> dict[str, Any] | None:

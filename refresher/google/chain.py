@@ -1,50 +1,49 @@
-"""The whole chain from a subject token to what a service account may have: exchange, then impersonate.
+"""The whole chain from a subject token to what a service account may have: exchange at STS, then impersonate.
 
-Each step is one call; which targets share an exchange is decided in `refresher.engine.minter`.
+Each step is one call; which targets share an exchange is decided in `refresher.engine.shared_tokens`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.errors import ImpersonationError
-from refresher.google import sts
+from refresher.catalogue.entries import find_exchange_remedy
+from refresher.errors import ExchangeError, ImpersonationError
+from refresher.google.call import AccessToken, Call
 from refresher.google.iam_credentials import CREATOR_ROLE, ID_TOKEN_ROLE, IamCredentials, explain_refusal
 from refresher.resources import CLOUD_PLATFORM_SCOPE
+from refresher.tokens import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from refresher.google.call import AccessToken, Transport
+    from refresher.google.call import Transport
     from refresher.google.source_credentials import SourceCredential
-    from refresher.resources import Endpoints, Impersonation
+    from refresher.resources import Endpoints, Impersonation, WorkloadIdentityProvider
+
+_GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GoogleChain:
     """Makes the calls of a chain; safe to use from several threads.
 
-    Args:
+    Attributes:
         transport: Returns what makes them; asked at the first one.
         endpoints: Where they go.
         own: Returns the worker's own credentials, of a file or (None) of the metadata server; asked once for each.
     """
 
-    def __init__(
-        self,
-        *,
-        transport: Callable[[], Transport],
-        endpoints: Endpoints,
-        own: Callable[[Path | None], SourceCredential],
-    ) -> None:
-        self._transport = transport
-        self._endpoints = endpoints
-        self._own = own
-        self._sources: dict[Path | None, SourceCredential] = {}
-        self._lock = Lock()
+    transport: Callable[[], Transport]
+    endpoints: Endpoints
+    own: Callable[[Path | None], SourceCredential]
+    _sources: dict[Path | None, SourceCredential] = field(default_factory=dict, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
         """Return what the service account is asked with.
@@ -58,9 +57,9 @@ class GoogleChain:
         """
         if way.is_own:
             return self._find_source(way.credentials).access_token(now)
-        return sts.exchange(
-            self._transport(),
-            self._endpoints,
+        return exchange(
+            self.transport(),
+            self.endpoints,
             provider=way.provider,
             subject_token=subject_token,
             subject_token_type=way.subject_token_type,
@@ -76,8 +75,7 @@ class GoogleChain:
         """
         if way.service_account is None:
             return federated
-        api = self._open(way, federated, CREATOR_ROLE)
-        return api.generate_access_token(
+        return self._open(way, federated, CREATOR_ROLE).generate_access_token(
             way.service_account, scopes=way.scopes, lifetime=way.lifetime, delegates=way.delegates
         )
 
@@ -91,15 +89,14 @@ class GoogleChain:
             raise ImpersonationError(
                 "an ID token needs a service account, and the identity has none", "add service_account: to the identity"
             )
-        api = self._open(way, federated, ID_TOKEN_ROLE)
-        return api.generate_id_token(
+        return self._open(way, federated, ID_TOKEN_ROLE).generate_id_token(
             way.service_account, audience, include_email=include_email, delegates=way.delegates
         )
 
     def _open(self, way: Impersonation, federated: AccessToken, role: str) -> IamCredentials:
         return IamCredentials(
-            transport=self._transport(),
-            endpoints=self._endpoints,
+            transport=self.transport(),
+            endpoints=self.endpoints,
             access_token=federated.value,
             error=ImpersonationError,
             caller=way.principal,
@@ -110,5 +107,44 @@ class GoogleChain:
         with self._lock:
             found = self._sources.get(credentials)
             if found is None:
-                found = self._sources[credentials] = self._own(credentials)
+                found = self._sources[credentials] = self.own(credentials)
             return found
+
+
+def exchange(
+    transport: Transport,
+    endpoints: Endpoints,
+    *,
+    provider: WorkloadIdentityProvider,
+    subject_token: str,
+    subject_token_type: str,
+    scopes: Sequence[str],
+    now: datetime,
+) -> AccessToken:
+    """Exchange a subject token for a federated access token (RFC 8693, section 2).
+
+    https://docs.cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. For what the product itself needs of an
+    exchange; the proof that a client's own way works is in `refresher.google.google_auth`.
+
+    The token's type is a URN of RFC 8693, section 3; the federated token needs at least one scope; the answer's
+    `expires_in` counts from `now`, the wall clock's time, UTC.
+
+    Raises:
+        ExchangeError: STS refused, and the remedy names what to fix; or it did not answer, or not as it should.
+    """
+    call = Call(
+        asked=f"the exchange with {endpoints.sts} at {provider.resource_name}",
+        url=endpoints.token_url,
+        error=ExchangeError,
+        form={
+            "grant_type": _GRANT_TYPE,
+            "audience": provider.sts_audience,
+            "scope": " ".join(scopes),
+            "requested_token_type": ACCESS_TOKEN_TYPE,
+            "subject_token": subject_token,
+            "subject_token_type": subject_token_type,
+        },
+        secrets=(subject_token,),
+        explain=partial(find_exchange_remedy, subject_token_type),
+    )
+    return call.read_access_token(call.fetch_document(transport), now)

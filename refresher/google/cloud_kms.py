@@ -32,6 +32,9 @@ _ALL = 0xFFFFFFFF
 class KmsKey:
     """One version of a key in Cloud KMS, and the way to it; safe to use from several threads.
 
+    Each method raises a `SupplyError`: Google refused, and the remedy names what is missing; or it did not answer, or
+    not as it should; or the key is of another algorithm.
+
     Attributes:
         version: Resource name, `projects/…/cryptoKeyVersions/N`.
         transport: Makes the calls.
@@ -45,12 +48,7 @@ class KmsKey:
     caller: str
 
     def fetch_public_key(self, access_token: str) -> bytes:
-        """Return the public half as PEM.
-
-        Raises:
-            SupplyError: Google refused, and the remedy names what is missing; the key is of another algorithm; or
-                Google did not answer, or not as it should.
-        """
+        """Return the public half as PEM."""
         call = self._prepare("GET", "/publicKey", "the public key", access_token)
         answer = call.fetch_document(self.transport)
         pem = call.read_text(answer, "pem").encode()
@@ -63,12 +61,7 @@ class KmsKey:
         return pem
 
     def sign(self, digest: bytes, access_token: str) -> bytes:
-        """Return the signature of a SHA-256 digest, DER.
-
-        Raises:
-            SupplyError: Google refused, and the remedy names what is missing; or it did not answer, or not as it
-                should.
-        """
+        """Return the signature of a SHA-256 digest, DER."""
         body = {"digest": {"sha256": base64.b64encode(digest).decode("ascii")}, "digestCrc32c": str(crc32c(digest))}
         call = self._prepare("POST", ":asymmetricSign", "a signature", access_token, body)
         answer = call.fetch_document(self.transport)

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from refresher.resources import Impersonation
 
 SCOPES = (CLOUD_PLATFORM_SCOPE,)
-_OK = 200
-_IMPERSONATION = ":generateAccessToken"
 
 FAILURES = (
     GoogleAuthError,
@@ -47,19 +45,13 @@ FAILURES = (
 
 
 class RequestAdapter(google_transport.Request):
-    """Our transport as google-auth calls it; its time limits hold, whatever google-auth asks for.
-
-    Attributes:
-        last_url: Where the last call went; empty before the first.
-        last_answer: What came back; None if nothing did.
-        last_failure: Why nothing did, in our own words.
-    """
+    """Our transport as google-auth calls it; its time limits hold, whatever google-auth asks for."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self.last_url = ""
+        self.last_url = ""  # before the first call
         self.last_answer: Response | None = None
-        self.last_failure = ""
+        self.last_failure = ""  # why there is no answer, in our own words
 
     def __call__(
         self,
@@ -70,11 +62,7 @@ class RequestAdapter(google_transport.Request):
         timeout: float | None = None,  # noqa: ARG002 - google-auth's signature
         **_more: Any,  # noqa: ANN401 - google-auth's signature
     ) -> google_transport.Response:
-        """Make a call.
-
-        Raises:
-            google.auth.exceptions.TransportError: There was no answer.
-        """
+        """Make a call, or raise google-auth's own `TransportError` where there is no answer."""
         self.last_url, self.last_answer = url, None
         content = body.encode() if isinstance(body, str) else body
         try:
@@ -106,14 +94,9 @@ class _Answer(google_transport.Response):
 def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, transport: Transport) -> str:
     """Exchange the token in a file as an ADC document describes, and impersonate if it names a service account.
 
-    Args:
-        document: The ADC document; its own token path, the container's, is not used.
-        way: What the document was composed of, for the remedies.
-        token_path: Where the token is for this process.
-        transport: Makes the calls.
-
-    Returns:
-        The service account that the resulting access token is of, or "the federated principal itself".
+    The document's own token path is the container's and not used; `token_path` is where the token is for this process,
+    and `way` what the document was composed of, for the remedies.
+    Returns the service account that the resulting access token is of, or "the federated principal itself".
 
     Raises:
         ExchangeError: STS refused or did not answer, the file holds no token, or the document is not an ADC document.
@@ -144,22 +127,23 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
 
 
 def _translate(request: RequestAdapter, way: Impersonation) -> ExchangeError | ImpersonationError:
-    is_impersonation = request.last_url.endswith(_IMPERSONATION)
+    is_impersonation = request.last_url.endswith(":generateAccessToken")
     answer = request.last_answer
     if answer is None:
         parts = urlsplit(request.last_url)
         reason = request.last_failure
         remedy = f"make this machine reach {parts.scheme}://{parts.netloc} (DNS, firewall, HTTPS_PROXY)"
-    elif answer.status == _OK:
+    elif answer.status == 200:  # noqa: PLR2004 - OK
         reason = "the response has no access token that expires"
         remedy = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
     else:
         text = read_error_text(answer)
         reason = f"HTTP {answer.status}" + (f": {text}" if text else "")
-        if is_impersonation:
-            remedy = explain_refusal(way, FEDERATED_ROLE, answer.status, text)
-        else:
-            remedy = entries.find_exchange_remedy(way.subject_token_type, answer.status, text)
+        remedy = (
+            explain_refusal(way, FEDERATED_ROLE, answer.status, text)
+            if is_impersonation
+            else entries.find_exchange_remedy(way.subject_token_type, answer.status, text)
+        )
     if is_impersonation:
         return ImpersonationError(f"impersonating {way.service_account} as {way.principal} failed: {reason}", remedy)
     return ExchangeError(f"the exchange at {way.provider.resource_name} failed: {reason}", remedy)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from refresher.catalogue import entries
+from refresher.catalogue.entries import find_remedy, recognise
 from refresher.errors import RefresherError, SupplyError
 from refresher.google.call import AccessToken, Call, is_retryable
 
@@ -34,7 +35,8 @@ class IamCredentials:
     """The API, asked as one caller.
 
     Each method raises an error of the class `error`: Google refused, and the remedy names the role that is missing; or
-    it did not answer, or not as it should.
+    it did not answer, or not as it should. A service account is named by e-mail or unique id, `delegates` are the
+    e-mails of the chain from the caller to the account.
 
     Attributes:
         transport: Makes the calls.
@@ -54,20 +56,11 @@ class IamCredentials:
     explain: Callable[[int, str], str] | None = None
 
     def generate_access_token(
-        self,
-        service_account: str,
-        *,
-        scopes: Sequence[str],
-        lifetime: timedelta | None,
-        delegates: Sequence[str],
+        self, service_account: str, *, scopes: Sequence[str], lifetime: timedelta | None, delegates: Sequence[str]
     ) -> AccessToken:
-        """Return an access token of a service account.
+        """Return an access token of a service account, with at least one scope.
 
-        Args:
-            service_account: By e-mail or unique id.
-            scopes: At least one.
-            lifetime: At most an hour, or twelve by organization policy; None for an hour.
-            delegates: E-mails of the chain from the caller to the account.
+        It lives for at most an hour, or twelve by organization policy; without a `lifetime` for an hour.
         """
         body: dict[str, Any] = {"scope": list(scopes), **_name_delegates(delegates)}
         if lifetime is not None:
@@ -83,14 +76,7 @@ class IamCredentials:
     def generate_id_token(
         self, service_account: str, audience: str, *, include_email: bool = False, delegates: Sequence[str] = ()
     ) -> str:
-        """Return an ID token of a service account, a JWT that lives an hour.
-
-        Args:
-            service_account: By e-mail or unique id.
-            audience: The `aud` claim.
-            include_email: Whether to add the account's e-mail.
-            delegates: E-mails of the chain from the caller to the account.
-        """
+        """Return an ID token of a service account, a JWT that lives an hour, with the account's e-mail if wanted."""
         body = {"audience": audience, "includeEmail": include_email, **_name_delegates(delegates)}
         call = self._prepare("generateIdToken", service_account, body)
         return call.read_text(call.fetch_document(self.transport), "token")
@@ -104,16 +90,13 @@ class IamCredentials:
         return call.read_text(call.fetch_document(self.transport), "signedJwt")
 
     def _prepare(self, method: str, service_account: str, body: Mapping[str, Any]) -> Call:
-        def look_up(status: int, text: str) -> str:
-            return entries.find_remedy(status, text, service_account=service_account)
-
         return Call(
             asked=f"{method} of {service_account}" + (f" (asked as {self.caller})" if self.caller else ""),
             url=self.endpoints.impersonation_url(service_account, method),
             error=self.error,
             bearer=self.access_token,
             document=body,
-            explain=self.explain or look_up,
+            explain=self.explain or partial(find_remedy, service_account=service_account),
         )
 
 
@@ -123,9 +106,9 @@ def _name_delegates(delegates: Sequence[str]) -> dict[str, list[str]]:
 
 def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> str:
     """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
-    entry = entries.recognise(status, text)
+    entry = recognise(status, text)
     if entry is None or not entry.is_missing_role or is_retryable(status):
-        return entries.find_remedy(status, text, service_account=str(way.service_account))
+        return find_remedy(status, text, service_account=str(way.service_account))
     if not way.delegates:
         return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
     accounts = (*way.delegates, str(way.service_account))

@@ -6,6 +6,7 @@ the environment at import, tries five times for a quarter of a minute, and asks 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -21,41 +22,31 @@ _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
 _ELSEWHERE = "run on Google Cloud, or choose another supplier; google.endpoints.metadata sets another server"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataServer:
-    """Asks one metadata server; safe to use from several threads.
+    """Asks the metadata server at an origin (scheme, host and port); safe to use from several threads.
 
-    Args:
-        transport: Makes the calls.
-        origin: Scheme, host and port of the server.
+    Each method raises a `SupplyError` where no token is available.
     """
 
-    def __init__(self, *, transport: Transport, origin: str) -> None:
-        self._transport = transport
-        self._origin = origin
+    transport: Transport
+    origin: str
 
     def identity_token(self, audience: str) -> str:
-        """Return an ID token of the machine's account for an audience, a JWT.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Return an ID token of the machine's account for an audience, a JWT."""
         call = self._prepare("an ID token", f"/identity?audience={quote(audience, safe='')}&format=full")
         return self._fetch(call).body.decode("utf-8", "replace").strip()
 
     def access_token(self, now: datetime) -> AccessToken:
-        """Return the machine's access token; the server returns the same one for most of its life.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Return the machine's access token; the server returns the same one for most of its life."""
         call = self._prepare("an access token", "/token")
         return call.read_access_token(call.parse(self._fetch(call)), now)
 
     def _prepare(self, what: str, path: str) -> Call:
         return Call(
-            asked=f"{what} of the metadata server at {self._origin}",
+            asked=f"{what} of the metadata server at {self.origin}",
             method="GET",
-            url=f"{self._origin}{_ACCOUNT}{path}",
+            url=f"{self.origin}{_ACCOUNT}{path}",
             headers={"Metadata-Flavor": "Google"},
             explain=_explain,
             reach=_ELSEWHERE,
@@ -63,9 +54,9 @@ class MetadataServer:
         )
 
     def _fetch(self, call: Call) -> Response:
-        response = call.fetch(self._transport)
+        response = call.fetch(self.transport)
         if response.headers.get("metadata-flavor") != "Google":
-            raise SupplyError(f"{self._origin} is not a metadata server", _ELSEWHERE)
+            raise SupplyError(f"{self.origin} is not a metadata server", _ELSEWHERE)
         return response
 
 

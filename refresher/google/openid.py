@@ -54,9 +54,8 @@ def fetch_keys(transport: Transport, issuer: str) -> list[dict[str, Any]]:
         return fetch_key_set(transport, account_keys_url(issuer))
     url = discover(transport, issuer).get("jwks_uri")
     if not isinstance(url, str) or not is_secure(url, loopback=False):
-        raise SupplyError(
-            f"the discovery document of {issuer} has no https `jwks_uri`", "correct it where the issuer serves it"
-        )
+        problem = f"the discovery document of {issuer} has no https `jwks_uri`"
+        raise SupplyError(problem, "correct it where the issuer serves it")
     return fetch_key_set(transport, url)
 
 

@@ -14,6 +14,7 @@ import subprocess
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,11 +49,7 @@ class SourceCredential(Protocol):
     """Returns access tokens of the worker's own account; safe to use from several threads."""
 
     def access_token(self, now: datetime) -> AccessToken:
-        """Return an access token.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Return an access token; a `SupplyError` is raised where none is available."""
         ...
 
 
@@ -67,22 +64,14 @@ class _Fetched:
 
 
 class SharedCredential:
-    """One access token for all callers; of callers that come together one fetches, and the others take the result.
-
-    Args:
-        fetch: Returns an access token, or raises a `SupplyError`.
-    """
+    """One access token for all callers; of callers that come together one fetches, and the others take the result."""
 
     def __init__(self, fetch: Callable[[datetime], AccessToken]) -> None:
         self._fetch = fetch
         self._shared: SharedFetch[_Fetched] = SharedFetch()
 
     def access_token(self, now: datetime) -> AccessToken:
-        """Return an access token.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Return an access token, as a `SourceCredential` does."""
         held = self._shared.get(
             serves=lambda held: held.has_left(LEAST_LIFE, now), fetch=lambda held: self._next(held, now)
         )
@@ -108,32 +97,20 @@ def open_credentials(path: Path | None, transport: Transport, *, metadata: str) 
     """
     if path is None:
         return SharedCredential(MetadataServer(transport=transport, origin=metadata).access_token)
-    file = _File(path, transport)
-    return SharedCredential(file.fetch)
+    kept: list[CredentialsFile] = []  # what was loaded last, as long as it works
 
-
-class _File:
-    def __init__(self, path: Path, transport: Transport) -> None:
-        self._path = path
-        self._transport = transport
-        self._loaded: CredentialsFile | None = None
-
-    def fetch(self, _now: datetime) -> AccessToken:
-        loaded, self._loaded = self._loaded or CredentialsFile.load(self._path), None
-        token = loaded.fetch_access_token(self._transport)
-        self._loaded = loaded
+    def fetch(_now: datetime) -> AccessToken:
+        file = kept.pop() if kept else CredentialsFile.load(path)
+        token = file.fetch_access_token(transport)
+        kept.append(file)
         return token
+
+    return SharedCredential(fetch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialsFile:
-    """Credentials of a file.
-
-    Attributes:
-        path: The file.
-        credentials: As google-auth has them.
-        source_files: Files that google-auth reads at each refresh, and would wait for where one is a FIFO.
-    """
+    """Credentials of a file, and the files that google-auth reads at each refresh (it would wait for a FIFO)."""
 
     path: Path
     credentials: Credentials
@@ -148,15 +125,13 @@ class CredentialsFile:
         """
         try:
             document = json.loads(read_regular(path, most=_LARGEST)[0])
-            source = document.get("credential_source")
-            return cls(path=path, credentials=_create(document), source_files=tuple(_list_source_files(source)))
+            files = _list_source_files(document.get("credential_source"))
+            return cls(path=path, credentials=_create(document), source_files=files)
         except UnsuitableFileError as error:
             raise SupplyError(f"the credentials file {path} cannot be used: it is {error}", _REMEDY) from error
         except OSError as error:
-            raise SupplyError(
-                f"the credentials file {path} cannot be read: {error.strerror}",
-                "make it readable for the daemon's user",
-            ) from error
+            problem = f"the credentials file {path} cannot be read: {error.strerror}"
+            raise SupplyError(problem, "make it readable for the daemon's user") from error
         except FAILURES as error:
             # no cause: its text may quote the document, which holds a key
             raise SupplyError(f"the credentials file {path} cannot be used ({type(error).__name__})", _REMEDY) from None
@@ -185,9 +160,8 @@ class CredentialsFile:
             # no cause: its text may quote the answer to a token call
             raise self._translate(request, type(error).__name__) from None
         if not isinstance(token, str) or not token or not isinstance(expiry, datetime):
-            raise SupplyError(
-                f"the credentials in {self.path} return no access token that expires", "use another kind of credentials"
-            )
+            problem = f"the credentials in {self.path} return no access token that expires"
+            raise SupplyError(problem, "use another kind of credentials")
         return AccessToken(value=token, expires_at=expiry.replace(tzinfo=UTC))  # google-auth's times are UTC and naive
 
     def _check(self, file: Path) -> None:
@@ -217,34 +191,23 @@ class CredentialsFile:
 
 
 def _create(document: dict[str, Any]) -> Credentials:
+    credentials: Credentials
     if document["type"] == "external_account":
-        found: Credentials = _find_class(document).from_info(document, scopes=SCOPES)
-        return found
+        is_aws = document.get("subject_token_type") == _AWS
+        name = "aws" if is_aws else "pluggable" if "executable" in document["credential_source"] else "identity_pool"
+        # imported when needed: each imports much
+        credentials = import_module(f"google.auth.{name}").Credentials.from_info(document, scopes=SCOPES)
+        return credentials
     with warnings.catch_warnings():
         # google-auth warns of documents from strangers; this one is the operator's own, named in a trusted file
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="refresher|google")
-        credentials: Credentials
         credentials, _ = google.auth.load_credentials_from_dict(document, scopes=list(SCOPES))  # type: ignore[no-untyped-call]  # google-auth types it half
         return credentials
 
 
-def _find_class(document: dict[str, Any]) -> Any:  # noqa: ANN401 - google-auth's classes share no typed constructor
-    if document.get("subject_token_type") == _AWS:
-        from google.auth import aws  # noqa: PLC0415 - imports much, and few need it
-
-        return aws.Credentials
-    if "executable" in document["credential_source"]:
-        from google.auth import pluggable  # noqa: PLC0415 - same reason
-
-        return pluggable.Credentials
-    from google.auth import identity_pool  # noqa: PLC0415 - same reason
-
-    return identity_pool.Credentials
-
-
-def _list_source_files(source: object) -> list[Path]:
+def _list_source_files(source: object) -> tuple[Path, ...]:
     if not isinstance(source, dict):
-        return []
+        return ()
     program = source.get("executable")
     named = (source.get("file"), program.get("output_file") if isinstance(program, dict) else None)
-    return [Path(file) for file in named if isinstance(file, str)]
+    return tuple(Path(file) for file in named if isinstance(file, str))

@@ -1,22 +1,27 @@
 """One pool of connections for every HTTP call that we make, with a bound on each call's time and size.
 
-Each connect and each read has its limit, and so has the whole call (`refresher.google.deadline`), so that a server
-which drips bytes for ever cannot keep a worker. No redirect is followed. Calls over https go through the proxy of
-`HTTPS_PROXY`, unless `NO_PROXY` exempts the host; what we call over plain http is on this machine: the metadata server,
-an emulator. Requests and answers hold tokens: neither appears in a message, nor does the text of a foreign exception,
-which may quote them.
+Each connect and each read has its limit, and so has the whole call, so that a server which drips bytes for ever cannot
+keep a worker. No redirect is followed. Calls over https go through the proxy of `HTTPS_PROXY`, unless `NO_PROXY`
+exempts the host; what we call over plain http is on this machine: the metadata server, an emulator. Requests and
+answers hold tokens: neither appears in a message, nor does the text of a foreign exception, which may quote them.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock, Timer, local
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -30,15 +35,12 @@ from urllib3.exceptions import (
 
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response, TransportError
-from refresher.google.deadline import BOUNDED_POOLS, Deadline, WatchedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 LARGEST_ANSWER = 1024 * 1024
-_CONNECTIONS = 32
-_CHUNK = 64 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")
 _PROXY_REMEDY = "set it to http://HOST:PORT or https://HOST:PORT, or unset it"
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -67,6 +69,101 @@ class Limits:
     call: float = 20.0
 
 
+_current = local()
+
+
+class _Deadline:
+    """Ends the one call that this thread makes inside the `with` block, which neither urllib3 nor a socket does.
+
+    A timer shuts the connection's socket down; whatever the thread then waits for ends at once. That covers the TLS
+    handshake, a proxy's answer, headers and body. It covers neither name resolution, which ends when the system's
+    resolver ends it, nor the TCP connection, which has a limit of its own.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.has_passed = False
+        self._lock = Lock()
+        self._socket: socket.socket | None = None
+        self._timer = Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        _current.deadline = self
+        self._timer.start()
+
+    def __exit__(self, *_failure: object) -> None:
+        self._timer.cancel()
+        _current.deadline = None
+        with self._lock:
+            self._drop()
+
+    def watch(self, watched: socket.socket) -> None:
+        """Shut this socket down at the end; its descriptor is copied, for TLS takes over the socket's own."""
+        with self._lock:
+            self._drop()
+            self._socket = socket.socket(fileno=os.dup(watched.fileno()))
+            if self.has_passed:
+                self._shut_down()
+
+    def _end(self) -> None:
+        with self._lock:
+            self.has_passed = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # the other side was faster
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _watch(watched: socket.socket | None) -> None:
+    deadline: _Deadline | None = getattr(_current, "deadline", None)
+    if deadline is not None and watched is not None:
+        deadline.watch(watched)
+
+
+class _WatchedSocket(ssl.SSLSocket):
+    """The kind of socket for `ssl.SSLContext.sslsocket_class`: watched from its handshake on."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
+        """Do the TLS handshake."""
+        _watch(self)
+        super().do_handshake(block)
+
+
+class _PlainConnection(HTTPConnection):
+    def connect(self) -> None:
+        """Connect."""
+        super().connect()
+        _watch(self.sock)
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
+        """Send a part of a request, perhaps on a connection that was kept, perhaps to a proxy."""
+        _watch(self.sock)
+        super().send(data)
+
+
+class _SecureConnection(_PlainConnection, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _PlainPool, "https": _SecurePool}
+"""Connection pools whose connections know the calling thread's deadline."""
+
+
 class PooledTransport:
     """The transport of the process: connections are kept and shared.
 
@@ -93,7 +190,7 @@ class PooledTransport:
         trust = _load_trust(ca_file, ca_key)
         options: dict[str, Any] = {
             "num_pools": 16,
-            "maxsize": _CONNECTIONS,
+            "maxsize": 32,
             "retries": False,
             "timeout": urllib3.Timeout(connect=self._limits.connect, read=self._limits.read),
             "ssl_context": trust,
@@ -104,7 +201,7 @@ class PooledTransport:
             url, credentials = parse_proxy(proxy)
             login = urllib3.make_headers(proxy_basic_auth=credentials)
             self._proxied = urllib3.ProxyManager(url, proxy_headers=login, proxy_ssl_context=trust, **options)
-        self._direct.pool_classes_by_scheme = self._proxied.pool_classes_by_scheme = BOUNDED_POOLS
+        self._direct.pool_classes_by_scheme = self._proxied.pool_classes_by_scheme = _POOLS
 
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
@@ -116,25 +213,22 @@ class PooledTransport:
         """
         host = urlsplit(url).netloc.rpartition("@")[2]
         pool = self._proxied if is_proxied(url, self._proxies) else self._direct
-        deadline = Deadline(self._limits.call)
+        deadline, response, reason = _Deadline(self._limits.call), None, ""
         try:
             with deadline:
                 answer = pool.request(
                     method, url, body=body, headers=dict(headers or {}), redirect=False, preload_content=False
                 )
-                content = _read(answer, host)
+                lowered = {name.lower(): value for name, value in answer.headers.items()}
+                response = Response(status=answer.status, headers=lowered, body=_read(answer, host))
         except (HTTPError, OSError, ValueError) as error:
-            reason = None if deadline.has_passed else _explain(error)
-            # no cause: its text may quote a header or the answer
-            raise self._translate(host, reason) from None
+            reason = _explain(error)
         if deadline.has_passed:
-            raise self._translate(host, None)
-        lowered = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(status=answer.status, headers=lowered, body=content)
-
-    def _translate(self, host: str, reason: str | None) -> TransportError:
-        reason = reason or f"no complete response within {self._limits.call:g} s"
-        return TransportError(f"{host} did not answer: {reason}")
+            reason = f"no complete response within {self._limits.call:g} s"
+        if response is None or reason:
+            # no cause: its text may quote a header or the answer
+            raise TransportError(f"{host} did not answer: {reason}") from None
+        return response
 
 
 def is_proxied(url: str, proxies: Mapping[str, str]) -> bool:
@@ -147,15 +241,14 @@ def is_proxied(url: str, proxies: Mapping[str, str]) -> bool:
 
 def _load_trust(ca_file: Path | None, ca_key: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    context.sslsocket_class = WatchedSocket
+    context.sslsocket_class = _WatchedSocket
     if ca_file is not None:
         try:
             context.load_verify_locations(cafile=str(ca_file))
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             reason = error.strerror if isinstance(error, OSError) else "it is not a path"
             raise ConfigurationError(
-                f"{ca_file} cannot be used as trust: {reason}",
-                f"set {ca_key} to a readable PEM file of certificates",
+                f"{ca_file} cannot be used as trust: {reason}", f"set {ca_key} to a readable PEM file of certificates"
             ) from error
     return context
 
@@ -181,12 +274,11 @@ def parse_proxy(text: str) -> tuple[str, str | None]:
 def _read(answer: urllib3.BaseHTTPResponse, host: str) -> bytes:
     content = bytearray()
     try:
-        for chunk in answer.stream(_CHUNK, decode_content=False):
+        for chunk in answer.stream(64 * 1024, decode_content=False):
             content += chunk
             if len(content) > LARGEST_ANSWER:
-                raise TransportError(  # noqa: TRY301 - handled as every other failure
-                    f"{host} answered with more than {LARGEST_ANSWER} bytes"
-                )
+                # handled as every other failure
+                raise TransportError(f"{host} answered with more than {LARGEST_ANSWER} bytes")  # noqa: TRY301
     except BaseException:
         answer.close()
         raise

@@ -2,7 +2,7 @@
 
 `KID.pem` holds a key, `keys.json` lists the keys that there are. A key counts only once `keys.json` names it, so a run
 that ends between the two writes leaves a file that nothing uses. Files are replaced as tokens are, and under a lock.
-Private halves of keys that are gone are removed. Which change is allowed is decided in `refresher.keys.life`.
+Private halves of keys that are gone are removed. Which change is allowed is decided in `refresher.keys.registry`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from refresher.errors import KeysError
-from refresher.keys import life
+from refresher.keys import registry
 from refresher.keys.jose import PrivateKey, UnsupportedKeyError
-from refresher.keys.registry import (
-    REGISTRY,
-    KeyRecord,
-    KeyState,
-    compose_document,
-    list_keys,
-    open_keys,
-    read_key_file,
-    read_registry,
-)
+from refresher.keys.registry import REGISTRY, KeyRecord, KeyState, list_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,17 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
 
 def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
-    """Create the first key of a directory, which is created with mode 0700 if absent; the key is active at once.
+    """Create the first key of a directory, for ES256 or RS256; it is active at once.
 
-    Args:
-        directory: The keys directory.
-        algorithm: ES256 or RS256.
-        now: The wall clock's time.
+    A directory that is absent is created with mode 0700.
 
     Raises:
         KeysError: There is a key already, or the directory can't be used.
@@ -56,12 +43,11 @@ def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
             parent.mkdir(mode=0o755, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise KeysError(
-            f"{directory} cannot be created: {error.strerror}", "choose a directory where you may write"
-        ) from error
+        problem = f"{directory} cannot be created: {error.strerror}"
+        raise KeysError(problem, "choose a directory where you may write") from error
     with _lock(directory) as descriptor:
         if (directory / REGISTRY).exists():
-            kids = ", ".join(record.kid for record in read_registry(descriptor, directory))
+            kids = ", ".join(record.kid for record in registry.read_registry(descriptor, directory))
             raise KeysError(
                 f"{directory} holds keys already: {kids}",
                 f"print their public half: refresher keys jwks --directory {directory}; add another: refresher keys "
@@ -76,35 +62,29 @@ def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
 def rotate(directory: Path, *, algorithm: str | None, now: datetime) -> KeyRecord:
     """Add the next key, which signs nothing before it is activated, and return it.
 
-    Args:
-        directory: The keys directory.
-        algorithm: ES256 or RS256; None for that of the active key.
-        now: The wall clock's time.
+    Without an algorithm (ES256 or RS256) it has that of the active key.
 
     Raises:
         KeysError: A key is next already, there are too many, or the directory can't be used.
     """
     with _lock(directory) as descriptor:
-        records = read_registry(descriptor, directory)
+        records = registry.read_registry(descriptor, directory)
         key, record = _generate(records, algorithm, now)
-        _write(descriptor, life.add(records, record), key)
+        _write(descriptor, registry.add_key(records, record), key)
     return record
 
 
 def activate(directory: Path, kid: str | None, *, lifetime: timedelta, now: datetime) -> KeyRecord:
     """Activate the next key, retire the active one, and return the key that signs now.
 
-    Args:
-        directory: The keys directory.
-        kid: The id of the next key, if it must be a certain one.
-        lifetime: The longest life of a token that the active key has signed.
-        now: The wall clock's time.
+    `kid` is the id of the next key, if it must be a certain one; `lifetime` is the longest life of a token that the
+    active key has signed.
 
     Raises:
         KeysError: No such key is next, or the directory can't be used.
     """
     with _lock(directory) as descriptor:
-        records = life.activate(read_registry(descriptor, directory), kid, now, lifetime)
+        records = registry.activate_key(registry.read_registry(descriptor, directory), kid, now, lifetime)
         _write(descriptor, records)
     return _find_active(records)
 
@@ -116,8 +96,8 @@ def retire(directory: Path, *, now: datetime) -> tuple[KeyRecord, ...]:
         KeysError: No such key exists, or the directory can't be used.
     """
     with _lock(directory) as descriptor:
-        before = read_registry(descriptor, directory)
-        after = life.drop_retired(before, now)
+        before = registry.read_registry(descriptor, directory)
+        after = registry.drop_retired(before, now)
         _write(descriptor, after)
         return _remove_gone(descriptor, before, after)
 
@@ -129,9 +109,9 @@ def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
         KeysError: There is no such key, or the directory can't be used.
     """
     with _lock(directory) as descriptor:
-        before = read_registry(descriptor, directory)
+        before = registry.read_registry(descriptor, directory)
         key, replacement = _generate(before, None, now)
-        after = life.revoke(before, kid, replacement, now)
+        after = registry.revoke_key(before, kid, replacement, now)
         _write(descriptor, after, key if replacement.kid in {record.kid for record in after} else None)
         _remove_gone(descriptor, before, after)
     return _find_active(after)
@@ -173,8 +153,8 @@ def load_next_key(directory: Path, kid: str) -> PrivateKey:
 
 def _load(directory: Path, record: KeyRecord) -> PrivateKey:
     path = directory / f"{record.kid}.pem"
-    with open_keys(directory) as descriptor:
-        content = read_key_file(descriptor, path)
+    with registry.open_keys(directory) as descriptor:
+        content = registry.read_key_file(descriptor, path)
     try:
         key = PrivateKey.from_pem(content)
     except UnsupportedKeyError as error:
@@ -186,7 +166,7 @@ def _load(directory: Path, record: KeyRecord) -> PrivateKey:
 
 @contextmanager
 def _lock(directory: Path) -> Iterator[int]:
-    with open_keys(directory) as descriptor:
+    with registry.open_keys(directory) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             for name in os.listdir(descriptor):  # noqa: PTH208 - relative to the descriptor
@@ -194,9 +174,8 @@ def _lock(directory: Path) -> Iterator[int]:
                     os.unlink(name, dir_fd=descriptor)
             yield descriptor
         except OSError as error:
-            raise KeysError(
-                f"{directory} cannot be written: {os.strerror(error.errno or 0)}", "make it writable for this user"
-            ) from error
+            problem = f"{directory} cannot be written: {os.strerror(error.errno or 0)}"
+            raise KeysError(problem, "make it writable for this user") from error
 
 
 def _generate(records: Sequence[KeyRecord], algorithm: str | None, now: datetime) -> tuple[PrivateKey, KeyRecord]:
@@ -223,7 +202,7 @@ def _write(descriptor: int, records: Sequence[KeyRecord], key: PrivateKey | None
     """Write a new key if there is one, then `keys.json`."""
     if key is not None:
         _replace(descriptor, f"{key.kid}.pem", key.to_pem())
-    _replace(descriptor, REGISTRY, json.dumps(compose_document(records), indent=2).encode())
+    _replace(descriptor, REGISTRY, json.dumps(registry.compose_document(records), indent=2).encode())
 
 
 def _replace(directory: int, name: str, content: bytes) -> None:

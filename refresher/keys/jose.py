@@ -12,16 +12,10 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 
 from refresher.tokens import decode_base64url, encode_base64url
 
@@ -74,7 +68,7 @@ class PrivateKey:
             UnsupportedKeyError: It is not such a key.
         """
         try:
-            key = load_pem_private_key(pem, password=None)
+            key = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise UnsupportedKeyError("it is not an unencrypted private key in PEM") from None
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
@@ -85,7 +79,9 @@ class PrivateKey:
 
     def to_pem(self) -> bytes:
         """Return the key as PKCS#8, unencrypted."""
-        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
     def sign(self, message: bytes) -> bytes:
         """Return the raw JWS signature of a message (RFC 7518, sections 3.3 and 3.4)."""
@@ -114,7 +110,7 @@ def load_public_jwk(pem: bytes) -> dict[str, str]:
         UnsupportedKeyError: It is not such a key.
     """
     try:
-        key = load_pem_public_key(pem)
+        key = serialization.load_pem_public_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise UnsupportedKeyError("it is not a public key in PEM") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -123,13 +119,10 @@ def load_public_jwk(pem: bytes) -> dict[str, str]:
 
 
 def is_signed_by(jwk: Mapping[str, Any], algorithm: str, message: str, signature: str) -> bool:
-    """Return whether a signature is of a key; False for a key or a signature that can't be read.
+    """Return whether a signature (base64url) is of a key; False for a key or a signature that can't be read.
 
-    Args:
-        jwk: EC P-256 or RSA.
-        algorithm: RS256 or ES256; no other verifies, least of all "none".
-        message: Header and payload with the dot between them.
-        signature: base64url.
+    RS256 and ES256 verify and no other algorithm, least of all "none". The message is header and payload with the dot
+    between them.
     """
     try:
         raw = decode_base64url(signature)
@@ -149,13 +142,11 @@ def is_signed_by(jwk: Mapping[str, Any], algorithm: str, message: str, signature
 
 def _compose_jwk(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> dict[str, str]:
     if isinstance(key, ec.EllipticCurvePublicKey):
-        point = key.public_numbers()
-        algorithm = "ES256"
+        point, algorithm = key.public_numbers(), "ES256"
         x, y = _format_number(point.x, _P256_BYTES), _format_number(point.y, _P256_BYTES)
         members = {"crv": "P-256", "kty": "EC", "x": x, "y": y}
     else:
-        public = key.public_numbers()
-        algorithm = "RS256"
+        public, algorithm = key.public_numbers(), "RS256"
         members = {"e": _format_number(public.e), "kty": "RSA", "n": _format_number(public.n)}
     # RFC 7638, section 3: the required members only, sorted, without whitespace
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()

@@ -1,7 +1,10 @@
-"""`keys.json`: which keys a directory holds, their algorithms, states and times. Reading it needs no cryptography.
+"""`keys.json`: which keys a directory holds, and their life: next, active, retiring, gone. Needs no cryptography.
 
-`status` and `wait` look up here which key ids are still published; private halves are in `refresher.keys.directory`.
-States follow a key's life: next, active, retiring, gone (contract, "The keys directory").
+`status` and `wait` look up here which key ids are still published; files are written in `refresher.keys.directory`.
+A provider accepts the keys that were uploaded to it, at most eight. So a key is uploaded before it signs (next), and
+stays uploaded after it has signed for the last time until the last token that it signed has expired (retiring). There
+is one active key at any time, and at most one next. A change of the records is a pure function, which raises a
+`KeysError` if it is not allowed.
 """
 
 from __future__ import annotations
@@ -11,22 +14,28 @@ import json
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from refresher.errors import KeysError
 from refresher.files import UnsuitableFileError, read_regular
+from refresher.limits import MOST_PUBLISHED_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    Records = tuple["KeyRecord", ...]
 
 REGISTRY = "keys.json"
 _LARGEST = 1024 * 1024
 _OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 """Group read is allowed: systemd credentials and mounted secrets have it."""
+
+SKEW = timedelta(minutes=10)
+"""For clocks that differ, and for a token that is read just before it expires."""
 
 
 class KeyState(StrEnum):
@@ -95,7 +104,7 @@ def open_keys(directory: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def list_keys(directory: Path) -> tuple[KeyRecord, ...]:
+def list_keys(directory: Path) -> Records:
     """Return all keys of a directory, oldest first.
 
     Raises:
@@ -106,15 +115,11 @@ def list_keys(directory: Path) -> tuple[KeyRecord, ...]:
 
 
 def published_key_ids(directory: Path) -> frozenset[str]:
-    """Return the ids of all keys whose public half is still to be trusted: all but those that are gone.
-
-    Raises:
-        KeysError: The directory or its `keys.json` can't be used.
-    """
+    """Return the ids of all keys whose public half is still to be trusted; raises as `list_keys` does."""
     return frozenset(record.kid for record in list_keys(directory) if record.state is not KeyState.GONE)
 
 
-def read_registry(descriptor: int, directory: Path) -> tuple[KeyRecord, ...]:
+def read_registry(descriptor: int, directory: Path) -> Records:
     """Read `keys.json` of an open directory.
 
     Raises:
@@ -150,21 +155,19 @@ def read_key_file(descriptor: int, path: Path) -> bytes:
 
 def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
     """Return `keys.json`: `{"version": 1, "keys": [{"kid": …, "algorithm": …, "state": …, …}]}`, times in UTC."""
-    return {"version": 1, "keys": [_compose(record) for record in records]}
-
-
-def _compose(record: KeyRecord) -> dict[str, Any]:
-    return {name: f"{value:%FT%TZ}" if isinstance(value, datetime) else value for name, value in asdict(record).items()}
+    return {
+        "version": 1,
+        "keys": [
+            {name: f"{value:%FT%TZ}" if isinstance(value, datetime) else value for name, value in asdict(each).items()}
+            for each in records
+        ],
+    }
 
 
 def _parse(entry: dict[str, Any]) -> KeyRecord:
-    times = {name: entry.get(name) for name in _TIMES}
-    return KeyRecord(
-        kid=str(entry["kid"]),
-        algorithm=str(entry["algorithm"]),
-        state=KeyState(entry["state"]),
-        **{name: datetime.fromisoformat(time).astimezone(UTC) for name, time in times.items() if time is not None},
-    )
+    known = {name: entry[name] for name in _TIMES if entry.get(name) is not None}
+    times = {name: datetime.fromisoformat(time).astimezone(UTC) for name, time in known.items()}
+    return KeyRecord(kid=str(entry["kid"]), algorithm=str(entry["algorithm"]), state=KeyState(entry["state"]), **times)
 
 
 def _translate(path: Path, error: OSError) -> KeysError:
@@ -173,3 +176,90 @@ def _translate(path: Path, error: OSError) -> KeysError:
     if path.suffix == ".pem":
         return KeysError(f"{path} does not exist", "restore it from a backup, with mode 0400 for the daemon's user")
     return KeysError(f"{path} does not exist", "create the first key: refresher keys new --directory DIR")
+
+
+def add_key(records: Sequence[KeyRecord], key: KeyRecord) -> Records:
+    """Return the records with a next key.
+
+    Raises:
+        KeysError: Another key is next already, or the provider would not accept so many.
+    """
+    if waiting := _select(records, KeyState.NEXT):
+        raise KeysError(
+            f"key {waiting[0].kid} is next already and does not sign yet",
+            "upload the JWKS and wait until the daemon activates the key; or run refresher keys activate; or revoke it",
+        )
+    if sum(record.state is not KeyState.GONE for record in records) >= MOST_PUBLISHED_KEYS:
+        raise KeysError(
+            f"{MOST_PUBLISHED_KEYS} keys are published already, the most that a provider accepts",
+            "wait until the tokens of the retiring keys have expired, then run refresher keys retire",
+        )
+    return (*records, key)
+
+
+def activate_key(records: Sequence[KeyRecord], kid: str | None, now: datetime, lifetime: timedelta) -> Records:
+    """Return the records with the next key active and the active one retiring.
+
+    `kid` is the id of the next key, if it must be a certain one; `lifetime` is the longest life of a token that the
+    active key has signed.
+
+    Raises:
+        KeysError: No such key is next.
+    """
+    waiting = [record for record in _select(records, KeyState.NEXT) if kid in (None, record.kid)]
+    if not waiting:
+        problem = "no key is next" if kid is None else f"key {kid} is not next"
+        raise KeysError(problem, "add one: refresher keys rotate; list all: refresher keys list")
+    return tuple(
+        replace(record, state=KeyState.ACTIVE, activated_at=now)
+        if record.kid == waiting[0].kid
+        else replace(record, state=KeyState.RETIRING, retiring_at=now, keep_until=now + lifetime + SKEW)
+        if record.state is KeyState.ACTIVE
+        else record
+        for record in records
+    )
+
+
+def drop_retired(records: Sequence[KeyRecord], now: datetime) -> Records:
+    """Return the records with those retiring keys gone whose last token has expired.
+
+    Raises:
+        KeysError: No such key exists; the message shows when one will.
+    """
+    retiring = _select(records, KeyState.RETIRING)
+    if not retiring:
+        raise KeysError("no key is retiring", "begin with: refresher keys rotate")
+    due = {record.kid for record in retiring if record.keep_until is None or record.keep_until <= now}
+    if not due:
+        soonest = min(record.keep_until for record in retiring if record.keep_until is not None)
+        raise KeysError(
+            f"tokens of the retiring key may be in use until {soonest:%FT%TZ}",
+            "wait until then; revoke a key that leaked instead: refresher keys revoke KID",
+        )
+    return tuple(_drop(record, now) if record.kid in due else record for record in records)
+
+
+def revoke_key(records: Sequence[KeyRecord], kid: str, replacement: KeyRecord, now: datetime) -> Records:
+    """Return the records with a key gone; if it was active, the next key signs, or the replacement if none is next.
+
+    Raises:
+        KeysError: There is no such key, or it is gone already.
+    """
+    key = next((record for record in records if record.kid == kid), None)
+    if key is None or key.state is KeyState.GONE:
+        known = ", ".join(record.kid for record in records if record.state is not KeyState.GONE)
+        raise KeysError(f"{kid} is not a key that could be revoked", f"revoke one of: {known}")
+    rest = tuple(_drop(record, now) if record is key else record for record in records)
+    if key.state is not KeyState.ACTIVE:
+        return rest
+    if not _select(rest, KeyState.NEXT):
+        rest = (*rest, replacement)
+    return activate_key(rest, None, now, timedelta())
+
+
+def _select(records: Sequence[KeyRecord], state: KeyState) -> list[KeyRecord]:
+    return [record for record in records if record.state is state]
+
+
+def _drop(record: KeyRecord, now: datetime) -> KeyRecord:
+    return replace(record, state=KeyState.GONE, gone_at=now)

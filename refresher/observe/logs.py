@@ -1,6 +1,8 @@
 """Log lines from events: JSON unless on a terminal, one line each, names and fields as the contract has them.
 
 Uses the standard library's logging under the package's own logger; the root logger and other libraries are left alone.
+Lines are written on a thread of their own, from a bounded queue: a reader that hangs, or a full disk under the log,
+must delay no renewal and no signal. What does not fit is dropped and counted.
 """
 
 from __future__ import annotations
@@ -8,18 +10,26 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
+from queue import Full, Queue
+from threading import Thread
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from refresher.engine.reporter import Event
 
 _LOGGER = logging.getLogger("refresher")
+_MOST_WAITING = 10_000
+"""Lines that wait for a slow reader; about 4 MiB."""
+_PATIENCE = 1.0
+"""Seconds that the end of the program waits for lines to be written."""
 
 
 def configure(stream: TextIO, *, level: int) -> None:
     """Send the package's log lines of at least this level to a stream: prose for a person, JSON for a machine."""
-    handler = logging.StreamHandler(stream)
+    handler = BoundedHandler(stream)
     handler.setFormatter(_Prose() if stream.isatty() else _Json())
+    for former in _LOGGER.handlers:
+        former.close()
     _LOGGER.handlers = [handler]
     _LOGGER.setLevel(level)
     _LOGGER.propagate = False
@@ -29,6 +39,61 @@ def log(event: Event) -> None:
     """Write one event as a log line."""
     if _LOGGER.isEnabledFor(event.severity):
         _LOGGER.log(event.severity, "%s", event.name, extra={"fields": event.fields})
+
+
+class BoundedHandler(logging.Handler):
+    """Writes lines to a stream without ever making the caller wait for it.
+
+    Attributes:
+        dropped: How many lines were dropped since the last one that was written.
+    """
+
+    def __init__(self, stream: TextIO, *, most: int = _MOST_WAITING) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: Queue[str | None] = Queue(most)
+        self.dropped = 0
+        self._thread = Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line, or count it as dropped."""
+        try:
+            self._lines.put_nowait(self.format(record))
+        except Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Wait a moment for what is queued, and end."""
+        try:
+            self._lines.put_nowait(None)
+            self._thread.join(_PATIENCE)
+        except Full:
+            pass
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            dropped = self._take_dropped()
+            if dropped:
+                record = _LOGGER.makeRecord(
+                    _LOGGER.name, logging.WARNING, "", 0, "log.dropped", (), None, extra={"fields": {"lines": dropped}}
+                )
+                line = f"{line}\n{self.format(record)}"
+            try:
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # a full disk, a closed pipe: the work goes on without a log
+                self._take_dropped(dropped + 1)
+
+    def _take_dropped(self, more: int = 0) -> int:
+        """Return how many lines were dropped since the last call, or add some that were."""
+        self.acquire()
+        try:
+            dropped, self.dropped = self.dropped, (self.dropped + more if more else 0)
+        finally:
+            self.release()
+        return dropped
 
 
 class _Json(logging.Formatter):

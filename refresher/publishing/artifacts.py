@@ -8,21 +8,14 @@ content is built is decided in `refresher.engine.artifacts`. Standard library on
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Origin(Enum):
-    """Where the content of an artifact comes from."""
-
-    RECORD = "record"
-    STATIC = "static"
-    SUPPLIED = "supplied"
-    MINTED = "minted"
-    DESCRIPTION = "description"
+Origin = Literal["record", "static", "supplied", "minted", "description"]
+"""Where the content of an artifact comes from; plain words, since the probe has no time to import an enumeration."""
 
 
 class Artifact(NamedTuple):
@@ -53,20 +46,18 @@ BOTO = "boto"
 ENVIRONMENT = "env"
 
 ARTIFACTS = (
-    Artifact(RECORD, Origin.RECORD),
-    Artifact(CREDENTIALS, Origin.STATIC),
-    Artifact(DESCRIPTIONS, Origin.DESCRIPTION),
-    Artifact(TOKEN, Origin.SUPPLIED),
-    Artifact(ACCESS_TOKEN, Origin.MINTED, is_optional=True, variable="REFRESHER_ACCESS_TOKEN_FILE"),
-    Artifact(ID_TOKENS, Origin.MINTED, is_optional=True, is_folder=True, variable="REFRESHER_ID_TOKEN_FILE_"),
-    Artifact(BOTO, Origin.STATIC, is_optional=True, variable="BOTO_CONFIG"),
-    Artifact(ENVIRONMENT, Origin.STATIC),
+    Artifact(RECORD, "record"),
+    Artifact(CREDENTIALS, "static"),
+    Artifact(DESCRIPTIONS, "description"),
+    Artifact(TOKEN, "supplied"),
+    Artifact(ACCESS_TOKEN, "minted", is_optional=True, variable="REFRESHER_ACCESS_TOKEN_FILE"),
+    Artifact(ID_TOKENS, "minted", is_optional=True, is_folder=True, variable="REFRESHER_ID_TOKEN_FILE_"),
+    Artifact(BOTO, "static", is_optional=True, variable="BOTO_CONFIG"),
+    Artifact(ENVIRONMENT, "static"),
 )
 """In the order of writing."""
 
-REQUIRED = tuple(
-    row.name for row in ARTIFACTS if not row.is_optional and row.origin in (Origin.STATIC, Origin.SUPPLIED)
-)
+REQUIRED = tuple(row.name for row in ARTIFACTS if not row.is_optional and row.origin in ("static", "supplied"))
 """The names that every container needs, in the order of writing."""
 
 NAMES = frozenset(row.name for row in ARTIFACTS)

@@ -13,18 +13,13 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from refresher.files import FileState, UnsuitableFileError, read_regular, read_state
-from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, TOKEN
-from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_folder
+from refresher.files import FileState, UnsuitableFileError, read_regular
+from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Mapping
 
-    from refresher.publishing.atomic import Ownership
-
-DirectoryState = tuple[FileState | None, ...]
-"""The state of the directory itself, of its record and of its artifacts; empty if there is no directory."""
 
 _LARGEST_DESCRIPTIONS = 4 * 1024 * 1024
 """Bytes of `artifacts.json`, which grows with the ID tokens of a target."""
@@ -139,41 +134,6 @@ def read_file(directory: int, name: str) -> PublishedFile:
         reason = "it is a symlink" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
         return PublishedFile(problem=f"{name} can't be read: {reason}")
     return PublishedFile(content=content, state=state)
-
-
-def read_files(descriptor: int, place: str, ownership: Ownership, names: Iterable[str]) -> dict[str, PublishedFile]:
-    """Read files of an open credentials directory; an unreadable one is described, not raised.
-
-    Args:
-        descriptor: The directory's descriptor.
-        place: Its path, for messages.
-        ownership: The ownership of its folders.
-        names: The artifacts, with their folder.
-
-    Raises:
-        OSError: Descriptors or memory are short.
-        PublishError: A folder could not be opened for such a reason.
-    """
-    found = {}
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        if not folder:
-            found[name] = read_file(descriptor, name)
-            continue
-        try:
-            with open_folder(descriptor, folder, f"{place}/{folder}", ownership=ownership, create=False) as inner:
-                found[name] = read_file(inner, file)
-        except AbsentDirectoryError:
-            found[name] = PublishedFile()
-        except InsecureDirectoryError as error:
-            found[name] = PublishedFile(problem=error.problem)
-    return found
-
-
-def read_directory_state(directory: int, artifacts: Collection[str]) -> DirectoryState:
-    """Return the states of an open directory, of its record and of its artifacts, without reading any."""
-    status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
-    return (status, *(read_state(name, directory=directory, follow=False) for name in (RECORD, *artifacts)))
 
 
 def extract_token(contents: Mapping[str, PublishedFile]) -> SubjectToken | None:

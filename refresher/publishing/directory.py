@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from refresher.errors import PublishError
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import build_publish_error
-from refresher.publishing.contents import PublishedFile, read_directory_state, read_files
+from refresher.publishing.contents import PublishedFile
 from refresher.publishing.lock import open_lock
-from refresher.publishing.open_directory import OpenDirectory
+from refresher.publishing.open_directory import OpenDirectory, read_directory_state, read_files
 from refresher.publishing.record import read_record
 from refresher.publishing.walk import AbsentDirectoryError, open_below, open_root
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.publishing.atomic import Ownership
-    from refresher.publishing.contents import DirectoryState
+    from refresher.publishing.open_directory import DirectoryState
     from refresher.publishing.record import TargetRecord
 
 

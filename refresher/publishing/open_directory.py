@@ -11,23 +11,26 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
+from refresher.files import FileState, read_state
 from refresher.publishing import atomic
 from refresher.publishing.artifacts import ARTIFACTS, ID_TOKENS, NAMES, RECORD, sort_for_withdrawal
 from refresher.publishing.atomic import OWN, build_publish_error, is_temporary
-from refresher.publishing.contents import read_directory_state, read_files
+from refresher.publishing.contents import PublishedFile, read_file
 from refresher.publishing.lock import release_directory, take_directory
 from refresher.publishing.record import read_record
-from refresher.publishing.walk import AbsentDirectoryError, open_below, open_folder, settle
+from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_below, open_folder, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from refresher.publishing.atomic import Ownership
-    from refresher.publishing.contents import DirectoryState, PublishedFile
     from refresher.publishing.record import TargetRecord
 
 _ATTEMPTS = 3
 """To open a directory that another process replaces at the same moment."""
+
+DirectoryState = tuple[FileState | None, ...]
+"""The state of the directory itself, of its record and of its artifacts; empty if there is no directory."""
 
 
 class OpenDirectory:
@@ -247,3 +250,38 @@ def _remove(directory: int, name: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)
         os.fsync(directory)
+
+
+def read_files(descriptor: int, place: str, ownership: Ownership, names: Iterable[str]) -> dict[str, PublishedFile]:
+    """Read files of an open credentials directory; an unreadable one is described, not raised.
+
+    Args:
+        descriptor: The directory's descriptor.
+        place: Its path, for messages.
+        ownership: The ownership of its folders.
+        names: The artifacts, with their folder.
+
+    Raises:
+        OSError: Descriptors or memory are short.
+        PublishError: A folder could not be opened for such a reason.
+    """
+    found = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if not folder:
+            found[name] = read_file(descriptor, name)
+            continue
+        try:
+            with open_folder(descriptor, folder, f"{place}/{folder}", ownership=ownership, create=False) as inner:
+                found[name] = read_file(inner, file)
+        except AbsentDirectoryError:
+            found[name] = PublishedFile()
+        except InsecureDirectoryError as error:
+            found[name] = PublishedFile(problem=error.problem)
+    return found
+
+
+def read_directory_state(directory: int, artifacts: Collection[str]) -> DirectoryState:
+    """Return the states of an open directory, of its record and of its artifacts, without reading any."""
+    status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
+    return (status, *(read_state(name, directory=directory, follow=False) for name in (RECORD, *artifacts)))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.app.connections import Connections, open_connections
-from refresher.app.suppliers import build_suppliers
+from refresher.app.suppliers import Connections, build_suppliers, open_connections
 from refresher.config.loader import load
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import JWT_TYPE

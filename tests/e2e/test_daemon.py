@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import platform
@@ -10,11 +11,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jwt
 
-from tests.program import Worker, account_of, until
+from tests.program import COMMAND, Worker, account_of, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -338,3 +340,32 @@ def test_supplier_that_hangs_delays_only_its_own(worker: Worker) -> None:
             began = time.monotonic()
             assert log.end(signal.SIGTERM) == 0
             assert time.monotonic() - began < 10
+
+
+def differs(worker: Worker, target: str, former: str) -> bool:
+    """Return whether a target has another token than before."""
+    return worker.token(target) != former
+
+
+def test_log_that_nobody_reads_delays_no_renewal(worker: Worker) -> None:
+    """With standard error full and unread, tokens are renewed as ever and SIGTERM ends the daemon in time."""
+    worker.lifetime = "4s"
+    names = [f"user-{number}" for number in range(20)]
+    worker.configure(*names)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    command = [*COMMAND, "run", "--config", str(worker.configuration)]
+    daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writer)
+    try:
+        until((worker.directory(names[-1]) / "token").exists, what="the first tokens")
+        for _ in range(4):  # long after the pipe is full
+            before = worker.token(names[0])
+            until(partial(differs, worker, names[0], before), what="another token")
+
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(15) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+        os.close(reader)
+        os.close(writer)

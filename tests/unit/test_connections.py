@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.app.connections import Connections, CurrentTrust
+from refresher.app.suppliers import Connections, CurrentTrust
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response
 from tests.fakes import FakeTransport

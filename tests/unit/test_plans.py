@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.app.plans import ConfiguredPlans
-from refresher.app.targets import targets_of
+from refresher.app.targets import build_targets
 from refresher.config.loader import load
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def plans_of(configuration: Path) -> ConfiguredPlans:
 
 def test_targets_of_two_loads_are_equal(configuration: Path) -> None:
     """Loading the same configuration twice returns equal targets: a reload alone refreshes nothing."""
-    assert targets_of(load(configuration)) == targets_of(load(configuration))
+    assert build_targets(load(configuration)) == build_targets(load(configuration))
 
 
 def test_supplier_that_waits_for_answers_gets_more_threads(configuration: Path) -> None:

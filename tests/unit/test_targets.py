@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.app.targets import targets_of
+from refresher.app.targets import build_targets
 from refresher.config.loader import load
 from refresher.tokens import ExpectedClaims
 
@@ -33,7 +33,7 @@ def target_of(place: Path, supplier: str, more: str, identity: str = "alice") ->
     path = place / "refresher.yaml"
     path.write_text(TEXT.format(supplier=supplier, more=more, identity=identity, root=place / "run"))
     path.chmod(0o600)
-    return targets_of(load(path))["task"]
+    return build_targets(load(path))["task"]
 
 
 @pytest.mark.parametrize(

@@ -181,10 +181,10 @@ def test_opaque_token_is_a_mismatch_where_a_jwt_is_expected() -> None:
     assert ExpectedClaims(is_jwt=False).mismatches(opaque) == ()
 
 
-def test_another_subject_is_recognised_where_one_is_configured() -> None:
-    """A token of another identity is recognised by its subject, if ours is configured."""
+def test_subject_is_compared_where_one_is_configured() -> None:
+    """A token of another subject is a mismatch only if the identity's own is configured."""
     token = peek(make_jwt(subject="user-2"))
 
-    assert EXPECTED.is_of_another_subject(token)
-    assert not replace(EXPECTED, subject="user-2").is_of_another_subject(token)
-    assert not ExpectedClaims().is_of_another_subject(token)
+    assert EXPECTED.mismatches(token)
+    assert replace(EXPECTED, subject="user-2").mismatches(token) == ()
+    assert replace(EXPECTED, subject=None).mismatches(token) == ()

@@ -9,7 +9,7 @@ import pytest
 
 from refresher.errors import ExchangeError
 from refresher.google.call import AccessToken, Response
-from refresher.google.sts import exchange
+from refresher.google.chain import exchange
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, WorkloadIdentityProvider
 from tests.failures import is_retryable
 from tests.fakes import FakeTransport

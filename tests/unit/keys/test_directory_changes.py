@@ -21,8 +21,7 @@ from refresher.keys.directory import (
     revoke,
     rotate,
 )
-from refresher.keys.life import SKEW
-from refresher.keys.registry import KeyState, list_keys, published_key_ids
+from refresher.keys.registry import SKEW, KeyState, list_keys, published_key_ids
 from tests.tokens import NOW
 
 if TYPE_CHECKING:

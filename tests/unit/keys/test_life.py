@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 
 from refresher.errors import KeysError
-from refresher.keys.life import SKEW, activate, add, drop_retired, revoke
-from refresher.keys.registry import KeyRecord, KeyState
+from refresher.keys.registry import SKEW, KeyRecord, KeyState, activate_key, add_key, drop_retired, revoke_key
 from refresher.limits import MOST_PUBLISHED_KEYS
 from tests.tokens import NOW
 
@@ -28,7 +27,7 @@ def states(records: tuple[KeyRecord, ...]) -> dict[str, str]:
 
 def test_whole_life() -> None:
     """A key is added as next, signs, retires when the following one signs, and is gone when its tokens have expired."""
-    records = activate(add(FIRST, key("b")), None, NOW, HOUR)
+    records = activate_key(add_key(FIRST, key("b")), None, NOW, HOUR)
 
     assert states(records) == {"a": "retiring", "b": "active"}
     assert records[0].keep_until == NOW + HOUR + SKEW
@@ -40,7 +39,7 @@ def test_whole_life() -> None:
 def test_one_next_at_a_time() -> None:
     """A second next key is refused: an upload would be ambiguous."""
     with pytest.raises(KeysError, match="key b is next already"):
-        add(add(FIRST, key("b")), key("c"))
+        add_key(add_key(FIRST, key("b")), key("c"))
 
 
 def test_never_more_than_a_provider_accepts() -> None:
@@ -49,16 +48,16 @@ def test_never_more_than_a_provider_accepts() -> None:
     gone = tuple(key(f"gone-{number}", KeyState.GONE) for number in range(20))
 
     with pytest.raises(KeysError, match="8 keys are published already"):
-        add(many, key("b"))
-    assert len(add((*many[1:], *gone), key("b"))) == MOST_PUBLISHED_KEYS + len(gone)
+        add_key(many, key("b"))
+    assert len(add_key((*many[1:], *gone), key("b"))) == MOST_PUBLISHED_KEYS + len(gone)
 
 
 def test_only_a_next_key_can_become_active() -> None:
     """Activating with no next key, or another than the next one, is refused."""
     with pytest.raises(KeysError, match="no key is next"):
-        activate(FIRST, None, NOW, HOUR)
+        activate_key(FIRST, None, NOW, HOUR)
     with pytest.raises(KeysError, match="key c is not next"):
-        activate(add(FIRST, key("b")), "c", NOW, HOUR)
+        activate_key(add_key(FIRST, key("b")), "c", NOW, HOUR)
 
 
 def test_nothing_to_retire() -> None:
@@ -79,10 +78,10 @@ def test_nothing_to_retire() -> None:
 )
 def test_revoked_key_goes_at_once(records: tuple[KeyRecord, ...], kid: str, expected: dict[str, str]) -> None:
     """A revoked key is gone in any state, and there is an active key afterwards."""
-    assert states(revoke(records, kid, key("new"), NOW)) == expected
+    assert states(revoke_key(records, kid, key("new"), NOW)) == expected
 
 
 def test_unknown_key_is_not_revoke() -> None:
     """Revoking an unknown key names the known ones."""
     with pytest.raises(KeysError, match="revoke one of: a"):
-        revoke(FIRST, "z", key("new"), NOW)
+        revoke_key(FIRST, "z", key("new"), NOW)

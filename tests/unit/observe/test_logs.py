@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+from threading import Event as Signal
 
 import pytest
 
 from refresher.engine.reporter import Event, Severity
 from refresher.observe import logs
+from tests.program import until
 
 
 class Terminal(io.StringIO):
@@ -23,6 +25,7 @@ def lines_of(stream: io.StringIO, *events: Event, level: int = logging.INFO) -> 
     logs.configure(stream, level=level)
     for event in events:
         logs.log(event)
+    logging.getLogger("refresher").handlers[0].close()
     return stream.getvalue().splitlines()
 
 
@@ -70,3 +73,47 @@ def test_other_loggers_are_left_alone() -> None:
 
     assert logging.getLogger().handlers == before
     assert logging.getLogger("refresher").propagate is False
+
+
+class StuckStream(io.StringIO):
+    """A stream whose reader hangs until a test releases it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = Signal()
+
+    def write(self, text: str) -> int:
+        """Wait, and write."""
+        self.released.wait(30)
+        return super().write(text)
+
+
+def test_reader_that_hangs_holds_up_no_caller() -> None:
+    """While nothing is read, lines beyond the queue are dropped at once; later a line reports how many."""
+    stream = StuckStream()
+    handler = logs.BoundedHandler(stream, most=5)
+    handler.setFormatter(logging.Formatter("%(message)s %(fields)s"))
+    logger = logging.getLogger("refresher.test")
+
+    for number in range(50):
+        handler.handle(logger.makeRecord("refresher", logging.INFO, "", 0, str(number), (), None, extra={"fields": {}}))
+    stream.released.set()
+    until(lambda: "4 {}" in stream.getvalue(), what="the queued lines")
+    handler.close()
+
+    dropped = [line for line in stream.getvalue().splitlines() if line.startswith("log.dropped")]
+    assert sum(int(line.partition(": ")[2].rstrip("}")) for line in dropped) >= 50 - 5 - 2
+
+
+def test_stream_that_fails_ends_nothing() -> None:
+    """A closed pipe or a full disk under the log is survived, and what is lost is counted."""
+    stream = io.StringIO()
+    handler = logs.BoundedHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    stream.close()
+    record = logging.getLogger("refresher").makeRecord("refresher", logging.INFO, "", 0, "lost", (), None)
+
+    handler.handle(record)
+    handler.close()
+
+    assert handler.dropped == 1
