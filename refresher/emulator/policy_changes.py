@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator.account_emails import read_host, read_project
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, check
 from refresher.emulator.http import Reply, read_list, read_object, read_text, read_texts
@@ -116,12 +117,12 @@ def check_member(cloud: Cloud, member: str) -> None:
     if member.startswith(("principal://", "principalSet://")):
         _check_principal(cloud, member)
     cluster = _CLUSTER.fullmatch(member)
-    if cluster is not None and cluster["project"] not in cloud.state.projects:
+    if cluster is not None and not {cluster["project"], read_host(cluster["project"])} & cloud.state.projects.keys():
         raise api_refusal("T8", pool=f"{cluster['project']}.svc.id.goog")
-    if member.startswith("serviceAccount:") and member.endswith(".iam.gserviceaccount.com"):
+    if member.startswith("serviceAccount:") and cluster is None:
         email = member.removeprefix("serviceAccount:")
         found = cloud.state.service_accounts.get(email)
-        known = email.partition("@")[2].partition(".")[0] in cloud.state.projects  # other clouds' accounts are unknown
+        known = cloud.state.find_project(read_project(email)) is not None  # other clouds' accounts are unknown
         if known and (found is None or found.deleted_at is not None):
             raise api_refusal("no_member", email=email)
 

@@ -62,7 +62,11 @@ ROUTES: tuple[Route, ...] = (
 )
 """All routes except those of Cloud Storage's XML API."""
 
-_NAME = re.compile(r"\{(\w+)(\*\*)?\}")
+_NAME = re.compile(r"\{(\w+)(\*{0,2})\}")
+_SEGMENTS = {"": r"[^/:]+", "*": r"[^/]+", "**": r".+"}
+_PROJECT = r"[^/:]+(?::[^/:A-Z]+)?"
+"""A project's id, `example.com:legacy` too, or a name that contains one. No id has capitals, but most methods have."""
+
 _VERB = re.compile(r":([A-Za-z]+)$")
 _MOST_PREFIXES = 3
 
@@ -71,7 +75,9 @@ def _pattern(template: str) -> re.Pattern[str]:
     """Compile a path template. A segment contains no colon, since a colon begins a custom method."""
     parts, end = [], 0
     for found in _NAME.finditer(template):
-        parts += [re.escape(template[end : found.start()]), f"(?P<{found[1]}>{'.+' if found[2] else '[^/:]+'})"]
+        name, kind = found[1], found[2]
+        segment = _PROJECT if name in ("project", "parent") and not kind else _SEGMENTS[kind]
+        parts += [re.escape(template[end : found.start()]), f"(?P<{name}>{segment})"]
         end = found.end()
     return re.compile("".join([*parts, re.escape(template[end:])]), re.DOTALL)
 

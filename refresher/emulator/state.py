@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator.account_emails import read_project
 from refresher.emulator.policies import Policy
 
 if TYPE_CHECKING:
@@ -218,9 +219,9 @@ class State:
 
     def add_service_account(self, email: str, *, unique_id: str | None = None) -> ServiceAccount:
         """Return the service account of this e-mail. Create it if it does not exist, in the project of the e-mail."""
-        project = email.partition("@")[2].partition(".")[0]
-        if project == "developer" or not project:  # the default account of Compute Engine has no project in its e-mail
-            project = DEFAULT_PROJECT
+        name = read_project(email)
+        found = self.find_project(name)
+        project = found[0] if found is not None else DEFAULT_PROJECT if not name or name.isdecimal() else name
         account = ServiceAccount(email=email, unique_id=unique_id or derive_unique_id(email), project=project)
         return self.service_accounts.setdefault(email, account)
 

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator import policy_changes
+from refresher.emulator.account_emails import compose_email
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import find_project
@@ -41,7 +42,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     account_id, settings = read_text(body, "accountId"), read_object(body, "serviceAccount")
     if not _ACCOUNT_ID.fullmatch(account_id):
         raise api_refusal("bad_field", field="account_id")
-    email = f"{account_id}@{project}.iam.gserviceaccount.com"
+    email = compose_email(account_id, project)
     taken = cloud.state.service_accounts.get(email)
     if taken is not None and taken.deleted_at is None:
         raise api_refusal("account_exists", account=account_id, project=project)
