@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.crypto_keys import CryptoKey
 from refresher.emulator.journal import CAPACITY, AuditLog
+from refresher.emulator.policies import Policy
 from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
 from refresher.emulator.storage_state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault
@@ -42,6 +43,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "buckets": TypeAdapter(Bucket),
     "crypto_keys": TypeAdapter(CryptoKey),
     "groups": TypeAdapter(set[str]),
+    "run_policies": TypeAdapter(Policy),
     "documents": TypeAdapter(dict[str, dict[str, Any]]),
     "settings": TypeAdapter(str),
 }

@@ -13,8 +13,9 @@ from refresher.emulator.account_emails import read_host, read_project
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, check
 from refresher.emulator.http import Reply, read_list, read_object, read_text, read_texts
+from refresher.emulator.members import bind_member
 from refresher.emulator.permissions import has_permission
-from refresher.emulator.policies import Binding, Policy
+from refresher.emulator.policies import Binding, Policy, is_same_etag
 from refresher.emulator.state import is_gone
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, aud
     document = read_object(body, "policy")
     mask = {path.strip() for path in read_text(body, "updateMask", "bindings,etag").split(",")}
     etag = read_text(document, "etag")
-    if etag and etag != policy.etag:
+    if etag and not is_same_etag(etag, policy.etag):
         raise api_refusal("conflict")
     bindings = _bindings(cloud, document)
-    audit_configs = [_audit_config(config) for config in read_list(document, "auditConfigs")] if auditable else []
+    audit_configs = (
+        [_audit_config(cloud, config) for config in read_list(document, "auditConfigs")] if auditable else []
+    )
     if "bindings" in mask or "updateMask" not in body:
         policy.bindings[:] = bindings
     if "auditConfigs" in mask or "audit_configs" in mask:
@@ -87,6 +90,7 @@ def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
         _check_role(cloud, role)
         for member in members:
             check_member(cloud, member)
+        members = [bind_member(cloud.state, member) for member in members]
         condition = _condition(read_object(entry, "condition"))
         same = next((known for known in bindings if (known.role, known.condition) == (role, condition)), None)
         if same is not None:
@@ -159,19 +163,21 @@ def _condition(condition: dict[str, Any]) -> dict[str, str] | None:
     return {name: value for name, value in kept.items() if value}
 
 
-def _audit_config(config: object) -> dict[str, Any]:
+def _audit_config(cloud: Cloud, config: object) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise api_refusal("bad_field", field="policy.auditConfigs")
     service = read_text(config, "service")
     if service == "iamcredentials.googleapis.com" or (service != "allServices" and "." not in service):
         raise api_refusal("invalid", problem=f"Audit configuration for service {service} is not supported.")
-    logs = read_list(config, "auditLogConfigs")
+    logs = [dict(log) if isinstance(log, dict) else {} for log in read_list(config, "auditLogConfigs")]
     for number, log in enumerate(logs):
-        kind = log.get("logType") if isinstance(log, dict) else None
+        kind = log.get("logType")
         if kind not in LOG_TYPES:
             raise api_refusal(
                 "invalid",
                 problem=f"Invalid value at 'policy.audit_configs[0].audit_log_configs[{number}].log_type' "
                 f'(type.googleapis.com/google.iam.v1.AuditLogConfig.LogType), "{kind}"',
             )
+        if "exemptedMembers" in log:
+            log["exemptedMembers"] = [bind_member(cloud.state, name) for name in read_texts(log, "exemptedMembers")]
     return {"service": service, "auditLogConfigs": logs}

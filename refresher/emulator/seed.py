@@ -45,6 +45,7 @@ import yaml
 from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_provider
+from refresher.emulator.members import bind_member
 from refresher.emulator.seed_fields import (
     ShapeError,
     check_keys,
@@ -256,26 +257,28 @@ def _merge(state: State, planned: State) -> None:
         known = state.projects.setdefault(name, project)
         known.number = project.number
         known.services, known.perimeter = project.services, project.perimeter
-        _add(known.policy, project.policy)
+        _add(state, known.policy, project.policy)
     for name, pool in planned.pools.items():
         state.pools.setdefault(name, pool).providers.update(pool.providers)
     for email, account in planned.service_accounts.items():
         known_account = state.service_accounts.setdefault(email, account)
         known_account.longest_life = account.longest_life or known_account.longest_life
-        _add(known_account.policy, account.policy)
+        _add(state, known_account.policy, account.policy)
     for name, bucket in planned.buckets.items():
-        _add(state.buckets.setdefault(name, bucket).policy, bucket.policy)
+        _add(state, state.buckets.setdefault(name, bucket).policy, bucket.policy)
     for name, key in planned.crypto_keys.items():
         kept = state.crypto_keys.setdefault(name, key)
-        _add(kept.policy, key.policy)
+        _add(state, kept.policy, key.policy)
         for number, version in key.versions.items():
             kept.versions.setdefault(number, version).state = version.state
     state.roles.update(planned.roles)
-    state.groups.update(planned.groups)
+    state.groups.update(
+        {group: {bind_member(state, name) for name in names} for group, names in planned.groups.items()}
+    )
     state.metadata_account = planned.metadata_account or state.metadata_account
 
 
-def _add(policy: Policy, more: Policy) -> None:
+def _add(state: State, policy: Policy, more: Policy) -> None:
     for binding in tuple(more.bindings):
         for member in tuple(binding.members):
-            policy.allow(binding.role, member)
+            policy.allow(binding.role, bind_member(state, member))

@@ -171,11 +171,12 @@ class State:
     Attributes:
         projects: By id.
         pools: By resource name, with the project's number.
-        service_accounts: By e-mail.
+        service_accounts: By e-mail; a deleted one whose e-mail was used again, by its unique id.
         roles: Custom roles by resource name, with the project's id.
         buckets: By name.
         crypto_keys: Signing keys of Cloud KMS, by resource name, as in requests.
         groups: Members of Google groups, by the group's e-mail.
+        run_policies: The IAM policies of Cloud Run services, by resource name.
         documents: What is only stored and shown (log metrics, alert policies, organisation and deny policies), by kind
             and resource name.
         settings: Single values: `metadata_account` and `clock_offset`.
@@ -188,6 +189,7 @@ class State:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     crypto_keys: dict[str, CryptoKey] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
+    run_policies: dict[str, Policy] = field(default_factory=dict)
     documents: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
 
@@ -224,6 +226,14 @@ class State:
         project = found[0] if found is not None else DEFAULT_PROJECT if not name or name.isdecimal() else name
         account = ServiceAccount(email=email, unique_id=unique_id or derive_unique_id(email), project=project)
         return self.service_accounts.setdefault(email, account)
+
+    def place_service_account(self, account: ServiceAccount) -> None:
+        """Store an account under its e-mail. A deleted account that had the same e-mail can still be undeleted."""
+        before = self.service_accounts.pop(account.email, None)
+        if before is not None:
+            self.service_accounts[before.unique_id] = before
+        self.service_accounts.pop(account.unique_id, None)
+        self.service_accounts[account.email] = account
 
     def find_service_account(self, name: str) -> ServiceAccount | None:
         """Return a service account by e-mail or unique id, even a deleted one."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator import policy_changes
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import find_project
+from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_flag, read_list, read_text
-from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_mask, read_names, show_deletion
+from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_names, show_deletion
 from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.quotas import POOL_WRITES
 from refresher.emulator.state import Pool, is_gone, pool_name

@@ -7,17 +7,19 @@ product exists so that no one needs any.
 from __future__ import annotations
 
 import re
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator import policy_changes
 from refresher.emulator.account_emails import compose_email
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import find_project
+from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
-from refresher.emulator.iam_admin.fields import Names, drop_empty, read_mask
+from refresher.emulator.iam_admin.fields import Names, drop_empty
+from refresher.emulator.members import rename_members
 from refresher.emulator.permissions import Resource, account_resource
-from refresher.emulator.policies import Policy
+from refresher.emulator.policies import Policy, is_same_etag
 from refresher.emulator.state import ServiceAccount, derive_unique_id, is_gone
 
 if TYPE_CHECKING:
@@ -43,13 +45,9 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if not _ACCOUNT_ID.fullmatch(account_id):
         raise api_refusal("bad_field", field="account_id")
     email = compose_email(account_id, project)
-    taken = cloud.state.service_accounts.get(email)
-    if taken is not None and taken.deleted_at is None:
-        raise api_refusal("account_exists", account=account_id, project=project)
-    # a new account of an old name is another account: bindings of the old one do not apply to it
-    seed = email if taken is None else f"{email} {cloud.now()}"
-    account = ServiceAccount(email=email, unique_id=derive_unique_id(seed), project=project, **_texts(settings))
-    cloud.state.service_accounts[email] = account
+    _check_free(cloud, email)
+    account = ServiceAccount(email=email, unique_id=_unused_id(cloud, email), project=project, **_texts(settings))
+    cloud.state.place_service_account(account)
     return Reply(document=_document(account))
 
 
@@ -112,14 +110,15 @@ def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a service account; it can be undeleted for 30 days by its unique id."""
+    """Delete a service account; it can be undeleted for 30 days by its unique id. Its grants remain, and are void."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
     account.deleted_at = cloud.now()
+    rename_members(cloud.state, account)
     return Reply(document={})
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Undelete a service account."""
+    """Undelete a service account with its grants. That is impossible while another account has its e-mail."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(
         cloud, caller, "iam.serviceAccounts.undelete", project_resource(cloud, names["project"], service=SERVICE)
@@ -127,7 +126,10 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     account = cloud.state.find_service_account(names["account"])
     if account is None or account.deleted_at is None or is_gone(account.deleted_at, cloud.now()):
         raise api_refusal("not_found")
+    _check_free(cloud, account.email)
+    cloud.state.place_service_account(account)
     account.deleted_at = None
+    rename_members(cloud.state, account)
     return Reply(document={"restoredAccount": _document(account)})
 
 
@@ -168,6 +170,18 @@ def _find(cloud: Cloud, name: str) -> ServiceAccount:
     return account
 
 
+def _check_free(cloud: Cloud, email: str) -> None:
+    taken = cloud.state.service_accounts.get(email)
+    if taken is not None and taken.deleted_at is None:
+        raise api_refusal("account_exists", account=email.partition("@")[0], project=taken.project)
+
+
+def _unused_id(cloud: Cloud, email: str) -> str:
+    """Return another id than that of any account before, so that no grant of a deleted account applies to a new one."""
+    ids = (derive_unique_id(email if not number else f"{email} {number}") for number in count())
+    return next(unique_id for unique_id in ids if cloud.state.find_service_account(unique_id) is None)
+
+
 def _texts(settings: Mapping[str, Any]) -> Names:
     display_name, description = read_text(settings, "displayName"), read_text(settings, "description")
     if len(display_name.encode("utf-8", "replace")) > 100 or len(description.encode("utf-8", "replace")) > 256:  # noqa: PLR2004 - bytes, as documented
@@ -177,7 +191,7 @@ def _texts(settings: Mapping[str, Any]) -> Names:
 
 def _check_etag(account: ServiceAccount, settings: Mapping[str, Any]) -> None:
     etag = read_text(settings, "etag")
-    if etag and etag != _etag(account):
+    if etag and not is_same_etag(etag, _etag(account)):
         raise api_refusal("conflict")
 
 

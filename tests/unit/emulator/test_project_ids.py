@@ -106,7 +106,8 @@ def test_project_is_described_and_has_a_policy(google: Google, project: str, sho
     [
         "/v1/projects/{}/services", "/v1/projects/{}/services/sts.googleapis.com", "/v1/projects/{}/roles",
         "/v1/projects/{}/locations/global/workloadIdentityPools", "/v2/projects/{}/metrics", "/v2/projects/{}/policies",
-        "/v3/projects/{}/alertPolicies", "/v2/policies/cloudresourcemanager.googleapis.com%2Fprojects%2F{}/denypolicies",
+        "/v3/projects/{}/alertPolicies",
+        "/v2/policies/cloudresourcemanager.googleapis.com%2Fprojects%2F{}/denypolicies",
         "/v2/projects/{}/locations/europe-west1/services/api:getIamPolicy", "/bigquery/v2/projects/{}/datasets",
     ],
 )  # fmt: skip
