@@ -105,7 +105,7 @@ def answer(cloud: Cloud, call: Call) -> Reply:
             reply = _answer(cloud, call, entry)
         except Refusal as refused:
             entry.refusal = refused.entry
-            reply = Reply(document=refused.document, status=refused.status, headers=refused.headers)
+            reply = Reply(document=refused.document, text=refused.text, status=refused.status, headers=refused.headers)
         except OSError:  # the state or the audit log cannot be written
             failed = api_refusal("internal")
             entry.refusal = failed.entry
