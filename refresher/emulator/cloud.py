@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+    from refresher.emulator.errors import Refusal
     from refresher.emulator.storage_state import Upload
     from refresher.emulator.tokens import Bearer
 
@@ -36,7 +37,7 @@ class Cloud:
         faults: The scripted failures.
         quotas: How many requests are allowed in a minute.
         lenient: Whether to accept what the real services may or may not refuse.
-        discover: Returns the JWKS of an issuer that uploaded none; None if it is not available.
+        discover: Returns the JWKS of an issuer that uploaded none, None if it is not available, or why it is refused.
         key_sets: What discovery found, and when, by issuer.
         metadata_tokens: The last token of the metadata server and its expiry, by unique id of the account.
         loaded_keys: Keys of service accounts, by their PEM.
@@ -54,8 +55,8 @@ class Cloud:
     faults: Faults = field(default_factory=Faults)
     quotas: Quotas = field(default_factory=Quotas)
     lenient: bool = False
-    discover: Callable[[str], dict[str, Any] | None] = lambda _issuer: None
-    key_sets: dict[str, tuple[dict[str, Any] | None, float]] = field(default_factory=dict)
+    discover: Callable[[str], dict[str, Any] | Refusal | None] = lambda _issuer: None
+    key_sets: dict[str, tuple[dict[str, Any] | Refusal | None, float]] = field(default_factory=dict)
     metadata_tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     loaded_keys: dict[str, RSAPrivateKey] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)

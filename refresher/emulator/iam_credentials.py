@@ -26,6 +26,7 @@ from refresher.emulator.org_policy import allows_value
 from refresher.emulator.permissions import check_chain, permission_denied
 from refresher.emulator.quotas import GENERATIONS, SIGNATURES
 from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
+from refresher.emulator.scopes import is_scope
 from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, compute_key_id
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ LONGEST_LIFETIME = 3600.0
 EXTENDED_LIFETIME = 43_200.0
 ID_TOKEN_LIFE = 3600
 _DELEGATE = re.compile(r"projects/-/serviceAccounts/[^/]+")
-_SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*")
-"""The form of https://developers.google.com/identity/protocols/oauth2/scopes. Which scopes exist is not known here."""
 _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -162,7 +161,7 @@ def _spend(cloud: Cloud, account: ServiceAccount, quota: str) -> None:
 
 def _scopes(value: object) -> tuple[str, ...]:
     scopes = value.split() if isinstance(value, str) else value
-    if not isinstance(scopes, list) or not scopes or not all(_is_scope(scope) for scope in scopes):
+    if not isinstance(scopes, list) or not scopes or not all(map(is_scope, scopes)):
         raise api_refusal("I6")
     return tuple(scopes)
 
@@ -173,10 +172,6 @@ def _delegates(body: Mapping[str, Any]) -> list[str]:
     if not all(_DELEGATE.fullmatch(delegate) for delegate in delegates):
         raise api_refusal("I6")
     return [delegate.rpartition("/")[2] for delegate in delegates]
-
-
-def _is_scope(value: object) -> bool:
-    return isinstance(value, str) and _SCOPE.fullmatch(value) is not None
 
 
 def _lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:

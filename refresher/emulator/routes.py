@@ -27,11 +27,12 @@ from refresher.emulator import (
     storage,
     sts,
 )
-from refresher.emulator.errors import Refusal, api_refusal, refusal
+from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.journal import Entry
 from refresher.emulator.oidc_issuer import KeysNeeded
+from refresher.emulator.scripted_refusals import build_refusal
 from refresher.emulator.storage import xml
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
 
 def _apply(cloud: Cloud, call: Call, route: Route, names: Mapping[str, str], fault: Fault | None) -> Reply:
     if fault is not None and fault.refusal is not None:
-        raise refusal(fault.refusal)
+        raise build_refusal(cloud, fault.refusal, route.operation, call, names)
     if fault is not None and fault.status is not None:
         return Reply(document=_failed(fault.status), text=fault.body, status=fault.status)
     try:
