@@ -157,8 +157,8 @@ def test_iam_credentials_refuses_when_the_api_is_disabled(google: Google, federa
     url = "https://console.developers.google.com/apis/api/iamcredentials.googleapis.com/overview?project=123456789012"
     message = (
         "IAM Service Account Credentials API has not been used in project 123456789012 before or it is disabled. "
-        f"Enable it by visiting {url} then retry. If you enabled this API recently, wait a few minutes for the action to "
-        "propagate to our systems and retry."
+        f"Enable it by visiting {url} then retry. If you enabled this API recently, wait a few minutes for the action "
+        "to propagate to our systems and retry."
     )
     information, localized, guidance = reply.document["error"]["details"]
     assert (reply.status, reply.document["error"]["message"], localized["message"]) == (403, message, message)
