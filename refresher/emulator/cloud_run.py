@@ -14,6 +14,7 @@ from refresher.emulator.fields import find_project
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.permissions import Resource
 from refresher.emulator.policies import Policy
+from refresher.emulator.roles import RUN_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,8 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.setIamPolicy")
-    return policy_changes.replace_policy(cloud, cloud.state.run_policies.setdefault(name, Policy()), call.json())
+    policy = cloud.state.run_policies.setdefault(name, Policy())
+    return policy_changes.replace_policy(cloud, policy, call.json(), permissions=RUN_SERVICES)
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:

@@ -16,6 +16,7 @@ from refresher.emulator.http import Reply, read_list, read_object, read_text, re
 from refresher.emulator.members import bind_member
 from refresher.emulator.permissions import has_permission
 from refresher.emulator.policies import Binding, Policy, is_same_etag
+from refresher.emulator.roles import is_grantable, is_role
 from refresher.emulator.state import is_gone
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from refresher.emulator.cloud import Cloud
     from refresher.emulator.permissions import Resource
+    from refresher.emulator.state import State
     from refresher.emulator.tokens import Bearer
 
 MOST_PRINCIPALS = 1500
@@ -39,17 +41,18 @@ _POOL = re.compile(
     re.DOTALL,
 )
 _CLUSTER = re.compile(r"serviceAccount:(?P<project>[^\[]+)\.svc\.id\.goog\[[^\]]*\]")
-_CUSTOM_ROLE = re.compile(r"(projects|organizations)/[^/]+/roles/[a-zA-Z0-9_.]{3,64}")
-_PREDEFINED_ROLE = re.compile(r"roles/[a-zA-Z0-9_.]+")
 
 
-def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable: bool = False) -> Reply:
+def replace_policy(
+    cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, permissions: str = "", auditable: bool = False
+) -> Reply:
     """Replace a policy with the one in a request's body, and show it.
 
     Args:
         cloud: The emulated cloud.
         policy: Changed in place.
         body: The body of `setIamPolicy`.
+        permissions: How the permissions on this kind of resource begin; only roles with one of them are supported.
         auditable: Whether the resource has audit configurations, as projects do.
 
     Raises:
@@ -60,7 +63,7 @@ def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, aud
     etag = read_text(document, "etag")
     if etag and not is_same_etag(etag, policy.etag):
         raise api_refusal("conflict")
-    bindings = _bindings(cloud, document)
+    bindings = _bindings(cloud, document, permissions)
     audit_configs = (
         [_audit_config(cloud, config) for config in read_list(document, "auditConfigs")] if auditable else []
     )
@@ -81,13 +84,13 @@ def test_permissions(cloud: Cloud, caller: Bearer, resource: Resource, body: Map
     return Reply(document={"permissions": held} if held else {})
 
 
-def _bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
+def _bindings(cloud: Cloud, document: Mapping[str, Any], permissions: str) -> list[Binding]:
     bindings: list[Binding] = []
     for entry in read_list(document, "bindings"):
         if not isinstance(entry, dict):
             raise api_refusal("bad_field", field="policy.bindings")
         role, members = read_text(entry, "role"), read_texts(entry, "members")
-        _check_role(cloud, role)
+        check_role(cloud.state, role, permissions)
         for member in members:
             check_member(cloud, member)
         members = [bind_member(cloud.state, member) for member in members]
@@ -140,12 +143,13 @@ def _check_principal(cloud: Cloud, member: str) -> None:
         raise api_refusal("T8", pool=found[1])
 
 
-def _check_role(cloud: Cloud, role: str) -> None:
-    if _PREDEFINED_ROLE.fullmatch(role):
-        return
-    custom = cloud.state.roles.get(role)
-    is_known = custom is not None and custom.deleted_at is None
-    if not _CUSTOM_ROLE.fullmatch(role) or (role.startswith("projects/") and not is_known):
+def check_role(state: State, role: str, permissions: str = "") -> None:
+    """Check that a role exists, and that it includes a permission of the kind of resource on which it is granted.
+
+    Raises:
+        Refusal: It does not.
+    """
+    if not is_role(state, role) or not is_grantable(role, permissions):
         raise api_refusal("no_role", role=role)
 
 

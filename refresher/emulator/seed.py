@@ -46,6 +46,7 @@ from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_provider
 from refresher.emulator.members import bind_member
+from refresher.emulator.policy_changes import check_role
 from refresher.emulator.seed_fields import (
     ShapeError,
     check_keys,
@@ -132,7 +133,8 @@ def apply_seed(
         projects={
             name: Project(number=project.number, services=set(project.services), perimeter=set(project.perimeter))
             for name, project in state.projects.items()
-        }
+        },
+        roles=dict(state.roles),
     )
     with report_place("document"):
         _plant(planned, document, directory, time.time() if now is None else now)
@@ -143,6 +145,9 @@ def _plant(state: State, document: Mapping[str, Any], directory: Path, now: floa
     for project, settings in _part(document, "projects"):
         with report_place("projects", project):
             _describe(state.projects.setdefault(project, Project(number="")), settings)
+    for name, permissions in _part(document, "roles"):
+        with report_place("roles", name):
+            state.roles[name] = Role(permissions=check_texts(permissions))
     with report_place("pools"):
         pools = check_list(document.get("pools"))
     for number, entry in enumerate(pools):
@@ -153,17 +158,14 @@ def _plant(state: State, document: Mapping[str, Any], directory: Path, now: floa
         with report_place("project_policies", project):
             if project not in state.projects:
                 raise ShapeError("the project does not exist")
-            _grant(state.projects[project].policy, bindings)
-    for name, permissions in _part(document, "roles"):
-        with report_place("roles", name):
-            state.roles[name] = Role(permissions=check_texts(permissions))
+            _grant(state, state.projects[project].policy, bindings)
     for group, members in _part(document, "groups"):
         with report_place("groups", group):
             state.groups[group] = set(check_texts(members))
     for name, bindings in _part(document, "buckets"):
         with report_place("buckets", name):
             bucket = state.buckets.setdefault(name, Bucket(project=next(iter(state.projects)), created=now))
-            _grant(bucket.policy, bindings)
+            _grant(state, bucket.policy, bindings)
     for name, settings in _part(document, "crypto_keys"):
         with report_place("crypto_keys", name):
             state.crypto_keys[name] = _crypto_key(state, name, check_map(settings))
@@ -191,14 +193,15 @@ def _plant_pool(state: State, entry: dict[str, Any], number: int, directory: Pat
 def _plant_accounts(state: State, document: Mapping[str, Any]) -> None:
     for email, bindings in _part(document, "service_accounts"):
         with report_place("service_accounts", email):
-            _grant(state.add_service_account(email).policy, bindings)
+            _grant(state, state.add_service_account(email).policy, bindings)
     for email, seconds in _part(document, "access_token_lives"):
         with report_place("access_token_lives", email):
             state.add_service_account(email).longest_life = check_seconds(seconds)
 
 
-def _grant(policy: Policy, bindings: object) -> None:
+def _grant(state: State, policy: Policy, bindings: object) -> None:
     for role, members in check_map(bindings).items():
+        check_role(state, role)
         for member in check_texts(members):
             policy.allow(role, member)
 
@@ -248,7 +251,7 @@ def _crypto_key(state: State, name: str, settings: dict[str, Any]) -> CryptoKey:
             key.add_version(number, state=condition)
     except (ValueError, KeyError):
         raise ShapeError("the algorithm or the state of a version is unknown") from None
-    _grant(key.policy, settings.get("bindings"))
+    _grant(state, key.policy, settings.get("bindings"))
     return key
 
 

@@ -20,6 +20,7 @@ from refresher.emulator.iam_admin.fields import Names, drop_empty
 from refresher.emulator.members import rename_members
 from refresher.emulator.permissions import Resource, account_resource
 from refresher.emulator.policies import Policy, is_same_etag
+from refresher.emulator.roles import ACCOUNTS
 from refresher.emulator.state import ServiceAccount, derive_unique_id, is_gone
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service account."""
     _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
-    return policy_changes.replace_policy(cloud, account.policy, call.json())
+    return policy_changes.replace_policy(cloud, account.policy, call.json(), permissions=ACCOUNTS)
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator import policy_changes
 from refresher.emulator.http import Call, Reply, Route, read_text
 from refresher.emulator.permissions import Resource, has_permission
+from refresher.emulator.roles import BUCKETS
 from refresher.emulator.storage.access import (
     SERVICE,
     authenticate_caller,
@@ -115,7 +116,7 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a bucket; the body is the policy itself."""
     bucket = authorize(cloud, call, "storage.buckets.setIamPolicy", names["bucket"])
-    policy_changes.replace_policy(cloud, bucket.policy, {"policy": call.json()})
+    policy_changes.replace_policy(cloud, bucket.policy, {"policy": call.json()}, permissions=BUCKETS)
     return Reply(document=_policy(names["bucket"], bucket))
 
 
