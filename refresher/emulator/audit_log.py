@@ -7,6 +7,7 @@ project's audit configuration asks for them, Admin Activity logs always. Queries
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from dataclasses import dataclass
@@ -154,10 +155,19 @@ def _authentication(call: Call, audited: _Audited) -> dict[str, Any]:
     told: dict[str, Any] = {"principalEmail": principal}
     if "delegation" in call.facts:
         told["principalSubject"] = f"serviceAccount:{principal}"
-        told["serviceAccountDelegationInfo"] = [
-            {"principalSubject": member} for member in call.facts["delegation"].split(" ")
-        ]
+        told["serviceAccountDelegationInfo"] = [_delegation(member) for member in json.loads(call.facts["delegation"])]
     return told
+
+
+def _delegation(member: str) -> dict[str, Any]:
+    """Describe an identity that acts as a service account: one of Google by its e-mail, another by its subject.
+
+    https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog#ServiceAccountDelegationInfo
+    """
+    kind, _, email = member.partition(":")
+    if kind in ("serviceAccount", "user"):
+        return {"firstPartyPrincipal": {"principalEmail": email}}
+    return {"principalSubject": member}
 
 
 def _status(refusal: Refusal | None) -> dict[str, Any]:

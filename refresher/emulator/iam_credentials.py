@@ -52,8 +52,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     account = _account(cloud, call, names, GET_ACCESS_TOKEN)
     scopes = _scopes(body.get("scope"))
     lifetime = _lifetime(cloud, account, body.get("lifetime"))
-    delegates = _delegates(body)
-    check_chain(cloud, caller, delegates, account, GET_ACCESS_TOKEN)
+    chain = check_chain(cloud, caller, _delegates(body), account, GET_ACCESS_TOKEN)
     _spend(cloud, account, GENERATIONS)
     expires_at = int(cloud.now() + min(lifetime, account.longest_life or lifetime))
     bearer = Bearer(
@@ -62,7 +61,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
         account_id=account.unique_id,
         expires_at=expires_at,
         scopes=scopes,
-        delegation=(caller.member, *(f"serviceAccount:{name}" for name in delegates)),
+        delegation=(caller.member, *(f"serviceAccount:{delegate.email}" for delegate in chain)),
     )
     return Reply(
         document={
