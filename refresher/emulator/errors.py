@@ -1,7 +1,7 @@
 """Google's refusals as data: the exact texts, in the two shapes that its services use.
 
-STS answers with flat OAuth errors (RFC 6749, section 5.2), the other services with `google.rpc.Status`. The ids are
-those of the catalogue in `docs/emulator.md`.
+STS and the token endpoint answer with flat OAuth errors (RFC 6749, section 5.2), the other services with
+`google.rpc.Status`. The ids are those of the catalogue in `docs/emulator.md`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,14 @@ _DISABLED_SERVICE = (
     "our systems and retry."
 )
 _ACCOUNT_EXISTS = "Service account {account} already exists within project projects/{project}."
+_SHORT_LIVED = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp "
+    "values in the JWT claim."
+)
+_NOT_DELEGATED = (
+    "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the "
+    "scopes requested."
+)
 _THROTTLED = "The request was throttled due to rate limit: {quota}. Please retry after a few seconds."
 _QUOTA = (
     "Quota exceeded for quota metric '{quota}' and limit '{quota} per minute' of service '{service}' for consumer "
@@ -113,6 +121,29 @@ STS = {
     "too_large": ("invalid_request", "The size of all mapped attributes exceeds the 8192 bytes limit."),
 }
 """OAuth error code and text, by id. The texts of the catalogue are Google's, word for word."""
+
+OAUTH = {
+    "O1": (400, "invalid_grant", "Bad Request"),
+    "O2": (400, "invalid_grant", "Token has been expired or revoked."),
+    "O3": (401, "invalid_client", "The OAuth client was not found."),
+    "O4": (401, "invalid_client", "The provided client secret is invalid."),
+    "O5": (400, "invalid_request", "Could not determine client ID from request."),
+    "O6": (400, "invalid_request", "client_secret is missing."),
+    "O7": (400, "invalid_grant", "Invalid JWT Signature."),
+    "O8": (400, "invalid_grant", "Invalid grant: account not found"),
+    "O9": (400, "invalid_grant", _SHORT_LIVED),
+    "O10": (400, "invalid_grant", "Invalid JWT: Failed audience check. The right audience is {expected}"),
+    "O11": (400, "invalid_scope", "Invalid OAuth scope or ID token audience provided."),
+    "O12": (400, "invalid_scope", "{scope} is not a valid audience string."),
+    "O13": (401, "unauthorized_client", _NOT_DELEGATED),
+    "O14": (400, "invalid_grant", "Not a valid email or user ID."),
+    "O15": (400, "unsupported_grant_type", "Invalid grant_type: {grant}"),
+    # our own wording: Google's exact text is unknown
+    "no_parameter": (400, "invalid_request", "Missing required parameter: {name}"),
+    "other_client": (401, "unauthorized_client", "Unauthorized"),
+    "ungranted_scope": (400, "invalid_scope", "Bad Request"),
+}
+"""HTTP status, OAuth error code and text of the token endpoint, by id."""
 
 API = {
     "I1": (403, "PERMISSION_DENIED", "Permission '{permission}' denied on resource{resource} (or it may not exist)."),
@@ -216,6 +247,12 @@ def sts_refusal(entry: str, **facts: object) -> Refusal:
     code, text = STS[entry]
     document = {"error": code, "error_description": text.format(**facts)}
     return Refusal(429 if entry == "E13" else 400, document, entry)
+
+
+def oauth_refusal(entry: str, **facts: object) -> Refusal:
+    """Return an error of the token endpoint by its id."""
+    status, code, text = OAUTH[entry]
+    return Refusal(status, {"error": code, "error_description": text.format(**facts)}, entry)
 
 
 def api_refusal(entry: str, *, service: str = "iam.googleapis.com", **facts: object) -> Refusal:

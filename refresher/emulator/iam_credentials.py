@@ -97,10 +97,9 @@ def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     check_chain(cloud, caller, _delegates(body), account, SIGN_JWT)
     _spend(cloud, account, SIGNATURES)
     key = load_or_create_key(cloud, account)
-    signed = jwt.api_jws.encode(
-        json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": compute_key_id(key)}
-    )
-    return Reply(document={"keyId": compute_key_id(key), "signedJwt": signed})
+    key_id = compute_key_id(key.public_key())
+    signed = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": key_id})
+    return Reply(document={"keyId": key_id, "signedJwt": signed})
 
 
 def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -116,7 +115,8 @@ def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     _spend(cloud, account, SIGNATURES)
     key = load_or_create_key(cloud, account)
     signature = key.sign(payload, PKCS1v15(), SHA256())
-    return Reply(document={"keyId": compute_key_id(key), "signedBlob": base64.b64encode(signature).decode()})
+    key_id = compute_key_id(key.public_key())
+    return Reply(document={"keyId": key_id, "signedBlob": base64.b64encode(signature).decode()})
 
 
 def id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """orgpolicy.googleapis.com: policies on projects, folders and organisations, stored and shown.
 
-https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Two constraints have an effect, and only on a
-project: `iam.workloadIdentityPoolProviders` and `iam.allowServiceAccountCredentialLifetimeExtension`.
+https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Four constraints have an effect, and only on a
+project: `iam.workloadIdentityPoolProviders`, `iam.allowServiceAccountCredentialLifetimeExtension`,
+`iam.disableServiceAccountKeyCreation` and `iam.disableServiceAccountKeyUpload`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,13 @@ def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, def
             return False
         allowed = allowed or rule.get("allowAll") is True or value in values.get("allowedValues", ())
     return allowed
+
+
+def is_enforced(cloud: Cloud, project: str, constraint: str) -> bool:
+    """Return whether the boolean constraint on a project is enforced; without a policy, it is not."""
+    policy = cloud.state.documents.get(KIND, {}).get(f"projects/{project}/policies/{constraint}")
+    rules = policy.get("spec", {}).get("rules") if policy is not None else None
+    return isinstance(rules, list) and any(isinstance(rule, dict) and rule.get("enforce") is True for rule in rules)
 
 
 def set_values(cloud: Cloud, project: str, constraint: str, values: list[str]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from refresher.emulator.account_emails import compose_email
-from refresher.emulator.errors import STS, Refusal, api_refusal, sts_refusal
+from refresher.emulator.errors import OAUTH, STS, Refusal, api_refusal, oauth_refusal, sts_refusal
+from refresher.emulator.oauth2.token import TOKEN_URL
 from refresher.emulator.quotas import EXCHANGES, GENERATIONS, INTROSPECTIONS, POOL_WRITES, SIGNATURES
 from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
 from refresher.emulator.state import pool_name
@@ -49,6 +50,8 @@ def build_refusal(cloud: Cloud, entry: str, operation: str, call: Call, names: M
     known = cloud.state.projects
     project, found = cloud.state.find_project(names.get("project", "")) or next(iter(known.items()))
     pool = names.get("pool", "workers")
+    if entry in OAUTH:
+        return oauth_refusal(entry, expected=TOKEN_URL, scope="storage", grant="password", name="assertion")
     if entry in STS:
         claims = _claims(call)
         return sts_refusal(

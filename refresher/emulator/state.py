@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.account_emails import read_project
+from refresher.emulator.credentials import AccountKey  # noqa: TC001 - pydantic resolves it when it reads the state
 from refresher.emulator.policies import Policy
 
 if TYPE_CHECKING:
+    from refresher.emulator.credentials import UserCredential
     from refresher.emulator.crypto_keys import CryptoKey
     from refresher.emulator.policies import Binding
     from refresher.emulator.storage_state import Bucket
@@ -105,6 +107,7 @@ class ServiceAccount:
         policy: Which members may act as it.
         disabled: Whether no one may act as it; its access tokens are then void.
         key: The PEM of the key that Google holds for it; created at its first signature.
+        keys: The keys that users have, by id.
         deleted_at: Unix time; None if it is not deleted.
         longest_life: The limit for its access tokens in seconds; None for Google's own limits.
     """
@@ -117,6 +120,7 @@ class ServiceAccount:
     display_name: str = ""
     description: str = ""
     key: str = ""
+    keys: dict[str, AccountKey] = field(default_factory=dict)
     deleted_at: float | None = None
     longest_life: float | None = None
 
@@ -176,6 +180,7 @@ class State:
         buckets: By name.
         crypto_keys: Signing keys of Cloud KMS, by resource name, as in requests.
         groups: Members of Google groups, by the group's e-mail.
+        users: Credentials of users, by the user's e-mail.
         run_policies: The IAM policies of Cloud Run services, by resource name.
         documents: What is only stored and shown (log metrics, alert policies, organisation and deny policies), by kind
             and resource name.
@@ -189,6 +194,7 @@ class State:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     crypto_keys: dict[str, CryptoKey] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
+    users: dict[str, UserCredential] = field(default_factory=dict)
     run_policies: dict[str, Policy] = field(default_factory=dict)
     documents: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)

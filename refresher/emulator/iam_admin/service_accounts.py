@@ -1,7 +1,7 @@
 """Service accounts: create, read, update, disable, delete, undelete, and their IAM policies.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are not emulated, since this
-product exists so that no one needs any.
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are in
+`refresher.emulator.iam_admin.service_account_keys`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.tokens import Bearer
 
 SERVICE = "iam.googleapis.com"
 _ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
@@ -69,13 +68,13 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a service account."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.get")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.get")
     return Reply(document=_document(account))
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change the fields of the mask in the body."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     settings = read_object(body, "serviceAccount")
     _check_etag(account, settings)
@@ -87,7 +86,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change display name and description; the older method, which gcloud calls."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     _check_etag(account, body)
     _texts(body)
@@ -98,21 +97,21 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Disable a service account, so that no one can act as it."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.disable")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.disable")
     account.disabled = True
     return Reply(document={})
 
 
 def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Enable a service account again."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.enable")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.enable")
     account.disabled = False
     return Reply(document={})
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Delete a service account; it can be undeleted for 30 days by its unique id. Its grants remain, and are void."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
     account.deleted_at = cloud.now()
     rename_members(cloud.state, account)
     return Reply(document={})
@@ -136,13 +135,13 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show the policy of a service account."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.getIamPolicy")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.getIamPolicy")
     return Reply(document=account.policy.as_document())
 
 
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service account."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
     return policy_changes.replace_policy(cloud, account.policy, call.json(), permissions=ACCOUNTS)
 
 
@@ -153,7 +152,12 @@ def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Repl
     return policy_changes.test_permissions(cloud, caller, account_resource(account), call.json())
 
 
-def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, ServiceAccount]:
+def authorize(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAccount:
+    """Check the caller's permission on an account; return the account.
+
+    Raises:
+        Refusal: T9 if the caller lacks the permission, 404 if the account does not exist.
+    """
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     account = cloud.state.find_service_account(name)
     if account is None or account.deleted_at is not None:
@@ -161,7 +165,7 @@ def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Be
         require_permission(cloud, caller, permission, nowhere)
         raise api_refusal("no_account")
     require_permission(cloud, caller, permission, account_resource(account))
-    return caller, account
+    return account
 
 
 def _find(cloud: Cloud, name: str) -> ServiceAccount:
@@ -217,20 +221,20 @@ def _document(account: ServiceAccount) -> dict[str, Any]:
 
 
 _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
-_ACCOUNT = f"{_ACCOUNTS}/{{account}}"
+ACCOUNT = f"{_ACCOUNTS}/{{account}}"
 _IAM = "iam.serviceAccounts"
 
 ROUTES = (
     Route(f"{_IAM}.create", "POST", _ACCOUNTS, create, changes=True),
     Route(f"{_IAM}.list", "GET", _ACCOUNTS, list_),
-    Route(f"{_IAM}.get", "GET", _ACCOUNT, get),
-    Route(f"{_IAM}.patch", "PATCH", _ACCOUNT, patch, changes=True),
-    Route(f"{_IAM}.update", "PUT", _ACCOUNT, update, changes=True),
-    Route(f"{_IAM}.delete", "DELETE", _ACCOUNT, delete, changes=True),
-    Route(f"{_IAM}.undelete", "POST", f"{_ACCOUNT}:undelete", undelete, changes=True),
-    Route(f"{_IAM}.disable", "POST", f"{_ACCOUNT}:disable", disable, changes=True),
-    Route(f"{_IAM}.enable", "POST", f"{_ACCOUNT}:enable", enable, changes=True),
-    Route(f"{_IAM}.getIamPolicy", "POST", f"{_ACCOUNT}:getIamPolicy", get_policy),
-    Route(f"{_IAM}.setIamPolicy", "POST", f"{_ACCOUNT}:setIamPolicy", set_policy, changes=True),
-    Route(f"{_IAM}.testIamPermissions", "POST", f"{_ACCOUNT}:testIamPermissions", test_permissions),
+    Route(f"{_IAM}.get", "GET", ACCOUNT, get),
+    Route(f"{_IAM}.patch", "PATCH", ACCOUNT, patch, changes=True),
+    Route(f"{_IAM}.update", "PUT", ACCOUNT, update, changes=True),
+    Route(f"{_IAM}.delete", "DELETE", ACCOUNT, delete, changes=True),
+    Route(f"{_IAM}.undelete", "POST", f"{ACCOUNT}:undelete", undelete, changes=True),
+    Route(f"{_IAM}.disable", "POST", f"{ACCOUNT}:disable", disable, changes=True),
+    Route(f"{_IAM}.enable", "POST", f"{ACCOUNT}:enable", enable, changes=True),
+    Route(f"{_IAM}.getIamPolicy", "POST", f"{ACCOUNT}:getIamPolicy", get_policy),
+    Route(f"{_IAM}.setIamPolicy", "POST", f"{ACCOUNT}:setIamPolicy", set_policy, changes=True),
+    Route(f"{_IAM}.testIamPermissions", "POST", f"{ACCOUNT}:testIamPermissions", test_permissions),
 )
