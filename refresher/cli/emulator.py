@@ -1,4 +1,4 @@
-"""`refresher emulator`: run a local Google until it is told to stop."""
+"""`refresher emulator`: run a local Google until it is told to stop, or print how tools reach a running one."""
 
 from __future__ import annotations
 
@@ -17,40 +17,53 @@ from refresher.cli.options import declare
     required=True,
     show_envvar=True,
     metavar="DIR",
-    help="Where its state and its certificate authority are kept.",
+    help="The directory of its state and its certificate authority.",
 )
 @click.option("--http-port", type=click.IntRange(0, 65535), default=0, show_envvar=True, help="0: any free port.")
 @click.option("--https-port", type=click.IntRange(0, 65535), default=0, show_envvar=True, help="0: any free port.")
 @click.option("--host", default="127.0.0.1", show_default=True, show_envvar=True, help="A loopback address.")
 @click.option(
-    "--expose", is_flag=True, show_envvar=True, help="Allow another host: whoever reaches it may become anybody."
+    "--expose", is_flag=True, show_envvar=True, help="Allow another host: any client that reaches it may act as anyone."
 )
 @click.option(
-    "--seed", type=click.Path(path_type=Path), show_envvar=True, metavar="FILE", help="What exists at the start (YAML)."
+    "--seed",
+    type=click.Path(path_type=Path),
+    show_envvar=True,
+    metavar="FILE",
+    help="The initial resources (YAML); those that exist stay.",
 )
 @click.option(
     "--strict/--lenient",
     default=True,
     show_default=True,
     show_envvar=True,
-    help="Whether to refuse what Google may or may not: white space around a token, tokens issued a day ago.",
+    help="Whether to refuse what Google may or may not: whitespace around a token, tokens issued a day ago.",
 )
 @click.option(
     "--journal",
     type=click.Path(path_type=Path),
     show_envvar=True,
     metavar="FILE",
-    help="Where each request is noted as a line of JSON, without secrets.",
+    help="A file to which each request is added as a line of JSON, without secrets.",
+)
+@click.option(
+    "--print",
+    "tool",
+    type=click.Choice(["terraform", "gcloud"]),
+    envvar="REFRESHER_EMULATOR_PRINT",
+    help="Run nothing; print the variables with which this tool uses the emulator that runs on DIR, for `eval`.",
 )
 def command(
     directory: Path,
+    *,
     http_port: int,
     https_port: int,
     host: str,
-    expose: bool,  # noqa: FBT001 - click hands flags over by name
+    expose: bool,
     seed: Path | None,
-    strict: bool,  # noqa: FBT001 - click hands flags over by name
+    strict: bool,
     journal: Path | None,
+    tool: str | None,
 ) -> None:
     """Run a local Google that refuses what Google refuses. It is not Google, and it is not secure.
 
@@ -59,6 +72,11 @@ def command(
     from refresher.cli.extras import need_emulator
 
     need_emulator()
+    if tool is not None:
+        from refresher.emulator.tool_settings import write_settings
+
+        click.echo(write_settings(tool, directory), nl=False)
+        return
     from refresher.emulator.program import serve
 
     serve(
