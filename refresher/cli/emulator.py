@@ -66,7 +66,7 @@ def command(
     """
     require_emulator()
     if tool is not None:
-        from refresher.emulator.tool_settings import write_settings
+        from refresher.emulator.tool_variables import write_settings
 
         click.echo(write_settings(tool, directory), nl=False)
         return

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from refresher.emulator.program import READY
-from refresher.emulator.tool_settings import CLOSED, gcloud_variables, terraform_variables, write_settings
+from refresher.emulator.tool_variables import CLOSED, gcloud_variables, terraform_variables, write_settings
 from refresher.errors import EmulatorError
 from tests.terraform.tool import environment
 
@@ -117,7 +117,7 @@ def test_nothing_is_printed_without_a_running_emulator(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"http": "http://127.0.0.1:9"}', '{"http": "nothing"}'])
 def test_damaged_ready_line_is_no_emulator(tmp_path: Path, text: str) -> None:
-    """Whatever the file of the ready line contains, the answer is an error of ours."""
+    """Whatever the file of the ready line contains, the answer is one of our errors."""
     (tmp_path / READY).write_text(text)
 
     with pytest.raises(EmulatorError) as refused:
