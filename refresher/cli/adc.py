@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.command import config_option, declare, load_leniently, select_targets
+from refresher import adc
+from refresher.app.targets import build_document, build_endpoints
+from refresher.cli.command import config_option, declare, load_configuration, select_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 @click.argument("target")
 def command(config: Path, target: str) -> None:
     """Print the ADC document of TARGET."""
-    from refresher import adc
-    from refresher.app.targets import build_document, build_endpoints
-
-    loaded = load_leniently(config)
+    loaded = load_configuration(config)
     (found,) = select_targets(loaded.targets, [target]).values()
     click.echo(adc.render(build_document(loaded, found, build_endpoints(loaded))).decode())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refresher.cli.command import clean, config_option, declare, json_option, load_strictly, print_warnings
+from refresher.app.explanation import explain, list_faults
+from refresher.cli.command import clean, config_option, declare, json_option, load_configuration, print_warnings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,7 @@ def command(config: Path, *, as_json: bool) -> None:
 
     Warnings go to standard error and do not change the exit status.
     """
-    from refresher.app.explanation import explain, list_faults
-
-    loaded = load_strictly(config)
+    loaded = load_configuration(config, strict=True)
     print_warnings([*loaded.warnings, *list_faults(loaded)])
     explained = explain(loaded)
     if as_json:
@@ -41,9 +40,11 @@ def command(config: Path, *, as_json: bool) -> None:
 def _describe(target: dict[str, Any]) -> list[str]:
     account = target["service_account"] or "itself (direct access)"
     subject = f"subject {target['subject']}" if target["subject"] else "a subject that the supplier chooses"
+    is_usual = target["audience"] == f"https://iam.googleapis.com/{target['provider']}"
+    audience = "" if is_usual else f", with token audience {target['audience']}"
     lines = [
         f"{target['name']}: acts as {account}, proved by {subject}, from {target['supplier']} ({target['kind']})",
-        f"  accepted by {target['provider']}, with token audience {target['audience']}",
+        f"  accepted by {target['provider']}{audience}",
         f"  in {target['directory']}, seen as {target['container_directory']}",
         f"  files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
     ]

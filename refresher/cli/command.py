@@ -128,29 +128,17 @@ def configure_logs() -> None:
     logs.configure(sys.stderr, level=logging.INFO - 10 * click.get_current_context().meta.get(__name__, 0))
 
 
-def load_strictly(path: Path) -> LoadedConfiguration:
-    """Load a configuration of which no part may be left out.
-
-    Raises:
-        InvalidConfigurationError: With the problems of the drop-ins too.
-    """
-    from refresher.config.loader import load
-
-    loaded = load(path)
-    if loaded.drop_in_problems:
-        raise InvalidConfigurationError(loaded.drop_in_problems, loaded.files)
-    return loaded
-
-
-def load_leniently(path: Path) -> LoadedConfiguration:
+def load_configuration(path: Path, *, strict: bool = False) -> LoadedConfiguration:
     """Load a configuration as the daemon does: without the drop-ins that can't be used, whose problems are printed.
 
     Raises:
-        InvalidConfigurationError: The main file or what it includes can't be used.
+        InvalidConfigurationError: The main file or what it includes can't be used; if `strict`, a drop-in too.
     """
     from refresher.config.loader import load
 
     loaded = load(path)
+    if strict and loaded.drop_in_problems:
+        raise InvalidConfigurationError(loaded.drop_in_problems, loaded.files)
     for problem in loaded.drop_in_problems:
         print_note(str(problem))
     return loaded

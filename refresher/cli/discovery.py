@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.command import config_option, declare, load_leniently
+from refresher.app.keys import compose_discovery_document
+from refresher.cli.command import config_option, declare, load_configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,4 @@ def command(config: Path, supplier: str) -> None:
 
     It never changes: it refers to the signing account's keys where Google publishes them.
     """
-    from refresher.app.keys import compose_discovery_document
-
-    click.echo(json.dumps(compose_discovery_document(load_leniently(config), supplier), indent=2))
+    click.echo(json.dumps(compose_discovery_document(load_configuration(config), supplier), indent=2))

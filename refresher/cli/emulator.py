@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,17 +19,13 @@ _PORT = click.IntRange(0, 65535)
 
 @declare("emulator", example="refresher emulator --directory /tmp/google --http-port 8080 --seed seed.yaml")
 @click.option(
-    "--directory",
-    type=PATH,
-    required=True,
-    metavar="DIR",
-    help="The directory for its state and its certificate authority.",
+    "--directory", type=PATH, required=True, metavar="DIR", help="The directory for its state and its authority."
 )
 @click.option("--http-port", type=_PORT, default=0, help="The port for plain HTTP; 0 for any free port.")
 @click.option("--https-port", type=_PORT, default=0, help="The port for HTTPS; 0 for any free port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on: a loopback address.")
 @click.option(
-    "--expose", is_flag=True, help="Allow another host. Anyone who reaches the emulator can act as any account."
+    "--expose", "exposed", is_flag=True, help="Allow another host. Anyone who reaches it can act as any account."
 )
 @click.option("--seed", type=PATH, metavar="FILE", help="A YAML file of what exists at the start.")
 @click.option(
@@ -48,18 +44,7 @@ _PORT = click.IntRange(0, 65535)
     envvar="REFRESHER_EMULATOR_PRINT",
     help="Run nothing; print the variables with which this tool uses the emulator that runs on DIR, for `eval`.",
 )
-def command(
-    directory: Path,
-    http_port: int,
-    https_port: int,
-    host: str,
-    seed: Path | None,
-    journal: Path | None,
-    tool: str | None,
-    *,
-    expose: bool,
-    strict: bool,
-) -> None:
+def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any) -> None:  # noqa: ANN401 - the arguments of `serve`
     """Run a local Google that refuses what Google refuses. It is not Google, and it is not secure.
 
     It prints one JSON line when it is ready: its origins, and the certificate authority of the secure one.
@@ -72,17 +57,7 @@ def command(
         return
     from refresher.emulator.program import serve
 
-    serve(
-        directory,
-        http_port=http_port,
-        https_port=https_port,
-        host=host,
-        seed=seed,
-        output=sys.stdout,
-        exposed=expose,
-        lenient=not strict,
-        journal=journal,
-    )
+    serve(directory, output=sys.stdout, lenient=not strict, **settings)
 
 
 def require_emulator() -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.command import config_option, declare, load_leniently, select_targets
+from refresher.app.targets import build_variables
+from refresher.cli.command import config_option, declare, load_configuration, select_targets
 from refresher.environment import Format, render
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 @click.argument("target")
 def command(config: Path, target: str, form: str) -> None:
     """Print the environment variables of TARGET."""
-    from refresher.app.targets import build_variables
-
-    loaded = load_leniently(config)
+    loaded = load_configuration(config)
     (found,) = select_targets(loaded.targets, [target]).values()
     click.echo(render(build_variables(loaded, found), Format(form)), nl=False)

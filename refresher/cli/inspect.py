@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refresher.cli.command import PATH, declare, load_leniently
+from refresher.cli.command import PATH, declare, load_configuration
 from refresher.errors import ExitStatus, UsageError
 from refresher.text import escape
 
@@ -47,7 +47,7 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
     """
     from refresher.app.inspection import LARGEST, Inspector
 
-    loaded = None if config is None else load_leniently(config)
+    loaded = None if config is None else load_configuration(config)
     given = None if keys is None else _read_keys(keys)
     inspector = Inspector(datetime.now(UTC), keys=given, loaded=loaded, discover=discover)
     if str(file) == "-":

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.command import PATH, Duration, config_option, declare, json_option, load_strictly, print_note
+from refresher.cli.command import PATH, Duration, config_option, declare, json_option, load_configuration, print_note
+from refresher.keys import directory as keys
+from refresher.keys.registry import compose_document, list_keys
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -20,11 +22,7 @@ _KEY_ID = re.compile("-[A-Za-z0-9_-]{42}")
 """An RFC 7638 thumbprint that looks like options, as one in 64 does."""
 
 _directory_option = click.option(
-    "--directory",
-    type=PATH,
-    required=True,
-    metavar="DIR",
-    help="The keys directory: the value of `suppliers.NAME.keys`.",
+    "--directory", type=PATH, required=True, metavar="DIR", help="The keys directory: the value of suppliers.NAME.keys."
 )
 
 
@@ -44,9 +42,7 @@ def command() -> None:
 )
 def new(directory: Path, algorithm: str) -> None:
     """Create the first key of a directory, which is active at once, and print its key id."""
-    from refresher.keys.directory import create
-
-    click.echo(create(directory, algorithm=algorithm, now=datetime.now(UTC)).kid)
+    click.echo(keys.create(directory, algorithm=algorithm, now=datetime.now(UTC)).kid)
 
 
 @declare("list", example="refresher keys list --directory /var/lib/refresher/keys --json")
@@ -54,8 +50,6 @@ def new(directory: Path, algorithm: str) -> None:
 @json_option
 def list_(directory: Path, *, as_json: bool) -> None:
     """Show the id, algorithm, state and times of each key."""
-    from refresher.keys.registry import compose_document, list_keys
-
     records = list_keys(directory)
     if as_json:
         click.echo(json.dumps(compose_document(records), indent=2))
@@ -67,12 +61,7 @@ def list_(directory: Path, *, as_json: bool) -> None:
 
 
 @declare("jwks", example="refresher keys jwks --directory /var/lib/refresher/keys > jwks.json")
-@click.option(
-    "--directory",
-    type=PATH,
-    metavar="DIR",
-    help="The keys directory: the value of `suppliers.NAME.keys`. No configuration is read.",
-)
+@click.option("--directory", type=PATH, metavar="DIR", help="The keys directory. With it no configuration is read.")
 @config_option
 @click.option("--supplier", metavar="NAME", help="The supplier whose keys to print, instead of a directory.")
 @click.option(
@@ -93,7 +82,11 @@ def jwks(directory: Path | None, config: Path, supplier: str | None, versions: t
     elif supplier is not None and directory is None:
         from refresher.app.keys import compose_jwks
 
-        click.echo(json.dumps(compose_jwks(load_strictly(config), supplier, versions, datetime.now(UTC)), indent=2))
+        click.echo(
+            json.dumps(
+                compose_jwks(load_configuration(config, strict=True), supplier, versions, datetime.now(UTC)), indent=2
+            )
+        )
     else:
         raise click.UsageError("Use either --directory or --supplier.")
 
@@ -106,9 +99,7 @@ def rotate(directory: Path, algorithm: str | None) -> None:
 
     The new key is not used until STS accepts it, or until you run `keys activate`.
     """
-    from refresher.keys.directory import rotate as add_next
-
-    record = add_next(directory, algorithm=algorithm, now=datetime.now(UTC))
+    record = keys.rotate(directory, algorithm=algorithm, now=datetime.now(UTC))
     print_note(f"{record.kid} is next: upload this JWKS; the daemon activates the key once STS accepts it")
     _print_jwks(directory)
 
@@ -125,18 +116,14 @@ def rotate(directory: Path, algorithm: str | None) -> None:
 @click.argument("kid", required=False)
 def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:
     """Sign with the next key from now on, whether or not STS accepts it; the active key starts to retire."""
-    from refresher.keys.directory import activate as start_signing
-
-    click.echo(start_signing(directory, kid, lifetime=lifetime, now=datetime.now(UTC)).kid)
+    click.echo(keys.activate(directory, kid, lifetime=lifetime, now=datetime.now(UTC)).kid)
 
 
 @declare("retire", example="refresher keys retire --directory /var/lib/refresher/keys > jwks.json")
 @_directory_option
 def retire(directory: Path) -> None:
     """Remove the retiring keys whose last token has expired, and print the JWKS to upload, without them."""
-    from refresher.keys.directory import retire as remove_retiring
-
-    for record in remove_retiring(directory, now=datetime.now(UTC)):
+    for record in keys.retire(directory, now=datetime.now(UTC)):
         print_note(f"{record.kid} is gone: upload this JWKS")
     _print_jwks(directory)
 
@@ -151,17 +138,13 @@ def revoke(directory: Path, kid: str) -> None:
 
     Google trusts the key until the upload. If it was the active key, the next key signs from now on, or a new one.
     """
-    from refresher.keys.directory import revoke as remove_leaked
-
-    record = remove_leaked(directory, kid, now=datetime.now(UTC))
+    record = keys.revoke(directory, kid, now=datetime.now(UTC))
     print_note(f"{kid} is gone: upload this JWKS now; {record.kid} signs")
     _print_jwks(directory)
 
 
 def _print_jwks(directory: Path) -> None:
-    from refresher.keys.directory import read_jwks
-
-    click.echo(json.dumps(read_jwks(directory), indent=2))
+    click.echo(json.dumps(keys.read_jwks(directory), indent=2))
 
 
 for _child in (new, list_, jwks, rotate, activate, retire, revoke):

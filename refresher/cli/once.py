@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from refresher.app.programs import refresh_once
 from refresher.cli.command import (
     config_option,
     declare,
     end_on_sigterm,
-    load_leniently,
+    load_configuration,
     print_errors,
     print_note,
     print_warnings,
@@ -36,10 +37,8 @@ def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
 
     A target, artifact or drop-in that fails delays no other; the exit status is then that of the first failure.
     """
-    from refresher.app.programs import refresh_once
-
     end_on_sigterm()
-    loaded = load_leniently(config)
+    loaded = load_configuration(config)
     print_warnings(loaded.warnings)
     done = refresh_once(loaded, select_targets(loaded.targets, targets), force=force)
     failures = {"/".join(filter(None, key)): each.error for key, each in sorted(done.items()) if each.error is not None}

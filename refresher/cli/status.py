@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from refresher.app.examination import open_examination
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
+from refresher.observe.holders import find_holders
 from refresher.text import escape
 
 if TYPE_CHECKING:
@@ -31,9 +33,6 @@ def command(config: Path, *, as_json: bool) -> None:
     shows every directory that the daemon has published. As root it also warns about containers that have a single file,
     or a removed directory, mounted.
     """
-    from refresher.app.examination import open_examination
-    from refresher.observe.holders import find_holders
-
     found, now = open_examination(config), datetime.now(UTC)
     for line in found.complaints:
         print_note(str(line))

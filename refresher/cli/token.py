@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from refresher.app.issuance import Issuance, IssuedToken
 from refresher.cli.command import (
     PATH,
     Duration,
@@ -17,7 +18,7 @@ from refresher.cli.command import (
     declare,
     end_on_sigterm,
     json_option,
-    load_leniently,
+    load_configuration,
     print_note,
     select_targets,
 )
@@ -26,7 +27,6 @@ from refresher.errors import UsageError
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from refresher.app.issuance import IssuedToken
 
 _KINDS = {
     "--audience": ("subject", "id"),
@@ -85,12 +85,10 @@ def command(
     With --json it is printed with its expiry: {"kind": …, "token": …, "expires_at": …}. For a signed JWT, the account
     needs roles/iam.serviceAccountTokenCreator on itself.
     """
-    from refresher.app.issuance import Issuance
-
     end_on_sigterm()
     given = (audience, lifetime, scopes or None, claims, include_email or None)
     _require_fitting(kind, dict(zip(_KINDS, given, strict=True)))
-    loaded = load_leniently(config)
+    loaded = load_configuration(config)
     select_targets(loaded.targets, [target])
     issuance = Issuance(loaded, target, lifetime=lifetime, now=datetime.now(UTC))
     match kind:

@@ -84,9 +84,16 @@ def command(
     names = _select(found, targets, artifacts)
     _wait_for_files(found, names, () if exchange else artifacts, min_validity, deadline)
     if exchange:
-        status = _wait_for_google(found, names, deadline)
-        if status is not ExitStatus.DONE:
-            return status
+        from refresher.app.programs import prove_targets
+
+        if found.loaded is None:
+            raise UsageError("--exchange needs a configuration that is not refused", "fix what is listed above")
+        proof = prove_targets(found.loaded, names, seconds=deadline - time.monotonic(), report=print_note)
+        for name, principal in proof.principals.items():
+            print_note(f"{name}: exchanged, acts as {principal}")
+        print_errors(proof.errors)
+        for error in proof.errors.values():
+            return error.exit_status
         _wait_for_files(found, names, artifacts, min_validity, deadline)
     return ExitStatus.DONE
 
@@ -137,16 +144,3 @@ def _wait_for_files(
             more = ", ".join(name for name, _ in others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
             raise NotReadyError(f"{problem} ({len(others)} more: {more})" if others else problem, remedy)
         time.sleep(_POLL_SECONDS)
-
-
-def _wait_for_google(found: Examination, names: Sequence[str], deadline: float) -> ExitStatus:
-    """Prove every target, print how each ended, and return the exit status."""
-    from refresher.app.programs import prove_targets
-
-    if found.loaded is None:
-        raise UsageError("--exchange needs a configuration that is not refused", "fix what is listed above")
-    proof = prove_targets(found.loaded, names, seconds=deadline - time.monotonic(), report=print_note)
-    for name, principal in proof.principals.items():
-        print_note(f"{name}: exchanged, acts as {principal}")
-    print_errors(proof.errors)
-    return next((error.exit_status for error in proof.errors.values()), ExitStatus.DONE)

@@ -94,37 +94,28 @@ class Printer:
 
     def heading(self, text: str) -> None:
         """Print the heading of a step."""
-        self._print(Text(f"\n{text}", style="bold"))
-
-    def line(self, text: str) -> None:
-        """Print a plain line."""
-        self._print(Text(text))
+        self.line(Text(f"\n{text}", style="bold"))
 
     def done(self, text: str) -> None:
         """Print a success."""
-        self._print(Text.assemble(("  ok  ", "bold green"), text))
+        self.line(Text.assemble(("  ok  ", "bold green"), text))
 
     def refused(self, text: str) -> None:
         """Print a refusal."""
-        self._print(Text.assemble(("  no  ", "bold red"), text))
+        self.line(Text.assemble(("  no  ", "bold red"), text))
 
     def published(self, event: Event) -> None:
         """Print one refresh: time, target, expiry and fingerprint."""
-        target = str(event.fields["target"])
+        target, end, fingerprint = (str(event.fields[name]) for name in ("target", "expires_at", "fingerprint"))
         colour = self._colours.setdefault(target, _COLOURS[len(self._colours) % len(_COLOURS)])
-        expires_at = str(event.fields["expires_at"])
-        self._print(
-            Text.assemble(
-                f"  {datetime.now(UTC):%H:%M:%S}  ",
-                (f"{target:6}", colour),
-                f"  new token, expires {expires_at[11:19]}, fingerprint ",
-                (str(event.fields["fingerprint"]), colour),
-            )
-        )
+        middle = f"  new token, expires {end[11:19]}, fingerprint "
+        now = f"  {datetime.now(UTC):%H:%M:%S}  "
+        self.line(Text.assemble(now, (f"{target:6}", colour), middle, (fingerprint, colour)))
 
-    def _print(self, text: Text) -> None:
+    def line(self, text: str | Text) -> None:
+        """Print a line, as it is."""
         with self._lock:
-            self._console.print(text)
+            self._console.print(Text(text) if isinstance(text, str) else text)
 
 
 class _PublishedTokens:

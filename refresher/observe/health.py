@@ -51,14 +51,7 @@ NOT_CHECKED = "ownership not checked: this user may not read the target record"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactHealth:
-    """The verdict on one optional artifact.
-
-    Attributes:
-        name: The name of its file.
-        state: What it is worth.
-        expires_at: When it expires, UTC; None if that is unknown, or it never expires.
-        runway: How long it still serves; None if it never expires.
-    """
+    """The verdict on one optional artifact; `expires_at` (UTC) and `runway` are None if it never expires."""
 
     name: str
     state: State
@@ -77,14 +70,11 @@ class TargetHealth:
     """The verdict on one target.
 
     Attributes:
-        name: The target's name.
         state: What its token file is worth.
         token: The token that the file holds, if its life is known.
-        artifacts: What optional artifacts are worth.
         path: The path of the token file.
         runway: How long what is in the file still serves; zero if it does not.
-        problem: What is wrong; None if nothing is.
-        remedy: What to do about it.
+        problem: What is wrong, with its `remedy`; None if nothing is.
         note: What could not be checked; None if everything was.
     """
 
@@ -249,7 +239,5 @@ def _find_complaint(
     wanted = {name: content for name, content in target.static.items() if not get_row(name).is_optional}
     for name, content in {TOKEN: contents[TOKEN].content or b"", **wanted}.items():
         if not is_in_place(contents[name], content, target.directory.ownership):
-            return f"{target.directory.path / name} is not as configured", _REMEDIES[
-                is_daemon_running(target.directory.root)
-            ]
+            return f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
     return None

@@ -38,14 +38,13 @@ class Mount(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A process that never sees what is published now.
+    """A process that never sees what is published now; others may have the same mount.
 
     Attributes:
-        process: Its id; other processes may have the same mount.
+        process: Its id.
         path: The file on the worker that is mounted by itself, or the directory that was removed.
         point: Where the process sees it.
         is_replaced: Whether what it sees is an old one.
-        is_directory: Whether it is a directory.
     """
 
     process: int
@@ -59,7 +58,7 @@ class Holder(NamedTuple):
         path, point = self.path.with_name(escape(self.path.name)), escape(self.point)
         if self.is_directory:
             return (
-                f"process {self.process} has the former directory {path} mounted at {point}, which was removed, and "
+                f"process {self.process} has the former directory {path} mounted at {point}, which was removed: it "
                 "sees nothing that is published since — start the container again"
             )
         consequence = "reads an old one" if self.is_replaced else "will never see another"
