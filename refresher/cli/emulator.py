@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -72,6 +73,7 @@ def command(
         return
     from refresher.emulator.program import serve
 
+    gc.enable()
     serve(
         directory,
         http_port=http_port,
