@@ -27,7 +27,7 @@ from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, get_r
 from refresher.publishing.atomic import OWN
 from refresher.publishing.contents import compute_digest, extract_token, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 from refresher.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:

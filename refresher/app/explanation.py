@@ -92,8 +92,8 @@ def _list_misnamed(directory: Path | None) -> Iterator[RefresherError]:
 
 
 def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:
-    identity = loaded.identity_of(target)
-    supplier = loaded.supplier_name_of(identity)
+    identity = loaded.get_identity(target)
+    supplier = loaded.get_supplier_name(identity)
     settings = loaded.configuration.suppliers[supplier]
     lifetime = settings.configured_lifetime if settings.lifetime_range is not None else None
     group = "" if target.gid is None else f":{target.gid}"

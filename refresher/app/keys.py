@@ -128,7 +128,7 @@ def _choose_identity(loaded: LoadedConfiguration, supplier: str, settings: Suppl
     """
     identities = loaded.configuration.identities
     for name in (*(target.identity for target in loaded.targets.values()), *identities):
-        if loaded.supplier_name_of(identities[name]) == supplier:
+        if loaded.get_supplier_name(identities[name]) == supplier:
             audience = list_audiences(loaded, settings)[0]
             return SupplierContext(identity=name, subject=identities[name].subject, audience=audience)
     problem = f"supplier {supplier} has no identity, so that its next key cannot be tried"

@@ -17,14 +17,14 @@ from refresher.config.loader import load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from refresher.app.suppliers import Connections
     from refresher.config.loader import LoadedConfiguration
-    from refresher.settings.problems import Problem
+    from refresher.settings.places import Problem
     from refresher.suppliers.interface import Supplier, Workshop
 
 _ATTEMPTS = 2

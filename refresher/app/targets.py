@@ -39,8 +39,8 @@ def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:
 
 def build_document(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: Endpoints) -> dict[str, object]:
     """Return the ADC document of one target."""
-    identity = loaded.identity_of(target)
-    supplier = loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
+    identity = loaded.get_identity(target)
+    supplier = loaded.configuration.suppliers[loaded.get_supplier_name(identity)]
     return adc.adc_document(
         provider=get_provider(loaded, supplier),
         token_path=f"{target.container_directory.rstrip('/')}/token",
@@ -54,7 +54,7 @@ def build_document(loaded: LoadedConfiguration, target: ResolvedTarget, endpoint
 
 def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
     """Return the environment variables of one target."""
-    identity = loaded.identity_of(target)
+    identity = loaded.get_identity(target)
     return environment.variables(
         container_directory=target.container_directory,
         project=loaded.configuration.project,
@@ -107,8 +107,8 @@ def _build_target(
     *,
     is_root_shared: bool,
 ) -> Target:
-    identity = loaded.identity_of(target)
-    supplier_name = loaded.supplier_name_of(identity)
+    identity = loaded.get_identity(target)
+    supplier_name = loaded.get_supplier_name(identity)
     settings = loaded.configuration.suppliers[supplier_name]
     audiences = list_audiences(loaded, settings)
     options = _read_options(target)
@@ -169,7 +169,7 @@ def _build_impersonation(
 
 def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
     """Return the name of the provider that accepts a supplier's tokens."""
-    provider = loaded.provider_of(settings)
+    provider = loaded.get_provider(settings)
     return WorkloadIdentityProvider(
         project_number=provider.project_number, pool=provider.pool, provider=provider.provider
     )
@@ -177,7 +177,7 @@ def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> Wor
 
 def list_audiences(loaded: LoadedConfiguration, settings: SupplierSettings) -> tuple[str, ...]:
     """Return the token audiences that the provider accepts, the one to ask for first."""
-    allowed = loaded.provider_of(settings).audience
+    allowed = loaded.get_provider(settings).audience
     provider = get_provider(loaded, settings)
     return (allowed,) if allowed is not None else (provider.token_audience, provider.sts_audience)
 

@@ -13,7 +13,7 @@ import click
 
 from refresher.durations import parse_duration
 from refresher.errors import UsageError
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 from refresher.text import escape
 
 if TYPE_CHECKING:

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
+from refresher.text import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from refresher.observe.health import TargetHealth
+
+_LONGEST_CLAIM = 1024
 _COLOURS = {"fresh": "green", "due": "yellow"}
 
 
@@ -27,7 +32,6 @@ def command(config: Path, *, as_json: bool) -> None:
     or a removed directory, mounted.
     """
     from refresher.app.examination import open_examination
-    from refresher.observe.health import as_report
     from refresher.observe.holders import find_holders
 
     found, now = open_examination(config), datetime.now(UTC)
@@ -44,6 +48,60 @@ def command(config: Path, *, as_json: bool) -> None:
     else:
         _print(report)
     print_warnings(find_holders(found.root / name for name in found.names))
+
+
+def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
+    """Return the entry of `status --json` for one target."""
+    token = health.token
+    claims = token.unverified_claims if token is not None else None
+
+    def escape_claim(value: str | None) -> str | None:
+        # whoever owns the files may have chosen it; every reader of JSON accepts it so
+        return value and escape(value, longest=_LONGEST_CLAIM)
+
+    return {
+        "name": health.name,
+        "state": health.state.value,
+        "issued_at": token and f"{token.issued_at:%FT%TZ}",
+        "expires_at": token and f"{token.expires_at:%FT%TZ}",
+        "remaining_seconds": token and int((token.expires_at - now).total_seconds()),
+        "runway_seconds": int(health.runway.total_seconds()),
+        "issuer": claims and escape_claim(claims.issuer),
+        "subject": claims and escape_claim(claims.subject),
+        "audience": claims and escape_claim(" ".join(claims.audience)),
+        "fingerprint": token and token.fingerprint,
+        "path": health.path,
+        "artifacts": [
+            {
+                "name": artifact.name,
+                "state": artifact.state.value,
+                "expires_at": artifact.expires_at and f"{artifact.expires_at:%FT%TZ}",
+            }
+            for artifact in health.artifacts
+        ],
+        "problem": health.problem,
+        "remedy": health.remedy,
+        "note": health.note,
+    }
+
+
+def as_report(
+    verdicts: Sequence[TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the whole document of `status --json`.
+
+    Args:
+        verdicts: One per target.
+        now: The wall clock's time at which they were reached.
+        is_empty_fine: Whether a node without targets counts as ready (it watches a directory of drop-ins).
+        problems: The problems of drop-ins that can't be used: a target is missing, so the node is not ready.
+    """
+    ready = all(health.is_ready() for health in verdicts) if verdicts else is_empty_fine
+    return {
+        "ready": ready and not problems,
+        "problems": list(problems),
+        "targets": [as_document(health, now) for health in verdicts],
+    }
 
 
 def _print(report: dict[str, Any]) -> None:

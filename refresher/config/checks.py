@@ -3,27 +3,34 @@
 "The only one" is the default of a supplier and a provider; a target's identity defaults to its own name. Google knows a
 workload by its subject and by nothing else: two identities of one subject with different service accounts are refused,
 since each could act as the other's. What a kind of supplier needs is asked of its settings, never of its name. Entries
-may be partly wrong: what depends on a broken key is not judged, so that one mistake is reported once.
+may be partly wrong: what depends on a broken key is not judged, so that one mistake is reported once. What is allowed
+and yet worth a warning is collected here, and shown by what loaded the configuration.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, TypeVar
 
+from refresher.durations import format_duration
 from refresher.files import read_state
-from refresher.settings.problems import suggest
+from refresher.policy import SHORT_LIFETIME
+from refresher.settings.places import suggest
 from refresher.suppliers.interface import SupplierSettings
 from refresher.text import quote
+from refresher.tokens import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from refresher.config.models import Configuration, IdentitySettings, TargetSettings
     from refresher.settings.model import Settings
-    from refresher.settings.problems import Problem
+    from refresher.settings.places import Problem
 
 _LONGEST_LIST = 20
+_ACCOUNT = r"^[0-9]+$|\.gserviceaccount\.com$"
+"""A unique id, or an e-mail below the domain that all kinds have (IAM documentation, "Types of service accounts")."""
 
 T = TypeVar("T")
 
@@ -61,6 +68,43 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
     else:
         remedy = f"add identity: to it; {suggest(name, identities)}" if identities else "add one below identities:"
         yield target.problem("names no identity, and no identity has its name", remedy)
+
+
+def list_warnings(configuration: Configuration) -> Iterator[Problem]:
+    """Return what an operator should know of a valid configuration."""
+    for supplier in configuration.suppliers.values():
+        if supplier.token_type == ACCESS_TOKEN_TYPE:
+            clause = "issues access tokens, which the real STS refuses for workload pools"
+            yield supplier.problem(clause, "use google_id_token")
+        lifetime = supplier.configured_lifetime
+        if lifetime is not None and lifetime < SHORT_LIFETIME:
+            clause = f"is {format_duration(lifetime)}, so short that some clients exchange on every call"
+            yield supplier.problem(clause, "use 10m or more, best 1h", "lifetime")
+    for identity in configuration.identities.values():
+        if identity.service_account is not None and not re.search(_ACCOUNT, identity.service_account):
+            clause = f"is {identity.service_account}, which is not the name of a service account of Google Cloud"
+            remedy = (
+                "write the e-mail that gcloud iam service-accounts list shows: NAME@PROJECT.iam.gserviceaccount.com"
+            )
+            yield identity.problem(clause, remedy, "service_account")
+        if identity.delegates:
+            clause = (
+                "is a chain, which the ADC document cannot express: clients impersonate the service account directly"
+            )
+            remedy = (
+                "publish an access token (artifacts: {access_token: true}), which goes the whole chain; or grant the "
+                "principal roles/iam.workloadIdentityUser on the service account itself"
+            )
+            yield identity.problem(clause, remedy, "delegates", at_key=True)
+        chosen = choose(identity.supplier, configuration.suppliers) if identity.service_account is None else None
+        lifetime = None if chosen is None else chosen.configured_lifetime
+        if lifetime is not None and lifetime <= SHORT_LIFETIME:
+            clause = (
+                f"acts directly, with tokens of {format_duration(lifetime)}: its access tokens live no longer, so that "
+                "Node, C++ and gcloud exchange one for every call, Rust every 10 s"
+            )
+            remedy = "set a longer lifetime: for the supplier (1h), or add service_account: to it"
+            yield identity.problem(clause, remedy)
 
 
 def _check_default(entry: Settings, name: str | None, known: Collection[str], key: str) -> Iterator[Problem]:
@@ -107,8 +151,8 @@ def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
     reported: set[str] = set()
     for members in sharing.values():
         for name, identity in members.items():
-            others = (other for other, each in members.items() if each.service_account != identity.service_account)
-            other = next(others, None)
+            account = identity.service_account
+            other = next((other for other, each in members.items() if each.service_account != account), None)
             if other is not None and not identity.shared_identity and name not in reported:
                 reported.add(name)
                 clause = f"has the same subject as {other} and another service account: Google lets each act as both"

@@ -8,13 +8,13 @@ What a scalar means is decided by the field that reads it (`refresher.settings`)
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import yaml
 from yaml.reader import ReaderError
 
-from refresher.settings.places import Empty, List, Map, OwnMark, Quoted, Value, locate
-from refresher.settings.problems import Problem
+from refresher.settings.places import Empty, List, Map, OwnMark, Problem, Quoted, Value, locate
 from refresher.text import quote
 
 if TYPE_CHECKING:
@@ -63,21 +63,13 @@ class _Composer(yaml.CBaseLoader):
     def descend_resolver(self, *_: object) -> None:
         """Ignore where a node is; PyYAML asks for each of them."""
 
-    def ascend_resolver(self) -> None:
-        """Ignore where a node is."""
+    ascend_resolver = descend_resolver
 
 
-class _Stream:
+class _Stream(BytesIO):
     """A file's content under a name, which PyYAML keeps in every mark."""
 
-    def __init__(self, content: bytes, name: str) -> None:
-        self.name = name
-        self._content = content
-
-    def read(self, _size: int = -1, /) -> bytes:
-        """Return all at once; PyYAML takes more than it asks for."""
-        content, self._content = self._content, b""
-        return content
+    name: str
 
 
 class _BrokenFileError(Exception):
@@ -108,11 +100,12 @@ def _compose(content: bytes, name: str) -> yaml.MappingNode | None:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise _refuse_after(
-            name, content[: error.start].decode(), "the file is not UTF-8", "save it as UTF-8"
-        ) from None
+        before = content[: error.start].decode()
+        raise _refuse_after(name, before, "the file is not UTF-8", "save it as UTF-8") from None
+    stream = _Stream(content)
+    stream.name = name
     try:
-        root = yaml.compose(_Stream(content, name), Loader=_Composer)
+        root = yaml.compose(stream, Loader=_Composer)
     except ReaderError as error:
         before = content[: error.position].decode(errors="ignore")
         problem, remedy = "the file has a character that YAML does not allow", "delete the character"
@@ -123,10 +116,10 @@ def _compose(content: bytes, name: str) -> yaml.MappingNode | None:
         return None
     if not isinstance(root, yaml.MappingNode):
         problem, remedy = "the file holds a list or a single value, not a map", "write lines of the form KEY: VALUE"
-        raise _refuse(root.start_mark, problem, remedy)
+        raise _BrokenFileError(Problem(locate(root.start_mark), problem, remedy))
     if "*" in text and "&" in text and _grows_without_bound(root):
         problem, remedy = "its aliases refer to themselves, or grow without bound", "write the values out"
-        raise _refuse(root.start_mark, problem, remedy)
+        raise _BrokenFileError(Problem(locate(root.start_mark), problem, remedy))
     return root
 
 
@@ -152,20 +145,22 @@ def _read_map(node: yaml.MappingNode, label: Mark, path: tuple[str | int, ...], 
 
 
 def _explain_key(node: yaml.Node, read: Map) -> Problem | None:
+    location = locate(node.start_mark)
     if node.tag not in _OWN_TAGS:
-        return _problem(node.start_mark, f"the tag {quote(node.tag)} is not supported", "delete the tag")
+        return Problem(location, f"the tag {quote(node.tag)} is not supported", "delete the tag")
     if not isinstance(node, yaml.ScalarNode):
-        return _problem(node.start_mark, "a key is a map or a list, not text", "write one word as the key")
+        return Problem(location, "a key is a map or a list, not text", "write one word as the key")
     if node.value in read:
-        return _problem(node.start_mark, f"the key {quote(node.value)} appears twice", "delete one of the two")
+        return Problem(location, f"the key {quote(node.value)} appears twice", "delete one of the two")
     if node.tag == _PLAIN:
-        return _problem(node.start_mark, "the merge key << is not supported", "write the keys out, or use include")
+        return Problem(location, "the merge key << is not supported", "write the keys out, or use include")
     return None  # "<<" in quotes is text
 
 
 def _read_node(node: yaml.Node, label: Mark, path: tuple[str | int, ...], problems: list[Problem]) -> Node:
     if node.tag not in _OWN_TAGS:  # it is read all the same, since its absence would be reported as another mistake
-        problems.append(_problem(node.start_mark, f"the tag {quote(node.tag)} is not supported", "delete the tag"))
+        problem = f"the tag {quote(node.tag)} is not supported"
+        problems.append(Problem(locate(node.start_mark), problem, "delete the tag"))
     if isinstance(node, yaml.MappingNode) and len(path) < _DEEPEST:
         return _read_map(node, label, path, problems)
     if isinstance(node, yaml.SequenceNode) and len(path) < _DEEPEST:
@@ -173,7 +168,7 @@ def _read_node(node: yaml.Node, label: Mark, path: tuple[str | int, ...], proble
         return List.from_nodes(nodes, node.start_mark, label)
     if isinstance(node, yaml.CollectionNode):
         problem = f"values are nested more than {_DEEPEST} levels deep"
-        problems.append(_problem(node.start_mark, problem, "flatten them"))
+        problems.append(Problem(locate(node.start_mark), problem, "flatten them"))
         return Empty("", node.start_mark, label)
     if node.tag == _PLAIN and node.value in _EMPTY:
         return Empty(node.value, node.start_mark, label)
@@ -183,41 +178,31 @@ def _read_node(node: yaml.Node, label: Mark, path: tuple[str | int, ...], proble
 def _grows_without_bound(root: yaml.Node) -> bool:
     """Return whether a node holds itself, or its aliases stand for far more nodes than were written."""
     totals: dict[int, float] = {}
-    return _count(root, totals, 1) > len(totals) + _GROWTH
 
+    def count(node: yaml.Node, depth: int) -> float:
+        if id(node) not in totals:
+            totals[id(node)] = float("inf")  # met again before it is done: it holds itself
+            if depth <= _DEEPEST:
+                children = node.value if isinstance(node, yaml.CollectionNode) else ()
+                pairs = isinstance(node, yaml.MappingNode)
+                nodes = [each for pair in children for each in pair] if pairs else children
+                totals[id(node)] = 1 + sum([count(child, depth + 1) for child in nodes])
+        return totals[id(node)]
 
-def _count(node: yaml.Node, totals: dict[int, float], depth: int) -> float:
-    known = totals.get(id(node))
-    if known is not None:
-        return known
-    totals[id(node)] = float("inf")  # met again before it is done: it holds itself
-    if depth <= _DEEPEST:
-        totals[id(node)] = 1 + sum([_count(child, totals, depth + 1) for child in _list_children(node)])
-    return totals[id(node)]
-
-
-def _list_children(node: yaml.Node) -> list[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        return [each for pair in node.value for each in pair]
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+    return count(root, 1) > len(totals) + _GROWTH
 
 
 def _explain(name: str, error: yaml.MarkedYAMLError) -> _BrokenFileError:
-    mark = error.problem_mark or error.context_mark or OwnMark(name)
+    location = locate(error.problem_mark or error.context_mark or OwnMark(name))
     if "another document" in (error.problem or ""):
-        return _refuse(mark, "the file holds several documents", "keep one of them, and delete the line ---")
-    remedy = "fix that line or the one before: indentation, a tab, a colon without a space, an open quote"
-    return _refuse(mark, f"the YAML is broken: {error.problem or error.context}", remedy)
+        problem, remedy = "the file holds several documents", "keep one of them, and delete the line ---"
+    else:
+        problem = f"the YAML is broken: {error.problem or error.context}"
+        remedy = "fix that line or the one before: indentation, a tab, a colon without a space, an open quote"
+    return _BrokenFileError(Problem(location, problem, remedy))
 
 
 def _refuse_after(name: str, text: str, problem: str, remedy: str) -> _BrokenFileError:
     """Return the error for the character that comes after a text."""
-    return _refuse(OwnMark(name, text.count("\n"), len(text) - text.rfind("\n") - 1), problem, remedy)
-
-
-def _refuse(mark: Mark, problem: str, remedy: str) -> _BrokenFileError:
-    return _BrokenFileError(_problem(mark, problem, remedy))
-
-
-def _problem(mark: Mark, problem: str, remedy: str) -> Problem:
-    return Problem(location=locate(mark), problem=problem, remedy=remedy)
+    mark = OwnMark(name, text.count("\n"), len(text) - text.rfind("\n") - 1)
+    return _BrokenFileError(Problem(locate(mark), problem, remedy))

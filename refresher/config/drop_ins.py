@@ -15,8 +15,8 @@ from refresher.config.models import TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
 from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
 from refresher.files import FileState, read_state
-from refresher.settings.problems import Problem, sort_problems
-from refresher.settings.texts import NAME_REMEDY, is_name
+from refresher.settings.fields import NAME_REMEDY, is_name
+from refresher.settings.places import Problem, sort_problems
 from refresher.text import escape
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previ
     except UnusableFileError as error:
         # this shows nothing about the targets that were good before
         found, file_names = dict(previous), None
-        location = f"{configuration.targets_directory}:1:1"
-        problems.append(Problem(location=location, problem=error.problem, remedy=error.remedy))
+        problems.append(Problem(f"{configuration.targets_directory}:1:1", error.problem, error.remedy))
     resolver = TargetResolver(configuration, main.values(), open_mode=read_open_mode(configuration.directory_root))
     targets = {}
     # those that have targets come first: a new file cannot take anything away from them
@@ -93,8 +92,9 @@ def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previ
                 continue
             wrong = []
             if name in main:
-                clause = f"has the name of a target at {main[name].location}"
-                wrong.append(body.problem(clause, "delete one of the two"))
+                wrong.append(
+                    body.problem(f"has the name of a target at {main[name].location}", "delete one of the two")
+                )
             target = resolver.resolve(name, body, wrong)
             if target is not None:
                 targets[name], in_force = target, body
@@ -119,7 +119,7 @@ def _read_all(
                 if not is_name(name):
                     location = f"{escape(f'{path}/{name}{SUFFIX}', longest=4096)}:1:1"
                     problem, remedy = "the file's name is not the name of a target", f"{NAME_REMEDY}, then .yaml"
-                    problems.append(Problem(location=location, problem=problem, remedy=remedy))
+                    problems.append(Problem(location, problem, remedy))
                 elif (drop_in := _read(descriptor, path, name, previous.get(name))) is not None:
                     found[name] = drop_in
         finally:
@@ -155,9 +155,9 @@ def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropI
     try:
         content, state = read_trusted(file, directory=descriptor, shown_as=shown)
     except UnusableFileError as error:
-        if error.is_missing:
+        if isinstance(error.__cause__, FileNotFoundError):
             return None
-        problems.append(Problem(location=f"{shown}:1:1", problem=error.problem, remedy=error.remedy))
+        problems.append(Problem(f"{shown}:1:1", error.problem, error.remedy))
     else:
         document = read_document(content, shown)
         problems += document.problems

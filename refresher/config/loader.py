@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from refresher.config import drop_ins
-from refresher.config.advice import list_warnings
-from refresher.config.checks import check_entries
+from refresher.config.checks import check_entries, list_warnings
 from refresher.config.models import Configuration
 from refresher.config.sources import read_sources
 from refresher.config.targets import ResolvedTarget, TargetResolver, check_root, read_open_mode
 from refresher.files import FileState, read_state
-from refresher.settings.places import Map
-from refresher.settings.problems import InvalidConfigurationError, Problem, sort_problems
+from refresher.settings.places import InvalidConfigurationError, Map, Problem, sort_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -55,18 +53,21 @@ class LoadedConfiguration(NamedTuple):
         main: The main file with what it includes.
         scanned: The drop-ins.
         targets: The main file's and those of valid drop-ins, by name.
-        warnings: What is allowed and yet worth a warning, by place.
     """
 
     main: MainFile
     scanned: drop_ins.Scan
     targets: Mapping[str, ResolvedTarget]
-    warnings: tuple[Problem, ...]
 
     @property
     def configuration(self) -> Configuration:
         """The models."""
         return self.main.configuration
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed and yet worth a warning, by place."""
+        return self.main.warnings
 
     @property
     def drop_in_problems(self) -> tuple[Problem, ...]:
@@ -87,21 +88,21 @@ class LoadedConfiguration(NamedTuple):
         """The main file and everything it includes, absolute."""
         return tuple(self.main.states)
 
-    def identity_of(self, target: ResolvedTarget) -> IdentitySettings:
+    def get_identity(self, target: ResolvedTarget) -> IdentitySettings:
         """Return the identity of a target of this configuration."""
         return self.configuration.identities[target.identity]
 
-    def supplier_name_of(self, identity: IdentitySettings) -> str:
+    def get_supplier_name(self, identity: IdentitySettings) -> str:
         """Return the name of the supplier that serves an identity: the one it names, or the only one."""
         return identity.supplier or next(iter(self.configuration.suppliers))
 
-    def provider_name_of(self, supplier: SupplierSettings) -> str:
+    def get_provider_name(self, supplier: SupplierSettings) -> str:
         """Return the name of the provider that accepts a supplier's tokens: the one it names, or the only one."""
         return supplier.provider or next(iter(self.configuration.providers))
 
-    def provider_of(self, supplier: SupplierSettings) -> ProviderSettings:
+    def get_provider(self, supplier: SupplierSettings) -> ProviderSettings:
         """Return the provider that accepts a supplier's tokens."""
-        return self.configuration.providers[self.provider_name_of(supplier)]
+        return self.configuration.providers[self.get_provider_name(supplier)]
 
 
 def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedConfiguration:
@@ -118,7 +119,9 @@ def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedCo
     with _collector_paused():
         if previous is not None and previous.main.path == path and _is_unchanged(previous.main):
             main = previous.main
-            _check_root_again(main)
+            problems = list(check_root(main.configuration, main.targets.values()))  # others may write to it by now
+            if problems:
+                raise InvalidConfigurationError(problems, main.states)
         else:
             main = _load_main(path)
         return _add_drop_ins(main, previous)
@@ -148,9 +151,7 @@ def read_signature(loaded: LoadedConfiguration, also: Iterable[Path] = ()) -> ob
 def _add_drop_ins(main: MainFile, previous: LoadedConfiguration | None) -> LoadedConfiguration:
     before = {} if previous is None else previous.scanned.drop_ins
     scanned = drop_ins.scan(main.configuration, main.targets, before)
-    return LoadedConfiguration(
-        main=main, scanned=scanned, targets={**main.targets, **scanned.targets}, warnings=main.warnings
-    )
+    return LoadedConfiguration(main, scanned, {**main.targets, **scanned.targets})
 
 
 def _load_main(path: Path) -> MainFile:
@@ -160,7 +161,7 @@ def _load_main(path: Path) -> MainFile:
     first = sources.documents[0] if sources.documents else None
     if first is not None and first.is_empty:
         remedy = "write a configuration, beginning with configs/minimal.yaml"
-        problems.append(Problem(location=f"{path}:1:1", problem="the file is empty", remedy=remedy))
+        problems.append(Problem(f"{path}:1:1", "the file is empty", remedy))
     if first is None or first.is_broken or first.is_empty:
         raise InvalidConfigurationError(problems, sources.states)
     found: list[Problem] = []
@@ -182,23 +183,11 @@ def _load_main(path: Path) -> MainFile:
     if problems:
         raise InvalidConfigurationError(problems, sources.states)
     warnings = sort_problems(list_warnings(configuration))
-    _forget_places(first.root)
+    # the tree below each entry is dropped: a fleet's is large, and what is valid needs no place
+    for entry in (entry for section in first.root.values() if isinstance(section, Map) for entry in section.values()):
+        if isinstance(entry, Map):
+            entry.clear()
     return MainFile(path=path, configuration=configuration, targets=targets, warnings=warnings, states=sources.states)
-
-
-def _forget_places(root: Map) -> None:
-    """Drop the tree below each entry: a fleet's is large, and what is valid needs no place."""
-    for section in root.values():
-        for entry in section.values() if isinstance(section, Map) else ():
-            if isinstance(entry, Map):
-                entry.clear()
-
-
-def _check_root_again(main: MainFile) -> None:
-    """Refuse a root that other users can write to by now."""
-    problems = list(check_root(main.configuration, main.targets.values()))
-    if problems:
-        raise InvalidConfigurationError(problems, main.states)
 
 
 def _is_unchanged(main: MainFile) -> bool:

@@ -1,48 +1,23 @@
 """The configuration as frozen models: what each key means, and what its value may be (contract, "Configuration").
 
 Each model checks between its own keys. What spans entries (references, subjects, defaults) is checked in
-`refresher.config.checks`, owners and groups in `refresher.config.targets`. The descriptions become the JSON Schema and
-the documentation.
+`refresher.config.checks`, owners and groups in `refresher.config.targets`. The descriptions become the JSON Schema
+(`configs/schema.json` is a copy of it) and the documentation.
 
 There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is created.
 """
 
+import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
 
-from refresher.settings.fields import Choice, NodeField, refuse
+from refresher.settings import fields, values
 from refresher.settings.model import ByName, Part, Settings
-from refresher.settings.places import Map, Value, describe
-from refresher.settings.problems import Problem, make_problem, suggest
-from refresher.settings.texts import (
-    Audience,
-    Name,
-    Origin,
-    Owner,
-    Place,
-    PoolId,
-    ProjectId,
-    ProjectNumber,
-    Scope,
-    ServiceAccount,
-    ServiceAccountEmail,
-    Subject,
-    UniverseDomain,
-)
-from refresher.settings.values import (
-    AbsolutePath,
-    FileMode,
-    Flag,
-    ImpersonatedLifetime,
-    ListenAddress,
-    Text,
-    UnixSocket,
-)
+from refresher.settings.places import Map, Problem, Value, describe, make_problem, suggest
 from refresher.suppliers.interface import SupplierSettings
 from refresher.suppliers.registry import KINDS
 from refresher.text import quote
@@ -58,12 +33,12 @@ _ORIGIN = r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:/]*)(?::[0-9]+)?"
 class ProviderSettings(Settings):
     """A workload identity pool provider."""
 
-    project_number: ProjectNumber = Field(
+    project_number: fields.ProjectNumber = Field(
         description="Number of the project that owns the pool: digits, never the project id."
     )
-    pool: PoolId = Field(description="Id of the workload identity pool.")
-    provider: PoolId = Field(description="Id of the provider in the pool.")
-    audience: Audience | None = Field(
+    pool: fields.PoolId = Field(description="Id of the workload identity pool.")
+    provider: fields.PoolId = Field(description="Id of the provider in the pool.")
+    audience: fields.Audience | None = Field(
         default=None,
         description="Token audience; only if the provider lists allowed audiences. Default: the provider's own name.",
     )
@@ -72,7 +47,7 @@ class ProviderSettings(Settings):
 class UnknownSupplier(Settings):
     """A supplier whose kind is unknown: that is reported, and of its keys only the provider is read."""
 
-    provider: Name | None = None
+    provider: fields.Name | None = None
 
 
 class SupplierOfKind:
@@ -117,38 +92,38 @@ def _explain_kind(node: Map) -> Problem:
 class IdentitySettings(Settings):
     """Who a container is."""
 
-    service_account: ServiceAccount | None = Field(
+    service_account: fields.ServiceAccount | None = Field(
         default=None, description="The target principal, e-mail or unique id. Without it: direct resource access."
     )
-    subject: Subject | None = Field(
+    subject: fields.Subject | None = Field(
         default=None, description="The `sub` claim, at most 127 bytes; where the supplier lets us choose it."
     )
-    supplier: Name | None = Field(default=None, description="Which of `suppliers`. Default: the only one.")
-    lifetime: ImpersonatedLifetime | None = Field(
+    supplier: fields.Name | None = Field(default=None, description="Which of `suppliers`. Default: the only one.")
+    lifetime: values.ImpersonatedLifetime | None = Field(
         default=None, description="Lifetime of impersonated tokens, 600s to 43200s. Default: the client's."
     )
-    delegates: tuple[ServiceAccountEmail, ...] = Field(
+    delegates: tuple[fields.ServiceAccountEmail, ...] = Field(
         default=(), description="Impersonation chain, e-mails, caller side first."
     )
-    scopes: tuple[Scope, ...] = Field(
+    scopes: tuple[fields.Scope, ...] = Field(
         default=(), description="Scopes of access tokens that we mint. Default: cloud-platform."
     )
-    quota_project: ProjectId | None = Field(default=None, description="Id of the project that pays quota.")
-    source_service_account: ServiceAccountEmail | None = Field(
+    quota_project: fields.ProjectId | None = Field(default=None, description="Id of the project that pays quota.")
+    source_service_account: fields.ServiceAccountEmail | None = Field(
         default=None,
         description="Account that the ID token is for; only with a supplier that goes via generate_id_token.",
     )
-    via: Annotated[Literal["federation", "impersonation"], Choice()] = Field(
+    via: Annotated[Literal["federation", "impersonation"], fields.Choice()] = Field(
         default="federation",
         description="How optional artifacts are minted: by exchanging the subject token, or straight from the worker's "
         "own credentials, which need no pool.",
     )
-    credentials: AbsolutePath | None = Field(
+    credentials: values.AbsolutePath | None = Field(
         default=None,
         description="google-auth credentials file to impersonate with; only with via: impersonation. Default: the "
         "metadata server.",
     )
-    shared_identity: Flag = Field(
+    shared_identity: values.Flag = Field(
         default=False,
         description="Accept that another identity has the same subject and another service account, or that one group "
         "can read the files of both. Needed on both.",
@@ -167,16 +142,18 @@ class IdentitySettings(Settings):
 class IdTokenSettings(Settings):
     """A Google-signed ID token to publish."""
 
-    audience: Audience = Field(description="The `aud` claim: the URL of the service that is called.")
-    include_email: Flag = Field(default=False, description="Add the account's e-mail, which IAP needs.")
+    audience: fields.Audience = Field(description="The `aud` claim: the URL of the service that is called.")
+    include_email: values.Flag = Field(default=False, description="Add the account's e-mail, which IAP needs.")
 
 
 class ArtifactSettings(Settings):
     """The optional artifacts of a credentials directory."""
 
-    access_token: Flag = Field(default=False, description="A service-account access token (gcloud, curl, DuckDB).")
+    access_token: values.Flag = Field(
+        default=False, description="A service-account access token (gcloud, curl, DuckDB)."
+    )
     id_tokens: ByName[IdTokenSettings] = Field(default={}, description="Google-signed ID tokens, by name.")
-    boto: Flag = Field(default=False, description="A boto file for gsutil.")
+    boto: values.Flag = Field(default=False, description="A boto file for gsutil.")
 
     def check(self) -> Iterator[Problem]:
         """Check that each ID token has a variable of its own, which names its file."""
@@ -193,16 +170,18 @@ class TargetSettings(Settings):
 
     retired: ClassVar[frozenset[str]] = frozenset(["directory"])
 
-    identity: Name | None = Field(default=None, description="Which of `identities`. Default: the target's own name.")
-    container_directory: Place | None = Field(
+    identity: fields.Name | None = Field(
+        default=None, description="Which of `identities`. Default: the target's own name."
+    )
+    container_directory: fields.Place | None = Field(
         default=None,
         description="Where the container mounts the credentials directory. Default: directory_root/NAME.",
     )
-    owner: Owner | None = Field(
+    owner: fields.Owner | None = Field(
         default=None,
         description="Owner of the files: :GROUP, USER or USER:GROUP, names or numbers. Default: the daemon.",
     )
-    mode: FileMode | None = Field(
+    mode: values.FileMode | None = Field(
         default=None, description="Mode of the files, octal digits as for chmod. Default: 0400; with a group 0440."
     )
     artifacts: ArtifactSettings = Field(
@@ -213,24 +192,24 @@ class TargetSettings(Settings):
 class EndpointSettings(Settings):
     """Origins of Google's services: SCHEME://HOST[:PORT], without a path."""
 
-    sts: Origin | None = Field(default=None, description="Security Token Service.")
-    iam_credentials: Origin | None = Field(default=None, description="IAM Service Account Credentials API.")
-    cloud_kms: Origin | None = Field(default=None, description="Cloud KMS API.")
-    metadata: Origin | None = Field(default=None, description="Metadata server.")
+    sts: fields.Origin | None = Field(default=None, description="Security Token Service.")
+    iam_credentials: fields.Origin | None = Field(default=None, description="IAM Service Account Credentials API.")
+    cloud_kms: fields.Origin | None = Field(default=None, description="Cloud KMS API.")
+    metadata: fields.Origin | None = Field(default=None, description="Metadata server.")
 
 
 class GoogleSettings(Settings):
     """Google endpoints and universe: only for another universe, a regional STS, or the emulator."""
 
-    universe_domain: UniverseDomain = Field(default="googleapis.com", description="Default: googleapis.com.")
+    universe_domain: fields.UniverseDomain = Field(default="googleapis.com", description="Default: googleapis.com.")
     endpoints: EndpointSettings = Field(
         default_factory=EndpointSettings.make_default, description="Origins other than the universe's own."
     )
-    ca_file: AbsolutePath | None = Field(
+    ca_file: values.AbsolutePath | None = Field(
         default=None,
         description="Further certificates to trust for those endpoints; relative to the file that names it.",
     )
-    emulator: Flag = Field(
+    emulator: values.Flag = Field(
         default=False, description="Needed for any origin outside the universe domain; plain http only on loopback."
     )
 
@@ -255,38 +234,63 @@ class GoogleSettings(Settings):
 def _read_version(value: Value) -> int:
     if value.text != "1" or not value.is_plain:
         is_number = value.is_plain and value.text.isdigit()
-        raise refuse(f"is {value.text[:8] if is_number else quote(value.text)}", "use 1")
+        raise fields.refuse(f"is {value.text[:8] if is_number else quote(value.text)}", "use 1")
     return 1
 
 
 class Configuration(Settings):
     """A configuration of refresher, with everything that it includes."""
 
-    version: Annotated[int, NodeField(_read_version, {"type": "integer", "const": 1})] = Field(
+    version: Annotated[int, fields.NodeField(_read_version, {"type": "integer", "const": 1})] = Field(
         description="Configuration format version; must be 1.", examples=[1]
     )
-    include: tuple[Text, ...] = Field(
+    include: tuple[values.Text, ...] = Field(
         default=(), description="Further files, relative to this one; maps are merged, other values must agree."
     )
     providers: ByName[ProviderSettings] = Field(default={}, description="Workload identity pool providers.")
-    project: ProjectId | None = Field(default=None, description="Id; becomes every target's GOOGLE_CLOUD_PROJECT.")
+    project: fields.ProjectId | None = Field(
+        default=None, description="Id; becomes every target's GOOGLE_CLOUD_PROJECT."
+    )
     suppliers: ByName[Annotated[SupplierSettings, SupplierOfKind()]] = Field(
         default={}, description="What mints or fetches subject tokens."
     )
     identities: ByName[IdentitySettings] = Field(default={}, description="Identities that containers can act as.")
-    directory_root: Place = Field(
+    directory_root: fields.Place = Field(
         default="/run/refresher",
         description="Holds the credentials directory of every target, directory_root/NAME. Default: /run/refresher.",
     )
     targets: ByName[TargetSettings] = Field(default={}, description="Where: the credentials directories, by name.")
-    targets_directory: AbsolutePath | None = Field(
+    targets_directory: values.AbsolutePath | None = Field(
         default=None, description="Directory of drop-ins: NAME.yaml holds one target's body."
     )
-    listen: ListenAddress = Field(
-        default=UnixSocket(path=Path("/run/refresher-status/http.sock")),
+    listen: values.ListenAddress = Field(
+        default="unix:/run/refresher-status/http.sock",
+        validate_default=True,
         description="unix:/PATH, HOST:PORT, [IPV6]:PORT or none. Default: unix:/run/refresher-status/http.sock.",
-        json_schema_extra={"default": "unix:/run/refresher-status/http.sock"},
     )
     google: GoogleSettings = Field(
         default_factory=GoogleSettings.make_default, description="Google endpoints and universe."
     )
+
+
+def build_schema() -> str:
+    """Return the schema (draft 2020-12), always the same text for the same models, with a newline at the end."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_as_written(Configuration.model_json_schema()),
+        "title": "refresher configuration",
+    }
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _as_written(node: dict[str, Any]) -> dict[str, Any]:
+    """Return only what a user may write: pydantic adds None for a key left out, and titles from the names of keys."""
+    kept = {key: value for key, value in node.items() if not (key == "title" and isinstance(value, str))}
+    if kept.get("default", 0) is None:
+        del kept["default"]
+    variants = [variant for variant in kept.pop("anyOf", []) if variant != {"type": "null"}]
+    if len(variants) == 1:
+        kept = {**variants[0], **kept}
+    elif variants:
+        kept["anyOf"] = variants
+    return {key: _as_written(value) if isinstance(value, dict) else value for key, value in kept.items()}

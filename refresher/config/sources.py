@@ -9,15 +9,16 @@ else the mistake is reported at both places.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from refresher.config.document import Document, read_document
+from refresher.errors import ConfigurationError
 from refresher.files import FileState, UnsuitableFileError, read_regular
-from refresher.settings.places import Empty, List, Map, OwnMark, Repeated, Value, describe, format_path, locate
-from refresher.settings.problems import Problem
+from refresher.settings.places import Empty, List, Map, OwnMark, Problem, Repeated, Value, describe, format_path, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,20 +32,8 @@ _DEEPEST = 8
 """Files that include one another in a chain."""
 
 
-class UnusableFileError(Exception):
-    """A configuration file or directory that cannot or must not be read.
-
-    Attributes:
-        problem: One clause that names the path.
-        remedy: What to do about it.
-        is_missing: Whether there is nothing at the path at all.
-    """
-
-    def __init__(self, problem: str, remedy: str, *, is_missing: bool = False) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.remedy = remedy
-        self.is_missing = is_missing
+class UnusableFileError(ConfigurationError):
+    """A configuration file or directory that cannot or must not be read; its cause is the system's error, if any."""
 
 
 class Sources:
@@ -68,7 +57,7 @@ class Sources:
 
     def refuse(self, mark: Mark, problem: str, remedy: str) -> None:
         """Add a problem."""
-        self.problems.append(Problem(location=locate(mark), problem=problem, remedy=remedy))
+        self.problems.append(Problem(locate(mark), problem, remedy))
 
 
 def read_sources(main: Path) -> Sources:
@@ -104,13 +93,10 @@ def _add(sources: Sources, name: str, named_at: Mark, chain: tuple[FileState, ..
 
 
 def _list_included(sources: Sources, node: Node | None) -> Iterator[Value]:
-    if node is None:
-        return
-    if not isinstance(node, List):
+    if node is not None and not isinstance(node, List):
         clause = f"include is {describe(node)}, where a list of files belongs"
         sources.refuse(node.place, clause, "write include: [FILE]")
-        return
-    for index, value in enumerate(node):
+    for index, value in enumerate(node if isinstance(node, List) else ()):
         if isinstance(value, Value) and value.text:
             yield value
         else:
@@ -142,9 +128,7 @@ def _agree(one: Node, other: Node) -> bool:
         return one.text == other.text and type(one.read_typed()) is type(other.read_typed())
     if isinstance(one, Map) and isinstance(other, Map):
         return one.keys() == other.keys() and all(_agree(value, other[key]) for key, value in one.items())
-    if isinstance(one, List) and isinstance(other, List):
-        return len(one) == len(other) and all(map(_agree, one, other))
-    return False
+    return isinstance(one, List) and isinstance(other, List) and len(one) == len(other) and all(map(_agree, one, other))
 
 
 def read_trusted(path: str, *, directory: int | None = None, shown_as: str | None = None) -> tuple[bytes, FileState]:
@@ -159,14 +143,9 @@ def read_trusted(path: str, *, directory: int | None = None, shown_as: str | Non
         UnusableFileError: It cannot be read, is not a regular file, is too large, or others could have written it.
     """
     name = shown_as or path
+    check = functools.partial(check_trusted, name)
     try:
-        return read_regular(
-            path,
-            most=LARGEST,
-            directory=directory,
-            follow=directory is None,
-            check=lambda status: check_trusted(name, status),
-        )
+        return read_regular(path, most=LARGEST, directory=directory, follow=directory is None, check=check)
     except UnsuitableFileError as error:
         raise UnusableFileError(f"{name} is {error}", "name a regular file") from error
     except (OSError, ValueError) as error:
@@ -202,7 +181,7 @@ def _explain(name: str, error: OSError | ValueError) -> UnusableFileError:
     if number is None:
         return UnusableFileError("a path has a character that no path can have", "fix the path")
     if number in {errno.ENOENT, errno.ENOTDIR}:
-        return UnusableFileError(f"{name} does not exist", "create it, or fix the path", is_missing=True)
+        return UnusableFileError(f"{name} does not exist", "create it, or fix the path")
     if number in {errno.EACCES, errno.EPERM}:
         return UnusableFileError(f"user {os.geteuid()} may not read {name}", f"chown or chmod u+r {name}")
     if number == errno.ELOOP:

@@ -20,10 +20,10 @@ from refresher.files import read_state
 from refresher.settings.places import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
-    from refresher.settings.problems import Problem
+    from refresher.settings.places import Problem
 
 _NEEDED = frozenset(["identity", "mode", "owner"])
 """Keys that decide which users can read a target's files, and for which identity."""
@@ -86,7 +86,7 @@ class TargetResolver:
         self._identities = configuration.identities
         self._root = configuration.directory_root
         self._open_mode = open_mode
-        self._owners: dict[str, tuple[int | None, int | None] | _UnknownOwnerError] = {}
+        self._owners: dict[str, tuple[int | None, int | None, tuple[str, str] | None]] = {}
         # by identity the first target; of those that a group may read, by the group and whether sharing is accepted
         self._seen: dict[str, str] = {}
         self._readers: dict[tuple[int, bool], dict[str, str]] = {}
@@ -99,10 +99,8 @@ class TargetResolver:
             found += check_target(name, settings, self._identities)
         if "directory" in settings.node:
             clause = f"is no longer a key: the directory of target {name} is always {self._root}/{name}"
-            remedy = (
-                f"delete it and mount {self._root}/{name}; "
-                "to keep the path that the container sees, set container_directory"
-            )
+            keep = "to keep the path that the container sees, set container_directory"
+            remedy = f"delete it and mount {self._root}/{name}; {keep}"
             found.append(settings.problem(clause, remedy, "directory", at_key=True))
         uid, gid = self._find_owner(settings, found)
         target = ResolvedTarget(
@@ -128,15 +126,11 @@ class TargetResolver:
         if owner is None:
             return None, None
         if owner not in self._owners:
-            try:
-                self._owners[owner] = _look_up(owner)
-            except _UnknownOwnerError as error:
-                self._owners[owner] = error
-        ids = self._owners[owner]
-        if isinstance(ids, _UnknownOwnerError):
-            found.append(settings.problem(*ids.args, "owner"))
-            return None, None
-        return ids
+            self._owners[owner] = _look_up(owner)
+        uid, gid, wrong = self._owners[owner]
+        if wrong is not None:
+            found.append(settings.problem(*wrong, "owner"))
+        return uid, gid
 
     def _check_isolation(self, target: ResolvedTarget, settings: TargetSettings, found: list[Problem]) -> None:
         if self._open_mode and self._seen and target.identity not in self._seen:
@@ -149,9 +143,9 @@ class TargetResolver:
         if identity is None or not target.mode & stat.S_IRGRP:
             return
         group = _choose_group(target)
-        other = _find_other(self._readers.get((group, False), {}), target.identity)
-        if other is None and not identity.shared_identity:
-            other = _find_other(self._readers.get((group, True), {}), target.identity)
+        shared = [False] if identity.shared_identity else [False, True]
+        readers = [self._readers.get((group, is_shared), {}) for is_shared in shared]
+        other = next((name for each in readers for whose, name in each.items() if whose != target.identity), None)
         if other is not None:
             clause = f"can be read by group {group}, which can also read target {other} of another identity"
             remedy = "use one group for each identity's targets, or accept it with shared_identity: true on both"
@@ -163,11 +157,6 @@ class TargetResolver:
         if identity is not None and target.mode & stat.S_IRGRP:
             key = _choose_group(target), identity.shared_identity
             self._readers.setdefault(key, {}).setdefault(target.identity, target.name)
-
-
-def _find_other(targets: Mapping[str, str], identity: str) -> str | None:
-    """Return a target of another identity; the targets are by identity."""
-    return next((name for each, name in targets.items() if each != identity), None)
 
 
 def read_open_mode(root: str) -> int:
@@ -193,21 +182,18 @@ def check_root(configuration: Configuration, targets: Iterable[ResolvedTarget]) 
         yield configuration.problem(clause, f"chmod go-w {configuration.directory_root}", "directory_root")
 
 
-class _UnknownOwnerError(Exception):
-    """No such user or group; the arguments are the clause and the remedy."""
-
-
-def _look_up(owner: str) -> tuple[int | None, int | None]:
+def _look_up(owner: str) -> tuple[int | None, int | None, tuple[str, str] | None]:
+    """Return user and group; for an owner that cannot be used neither, but what is wrong and the remedy."""
     user, _, group = owner.partition(":")
     try:
         uid = None if not user else int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
         gid = None if not group else int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError:
         remedy = "create it, or write the numbers USER:GROUP of the host"
-        raise _UnknownOwnerError(f'is "{owner}", unknown to this host', remedy) from None
+        return None, None, (f'is "{owner}", unknown to this host', remedy)
     if max(uid or 0, gid or 0) > _LARGEST_ID:
-        raise _UnknownOwnerError(f'is "{owner}", beyond the largest id', f"write ids up to {_LARGEST_ID}")
-    return uid, gid
+        return None, None, (f'is "{owner}", beyond the largest id', f"write ids up to {_LARGEST_ID}")
+    return uid, gid, None
 
 
 def _choose_group(target: ResolvedTarget) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from refresher import policy
 from refresher.durations import format_span
@@ -21,10 +21,9 @@ from refresher.publishing.contents import parse_descriptions
 from refresher.publishing.directory import is_in_place
 from refresher.publishing.lock import LOCK, is_daemon_running
 from refresher.publishing.record import NewerRecordError
-from refresher.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from refresher.engine.plan import Target
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from refresher.publishing.directory import CredentialsDirectory
     from refresher.tokens import SubjectToken
 
-_LONGEST_CLAIM = 1024
 _SERVING = (State.FRESH, State.DUE)
 _DENIED = os.strerror(errno.EACCES)
 _AS_ROOT = "run this command as root"
@@ -101,18 +99,18 @@ class TargetHealth:
     note: str | None = None
 
     def is_ready(self, minimum_validity: timedelta | None = None, artifacts: Collection[str] = ()) -> bool:
-        """Return whether a client is served now, with more life left than its minimum validity or the one asked for.
-
-        Args:
-            minimum_validity: The life asked for; None for that of each token.
-            artifacts: Optional artifacts that must serve too.
-        """
+        """Return whether a client is served now. Arguments as of `find_shortage`."""
         return self.find_shortage(minimum_validity, artifacts) is None
 
     def find_shortage(
         self, minimum_validity: timedelta | None = None, artifacts: Collection[str] = ()
     ) -> tuple[str, str] | None:
-        """Return problem and remedy of what a client lacks now; None if it is served. Arguments as of `is_ready`."""
+        """Return problem and remedy of what a client lacks now; None if it is served.
+
+        Args:
+            minimum_validity: The life asked for; None for that of each token.
+            artifacts: Optional artifacts that must serve too.
+        """
         if self.problem is not None or self.token is None:
             return self.problem or f"target {self.name} has no token", self.remedy or _REMEDIES[None]
         needed = policy.minimum_validity(self.token.lifetime) if minimum_validity is None else minimum_validity
@@ -173,60 +171,6 @@ def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
     return Assessment(state=State.FOREIGN, token=assessment.token, reason=reason)
 
 
-def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
-    """Return the entry of `status --json` for one target."""
-    token = health.token
-    claims = token.unverified_claims if token is not None else None
-    return {
-        "name": health.name,
-        "state": health.state.value,
-        "issued_at": None if token is None else f"{token.issued_at:%FT%TZ}",
-        "expires_at": None if token is None else f"{token.expires_at:%FT%TZ}",
-        "remaining_seconds": None if token is None else int((token.expires_at - now).total_seconds()),
-        "runway_seconds": int(health.runway.total_seconds()),
-        "issuer": _escape_claim(None if claims is None else claims.issuer),
-        "subject": _escape_claim(None if claims is None else claims.subject),
-        "audience": _escape_claim(None if claims is None else " ".join(claims.audience)),
-        "fingerprint": None if token is None else token.fingerprint,
-        "path": health.path,
-        "artifacts": [
-            {
-                "name": artifact.name,
-                "state": artifact.state.value,
-                "expires_at": None if artifact.expires_at is None else f"{artifact.expires_at:%FT%TZ}",
-            }
-            for artifact in health.artifacts
-        ],
-        "problem": health.problem,
-        "remedy": health.remedy,
-        "note": health.note,
-    }
-
-
-def _escape_claim(value: str | None) -> str | None:
-    """Return a claim, which the files' owner may have chosen, as text that every reader of JSON accepts."""
-    return None if value is None else escape(value, longest=_LONGEST_CLAIM)
-
-
-def as_report(
-    verdicts: Sequence[TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return the whole document of `status --json`.
-
-    Args:
-        verdicts: One per target.
-        now: The wall clock's time at which they were reached.
-        is_empty_fine: Whether a node without targets counts as ready (it watches a directory of drop-ins).
-        problems: The problems of drop-ins that can't be used: a target is missing, so the node is not ready.
-    """
-    ready = all(health.is_ready() for health in verdicts) if verdicts else is_empty_fine
-    return {
-        "ready": ready and not problems,
-        "problems": list(problems),
-        "targets": [as_document(health, now) for health in verdicts],
-    }
-
-
 def _examine_artifacts(
     target: Target, contents: Mapping[str, PublishedFile], now: datetime
 ) -> Iterator[ArtifactHealth]:
@@ -234,11 +178,9 @@ def _examine_artifacts(
     for artifact in target.minted:
         description = described.get(artifact.name)
         state = assess_minted(target, artifact, contents[artifact.name], description, now)
-        if description is None or state in _SHORTAGES:
-            yield ArtifactHealth(name=artifact.name, state=state)
-        else:
-            end = description.expires_at
-            yield ArtifactHealth(name=artifact.name, state=state, expires_at=end, runway=max(end - now, now - now))
+        end = None if description is None or state in _SHORTAGES else description.expires_at
+        runway = None if end is None else max(end - now, now - now)
+        yield ArtifactHealth(name=artifact.name, state=state, expires_at=end, runway=runway)
     for name in target.static:
         if get_row(name).is_optional:
             yield ArtifactHealth(name=name, state=assess_static(target, name, contents[name]))
@@ -307,5 +249,7 @@ def _find_complaint(
     wanted = {name: content for name, content in target.static.items() if not get_row(name).is_optional}
     for name, content in {TOKEN: contents[TOKEN].content or b"", **wanted}.items():
         if not is_in_place(contents[name], content, target.directory.ownership):
-            return f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
+            return f"{target.directory.path / name} is not as configured", _REMEDIES[
+                is_daemon_running(target.directory.root)
+            ]
     return None

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import core_schema
 
-from refresher.settings.fields import UNREADABLE, explain_shape, refuse
-from refresher.settings.places import Empty, Map, OwnMark
-from refresher.settings.problems import follow, make_problem, suggest
-from refresher.settings.texts import NAME, NAME_REMEDY, is_name
+from refresher.settings.fields import NAME, NAME_REMEDY, UNREADABLE, explain_shape, is_name, refuse
+from refresher.settings.places import Empty, Map, OwnMark, follow, make_problem, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,8 +23,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationInfo
     from pydantic_core import ErrorDetails
 
-    from refresher.settings.places import Node
-    from refresher.settings.problems import Problem
+    from refresher.settings.places import Node, Problem
 
 _SHAPES = {"tuple_type": "a list", "dict_type": "a map", "mapping_type": "a map"}
 _NONE: frozenset[str] = frozenset()
@@ -58,10 +55,9 @@ class Settings(BaseModel):
     @classmethod
     def make_default(cls) -> Self:
         """Return the defaults, always the same object: a default of pydantic's would be copied for each target."""
-        found = _DEFAULTS.get(cls)
-        if found is None:
-            found = _DEFAULTS[cls] = _keep(cls.model_construct(), Map(OwnMark(""), OwnMark("")))
-        return cast("Self", found)
+        if cls not in _DEFAULTS:
+            _DEFAULTS[cls] = _keep(cls.model_construct(), Map(OwnMark(""), OwnMark("")))
+        return cast("Self", _DEFAULTS[cls])
 
     def check(self) -> Iterable[Problem]:
         """Return what is wrong between the keys of this model; each model declares its own.
@@ -71,32 +67,26 @@ class Settings(BaseModel):
         return ()
 
     def problem(self, clause: str, remedy: str, *keys: str, at_key: bool = False) -> Problem:
-        """Return a problem of this entry, or of a value in it.
-
-        Args:
-            clause: What is wrong; it goes on from the path of the key.
-            remedy: An imperative clause.
-            keys: Lead from this entry to the value; none for the entry itself.
-            at_key: Point at the value's key, because the key itself is wrong.
-        """
+        """Return a problem (see `make_problem`) of the value that the keys lead to; without keys, of this entry."""
         return make_problem(self.node, keys, clause, remedy, at_key=at_key or not keys)
 
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, node: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:  # noqa: ANN401 - whatever was written
+        if isinstance(node, cls):  # code passes a model, or the fields of one by name
+            return node
+        if not isinstance(node, dict):
+            raise refuse(*explain_shape(cast("Node", node), "a map"))
         if not isinstance(node, Map):
-            return cls._take(node, handler)
+            return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
         problems = cast("list[Problem]", info.context)
         before = len(problems)
         given, broken = cls._leave_out(node) if node.has_empty or type(node) is Part else (node, _NONE)
         try:
             settings = handler(given)
         except ValidationError as error:
-            lines = [
-                line
-                for line in error.errors(include_url=False, include_input=False)
-                if line["loc"][0] not in cls.retired
-            ]
+            lines = error.errors(include_url=False, include_input=False)
+            lines = [line for line in lines if line["loc"][0] not in cls.retired]
             found = [*problems[before:], *(cls._explain(node, line) for line in lines)]
             broken |= {str(line["loc"][0]) for line in lines}
             settings = handler(cls._without(given, broken | cls.retired))
@@ -104,15 +94,6 @@ class Settings(BaseModel):
         _keep(settings, node, broken)
         problems += settings.check()
         return settings
-
-    @classmethod
-    def _take(cls, node: object, handler: Callable[[Any], Self]) -> Self:
-        """Take what code passes: a model, or the fields of one by name."""
-        if isinstance(node, cls):
-            return node
-        if isinstance(node, dict):
-            return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
-        raise refuse(*explain_shape(cast("Node", node), "a map"))
 
     @classmethod
     def _leave_out(cls, node: Map) -> tuple[Mapping[str, object], frozenset[str]]:
@@ -123,9 +104,8 @@ class Settings(BaseModel):
         if isinstance(node, Part):
             broken = frozenset(cls.model_fields) - node.keys()
             return cls._without(node, broken), broken
-        optional = {
-            name for name, field in cls.model_fields.items() if not field.is_required() and field.default is None
-        }
+        fields = cls.model_fields
+        optional = {name for name, field in fields.items() if not field.is_required() and field.default is None}
         return {key: value for key, value in node.items() if not isinstance(value, Empty) or key not in optional}, _NONE
 
     @classmethod
@@ -140,8 +120,7 @@ class Settings(BaseModel):
         at_key = path[-1] == "[key]"
         match line["type"]:
             case "refused":
-                path = path[:-1] if at_key else path
-                return make_problem(node, path, context["problem"], context["remedy"], at_key=at_key)
+                return make_problem(node, path[:-1] if at_key else path, **context, at_key=at_key)
             case "missing":
                 examples = cls.model_fields[str(path[0])].examples
                 remedy = f"add {path[0]}: {examples[0]}" if examples else f"add {path[0]}: to it"
@@ -150,8 +129,7 @@ class Settings(BaseModel):
                 known = cls.model_fields.keys() - {"kind"}
                 return make_problem(node, path, "is not a known key", suggest(str(path[0]), known), at_key=True)
             case kind:
-                wanted = _SHAPES.get(kind, "text")
-                return make_problem(node, path, *explain_shape(follow(node, path)[0], wanted))
+                return make_problem(node, path, *explain_shape(follow(node, path)[0], _SHAPES.get(kind, "text")))
 
 
 class Part(Map):

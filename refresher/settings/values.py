@@ -1,7 +1,7 @@
 """The kinds of values that become something other than text: durations, modes, paths, claims, the address to listen on.
 
 Each is a type for pydantic with a function that reads or refuses in our words, and the JSON Schema of what a user
-writes. Kinds of text are in `refresher.settings.texts`.
+writes. Kinds of text are in `refresher.settings.fields`.
 """
 
 from __future__ import annotations
@@ -24,28 +24,19 @@ from refresher.settings.fields import NodeField, explain_shape, refuse
 from refresher.settings.places import List, Repeated, Value, locate
 from refresher.text import quote
 
-LISTEN_PATTERN = r"^(?:none|unix:/.+|(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$"
+_LISTEN = r"^(?:none|unix:/.+|(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$"
 _LONGEST_SOCKET = 107
 _LARGEST_PORT = 65535
 
 
 class UnixSocket(NamedTuple):
-    """A socket in the file system, open to whom its directory and mode admit.
-
-    Attributes:
-        path: Absolute.
-    """
+    """A socket in the file system, by its absolute path, open to whom its directory and mode admit."""
 
     path: Path
 
 
 class TcpSocket(NamedTuple):
-    """A TCP address.
-
-    Attributes:
-        host: A name or address; an IPv6 address without brackets.
-        port: With 0 the system chooses one.
-    """
+    """A TCP address: an IPv6 address without brackets; with port 0 the system chooses one."""
 
     host: str
     port: int
@@ -58,7 +49,7 @@ Listen = UnixSocket | TcpSocket | None
 def _read_listen(value: Value) -> Listen:
     text = value.text
     host, _, port = text.rpartition(":")
-    if not re.fullmatch(LISTEN_PATTERN, text) or "\0" in text:
+    if not re.fullmatch(_LISTEN, text) or "\0" in text:
         why = "not an address to listen on"
     elif text == "none":
         return None
@@ -80,16 +71,16 @@ def _read_duration(value: Value) -> timedelta:
     try:
         return _parse_duration(value.text)
     except ValueError:
-        pass
-    if re.fullmatch("[0-9]{1,12}", value.text):
-        remedy = f"write the unit: {value.text}s, or such as 15m or 1h30m"
-        raise refuse(f"is {value.text}, a number without a unit", remedy)
-    raise refuse(f"is {quote(value.text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m")
+        if re.fullmatch("[0-9]{1,12}", value.text):
+            remedy = f"write the unit: {value.text}s, or such as 15m or 1h30m"
+            raise refuse(f"is {value.text}, a number without a unit", remedy) from None
+        raise refuse(f"is {quote(value.text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
 
 
-def duration_field(least: timedelta, most: timedelta, remedy: str) -> NodeField:
+def duration_field(limits: tuple[timedelta, timedelta], remedy: str) -> NodeField:
     """Return the kind of duration that lies in a range, both ends included; the remedy is for those outside it."""
-    low, high = durations.format_duration(least), durations.format_duration(most)
+    least, most = limits
+    low, high = map(durations.format_duration, limits)
 
     def read(value: Value) -> timedelta:
         duration = _read_duration(value)
@@ -98,10 +89,6 @@ def duration_field(least: timedelta, most: timedelta, remedy: str) -> NodeField:
         return duration
 
     return NodeField(read, {"type": "string", "pattern": durations.PATTERN})
-
-
-def _read_mode(value: Value) -> int:
-    return _parse_mode(value.text)
 
 
 @lru_cache(maxsize=64)
@@ -148,9 +135,8 @@ def _read_argv(node: List) -> tuple[str, ...]:
 def _read_claim(value: Value) -> str | int | bool:
     typed = value.read_typed()
     if value.is_plain and isinstance(typed, str) and re.fullmatch(_AMBIGUOUS, typed):
-        raise refuse(
-            f"is {quote(value.text)} without quotes, which could be text or a number", "quote it if it is text"
-        )
+        problem = f"is {quote(value.text)} without quotes, which could be text or a number"
+        raise refuse(problem, "quote it if it is text")
     return typed
 
 
@@ -172,47 +158,27 @@ SUPPLIED_RANGE = timedelta(seconds=2), LONGEST_SUBJECT_TOKEN_LIFE
 """Least and most life of a subject token that we sign."""
 SIGNED_RANGE = timedelta(seconds=2), LONGEST_SIGNED_JWT_LIFE
 """Least and most life of a JWT that a service account signs."""
+_REQUESTED_RANGE = timedelta(minutes=10), LONGEST_SUBJECT_TOKEN_LIFE
+_IMPERSONATED_RANGE = SHORTEST_ACCESS_TOKEN_LIFE, LONGEST_ACCESS_TOKEN_LIFE
+_TIMEOUT_RANGE = timedelta(seconds=1), timedelta(minutes=2)
 
-SuppliedLifetime = Annotated[timedelta, duration_field(*SUPPLIED_RANGE, "use 1h; below 10m clients exchange often")]
-SignedLifetime = Annotated[timedelta, duration_field(*SIGNED_RANGE, "use 1h; Google signs for at most 12h")]
-RequestedLifetime = Annotated[
-    timedelta,
-    duration_field(timedelta(minutes=10), LONGEST_SUBJECT_TOKEN_LIFE, "use 1h; Kubernetes refuses less than 10m"),
-]
-CommandTimeout = Annotated[timedelta, duration_field(timedelta(seconds=1), timedelta(minutes=2), "use 10s")]
-ImpersonatedLifetime = Annotated[
-    timedelta,
-    duration_field(
-        SHORTEST_ACCESS_TOKEN_LIFE,
-        LONGEST_ACCESS_TOKEN_LIFE,
-        "leave it out for 1h; more needs an organization policy",
-    ),
-]
-FileMode = Annotated[
-    int,
-    NodeField(
-        _read_mode,
-        {
-            "anyOf": [
-                {"type": "string", "pattern": "^0?[4-6][0-7]{2}$"},
-                {"type": "integer", "minimum": 256, "maximum": 644},
-            ]
-        },
-    ),
-]
+_IMPERSONATED_REMEDY = "leave it out for 1h; more needs an organization policy"
+SuppliedLifetime = Annotated[timedelta, duration_field(SUPPLIED_RANGE, "use 1h; below 10m clients exchange often")]
+SignedLifetime = Annotated[timedelta, duration_field(SIGNED_RANGE, "use 1h; Google signs for at most 12h")]
+RequestedLifetime = Annotated[timedelta, duration_field(_REQUESTED_RANGE, "use 1h; Kubernetes refuses less than 10m")]
+ImpersonatedLifetime = Annotated[timedelta, duration_field(_IMPERSONATED_RANGE, _IMPERSONATED_REMEDY)]
+CommandTimeout = Annotated[timedelta, duration_field(_TIMEOUT_RANGE, "use 10s")]
+
+_OCTAL = {"type": "string", "pattern": "^0?[4-6][0-7]{2}$"}
+_MODE = {"anyOf": [_OCTAL, {"type": "integer", "minimum": 256, "maximum": 644}]}
+FileMode = Annotated[int, NodeField(lambda value: _parse_mode(value.text), _MODE)]
+
+_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+Argv = Annotated[tuple[str, ...], NodeField(_read_argv, _TEXTS, shape=List, wanted="a list of texts")]
+
+_SCALAR = {"type": ["string", "integer", "boolean"]}
+ClaimValue = Annotated[str | int | bool, NodeField(_read_claim, _SCALAR, wanted="a single value")]
 AbsolutePath = Annotated[Path, NodeField(_read_path, {"type": "string", "minLength": 1})]
 Text = Annotated[str, NodeField(lambda value: value.text, {"type": "string"})]
-Argv = Annotated[
-    tuple[str, ...],
-    NodeField(
-        _read_argv,
-        {"type": "array", "items": {"type": "string"}, "minItems": 1},
-        shape=List,
-        wanted="a list of texts",
-    ),
-]
-ClaimValue = Annotated[
-    str | int | bool, NodeField(_read_claim, {"type": ["string", "integer", "boolean"]}, wanted="a single value")
-]
-ListenAddress = Annotated[Listen, NodeField(_read_listen, {"type": "string", "pattern": LISTEN_PATTERN})]
+ListenAddress = Annotated[Listen, NodeField(_read_listen, {"type": "string", "pattern": _LISTEN})]
 Flag = Annotated[bool, NodeField(_read_flag, {"type": "boolean"}, wanted="true or false")]

@@ -9,28 +9,25 @@ import base64
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
-from refresher.settings.fields import Choice
-from refresher.settings.problems import Problem
-from refresher.settings.texts import ClientText, Issuer, ParameterName, TokenUrl, VariableName
+from refresher.settings.fields import Choice, ClientText, Issuer, ParameterName, TokenUrl, VariableName
+from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import SubjectToken, UnreadableTokenError, encode_base64url, peek
 
-if TYPE_CHECKING:
-    from refresher.google.call import Transport
-
 _LARGEST_SECRET = 64 * 1024
 _ASSERTION_SECONDS = 60
+_Authentication = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -45,11 +42,9 @@ class ClientCredentialsSettings(FetchingSettings):
     )
     token_url: TokenUrl | None = Field(default=None, description="The token endpoint. Default: discovered.")
     client_id: ClientText = Field(description="The client, as the issuer knows it.")
-    authentication: Annotated[Literal["client_secret_basic", "client_secret_post", "private_key_jwt"], Choice()] = (
-        Field(
-            default="client_secret_basic",
-            description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
-        )
+    authentication: Annotated[_Authentication, Choice()] = Field(
+        default="client_secret_basic",
+        description="How the client proves who it is: by a secret, or by a key of its own (RFC 7523).",
     )
     secret_file: AbsolutePath | None = Field(
         default=None, description="File of the secret, or of the private key in PEM; other users may not read it."
@@ -79,19 +74,13 @@ class ClientCredentialsSettings(FetchingSettings):
 
 
 class ClientCredentialsSupplier:
-    """Asks the token endpoint for each token; safe to use from several threads.
-
-    Args:
-        settings: The client, and how it proves itself.
-        workshop: Connections, the daemon's variables, and what makes each assertion unique.
-    """
+    """Asks the token endpoint for each token; safe to use from several threads."""
 
     def __init__(self, settings: ClientCredentialsSettings, workshop: Workshop) -> None:
         self._settings = settings
-        self._transport: Transport = workshop.connections()
-        self._environment = workshop.environment
-        self._random: Callable[[], str] = workshop.random
-        self._token_url: str | None = settings.token_url
+        self._workshop = workshop
+        self._transport = workshop.connections()
+        self._token_url = settings.token_url
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Ask for a token.
@@ -112,7 +101,7 @@ class ClientCredentialsSupplier:
             headers=headers,
             form={"grant_type": "client_credentials", **settings.parameters, **form},
             secrets=(secret, proof),
-            explain=_explain,
+            explain=lambda _status, _text: "check client_id, its secret, authentication and parameters at the issuer",
             verify="check token_url: and that this address really is the issuer (proxy, DNS)",
         )
         token = call.read_text(call.fetch_document(self._transport), "access_token")
@@ -120,10 +109,9 @@ class ClientCredentialsSupplier:
         try:
             return peek(token)
         except UnreadableTokenError as error:
-            raise SupplyError(
-                f"the access token of {settings.issuer} is not a JWT that Google could read: {error}",
-                "make the issuer issue JWT access tokens to this client (often by an audience, below parameters:)",
-            ) from error
+            problem = f"the access token of {settings.issuer} is not a JWT that Google could read: {error}"
+            remedy = "make the issuer issue JWT access tokens to this client (often by an audience, below parameters:)"
+            raise SupplyError(problem, remedy) from error
 
     def _discover(self) -> str:
         """Return the token endpoint of the issuer's discovery document."""
@@ -131,11 +119,8 @@ class ClientCredentialsSupplier:
 
         found = discover(self._transport, self._settings.issuer).get("token_endpoint")
         if not isinstance(found, str) or not is_secure(found):
-            raise SupplyError(
-                f"the discovery document of {self._settings.issuer} has no https `token_endpoint`",
-                "correct issuer:, or set token_url:",
-                retryable=True,
-            )
+            problem = f"the discovery document of {self._settings.issuer} has no https `token_endpoint`"
+            raise SupplyError(problem, "correct issuer:, or set token_url:", retryable=True)
         return found
 
     def _authenticate(self, token_url: str, secret: str, now: datetime) -> tuple[dict[str, str], dict[str, str], str]:
@@ -162,9 +147,8 @@ class ClientCredentialsSupplier:
         try:
             key = PrivateKey.from_pem(pem.encode())
         except UnsupportedKeyError as error:
-            raise SupplyError(
-                f"the key of client {client_id} cannot be used: {error}", "use EC P-256 or RSA in PKCS#8"
-            ) from error
+            problem = f"the key of client {client_id} cannot be used: {error}"
+            raise SupplyError(problem, "use EC P-256 or RSA in PKCS#8") from error
         issued_at = int(now.timestamp())
         header = {"alg": key.algorithm, "kid": self._settings.key_id or key.kid, "typ": "JWT"}
         claims = {
@@ -173,15 +157,16 @@ class ClientCredentialsSupplier:
             "aud": token_url,
             "iat": issued_at,
             "exp": issued_at + _ASSERTION_SECONDS,
-            "jti": self._random(),
+            "jti": self._workshop.random(),
         }
-        message = f"{_encode(header)}.{_encode(claims)}"
+        parts = (encode_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+        message = ".".join(parts)
         return f"{message}.{encode_base64url(key.sign(message.encode()))}"
 
     def _read_secret(self) -> str:
         if self._settings.secret_file is not None:
             return read_secret_file(self._settings.secret_file)
-        secret = self._environment.get(self._settings.secret_variable or "")
+        secret = self._workshop.environment.get(self._settings.secret_variable or "")
         if not secret:
             # not shown: it may be the secret itself, written in the wrong place
             problem = "the daemon lacks the variable in secret_variable"
@@ -203,9 +188,8 @@ def read_secret_file(path: Path) -> str:
     try:
         text = read_regular(path, most=_LARGEST_SECRET, check=check)[0].decode().strip()
     except OSError as error:
-        raise SupplyError(
-            f"the secret file {path} cannot be read: {error.strerror}", "create it, for the daemon's user alone"
-        ) from error
+        problem = f"the secret file {path} cannot be read: {error.strerror}"
+        raise SupplyError(problem, "create it, for the daemon's user alone") from error
     except UnsuitableFileError as error:
         raise SupplyError(f"the secret file {path} is {error}", "write the secret to a file of its own") from error
     except UnicodeDecodeError:
@@ -213,11 +197,3 @@ def read_secret_file(path: Path) -> str:
     if not text:
         raise SupplyError(f"the secret file {path} holds no text", "write the secret there, and nothing else")
     return text
-
-
-def _explain(_status: int, _text: str) -> str:
-    return "check client_id, its secret, authentication and parameters at the issuer"
-
-
-def _encode(part: Mapping[str, Any]) -> str:
-    return encode_base64url(json.dumps(part, separators=(",", ":")).encode())

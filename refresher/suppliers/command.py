@@ -22,8 +22,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.settings.fields import Choice
-from refresher.settings.texts import VariableName
+from refresher.settings.fields import Choice, VariableName
 from refresher.settings.values import Argv, CommandTimeout
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
@@ -51,9 +50,7 @@ class CommandSettings(FetchingSettings):
         description="Absolute path of the program and its arguments; {identity}, {subject}, {audience} are filled in."
     )
     timeout: CommandTimeout = Field(
-        default=timedelta(seconds=10),
-        description="How long it may take, 1s to 2m. Default: 10s.",
-        json_schema_extra={"default": "10s"},
+        default="10s", validate_default=True, description="How long it may take, 1s to 2m. Default: 10s."
     )
     environment: tuple[VariableName, ...] = Field(
         default=(), description="Names of the daemon's variables to pass to it, in addition to PATH, HOME and LANG."
@@ -116,9 +113,8 @@ class CommandSupplier:
         try:
             status = os.stat(program)  # noqa: PTH116 - as it is configured
         except OSError as error:
-            raise SupplyError(
-                f"the command {program} cannot be run: {error.strerror}", "install it, or correct argv"
-            ) from error
+            problem = f"the command {program} cannot be run: {error.strerror}"
+            raise SupplyError(problem, "install it, or correct argv") from error
         if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_MAY_WRITE:
             raise SupplyError(
                 f"the command {program} could have been written by other users than root and the daemon's",
@@ -134,9 +130,8 @@ class CommandSupplier:
             process = _RUNNING.start(argv, environment)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "an argument holds a null byte"
-            raise SupplyError(
-                f"the command {self._argv[0]} cannot be run: {reason}", "make it executable for the daemon's user"
-            ) from None
+            problem = f"the command {self._argv[0]} cannot be run: {reason}"
+            raise SupplyError(problem, "make it executable for the daemon's user") from None
         try:
             output = self._read_output(process)
         finally:
@@ -199,17 +194,14 @@ class CommandSupplier:
             raise self._give_up(f"is not started again: {count} of it cannot be ended")
 
     def _give_up(self, what: str) -> SupplyError:
-        return SupplyError(
-            f"the command {self._argv[0]} {what}",
-            "end it by hand; set argv to a program that ends by itself or stays the daemon's user: no setuid, no sudo",
+        remedy = (
+            "end it by hand; set argv to a program that ends by itself or stays the daemon's user: no setuid, no sudo"
         )
+        return SupplyError(f"the command {self._argv[0]} {what}", remedy)
 
     def _fail(self, what: str) -> SupplyError:
-        return SupplyError(
-            f"the command {self._argv[0]} {what}",
-            "run it by hand as the daemon's user, with the daemon's environment",
-            retryable=True,
-        )
+        remedy = "run it by hand as the daemon's user, with the daemon's environment"
+        return SupplyError(f"the command {self._argv[0]} {what}", remedy, retryable=True)
 
 
 def _read_into(output: bytearray, stream: IO[bytes]) -> bool:

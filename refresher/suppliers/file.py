@@ -37,11 +37,7 @@ class FileSettings(FetchingSettings):
 
 
 class FileSupplier:
-    """Returns what a file holds.
-
-    Args:
-        path: The file.
-    """
+    """Returns the token that a file holds."""
 
     def __init__(self, *, path: Path) -> None:
         self._path = path
@@ -56,11 +52,9 @@ class FileSupplier:
         try:
             token = peek(read_regular(self._path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip())
         except OSError as error:
-            raise SupplyError(
-                f"the source file {self._path} cannot be read: {os.strerror(error.errno or 0)}",
-                "start the program that renews it, and make the file readable for the daemon's user",
-                retryable=True,
-            ) from error
+            problem = f"the source file {self._path} cannot be read: {os.strerror(error.errno or 0)}"
+            remedy = "start the program that renews it, and make the file readable for the daemon's user"
+            raise SupplyError(problem, remedy, retryable=True) from error
         except UnicodeDecodeError:
             raise self._unusable("it is not text") from None
         except UnsuitableFileError as error:
@@ -68,16 +62,11 @@ class FileSupplier:
         except UnreadableTokenError as error:
             raise self._unusable(str(error)) from error
         if token.expires_at <= now:
-            raise SupplyError(
-                f"the token in the source file {self._path} expired at {token.expires_at:%FT%TZ}",
-                "check the program that renews it, and set this machine's clock (NTP)",
-                retryable=True,
-            )
+            problem = f"the token in the source file {self._path} expired at {token.expires_at:%FT%TZ}"
+            remedy = "check the program that renews it, and set this machine's clock (NTP)"
+            raise SupplyError(problem, remedy, retryable=True)
         return token
 
     def _unusable(self, reason: str) -> SupplyError:
-        return SupplyError(
-            f"the source file {self._path} holds no subject token: {reason}",
-            "make the program that renews it write a JWT there",
-            retryable=True,
-        )
+        problem = f"the source file {self._path} holds no subject token: {reason}"
+        return SupplyError(problem, "make the program that renews it write a JWT there", retryable=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from refresher.settings.fields import Choice
-from refresher.settings.problems import Problem
+from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath, Flag
 from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop
 from refresher.tokens import ACCESS_TOKEN_TYPE, ExpectedClaims, SubjectToken

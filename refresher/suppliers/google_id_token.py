@@ -12,7 +12,7 @@ from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.settings.fields import Choice
-from refresher.settings.problems import Problem
+from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop, read_token
 from refresher.tokens import ExpectedClaims, SubjectToken
@@ -82,12 +82,7 @@ class MetadataIdTokenSupplier:
 
 
 class GeneratedIdTokenSupplier:
-    """Fetches ID tokens of each identity's source service account; safe to use from several threads.
-
-    Args:
-        workshop: The way to IAM Credentials.
-        source: The worker's own credentials.
-    """
+    """Fetches ID tokens of each identity's source service account; safe to use from several threads."""
 
     def __init__(self, workshop: Workshop, source: "SourceCredential") -> None:
         self._workshop = workshop
@@ -101,9 +96,8 @@ class GeneratedIdTokenSupplier:
         """
         account = context.source_service_account
         if account is None:
-            raise SupplyError(
-                f"identity {context.identity} has no source service account",
-                f"set identities.{context.identity}.source_service_account",
-            )
+            name = context.identity
+            problem = f"identity {name} has no source service account"
+            raise SupplyError(problem, f"set identities.{name}.source_service_account")
         api = self._workshop.open_iam_credentials(self._source.access_token(now))
         return read_token(api.generate_id_token(account, context.audience), "IAM Credentials")

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import Field
 
 from refresher.errors import SupplyError
+from refresher.settings.fields import ClaimName, Issuer, Name
 from refresher.settings.model import Settings
-from refresher.settings.texts import Issuer, Name
+from refresher.settings.values import ClaimValue
 from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ class Supplier(Protocol):
         Raises:
             SupplyError: No token is available. `retryable` shows whether that may pass by itself.
         """
-        ...
 
 
 class Connections(Protocol):
@@ -76,16 +76,9 @@ class Connections(Protocol):
         Raises:
             ConfigurationError: `google.ca_file` or the proxy of the environment can't be used.
         """
-        ...
 
     def trusting(self, ca_file: Path, ca_key: str) -> "Transport":
-        """Return a transport that trusts the certificates in a file, as they are at each call.
-
-        Args:
-            ca_file: PEM file of certificates.
-            ca_key: The key of the configuration that names the file, for messages.
-        """
-        ...
+        """Return a transport that trusts a file's certificates, as they are at each call; messages name its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +119,8 @@ def read_token(token: str, server: str) -> SubjectToken:
     try:
         return peek(token)
     except UnreadableTokenError as error:
-        raise SupplyError(
-            f"{server} returned no JWT: {error}",
-            "check that its address really is Google's (proxy, DNS, google.endpoints)",
-            retryable=True,
-        ) from error
+        remedy = "check that its address really is Google's (proxy, DNS, google.endpoints)"
+        raise SupplyError(f"{server} returned no JWT: {error}", remedy, retryable=True) from error
 
 
 class SupplierSettings(Settings):
@@ -142,8 +132,8 @@ class SupplierSettings(Settings):
         needs_subject: Whether the kind mints the subject that it is asked for, so that an identity must have one.
         is_audience_bound: Whether each token is minted for the provider's audience, so that no other pool accepts it.
         token_type: URN of what it supplies (RFC 8693, section 3).
-        uploads_keys: Whether the public half of its keys has to be uploaded to the provider (`published_jwks`); else
-            Google discovers them at the issuer.
+        uploads_keys: Whether its public keys have to be uploaded (`published_jwks`); else Google discovers them.
+        lifetime_range: Least and longest life that may be asked for token by token; None where it isn't ours to choose.
     """
 
     kind: str
@@ -153,6 +143,7 @@ class SupplierSettings(Settings):
     is_audience_bound: ClassVar[bool] = False
     token_type: ClassVar[str] = JWT_TYPE
     uploads_keys: ClassVar[bool] = False
+    lifetime_range: ClassVar[tuple[timedelta, timedelta] | None] = None
 
     @property
     def needs_source_service_account(self) -> bool:
@@ -166,13 +157,9 @@ class SupplierSettings(Settings):
 
     @property
     def configured_lifetime(self) -> timedelta | None:
-        """From `iat` to `exp` as configured; None where the supplier alone knows it."""
-        return None
-
-    @property
-    def lifetime_range(self) -> tuple[timedelta, timedelta] | None:
-        """The least and the longest life that may be asked for token by token; None where it isn't ours to choose."""
-        return None
+        """From `iat` to `exp` as configured by `lifetime`; None where the supplier alone knows it."""
+        lifetime: timedelta | None = getattr(self, "lifetime", None)
+        return lifetime
 
     @property
     def keys_directory(self) -> Path | None:
@@ -262,5 +249,52 @@ class FetchingSettings(SupplierSettings):
     def expect_claims(
         self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None
     ) -> ExpectedClaims:
-        """Return the claims that are configured."""
         return ExpectedClaims(issuer=self.issuer, subject=subject, audiences=audiences)
+
+
+class MintingSettings(SupplierSettings):
+    """What kinds share that compose the claims of their tokens (RFC 7519, section 4.1), whatever signs them.
+
+    They are what Google's STS asks for: `iss`, `sub`, `aud`, `iat`, `exp` in whole seconds; `jti` makes each token
+    unique. `nbf` is left out: what STS does with it is not known.
+    """
+
+    issuer: Issuer = Field(description="The `iss` claim: https, a domain you own or one below .invalid.")
+    lifetime: timedelta
+    claims: Mapping[ClaimName, ClaimValue] = Field(
+        default={}, description="Constant claims to add, to be mapped to attributes."
+    )
+
+    needs_subject: ClassVar[bool] = True
+
+    def expect_claims(
+        self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None
+    ) -> ExpectedClaims:
+        return ExpectedClaims(
+            issuer=self.issuer,
+            subject=subject,
+            audiences=audiences,
+            key_ids=key_ids,
+            maximum_lifetime=self.lifetime,
+            constants=self.claims,
+        )
+
+    def compose_claims(self, context: SupplierContext, now: datetime, random: Callable[[], str]) -> dict[str, Any]:
+        """Return the claims of a token for one identity, issued now.
+
+        Raises:
+            SupplyError: The identity has no subject.
+        """
+        if context.subject is None:
+            name = context.identity
+            raise SupplyError(f"identity {name} has no subject", f"set identities.{name}.subject")
+        issued_at = int(now.timestamp())
+        return {
+            **self.claims,
+            "iss": self.issuer,
+            "sub": context.subject,
+            "aud": context.audience,
+            "iat": issued_at,
+            "exp": issued_at + int(self.lifetime.total_seconds()),
+            "jti": random(),
+        }

@@ -7,7 +7,7 @@ projected volume needs none of this: that is a `file`.
 
 import os
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -15,8 +15,7 @@ from pydantic import Field
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
-from refresher.settings.fields import Choice
-from refresher.settings.texts import ApiServer
+from refresher.settings.fields import ApiServer, Choice
 from refresher.settings.values import AbsolutePath, RequestedLifetime
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
@@ -24,10 +23,9 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, p
 if TYPE_CHECKING:
     from refresher.google.call import Transport
 
-_MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod has its own token and its cluster's authority."""
 
-_ACCEPTED = (200, 201)
 _REMEDIES = {
     401: "check what renews {token_file}: it has expired, or is for a different cluster",
     403: "allow the daemon's account to create serviceaccounts/token of {account} (RBAC)",
@@ -48,27 +46,22 @@ class KubernetesSettings(FetchingSettings):
         description="Origin of the API server. Default: https://kubernetes.default.svc.",
     )
     ca_file: AbsolutePath = Field(
-        default=_MOUNTED / "ca.crt",
+        default=f"{_MOUNTED}/ca.crt",
+        validate_default=True,
         description="Certificates to trust the API server by; a change takes effect at once. Default: the pod's own.",
-        json_schema_extra={"default": str(_MOUNTED / "ca.crt")},
     )
     token_file: AbsolutePath = Field(
-        default=_MOUNTED / "token",
+        default=f"{_MOUNTED}/token",
+        validate_default=True,
         description="The token that the daemon asks with. Default: the pod's own.",
-        json_schema_extra={"default": str(_MOUNTED / "token")},
     )
     lifetime: RequestedLifetime = Field(
-        default=timedelta(hours=1),
+        default="1h",
+        validate_default=True,
         description="Lifetime of each subject token, 10m to 24h; the API server may shorten it. Default: 1h.",
-        json_schema_extra={"default": "1h"},
     )
 
     needs_subject: ClassVar[bool] = True
-
-    @property
-    def configured_lifetime(self) -> timedelta:
-        """From `iat` to `exp`; the API server may shorten it."""
-        return self.lifetime
 
     def build(self, workshop: Workshop) -> Supplier:
         # a pool of its own: the cluster's authority is to be trusted for nothing else
@@ -79,12 +72,7 @@ class KubernetesSettings(FetchingSettings):
 
 
 class KubernetesSupplier:
-    """Requests tokens of service accounts; safe to use from several threads.
-
-    Args:
-        settings: Where, with which token and for how long.
-        transport: Makes the calls, and trusts the cluster's authority.
-    """
+    """Requests tokens of service accounts, over a transport that trusts the cluster's authority; thread-safe."""
 
     def __init__(self, settings: KubernetesSettings, transport: "Transport") -> None:
         self._settings = settings
@@ -101,10 +89,8 @@ class KubernetesSupplier:
 
         account = _SUBJECT.fullmatch(context.subject or "")
         if account is None:
-            raise SupplyError(
-                f"the subject of identity {context.identity} is not a Kubernetes service account",
-                "set it to system:serviceaccount:NAMESPACE:NAME",
-            )
+            problem = f"the subject of identity {context.identity} is not a Kubernetes service account"
+            raise SupplyError(problem, "set it to system:serviceaccount:NAMESPACE:NAME")
         namespace, name, api_server = account["namespace"], account["name"], self._settings.api_server
         facts = {"account": f"{namespace}/{name}", "token_file": self._settings.token_file}
         seconds = int(self._settings.lifetime.total_seconds())
@@ -117,7 +103,7 @@ class KubernetesSupplier:
                 "kind": "TokenRequest",
                 "spec": {"audiences": [context.audience], "expirationSeconds": seconds},
             },
-            accepted=_ACCEPTED,
+            accepted=(200, 201),
             explain=lambda status, _text: _REMEDIES.get(status, "check the log of the API server").format(**facts),
             reach=f"make the daemon's pod reach {api_server}, and set ca_file to the cluster's authority",
             verify="check that this address really is the cluster's API server (proxy, DNS)",
@@ -134,10 +120,8 @@ def _read_own_token(path: Path) -> str:
     try:
         text = read_regular(path, most=MAXIMUM_SIZE)[0].decode("ascii").strip()
     except OSError as error:
-        raise SupplyError(
-            f"the daemon's own token {path} cannot be read: {os.strerror(error.errno or 0)}",
-            "run it in a pod with automountServiceAccountToken, or set token_file",
-        ) from error
+        problem = f"the daemon's own token {path} cannot be read: {os.strerror(error.errno or 0)}"
+        raise SupplyError(problem, "run it in a pod with automountServiceAccountToken, or set token_file") from error
     except (UnicodeDecodeError, UnsuitableFileError):
         text = ""
     if not text or not text.isprintable():

@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from refresher.suppliers.interface import SupplierSettings
 
-_MODELS = (
-    "self_issued:SelfIssuedSettings",
-    "google_id_token:GoogleIdTokenSettings",
-    "google_access_token:GoogleAccessTokenSettings",
-    "file:FileSettings",
-    "command:CommandSettings",
-    "sign_jwt:SignJwtSettings",
-    "client_credentials:ClientCredentialsSettings",
-    "kubernetes:KubernetesSettings",
-)
+_MODELS = {
+    "self_issued": "SelfIssuedSettings",
+    "google_id_token": "GoogleIdTokenSettings",
+    "google_access_token": "GoogleAccessTokenSettings",
+    "file": "FileSettings",
+    "command": "CommandSettings",
+    "sign_jwt": "SignJwtSettings",
+    "client_credentials": "ClientCredentialsSettings",
+    "kubernetes": "KubernetesSettings",
+}
 """Each kind, which is its module too, and its settings model; in the order of messages and of the documentation."""
 
 
 class _Kinds(Mapping[str, "type[SupplierSettings]"]):
     """The settings models by kind; a module is imported when its kind is looked up, since most are not configured."""
 
-    def __init__(self) -> None:
-        self._names = dict(model.split(":") for model in _MODELS)
-
     def __getitem__(self, kind: str) -> type[SupplierSettings]:
-        return _load(kind, self._names[kind])
+        name = _MODELS[kind]
+        found: type[SupplierSettings] = getattr(import_module(f"refresher.suppliers.{kind}"), name)
+        return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(_MODELS)
 
     def __len__(self) -> int:
-        return len(self._names)
-
-
-@cache
-def _load(module: str, name: str) -> type[SupplierSettings]:
-    found: type[SupplierSettings] = getattr(import_module(f"refresher.suppliers.{module}"), name)
-    return found
+        return len(_MODELS)
 
 
 KINDS: Mapping[str, type[SupplierSettings]] = _Kinds()

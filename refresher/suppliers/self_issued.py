@@ -6,8 +6,8 @@ A token is a JWT (RFC 7519) with `kid` in its header; the provider holds the pub
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -15,19 +15,20 @@ from pydantic import Field
 
 from refresher.errors import SupplyError, UsageError
 from refresher.resources import own_principal
-from refresher.settings.fields import Choice
+from refresher.settings.fields import Choice, KeyVersionName
 from refresher.settings.model import Settings
-from refresher.settings.problems import Problem
-from refresher.settings.texts import KeyVersionName
+from refresher.settings.places import Problem
 from refresher.settings.values import SUPPLIED_RANGE, AbsolutePath, SuppliedLifetime
-from refresher.suppliers.claims import MintingSettings
-from refresher.suppliers.interface import Supplier, SupplierContext, Workshop
+from refresher.suppliers.interface import MintingSettings, Supplier, SupplierContext, Workshop
 from refresher.tokens import SubjectToken, UnverifiedClaims, encode_base64url
 
 if TYPE_CHECKING:
     from refresher.google.cloud_kms import KmsKey
     from refresher.google.source_credentials import SourceCredential
     from refresher.keys.jose import SigningKey
+
+
+_CHECK_ADDRESS = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
 
 
 class SignerSettings(Settings):
@@ -48,9 +49,7 @@ class SelfIssuedSettings(MintingSettings):
     )
     signer: SignerSettings | None = Field(default=None, description="Instead of `keys`: a key outside this machine.")
     lifetime: SuppliedLifetime = Field(
-        default=timedelta(hours=1),
-        description="Lifetime of each subject token, 2s to 24h. Default: 1h.",
-        json_schema_extra={"default": "1h"},
+        default="1h", validate_default=True, description="Lifetime of each subject token, 2s to 24h. Default: 1h."
     )
     credentials: AbsolutePath | None = Field(
         default=None,
@@ -58,6 +57,7 @@ class SelfIssuedSettings(MintingSettings):
     )
 
     uploads_keys: ClassVar[bool] = True
+    lifetime_range = SUPPLIED_RANGE
 
     def check(self) -> Iterator[Problem]:
         given = self.node.keys() & {"keys", "signer"}
@@ -71,10 +71,6 @@ class SelfIssuedSettings(MintingSettings):
     @property
     def is_local(self) -> bool:
         return self.signer is None
-
-    @property
-    def lifetime_range(self) -> tuple[timedelta, timedelta]:
-        return SUPPLIED_RANGE
 
     @property
     def keys_directory(self) -> Path | None:
@@ -165,11 +161,8 @@ class SelfIssuedSupplier:
 class KmsSignedSupplier:
     """Mints subject tokens that a key in Cloud KMS signs; safe to use from several threads.
 
-    Args:
-        settings: The claims of the tokens.
-        key: Signs them.
+    Args, in addition to those of `SelfIssuedSupplier`:
         source: The worker's own credentials, with which Cloud KMS is asked.
-        random: Returns a new `jti`.
     """
 
     def __init__(
@@ -194,28 +187,24 @@ class KmsSignedSupplier:
         return SelfIssuedSupplier(self._settings, signing, self._random).supply(context, now)
 
 
+@dataclass(slots=True)
 class _KmsSigningKey:
     """A key version with the access token of one supply."""
 
-    algorithm = "ES256"
-
-    def __init__(self, key: "KmsKey", kid: str, access_token: str) -> None:
-        self.kid = kid
-        self._key = key
-        self._access_token = access_token
+    key: "KmsKey"
+    kid: str
+    access_token: str
+    algorithm: str = "ES256"
 
     def sign(self, message: bytes) -> bytes:
         from refresher.keys.jose import convert_signature
 
-        signature = self._key.sign(hashlib.sha256(message).digest(), self._access_token)
+        signature = self.key.sign(hashlib.sha256(message).digest(), self.access_token)
         try:
             return convert_signature(signature)
         except ValueError as error:
-            raise SupplyError(
-                f"Cloud KMS returned no ES256 signature of {self._key.version}: {error}",
-                "check that this address really is Google's API (proxy, DNS, google.endpoints)",
-                retryable=True,
-            ) from None
+            problem = f"Cloud KMS returned no ES256 signature of {self.key.version}: {error}"
+            raise SupplyError(problem, _CHECK_ADDRESS, retryable=True) from None
 
 
 def fetch_public_jwk(key: "KmsKey", access_token: str) -> dict[str, str]:
@@ -229,10 +218,7 @@ def fetch_public_jwk(key: "KmsKey", access_token: str) -> dict[str, str]:
     try:
         return load_public_jwk(key.fetch_public_key(access_token))
     except UnsupportedKeyError as error:
-        raise SupplyError(
-            f"the public key of {key.version} cannot be used: {error}",
-            "check that this address really is Google's API (proxy, DNS, google.endpoints)",
-        ) from error
+        raise SupplyError(f"the public key of {key.version} cannot be used: {error}", _CHECK_ADDRESS) from error
 
 
 _dump = json.JSONEncoder(separators=(",", ":")).encode

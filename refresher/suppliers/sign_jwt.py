@@ -5,17 +5,15 @@ URL of one's own whose discovery document has the account's published keys as `j
 a copy of them must not be uploaded.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from refresher.resources import account_keys_url
-from refresher.settings.fields import Choice
-from refresher.settings.texts import Issuer, ServiceAccountEmail
+from refresher.settings.fields import Choice, Issuer, ServiceAccountEmail
 from refresher.settings.values import SIGNED_RANGE, AbsolutePath, SignedLifetime
-from refresher.suppliers.claims import MintingSettings
-from refresher.suppliers.interface import Supplier, SupplierContext, Workshop, read_token
+from refresher.suppliers.interface import MintingSettings, Supplier, SupplierContext, Workshop, read_token
 from refresher.tokens import SubjectToken
 
 
@@ -30,17 +28,13 @@ class SignJwtSettings(MintingSettings):
     )
     service_account: ServiceAccountEmail = Field(description="The account that signs.")
     lifetime: SignedLifetime = Field(
-        default=timedelta(hours=1),
-        description="Lifetime of each subject token, 2s to 12h. Default: 1h.",
-        json_schema_extra={"default": "1h"},
+        default="1h", validate_default=True, description="Lifetime of each subject token, 2s to 12h. Default: 1h."
     )
     credentials: AbsolutePath | None = Field(
         default=None, description="google-auth credentials file that calls signJwt. Default: the metadata server."
     )
 
-    @property
-    def lifetime_range(self) -> tuple[timedelta, timedelta]:
-        return SIGNED_RANGE
+    lifetime_range = SIGNED_RANGE
 
     @property
     def keys_url(self) -> str:
@@ -60,12 +54,7 @@ class SignJwtSettings(MintingSettings):
 
 
 class SignJwtSupplier:
-    """Obtains signed subject tokens; safe to use from several threads.
-
-    Args:
-        settings: The claims of the tokens, and the account that signs them.
-        workshop: The way to IAM Credentials.
-    """
+    """Obtains signed subject tokens; safe to use from several threads."""
 
     def __init__(self, settings: SignJwtSettings, workshop: Workshop) -> None:
         self._settings = settings

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from refresher.config.document import read_document
 from refresher.config.loader import load
 from refresher.durations import format_duration, parse_duration
-from refresher.settings.places import Value
-from refresher.settings.problems import InvalidConfigurationError, Problem
-from refresher.settings.texts import is_name
+from refresher.settings.fields import is_name
+from refresher.settings.places import InvalidConfigurationError, Problem, Value
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

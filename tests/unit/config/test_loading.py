@@ -12,7 +12,7 @@ import pytest
 from refresher.config.loader import load
 from refresher.config.models import ArtifactSettings
 from refresher.errors import ExitStatus
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 from refresher.settings.values import TcpSocket, UnixSocket
 from refresher.suppliers.file import FileSettings
 from refresher.suppliers.self_issued import SelfIssuedSettings
@@ -28,8 +28,8 @@ def test_the_least_configuration_gets_every_default(workspace: Workspace) -> Non
     loaded = workspace.load()
 
     target = loaded.targets["alice"]
-    identity = loaded.identity_of(target)
-    supplier = loaded.configuration.suppliers[loaded.supplier_name_of(identity)]
+    identity = loaded.get_identity(target)
+    supplier = loaded.configuration.suppliers[loaded.get_supplier_name(identity)]
     assert target.directory == Path("/run/refresher/alice")
     assert target.container_directory == "/run/refresher/alice"
     assert (target.uid, target.gid, target.mode, target.artifacts) == (None, None, 0o400, ArtifactSettings())
@@ -37,8 +37,8 @@ def test_the_least_configuration_gets_every_default(workspace: Workspace) -> Non
     assert identity.subject == "user-1042"
     assert isinstance(supplier, SelfIssuedSettings)
     assert supplier.lifetime == timedelta(hours=1)
-    assert loaded.provider_of(supplier).project_number == "123456789012"
-    assert loaded.provider_name_of(supplier) == "main"
+    assert loaded.get_provider(supplier).project_number == "123456789012"
+    assert loaded.get_provider_name(supplier) == "main"
     assert loaded.configuration.listen == UnixSocket(path=Path("/run/refresher-status/http.sock"))
     assert loaded.configuration.google.universe_domain == "googleapis.com"
     assert (loaded.warnings, loaded.drop_in_problems, loaded.files) == ((), (), (workspace.main,))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from refresher.config.schema import build_schema
+from refresher.config.models import build_schema
 
 COPY = Path(__file__).parents[3] / "configs" / "schema.json"
 

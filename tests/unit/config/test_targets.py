@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.config.loader import rescan
-from refresher.settings.problems import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path

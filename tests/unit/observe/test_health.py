@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.cli.status import as_document, as_report
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.engine.shared_tokens import SharedSupplies
-from refresher.observe.health import TargetHealth, as_document, as_report, examine
+from refresher.observe.health import TargetHealth, examine
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
 from tests.fakes import FakeSupplier

@@ -10,10 +10,9 @@ import pytest
 from pydantic import Field, ValidationError
 
 from refresher.config.document import read_document
-from refresher.settings.fields import Choice
+from refresher.settings.fields import Choice, Name, Scope
 from refresher.settings.model import ByName, Settings
-from refresher.settings.problems import Problem
-from refresher.settings.texts import Name, Scope
+from refresher.settings.places import Problem
 from refresher.settings.values import Argv, Flag, SuppliedLifetime
 
 
