@@ -1,20 +1,20 @@
 output "attribute_condition" {
-  description = "What every subject token must have, in CEL."
+  description = "Condition that every subject token must meet, in CEL."
   value       = module.federation.attribute_condition
 }
 
 output "audience" {
-  description = "The STS audience: the provider's full resource name, as an ADC document has it."
+  description = "STS audience: the provider's full resource name, as an ADC document has it."
   value       = module.federation.audience
 }
 
 output "audit_queries" {
-  description = "Filters for Cloud Logging by identity: what its subject did, who impersonated its account, and what was done in its name."
+  description = "Filters for Cloud Logging by identity and name: exchanges and by_subject (what its subject did itself), became_account (who impersonated its account), as_account (what was done as its account)."
   value       = { for name, identity in module.identity : name => identity.audit_queries }
 }
 
 output "credentials" {
-  description = "ADC documents (`external_account`) as JSON, by identity; they hold no secret."
+  description = "ADC documents (`external_account`) as JSON texts, by identity. They hold no secret."
   value       = { for name, identity in module.identity : name => identity.credentials }
 }
 
@@ -29,17 +29,17 @@ output "principals" {
 }
 
 output "provider_name" {
-  description = "Resource name of the provider, with the project's number: an input of the module identity."
+  description = "Resource name of the provider, with the project's number."
   value       = module.federation.provider_name
 }
 
 output "refresher_config" {
-  description = "The cloud half of the refresher's configuration: version, providers, project, suppliers, identities. List the file under `include`."
+  description = "Cloud half of the refresher's configuration, as an object: version, providers, project, suppliers, identities."
   value       = local._refresher_config
 }
 
 output "refresher_yaml" {
-  description = "The same as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
+  description = "Cloud half of the refresher's configuration, as the text of a YAML file: `terraform output -raw refresher_yaml > federation.yaml`. List the file under `include`."
   value       = yamlencode(local._refresher_config)
 }
 
@@ -49,6 +49,6 @@ output "service_accounts" {
 }
 
 output "subject_prefix" {
-  description = "What every subject must begin with; empty if any subject is accepted."
+  description = "Text that every subject begins with; empty if any subject is accepted."
   value       = module.federation.subject_prefix
 }

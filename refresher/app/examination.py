@@ -97,7 +97,7 @@ class Examination(NamedTuple):
         return (self.refusal,) if self.loaded is None else self.loaded.drop_in_problems
 
     def find_refused(self, name: str) -> tuple[str, str] | None:
-        """Return problem and remedy of a name that is no target because something is refused; None for any other."""
+        """Return problem and remedy of a name that is not a target because something is refused; None for any other."""
         if name in self.names:
             return None
         if self.loaded is None:

@@ -78,7 +78,7 @@ class Inspector:
         """Explain a file, or each file of a credentials directory, with its name there.
 
         Raises:
-            UsageError: It can't be read, or is none of these.
+            UsageError: It can't be read, or has no kind known here.
         """
         if path.is_dir():
             yield from self._inspect_directory(path)
@@ -115,7 +115,7 @@ class Inspector:
             return Findings(kind="boto file for gsutil")
         if path.name == DESCRIPTIONS:
             return inspect_descriptions(_parse_object(content), self._now)
-        # an ID token for an API is not a subject token of ours
+        # an ID token for an API is not our subject token
         return self.inspect_text(content, is_subject_token=path.parent.name != ID_TOKENS)
 
     def inspect_text(self, content: str, *, is_subject_token: bool = True, is_file: bool = True) -> Findings:

@@ -6,6 +6,7 @@ imported: it runs every few seconds in every container, and imports cost more ti
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -19,6 +20,9 @@ def main() -> None:
         request = probe.parse(arguments[1:])
         if request is not None:
             sys.exit(probe.run(request))
+    # imports create tens of thousands of objects that stay; to search them for garbage again and again takes a sixth of
+    # the start of a short command
+    gc.set_threshold(50_000)
     # pydantic searches every installed distribution for plugins; we need none, and the search takes 10 ms
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from refresher.cli.root import run

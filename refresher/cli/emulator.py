@@ -1,4 +1,4 @@
-"""`refresher emulator`: run a local Google until a signal ends it."""
+"""`refresher emulator`: run a local Google until a signal ends it, or print how tools reach a running one."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ _PORT = click.IntRange(0, 65535)
 @click.option(
     "--journal", type=PATH, metavar="FILE", help="A file to which each request is added as a line of JSON, no secrets."
 )
+@click.option(
+    "--print",
+    "tool",
+    type=click.Choice(["terraform", "gcloud"]),
+    envvar="REFRESHER_EMULATOR_PRINT",
+    help="Run nothing; print the variables with which this tool uses the emulator that runs on DIR, for `eval`.",
+)
 def command(
     directory: Path,
     http_port: int,
@@ -48,6 +55,7 @@ def command(
     host: str,
     seed: Path | None,
     journal: Path | None,
+    tool: str | None,
     *,
     expose: bool,
     strict: bool,
@@ -57,6 +65,11 @@ def command(
     It prints one JSON line when it is ready: its origins, and the certificate authority of the secure one.
     """
     require_emulator()
+    if tool is not None:
+        from refresher.emulator.tool_variables import write_settings
+
+        click.echo(write_settings(tool, directory), nl=False)
+        return
     from refresher.emulator.program import serve
 
     serve(

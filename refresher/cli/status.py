@@ -56,7 +56,7 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
     claims = token.unverified_claims if token is not None else None
 
     def escape_claim(value: str | None) -> str | None:
-        # whoever owns the files may have chosen it; every reader of JSON accepts it so
+        # the owner of the files may have chosen it; every reader of JSON accepts it so
         return value and escape(value, longest=_LONGEST_CLAIM)
 
     return {

@@ -81,21 +81,7 @@ def list_warnings(configuration: Configuration) -> Iterator[Problem]:
             clause = f"is {format_duration(lifetime)}, so short that some clients exchange on every call"
             yield supplier.problem(clause, "use 10m or more, best 1h", "lifetime")
     for identity in configuration.identities.values():
-        if identity.service_account is not None and not re.search(_ACCOUNT, identity.service_account):
-            clause = f"is {identity.service_account}, which is not the name of a service account of Google Cloud"
-            remedy = (
-                "write the e-mail that gcloud iam service-accounts list shows: NAME@PROJECT.iam.gserviceaccount.com"
-            )
-            yield identity.problem(clause, remedy, "service_account")
-        if identity.delegates:
-            clause = (
-                "is a chain, which the ADC document cannot express: clients impersonate the service account directly"
-            )
-            remedy = (
-                "publish an access token (artifacts: {access_token: true}), which goes the whole chain; or grant the "
-                "principal roles/iam.workloadIdentityUser on the service account itself"
-            )
-            yield identity.problem(clause, remedy, "delegates", at_key=True)
+        yield from _list_account_warnings(identity)
         chosen = choose(identity.supplier, configuration.suppliers) if identity.service_account is None else None
         lifetime = None if chosen is None else chosen.configured_lifetime
         if lifetime is not None and lifetime <= SHORT_LIFETIME:
@@ -105,6 +91,20 @@ def list_warnings(configuration: Configuration) -> Iterator[Problem]:
             )
             remedy = "set a longer lifetime: for the supplier (1h), or add service_account: to it"
             yield identity.problem(clause, remedy)
+
+
+def _list_account_warnings(identity: IdentitySettings) -> Iterator[Problem]:
+    if identity.service_account is not None and not re.search(_ACCOUNT, identity.service_account):
+        clause = f"is {identity.service_account}, which is not the name of a service account of Google Cloud"
+        remedy = "write the e-mail that gcloud iam service-accounts list shows: NAME@PROJECT.iam.gserviceaccount.com"
+        yield identity.problem(clause, remedy, "service_account")
+    if identity.delegates:
+        clause = "is a chain, which the ADC document cannot express: clients impersonate the service account directly"
+        remedy = (
+            "publish an access token (artifacts: {access_token: true}), which goes the whole chain; or grant the "
+            "principal roles/iam.workloadIdentityUser on the service account itself"
+        )
+        yield identity.problem(clause, remedy, "delegates", at_key=True)
 
 
 def _check_default(entry: Settings, name: str | None, known: Collection[str], key: str) -> Iterator[Problem]:

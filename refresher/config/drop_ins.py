@@ -162,9 +162,5 @@ def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropI
         document = read_document(content, shown)
         problems += document.problems
         settings = TargetSettings.read(document.root, problems)
-    return DropIn(
-        state=state,
-        settings=None if problems else settings,
-        problems=tuple(problems),
-        in_force=None if before is None else before.in_force,
-    )
+    in_force = None if before is None else before.in_force
+    return DropIn(state, None if problems else settings, tuple(problems), in_force)

@@ -165,15 +165,12 @@ def check_trusted(path: str, status: os.stat_result) -> None:
         UnusableFileError: With the command that fixes it.
     """
     if status.st_uid not in {0, os.geteuid()}:
-        raise UnusableFileError(
-            f"{path} belongs to user {status.st_uid}, neither to root nor to the daemon",
-            f"read it through, then: chown {os.geteuid()} {path}",
-        )
+        problem = f"{path} belongs to user {status.st_uid}, neither to root nor to the daemon"
+        raise UnusableFileError(problem, f"read it through, then: chown {os.geteuid()} {path}")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise UnusableFileError(
-            f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: other users than its owner can write to it",
-            f"read it through, then: chmod go-w {path}",
-        )
+        mode = stat.S_IMODE(status.st_mode)
+        problem = f"{path} has mode {mode:04o}: other users than its owner can write to it"
+        raise UnusableFileError(problem, f"read it through, then: chmod go-w {path}")
 
 
 def _explain(name: str, error: OSError | ValueError) -> UnusableFileError:

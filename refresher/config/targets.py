@@ -139,10 +139,9 @@ class TargetResolver:
                 f"{self._root} (mode {self._open_mode:04o}): they could hand one target's token to the other"
             )
             found.append(settings.problem(clause, f"chmod go-w {self._root}"))
-        identity = self._identities.get(target.identity)
+        identity, group = self._identities.get(target.identity), _choose_group(target)
         if identity is None or not target.mode & stat.S_IRGRP:
             return
-        group = _choose_group(target)
         shared = [False] if identity.shared_identity else [False, True]
         readers = [self._readers.get((group, is_shared), {}) for is_shared in shared]
         other = next((name for each in readers for whose, name in each.items() if whose != target.identity), None)

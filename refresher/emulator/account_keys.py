@@ -1,7 +1,8 @@
 """The keys that Google holds for service accounts, and the documents that publish their public halves.
 
 https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt. The documents are on
-www.googleapis.com, as JWK and as X.509. Each account has one key, created at its first signature and never rotated.
+www.googleapis.com, as JWK and as X.509, together with the keys that users have. Google holds one key per account here,
+created at its first signature and never rotated.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from refresher.emulator.credentials import load_public_keys
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import Call, Reply, Route
-from refresher.emulator.tokens import compute_key_id, dump_key, load_key, public_jwk
+from refresher.emulator.tokens import dump_key, load_key, public_jwk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,33 +39,44 @@ def load_or_create_key(cloud: Cloud, account: ServiceAccount) -> rsa.RSAPrivateK
 
 
 def show_jwks(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
-    """Publish the key of an account as a JWKS."""
-    key = load_or_create_key(cloud, _find_account(cloud, names["account"]))
-    return Reply(document={"keys": [public_jwk(key)]})
+    """Publish the keys of an account as a JWKS."""
+    return Reply(document={"keys": [public_jwk(key) for key in _keys(cloud, names).values()]})
 
 
 def show_certificates(cloud: Cloud, _call: Call, names: Mapping[str, str]) -> Reply:
-    """Publish the key of an account as X.509 certificates by key id."""
+    """Publish the keys of an account as X.509 certificates by key id."""
     account = _find_account(cloud, names["account"])
-    key = load_or_create_key(cloud, account)
-    return Reply(document={compute_key_id(key): create_certificate(key, account.unique_id, cloud.now())})
+    signer = load_or_create_key(cloud, account)
+    now = cloud.now()
+    return Reply(
+        document={
+            key_id: create_certificate(signer, account.unique_id, now, public=key)
+            for key_id, key in _keys(cloud, names).items()
+        }
+    )
 
 
-def create_certificate(key: rsa.RSAPrivateKey, name: str, now: float) -> str:
-    """Return a new self-signed certificate as PEM."""
+def create_certificate(key: rsa.RSAPrivateKey, name: str, now: float, *, public: rsa.RSAPublicKey | None = None) -> str:
+    """Return a new certificate as PEM, signed with a key; by default for its own public half."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
-        .public_key(key.public_key())
+        .public_key(public or key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(begin + _VALID_FOR)
         .sign(key, SHA256())
     )
     return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _keys(cloud: Cloud, names: Mapping[str, str]) -> dict[str, rsa.RSAPublicKey]:
+    account = _find_account(cloud, names["account"])
+    load_or_create_key(cloud, account)
+    return load_public_keys(account.keys, account.key)
 
 
 def _find_account(cloud: Cloud, name: str) -> ServiceAccount:

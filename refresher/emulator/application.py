@@ -63,10 +63,10 @@ class Application:
             except IdentityNeeded as needed:
                 call = replace(call, identity=await self._evaluator.map_identity(needed.provider, needed.claims))
 
-    async def _discover(self, issuer: str) -> dict[str, Any] | None:
+    async def _discover(self, issuer: str) -> dict[str, Any] | Refusal | None:
         """Ask an issuer for its keys, in a thread that is abandoned when the issuer takes too long."""
         loop = asyncio.get_running_loop()
-        found: asyncio.Future[dict[str, Any] | None] = loop.create_future()
+        found: asyncio.Future[dict[str, Any] | Refusal | None] = loop.create_future()
 
         def ask() -> None:
             jwks = self._cloud.discover(issuer)

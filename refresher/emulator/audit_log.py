@@ -7,10 +7,14 @@ project's audit configuration asks for them, Admin Activity logs always. Queries
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from refresher.emulator.http import ENCODED_SLASH
 
 if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
@@ -23,6 +27,8 @@ _KMS = "cloudkms.googleapis.com"
 _STORAGE = "storage.googleapis.com"
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 412: 9, 429: 8}
 """google.rpc.Code by HTTP status."""
+
+_METHOD = re.compile(r":[A-Za-z]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,10 @@ def _find_resource(cloud: Cloud, call: Call) -> tuple[str | None, str]:
     _, _, name = call.path.partition("/projects/")
     if not name:
         return None, ""
-    found = cloud.state.find_project(name.partition("/")[0].partition(":")[0])
-    return (found[0] if found else None), f"projects/{name}"
+    project = name.partition("/")[0]
+    found = cloud.state.find_project(project) or cloud.state.find_project(project.rpartition(":")[0])
+    resource = _METHOD.sub("", name) if call.method == "POST" else name
+    return (found[0] if found else None), f"projects/{resource}".replace(ENCODED_SLASH, "%2F")
 
 
 def _is_wanted(cloud: Cloud, project: str, audited: _Audited, principal: str) -> bool:
@@ -147,10 +155,19 @@ def _describe_caller(call: Call, audited: _Audited) -> dict[str, Any]:
     told: dict[str, Any] = {"principalEmail": principal}
     if "delegation" in call.facts:
         told["principalSubject"] = f"serviceAccount:{principal}"
-        told["serviceAccountDelegationInfo"] = [
-            {"principalSubject": member} for member in call.facts["delegation"].split(" ")
-        ]
+        told["serviceAccountDelegationInfo"] = [_delegation(member) for member in json.loads(call.facts["delegation"])]
     return told
+
+
+def _delegation(member: str) -> dict[str, Any]:
+    """Describe an identity that acts as a service account: one of Google by its e-mail, another by its subject.
+
+    https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog#ServiceAccountDelegationInfo
+    """
+    kind, _, email = member.partition(":")
+    if kind in ("serviceAccount", "user"):
+        return {"firstPartyPrincipal": {"principalEmail": email}}
+    return {"principalSubject": member}
 
 
 def _describe_status(refusal: Refusal | None) -> dict[str, Any]:

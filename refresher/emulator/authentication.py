@@ -7,6 +7,7 @@ like a Google token authenticates the administrator of the whole cloud, so that 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from refresher.emulator.errors import api_refusal
@@ -38,7 +39,7 @@ def authenticate(cloud: Cloud, call: Call, *, service: str, scopes: Iterable[str
         raise api_refusal("I10" if "authorization" in call.headers else "unauthenticated", service=service)
     call.facts["principal"] = bearer.name
     if bearer.delegation:
-        call.facts["delegation"] = " ".join(bearer.delegation)
+        call.facts["delegation"] = json.dumps(bearer.delegation)
     if not any(scope in bearer.scopes for scope in scopes):
         raise api_refusal("I3", service=service)
     _check_quota_project(cloud, call, bearer)

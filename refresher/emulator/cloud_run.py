@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresher.emulator import documents, policy_changes
+from refresher.emulator import policy_changes
 from refresher.emulator.authentication import authenticate_administrator, require_permission
 from refresher.emulator.fields import find_project
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.permissions import Resource
-from refresher.emulator.policies import Binding, Policy
+from refresher.emulator.policies import Policy
+from refresher.emulator.roles import RUN_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,32 +22,19 @@ if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
 
 SERVICE = "run.googleapis.com"
-KIND = "runPolicies"
 
 
 def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.getIamPolicy")
-    return Reply(document=_load_policy(cloud, name).as_document())
+    return Reply(document=cloud.state.run_policies.get(name, Policy()).as_document())
 
 
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service."""
     name = _authorize(cloud, call, names, "run.services.setIamPolicy")
-    policy = _load_policy(cloud, name)
-    reply = policy_changes.replace_policy(cloud, policy, call.json())
-    documents.put(cloud, KIND, name, policy.as_document())
-    return reply
-
-
-def _load_policy(cloud: Cloud, name: str) -> Policy:
-    document = cloud.state.documents.get(KIND, {}).get(name, {})
-    return Policy(
-        bindings=[
-            Binding(role=entry["role"], members=set(entry["members"]), condition=entry.get("condition"))
-            for entry in document.get("bindings", [])
-        ]
-    )
+    policy = cloud.state.run_policies.setdefault(name, Policy())
+    return policy_changes.replace_policy(cloud, policy, call.json(), permissions=RUN_SERVICES)
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:

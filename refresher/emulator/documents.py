@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.policies import Policy
+from refresher.emulator.http import read_text
+from refresher.emulator.policies import Policy, is_same_etag
 
 if TYPE_CHECKING:
     from refresher.emulator.cloud import Cloud
@@ -61,11 +62,12 @@ def compute_etag(document: dict[str, Any]) -> str:
     return Policy(audit_configs=[content]).etag
 
 
-def check_etag(known: dict[str, Any], given: object) -> None:
-    """Check that a change is based on the present version.
+def check_etag(known: dict[str, Any], given: dict[str, Any]) -> None:
+    """Check that a change is based on the present version. A change without an etag is based on any.
 
     Raises:
         Refusal: The change has the etag of another version.
     """
-    if given and given != known.get("etag"):
+    etag = read_text(given, "etag")
+    if etag and not is_same_etag(etag, str(known.get("etag", ""))):
         raise api_refusal("conflict")

@@ -1,7 +1,7 @@
 """Google's refusals as data: the exact texts, in the two shapes that its services use.
 
-STS answers with flat OAuth errors (RFC 6749, section 5.2), the other services with `google.rpc.Status`. The ids are
-those of the catalogue in `docs/emulator.md`.
+STS and the token endpoint answer with flat OAuth errors (RFC 6749, section 5.2), the other services with
+`google.rpc.Status`. The ids are those of the catalogue in `docs/emulator.md`.
 """
 
 from __future__ import annotations
@@ -45,17 +45,41 @@ _NO_POOL = (
     "Identity Pool does not exist ({pool}). Please check that you specified a valid resource name as returned in the "
     "`name` attribute in the configuration API."
 )
+_ACTIVATION = "https://console.developers.google.com/apis/api/{service}/overview?project={project}"
 _DISABLED_SERVICE = (
-    "{service} has not been used in project {project} before or it is disabled. Enable it by visiting "
-    "https://console.developers.google.com/apis/api/{service}/overview?project={project} then retry. If you enabled "
-    "this API recently, wait a few minutes for the action to propagate to our systems and retry."
+    "{title} has not been used in project {project} before or it is disabled. Enable it by visiting "
+    f"{_ACTIVATION} then retry. If you enabled this API recently, wait a few minutes for the action to propagate to "
+    "our systems and retry."
 )
 _ACCOUNT_EXISTS = "Service account {account} already exists within project projects/{project}."
+_SHORT_LIVED = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp "
+    "values in the JWT claim."
+)
+_NOT_DELEGATED = (
+    "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the "
+    "scopes requested."
+)
 _THROTTLED = "The request was throttled due to rate limit: {quota}. Please retry after a few seconds."
 _QUOTA = (
     "Quota exceeded for quota metric '{quota}' and limit '{quota} per minute' of service '{service}' for consumer "
     "'project_number:{project}'."
 )
+
+TITLES = {
+    "bigquery.googleapis.com": "BigQuery API",
+    "cloudkms.googleapis.com": "Cloud Key Management Service (KMS) API",
+    "cloudresourcemanager.googleapis.com": "Cloud Resource Manager API",
+    "iam.googleapis.com": "Identity and Access Management (IAM) API",
+    "iamcredentials.googleapis.com": "IAM Service Account Credentials API",
+    "logging.googleapis.com": "Cloud Logging API",
+    "monitoring.googleapis.com": "Cloud Monitoring API",
+    "orgpolicy.googleapis.com": "Organization Policy API",
+    "serviceusage.googleapis.com": "Service Usage API",
+    "storage.googleapis.com": "Cloud Storage API",
+    "sts.googleapis.com": "Security Token Service API",
+}
+"""The title of each API, which errors show instead of its host name."""
 
 STS = {
     "E1": ("invalid_request", "Scope(s) must be provided."),
@@ -76,10 +100,15 @@ STS = {
         "invalid_grant",
         "Invalid format of AWS credentials:Error at line 0:0: Unexpected end of stream : expected '{{'",
     ),
+    "E19": (
+        "invalid_grant",
+        "`issuer` claim in OIDC discovery document does not match the issuer specified in the request.",
+    ),
     "empty_subject_token": ("invalid_request", "subject_token must be nonempty."),
     "empty_subject_token_type": ("invalid_request", "subject_token_type must be nonempty."),
     # our own wording: the text of the real STS is unknown
     "authorization": ("invalid_request", "The Authorization header must not be a bearer token."),
+    "invalid_scope": ("invalid_scope", "Invalid OAuth scope or ID token audience provided."),
     "grant_type": ("unsupported_grant_type", "Invalid grant_type."),
     "requested_token_type": ("invalid_request", "Invalid requested_token_type."),
     "subject_token_type": ("invalid_request", "Invalid subject_token_type for this audience."),
@@ -92,6 +121,29 @@ STS = {
     "too_large": ("invalid_request", "The size of all mapped attributes exceeds the 8192 bytes limit."),
 }
 """OAuth error code and text, by id. The texts of the catalogue are Google's, word for word."""
+
+OAUTH = {
+    "O1": (400, "invalid_grant", "Bad Request"),
+    "O2": (400, "invalid_grant", "Token has been expired or revoked."),
+    "O3": (401, "invalid_client", "The OAuth client was not found."),
+    "O4": (401, "invalid_client", "The provided client secret is invalid."),
+    "O5": (400, "invalid_request", "Could not determine client ID from request."),
+    "O6": (400, "invalid_request", "client_secret is missing."),
+    "O7": (400, "invalid_grant", "Invalid JWT Signature."),
+    "O8": (400, "invalid_grant", "Invalid grant: account not found"),
+    "O9": (400, "invalid_grant", _SHORT_LIVED),
+    "O10": (400, "invalid_grant", "Invalid JWT: Failed audience check. The right audience is {expected}"),
+    "O11": (400, "invalid_scope", "Invalid OAuth scope or ID token audience provided."),
+    "O12": (400, "invalid_scope", "{scope} is not a valid audience string."),
+    "O13": (401, "unauthorized_client", _NOT_DELEGATED),
+    "O14": (400, "invalid_grant", "Not a valid email or user ID."),
+    "O15": (400, "unsupported_grant_type", "Invalid grant_type: {grant}"),
+    # our own wording: Google's exact text is unknown
+    "no_parameter": (400, "invalid_request", "Missing required parameter: {name}"),
+    "other_client": (401, "unauthorized_client", "Unauthorized"),
+    "ungranted_scope": (400, "invalid_scope", "Bad Request"),
+}
+"""HTTP status, OAuth error code and text of the token endpoint, by id."""
 
 API = {
     "I1": (403, "PERMISSION_DENIED", "Permission '{permission}' denied on resource{resource} (or it may not exist)."),
@@ -141,16 +193,25 @@ API = {
 }  # fmt: skip
 """HTTP status, status code and text, by id. The texts of the catalogue are Google's, word for word."""
 
-_REASONS = {
-    "I1": "IAM_PERMISSION_DENIED",
-    "T9": "IAM_PERMISSION_DENIED",
-    "I3": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
-    "I11": "ACCESS_TOKEN_TYPE_UNSUPPORTED",
-    "I12": "USER_PROJECT_DENIED",
-    "quota": "RATE_LIMIT_EXCEEDED",
-    "service_disabled": "SERVICE_DISABLED",
-    "unauthenticated": "CREDENTIALS_MISSING",
+_REASONS: dict[str, tuple[str, dict[str, str]]] = {
+    "I1": ("IAM_PERMISSION_DENIED", {"permission": "{permission}"}),
+    "T9": ("IAM_PERMISSION_DENIED", {"permission": "{permission}"}),
+    "I3": ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", {}),
+    "I11": ("ACCESS_TOKEN_TYPE_UNSUPPORTED", {"method": "{method}"}),
+    "I12": ("USER_PROJECT_DENIED", {"consumer": "projects/{project}"}),
+    "quota": ("RATE_LIMIT_EXCEEDED", {"quota_metric": "{quota}", "consumer": "projects/{project}"}),
+    "service_disabled": (
+        "SERVICE_DISABLED",
+        {
+            "serviceTitle": "{title}",
+            "consumer": "projects/{project}",
+            "containerInfo": "{project}",
+            "activationUrl": _ACTIVATION,
+        },
+    ),
+    "unauthenticated": ("CREDENTIALS_MISSING", {}),
 }
+"""The reason and the metadata of ErrorInfo, in addition to the service."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of the emulated Google, not a failure of the emulator
@@ -188,40 +249,32 @@ def sts_refusal(entry: str, **facts: object) -> Refusal:
     return Refusal(429 if entry == "E13" else 400, document, entry)
 
 
+def oauth_refusal(entry: str, **facts: object) -> Refusal:
+    """Return an error of the token endpoint by its id."""
+    status, code, text = OAUTH[entry]
+    return Refusal(status, {"error": code, "error_description": text.format(**facts)}, entry)
+
+
 def api_refusal(entry: str, *, service: str = "iam.googleapis.com", **facts: object) -> Refusal:
     """Return an error in the shape of `google.rpc.Status`, with ErrorInfo where Google sends it."""
     status, code, text = API[entry]
-    error: dict[str, Any] = {"code": status, "message": text.format(service=service, **facts), "status": code}
+    facts = {"service": service, "title": TITLES.get(service, service), **facts}
+    error: dict[str, Any] = {"code": status, "message": text.format(**facts), "status": code}
     if entry in _REASONS:
+        reason, metadata = _REASONS[entry]
         info = {
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": _REASONS[entry],
-            "domain": _domain(entry),
+            "reason": reason,
+            "domain": "iam.googleapis.com" if entry in ("I1", "T9") else "googleapis.com",
+            "metadata": {"service": service, **{name: value.format(**facts) for name, value in metadata.items()}},
         }
-        known = {name: str(value) for name, value in facts.items() if name in ("permission", "method", "quota")}
-        error["details"] = [info | {"metadata": {"service": service, **known}}]
+        error["details"] = [info, *(_help(error["message"], info) if entry == "service_disabled" else ())]
     return Refusal(status, {"error": error}, entry)
 
 
-def refusal(entry: str, **facts: str) -> Refusal:
-    """Return any refusal by its id, for faults. Each value that the text would contain is `?`.
-
-    Raises:
-        KeyError: The id is unknown.
-    """
-    unknown = _Unknown(facts)
-    if entry in STS:
-        code, text = STS[entry]
-        document = {"error": code, "error_description": text.format_map(unknown)}
-        return Refusal(429 if entry == "E13" else 400, document, entry)
-    status, code, text = API[entry]
-    return Refusal(status, {"error": {"code": status, "message": text.format_map(unknown), "status": code}}, entry)
-
-
-class _Unknown(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return "?"
-
-
-def _domain(entry: str) -> str:
-    return "iam.googleapis.com" if entry in ("I1", "T9") else "googleapis.com"
+def _help(message: str, info: dict[str, Any]) -> list[dict[str, Any]]:
+    link = {"description": "Google developers console API activation", "url": info["metadata"]["activationUrl"]}
+    return [
+        {"@type": "type.googleapis.com/google.rpc.LocalizedMessage", "locale": "en-US", "message": message},
+        {"@type": "type.googleapis.com/google.rpc.Help", "links": [link]},
+    ]

@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from refresher.emulator.errors import API, STS
+from refresher.emulator.errors import API, OAUTH, STS
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _create_fault(what: dict[str, Any]) -> Fault:
     if wrong:
         raise EmulatorError(f"a fault's {wrong[0]} has an invalid value", "see the table in docs/emulator.md")
     fault = Fault(**what | {"without": tuple(what.get("without", ()))})
-    if fault.refusal is not None and fault.refusal not in STS and fault.refusal not in API:
+    if fault.refusal is not None and fault.refusal not in {**STS, **API, **OAUTH}:
         raise EmulatorError(f"{fault.refusal} is not a refusal", "use an id of the catalogue in docs/emulator.md")
     return fault
 

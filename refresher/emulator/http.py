@@ -109,7 +109,8 @@ class Route:
     Attributes:
         operation: Its name for faults, quotas and the audit log, such as `sts.token`.
         method: The HTTP method.
-        pattern: The path; `{name}` is one segment, `{name**}` any number of them.
+        pattern: The path; `{name}` is one segment without a colon, `{name*}` one segment, `{name**}` any number of
+            them. `{project}` and `{parent}` may contain the colon of a project's id.
         rule: The function that answers.
         changes: Whether it changes the state, so that the state must be saved.
     """

@@ -26,6 +26,7 @@ from refresher.emulator.org_policy import allows_value
 from refresher.emulator.permissions import check_chain, permission_denied
 from refresher.emulator.quotas import GENERATIONS, SIGNATURES
 from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
+from refresher.emulator.scopes import is_scope
 from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, compute_key_id
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ LONGEST_LIFETIME = 3600.0
 EXTENDED_LIFETIME = 43_200.0
 ID_TOKEN_LIFE = 3600
 _DELEGATE = re.compile(r"projects/-/serviceAccounts/[^/]+")
-_SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*")
-"""The form of https://developers.google.com/identity/protocols/oauth2/scopes. Which scopes exist is not known here."""
 _DURATION = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -53,8 +52,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
     account = _find_account(cloud, call, names, GET_ACCESS_TOKEN)
     scopes = _read_scopes(body.get("scope"))
     lifetime = _read_lifetime(cloud, account, body.get("lifetime"))
-    delegates = _read_delegates(body)
-    check_chain(cloud, caller, delegates, account, GET_ACCESS_TOKEN)
+    chain = check_chain(cloud, caller, _read_delegates(body), account, GET_ACCESS_TOKEN)
     _spend(cloud, account, GENERATIONS)
     expires_at = int(cloud.now() + min(lifetime, account.longest_life or lifetime))
     bearer = Bearer(
@@ -63,7 +61,7 @@ def generate_access_token(cloud: Cloud, call: Call, names: Mapping[str, str]) ->
         account_id=account.unique_id,
         expires_at=expires_at,
         scopes=scopes,
-        delegation=(caller.member, *(f"serviceAccount:{name}" for name in delegates)),
+        delegation=(caller.member, *(f"serviceAccount:{delegate.email}" for delegate in chain)),
     )
     return Reply(
         document={
@@ -99,10 +97,9 @@ def sign_jwt(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     check_chain(cloud, caller, _read_delegates(body), account, SIGN_JWT)
     _spend(cloud, account, SIGNATURES)
     key = load_or_create_key(cloud, account)
-    signed = jwt.api_jws.encode(
-        json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": compute_key_id(key)}
-    )
-    return Reply(document={"keyId": compute_key_id(key), "signedJwt": signed})
+    key_id = compute_key_id(key.public_key())
+    signed = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="RS256", headers={"kid": key_id})
+    return Reply(document={"keyId": key_id, "signedJwt": signed})
 
 
 def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -118,7 +115,8 @@ def sign_blob(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     _spend(cloud, account, SIGNATURES)
     key = load_or_create_key(cloud, account)
     signature = key.sign(payload, PKCS1v15(), SHA256())
-    return Reply(document={"keyId": compute_key_id(key), "signedBlob": base64.b64encode(signature).decode()})
+    key_id = compute_key_id(key.public_key())
+    return Reply(document={"keyId": key_id, "signedBlob": base64.b64encode(signature).decode()})
 
 
 def build_id_token_claims(cloud: Cloud, account: ServiceAccount, audience: str, *, with_email: bool) -> dict[str, Any]:
@@ -162,7 +160,7 @@ def _spend(cloud: Cloud, account: ServiceAccount, quota: str) -> None:
 
 def _read_scopes(value: object) -> tuple[str, ...]:
     scopes = value.split() if isinstance(value, str) else value
-    if not isinstance(scopes, list) or not scopes or not all(_is_scope(scope) for scope in scopes):
+    if not isinstance(scopes, list) or not scopes or not all(map(is_scope, scopes)):
         raise api_refusal("I6")
     return tuple(scopes)
 
@@ -173,10 +171,6 @@ def _read_delegates(body: Mapping[str, Any]) -> list[str]:
     if not all(_DELEGATE.fullmatch(delegate) for delegate in delegates):
         raise api_refusal("I6")
     return [delegate.rpartition("/")[2] for delegate in delegates]
-
-
-def _is_scope(value: object) -> bool:
-    return isinstance(value, str) and _SCOPE.fullmatch(value) is not None
 
 
 def _read_lifetime(cloud: Cloud, account: ServiceAccount, value: object) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import find_project
+from refresher.emulator.fields import apply_mask, find_project, split_mask
 from refresher.emulator.http import Call, Reply, Route, read_list
 
 if TYPE_CHECKING:
@@ -44,12 +44,11 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change the fields of the mask; without a mask, replace everything."""
+    """Change the fields of the mask; one that is not in the body is cleared. Without a mask, replace everything."""
     name = _name(cloud, call, names, "update")
     known, body = documents.find(cloud, names["kind"], name), call.json()
-    masked = [path.partition(".")[0] for path in call.query.get("updateMask", "").split(",") if path]
-    changed = {field: body.get(field) for field in masked} if masked else body
-    document = {field: value for field, value in {**known, **changed}.items() if value is not None}
+    mask = split_mask(call.query.get("updateMask", ""))
+    document = body if mask in ([], ["*"]) else apply_mask(known, body, mask)
     return Reply(document=documents.put(cloud, names["kind"], name, _complete(name, document)))
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from refresher.emulator.account_keys import create_certificate
+from refresher.emulator.errors import Refusal, sts_refusal
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
@@ -42,21 +43,30 @@ def find_key_set(cloud: Cloud, call: Call, issuer: str) -> dict[str, Any] | None
 
     Raises:
         KeysNeeded: The issuer must be asked first.
+        Refusal: E19 if its discovery document has another issuer.
     """
     if issuer == GOOGLE_ISSUER:
         return cloud.vault.jwks
-    jwks, fetched_at = cloud.key_sets.get(issuer, (None, 0.0))
-    is_known = jwks is not None and abs(cloud.now() - fetched_at) < KEPT
+    found, fetched_at = cloud.key_sets.get(issuer, (None, 0.0))
+    is_known = isinstance(found, dict) and abs(cloud.now() - fetched_at) < KEPT
     if not is_known and not call.keys_discovered:
         raise KeysNeeded(issuer)
-    return jwks
+    if isinstance(found, Refusal):
+        raise found
+    return found
 
 
-def discover(issuer: str) -> dict[str, Any] | None:
-    """Ask an issuer for its JWKS over the network; None without a valid answer."""
-    document = _fetch(f"{issuer}/.well-known/openid-configuration")
-    if document is None or document.get("issuer") != issuer:
+def discover(issuer: str) -> dict[str, Any] | Refusal | None:
+    """Ask an issuer for its JWKS over the network.
+
+    Returns None without a valid answer, and E19 if the discovery document has another issuer: every character counts,
+    even a slash at the end (OpenID Connect Discovery 1.0, section 4.3).
+    """
+    document = _fetch(f"{issuer.removesuffix('/')}/.well-known/openid-configuration")
+    if document is None or not isinstance(document.get("issuer"), str):
         return None
+    if document["issuer"] != issuer:
+        return sts_refusal("E19")
     return _fetch(str(document.get("jwks_uri")))
 
 

@@ -1,7 +1,8 @@
 """orgpolicy.googleapis.com: policies on projects, folders and organisations, stored and shown.
 
-https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Two constraints have an effect, and only on a
-project: `iam.workloadIdentityPoolProviders` and `iam.allowServiceAccountCredentialLifetimeExtension`.
+https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Four constraints have an effect, and only on a
+project: `iam.workloadIdentityPoolProviders`, `iam.allowServiceAccountCredentialLifetimeExtension`,
+`iam.disableServiceAccountKeyCreation` and `iam.disableServiceAccountKeyUpload`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import format_time
+from refresher.emulator.fields import apply_mask, format_time, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SERVICE = "orgpolicy.googleapis.com"
 KIND = "orgPolicies"
 PARENTS = ("projects", "folders", "organizations")
+SPECS = ("spec", "dryRunSpec")
 
 
 def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, default: bool = False) -> bool:
@@ -37,6 +39,13 @@ def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, def
             return False
         allowed = allowed or rule.get("allowAll") is True or value in values.get("allowedValues", ())
     return allowed
+
+
+def is_enforced(cloud: Cloud, project: str, constraint: str) -> bool:
+    """Return whether the boolean constraint on a project is enforced; without a policy, it is not."""
+    policy = cloud.state.documents.get(KIND, {}).get(f"projects/{project}/policies/{constraint}")
+    rules = policy.get("spec", {}).get("rules") if policy is not None else None
+    return isinstance(rules, list) and any(isinstance(rule, dict) and rule.get("enforce") is True for rule in rules)
 
 
 def set_values(cloud: Cloud, project: str, constraint: str, values: list[str]) -> None:
@@ -70,12 +79,15 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change spec or dry-run spec."""
+    """Change the specs of the mask; one that is not in the body is cleared. Without a mask, replace both."""
     name = f"{_authorize(cloud, call, names, 'orgpolicy.policies.update')}/policies/{names['constraint']}"
     known, body = documents.find(cloud, KIND, name), call.json()
-    documents.check_etag(known.get("spec", {}), read_object(body, "spec").get("etag"))
-    changed: dict[str, Any] = {field: body[field] for field in ("spec", "dryRunSpec") if field in body}
-    return Reply(document=documents.put(cloud, KIND, name, _complete(cloud, name, {**known, **changed})))
+    documents.check_etag(known, body)
+    for spec in SPECS:
+        documents.check_etag(read_object(known, spec), read_object(body, spec))
+    mask = call.query.get("updateMask", "").replace("policy.", "")
+    paths = SPECS if mask in ("", "*") else read_mask(mask, SPECS)
+    return Reply(document=documents.put(cloud, KIND, name, _complete(cloud, name, apply_mask(known, body, paths))))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -96,11 +108,11 @@ def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: s
 
 
 def _complete(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
-    document = {**body, "name": name}
-    spec = dict(read_object(document, "spec"))
-    if spec:
-        spec |= {"etag": documents.compute_etag(spec), "updateTime": format_time(cloud.now())}
-        document["spec"] = spec
+    document = {field: value for field, value in body.items() if value is not None} | {"name": name}
+    for field in SPECS:
+        spec = dict(read_object(document, field))
+        if spec:
+            document[field] = spec | {"etag": documents.compute_etag(spec), "updateTime": format_time(cloud.now())}
     return document | {"etag": documents.compute_etag(document)}
 
 

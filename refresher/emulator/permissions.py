@@ -55,8 +55,8 @@ def account_resource(account: ServiceAccount) -> Resource:
 
 def check_chain(
     cloud: Cloud, caller: Bearer, delegates: Sequence[str], target: ServiceAccount, permission: str
-) -> None:
-    """Check the impersonation chain from a caller through its delegates to the target principal.
+) -> list[ServiceAccount]:
+    """Check the impersonation chain from a caller through its delegates to the target principal; return the delegates.
 
     Args:
         cloud: The emulated cloud.
@@ -69,6 +69,7 @@ def check_chain(
         Refusal: I1 at the first hop that is not granted.
     """
     names = list_names(cloud.state, caller)
+    chain = []
     for delegate in delegates:
         account = cloud.state.find_service_account(delegate)
         if account is None or not account.is_usable:
@@ -76,8 +77,10 @@ def check_chain(
         if caller.boundary is not None or not _is_granted(cloud, names, IMPLICIT_DELEGATION, account_resource(account)):
             raise permission_denied(IMPLICIT_DELEGATION)
         names = _list_account_names(cloud.state, account.email)
+        chain.append(account)
     if caller.boundary is not None or not _is_granted(cloud, names, permission, account_resource(target)):
         raise permission_denied(permission)
+    return chain
 
 
 def has_permission(cloud: Cloud, caller: Bearer, permission: str, resource: Resource) -> bool:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.credentials import UserCredential
 from refresher.emulator.crypto_keys import CryptoKey
 from refresher.emulator.journal import CAPACITY, AuditLog
+from refresher.emulator.policies import Policy
 from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
 from refresher.emulator.storage_state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault
@@ -34,6 +36,9 @@ CREATE TABLE IF NOT EXISTS contents (
 );
 CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL);
 """
+_UPSERT = "INSERT INTO resources VALUES (?, ?, ?) ON CONFLICT (kind, name) DO UPDATE SET document = excluded.document"
+"""Writes a row in its place: the first project is still the first one after a restart."""
+
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "projects": TypeAdapter(Project),
     "pools": TypeAdapter(Pool),
@@ -42,6 +47,8 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "buckets": TypeAdapter(Bucket),
     "crypto_keys": TypeAdapter(CryptoKey),
     "groups": TypeAdapter(set[str]),
+    "users": TypeAdapter(UserCredential),
+    "run_policies": TypeAdapter(Policy),
     "documents": TypeAdapter(dict[str, dict[str, Any]]),
     "settings": TypeAdapter(str),
 }
@@ -87,7 +94,7 @@ class _Store:
 
     def load_cloud(self) -> Cloud:
         """Read everything, and return it as a cloud."""
-        rows = self._database.execute("SELECT kind, name, document FROM resources").fetchall()
+        rows = self._database.execute("SELECT kind, name, document FROM resources ORDER BY rowid").fetchall()
         self._written = {(kind, name): document for kind, name, document in rows}
         vault = self._written.get(_VAULT)
         state = State() if vault is None else self._load_state()
@@ -148,7 +155,7 @@ class _Store:
             return
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._database.executemany("INSERT OR REPLACE INTO resources VALUES (?, ?, ?)", changed)
+            self._database.executemany(_UPSERT, changed)
             self._database.executemany("DELETE FROM resources WHERE kind = ? AND name = ?", gone)
             self._database.executemany("DELETE FROM contents WHERE bucket = ? AND name = ?", removed)
             for bucket, name in uploaded:

@@ -13,6 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EMPTY_ETAG = "ACAB"
+_ONE_ALPHABET = str.maketrans("-_", "+/")
+
+
+def is_same_etag(given: str, known: str) -> bool:
+    """Return whether two etags are the same bytes.
+
+    They are base64, and JSON of protocol buffers may have either alphabet, with or without padding: gcloud sends back
+    the one that is safe in URLs (https://protobuf.dev/programming-guides/json/).
+    """
+    return given.translate(_ONE_ALPHABET).rstrip("=") == known.translate(_ONE_ALPHABET).rstrip("=")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator.account_emails import read_host, read_project
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, check
 from refresher.emulator.http import Reply, read_list, read_object, read_text, read_texts
+from refresher.emulator.members import bind_member
 from refresher.emulator.permissions import has_permission
-from refresher.emulator.policies import Binding, Policy
+from refresher.emulator.policies import Binding, Policy, is_same_etag
+from refresher.emulator.roles import is_grantable, is_role
 from refresher.emulator.state import is_gone
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from refresher.emulator.cloud import Cloud
     from refresher.emulator.permissions import Resource
+    from refresher.emulator.state import State
     from refresher.emulator.tokens import Bearer
 
 MOST_PRINCIPALS = 1500
@@ -37,17 +41,18 @@ _POOL = re.compile(
     re.DOTALL,
 )
 _CLUSTER = re.compile(r"serviceAccount:(?P<project>[^\[]+)\.svc\.id\.goog\[[^\]]*\]")
-_CUSTOM_ROLE = re.compile(r"(projects|organizations)/[^/]+/roles/[a-zA-Z0-9_.]{3,64}")
-_PREDEFINED_ROLE = re.compile(r"roles/[a-zA-Z0-9_.]+")
 
 
-def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, auditable: bool = False) -> Reply:
+def replace_policy(
+    cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, permissions: str = "", auditable: bool = False
+) -> Reply:
     """Replace a policy with the one in a request's body, and show it.
 
     Args:
         cloud: The emulated cloud.
         policy: Changed in place.
         body: The body of `setIamPolicy`.
+        permissions: How the permissions on this kind of resource begin; only roles with one of them are supported.
         auditable: Whether the resource has audit configurations, as projects do.
 
     Raises:
@@ -56,10 +61,12 @@ def replace_policy(cloud: Cloud, policy: Policy, body: Mapping[str, Any], *, aud
     document = read_object(body, "policy")
     mask = {path.strip() for path in read_text(body, "updateMask", "bindings,etag").split(",")}
     etag = read_text(document, "etag")
-    if etag and etag != policy.etag:
+    if etag and not is_same_etag(etag, policy.etag):
         raise api_refusal("conflict")
-    bindings = _read_bindings(cloud, document)
-    audit_configs = [_read_audit_config(config) for config in read_list(document, "auditConfigs")] if auditable else []
+    bindings = _read_bindings(cloud, document, permissions)
+    audit_configs = (
+        [_read_audit_config(cloud, config) for config in read_list(document, "auditConfigs")] if auditable else []
+    )
     if "bindings" in mask or "updateMask" not in body:
         policy.bindings[:] = bindings
     if "auditConfigs" in mask or "audit_configs" in mask:
@@ -77,15 +84,16 @@ def test_permissions(cloud: Cloud, caller: Bearer, resource: Resource, body: Map
     return Reply(document={"permissions": held} if held else {})
 
 
-def _read_bindings(cloud: Cloud, document: Mapping[str, Any]) -> list[Binding]:
+def _read_bindings(cloud: Cloud, document: Mapping[str, Any], permissions: str) -> list[Binding]:
     bindings: list[Binding] = []
     for entry in read_list(document, "bindings"):
         if not isinstance(entry, dict):
             raise api_refusal("bad_field", field="policy.bindings")
         role, members = read_text(entry, "role"), read_texts(entry, "members")
-        _check_role(cloud, role)
+        check_role(cloud.state, role, permissions)
         for member in members:
             check_member(cloud, member)
+        members = [bind_member(cloud.state, member) for member in members]
         condition = _read_condition(read_object(entry, "condition"))
         same = next((known for known in bindings if (known.role, known.condition) == (role, condition)), None)
         if same is not None:
@@ -116,12 +124,12 @@ def check_member(cloud: Cloud, member: str) -> None:
     if member.startswith(("principal://", "principalSet://")):
         _check_principal(cloud, member)
     cluster = _CLUSTER.fullmatch(member)
-    if cluster is not None and cluster["project"] not in cloud.state.projects:
+    if cluster is not None and not {cluster["project"], read_host(cluster["project"])} & cloud.state.projects.keys():
         raise api_refusal("T8", pool=f"{cluster['project']}.svc.id.goog")
-    if member.startswith("serviceAccount:") and member.endswith(".iam.gserviceaccount.com"):
+    if member.startswith("serviceAccount:") and cluster is None:
         email = member.removeprefix("serviceAccount:")
         found = cloud.state.service_accounts.get(email)
-        known = email.partition("@")[2].partition(".")[0] in cloud.state.projects  # other clouds' accounts are unknown
+        known = cloud.state.find_project(read_project(email)) is not None  # other clouds' accounts are unknown
         if known and (found is None or found.deleted_at is not None):
             raise api_refusal("no_member", email=email)
 
@@ -135,12 +143,13 @@ def _check_principal(cloud: Cloud, member: str) -> None:
         raise api_refusal("T8", pool=found[1])
 
 
-def _check_role(cloud: Cloud, role: str) -> None:
-    if _PREDEFINED_ROLE.fullmatch(role):
-        return
-    custom = cloud.state.roles.get(role)
-    is_known = custom is not None and custom.deleted_at is None
-    if not _CUSTOM_ROLE.fullmatch(role) or (role.startswith("projects/") and not is_known):
+def check_role(state: State, role: str, permissions: str = "") -> None:
+    """Check that a role exists, and that it includes a permission of the kind of resource on which it is granted.
+
+    Raises:
+        Refusal: It does not.
+    """
+    if not is_role(state, role) or not is_grantable(role, permissions):
         raise api_refusal("no_role", role=role)
 
 
@@ -158,19 +167,21 @@ def _read_condition(condition: dict[str, Any]) -> dict[str, str] | None:
     return {name: value for name, value in kept.items() if value}
 
 
-def _read_audit_config(config: object) -> dict[str, Any]:
+def _read_audit_config(cloud: Cloud, config: object) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise api_refusal("bad_field", field="policy.auditConfigs")
     service = read_text(config, "service")
     if service == "iamcredentials.googleapis.com" or (service != "allServices" and "." not in service):
         raise api_refusal("invalid", problem=f"Audit configuration for service {service} is not supported.")
-    logs = read_list(config, "auditLogConfigs")
+    logs = [dict(log) if isinstance(log, dict) else {} for log in read_list(config, "auditLogConfigs")]
     for number, log in enumerate(logs):
-        kind = log.get("logType") if isinstance(log, dict) else None
+        kind = log.get("logType")
         if kind not in LOG_TYPES:
             raise api_refusal(
                 "invalid",
                 problem=f"Invalid value at 'policy.audit_configs[0].audit_log_configs[{number}].log_type' "
                 f'(type.googleapis.com/google.iam.v1.AuditLogConfig.LogType), "{kind}"',
             )
+        if "exemptedMembers" in log:
+            log["exemptedMembers"] = [bind_member(cloud.state, name) for name in read_texts(log, "exemptedMembers")]
     return {"service": service, "auditLogConfigs": logs}

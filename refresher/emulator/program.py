@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+READY = "ready.json"
+
 
 def serve(  # noqa: PLR0913 - one argument per option of the command
     directory: Path,
@@ -36,6 +38,8 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
     journal: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Call it on the main thread.
+
+    The ready line is also in the directory, in the file `READY`, while the emulator runs.
 
     Raises:
         EmulatorError: The directory, the seed, the journal or a port cannot be used, or another emulator uses the
@@ -57,10 +61,13 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
         ):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stopping.set())
+            ready = directory / READY
+            ready.write_text(server.ready_line() + "\n", encoding="utf-8")
             sys.stderr.write(NOTICE)
             output.write(server.ready_line() + "\n")
             output.flush()
             stopping.wait()
+            ready.unlink(missing_ok=True)
 
 
 @contextmanager

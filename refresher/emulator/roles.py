@@ -1,11 +1,13 @@
 """The permissions of roles: the predefined roles that matter here, as data, and the custom roles of the state.
 
-https://cloud.google.com/iam/docs/roles-permissions. Permissions that no rule of the emulator checks are left out, and
-so are most predefined roles: they can be granted, but allow nothing.
+https://cloud.google.com/iam/docs/roles-permissions. Permissions that no rule of the emulator checks are left out. Other
+predefined roles can be granted, but allow nothing. Of the services whose roles are all listed, an unknown name is
+refused, as at Google; of other services, any name is taken for a role.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +48,21 @@ ROLES: dict[str, tuple[str, ...]] = {
         "iam.serviceAccounts.update",
         "resourcemanager.projects.get",
     ),
+    "roles/iam.serviceAccountCreator": (
+        "iam.serviceAccounts.create",
+        "iam.serviceAccounts.get",
+        "iam.serviceAccounts.list",
+    ),
+    "roles/iam.serviceAccountDeleter": (
+        "iam.serviceAccounts.delete",
+        "iam.serviceAccounts.get",
+        "iam.serviceAccounts.list",
+    ),
+    "roles/iam.serviceAccountKeyAdmin": (
+        "iam.serviceAccountKeys.*",
+        "iam.serviceAccounts.get",
+        "iam.serviceAccounts.list",
+    ),
     "roles/iam.serviceAccountViewer": ("iam.serviceAccounts.get", "iam.serviceAccounts.list"),
     "roles/iam.workloadIdentityPoolAdmin": (
         "iam.workloadIdentityPools.*",
@@ -60,7 +77,9 @@ ROLES: dict[str, tuple[str, ...]] = {
         "iam.workloadIdentityPoolProviders.list",
     ),
     "roles/iam.roleAdmin": ("iam.roles.*", "resourcemanager.projects.get"),
+    "roles/iam.roleViewer": ("iam.roles.get", "iam.roles.list", "resourcemanager.projects.get"),
     "roles/iam.denyAdmin": ("iam.denypolicies.*",),
+    "roles/iam.denyReviewer": ("iam.denypolicies.get", "iam.denypolicies.list"),
     "roles/iam.securityAdmin": ("*.getIamPolicy", "*.setIamPolicy", "*.list", "resourcemanager.projects.get"),
     "roles/iam.securityReviewer": ("*.getIamPolicy", "*.list", "resourcemanager.projects.get"),
     "roles/resourcemanager.projectIamAdmin": (
@@ -79,6 +98,12 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/logging.privateLogViewer": ("logging.logEntries.list", "logging.privateLogEntries.list"),
     "roles/monitoring.admin": ("monitoring.*", "resourcemanager.projects.get"),
     "roles/monitoring.editor": ("monitoring.*",),
+    "roles/monitoring.alertPolicyEditor": ("monitoring.alertPolicies.*",),
+    "roles/monitoring.alertPolicyViewer": ("monitoring.alertPolicies.get", "monitoring.alertPolicies.list"),
+    "roles/monitoring.notificationChannelEditor": ("monitoring.notificationChannels.*",),
+    "roles/run.admin": ("run.*", "resourcemanager.projects.get"),
+    "roles/run.developer": ("run.services.get", "run.services.list", "run.services.getIamPolicy"),
+    "roles/run.invoker": ("run.routes.invoke",),
     "roles/storage.admin": ("storage.*", "resourcemanager.projects.get"),
     "roles/storage.objectAdmin": ("storage.objects.*",),
     "roles/storage.objectUser": (
@@ -90,6 +115,14 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/storage.objectViewer": _READ_OBJECTS,
     "roles/storage.objectCreator": ("storage.objects.create",),
     "roles/storage.legacyObjectReader": ("storage.objects.get",),
+    "roles/storage.legacyObjectOwner": ("storage.objects.get", "storage.objects.update"),
+    "roles/storage.legacyBucketWriter": (
+        "storage.buckets.get",
+        "storage.objects.create",
+        "storage.objects.delete",
+        "storage.objects.list",
+    ),
+    "roles/storage.bucketViewer": ("storage.buckets.get", "storage.buckets.list"),
     "roles/storage.legacyBucketReader": ("storage.buckets.get", "storage.objects.list"),
     "roles/storage.legacyBucketOwner": (
         "storage.buckets.*",
@@ -109,6 +142,75 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/bigquery.jobUser": ("bigquery.jobs.create",),
     "roles/bigquery.dataViewer": ("bigquery.datasets.get",),
 }
+
+
+_OTHERS = {
+    "cloudkms": """admin autokeyAdmin autokeyUser cryptoKeyDecrypter cryptoKeyDecrypterViaDelegation cryptoKeyEncrypter
+        cryptoKeyEncrypterDecrypter cryptoKeyEncrypterDecrypterViaDelegation cryptoKeyEncrypterViaDelegation
+        cryptoOperator decapsulator ekmConnectionsAdmin expertRawAesCbc expertRawAesCtr expertRawPKCS1 importer
+        keyAccessJustificationsEnrollmentConfigAdmin keyAccessJustificationsEnrollmentConfigViewer orgServiceAgent
+        protectedResourcesViewer serviceAgent verifier viewer""",
+    "iam": """admin databasesAdmin dataScientist devOps editor infrastructureAdmin mlEngineer networkAdmin
+        oauthClientAdmin oauthClientViewer operationViewer organizationRoleAdmin organizationRoleViewer
+        principalAccessBoundaryAdmin principalAccessBoundaryUser principalAccessBoundaryViewer securityAuditor
+        serviceAccountApiKeyBindingAdmin siteReliabilityEngineer supportUser viewer workforcePoolAdmin
+        workforcePoolEditor workforcePoolViewer""",
+    "logging": "bucketWriter fieldAccessor linkViewer logWriter serviceAgent sqlAlertWriter viewAccessor",
+    "monitoring": """alertViewer cloudConsoleIncidentEditor cloudConsoleIncidentViewer dashboardEditor dashboardViewer
+        metricsScopesAdmin metricsScopesViewer metricWriter notificationChannelViewer notificationServiceAgent
+        servicesEditor servicesViewer snoozeEditor snoozeViewer uptimeCheckConfigEditor uptimeCheckConfigViewer
+        viewer""",
+    "orgpolicy": "",
+    "resourcemanager": """folderAdmin folderCreator folderEditor folderIamAdmin folderMover folderViewer lienModifier
+        organizationAdmin organizationCreator organizationViewer projectCreator projectDeleter projectMover tagAdmin
+        tagHoldAdmin tagUser tagViewer""",
+    "run": """builder editor jobsExecutor jobsExecutorWithOverrides serviceAgent servicesInvoker sourceDeveloper
+        sourceViewer viewer""",
+    "serviceusage": "apiKeysAdmin apiKeysViewer",
+    "storage": "editor folderAdmin hmacKeyAdmin viewer",
+}
+"""The roles that allow nothing here, of the services whose roles are all listed."""
+
+_NAMES = frozenset(f"roles/{service}.{name}" for service, names in _OTHERS.items() for name in names.split())
+_BASIC = ("roles/owner", "roles/editor", "roles/viewer", "roles/browser", "roles/admin", "roles/writer", "roles/reader")
+_CUSTOM = re.compile(r"(projects|organizations)/[^/]+/roles/[a-zA-Z0-9_.]{3,64}")
+_PREDEFINED = re.compile(r"roles/(?P<service>[a-zA-Z0-9_]+)\.[a-zA-Z0-9_.]+")
+
+ACCOUNTS = "iam.serviceAccounts."
+POOLS = "iam.workloadIdentityPool"
+BUCKETS = "storage."
+RUN_SERVICES = "run."
+
+
+def is_role(state: State, role: str) -> bool:
+    """Return whether a role exists. A seed can contain a role that Google has added since this list was written."""
+    custom = state.roles.get(role)
+    if custom is not None:
+        return custom.deleted_at is None
+    found = _PREDEFINED.fullmatch(role)
+    if found is not None:
+        return role in ROLES or role in _NAMES or found["service"] not in _OTHERS
+    return role in _BASIC or (_CUSTOM.fullmatch(role) is not None and role.startswith("organizations/"))
+
+
+def is_grantable(role: str, permissions: str) -> bool:
+    """Return whether a role can be granted on a resource: whether it includes a permission of this kind of resource.
+
+    Args:
+        role: A role that exists.
+        permissions: The common beginning of the permissions, such as `ACCOUNTS`; empty for a project.
+    """
+    if role in _BASIC:
+        return permissions != BUCKETS  # only a project grants them on its buckets
+    entries = ROLES.get(role)
+    if entries is not None:
+        return any(
+            entry.startswith(("*", permissions)) or permissions.startswith(entry.removesuffix("*")) for entry in entries
+        )
+    found = _PREDEFINED.fullmatch(role)
+    if not permissions or found is None or found["service"] not in _OTHERS:
+        return True
+    return permissions.startswith(f"{found['service']}.")
 
 
 def includes(state: State, role: str, permission: str) -> bool:

@@ -27,11 +27,12 @@ from refresher.emulator import (
     storage,
     sts,
 )
-from refresher.emulator.errors import Refusal, api_refusal, refusal
+from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.journal import Entry
 from refresher.emulator.oidc_issuer import KeysNeeded
+from refresher.emulator.scripted_refusals import build_refusal
 from refresher.emulator.storage import xml
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ ROUTES: tuple[Route, ...] = (
 )
 """All routes except those of Cloud Storage's XML API."""
 
-_NAME = re.compile(r"\{(\w+)(\*\*)?\}")
+_NAME = re.compile(r"\{(\w+)(\*{0,2})\}")
+_SEGMENTS = {"": r"[^/:]+", "*": r"[^/]+", "**": r".+"}
+_PROJECT = r"[^/:]+(?::[^/:A-Z]+)?"
+"""A project's id, `example.com:legacy` too, or a name that contains one. No id has capitals, but most methods have."""
+
 _VERB = re.compile(r":([A-Za-z]+)$")
 _MOST_PREFIXES = 3
 
@@ -71,7 +76,9 @@ def _compile_pattern(template: str) -> re.Pattern[str]:
     """Compile a path template. A segment contains no colon, since a colon begins a custom method."""
     parts, end = [], 0
     for found in _NAME.finditer(template):
-        parts += [re.escape(template[end : found.start()]), f"(?P<{found[1]}>{'.+' if found[2] else '[^/:]+'})"]
+        name, kind = found[1], found[2]
+        segment = _PROJECT if name in ("project", "parent") and not kind else _SEGMENTS[kind]
+        parts += [re.escape(template[end : found.start()]), f"(?P<{name}>{segment})"]
         end = found.end()
     return re.compile("".join([*parts, re.escape(template[end:])]), re.DOTALL)
 
@@ -101,7 +108,7 @@ def answer(cloud: Cloud, call: Call) -> Reply:
             reply = _answer(cloud, call, entry)
         except Refusal as refused:
             entry.refusal = refused.entry
-            reply = Reply(document=refused.document, status=refused.status, headers=refused.headers)
+            reply = Reply(document=refused.document, text=refused.text, status=refused.status, headers=refused.headers)
         except OSError:  # the state or the audit log cannot be written
             failed = api_refusal("internal")
             entry.refusal = failed.entry
@@ -130,7 +137,7 @@ def _answer(cloud: Cloud, call: Call, entry: Entry) -> Reply:
 
 def _apply(cloud: Cloud, call: Call, route: Route, names: Mapping[str, str], fault: Fault | None) -> Reply:
     if fault is not None and fault.refusal is not None:
-        raise refusal(fault.refusal)
+        raise build_refusal(cloud, fault.refusal, route.operation, call, names)
     if fault is not None and fault.status is not None:
         return Reply(document=_build_error(fault.status), text=fault.body, status=fault.status)
     try:

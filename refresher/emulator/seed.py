@@ -1,35 +1,6 @@
 """The seed: a YAML or JSON document that describes the initial resources.
 
-```yaml
-projects:
-  my-project: "123456789012"                   # number by id
-  elsewhere: {number: "42", services: [sts.googleapis.com], perimeter: [sts.googleapis.com]}
-pools:
-  - pool: workers
-    project_number: "123456789012"             # default: the first project's
-    providers:
-      refresher:
-        issuer: https://workers.invalid
-        jwks: {keys: […]}                      # or jwks_file: PATH; neither: discovered from the issuer
-        allowed_audiences: []
-        mapping: {google.subject: assertion.sub}   # the default
-        condition: assertion.worker == 'w-17'
-service_accounts:
-  task-alice@my-project.iam.gserviceaccount.com:
-    roles/iam.workloadIdentityUser: ["principal://iam.googleapis.com/projects/…/subject/user-1"]
-project_policies:
-  my-project: {roles/viewer: ["user:carol@example.com"]}
-roles: {projects/my-project/roles/tokenOnly: [iam.serviceAccounts.getAccessToken]}
-groups: {team@example.com: ["user:carol@example.com"]}
-buckets:
-  data: {roles/storage.objectViewer: ["serviceAccount:task-alice@my-project.iam.gserviceaccount.com"]}
-crypto_keys:
-  projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer:
-    versions: {"1": ENABLED}
-    bindings: {roles/cloudkms.signerVerifier: ["serviceAccount:worker@my-project.iam.gserviceaccount.com"]}
-metadata_account: worker@my-project.iam.gserviceaccount.com
-access_token_lives: {task-alice@my-project.iam.gserviceaccount.com: 300}   # seconds at most, shorter than Google's
-```
+`configs/emulator-seed.yaml` shows every key, with comments.
 """
 
 from __future__ import annotations
@@ -45,22 +16,26 @@ import yaml
 from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_provider
+from refresher.emulator.members import bind_member
 from refresher.emulator.seed_fields import (
     ShapeError,
     check_keys,
     check_list,
     check_map,
-    check_seconds,
     check_texts,
+    grant,
+    iterate_part,
+    read_file,
     report_place,
     require_text,
 )
+from refresher.emulator.seed_identities import plant_identities
 from refresher.emulator.state import Project, Provider, Role, State
 from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from refresher.emulator.policies import Policy
 
@@ -71,6 +46,8 @@ _KNOWN = (
     "project_policies",
     "roles",
     "groups",
+    "users",
+    "service_account_keys",
     "buckets",
     "crypto_keys",
     "metadata_account",
@@ -131,7 +108,8 @@ def apply_seed(
         projects={
             name: Project(number=project.number, services=set(project.services), perimeter=set(project.perimeter))
             for name, project in state.projects.items()
-        }
+        },
+        roles=dict(state.roles),
     )
     with report_place("document"):
         _create(planned, document, directory, time.time() if now is None else now)
@@ -139,41 +117,30 @@ def apply_seed(
 
 
 def _create(state: State, document: Mapping[str, Any], directory: Path, now: float) -> None:
-    for project, settings in _list_entries(document, "projects"):
+    for project, settings in iterate_part(document, "projects"):
         with report_place("projects", project):
             _describe(state.projects.setdefault(project, Project(number="")), settings)
+    for name, permissions in iterate_part(document, "roles"):
+        with report_place("roles", name):
+            state.roles[name] = Role(permissions=check_texts(permissions))
     with report_place("pools"):
         pools = check_list(document.get("pools"))
     for number, entry in enumerate(pools):
         with report_place(f"pools[{number}]"):
             _create_pool(state, check_keys(check_map(entry), "pool", "project_number", "providers"), number, directory)
-    _create_accounts(state, document)
-    for project, bindings in _list_entries(document, "project_policies"):
+    plant_identities(state, document, directory, now)
+    for project, bindings in iterate_part(document, "project_policies"):
         with report_place("project_policies", project):
             if project not in state.projects:
                 raise ShapeError("the project does not exist")
-            _grant(state.projects[project].policy, bindings)
-    for name, permissions in _list_entries(document, "roles"):
-        with report_place("roles", name):
-            state.roles[name] = Role(permissions=check_texts(permissions))
-    for group, members in _list_entries(document, "groups"):
-        with report_place("groups", group):
-            state.groups[group] = set(check_texts(members))
-    for name, bindings in _list_entries(document, "buckets"):
+            grant(state, state.projects[project].policy, bindings)
+    for name, bindings in iterate_part(document, "buckets"):
         with report_place("buckets", name):
             bucket = state.buckets.setdefault(name, Bucket(project=next(iter(state.projects)), created=now))
-            _grant(bucket.policy, bindings)
-    for name, settings in _list_entries(document, "crypto_keys"):
+            grant(state, bucket.policy, bindings)
+    for name, settings in iterate_part(document, "crypto_keys"):
         with report_place("crypto_keys", name):
             state.crypto_keys[name] = _read_crypto_key(state, name, check_map(settings))
-    if (metadata_account := document.get("metadata_account")) is not None:
-        state.add_service_account(str(metadata_account))
-        state.metadata_account = str(metadata_account)
-
-
-def _list_entries(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
-    with report_place(name):
-        return check_map(document.get(name)).items()
 
 
 def _create_pool(state: State, entry: dict[str, Any], number: int, directory: Path) -> None:
@@ -185,21 +152,6 @@ def _create_pool(state: State, entry: dict[str, Any], number: int, directory: Pa
         with report_place(f"pools[{number}]", "providers", provider):
             check_id(provider, field="provider")
             pool.providers[provider] = _read_provider(check_map(settings), directory)
-
-
-def _create_accounts(state: State, document: Mapping[str, Any]) -> None:
-    for email, bindings in _list_entries(document, "service_accounts"):
-        with report_place("service_accounts", email):
-            _grant(state.add_service_account(email).policy, bindings)
-    for email, seconds in _list_entries(document, "access_token_lives"):
-        with report_place("access_token_lives", email):
-            state.add_service_account(email).longest_life = check_seconds(seconds)
-
-
-def _grant(policy: Policy, bindings: object) -> None:
-    for role, members in check_map(bindings).items():
-        for member in check_texts(members):
-            policy.allow(role, member)
 
 
 def _describe(project: Project, settings: object) -> None:
@@ -228,9 +180,7 @@ def _read_provider(settings: dict[str, Any], directory: Path) -> Provider:
 
 def _read_key_set(path: Path) -> Any:  # noqa: ANN401 - JSON
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise EmulatorError(f"{path} cannot be read: {error.strerror}", "correct jwks_file") from error
+        return json.loads(read_file(path, "jwks_file"))
     except (ValueError, RecursionError):
         raise ShapeError(f"{path} is not JSON") from None
 
@@ -247,7 +197,7 @@ def _read_crypto_key(state: State, name: str, settings: dict[str, Any]) -> Crypt
             key.add_version(number, state=condition)
     except (ValueError, KeyError):
         raise ShapeError("the algorithm or the state of a version is unknown") from None
-    _grant(key.policy, settings.get("bindings"))
+    grant(state, key.policy, settings.get("bindings"))
     return key
 
 
@@ -256,26 +206,30 @@ def _merge(state: State, planned: State) -> None:
         known = state.projects.setdefault(name, project)
         known.number = project.number
         known.services, known.perimeter = project.services, project.perimeter
-        _add(known.policy, project.policy)
+        _add(state, known.policy, project.policy)
     for name, pool in planned.pools.items():
         state.pools.setdefault(name, pool).providers.update(pool.providers)
     for email, account in planned.service_accounts.items():
         known_account = state.service_accounts.setdefault(email, account)
+        known_account.keys.update(account.keys)
         known_account.longest_life = account.longest_life or known_account.longest_life
-        _add(known_account.policy, account.policy)
+        _add(state, known_account.policy, account.policy)
     for name, bucket in planned.buckets.items():
-        _add(state.buckets.setdefault(name, bucket).policy, bucket.policy)
+        _add(state, state.buckets.setdefault(name, bucket).policy, bucket.policy)
     for name, key in planned.crypto_keys.items():
         kept = state.crypto_keys.setdefault(name, key)
-        _add(kept.policy, key.policy)
+        _add(state, kept.policy, key.policy)
         for number, version in key.versions.items():
             kept.versions.setdefault(number, version).state = version.state
     state.roles.update(planned.roles)
-    state.groups.update(planned.groups)
+    state.users.update(planned.users)
+    state.groups.update(
+        {group: {bind_member(state, name) for name in names} for group, names in planned.groups.items()}
+    )
     state.metadata_account = planned.metadata_account or state.metadata_account
 
 
-def _add(policy: Policy, more: Policy) -> None:
+def _add(state: State, policy: Policy, more: Policy) -> None:
     for binding in tuple(more.bindings):
         for member in tuple(binding.members):
-            policy.allow(binding.role, member)
+            policy.allow(binding.role, bind_member(state, member))

@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import Refusal
+from refresher.emulator.policy_changes import check_role
 from refresher.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from refresher.emulator.policies import Policy
+    from refresher.emulator.state import State
 
 
 class ShapeError(Exception):
@@ -100,3 +105,41 @@ def require_text(value: dict[str, Any], name: str) -> str:
     if value.get(name) is None:
         raise ShapeError(f"{name} is missing")
     return str(value[name])
+
+
+def iterate_part(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
+    """Return the entries of a mapping in the seed.
+
+    Raises:
+        EmulatorError: It is not a mapping.
+    """
+    with report_place(name):
+        return check_map(document.get(name)).items()
+
+
+def grant(state: State, policy: Policy, bindings: object) -> None:
+    """Add bindings, members by role, to a policy.
+
+    Raises:
+        ShapeError: They have another shape.
+        Refusal: A role does not exist.
+    """
+    for role, members in check_map(bindings).items():
+        check_role(state, role)
+        for member in check_texts(members):
+            policy.allow(role, member)
+
+
+def read_file(path: Path, key: str) -> str:
+    """Return the content of a file that the seed names.
+
+    Raises:
+        EmulatorError: It cannot be read.
+        ShapeError: It is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EmulatorError(f"{path} cannot be read: {error.strerror}", f"correct {key}") from error
+    except UnicodeDecodeError:
+        raise ShapeError(f"{path} is not text") from None

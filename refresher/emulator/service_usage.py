@@ -1,6 +1,7 @@
 """serviceusage.googleapis.com: which APIs a project has switched on.
 
-https://cloud.google.com/service-usage/docs/reference/rest. Only IAM Credentials refuses to work while it is off.
+https://cloud.google.com/service-usage/docs/reference/rest. Only STS, IAM Credentials and
+Cloud KMS refuse to work while they are off.
 """
 
 from __future__ import annotations

@@ -11,9 +11,12 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator.account_emails import read_project
+from refresher.emulator.credentials import AccountKey  # noqa: TC001 - pydantic resolves it when it reads the state
 from refresher.emulator.policies import Policy
 
 if TYPE_CHECKING:
+    from refresher.emulator.credentials import UserCredential
     from refresher.emulator.crypto_keys import CryptoKey
     from refresher.emulator.policies import Binding
     from refresher.emulator.storage_state import Bucket
@@ -104,6 +107,7 @@ class ServiceAccount:
         policy: Which members may act as it.
         disabled: Whether no one may act as it; its access tokens are then void.
         key: The PEM of the key that Google holds for it; created at its first signature.
+        keys: The keys that users have, by id.
         deleted_at: Unix time; None if it is not deleted.
         longest_life: The limit for its access tokens in seconds; None for Google's own limits.
     """
@@ -116,6 +120,7 @@ class ServiceAccount:
     display_name: str = ""
     description: str = ""
     key: str = ""
+    keys: dict[str, AccountKey] = field(default_factory=dict)
     deleted_at: float | None = None
     longest_life: float | None = None
 
@@ -170,11 +175,13 @@ class State:
     Attributes:
         projects: By id.
         pools: By resource name, with the project's number.
-        service_accounts: By e-mail.
+        service_accounts: By e-mail; a deleted one whose e-mail was used again, by its unique id.
         roles: Custom roles by resource name, with the project's id.
         buckets: By name.
         crypto_keys: Signing keys of Cloud KMS, by resource name, as in requests.
         groups: Members of Google groups, by the group's e-mail.
+        users: Credentials of users, by the user's e-mail.
+        run_policies: The IAM policies of Cloud Run services, by resource name.
         documents: What is only stored and shown (log metrics, alert policies, organisation and deny policies), by kind
             and resource name.
         settings: Single values: `metadata_account` and `clock_offset`.
@@ -187,6 +194,8 @@ class State:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     crypto_keys: dict[str, CryptoKey] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
+    users: dict[str, UserCredential] = field(default_factory=dict)
+    run_policies: dict[str, Policy] = field(default_factory=dict)
     documents: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
 
@@ -218,11 +227,19 @@ class State:
 
     def add_service_account(self, email: str, *, unique_id: str | None = None) -> ServiceAccount:
         """Return the service account of this e-mail. Create it if it does not exist, in the project of the e-mail."""
-        project = email.partition("@")[2].partition(".")[0]
-        if project == "developer" or not project:  # the default account of Compute Engine has no project in its e-mail
-            project = DEFAULT_PROJECT
+        name = read_project(email)
+        found = self.find_project(name)
+        project = found[0] if found is not None else DEFAULT_PROJECT if not name or name.isdecimal() else name
         account = ServiceAccount(email=email, unique_id=unique_id or derive_unique_id(email), project=project)
         return self.service_accounts.setdefault(email, account)
+
+    def place_service_account(self, account: ServiceAccount) -> None:
+        """Store an account under its e-mail. A deleted account that had the same e-mail can still be undeleted."""
+        before = self.service_accounts.pop(account.email, None)
+        if before is not None:
+            self.service_accounts[before.unique_id] = before
+        self.service_accounts.pop(account.unique_id, None)
+        self.service_accounts[account.email] = account
 
     def find_service_account(self, name: str) -> ServiceAccount | None:
         """Return a service account by e-mail or unique id, even a deleted one."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from refresher.emulator import access_boundaries
-from refresher.emulator.authentication import check_perimeter
+from refresher.emulator.authentication import check_perimeter, check_service
 from refresher.emulator.errors import Refusal, api_refusal, sts_refusal
 from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.http import Call, Reply, Route
@@ -20,6 +20,7 @@ from refresher.emulator.journal import LONGEST, fingerprint
 from refresher.emulator.mapping import is_quick_for, map_identity
 from refresher.emulator.oidc_issuer import find_key_set
 from refresher.emulator.quotas import EXCHANGES, INTROSPECTIONS
+from refresher.emulator.scopes import is_scope, split_scopes
 from refresher.emulator.state import DEFAULT_NUMBER, pool_name
 from refresher.emulator.subject_tokens import verify
 from refresher.emulator.tokens import Bearer, downscope
@@ -97,10 +98,12 @@ def _check_form(fields: Mapping[str, str]) -> None:
 
 
 def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
-    if not fields.get("scope", "").split():
+    scopes = _scopes(fields)
+    if not scopes:
         raise sts_refusal("E1")
     name, provider = _find_provider(cloud, fields.get("audience", ""))
     call.facts["provider"] = name.resource_name
+    check_service(cloud, name.project_number, SERVICE)
     check_perimeter(cloud, name.project_number, SERVICE)
     now = cloud.now()
     if not call.is_repeated:
@@ -126,7 +129,7 @@ def _federate(cloud: Cloud, call: Call, fields: Mapping[str, str]) -> Reply:
         name=principal,
         # measured: within the skew, an expired token is still exchanged
         expires_at=int(now) + max(1, int(min(left, LONGEST_LIFE))),
-        scopes=tuple(fields["scope"].split()),
+        scopes=tuple(scopes),
         pool=pool_name(name.project_number, name.pool),
         groups=identity.groups,
         attributes=identity.attributes,
@@ -160,6 +163,13 @@ def _find_provider(cloud: Cloud, audience: str) -> tuple[WorkloadIdentityProvide
     return name, provider
 
 
+def _scopes(fields: Mapping[str, str]) -> list[str]:
+    scopes = split_scopes(fields.get("scope", ""))
+    if not all(map(is_scope, scopes)):
+        raise sts_refusal("invalid_scope")
+    return scopes
+
+
 def _check_kind(provider: Provider, fields: Mapping[str, str]) -> None:
     kind = fields["subject_token_type"]
     if provider.kind == "aws" and kind == AWS_REQUEST:
@@ -179,6 +189,7 @@ def _downscope(cloud: Cloud, fields: Mapping[str, str], options: dict[str, Any])
     """Apply a credential access boundary to an access token of this cloud; the answer has no `expires_in`."""
     if fields.get("audience"):
         raise sts_refusal("access_token")
+    _scopes(fields)
     boundary = access_boundaries.read_boundary(options)
     bearer = cloud.recognise(fields["subject_token"])
     if bearer is None or bearer.boundary is not None:

@@ -12,6 +12,7 @@ with emulator() as google:
 from __future__ import annotations
 
 import json
+import secrets
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.control import build_bearer
+from refresher.emulator.credentials import USER_SCOPES, UserCredential, create_key
 from refresher.emulator.crypto_keys import EC_P256, CryptoKey
 from refresher.emulator.errors import Refusal
 from refresher.emulator.iam_admin.provider_rules import check_provider
+from refresher.emulator.iam_admin.service_account_keys import build_key_file
 from refresher.emulator.iam_credentials import LIFETIME_CONSTRAINT, build_id_token_claims
 from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.org_policy import set_values
@@ -192,6 +195,35 @@ class Scenario:
         """Issue a Google-signed ID token of a service account."""
         account = self.add_service_account(service_account)
         return self._cloud.vault.sign_id_token(build_id_token_claims(self._cloud, account, audience, with_email=True))
+
+    def create_key(self, service_account: str) -> dict[str, str]:
+        """Create a key of a service account; return the file that contains it, with `token_uri` at the emulator."""
+        key_id, key, private = create_key(self._cloud.now())
+        with self._cloud.lock:
+            account = self.state.add_service_account(service_account)
+            account.keys[key_id] = key
+        return build_key_file(account, key_id, private, self.http)
+
+    def add_user(self, email: str, *, scopes: tuple[str, ...] = USER_SCOPES) -> dict[str, str]:
+        """Create a refresh token of a user; return the file that contains it, as gcloud writes it.
+
+        google-auth asks for access tokens at oauth2.googleapis.com whatever the file contains.
+        """
+        credential = UserCredential(
+            client_id=f"{secrets.token_hex(6)}.apps.googleusercontent.com",
+            client_secret=secrets.token_urlsafe(16),
+            refresh_token=secrets.token_urlsafe(16),
+            scopes=list(scopes),
+        )
+        with self._cloud.lock:
+            self.state.users[email] = credential
+        return {
+            "type": "authorized_user",
+            "client_id": credential.client_id,
+            "client_secret": credential.client_secret,
+            "refresh_token": credential.refresh_token,
+            "token_uri": f"{self.http}/token",
+        }
 
     def whoami(self, access_token: str) -> dict[str, Any]:
         """Ask the emulator for the caller that an access token authenticates."""

@@ -96,7 +96,7 @@ class TokenVault:
     @property
     def key_id(self) -> str:
         """The `kid` of Google's ID tokens."""
-        return compute_key_id(self.key)
+        return compute_key_id(self.key.public_key())
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
@@ -134,7 +134,7 @@ class TokenVault:
     @property
     def jwks(self) -> dict[str, Any]:
         """The public half of the key, in the form in which Google publishes its own."""
-        return {"keys": [public_jwk(self.key)]}
+        return {"keys": [public_jwk(self.key.public_key())]}
 
     def seal(self, text: str) -> str:
         """Return twelve characters for a text, which only this vault can compute."""
@@ -161,14 +161,14 @@ def dump_key(key: rsa.RSAPrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def compute_key_id(key: rsa.RSAPrivateKey) -> str:
-    """Return the id of a key, computed from its public half: 40 hex digits, like Google's ids."""
-    return hashlib.sha256(str(key.public_key().public_numbers().n).encode()).hexdigest()[:40]
+def compute_key_id(key: rsa.RSAPublicKey) -> str:
+    """Return the id of a key: 40 hex digits, like Google's ids."""
+    return hashlib.sha256(str(key.public_numbers().n).encode()).hexdigest()[:40]
 
 
-def public_jwk(key: rsa.RSAPrivateKey) -> dict[str, Any]:
-    """Return the public half of a key as a JWK."""
-    members = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+def public_jwk(key: rsa.RSAPublicKey) -> dict[str, Any]:
+    """Return a public key as a JWK."""
+    members = jwt.algorithms.RSAAlgorithm.to_jwk(key, as_dict=True)
     members.pop("key_ops", None)
     return members | {"kid": compute_key_id(key), "alg": "RS256", "use": "sig"}
 

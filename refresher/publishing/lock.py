@@ -34,7 +34,7 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DAEMON = 0
 """The byte that a daemon holds; directories have the others."""
 _FLOCK = "hhqqi0q"
-"""`struct flock` of fcntl(2): type, whence, start, length, process."""
+"""`struct flock` of fcntl(2): type, where start counts from, start, length, process."""
 _PAUSE = 0.01
 _HELD = (errno.EAGAIN, errno.EACCES)
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -116,10 +116,8 @@ class CommandSupplier:
             problem = f"the command {program} cannot be run: {error.strerror}"
             raise SupplyError(problem, "install it, or correct argv") from error
         if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_MAY_WRITE:
-            raise SupplyError(
-                f"the command {program} could have been written by other users than root and the daemon's",
-                f"read it through, then: chown root {program} and chmod go-w {program}",
-            )
+            problem = f"the command {program} could have been written by other users than root and the daemon's"
+            raise SupplyError(problem, f"read it through, then: chown root {program} and chmod go-w {program}")
 
     def _run(self, facts: Mapping[str, str]) -> bytes:
         argv, environment = list(self._argv), dict(self._environment)
@@ -194,10 +192,8 @@ class CommandSupplier:
             raise self._give_up(f"is not started again: {count} of it cannot be ended")
 
     def _give_up(self, what: str) -> SupplyError:
-        remedy = (
-            "end it by hand; set argv to a program that ends by itself or stays the daemon's user: no setuid, no sudo"
-        )
-        return SupplyError(f"the command {self._argv[0]} {what}", remedy)
+        advice = "set argv to a program that ends by itself or stays the daemon's user: no setuid, no sudo"
+        return SupplyError(f"the command {self._argv[0]} {what}", f"end it by hand; {advice}")
 
     def _fail(self, what: str) -> SupplyError:
         remedy = "run it by hand as the daemon's user, with the daemon's environment"

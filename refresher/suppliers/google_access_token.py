@@ -63,10 +63,6 @@ class GoogleAccessTokenSupplier:
         self._source = source
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Return the access token; its issue is taken to be now, since it does not show it.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Return the access token; its issue is taken to be now, since it does not show it."""
         token = self._source.access_token(now)
         return SubjectToken(value=token.value, issued_at=now, expires_at=token.expires_at, unverified_claims=None)

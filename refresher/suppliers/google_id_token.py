@@ -73,11 +73,7 @@ class MetadataIdTokenSupplier:
         self._server = server
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Fetch a token; the server may return the same one again.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Fetch a token; the server may return the same one again."""
         return read_token(self._server.identity_token(context.audience), "the metadata server")
 
 
@@ -89,11 +85,7 @@ class GeneratedIdTokenSupplier:
         self._source = source
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Fetch a token.
-
-        Raises:
-            SupplyError: No token is available.
-        """
+        """Fetch a token; an identity without a source service account is a SupplyError."""
         account = context.source_service_account
         if account is None:
             name = context.identity

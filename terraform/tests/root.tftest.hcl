@@ -62,3 +62,12 @@ run "configuration" {
     error_message = "The direct identity is another."
   }
 }
+
+run "everything_is_protected" {
+  command = plan
+
+  assert {
+    condition     = terraform_data.protection.input.is_protected && terraform_data.protection.triggers_replace == ["my-project", "workers", "refresher"]
+    error_message = "A destroy, or another id, would not be refused at once."
+  }
+}

@@ -1,4 +1,4 @@
-"""The inputs and outputs in `docs/terraform.md`, generated from the modules.
+"""The inputs and outputs in the README of each Terraform module, generated from the module.
 
 Run as a program (`make docs`) it writes the part between the two markers again. A test compares it with the modules.
 """
@@ -6,40 +6,33 @@ Run as a program (`make docs`) it writes the part between the two markers again.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import hcl2
 
 from tests.docs.reference import BEGIN, END
 
-REPOSITORY = Path(__file__).parents[2]
-GUIDE = REPOSITORY / "docs" / "terraform.md"
-MODULES = {
-    "The root": "",
-    "Module federation": "modules/federation",
-    "Module identity": "modules/identity",
-    "Module guardrails": "modules/guardrails",
-}
+TERRAFORM = Path(__file__).parents[2] / "terraform"
+READMES = [TERRAFORM / "README.md", *sorted(TERRAFORM.glob("modules/*/README.md"))]
 
 
-def reference() -> str:
-    """Return the tables as Markdown."""
-    return "\n".join(_section(title, REPOSITORY / "terraform" / folder) for title, folder in MODULES.items())
-
-
-def _section(title: str, folder: Path) -> str:
+def reference(folder: Path) -> str:
+    """Return the tables of a module as Markdown."""
     inputs = [_input(name, body) for name, body in _blocks(folder / "variables.tf", "variable")]
     outputs = [
         f"| `{name}` | {_text(body['description'])} |" for name, body in _blocks(folder / "outputs.tf", "output")
     ]
     return "\n".join(
         [
-            f"### {title}\n",
+            "## Inputs\n",
             "| input | type | default | meaning |",
             "| --- | --- | --- | --- |",
             *inputs,
             "",
+            "## Outputs\n",
             "| output | meaning |",
             "| --- | --- |",
             *outputs,
@@ -67,7 +60,10 @@ def _default(body: dict[str, Any]) -> str:
 
 
 def _text(value: str) -> str:
-    return value.strip('"').replace('\\"', '"').replace("|", "\\|")
+    """Return a description on one line: its list becomes lines of the table's cell."""
+    heredoc = re.fullmatch(r'"?<<-EOT\n(.*?)\n\s*EOT"?', value, re.DOTALL)
+    lines = dedent(heredoc[1]).splitlines() if heredoc else [value.strip('"').replace('\\"', '"')]
+    return "<br>".join(line.removeprefix("- ") for line in lines).replace("|", "\\|")
 
 
 def _blocks(path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
@@ -79,9 +75,10 @@ def _blocks(path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def main() -> None:
-    """Write the tables into the guide."""
-    before, _, rest = GUIDE.read_text().partition(BEGIN)
-    GUIDE.write_text(f"{before}{BEGIN}\n{reference()}\n{END}{rest.partition(END)[2]}")
+    """Write the tables into the READMEs."""
+    for readme in READMES:
+        before, _, rest = readme.read_text().partition(BEGIN)
+        readme.write_text(f"{before}{BEGIN}\n{reference(readme.parent)}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

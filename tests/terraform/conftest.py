@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
     from refresher.emulator.testing import Scenario
     from tests.conftest import Need
+
+
+ONE_USER: dict[str, Any] = {
+    "project_id": "my-project",
+    "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
+    "attribute_condition": {"subject_prefix": "user-"},
+    "identities": {"task-alice": {"subject": "user-1042"}},
+}
+"""Inputs of the root with one identity."""
 
 
 @pytest.fixture(scope="session")
@@ -40,39 +49,65 @@ class Site:
         worker: The worker's machine.
         modules: A copy of our modules.
         jwks: The public keys of the worker.
+        environment: The environment variables of Terraform's commands.
+        supplier: The host's part of the supplier: its paths, programs and secrets.
     """
 
     google: Scenario
     worker: Worker
     modules: Path
     jwks: dict[str, Any]
-    _environment: dict[str, str]
+    environment: dict[str, str]
+    supplier: dict[str, Any] = field(default_factory=dict)
 
     def root(self, name: str, **variables: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
-        """Install an example and set its variables; by default nothing is protected from deletion."""
-        terraform = Terraform(self.modules / "examples" / name, self._environment)
+        """Install an example with its `terraform.tfvars.example` and these variables; without protection by default."""
+        terraform = Terraform(self.modules / "examples" / name, self.environment)
         declared = (terraform.place / "variables.tf").read_text()
-        usual = {
-            "deletion_protection": False,
-            "jwks": json.dumps(self.jwks),
-            "keys_directory": str(self.worker.place / "keys"),
-            "project_id": "my-project",
-        }
-        terraform.set(**{key: value for key, value in usual.items() if f'variable "{key}"' in declared} | variables)
+        example = terraform.place / "terraform.tfvars.example"
+        if example.exists():
+            shutil.copy(example, terraform.place / "terraform.tfvars")
+        (terraform.place / "jwks.json").write_text(json.dumps(self.jwks))
+        usual = {"deletion_protection": False} if 'variable "deletion_protection"' in declared else {}
+        terraform.set(**usual | variables)
         terraform.init()
+        return terraform
+
+    def call(self, name: str, *, module: str = "", outputs: tuple[str, ...] = (), **inputs: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
+        """Write a root that calls one of our modules with these inputs, by default the root with one identity.
+
+        Args:
+            name: The name of the root's directory. An existing one keeps its state and gets the new call.
+            module: The path of the module.
+            outputs: The outputs of the module to pass on.
+            inputs: The inputs of the call.
+        """
+        place = self.modules / "examples" / name
+        is_new = not place.exists()
+        place.mkdir(exist_ok=True)
+        (place / "jwks.json").write_text(json.dumps(self.jwks))
+        usual = {} if module else {**ONE_USER, "jwks": '${file("jwks.json")}'}
+        call = {"source": f"../../{module}".removesuffix("/"), **usual, **inputs}
+        told = {output: {"value": f"${{module.main.{output}}}"} for output in outputs}
+        document = {"module": {"main": call}} | ({"output": told} if told else {})
+        (place / "main.tf.json").write_text(json.dumps(document))
+        terraform = Terraform(place, self.environment)
+        if is_new:
+            terraform.init()
         return terraform
 
     def host(self, *targets: str, include: tuple[str, ...] = ("federation.yaml",)) -> None:
         """Write the host's own configuration file for Terraform's files, with the emulator's endpoints."""
-        origins = {"sts": self.google.http, "iam_credentials": self.google.http, "metadata": self.google.http}
+        endpoints = ("sts", "iam_credentials", "cloud_kms", "metadata")
         self.worker.write(
             {
                 "version": 1,
                 "include": list(include),
+                "suppliers": self._suppliers(),
                 "targets": {name: {} for name in targets},
                 "directory_root": str(self.worker.root),
                 "listen": "none",
-                "google": {"emulator": True, "endpoints": origins},
+                "google": {"emulator": True, "endpoints": dict.fromkeys(endpoints, self.google.http)},
             }
         )
 
@@ -82,16 +117,25 @@ class Site:
         path.write_text(text)
         path.chmod(0o644)
 
-    def check_in_three_lines(self, *targets: str, include: tuple[str, ...] = ("federation.yaml",)) -> str:
-        """Load Terraform's files with a host file of three lines; return the output of `check`."""
-        lines = (
-            "version: 1",
-            f"include: [{', '.join(include)}]",
-            f"targets: {yaml.safe_dump({name: {} for name in targets}, default_flow_style=True).strip()}",
+    def check(self, *targets: str, include: tuple[str, ...] = ("federation.yaml",)) -> str:
+        """Load Terraform's files with a host file that only adds paths and targets; return the output of `check`."""
+        self.write_host(
+            {
+                "version": 1,
+                "include": list(include),
+                "suppliers": self._suppliers(),
+                "targets": {name: {} for name in targets},
+            }
         )
-        self.worker.configuration.write_text("\n".join(lines) + "\n")
-        self.worker.configuration.chmod(0o600)
         return self.worker.command("check").stdout
+
+    def _suppliers(self) -> dict[str, Any]:
+        return {"worker": self.supplier} if self.supplier else {}
+
+    def write_host(self, document: dict[str, Any]) -> None:
+        """Write the host's own configuration file."""
+        self.worker.configuration.write_text(yaml.safe_dump(document))
+        self.worker.configuration.chmod(0o600)
 
 
 @pytest.fixture
@@ -102,6 +146,7 @@ def site(google_emulator: Scenario, tmp_path: Path, home: Path, terraform_instal
     worker = Worker(place=place)
     jwks = worker.make_keys()
     site = Site(google_emulator, worker, copy_of_modules(tmp_path), jwks, environment(home, google_emulator.http))
+    site.supplier = {"keys": str(place / "keys")}
     yield site
     assert secret_in(worker.everything_printed()) is None
     shutil.rmtree(site.modules)

@@ -10,10 +10,7 @@ import pytest
 import yaml
 
 from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
-from refresher.suppliers.file import FileSettings
-from refresher.suppliers.google_id_token import GoogleIdTokenSettings
 from refresher.suppliers.registry import KINDS
-from refresher.suppliers.self_issued import SelfIssuedSettings
 from tests.terraform.test_structure import blocks
 from tests.terraform.tool import MODULES, SECONDS, Terraform, environment
 
@@ -29,11 +26,10 @@ pytestmark = pytest.mark.timeout(SECONDS)
 HOST = {"directory_root", "google", "include", "listen", "targets", "targets_directory"}
 """Keys of the worker's side of the configuration, which Terraform never writes."""
 
-NOT_OURS = {"credentials"}
-"""Paths of files on the host that google-auth reads."""
-
 HAND_WRITTEN = {"shared_identity", "via", "credentials"}
 """Keys of an identity that Terraform never writes: it creates a subject for each, and federates it."""
+
+KEY_VERSION = "projects/my-project/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
 
 FULL: dict[str, Any] = {
     "source": "../..",
@@ -42,6 +38,7 @@ FULL: dict[str, Any] = {
     "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
     "attribute_condition": {"claims": {"fleet": "batch"}},
     "allowed_audiences": ["https://workers.invalid/google"],
+    "supplier": {"keys": "/var/lib/refresher/keys", "lifetime_seconds": 3600},
     "identities": {
         "task-full": {
             "subject": "user-1",
@@ -54,34 +51,69 @@ FULL: dict[str, Any] = {
 }
 """The root with every input that reaches the configuration."""
 
-KEY_VERSION = "projects/my-project/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
-
-OTHER_KINDS: dict[str, dict[str, Any]] = {
-    "kms": {
+GOOGLE: dict[str, Any] = {
+    "issuer": {"kind": "google"},
+    "attribute_condition": {"subjects": ["100000000000000000001"]},
+    "identities": {
+        "task-google": {
+            "subject": "100000000000000000001",
+            "source_service_account": "source@my-project.iam.gserviceaccount.com",
+        }
+    },
+}
+OIDC: dict[str, Any] = {
+    "issuer": {"kind": "oidc", "uri": "https://idp.example.com"},
+    "attribute_condition": {"claims": {"verified": True}},
+}
+INPUTS: dict[str, dict[str, Any]] = {
+    "self_issued": {
         "issuer": {"kind": "self_issued", "uri": "https://kms.invalid"},
         "attribute_condition": {"subject_prefix": "k-"},
+        "supplier": {"kms_key_version": KEY_VERSION},
     },
-    "google": {
-        "source": "../..",
-        "issuer": {"kind": "google"},
-        "attribute_condition": {"subjects": ["100000000000000000001"]},
-        "identities": {
-            "task-google": {
-                "subject": "100000000000000000001",
-                "source_service_account": "source@my-project.iam.gserviceaccount.com",
-            }
+    "google_id_token": {**GOOGLE, "supplier": {"via": "generate_id_token"}},
+    "google_access_token": {**GOOGLE, "identities": {}, "supplier": {"kind": "google_access_token"}},
+    "file": {**OIDC, "supplier": {"path": "/run/token"}},
+    "client_credentials": {**OIDC, "supplier": {"kind": "client_credentials"}},
+    "command": {**OIDC, "supplier": {"kind": "command"}},
+    "kubernetes": {**OIDC, "supplier": {"kind": "kubernetes", "lifetime_seconds": 3600}},
+    "sign_jwt": {
+        **OIDC,
+        "supplier": {
+            "kind": "sign_jwt",
+            "lifetime_seconds": 3600,
+            "service_account": "signer@my-project.iam.gserviceaccount.com",
         },
     },
-    "oidc": {
-        "issuer": {"kind": "oidc", "uri": "https://cluster.invalid"},
-        "attribute_condition": {"subject_prefix": "u-"},
+}
+"""A pool for each kind of supplier, with every input that reaches the supplier."""
+
+HOSTS_PART: dict[str, set[str]] = {
+    "self_issued": {"credentials"},
+    "google_id_token": {"credentials"},
+    "google_access_token": {"accept_unsupported", "credentials"},
+    "file": set(),
+    "client_credentials": {
+        "authentication",
+        "client_id",
+        "key_id",
+        "parameters",
+        "secret_file",
+        "secret_variable",
+        "token_url",
     },
+    "command": {"argv", "environment", "timeout"},
+    "kubernetes": {"api_server", "ca_file", "token_file"},
+    "sign_jwt": {"credentials"},
 }
-MODELS: dict[str, type[Settings]] = {
-    "self_issued": SelfIssuedSettings,
-    "google_id_token": GoogleIdTokenSettings,
-    "file": FileSettings,
+"""Keys of each kind of supplier that only the host knows: paths, programs, secrets, addresses."""
+
+ADDED: dict[str, dict[str, Any]] = {
+    "google_access_token": {"accept_unsupported": True},
+    "client_credentials": {"client_id": "worker-17", "secret_variable": "SECRET"},
+    "command": {"argv": ["/bin/echo"]},
 }
+"""The least that a host adds to each kind."""
 
 
 def list_keys(model: type[Settings]) -> set[str]:
@@ -91,21 +123,21 @@ def list_keys(model: type[Settings]) -> set[str]:
 
 @pytest.fixture
 def configurations(site: Site) -> list[dict[str, Any]]:
-    """Apply the root with everything, and a pool for each other kind of issuer; return the configurations."""
+    """Apply the root with everything, and a pool for each kind of supplier; return the configurations."""
     site.google.add_service_account("hop-one@my-project.iam.gserviceaccount.com")
     place = site.modules / "examples" / "full"
     place.mkdir()
     calls: dict[str, Any] = {"full": {**FULL, "jwks": json.dumps(site.jwks)}}
-    for kind, inputs in OTHER_KINDS.items():
-        supplier = {"name": kind, "provider_name": kind, "via": "generate_id_token", "kms_key_version": KEY_VERSION}
+    for kind, inputs in INPUTS.items():
         calls[kind] = {
-            "source": "../../modules/federation",
+            "source": "../..",
             "project_id": "my-project",
-            "pool_id": f"pool-of-{kind}",
+            "pool_id": f"pool-of-{kind}".replace("_", "-"),
             "deletion_protection": False,
-            "supplier": supplier,
+            "enable_services": False,
             **inputs,
-            **({"jwks": json.dumps(site.jwks)} if kind == "kms" else {}),
+            "supplier": {"name": kind, "provider_name": kind, **inputs["supplier"]},
+            **({"jwks": json.dumps(site.jwks)} if kind == "self_issued" else {}),
         }
     outputs = {name: {"value": f"${{module.{name}.refresher_config}}"} for name in calls}
     (place / "variables.tf").write_text("")
@@ -119,22 +151,36 @@ def configurations(site: Site) -> list[dict[str, Any]]:
 def test_outputs_have_every_key_except_the_hosts_own(site: Site, configurations: list[dict[str, Any]]) -> None:
     """Together the outputs have exactly the keys of the models, except those of the host, and load."""
     suppliers = [supplier for told in configurations for supplier in told["suppliers"].values()]
-    identities = [identity for told in configurations for identity in told.get("identities", {}).values()]
-    full = next(told for told in configurations if "task-full" in told.get("identities", {}))
+    identities = [identity for told in configurations for identity in told["identities"].values()]
+    full = next(told for told in configurations if "task-full" in told["identities"])
 
     assert set(full) == list_keys(Configuration) - HOST
     assert set(full["providers"]["main"]) == list_keys(ProviderSettings)
     assert set().union(*identities) == list_keys(IdentitySettings) - HAND_WRITTEN
-    assert {supplier["kind"] for supplier in suppliers} == set(MODELS)
-    assert set(MODELS) <= set(KINDS)
-    for kind, model in MODELS.items():
+    assert set(INPUTS) == set(KINDS)
+    for kind, model in KINDS.items():
         written = [supplier for supplier in suppliers if supplier["kind"] == kind]
-        assert set().union(*written) == list_keys(model) - NOT_OURS
+        assert set().union(*written) == list_keys(model) - HOSTS_PART[kind], kind
+    assert [supplier["claims"] for supplier in suppliers if supplier["kind"] == "sign_jwt"] == [{"verified": True}]
 
     names = [f"state-{number}.yaml" for number in range(len(configurations))]
     for name, told in zip(names, configurations, strict=True):
         site.write(name, yaml.safe_dump(told))
-    site.check_in_three_lines("task-full", include=tuple(names))
+    site.write_host({"version": 1, "include": names, "suppliers": ADDED, "targets": {"task-full": {}}})
+    site.worker.command("check")
+
+
+def test_host_may_have_the_whole_supplier(site: Site) -> None:
+    """With the kind `host`, the output has the supplier's name alone, and a host's own supplier of any kind fits."""
+    terraform = site.call("named", supplier={"kind": "host"}, outputs=("refresher_yaml",), deletion_protection=False)
+    terraform.apply()
+    told = terraform.output()["refresher_yaml"]
+    site.write("federation.yaml", told)
+
+    assert "suppliers" not in yaml.safe_load(told)
+    for supplier in ({"kind": "file", "path": "/run/token"}, {"kind": "command", "argv": ["/bin/echo"]}):
+        site.supplier = {**supplier, "provider": "main"}
+        assert f"supplied by worker ({supplier['kind']})" in site.check("task-alice")
 
 
 def test_root_passes_on_every_input() -> None:
@@ -150,11 +196,12 @@ def test_root_passes_on_every_input() -> None:
 
     assert root == federation | {"identities"}
     of_the_root = {"direct", "shared_account"}
-    assert known == identity - {"name", "provider_name", "subject_prefix", "supplier_name"} | of_the_root
+    of_the_pool = {"drop_subject_prefix", "pool_name", "provider_name", "subject_prefix", "supplier_name"}
+    assert known == identity - of_the_pool - {"name"} | of_the_root
 
 
 def test_adc_documents_are_those_of_the_refresher(site: Site) -> None:
-    """The ADC documents of the outputs are those that `refresher adc` prints, for both list_kinds of access."""
+    """The ADC documents of the outputs are those that `refresher adc` prints, for both kinds of access."""
     site.google.add_bucket("data")
     place = site.modules / "examples" / "adc"
     place.mkdir()
@@ -167,10 +214,11 @@ def test_adc_documents_are_those_of_the_refresher(site: Site) -> None:
     (place / "variables.tf").write_text("")
     (place / "main.tf.json").write_text(json.dumps({"module": {"all": call}, "output": outputs}))
     terraform = site.root("adc")
+    site.supplier = {}
     terraform.apply()
     told = terraform.output()
     site.write("federation.yaml", told["refresher_yaml"])
-    site.check_in_three_lines("task-alice", "reader")
+    site.check("task-alice", "reader")
 
     for name, document in told["credentials"].items():
         assert json.loads(document) == json.loads(site.worker.command("adc", name).stdout)

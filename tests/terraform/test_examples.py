@@ -62,7 +62,7 @@ def apply_example(site: Site, terraform: Terraform, *targets: str) -> dict[str, 
     assert terraform.plan() == {}
     outputs = terraform.output()
     site.write("federation.yaml", outputs["refresher_yaml"])
-    site.check_in_three_lines(*targets)
+    site.check(*targets)
     site.host(*targets)
     return outputs
 
@@ -93,7 +93,7 @@ def test_protected_pool_is_not_destroyed(site: Site) -> None:
 
     refused = terraform.destroy(status=1)
 
-    assert 'without setting deletion_policy="DELETE"' in refused.text
+    assert "Set deletion_protection = false" in refused.text
     assert POOL in list_living(site)
 
     terraform.set(deletion_protection=False)
@@ -138,7 +138,7 @@ def test_changes_are_in_place(site: Site, act: Act) -> None:
     terraform.apply()
 
     terraform.set(users={**users, "carol": {"subject": "user-1044"}})
-    added = terraform.plan()
+    added = terraform.plan_resources()
     apply_example(site, terraform, "alice", "carol")
     site.worker.once()
 
@@ -146,7 +146,7 @@ def test_changes_are_in_place(site: Site, act: Act) -> None:
     assert act(site.worker.directory("carol"), site.google)["service_account"].startswith("task-carol@")
 
     terraform.set(fleet="interactive")
-    changed = terraform.plan()
+    changed = terraform.plan_resources()
     terraform.apply()
 
     assert list(changed.values()) == [["update"]]
@@ -159,6 +159,7 @@ def test_google_as_the_issuer(site: Site, act: Act) -> None:
     stranger = site.google.add_service_account("stranger@other-project.iam.gserviceaccount.com")
     site.google.state.metadata_account = worker.email
     terraform = site.root("google-issuer", worker_unique_id=worker.unique_id)
+    site.supplier = {}
     outputs = apply_example(site, terraform, "worker")
     site.worker.once()
 
@@ -178,9 +179,9 @@ def test_kubernetes_as_the_issuer(site: Site, act: Act) -> None:
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
     jwks = {"keys": [{**public, "kid": "cluster-1", "alg": "ES256", "use": "sig"}]}
     path = site.worker.place / "projected"
-    terraform = site.root(
-        "kubernetes-issuer", cluster_issuer=KUBERNETES, cluster_jwks=json.dumps(jwks), token_path=str(path)
-    )
+    terraform = site.root("kubernetes-issuer", cluster_issuer=KUBERNETES)
+    (terraform.place / "jwks.json").write_text(json.dumps(jwks))
+    site.supplier = {"path": str(path)}
     outputs = apply_example(site, terraform, "training")
     now = int(time.time())
     claims = {
@@ -249,6 +250,7 @@ def test_separate_states(site: Site, act: Act) -> None:
     team = site.root(
         "separate-states/team",
         project_id="team-project",
+        pool_name=central["pool_name"],
         provider_name=central["provider_name"],
         subject_prefix=central["subject_prefix"],
         subjects={"task-alice": "user-1042"},
@@ -257,7 +259,7 @@ def test_separate_states(site: Site, act: Act) -> None:
     site.write("pool.yaml", central["refresher_yaml"])
     site.write("team.yaml", team.output()["refresher_yaml"])
     includes = ("pool.yaml", "team.yaml")
-    site.check_in_three_lines("task-alice", include=includes)
+    site.check("task-alice", include=includes)
     site.host("task-alice", include=includes)
     site.worker.once()
 

@@ -25,10 +25,19 @@ def keys(site: Site, *command: str) -> str:
     return site.worker.run("keys", *command, "--directory", str(site.worker.place / "keys")).stdout
 
 
+def list_kids(jwks: str) -> list[str]:
+    """Return the ids of the keys of a set."""
+    return [key["kid"] for key in json.loads(jwks)["keys"]]
+
+
 def upload(site: Site, terraform: Terraform, jwks: str) -> None:
-    """Apply other keys, which must only change the provider in place."""
-    terraform.set(jwks=jwks)
+    """Apply other keys; the plan must show them, and only change the provider in place."""
+    before = (terraform.place / "jwks.json").read_text()
+    (terraform.place / "jwks.json").write_text(jwks)
     assert terraform.plan() == {PROVIDER: ["update"]}
+    shown = terraform.run("show", "-no-color", "plan.bin").output
+    assert "(sensitive value)" not in shown
+    assert [kid for kid in list_kids(jwks) + list_kids(before) if kid not in shown] == []
     terraform.apply()
     assert site.google.state.pools[POOL].providers["refresher"].jwks == json.loads(jwks)
 
@@ -52,7 +61,7 @@ def test_keys_rotate_without_a_gap(site: Site, act: Act, need: Need) -> None:
 
     site.worker.prefix = [need.tool("faketime", "apt-get install faketime"), "-f", "+20m"]
     upload(site, terraform, keys(site, "retire"))
-    assert len(json.loads(terraform.variables["jwks"])["keys"]) == 1
+    assert len(list_kids((terraform.place / "jwks.json").read_text())) == 1
     assert act(directory, site.google)["service_account"] == account
 
     (directory / "token").chmod(0o600)

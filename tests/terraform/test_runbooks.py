@@ -12,9 +12,11 @@ import pytest
 from refresher.emulator.state import DEFAULT_NUMBER
 from tests.program import PATIENCE
 from tests.terraform.test_examples import POOL, apply_example, list_living
-from tests.terraform.tool import MODULES, SECONDS
+from tests.terraform.tool import MODULES, SECONDS, replace_source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Act
     from tests.terraform.conftest import Site
     from tests.terraform.tool import Terraform
@@ -65,10 +67,10 @@ def test_import_needs_the_project_id(site: Site) -> None:
 
     forget(terraform)
     import_pool_and_provider(terraform, BY_ID)
-    by_id = terraform.plan()
+    by_id = terraform.plan_resources()
     forget(terraform)
     import_pool_and_provider(terraform, POOL)
-    by_number = terraform.plan()
+    by_number = terraform.plan_resources()
 
     assert [actions for actions in by_id.values() if actions != ["update"]] == []
     assert {"delete", "create"} == {action for actions in by_number.values() for action in actions} - {"update"}
@@ -81,13 +83,77 @@ def test_disabled_pool_refuses_everyone(site: Site, act: Act) -> None:
     apply_example(site, terraform, "task-alice")
     site.worker.once()
     main = terraform.place / "main.tf"
-    main.write_text(main.read_text().replace("supplier ", "disabled = true\n  supplier "))
+    main.write_text(main.read_text().replace("  jwks ", "  disabled = true\n  jwks "))
 
     changes = terraform.plan()
     terraform.apply()
 
     assert changes == {f"{PLACE}.main": ["update"]}
     assert "pool or provider is disabled" in act(site.worker.directory("task-alice"), site.google)["refused"]
+
+
+def test_add_a_claim(site: Site, act: Act) -> None:
+    """At each step the user can act, with the tokens before and after it; at the end the claim is required."""
+    terraform, main = _apply_one_user(site)
+    directory = site.worker.directory("task-alice")
+    bare = (directory / "token").read_text()
+    mint, require = _blocks("Add a claim without a gap")
+
+    _set_inputs(main, mint)
+    _hand_over(site, terraform)
+    assert _acts_with(site, act, bare)
+    site.worker.once("--force")
+    minted = (directory / "token").read_text()
+    assert _acts_with(site, act, minted)
+
+    _set_inputs(main, require)
+    _hand_over(site, terraform)
+    site.worker.once()
+    assert _acts_with(site, act, minted)
+    assert not _acts_with(site, act, bare)
+
+
+def test_change_a_claim(site: Site, act: Act) -> None:
+    """While a value changes, tokens with the former and with the new value are accepted; at the end only the new."""
+    terraform, main = _apply_one_user(site)
+    _set_inputs(main, _blocks("Add a claim without a gap")[1])
+    _hand_over(site, terraform)
+    site.worker.once("--force")
+    directory = site.worker.directory("task-alice")
+    former = (directory / "token").read_text()
+    accept_both, drop = _blocks("Change a claim without a gap")
+
+    _set_inputs(main, accept_both)
+    terraform.apply()
+    assert _acts_with(site, act, former)
+    _hand_over(site, terraform)
+    site.worker.once("--force")
+    new = (directory / "token").read_text()
+    assert _acts_with(site, act, former)
+    assert _acts_with(site, act, new)
+
+    _set_inputs(main, drop)
+    terraform.apply()
+    assert not _acts_with(site, act, former)
+    assert _acts_with(site, act, new)
+
+
+def test_remove_a_user(site: Site) -> None:
+    """First the deletion of the account is allowed, and nothing else changes; then it is deleted with its entry."""
+    terraform = site.root("minimal", deletion_protection=True)
+    terraform.apply()
+    main = terraform.place / "main.tf"
+    entry = 'task-alice = { subject = "user-1042" }'
+    (allowed,) = _blocks("Remove a user")
+
+    main.write_text(main.read_text().replace(entry, allowed))
+    changes = terraform.plan_resources()
+    terraform.apply()
+    main.write_text(main.read_text().replace(allowed, ""))
+    terraform.apply()
+
+    assert set(map(tuple, changes.values())) == {("update",)}
+    assert list_living(site) == [POOL]
 
 
 def test_move_to_another_issuer(site: Site, act: Act) -> None:
@@ -98,7 +164,7 @@ def test_move_to_another_issuer(site: Site, act: Act) -> None:
     directory, account = site.worker.directory("task-alice"), "task-alice@my-project.iam.gserviceaccount.com"
     main = terraform.place / "main.tf"
     call = main.read_text()
-    addition, removal = (_at(site, block) for block in _blocks("Move to another issuer"))
+    addition, removal = (replace_source(block) for block in _blocks("Move to another issuer"))
 
     main.write_text(call + addition)
     terraform.init()
@@ -123,17 +189,45 @@ def test_move_to_another_issuer(site: Site, act: Act) -> None:
 def _blocks(section: str) -> list[str]:
     """Return the blocks to write in a section of the guide."""
     guide = (MODULES.parent / "docs" / "terraform.md").read_text()
-    text = guide.partition(f"### {section}\n")[2].partition("\n## ")[0]
+    text = re.split(r"\n##+ ", guide.partition(f"### {section}\n")[2])[0]
     return [dedent(block) for block in re.findall(r"^ *```hcl\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)]
 
 
-def _at(site: Site, block: str) -> str:
-    """Adapt a block of the guide to the paths of our modules and to the worker's keys."""
-    return (
-        block.replace("…/terraform/", "../../")
-        .replace('file("jwks.json")', "var.jwks")
-        .replace("/var/lib/refresher/keys", str(site.worker.place / "keys"))
-    )
+def _apply_one_user(site: Site) -> tuple[Terraform, Path]:
+    """Apply the smallest example and publish; return it with the file of its call."""
+    terraform = site.root("minimal")
+    apply_example(site, terraform, "task-alice")
+    site.worker.once()
+    return terraform, terraform.place / "main.tf"
+
+
+def _set_inputs(main: Path, block: str) -> None:
+    """Replace the inputs of a call by those of a block of the guide."""
+    names = re.findall(r"^(\w+) +=", block, re.MULTILINE)
+    kept = re.sub(rf"^ *({'|'.join(names)}) += .*\n", "", main.read_text(), flags=re.MULTILINE)
+    main.write_text(kept.replace("  identities = {", f"{block}\n  identities = {{"))
+
+
+def _hand_over(site: Site, terraform: Terraform) -> None:
+    """Apply, and copy the output to the host."""
+    terraform.apply()
+    assert terraform.plan() == {}
+    site.write("federation.yaml", terraform.output()["refresher_yaml"])
+
+
+def _acts_with(site: Site, act: Act, token: str) -> bool:
+    """Return whether a user with this token, and no other, can act as the account."""
+    path = site.worker.directory("task-alice") / "token"
+    published, mode = path.read_text(), path.stat().st_mode
+    path.chmod(0o600)
+    path.write_text(token)
+    try:
+        answer = act(site.worker.directory("task-alice"), site.google)
+    finally:
+        path.write_text(published)
+        path.chmod(mode)
+    assert "service_account" in answer or "rejected by the attribute condition" in answer["refused"]
+    return "service_account" in answer
 
 
 def _undelete(site: Site, name: str) -> None:

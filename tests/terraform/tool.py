@@ -40,6 +40,9 @@ _ENDPOINTS = {
     "cloud_run_v2": "v2/",
     "storage": "storage/v1/",
 }
+_CHANGES = 2
+"""The status of `plan -detailed-exitcode` if something would change, outputs included."""
+
 _MARKS = re.compile(r"\x1b\[[0-9;]*m|[│╷╵]")
 
 
@@ -103,17 +106,34 @@ class Terraform:
         """Destroy."""
         return self.apply("-destroy", status=status)
 
-    def plan(self) -> dict[str, list[str]]:
-        """Plan; return the actions by the address of each resource that would change."""
-        self.run("plan", "-input=false", "-no-color", "-out=plan.bin")
+    def plan(self, *arguments: str) -> dict[str, list[str]]:
+        """Plan; return the actions by the address of each resource and output that would change.
+
+        The exit status decides whether the plan is empty, so that nothing that Terraform calls a change is overlooked.
+        """
+        options = ("-input=false", "-no-color", "-detailed-exitcode", "-out=plan.bin", *arguments)
+        status = self.run("plan", *options, status=None)
+        assert status.status in (0, _CHANGES), status.output[-6000:]
         shown = json.loads(self.run("show", "-json", "plan.bin").output)
         changes = {change["address"]: change["change"]["actions"] for change in shown.get("resource_changes", [])}
-        return {address: actions for address, actions in changes.items() if actions != ["no-op"]}
+        changes |= {f"output.{name}": change["actions"] for name, change in shown.get("output_changes", {}).items()}
+        found = {address: actions for address, actions in changes.items() if actions != ["no-op"]}
+        assert (status.status == _CHANGES) == bool(found), found
+        return found
+
+    def plan_resources(self) -> dict[str, list[str]]:
+        """Plan; return the actions by the address of each resource that would change, without the outputs."""
+        return {address: actions for address, actions in self.plan().items() if not address.startswith("output.")}
 
     def output(self) -> dict[str, Any]:
         """Return the outputs."""
         told = json.loads(self.run("output", "-json").output)
         return {name: entry["value"] for name, entry in told.items()}
+
+
+def replace_source(text: str, modules: str = "../..") -> str:
+    """Replace the address of our modules in a guide by a path."""
+    return re.sub(r"git::https://\S+?//terraform([^?\"]*)\?ref=[^\"]*", rf"{modules}\1", text)
 
 
 def copy_of_modules(place: Path) -> Path:

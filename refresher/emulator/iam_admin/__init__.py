@@ -1,7 +1,7 @@
-"""iam.googleapis.com: pools, providers, service accounts, custom roles, policies, deny policies.
+"""iam.googleapis.com: pools, providers, service accounts and their keys, custom roles, policies, deny policies.
 
-https://cloud.google.com/iam/docs/reference/rest. It has what Terraform's google provider and gcloud need. Keys of
-service accounts, namespaces and managed identities are not emulated.
+https://cloud.google.com/iam/docs/reference/rest. It has what Terraform's google provider and gcloud need. Namespaces
+and managed identities are not emulated.
 """
 
 from refresher.emulator.iam_admin import (
@@ -10,6 +10,7 @@ from refresher.emulator.iam_admin import (
     operations,
     pools,
     providers,
+    service_account_keys,
     service_accounts,
 )
 
@@ -17,6 +18,7 @@ ROUTES = (
     *pools.ROUTES,
     *providers.ROUTES,
     *service_accounts.ROUTES,
+    *service_account_keys.ROUTES,
     *custom_roles.ROUTES,
     *deny_policies.ROUTES,
     *operations.ROUTES,

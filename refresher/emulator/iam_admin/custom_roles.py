@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import find_project
+from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text, read_texts
 from refresher.emulator.iam_admin.fields import drop_empty
-from refresher.emulator.policies import Policy
+from refresher.emulator.policies import Policy, is_same_etag
 from refresher.emulator.state import Role, is_gone
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SERVICE = "iam.googleapis.com"
 _ROLE_ID = re.compile(r"[a-zA-Z0-9_.]{3,64}")
+_EMPTY: dict[str, Any] = {"title": "", "description": "", "includedPermissions": [], "stage": "ALPHA"}
 STAGES = ("ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP")
 
 
@@ -38,7 +39,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if taken is not None and not is_gone(taken.deleted_at, cloud.now()):
         problem = f"A role named {role_id} in projects/{project} already exists."
         raise api_refusal("T7") if taken.deleted_at is None else api_refusal("precondition", problem=problem)
-    cloud.state.roles[name] = _update(Role(), read_object(body, "role"))
+    cloud.state.roles[name] = _update(Role(stage="ALPHA"), read_object(body, "role"))
     return Reply(document=_describe(name, cloud.state.roles[name]))
 
 
@@ -60,13 +61,15 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change the fields of a role that the body contains."""
+    """Change the fields of the mask, and clear those that the body lacks; without a mask, change those that it has."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.update"))
     body = call.json()
     etag = read_text(body, "etag")
-    if etag and etag != _compute_etag(role):
+    if etag and not is_same_etag(etag, _compute_etag(role)):
         raise api_refusal("conflict")
-    return Reply(document=_describe(name, _update(role, body)))
+    mask = call.query.get("updateMask", "")
+    changes = {path: body.get(path) or _EMPTY[path] for path in read_mask(mask, _EMPTY)} if mask else body
+    return Reply(document=_describe(name, _update(role, changes)))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -120,7 +123,7 @@ def _describe(name: str, role: Role) -> dict[str, Any]:
             "title": role.title,
             "description": role.description,
             "includedPermissions": role.permissions,
-            "stage": role.stage,
+            "stage": role.stage if role.stage != "ALPHA" else "",  # documented: this stage is not included
             "etag": _compute_etag(role),
             "deleted": role.deleted_at is not None,
         }

@@ -11,7 +11,7 @@ from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import format_time
-from refresher.emulator.http import Call, Reply, Route, read_text
+from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.iam_admin.operations import start_operation
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace a deny policy."""
     name = f"{_authorize(cloud, call, names, 'iam.denypolicies.update')}/{names['policy']}"
     known, body = documents.find(cloud, KIND, name), call.json()
-    documents.check_etag(known, read_text(body, "etag"))
+    documents.check_etag(known, body)
     documents.put(cloud, KIND, name, _complete(cloud, name, body))
     return Reply(document=start_operation(cloud, name))
 

@@ -1,4 +1,4 @@
-"""What the admin calls of IAM share: ids, texts, times, masks."""
+"""What the admin calls of IAM share: ids, texts and times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refresher.emulator.http import read_text
 from refresher.emulator.state import KEPT_AFTER_DELETION
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Mapping
 
 
 _ID = re.compile(r"[a-z0-9-]{4,32}")
@@ -59,22 +59,6 @@ def show_deletion(deleted_at: float | None) -> dict[str, str]:
     return {"state": "DELETED", "expireTime": format_time(deleted_at + KEPT_AFTER_DELETION)}
 
 
-def read_mask(text: str, known: Container[str]) -> list[str]:
-    """Read an update mask, in camel or snake case, and return its paths in camel case.
-
-    Raises:
-        Refusal: It is empty, or contains a field that cannot be changed.
-    """
-    paths = [_convert_to_camel_case(path.strip()) for path in text.split(",") if path.strip()]
-    if not paths or any(path not in known for path in paths):
-        raise api_refusal("bad_field", field="updateMask")
-    return paths
-
-
 def drop_empty(document: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is empty or false, as the API does."""
     return {name: value for name, value in document.items() if value not in ("", False, [], {}, None)}
-
-
-def _convert_to_camel_case(path: str) -> str:
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), path)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator import policy_changes
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import find_project
+from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_flag, read_list, read_text
-from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_mask, read_names, show_deletion
+from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_names, show_deletion
 from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.quotas import POOL_WRITES
+from refresher.emulator.roles import POOLS as POOL_PERMISSIONS
 from refresher.emulator.state import Pool, is_gone, pool_name
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a pool."""
     number = authorize(cloud, call, names["project"], "iam.workloadIdentityPools.setIamPolicy")
-    return policy_changes.replace_policy(cloud, find_pool(cloud, number, names["pool"]).policy, call.json())
+    policy = find_pool(cloud, number, names["pool"]).policy
+    return policy_changes.replace_policy(cloud, policy, call.json(), permissions=POOL_PERMISSIONS)
 
 
 def describe_pool(cloud: Cloud, number: str, pool_id: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.fields import apply_mask, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_flag, read_object, read_text, read_texts
-from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_mask, read_names, show_deletion
+from refresher.emulator.iam_admin.fields import check_id, drop_empty, read_names, show_deletion
 from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.iam_admin.pools import POOL, authorize, find_pool
 from refresher.emulator.iam_admin.provider_rules import KINDS, check_provider, read_key_set
@@ -87,7 +88,7 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     paths, body = read_mask(call.query.get("updateMask", ""), _MASK), call.json()
     if any(kind in body for kind in KINDS if kind != provider.kind):
         raise api_refusal("immutable")
-    wanted = _read_provider(_apply_mask(_describe(provider, ""), body, paths))
+    wanted = _read_provider(apply_mask(_describe(provider, ""), body, paths))
     _check_org_policy(cloud, number, wanted)
     for path in paths:
         for field in _MASK[path]:
@@ -133,20 +134,6 @@ def _read_provider(body: Mapping[str, Any]) -> Provider:
     check_provider(provider)
     provider.jwks = read_key_set(read_text(settings, "jwksJson")) if kinds[0] == "oidc" else None
     return provider
-
-
-def _apply_mask(document: dict[str, Any], body: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
-    """Return a document with the masked fields of the body, and without those that the body lacks."""
-    changed = dict(document)
-    for path in paths:
-        outer, _, inner = path.partition(".")
-        if not inner:
-            changed[outer] = body.get(outer)
-            continue
-        block = dict(read_object(changed, outer))
-        block[inner] = read_object(body, outer).get(inner)
-        changed[outer] = block
-    return changed
 
 
 def _check_org_policy(cloud: Cloud, number: str, provider: Provider) -> None:

@@ -1,29 +1,32 @@
 """Service accounts: create, read, update, disable, delete, undelete, and their IAM policies.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are not emulated, since this
-product exists so that no one needs any.
+https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Their keys are in
+`refresher.emulator.iam_admin.service_account_keys`.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator import policy_changes
+from refresher.emulator.account_emails import compose_email
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import find_project
+from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
-from refresher.emulator.iam_admin.fields import Names, drop_empty, read_mask
+from refresher.emulator.iam_admin.fields import Names, drop_empty
+from refresher.emulator.members import rename_members
 from refresher.emulator.permissions import Resource, account_resource
-from refresher.emulator.policies import Policy
+from refresher.emulator.policies import Policy, is_same_etag
+from refresher.emulator.roles import ACCOUNTS
 from refresher.emulator.state import ServiceAccount, derive_unique_id, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
-    from refresher.emulator.tokens import Bearer
 
 SERVICE = "iam.googleapis.com"
 _ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
@@ -41,14 +44,10 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     account_id, settings = read_text(body, "accountId"), read_object(body, "serviceAccount")
     if not _ACCOUNT_ID.fullmatch(account_id):
         raise api_refusal("bad_field", field="account_id")
-    email = f"{account_id}@{project}.iam.gserviceaccount.com"
-    taken = cloud.state.service_accounts.get(email)
-    if taken is not None and taken.deleted_at is None:
-        raise api_refusal("account_exists", account=account_id, project=project)
-    # a new account of an old name is another account: bindings of the old one do not apply to it
-    seed = email if taken is None else f"{email} {cloud.now()}"
-    account = ServiceAccount(email=email, unique_id=derive_unique_id(seed), project=project, **_read_texts(settings))
-    cloud.state.service_accounts[email] = account
+    email = compose_email(account_id, project)
+    _check_free(cloud, email)
+    account = ServiceAccount(email=email, unique_id=_unused_id(cloud, email), project=project, **_read_texts(settings))
+    cloud.state.place_service_account(account)
     return Reply(document=_describe(account))
 
 
@@ -69,13 +68,13 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show a service account."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.get")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.get")
     return Reply(document=_describe(account))
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change the fields of the mask in the body."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     settings = read_object(body, "serviceAccount")
     _check_etag(account, settings)
@@ -87,7 +86,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change display name and description; the older method, which gcloud calls."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.update")
     body = call.json()
     _check_etag(account, body)
     _read_texts(body)
@@ -98,27 +97,28 @@ def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def disable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Disable a service account, so that no one can act as it."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.disable")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.disable")
     account.disabled = True
     return Reply(document={})
 
 
 def enable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Enable a service account again."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.enable")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.enable")
     account.disabled = False
     return Reply(document={})
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Delete a service account; it can be undeleted for 30 days by its unique id."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
+    """Delete a service account; it can be undeleted for 30 days by its unique id. Its grants remain, and are void."""
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.delete")
     account.deleted_at = cloud.now()
+    rename_members(cloud.state, account)
     return Reply(document={})
 
 
 def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Undelete a service account."""
+    """Undelete a service account with its grants. That is impossible while another account has its e-mail."""
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(
         cloud, caller, "iam.serviceAccounts.undelete", project_resource(cloud, names["project"], service=SERVICE)
@@ -126,20 +126,23 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     account = cloud.state.find_service_account(names["account"])
     if account is None or account.deleted_at is None or is_gone(account.deleted_at, cloud.now()):
         raise api_refusal("not_found")
+    _check_free(cloud, account.email)
+    cloud.state.place_service_account(account)
     account.deleted_at = None
+    rename_members(cloud.state, account)
     return Reply(document={"restoredAccount": _describe(account)})
 
 
 def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Show the policy of a service account."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.getIamPolicy")
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.getIamPolicy")
     return Reply(document=account.policy.as_document())
 
 
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a service account."""
-    _, account = _authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
-    return policy_changes.replace_policy(cloud, account.policy, call.json())
+    account = authorize(cloud, call, names["account"], "iam.serviceAccounts.setIamPolicy")
+    return policy_changes.replace_policy(cloud, account.policy, call.json(), permissions=ACCOUNTS)
 
 
 def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -149,7 +152,12 @@ def test_permissions(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Repl
     return policy_changes.test_permissions(cloud, caller, account_resource(account), call.json())
 
 
-def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Bearer, ServiceAccount]:
+def authorize(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAccount:
+    """Check the caller's permission on an account; return the account.
+
+    Raises:
+        Refusal: T9 if the caller lacks the permission, 404 if the account does not exist.
+    """
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     account = cloud.state.find_service_account(name)
     if account is None or account.deleted_at is not None:
@@ -157,7 +165,7 @@ def _authorize(cloud: Cloud, call: Call, name: str, permission: str) -> tuple[Be
         require_permission(cloud, caller, permission, nowhere)
         raise api_refusal("no_account")
     require_permission(cloud, caller, permission, account_resource(account))
-    return caller, account
+    return account
 
 
 def _find(cloud: Cloud, name: str) -> ServiceAccount:
@@ -165,6 +173,18 @@ def _find(cloud: Cloud, name: str) -> ServiceAccount:
     if account is None or account.deleted_at is not None:
         raise api_refusal("no_account")
     return account
+
+
+def _check_free(cloud: Cloud, email: str) -> None:
+    taken = cloud.state.service_accounts.get(email)
+    if taken is not None and taken.deleted_at is None:
+        raise api_refusal("account_exists", account=email.partition("@")[0], project=taken.project)
+
+
+def _unused_id(cloud: Cloud, email: str) -> str:
+    """Return another id than that of any account before, so that no grant of a deleted account applies to a new one."""
+    ids = (derive_unique_id(email if not number else f"{email} {number}") for number in count())
+    return next(unique_id for unique_id in ids if cloud.state.find_service_account(unique_id) is None)
 
 
 def _read_texts(settings: Mapping[str, Any]) -> Names:
@@ -176,7 +196,7 @@ def _read_texts(settings: Mapping[str, Any]) -> Names:
 
 def _check_etag(account: ServiceAccount, settings: Mapping[str, Any]) -> None:
     etag = read_text(settings, "etag")
-    if etag and etag != _compute_etag(account):
+    if etag and not is_same_etag(etag, _compute_etag(account)):
         raise api_refusal("conflict")
 
 
@@ -201,20 +221,20 @@ def _describe(account: ServiceAccount) -> dict[str, Any]:
 
 
 _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
-_ACCOUNT = f"{_ACCOUNTS}/{{account}}"
+ACCOUNT = f"{_ACCOUNTS}/{{account}}"
 _IAM = "iam.serviceAccounts"
 
 ROUTES = (
     Route(f"{_IAM}.create", "POST", _ACCOUNTS, create, changes=True),
     Route(f"{_IAM}.list", "GET", _ACCOUNTS, list_),
-    Route(f"{_IAM}.get", "GET", _ACCOUNT, get),
-    Route(f"{_IAM}.patch", "PATCH", _ACCOUNT, patch, changes=True),
-    Route(f"{_IAM}.update", "PUT", _ACCOUNT, update, changes=True),
-    Route(f"{_IAM}.delete", "DELETE", _ACCOUNT, delete, changes=True),
-    Route(f"{_IAM}.undelete", "POST", f"{_ACCOUNT}:undelete", undelete, changes=True),
-    Route(f"{_IAM}.disable", "POST", f"{_ACCOUNT}:disable", disable, changes=True),
-    Route(f"{_IAM}.enable", "POST", f"{_ACCOUNT}:enable", enable, changes=True),
-    Route(f"{_IAM}.getIamPolicy", "POST", f"{_ACCOUNT}:getIamPolicy", get_policy),
-    Route(f"{_IAM}.setIamPolicy", "POST", f"{_ACCOUNT}:setIamPolicy", set_policy, changes=True),
-    Route(f"{_IAM}.testIamPermissions", "POST", f"{_ACCOUNT}:testIamPermissions", test_permissions),
+    Route(f"{_IAM}.get", "GET", ACCOUNT, get),
+    Route(f"{_IAM}.patch", "PATCH", ACCOUNT, patch, changes=True),
+    Route(f"{_IAM}.update", "PUT", ACCOUNT, update, changes=True),
+    Route(f"{_IAM}.delete", "DELETE", ACCOUNT, delete, changes=True),
+    Route(f"{_IAM}.undelete", "POST", f"{ACCOUNT}:undelete", undelete, changes=True),
+    Route(f"{_IAM}.disable", "POST", f"{ACCOUNT}:disable", disable, changes=True),
+    Route(f"{_IAM}.enable", "POST", f"{ACCOUNT}:enable", enable, changes=True),
+    Route(f"{_IAM}.getIamPolicy", "POST", f"{ACCOUNT}:getIamPolicy", get_policy),
+    Route(f"{_IAM}.setIamPolicy", "POST", f"{ACCOUNT}:setIamPolicy", set_policy, changes=True),
+    Route(f"{_IAM}.testIamPermissions", "POST", f"{ACCOUNT}:testIamPermissions", test_permissions),
 )

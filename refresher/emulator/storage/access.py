@@ -34,6 +34,11 @@ def invalid(message: str) -> Refusal:
     return refusal(400, "invalid", message)
 
 
+def unknown_path() -> Refusal:
+    """Return the refusal of a path that the JSON API does not have, as for an object's name with an unencoded slash."""
+    return Refusal(404, {"error": "Not Found"}, "no_method", text="Not Found")
+
+
 def condition_not_met() -> Refusal:
     """Return the refusal of a precondition."""
     return refusal(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")

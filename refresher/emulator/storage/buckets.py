@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator import policy_changes
 from refresher.emulator.http import Call, Reply, Route, read_text
 from refresher.emulator.permissions import Resource, has_permission
+from refresher.emulator.roles import BUCKETS
 from refresher.emulator.storage.access import (
     SERVICE,
     authenticate_caller,
@@ -19,7 +20,7 @@ from refresher.emulator.storage.access import (
     invalid,
     refusal,
 )
-from refresher.emulator.storage.resources import describe_bucket
+from refresher.emulator.storage.resources import describe_bucket, merge_patch
 from refresher.emulator.storage_state import Bucket
 
 if TYPE_CHECKING:
@@ -66,9 +67,19 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change the metadata of a bucket."""
+    """Change the metadata in the body; null clears it."""
     bucket = authorize(cloud, call, "storage.buckets.update", names["bucket"])
-    bucket.fields |= _read_fields(call.json())
+    body = call.json()
+    bucket.fields = merge_patch(bucket.fields, {name: body[name] for name in _GIVEN if name in body})
+    bucket.metageneration += 1
+    return Reply(document=_describe(cloud, call, names["bucket"], bucket))
+
+
+def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the metadata of a bucket, which keeps its location."""
+    bucket = authorize(cloud, call, "storage.buckets.update", names["bucket"])
+    location = {name: bucket.fields[name] for name in ("location",) if name in bucket.fields}
+    bucket.fields = _read_fields(call.json()) | location
     bucket.metageneration += 1
     return Reply(document=_describe(cloud, call, names["bucket"], bucket))
 
@@ -105,7 +116,7 @@ def get_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def set_policy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace the policy of a bucket; the body is the policy itself."""
     bucket = authorize(cloud, call, "storage.buckets.setIamPolicy", names["bucket"])
-    policy_changes.replace_policy(cloud, bucket.policy, {"policy": call.json()})
+    policy_changes.replace_policy(cloud, bucket.policy, {"policy": call.json()}, permissions=BUCKETS)
     return Reply(document=_describe_policy(names["bucket"], bucket))
 
 
@@ -147,6 +158,7 @@ ROUTES = (
     Route("storage.buckets.list", "GET", _BUCKETS, list_),
     Route("storage.buckets.get", "GET", _BUCKET, get),
     Route("storage.buckets.patch", "PATCH", _BUCKET, patch, changes=True),
+    Route("storage.buckets.update", "PUT", _BUCKET, update, changes=True),
     Route("storage.buckets.delete", "DELETE", _BUCKET, delete, changes=True),
     Route("storage.buckets.storageLayout", "GET", f"{_BUCKET}/storageLayout", layout),
     Route("storage.buckets.getIamPolicy", "GET", f"{_BUCKET}/iam", get_policy),

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import Call, Reply, Route, read_list, read_object, read_text
 from refresher.emulator.storage.access import authorize, find_object, invalid, refusal
-from refresher.emulator.storage.resources import check_preconditions, compute_etag, describe_object, read_fields, store
+from refresher.emulator.storage.resources import (
+    check_preconditions,
+    compute_etag,
+    describe_object,
+    merge_patch,
+    read_fields,
+    store,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,17 +113,14 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
-    """Change the metadata of an object."""
-    bucket_name, name = names["bucket"], names["object"]
-    bucket = authorize(cloud, call, "storage.objects.update", bucket_name, name)
-    found = find_object(bucket, bucket_name, name)
-    check_preconditions(call.query, found)
-    body = call.json()
-    changed = {**found.fields, **read_fields(body)}
-    found.fields = {field: value for field, value in changed.items() if body.get(field, value) is not None}
-    found.metageneration += 1
-    found.updated = cloud.now()
-    return Reply(document=describe_object(call, bucket_name, name, found))
+    """Change the metadata in the body; null clears it."""
+    found = _writable(cloud, call, names)
+    return _change(cloud, call, names, found, merge_patch(found.fields, call.json()))
+
+
+def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """Replace the metadata of an object."""
+    return _change(cloud, call, names, _writable(cloud, call, names), call.json())
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -164,6 +168,22 @@ def compose(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document=describe_object(call, bucket_name, name, made))
 
 
+def _writable(cloud: Cloud, call: Call, names: Mapping[str, str]) -> StoredObject:
+    bucket = authorize(cloud, call, "storage.objects.update", names["bucket"], names["object"])
+    found = find_object(bucket, names["bucket"], names["object"])
+    check_preconditions(call.query, found)
+    return found
+
+
+def _change(
+    cloud: Cloud, call: Call, names: Mapping[str, str], found: StoredObject, fields: Mapping[str, Any]
+) -> Reply:
+    found.fields = read_fields(fields)
+    found.metageneration += 1
+    found.updated = cloud.now()
+    return Reply(document=describe_object(call, names["bucket"], names["object"], found))
+
+
 def _copy(cloud: Cloud, call: Call, names: Mapping[str, str]) -> dict[str, Any]:
     source_bucket, source_name = names["bucket"], names["object"]
     source = find_object(
@@ -200,27 +220,19 @@ def _is_prefix(entry: str, query: Mapping[str, str]) -> bool:
 
 
 _OBJECTS = "/storage/v1/b/{bucket}/o"
+_OBJECT = f"{_OBJECTS}/{{object*}}"
+"""The name of an object is one segment: its slashes must be encoded."""
+
+_TARGET = "b/{bucket2}/o/{object2*}"
 
 ROUTES = (
     Route("storage.objects.list", "GET", _OBJECTS, list_),
-    Route(
-        "storage.objects.copy",
-        "POST",
-        "/storage/v1/b/{bucket}/o/{object**}/copyTo/b/{bucket2}/o/{object2**}",
-        copy,
-        changes=True,
-    ),
-    Route(
-        "storage.objects.rewrite",
-        "POST",
-        "/storage/v1/b/{bucket}/o/{object**}/rewriteTo/b/{bucket2}/o/{object2**}",
-        rewrite,
-        changes=True,
-    ),
-    Route("storage.objects.compose", "POST", "/storage/v1/b/{bucket}/o/{object**}/compose", compose, changes=True),
-    Route("storage.objects.get", "GET", "/storage/v1/b/{bucket}/o/{object**}", get),
-    Route("storage.objects.get", "GET", "/download/storage/v1/b/{bucket}/o/{object**}", get),
-    Route("storage.objects.patch", "PATCH", "/storage/v1/b/{bucket}/o/{object**}", patch, changes=True),
-    Route("storage.objects.update", "PUT", "/storage/v1/b/{bucket}/o/{object**}", patch, changes=True),
-    Route("storage.objects.delete", "DELETE", "/storage/v1/b/{bucket}/o/{object**}", delete, changes=True),
+    Route("storage.objects.copy", "POST", f"{_OBJECT}/copyTo/{_TARGET}", copy, changes=True),
+    Route("storage.objects.rewrite", "POST", f"{_OBJECT}/rewriteTo/{_TARGET}", rewrite, changes=True),
+    Route("storage.objects.compose", "POST", f"{_OBJECT}/compose", compose, changes=True),
+    Route("storage.objects.get", "GET", _OBJECT, get),
+    Route("storage.objects.get", "GET", f"/download{_OBJECT}", get),
+    Route("storage.objects.patch", "PATCH", _OBJECT, patch, changes=True),
+    Route("storage.objects.update", "PUT", _OBJECT, update, changes=True),
+    Route("storage.objects.delete", "DELETE", _OBJECT, delete, changes=True),
 )

@@ -68,6 +68,18 @@ def read_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def merge_patch(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with a patch applied: null removes a value, and objects are merged (RFC 7396)."""
+    merged = {name: value for name, value in document.items() if name not in patch}
+    for name, value in patch.items():
+        if isinstance(value, dict):
+            before = document.get(name)
+            merged[name] = merge_patch(before if isinstance(before, dict) else {}, value)
+        elif value is not None:
+            merged[name] = value
+    return merged
+
+
 def check_preconditions(query: Mapping[str, str], found: StoredObject | None) -> None:
     """Check `ifGenerationMatch` and the other preconditions for an object, or for its absence.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
-from refresher.emulator.storage.access import authorize, find_object
+from refresher.emulator.storage.access import authorize, find_object, unknown_path
 from refresher.emulator.storage.objects import read_content
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from refresher.emulator.cloud import Cloud
 
+_JSON_API = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/", "/resumable/upload/storage/v1/")
 _CODES = {400: "InvalidArgument", 401: "AccessDenied", 403: "AccessDenied", 404: "NoSuchKey", 416: "InvalidRange"}
 
 
@@ -32,7 +33,13 @@ def get(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 
 def find_route(cloud: Cloud, call: Call) -> tuple[Route, dict[str, str]] | None:
-    """Return the route of a request to the XML API; None for another request."""
+    """Return the route of a request to the XML API; None for another request.
+
+    Raises:
+        Refusal: The path belongs to the JSON API, which does not have it.
+    """
+    if call.path.startswith(_JSON_API):
+        raise unknown_path()
     if call.method not in ("GET", "HEAD"):
         return None
     host = call.headers.get("host", "").partition(":")[0]

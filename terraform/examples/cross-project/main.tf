@@ -7,9 +7,8 @@ module "federation" {
   deletion_protection = var.deletion_protection
 
   issuer              = { kind = "self_issued", uri = "https://workers.invalid" }
-  jwks                = var.jwks
+  jwks                = file(var.jwks_file)
   attribute_condition = { subject_prefix = "user-" }
-  supplier            = { keys = var.keys_directory }
 
   identities = {
     task-alice = { subject = "user-1042" }

@@ -1,6 +1,11 @@
 # The subject reaches the target over two accounts, each of which may go over the next and no further.
-locals {
-  _refresher_config = merge(module.federation.refresher_config, { identities = module.target.refresher_config.identities })
+resource "google_service_account" "hop" {
+  for_each = toset(["first", "second"])
+
+  project         = var.project_id
+  account_id      = "${each.key}-hop"
+  display_name    = "Hop of a delegation chain"
+  deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 }
 
 module "federation" {
@@ -10,27 +15,14 @@ module "federation" {
   deletion_protection = var.deletion_protection
 
   issuer              = { kind = "self_issued", uri = "https://workers.invalid" }
-  jwks                = var.jwks
+  jwks                = file(var.jwks_file)
   attribute_condition = { subject_prefix = "user-" }
-  supplier            = { keys = var.keys_directory }
-}
 
-resource "google_service_account" "hop" {
-  for_each = toset(["first", "second"])
-
-  project      = var.project_id
-  account_id   = "${each.key}-hop"
-  display_name = "Hop of a delegation chain"
-}
-
-module "target" {
-  source = "../../modules/identity"
-
-  name            = "target"
-  project_id      = var.project_id
-  provider_name   = module.federation.provider_name
-  subject_prefix  = module.federation.subject_prefix
-  service_account = { account_id = "chain-target" }
-  subject         = "user-1042"
-  delegates       = [google_service_account.hop["first"].email, google_service_account.hop["second"].email]
+  identities = {
+    target = {
+      subject         = "user-1042"
+      service_account = { account_id = "chain-target" }
+      delegates       = [google_service_account.hop["first"].email, google_service_account.hop["second"].email]
+    }
+  }
 }

@@ -1,14 +1,14 @@
-output "principal" {
-  description = "The subject as IAM policies name it."
-  value       = module.target.principal
+output "principals" {
+  description = "Subjects as IAM policies name them, by identity."
+  value       = module.federation.principals
 }
 
 output "refresher_config" {
-  description = "The cloud half of the refresher's configuration."
-  value       = local._refresher_config
+  description = "Cloud half of the refresher's configuration, as an object."
+  value       = module.federation.refresher_config
 }
 
 output "refresher_yaml" {
-  description = "The same as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
-  value       = yamlencode(local._refresher_config)
+  description = "Cloud half of the refresher's configuration, as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
+  value       = module.federation.refresher_yaml
 }

@@ -4,20 +4,15 @@ variable "bucket" {
 }
 
 variable "deletion_protection" {
-  description = "Whether `terraform destroy` is refused for the pool and the provider."
+  description = "Whether a destroy of the pool, its provider and the accounts is refused. Default: true."
   type        = bool
   default     = true
 }
 
-variable "jwks" {
-  description = "Public keys, as `refresher keys jwks` prints them."
+variable "jwks_file" {
+  description = "Path of the file with the public keys, as `refresher keys jwks` prints them. Default: jwks.json."
   type        = string
-}
-
-variable "keys_directory" {
-  description = "The keys directory on the refresher's host."
-  type        = string
-  default     = "/var/lib/refresher/keys"
+  default     = "jwks.json"
 }
 
 variable "project_id" {

@@ -1,9 +1,9 @@
 output "refresher_config" {
-  description = "The cloud half of the refresher's configuration."
+  description = "Cloud half of the refresher's configuration, as an object."
   value       = module.federation.refresher_config
 }
 
 output "refresher_yaml" {
-  description = "The same as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
+  description = "Cloud half of the refresher's configuration, as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
   value       = module.federation.refresher_yaml
 }

@@ -1,5 +1,5 @@
 variable "deletion_protection" {
-  description = "Whether `terraform destroy` is refused for the pool and the provider."
+  description = "Whether a destroy of the pool, its provider and the accounts is refused. Default: true."
   type        = bool
   default     = true
 }

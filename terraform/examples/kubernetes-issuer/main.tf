@@ -6,9 +6,8 @@ module "federation" {
   deletion_protection = var.deletion_protection
 
   issuer              = { kind = "oidc", uri = var.cluster_issuer }
-  jwks                = var.cluster_jwks
+  jwks                = var.cluster_jwks_file == null ? null : file(var.cluster_jwks_file)
   attribute_condition = { subject_prefix = "system:serviceaccount:${var.namespace}:" }
-  supplier            = { path = var.token_path }
 
   identities = {
     training = {

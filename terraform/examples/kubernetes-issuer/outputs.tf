@@ -1,14 +1,14 @@
 output "audience" {
-  description = "The STS audience; the projected token's audience is this with `https:` before it."
+  description = "STS audience. The projected token's audience is this with `https:` before it."
   value       = module.federation.audience
 }
 
 output "refresher_config" {
-  description = "The cloud half of the refresher's configuration."
+  description = "Cloud half of the refresher's configuration, as an object."
   value       = module.federation.refresher_config
 }
 
 output "refresher_yaml" {
-  description = "The same as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
+  description = "Cloud half of the refresher's configuration, as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
   value       = module.federation.refresher_yaml
 }

@@ -1,22 +1,22 @@
 variable "cluster_issuer" {
-  description = "What `kubectl get --raw /.well-known/openid-configuration` names as issuer."
+  description = "Issuer that `kubectl get --raw /.well-known/openid-configuration` names."
   type        = string
 }
 
-variable "cluster_jwks" {
-  description = "What `kubectl get --raw /openid/v1/jwks` prints; null if Google can reach the issuer."
+variable "cluster_jwks_file" {
+  description = "Path of the file with what `kubectl get --raw /openid/v1/jwks` prints. Default: none, and Google reaches the issuer."
   type        = string
   default     = null
 }
 
 variable "deletion_protection" {
-  description = "Whether `terraform destroy` is refused for the pool and the provider."
+  description = "Whether a destroy of the pool, its provider and the accounts is refused. Default: true."
   type        = bool
   default     = true
 }
 
 variable "namespace" {
-  description = "Namespace whose service accounts are admitted."
+  description = "Namespace whose service accounts are admitted. Default: training."
   type        = string
   default     = "training"
 }
@@ -24,10 +24,4 @@ variable "namespace" {
 variable "project_id" {
   description = "Id of the project that owns the pool."
   type        = string
-}
-
-variable "token_path" {
-  description = "Where the projected token is mounted."
-  type        = string
-  default     = "/var/run/secrets/tokens/subject-token"
 }

@@ -7,9 +7,8 @@ module "federation" {
   description         = "Tasks of our users"
 
   issuer              = { kind = "self_issued", uri = "https://workers.invalid" }
-  jwks                = var.jwks
+  jwks                = file(var.jwks_file)
   attribute_condition = { claims = { fleet = var.fleet }, subject_prefix = "user-" }
-  supplier            = { keys = var.keys_directory }
 
   identities = {
     for name, user in var.users : name => {
@@ -19,6 +18,7 @@ module "federation" {
       project_roles            = { (var.project_id) = ["roles/bigquery.jobUser"] }
       run_services             = user.invokes == null ? {} : { (user.invokes) = { name = user.invokes, location = "europe-west1" } }
       additional_impersonators = user.people
+      deletion_protection      = user.leaves ? false : null
       signing                  = user.signs
     }
   }

@@ -1,5 +1,5 @@
 output "audit_queries" {
-  description = "Filters for Cloud Logging by identity."
+  description = "Filters for Cloud Logging, by identity."
   value       = module.federation.audit_queries
 }
 
@@ -9,11 +9,11 @@ output "principals" {
 }
 
 output "refresher_config" {
-  description = "The cloud half of the refresher's configuration."
+  description = "Cloud half of the refresher's configuration, as an object."
   value       = module.federation.refresher_config
 }
 
 output "refresher_yaml" {
-  description = "The same as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
+  description = "Cloud half of the refresher's configuration, as a YAML file: `terraform output -raw refresher_yaml > federation.yaml`."
   value       = module.federation.refresher_yaml
 }

@@ -6,7 +6,7 @@ locals {
   _unexpected = join(" AND ", [
     "protoPayload.serviceName=\"iamcredentials.googleapis.com\"",
     "protoPayload.authenticationInfo.principalSubject=~\"^principal://iam.googleapis.com/projects/[0-9]+/locations/global/workloadIdentityPools/\"",
-    "NOT protoPayload.authenticationInfo.principalSubject=(${join(" OR ", [for member in sort(var.expected_principals) : "\"${member}\""])})",
+    "NOT protoPayload.authenticationInfo.principalSubject=(${join(" OR ", [for member in sort(var.expected_principals) : "\"${replace(replace(member, "\\", "\\\\"), "\"", "\\\"")}\""])})",
   ])
 
   _constraints = var.org_policies == null ? {} : merge(

@@ -1,19 +1,19 @@
 variable "audit" {
-  description = "Whether Data Access logs of STS and IAM are written in every project. Only they show who impersonated which account. They cost money."
+  description = "Whether Data Access logs of STS and IAM are written in every project. Only they show who impersonated which account. They cost money. Default: true."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "audit_log_types" {
-  description = "Which Data Access logs; token events are ADMIN_READ."
+  description = "Set of types of Data Access logs: ADMIN_READ, which token events are, DATA_READ and DATA_WRITE. Default: ADMIN_READ."
   type        = set(string)
   default     = ["ADMIN_READ"]
   nullable    = false
 
   validation {
     condition     = length(setsubtract(var.audit_log_types, ["ADMIN_READ", "DATA_READ", "DATA_WRITE"])) == 0
-    error_message = "audit_log_types holds something other than ADMIN_READ, DATA_READ and DATA_WRITE: use these names in capitals; Google accepts others and logs nothing."
+    error_message = "audit_log_types holds something other than ADMIN_READ, DATA_READ and DATA_WRITE (${join(", ", setsubtract(var.audit_log_types, ["ADMIN_READ", "DATA_READ", "DATA_WRITE"]))}): use these names in capitals; Google accepts others and logs nothing."
   }
 
   validation {
@@ -23,7 +23,11 @@ variable "audit_log_types" {
 }
 
 variable "deny_policy" {
-  description = "The only principals that may create, change or undelete providers below an attachment point such as cloudresourcemanager.googleapis.com/projects/my-project; a deny policy needs organisation rights. Null: none."
+  description = <<-EOT
+    Deny policy that limits who may create, change or undelete providers. It needs organisation rights. Default: none.
+    - `attachment_point`: place below which it applies, such as cloudresourcemanager.googleapis.com/projects/my-project.
+    - `exception_principals`: the only principals that may, in the form of deny policies.
+  EOT
   type = object({
     attachment_point     = string
     exception_principals = set(string)
@@ -31,7 +35,7 @@ variable "deny_policy" {
   default = null
 
   validation {
-    condition     = var.deny_policy == null ? true : can(regex("^cloudresourcemanager\\.googleapis\\.com/(projects|folders|organizations)/[a-z0-9:.-]+$", var.deny_policy.attachment_point))
+    condition     = var.deny_policy == null ? true : can(regex(local._attachment_point, var.deny_policy.attachment_point))
     error_message = "deny_policy.attachment_point is not cloudresourcemanager.googleapis.com/projects/ID (or folders, organizations): use this form, with plain slashes."
   }
 
@@ -41,20 +45,20 @@ variable "deny_policy" {
   }
 
   validation {
-    condition     = var.deny_policy == null ? true : alltrue([for member in var.deny_policy.exception_principals : can(regex("^(principal://(goog/subject/|iam\\.googleapis\\.com/)|principalSet://goog/group/)[^*]+$", member))])
-    error_message = "An entry of deny_policy.exception_principals is not in the form of deny policies: write principal://goog/subject/EMAIL, principalSet://goog/group/EMAIL or principal://iam.googleapis.com/…."
+    condition     = var.deny_policy == null ? true : alltrue([for member in var.deny_policy.exception_principals : can(regex(local._exception, member))])
+    error_message = "An entry of deny_policy.exception_principals is not in the form of deny policies (${var.deny_policy == null ? "" : join(", ", [for member in var.deny_policy.exception_principals : member if !can(regex(local._exception, member))])}): write principal://goog/subject/EMAIL, principalSet://goog/group/EMAIL or principal://iam.googleapis.com/…."
   }
 }
 
 variable "expected_principals" {
-  description = "Principals whose impersonations are expected (the output principals of the root). If any is set, every other subject of any pool is counted by a metric and raises an alert. Needs audit."
+  description = "Set of principals whose impersonations are expected (the output principals of the root). If any is set, every other subject of any pool is counted by a metric and raises an alert. Needs audit. Default: none."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
-    condition     = alltrue([for member in var.expected_principals : can(regex("^principal://iam\\.googleapis\\.com/projects/[0-9]+/locations/global/workloadIdentityPools/[a-z0-9-]+/subject/[!#-~]+$", member))])
-    error_message = "An entry of expected_principals is not a single subject of a pool: copy the output principals."
+    condition     = alltrue([for member in var.expected_principals : can(regex(local._subject, member))])
+    error_message = "An entry of expected_principals is not a single subject of a pool (${join(", ", [for member in var.expected_principals : member if !can(regex(local._subject, member))])}): copy the output principals."
   }
 
   validation {
@@ -69,19 +73,26 @@ variable "expected_principals" {
 }
 
 variable "notification_channels" {
-  description = "Resource names of the channels that the alert is sent to."
+  description = "List of resource names of the channels that the alert is sent to: projects/ID/notificationChannels/ID. Default: none."
   type        = list(string)
   default     = []
   nullable    = false
 
   validation {
-    condition     = alltrue([for channel in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[^/]+$", channel))])
-    error_message = "An entry of notification_channels is not projects/ID/notificationChannels/ID: copy the channel's resource name."
+    condition     = alltrue([for channel in var.notification_channels : can(regex(local._channel, channel))])
+    error_message = "An entry of notification_channels is not projects/ID/notificationChannels/ID (${join(", ", [for channel in var.notification_channels : channel if !can(regex(local._channel, channel))])}): copy the channel's resource name."
   }
 }
 
 variable "org_policies" {
-  description = "Organisation policies on a project, folder or organisation: which issuers pools may trust, and whether service-account keys may be created or uploaded; they need organisation rights. A policy is one object: set it nowhere else. Null: none."
+  description = <<-EOT
+    Organisation policies on a project, folder or organisation. They need organisation rights. A policy is one object: set it nowhere else. Default: none.
+    - `allowed_issuers`: URLs of the issuers that pools may trust, each exactly as `issuer.uri`. Default: this policy is not set.
+    - `disable_key_creation`: whether no keys of service accounts may be created. Default: true.
+    - `disable_key_upload`: whether no keys of service accounts may be uploaded. Default: true.
+    - `dry_run`: whether the policies only log what they would refuse. Default: false.
+    - `parent`: projects/ID, folders/NUMBER or organizations/NUMBER.
+  EOT
   type = object({
     allowed_issuers      = optional(list(string))
     disable_key_creation = optional(bool, true)
@@ -92,23 +103,23 @@ variable "org_policies" {
   default = null
 
   validation {
-    condition     = var.org_policies == null ? true : can(regex("^(projects/[a-z0-9:.-]+|folders/[0-9]+|organizations/[0-9]+)$", var.org_policies.parent))
+    condition     = var.org_policies == null ? true : can(regex(local._parent, var.org_policies.parent))
     error_message = "org_policies.parent is not projects/ID, folders/NUMBER or organizations/NUMBER: use one of these forms."
   }
 
   validation {
-    condition     = var.org_policies == null ? true : var.org_policies.allowed_issuers == null ? true : length(var.org_policies.allowed_issuers) > 0 && alltrue([for issuer in var.org_policies.allowed_issuers : can(regex("^https://[!-~]+$", issuer))])
+    condition     = var.org_policies == null ? true : var.org_policies.allowed_issuers == null ? true : length(var.org_policies.allowed_issuers) > 0 && alltrue([for issuer in var.org_policies.allowed_issuers : can(regex(local._issuer, issuer))])
     error_message = "org_policies.allowed_issuers is empty or holds an entry that is not an https URL: list every issuer exactly as in issuer.uri, or leave it out."
   }
 }
 
 variable "project_ids" {
-  description = "Ids of every project that has the pool or accounts: their logs are in each."
+  description = "Set of ids of every project that has the pool or accounts: their logs are in each."
   type        = set(string)
   nullable    = false
 
   validation {
-    condition     = length(var.project_ids) > 0 && alltrue([for project in var.project_ids : can(regex("^([a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", project))])
-    error_message = "project_ids is empty or holds an entry that is not a project id: use ids, such as my-project, not numbers."
+    condition     = length(var.project_ids) > 0 && alltrue([for project in var.project_ids : can(regex(local._project_id, project))])
+    error_message = "project_ids is empty or holds an entry that is not a project id (${join(", ", [for project in var.project_ids : project if !can(regex(local._project_id, project))])}): use ids, such as my-project, not numbers."
   }
 }

@@ -111,12 +111,17 @@ class OrgPolicy(Document):
     force_new = frozenset({"name", "parent"})
     not_sent = Document.not_sent | {"name", "parent"}
 
+    def keep(self, prior: Values, values: Values) -> None:
+        """Keep the name as it was read, which is short."""
+        if values["name"] in (prior["name"], prior["id"]):
+            values["name"] = prior["name"]
+
     def path(self, values: Values) -> str:
-        """Return its name."""
-        return str(values["name"])
+        """Return its whole name."""
+        return str(values["id"])
 
     def read(self, api: Api, values: Values) -> Values | None:
-        """GET, with booleans as texts."""
+        """GET, with booleans as texts; the name in the state is short from now on."""
         body = api.find("org_policy", self.path(values))
         if body is None:
             return None
@@ -126,21 +131,22 @@ class OrgPolicy(Document):
                     if rule.get(name) is not None:
                         rule[name] = str(rule[name]).upper()
         state = from_api(self.block, body, values, omit=self.not_sent)
-        return {**state, "etag": body.get("etag"), "deletion_policy": values.get("deletion_policy") or "DELETE"}
+        policy = values.get("deletion_policy") or "DELETE"
+        return {**state, "name": values["id"].rpartition("/")[2], "etag": body.get("etag"), "deletion_policy": policy}
 
     def create(self, api: Api, values: Values) -> Values:
-        """POST to the parent."""
+        """POST to the parent; the state has the configured name until it is read."""
         body = {"name": values["name"], **self._body(values)}
         api.call("org_policy", "POST", f"{values['parent']}/policies", body=body)
-        return self.found(api, {**values, "id": values["name"]})
+        return {**self.found(api, {**values, "id": values["name"]}), "name": values["name"]}
 
     def update(self, api: Api, prior: Values, values: Values) -> Values:
-        """PATCH the specifications."""
+        """PATCH the specifications; one that is in the mask and not in the body is removed."""
         names = (("spec", "policy.spec"), ("dry_run_spec", "policy.dryRunSpec"))
         mask = ",".join(path for name, path in names if values.get(name) != prior.get(name))
         body = self._body(values)
         api.call("org_policy", "PATCH", self.path(values), query={"updateMask": mask}, body=body)
-        return self.found(api, values)
+        return {**self.found(api, values), "name": values["name"]}
 
     def _body(self, values: Values) -> Values:
         body: Values = {}
@@ -202,10 +208,12 @@ def _specification(spec: Values) -> Values:
         if rule.get("parameters"):
             body["parameters"] = rule["parameters"]
         rules.append(body)
+    known = {"etag": spec.get("etag"), "updateTime": spec.get("update_time")}
     return {
         "inheritFromParent": bool(spec.get("inherit_from_parent")),
         "reset": bool(spec.get("reset")),
         "rules": rules,
+        **{name: text for name, text in known.items() if isinstance(text, str)},
     }
 
 

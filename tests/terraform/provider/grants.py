@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from tests.terraform.provider.api import ApiError
 from tests.terraform.provider.resources import Resource
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tests.terraform.provider.schemas import Values
 
 _LOCK = threading.Lock()
+_CONFLICTS = (409, 412)
+_MOST_ATTEMPTS = 5
 
 
 class Grant(Resource):
@@ -33,11 +36,20 @@ class Grant(Resource):
         raise NotImplementedError
 
     def edit(self, api: Api, values: Values, change: Callable[[Values], None]) -> None:
-        """Read, change and write the whole policy."""
+        """Read, change and write the whole policy, and again if another writer was faster."""
         with _LOCK:
-            policy = self.get_policy(api, values)
-            change(policy)
-            self.set_policy(api, values, policy)
+            for attempt in range(1, _MOST_ATTEMPTS + 1):
+                policy = self.get_policy(api, values)
+                change(policy)
+                try:
+                    self.set_policy(api, values, policy)
+                except ApiError as error:
+                    if error.status not in _CONFLICTS:
+                        raise
+                    if attempt == _MOST_ATTEMPTS:
+                        raise ApiError(0, f"Too many conflicts.  Latest error: {error}") from None
+                else:
+                    return
 
     def create(self, api: Api, values: Values) -> Values:
         """Add the member."""
@@ -95,6 +107,41 @@ class ServiceAccountMember(Grant):
     def where(self, values: Values) -> str:
         """Return the account."""
         return str(values["service_account_id"])
+
+
+class ServiceAccountBinding(ServiceAccountMember):
+    """`google_service_account_iam_binding`: all members of one role, or an empty role."""
+
+    type_name = "google_service_account_iam_binding"
+    force_new = frozenset({"service_account_id", "role", "condition"})
+
+    def create(self, api: Api, values: Values) -> Values:
+        """Replace the members of the role."""
+        self.edit(api, values, lambda policy: self._replace(policy, values, values["members"]))
+        return self.found(api, {**values, "id": f"{self.where(values)}/{values['role']}"})
+
+    def read(self, api: Api, values: Values) -> Values | None:
+        """Read the members of the role; without any, the resource stays."""
+        policy = self.get_policy(api, values)
+        binding = _binding(policy, values)
+        members = [] if binding is None else sorted(binding.get("members", []))
+        return {**values, "etag": policy.get("etag"), "members": members}
+
+    def update(self, api: Api, prior: Values, values: Values) -> Values:
+        """Replace the members of the role."""
+        return self.create(api, values)
+
+    def delete(self, api: Api, values: Values) -> None:
+        """Remove the role."""
+        self.edit(api, values, lambda policy: self._replace(policy, values, None))
+
+    def _replace(self, policy: Values, values: Values, members: list[str] | None) -> None:
+        old = _binding(policy, values)
+        others = [entry for entry in policy.get("bindings", []) if entry is not old]
+        new = {"role": values["role"]} | ({"members": sorted(members)} if members else {})
+        policy["bindings"] = others if members is None else [*others, new]
+        if not policy["bindings"]:
+            del policy["bindings"]
 
 
 class ProjectMember(Grant):

@@ -40,6 +40,9 @@ class Resource:
         if self.has_project and "project" in self.block["attributes"] and values.get("project") is UNKNOWN:
             values["project"] = api.project or UNKNOWN
 
+    def keep(self, prior: Values, values: Values) -> None:
+        """Keep the prior values that the real provider considers equal to the planned ones."""
+
     def create(self, api: Api, values: Values) -> Values:
         """Create the resource; return its state."""
         raise NotImplementedError
@@ -204,10 +207,11 @@ class ServiceAccount(Resource):
     force_new = frozenset({"account_id", "project"})
 
     def plan(self, api: Api, values: Values) -> None:
-        """Compute the e-mail before apply."""
+        """Compute the e-mail of a new account before apply, which like the real provider's is wrong for DOMAIN:NAME."""
         super().plan(api, values)
         account, project = values.get("account_id"), values.get("project")
-        if isinstance(account, str) and isinstance(project, str):
+        is_new = values.get("name") is UNKNOWN
+        if is_new and isinstance(account, str) and isinstance(project, str):
             email = f"{account}@{project}.iam.gserviceaccount.com"
             values["email"], values["member"] = email, f"serviceAccount:{email}"
 
@@ -250,8 +254,11 @@ class ServiceAccount(Resource):
         return self.found(api, values)
 
     def delete(self, api: Api, values: Values) -> None:
-        """DELETE."""
-        api.call("iam_beta", "DELETE", values["id"])
+        """DELETE, unless the account is protected or abandoned."""
+        if values.get("deletion_policy") == "PREVENT":
+            raise ApiError(0, PROTECTED.format("ServiceAccount"))
+        if values.get("deletion_policy") != "ABANDON":
+            api.call("iam_beta", "DELETE", values["id"])
 
     def _body(self, values: Values) -> Values:
         texts = {"displayName": values.get("display_name"), "description": values.get("description")}

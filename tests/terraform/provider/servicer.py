@@ -29,6 +29,7 @@ RESOURCES: dict[str, resources.Resource] = {
         resources.ServiceAccount(),
         resources.ProjectService(),
         grants.ServiceAccountMember(),
+        grants.ServiceAccountBinding(),
         grants.ProjectMember(),
         grants.BucketMember(),
         grants.RunServiceMember(),
@@ -93,6 +94,8 @@ class Servicer(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc] # gene
             return pb.PlanResourceChange.Response(planned_state=request.proposed_new_state)
         values = planned(resource.block, proposed, prior)
         resource.plan(self._api, values)
+        if prior is not None:
+            resource.keep(prior, values)
         changed = [] if prior is None else [name for name in sorted(resource.force_new) if prior[name] != values[name]]
         if changed:
             values = planned(resource.block, _decoded(request.config), None)

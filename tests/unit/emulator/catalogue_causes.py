@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from refresher.emulator.errors import sts_refusal
 from refresher.emulator.state import Provider
 from tests.unit.emulator.conftest import (
     ALICE,
@@ -72,6 +73,13 @@ def aws(google: Google, _: Issuer) -> Reply:
 def perimeter(google: Google, issuer: Issuer) -> Reply:
     """Exchange from outside a service perimeter."""
     google.cloud.state.projects["my-project"].perimeter.add("sts.googleapis.com")
+    return google.exchange(issuer.token())
+
+
+def mismatch(google: Google, issuer: Issuer) -> Reply:
+    """Exchange a token whose issuer publishes a discovery document of another one."""
+    settings(google).jwks = None
+    google.cloud.discover = lambda _issuer: sts_refusal("E19")
     return google.exchange(issuer.token())
 
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from refresher.emulator.application import decode_path
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.credentials import AccountKey, create_key
 from refresher.emulator.errors import Refusal
 from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.http import Call, Reply
@@ -38,6 +39,7 @@ JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 NOW_SECONDS = int(NOW.timestamp())
 
+Created = tuple[str, AccountKey, rsa.RSAPrivateKey]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -167,6 +169,12 @@ def _identity(needed: IdentityNeeded) -> Identity | Refusal:
 def issuer() -> Issuer:
     """Return an issuer with an ES256 key."""
     return Issuer(key=ec.generate_private_key(ec.SECP256R1()))
+
+
+@pytest.fixture(scope="session")
+def private_key() -> Created:
+    """Return a key of a service account: its id, its public half as stored, and itself."""
+    return create_key(0.0)
 
 
 @pytest.fixture

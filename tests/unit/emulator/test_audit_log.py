@@ -69,6 +69,66 @@ def test_entries_show_the_whole_chain(audited: Google, issuer: Issuer) -> None:
     assert {entry["logName"] for entry in entries(audited)} == {DATA_ACCESS}
 
 
+WORKER = "worker@my-project.iam.gserviceaccount.com"
+MIDDLE = "middle-one@my-project.iam.gserviceaccount.com"
+CREATOR = "roles/iam.serviceAccountTokenCreator"
+
+
+@pytest.mark.parametrize(
+    ("caller", "shown"),
+    [
+        (f"serviceAccount:{WORKER}", {"firstPartyPrincipal": {"principalEmail": WORKER}}),
+        ("user:carol@example.com", {"firstPartyPrincipal": {"principalEmail": "carol@example.com"}}),
+        ("principal", {"principalSubject": principal("user-1")}),
+    ],
+)
+@pytest.mark.parametrize("delegates", [[], [MIDDLE]])
+def test_delegation_shows_each_kind_of_identity(
+    audited: Google, issuer: Issuer, caller: str, shown: dict[str, Any], delegates: list[str]
+) -> None:
+    """Accounts and users are first parties with an e-mail, as at Google; a federated identity is a subject."""
+    member = principal("user-1") if caller == "principal" else caller
+    for account in (WORKER, MIDDLE):
+        audited.cloud.state.add_service_account(account)
+    audited.cloud.state.allow(MIDDLE, member, CREATOR)
+    audited.cloud.state.allow(ALICE, f"serviceAccount:{MIDDLE}" if delegates else member, CREATOR)
+    if caller == "principal":
+        token = audited.exchange(issuer.token()).document["access_token"]
+    else:
+        token = audited.ask("POST", "/emulator/token", document={"member": caller}).document["access_token"]
+    names = [f"projects/-/serviceAccounts/{delegate}" for delegate in delegates]
+    acting = audited.impersonate(ALICE, token, delegates=names).document["accessToken"]
+
+    audited.ask("GET", "/storage/v1/b/data/o/a", token=acting)
+
+    chain = [shown, *({"firstPartyPrincipal": {"principalEmail": delegate}} for delegate in delegates)]
+    (access,) = entries(audited, 'protoPayload.methodName="storage.objects.get"')
+    assert access["protoPayload"]["authenticationInfo"]["serviceAccountDelegationInfo"] == chain
+    field = "protoPayload.authenticationInfo.serviceAccountDelegationInfo.firstPartyPrincipal.principalEmail"
+    first_parties = [entry for entry in chain if "firstPartyPrincipal" in entry]
+    assert entries(audited, f"{field}:*") == ([access] if first_parties else [])
+    for entry in first_parties:
+        assert entries(audited, f'{field}="{entry["firstPartyPrincipal"]["principalEmail"]}"') == [access]
+
+
+def test_delegation_shows_emails_and_whole_subjects(audited: Google, issuer: Issuer) -> None:
+    """A delegate that was sent by its unique id is shown by its e-mail, and a subject may contain spaces."""
+    middle = audited.cloud.state.add_service_account(MIDDLE)
+    audited.cloud.state.allow(MIDDLE, principal("user 1"), CREATOR)
+    audited.cloud.state.allow(ALICE, f"serviceAccount:{MIDDLE}", CREATOR)
+    token = audited.exchange(issuer.token(sub="user 1")).document["access_token"]
+    delegates = [f"projects/-/serviceAccounts/{middle.unique_id}"]
+
+    acting = audited.impersonate(ALICE, token, delegates=delegates).document["accessToken"]
+    audited.ask("GET", "/storage/v1/b/data/o/a", token=acting)
+
+    (access,) = entries(audited, 'protoPayload.methodName="storage.objects.get"')
+    assert access["protoPayload"]["authenticationInfo"]["serviceAccountDelegationInfo"] == [
+        {"principalSubject": principal("user 1")},
+        {"firstPartyPrincipal": {"principalEmail": MIDDLE}},
+    ]
+
+
 def test_entry_is_written_when_impersonation_is_refused(audited: Google, federated: str) -> None:
     """A refused impersonation is logged with code 7 and the denied principal."""
     audited.impersonate(BOB, federated)

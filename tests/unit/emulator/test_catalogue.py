@@ -17,6 +17,7 @@ from tests.unit.emulator.catalogue_causes import (
     create,
     deleted,
     federated_token,
+    mismatch,
     narrow,
     not_allowed,
     older_text,
@@ -150,6 +151,12 @@ CAUSES: dict[str, tuple[Cause, int, str, str]] = {
         403,
         "PERMISSION_DENIED",
         "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: emulator",
+    ),
+    "E19": (
+        mismatch,
+        400,
+        "invalid_grant",
+        "`issuer` claim in OIDC discovery document does not match the issuer specified in the request.",
     ),
     "I1": (
         lambda google, issuer: google.impersonate(BOB, federated_token(google, issuer)),

@@ -160,7 +160,9 @@ def test_signature_is_refused_when_the_api_is_disabled(google: Google, carol: st
     refused = sign(google, carol)
 
     assert refused.status == 403
-    assert refused.document["error"]["message"].startswith("cloudkms.googleapis.com has not been used in project")
+    assert refused.document["error"]["message"].startswith(
+        "Cloud Key Management Service (KMS) API has not been used in project 123456789012"
+    )
 
 
 @pytest.mark.parametrize(

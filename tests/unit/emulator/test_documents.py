@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refresher.emulator.errors import TITLES
+from refresher.emulator.state import SERVICES as STATE_SERVICES
+
 if TYPE_CHECKING:
     from refresher.emulator.http import Reply
-    from tests.unit.emulator.conftest import Google
+    from tests.unit.emulator.conftest import Google, Issuer
 
 DENY = "/v2/policies/cloudresourcemanager.googleapis.com%2Fprojects%2Fmy-project/denypolicies"
 ORG = "/v2/projects/my-project/policies"
@@ -151,7 +154,40 @@ def test_iam_credentials_refuses_when_the_api_is_disabled(google: Google, federa
 
     reply = google.impersonate("task-alice@my-project.iam.gserviceaccount.com", federated)
 
-    assert (reply.status, reply.document["error"]["details"][0]["reason"]) == (403, "SERVICE_DISABLED")
+    url = "https://console.developers.google.com/apis/api/iamcredentials.googleapis.com/overview?project=123456789012"
+    message = (
+        "IAM Service Account Credentials API has not been used in project 123456789012 before or it is disabled. "
+        f"Enable it by visiting {url} then retry. If you enabled this API recently, wait a few minutes for the action "
+        "to propagate to our systems and retry."
+    )
+    information, localized, guidance = reply.document["error"]["details"]
+    assert (reply.status, reply.document["error"]["message"], localized["message"]) == (403, message, message)
+    assert (information["reason"], information["domain"]) == ("SERVICE_DISABLED", "googleapis.com")
+    assert information["metadata"] == {
+        "service": "iamcredentials.googleapis.com",
+        "serviceTitle": "IAM Service Account Credentials API",
+        "consumer": "projects/123456789012",
+        "containerInfo": "123456789012",
+        "activationUrl": url,
+    }
+    assert guidance["links"][0]["url"] == url
+
+
+def test_sts_refuses_when_the_api_is_disabled(google: Google, issuer: Issuer) -> None:
+    """While the API is disabled in the pool's project no token is exchanged, and the error has its title."""
+    admin(google, "POST", f"{SERVICES}/sts.googleapis.com:disable", {})
+
+    refused = google.exchange(issuer.token())
+    admin(google, "POST", f"{SERVICES}/sts.googleapis.com:enable", {})
+
+    assert (refused.status, refused.document["error"]["status"]) == (403, "PERMISSION_DENIED")
+    assert refused.document["error"]["message"].startswith("Security Token Service API has not been used in project")
+    assert google.exchange(issuer.token()).status == 200
+
+
+def test_every_api_has_a_title() -> None:
+    """Each API that a project can use has the title that errors show."""
+    assert set(TITLES) == set(STATE_SERVICES)
 
 
 def test_projects_are_shown(google: Google) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
@@ -132,14 +133,55 @@ def test_fault_sends_any_refusal(google: Google, issuer: Issuer, entry: str) -> 
     assert google.exchange(issuer.token()).status == 200
 
 
-def test_fault_throttles_like_a_quota(google: Google, issuer: Issuer) -> None:
-    """E13 as a fault has the text of the real quota."""
+def test_fault_throttles_like_a_quota(google: Google, issuer: Issuer, federated: str) -> None:
+    """E13 as a fault has the text of the real quota, and so has the throttling of another service."""
     google.cloud.faults.add("sts.token", refusal="E13")
+    google.cloud.faults.add("iamcredentials.generateAccessToken", refusal="quota")
 
-    reply = google.exchange(issuer.token())
+    exchange, generation = google.exchange(issuer.token()), google.impersonate(ALICE, federated)
+    google.cloud.quotas.enabled = True
+    google.cloud.quotas.limits = dict.fromkeys(google.cloud.quotas.limits, 0)
 
-    assert reply.document["error"] == "quota_exceeded"
-    assert reply.document["error_description"].startswith("The request was throttled due to rate limit")
+    assert exchange.document["error_description"] == (
+        "The request was throttled due to rate limit: sts.googleapis.com/requests. Please retry after a few seconds."
+    )
+    assert exchange.document == google.exchange(issuer.token()).document
+    assert generation.document == google.impersonate(ALICE, federated).document
+
+
+@pytest.mark.parametrize("entry", sorted({*STS, *API}))
+@pytest.mark.parametrize("operation", ["sts.token", "iamcredentials.generateAccessToken", "iam.serviceAccounts.get"])
+def test_scripted_refusal_has_no_gaps(
+    google: Google, federated: str, issuer: Issuer, operation: str, entry: str
+) -> None:
+    """Each text of the catalogue contains what the request shows: its claims, account, permission and quota."""
+    google.cloud.faults.add(operation, refusal=entry)
+
+    if operation == "sts.token":
+        shown = json.dumps(google.exchange(issuer.token(aud="https://mine", iat=1_700_000_000)).document)
+    elif operation == "iam.serviceAccounts.get":
+        path = f"/v1/projects/my-project/serviceAccounts/{ALICE}"
+        shown = json.dumps(google.ask("GET", path, token="anything").document)
+    else:
+        shown = json.dumps(google.impersonate(ALICE, federated).document)
+
+    assert not re.search(r"[?]\W|[{]\w+[}]", shown.replace("overview?", "").replace("project?", "")), shown
+    expected = {"E5": "[https://mine]", "E7": "issued at 1700000000", "E6": "https://workers.invalid"}
+    if operation == "sts.token" and entry in expected:
+        assert expected[entry] in shown
+    if operation != "sts.token" and entry == "I4":
+        assert shown.count(ALICE) == 1
+    if operation.startswith("iamcredentials.") and entry == "I1":
+        assert shown.count("iam.serviceAccounts.getAccessToken") == 2
+
+
+def test_scripted_refusal_has_the_details_of_a_real_one(google: Google, federated: str) -> None:
+    """A fault with the id of a disabled API is the answer of a disabled API."""
+    google.cloud.faults.add("iamcredentials.generateAccessToken", refusal="service_disabled")
+    scripted = google.impersonate(ALICE, federated)
+    google.cloud.state.projects["my-project"].services.discard("iamcredentials.googleapis.com")
+
+    assert scripted.document == google.impersonate(ALICE, federated).document
 
 
 def test_faults_are_applied_in_order_and_counted(google: Google, issuer: Issuer) -> None:

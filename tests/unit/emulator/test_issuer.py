@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import pytest
 
 from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.state import Provider
-from tests.unit.emulator.conftest import ALICE, NOW_SECONDS, PROVIDER, SCOPE, Google, principal
+from tests.unit.emulator.conftest import ALICE, NOW_SECONDS, PROVIDER, SCOPE, Google, Issuer, principal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +103,8 @@ def test_discovery_reads_over_http(issuer_server: tuple[str, dict[str, bytes]]) 
         b"",
         b"[]",
         b"{",
-        b'{"issuer": "https://other", "jwks_uri": "x"}',
+        b'{"jwks_uri": "ORIGIN/k"}',
+        b'{"issuer": 5, "jwks_uri": "ORIGIN/k"}',
         b'{"issuer": "ORIGIN", "jwks_uri": "file:///k"}',
     ],
 )
@@ -114,6 +116,44 @@ def test_discovery_finds_no_keys_when_an_answer_is_invalid(
     pages["/.well-known/openid-configuration"] = configuration.replace(b"ORIGIN", origin.encode())
 
     assert discover(origin) is None
+
+
+@pytest.mark.parametrize(
+    ("issuer_uri", "published"),
+    [
+        ("ORIGIN", "https://other.example.com"),
+        ("ORIGIN/", "ORIGIN"),
+        ("ORIGIN", "ORIGIN/"),
+        ("ORIGIN/tenant", "ORIGIN"),
+        ("ORIGIN", "https://127.0.0.1:PORT"),
+        ("http://LOCALHOST:PORT", "http://localhost:PORT"),
+        ("ORIGIN", " ORIGIN"),
+    ],
+    ids=["another host", "slash", "no slash", "path", "scheme", "upper case", "space"],
+)
+def test_other_issuer_in_the_discovery_document_is_refused(
+    google: Google, issuer: Issuer, issuer_server: tuple[str, dict[str, bytes]], issuer_uri: str, published: str
+) -> None:
+    """E19: the issuer of a discovery document must be the provider's, character by character."""
+    origin, pages = issuer_server
+    named, told = (
+        text.replace("ORIGIN", origin).replace("PORT", origin.rpartition(":")[2]) for text in (issuer_uri, published)
+    )
+    path = named.removesuffix("/").partition("/")[2].partition("/")[2].partition("/")[2]
+    where = f"/{path}/.well-known/openid-configuration".replace("//", "/")
+    pages[where] = json.dumps({"issuer": told, "jwks_uri": f"{origin}/k"}).encode()
+    pages["/k"] = json.dumps(issuer.jwks).encode()
+    google.cloud.discover = discover
+    google.cloud.state.add_pool("workers").providers["refresher"] = Provider(issuer=named)
+
+    refused = google.exchange(issuer.token(iss=named))
+    pages[where] = json.dumps({"issuer": named, "jwks_uri": f"{origin}/k"}).encode()
+    accepted = google.exchange(issuer.token(iss=named))
+
+    assert (refused.status, refused.document["error"]) == (400, "invalid_grant")
+    assert "discovery document does not match" in refused.document["error_description"]
+    assert google.cloud.journal.entries()[0].refusal == "E19"
+    assert accepted.status == 200
 
 
 @pytest.mark.parametrize("issuer", ["http://127.0.0.1:9", "file:///etc", "nonsense"])

@@ -41,6 +41,17 @@ def test_restart_restores_the_state(tmp_path: Path) -> None:
     assert after.vault.jwks == before.vault.jwks
 
 
+def test_order_of_projects_survives_changes(tmp_path: Path) -> None:
+    """The first project, which is the metadata server's, stays first after restarts, whatever changed in between."""
+    for name, number in {"b-project": "7", "a-project": "8"}.items():
+        cloud = open_cloud(tmp_path)
+        apply_seed(cloud.state, {"projects": {name: number}})
+        cloud.state.projects["my-project"].services.add(f"{name}.googleapis.com")
+        cloud.save()
+
+    assert list(open_cloud(tmp_path).state.projects) == ["my-project", "b-project", "a-project"]
+
+
 def test_restart_restores_what_a_test_has_set(tmp_path: Path) -> None:
     """Pending and applied faults, quotas and the clock continue where they were."""
     before = open_cloud(tmp_path)

@@ -3,11 +3,13 @@ module "identity" {
   source   = "../../../modules/identity"
   for_each = var.subjects
 
-  name           = each.key
-  project_id     = var.project_id
-  provider_name  = var.provider_name
-  subject        = each.value
-  subject_prefix = var.subject_prefix
+  name                = each.key
+  project_id          = var.project_id
+  pool_name           = var.pool_name
+  provider_name       = var.provider_name
+  subject             = each.value
+  subject_prefix      = var.subject_prefix
+  deletion_protection = var.deletion_protection
 }
 
 locals {

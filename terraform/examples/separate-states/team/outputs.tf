@@ -1,9 +1,9 @@
 output "refresher_config" {
-  description = "The team's identities as the refresher's configuration."
+  description = "Team's identities as a part of the refresher's configuration, as an object."
   value       = local._refresher_config
 }
 
 output "refresher_yaml" {
-  description = "The same as a YAML file. The configuration includes it together with the pool's."
+  description = "Team's identities as a part of the refresher's configuration, as a YAML file. The configuration includes it together with the pool's."
   value       = yamlencode(local._refresher_config)
 }

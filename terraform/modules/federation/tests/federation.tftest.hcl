@@ -1,4 +1,4 @@
-# What the pool's provider asks for, of which values; no provider is called.
+# What the pool's provider asks for, and which values; no provider is called.
 mock_provider "google" {
   override_during = plan
 
@@ -54,8 +54,106 @@ run "condition_mapping_and_claims_agree" {
   }
 
   assert {
-    condition     = output.refresher_config.suppliers.worker.claims == tomap({ fleet = "batch" })
+    condition     = jsonencode(output.refresher_config.suppliers.worker.claims) == jsonencode({ fleet = "batch" })
     error_message = "The supplier mints other claims than the condition asks for."
+  }
+}
+
+run "former_values_are_accepted_and_not_minted" {
+  command = plan
+
+  variables {
+    attribute_condition = { claims = { fleet = "interactive" }, former_claims = { fleet = "batch" } }
+    supplier            = { claims = { spare = true, zone = "a" } }
+  }
+
+  assert {
+    condition     = output.attribute_condition == "assertion.fleet in ['interactive', 'batch']"
+    error_message = "The condition is ${output.attribute_condition}."
+  }
+
+  assert {
+    condition     = jsonencode(output.refresher_config.suppliers.worker.claims) == jsonencode({ fleet = "interactive", spare = true, zone = "a" })
+    error_message = "The supplier mints other claims."
+  }
+
+  assert {
+    condition     = !contains(keys(google_iam_workload_identity_pool_provider.main.attribute_mapping), "attribute.zone")
+    error_message = "A claim that is not required is mapped, so that tokens without it are refused."
+  }
+}
+
+run "truth_values_are_compared_as_such" {
+  command = plan
+
+  variables {
+    issuer              = { kind = "oidc", uri = "https://idp.example.com" }
+    attribute_condition = { claims = { email_verified = true, owner_id = "1234" } }
+  }
+
+  assert {
+    condition     = output.attribute_condition == "assertion.email_verified == true && assertion.owner_id == '1234'"
+    error_message = "The condition is ${output.attribute_condition}."
+  }
+
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.main.attribute_mapping["attribute.email_verified"] == "assertion.email_verified ? 'true' : 'false'"
+    error_message = "The attribute is not a text."
+  }
+}
+
+run "long_subjects_lose_their_prefix" {
+  command = plan
+
+  variables {
+    issuer              = { kind = "oidc", uri = "https://spire.example.com" }
+    attribute_condition = { subject_prefix = "spiffe://example.com/", drop_subject_prefix = true }
+  }
+
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.main.attribute_mapping["google.subject"] == "assertion.sub.extract('spiffe://example.com/{subject}')"
+    error_message = "The mapping is ${google_iam_workload_identity_pool_provider.main.attribute_mapping["google.subject"]}."
+  }
+
+  assert {
+    condition     = output.attribute_condition == "assertion.sub.startsWith('spiffe://example.com/')"
+    error_message = "The condition is ${output.attribute_condition}."
+  }
+}
+
+run "keys_are_shown" {
+  command = plan
+
+  assert {
+    condition     = !issensitive(google_iam_workload_identity_pool_provider.main.oidc[0].jwks_json) && strcontains(google_iam_workload_identity_pool_provider.main.oidc[0].jwks_json, "\"kid\":\"one\"")
+    error_message = "A plan would hide which keys become trusted."
+  }
+}
+
+run "no_keys_are_no_secret" {
+  command = plan
+
+  variables {
+    issuer = { kind = "oidc", uri = "https://idp.example.com" }
+    jwks   = null
+  }
+
+  assert {
+    condition     = !issensitive(google_iam_workload_identity_pool_provider.main.oidc[0].jwks_json)
+    error_message = "A plan would hide that no key is uploaded."
+  }
+}
+
+run "hosts_may_have_the_whole_supplier" {
+  command = plan
+
+  variables {
+    supplier = { kind = "host" }
+  }
+
+  assert {
+    condition     = !can(output.refresher_config.suppliers) && output.supplier_name == "worker"
+    error_message = "A supplier is written."
   }
 }
 
@@ -73,7 +171,7 @@ run "names_have_the_number" {
   }
 }
 
-run "protected_unless_said" {
+run "protected_unless_configured" {
   command = plan
 
   assert {
@@ -82,7 +180,7 @@ run "protected_unless_said" {
   }
 }
 
-run "services_are_left_alone_if_told" {
+run "services_are_left_alone_on_request" {
   command = plan
 
   variables {
@@ -108,7 +206,7 @@ run "allowed_audience_is_handed_over" {
   }
 }
 
-run "google_is_asked_for_numeric_subjects" {
+run "google_needs_numeric_subjects" {
   command = plan
 
   variables {

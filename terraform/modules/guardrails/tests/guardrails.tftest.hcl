@@ -1,4 +1,4 @@
-# What watches and bounds; no provider is called.
+# What shows and limits misuse; no provider is called.
 mock_provider "google" {}
 
 variables {
@@ -19,7 +19,7 @@ run "nothing_of_the_organisation_by_default" {
 
   assert {
     condition     = length(google_org_policy_policy.main) + length(google_iam_deny_policy.main) + length(google_logging_metric.unexpected) == 0
-    error_message = "More is made than was asked for."
+    error_message = "More exists than was requested."
   }
 }
 
@@ -38,5 +38,23 @@ run "truths_are_texts" {
   assert {
     condition     = google_org_policy_policy.main["iam.workloadIdentityPoolProviders"].name == "organizations/111/policies/iam.workloadIdentityPoolProviders"
     error_message = "The policy has another name."
+  }
+
+  assert {
+    condition     = contains(output.org_policies, "organizations/111/policies/iam.workloadIdentityPoolProviders")
+    error_message = "The output has other names."
+  }
+}
+
+run "quotes_in_a_subject_stay_in_the_filter" {
+  command = plan
+
+  variables {
+    expected_principals = ["principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/workers/subject/user-\"1"]
+  }
+
+  assert {
+    condition     = endswith(output.unexpected_filter, "/subject/user-\\\"1\")")
+    error_message = "The filter is ${output.unexpected_filter}."
   }
 }

@@ -1,4 +1,4 @@
-"""oauth2.googleapis.com: `tokeninfo`, which describes an access token of a service account, or an ID token.
+"""`tokeninfo`, which describes an access token of a service account or a user, or an ID token.
 
 Like the real service (measured), it does not accept federated tokens.
 """
@@ -11,12 +11,14 @@ import jwt
 
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import Call, Reply, Route
+from refresher.emulator.state import derive_unique_id
 from refresher.emulator.tokens import GOOGLE_ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refresher.emulator.cloud import Cloud
+    from refresher.emulator.tokens import Bearer
 
 
 def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
@@ -26,21 +28,27 @@ def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
     if id_token:
         return Reply(document=_describe_id_token(cloud, id_token))
     bearer = cloud.recognise(fields.get("access_token") or call.bearer_token() or "")
-    account = cloud.state.find_service_account(bearer.name) if bearer is not None else None
-    if bearer is None or account is None or bearer.kind != "service_account":
+    if bearer is None or bearer.kind not in ("service_account", "user"):
         raise _invalid()
-    return Reply(
-        document={
-            "azp": account.unique_id,
-            "aud": account.unique_id,
-            "scope": " ".join(bearer.scopes),
-            "exp": str(bearer.expires_at),
-            "expires_in": str(int(bearer.expires_at - cloud.now())),
-            "email": account.email,
-            "email_verified": "true",
-            "access_type": "online",
-        }
-    )
+    return Reply(document=_access_token(cloud, bearer))
+
+
+def _access_token(cloud: Cloud, bearer: Bearer) -> dict[str, str]:
+    """Describe an access token: its client is the account itself, or the client to which the user's token belongs."""
+    account = cloud.state.find_service_account(bearer.name) if bearer.kind == "service_account" else None
+    user = cloud.state.users.get(bearer.name) if bearer.kind == "user" else None
+    client = account.unique_id if account is not None else user.client_id if user is not None else "emulator"
+    return {
+        "azp": client,
+        "aud": client,
+        **({"sub": derive_unique_id(bearer.name)} if bearer.kind == "user" else {}),
+        "scope": " ".join(bearer.scopes),
+        "exp": str(bearer.expires_at),
+        "expires_in": str(int(bearer.expires_at - cloud.now())),
+        "email": bearer.name,
+        "email_verified": "true",
+        "access_type": "online" if bearer.kind == "service_account" else "offline",
+    }
 
 
 def _describe_id_token(cloud: Cloud, token: str) -> dict[str, str]:
