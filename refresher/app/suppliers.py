@@ -117,7 +117,7 @@ def count_threads(loaded: LoadedConfiguration) -> dict[str, int]:
 def open_workshop(loaded: LoadedConfiguration, *, limits: Limits | None = None) -> Workshop:
     """Return what suppliers of a configuration are built with; no connection is opened yet.
 
-    `limits` say how long a call may take; None for the usual ones.
+    `limits` bound the time of each call; None for the usual ones.
     """
     return Workshop(
         endpoints=build_endpoints(loaded),
