@@ -7,6 +7,7 @@ and provider id; a principal by pool and subject, without the provider. Nothing 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,20 @@ class Impersonation:
         if self.is_own:
             return own_principal(self.credentials)
         return "the federated principal" if self.subject is None else self.provider.principal(self.subject)
+
+    def describe_grant(self, role: str) -> str:
+        """Return what grants a role on the service account to the principal: with the command, where both are known."""
+        sentence = f"grant {self.principal} {role} on {self.service_account}"
+        account = re.fullmatch(
+            r"[^@]+@([a-z0-9-]+)(?:\.([a-z0-9.-]+))?\.iam\.gserviceaccount\.com", self.service_account or ""
+        )
+        if self.is_own or self.subject is None or account is None or "'" in self.subject:
+            return sentence
+        project = f"{account[2]}:{account[1]}" if account[2] else account[1]
+        return (
+            f"{sentence}: gcloud iam service-accounts add-iam-policy-binding {self.service_account} "
+            f"--project={project} --role={role} --member='{self.principal}'"
+        )
 
 
 def own_principal(credentials: Path | None) -> str:

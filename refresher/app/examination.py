@@ -187,7 +187,7 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
     artifacts = tuple(
         _judge_artifact(f"{name}/{each}", each, described[each], file, now) for each, file in files.items()
     )
-    missing = [each for each in REQUIRED if not contents[each].content]
+    missing = [each for each in REQUIRED if token is not None and not contents[each].content]
     complaint = (f"{directory.path / missing[0]} is absent or empty", choose_remedy(directory)) if missing else None
     return build_verdict(directory, Assessment(state=state, token=token), now, artifacts, complaint, note)
 

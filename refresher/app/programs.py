@@ -152,7 +152,8 @@ class _Prover:
             if way.subject is None and token is not None and token.unverified_claims is not None:
                 way = replace(way, subject=token.unverified_claims.subject)
         document = build_document(self._loaded, self._loaded.targets[target.name], self._endpoints)
-        return prove(document, token_path=target.directory.path / TOKEN, transport=self._connections())
+        way = replace(way, delegates=())  # the document goes no other way
+        return prove(document, way, token_path=target.directory.path / TOKEN, transport=self._connections())
 
     def conclude(self, names: Collection[str], seconds: float) -> Proof:
         """Return how each target ended; those still under way failed."""

@@ -10,10 +10,10 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.catalogue.entries import find_exchange_remedy, find_remedy, recognise
+from refresher.catalogue.entries import find_exchange_remedy
 from refresher.errors import ExchangeError, ImpersonationError
-from refresher.google.call import AccessToken, Call, is_retryable
-from refresher.google.iam_credentials import IamCredentials
+from refresher.google.call import AccessToken, Call
+from refresher.google.iam_credentials import CREATOR_ROLE, ID_TOKEN_ROLE, IamCredentials, explain_refusal
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 from refresher.tokens import ACCESS_TOKEN_TYPE
 
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from refresher.resources import Endpoints, Impersonation, WorkloadIdentityProvider
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
-_FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
-_ROLE = "roles/iam.serviceAccountTokenCreator"
-_ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
-"""The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
-kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +75,7 @@ class GoogleChain:
         """
         if way.service_account is None:
             return federated
-        return self._open(way, federated, _ROLE).generate_access_token(
+        return self._open(way, federated, CREATOR_ROLE).generate_access_token(
             way.service_account, scopes=way.scopes, lifetime=way.lifetime, delegates=way.delegates
         )
 
@@ -94,7 +89,7 @@ class GoogleChain:
             raise ImpersonationError(
                 "an ID token needs a service account, and the identity has none", "add service_account: to the identity"
             )
-        return self._open(way, federated, _ID_TOKEN_ROLE).generate_id_token(
+        return self._open(way, federated, ID_TOKEN_ROLE).generate_id_token(
             way.service_account, audience, include_email=include_email, delegates=way.delegates
         )
 
@@ -105,7 +100,7 @@ class GoogleChain:
             access_token=federated.value,
             error=ImpersonationError,
             caller=way.principal,
-            explain=partial(_explain, way, role),
+            explain=partial(explain_refusal, way, role),
         )
 
     def _find_source(self, credentials: Path | None) -> SourceCredential:
@@ -138,7 +133,7 @@ def exchange(
         ExchangeError: STS refused, and the remedy names what to fix; or it did not answer, or not as it should.
     """
     call = Call(
-        asked=f"the exchange with {endpoints.sts}",
+        asked=f"the exchange with {endpoints.sts} at {provider.resource_name}",
         url=endpoints.token_url,
         error=ExchangeError,
         form={
@@ -153,17 +148,3 @@ def exchange(
         explain=partial(find_exchange_remedy, subject_token_type),
     )
     return call.read_access_token(call.fetch_document(transport), now)
-
-
-def _explain(way: Impersonation, role: str, status: int, text: str) -> str:
-    """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
-    entry = recognise(status, text)
-    if entry is None or not entry.is_missing_role or is_retryable(status):
-        return find_remedy(status, text, service_account=str(way.service_account))
-    if not way.delegates:
-        return f"grant the principal {role if way.is_own else _FEDERATED_ROLE} on {way.service_account}"
-    accounts = (*way.delegates, str(way.service_account))
-    links = zip((way.principal, *way.delegates), accounts, strict=True)
-    return f"grant each of the chain {_ROLE} on the next (Google does not show which one lacks it): " + ", then ".join(
-        f"{member} on {account}" for member, account in links
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from google.auth import identity_pool
 from google.auth import transport as google_transport
@@ -17,6 +18,7 @@ from google.auth.exceptions import TransportError as GoogleTransportError
 from refresher.catalogue import entries
 from refresher.errors import ExchangeError, ImpersonationError
 from refresher.google.call import TransportError, read_error_text
+from refresher.google.iam_credentials import FEDERATED_ROLE, explain_refusal
 from refresher.resources import CLOUD_PLATFORM_SCOPE
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.google.call import Response, Transport
+    from refresher.resources import Impersonation
 
 SCOPES = (CLOUD_PLATFORM_SCOPE,)
 
@@ -88,10 +91,11 @@ class _Answer(google_transport.Response):
         return self._response.body
 
 
-def prove(document: Mapping[str, Any], *, token_path: Path, transport: Transport) -> str:
+def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, transport: Transport) -> str:
     """Exchange the token in a file as an ADC document describes, and impersonate if it names a service account.
 
-    The document's own token path is the container's and not used; `token_path` is where the token is for this process.
+    The document's own token path is the container's and not used; `token_path` is where the token is for this process,
+    and `way` what the document was composed of, for the remedies.
     Returns the service account that the resulting access token is of, or "the federated principal itself".
 
     Raises:
@@ -104,7 +108,7 @@ def prove(document: Mapping[str, Any], *, token_path: Path, transport: Transport
         credentials: Any = identity_pool.Credentials.from_info({**document, **source}, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it half
     except FAILURES as error:
         raise ExchangeError(
-            f"the ADC document cannot be used ({type(error).__name__})", "publish it again: refresher once"
+            f"the ADC document can't be used ({type(error).__name__})", "publish it again: refresher once"
         ) from None
     account: str | None = credentials.service_account_email
     try:
@@ -116,19 +120,19 @@ def prove(document: Mapping[str, Any], *, token_path: Path, transport: Transport
                 "publish one: refresher once; or look up in the log why the daemon does not",
             ) from None
         # no cause: its text may quote an answer, and that a token
-        raise _translate(request, account, str(document.get("subject_token_type"))) from None
+        raise _translate(request, way) from None
     if not isinstance(credentials.token, str) or not isinstance(credentials.expiry, datetime):
         raise ExchangeError("the exchange returned no access token that expires", entries.UNKNOWN_REMEDY)
     return account or "the federated principal itself"
 
 
-def _translate(
-    request: RequestAdapter, account: str | None, subject_token_type: str
-) -> ExchangeError | ImpersonationError:
+def _translate(request: RequestAdapter, way: Impersonation) -> ExchangeError | ImpersonationError:
     is_impersonation = request.last_url.endswith(":generateAccessToken")
     answer = request.last_answer
     if answer is None:
-        reason, remedy = request.last_failure, "make this machine reach that host; google.endpoints sets another one"
+        parts = urlsplit(request.last_url)
+        reason = request.last_failure
+        remedy = f"make this machine reach {parts.scheme}://{parts.netloc} (DNS, firewall, HTTPS_PROXY)"
     elif answer.status == 200:  # noqa: PLR2004 - OK
         reason = "the response has no access token that expires"
         remedy = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
@@ -136,10 +140,10 @@ def _translate(
         text = read_error_text(answer)
         reason = f"HTTP {answer.status}" + (f": {text}" if text else "")
         remedy = (
-            entries.find_remedy(answer.status, text, service_account=str(account))
+            explain_refusal(way, FEDERATED_ROLE, answer.status, text)
             if is_impersonation
-            else entries.find_exchange_remedy(subject_token_type, answer.status, text)
+            else entries.find_exchange_remedy(way.subject_token_type, answer.status, text)
         )
     if is_impersonation:
-        return ImpersonationError(f"impersonating {account} failed: {reason}", remedy)
-    return ExchangeError(f"the exchange failed: {reason}", remedy)
+        return ImpersonationError(f"impersonating {way.service_account} as {way.principal} failed: {reason}", remedy)
+    return ExchangeError(f"the exchange at {way.provider.resource_name} failed: {reason}", remedy)

@@ -12,16 +12,22 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from refresher.catalogue.entries import find_remedy
+from refresher.catalogue.entries import find_remedy, recognise
 from refresher.errors import RefresherError, SupplyError
-from refresher.google.call import AccessToken, Call
+from refresher.google.call import AccessToken, Call, is_retryable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from refresher.google.call import Transport
-    from refresher.resources import Endpoints
+    from refresher.resources import Endpoints, Impersonation
+
+FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
+CREATOR_ROLE = "roles/iam.serviceAccountTokenCreator"
+ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
+"""The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
+kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +102,18 @@ class IamCredentials:
 
 def _name_delegates(delegates: Sequence[str]) -> dict[str, list[str]]:
     return {"delegates": [f"projects/-/serviceAccounts/{email}" for email in delegates]} if delegates else {}
+
+
+def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> str:
+    """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
+    entry = recognise(status, text)
+    if entry is None or not entry.is_missing_role or is_retryable(status):
+        return find_remedy(status, text, service_account=str(way.service_account))
+    if not way.delegates:
+        return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
+    accounts = (*way.delegates, str(way.service_account))
+    links = zip((way.principal, *way.delegates), accounts, strict=True)
+    return (
+        f"grant each of the chain {CREATOR_ROLE} on the next (Google does not show which one lacks it): "
+        + ", then ".join(f"{member} on {account}" for member, account in links)
+    )

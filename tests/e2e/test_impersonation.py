@@ -108,7 +108,7 @@ def test_missing_role_is_reported_for_the_worker(cloud: tuple[Worker, Scenario])
     done = worker.once(status=5)
 
     assert worker.status()["alice"]["state"] == "fresh"
-    assert f"grant the principal {CREATOR} on {account_of('alice')}" in done.stderr
+    assert f"grant the machine's service account {CREATOR} on {account_of('alice')}" in done.stderr
     assert "asked as the machine's service account" in done.stderr
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,32 @@ def test_metadata_server_is_the_same_in_every_universe() -> None:
 def test_messages_name_who_needs_the_role(changes: dict[str, object], expected: str) -> None:
     """The principal that impersonates is named as exactly as it is known."""
     assert impersonation(**changes).principal == expected
+
+
+@pytest.mark.parametrize(
+    ("account", "project"),
+    [
+        ("task-alice@my-project.iam.gserviceaccount.com", "my-project"),
+        ("task-alice@my-project.example.com.iam.gserviceaccount.com", "example.com:my-project"),
+    ],
+)
+def test_grant_is_a_command_to_paste(account: str, project: str) -> None:
+    """Where principal and project are known, the command that grants the role is complete."""
+    command = impersonation(service_account=account).describe_grant("roles/x").partition(": ")[2]
+
+    assert shlex.split(command)[-4:] == [
+        account,
+        f"--project={project}",
+        "--role=roles/x",
+        f"--member={PROVIDER.principal('user-1042')}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"is_own": True}, {"subject": None}, {"service_account": "104357"}, {"subject": "it's"}],
+    ids=["the machine's", "unknown subject", "unique id", "quote"],
+)
+def test_grant_is_a_sentence_where_something_is_unknown(changes: dict[str, Any]) -> None:
+    """A command that could not be pasted is not shown."""
+    assert "gcloud" not in impersonation(**changes).describe_grant("roles/x")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -11,7 +12,8 @@ from refresher import adc
 from refresher.errors import ExchangeError, ImpersonationError, RefresherError
 from refresher.google.call import Response
 from refresher.google.google_auth import prove
-from refresher.resources import Endpoints, WorkloadIdentityProvider
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.tokens import ACCESS_TOKEN_TYPE, JWT_TYPE
 from tests.fakes import FakeTransport, Request
 from tests.tokens import make_jwt
 
@@ -23,10 +25,22 @@ FEDERATED = "ya29.d.federated"
 IMPERSONATED = "ya29.c.impersonated"
 
 
+PROVIDER = WorkloadIdentityProvider(project_number="1", pool="workers", provider="refresher")
+WAY = Impersonation(
+    provider=PROVIDER,
+    subject="user-1",
+    subject_token_type=JWT_TYPE,
+    service_account=ACCOUNT,
+    delegates=(),
+    scopes=(CLOUD_PLATFORM_SCOPE,),
+    lifetime=None,
+)
+
+
 def document_of(service_account: str | None = ACCOUNT) -> dict[str, Any]:
     """Return an ADC document whose token path exists in the container only."""
     return adc.adc_document(
-        provider=WorkloadIdentityProvider(project_number="1", pool="workers", provider="refresher"),
+        provider=PROVIDER,
         token_path="/in/the/container/token",
         service_account=service_account,
         lifetime=None,
@@ -60,7 +74,7 @@ def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
     transport = FakeTransport(google)
     threads = threading.active_count()
 
-    principal = prove(document_of(), token_path=token_path, transport=transport)
+    principal = prove(document_of(), WAY, token_path=token_path, transport=transport)
 
     exchange, impersonation = transport.requests
     assert parse_qs((exchange.body or b"").decode())["subject_token"] == [make_jwt()]
@@ -76,7 +90,7 @@ def test_direct_access_is_proved_with_one_call(token_path: Path) -> None:
     """Without a service account there is only the exchange."""
     transport = FakeTransport(google)
 
-    principal = prove(document_of(None), token_path=token_path, transport=transport)
+    principal = prove(document_of(None), WAY, token_path=token_path, transport=transport)
 
     assert (len(transport.requests), principal) == (1, "the federated principal itself")
 
@@ -112,7 +126,9 @@ STALE = "ID Token issued at 1 is stale to sign-in."
         pytest.param(
             at_sts(oauth_error(f"Bad {make_jwt()}")), ExchangeError, "Bad …", "documentation", id="sts-quotes"
         ),
-        pytest.param(at_sts(None), ExchangeError, "cannot be reached", "reach that host", id="sts-unreachable"),
+        pytest.param(
+            at_sts(None), ExchangeError, "cannot be reached", "make this machine reach https://", id="sts-unreachable"
+        ),
         pytest.param(at_sts(reply([], 200)), ExchangeError, "no access token", "really is Google's API", id="sts-list"),
         pytest.param(
             at_sts(reply({"access_token": FEDERATED})), ExchangeError, "no access token", "", id="sts-without-expiry"
@@ -131,7 +147,13 @@ STALE = "ID Token issued at 1 is stale to sign-in."
             at_iam(api_error(DENIED)), ImpersonationError, DENIED, f"workloadIdentityUser on {ACCOUNT}", id="i1"
         ),
         pytest.param(at_iam(api_error("Gone", 404)), ImpersonationError, "Gone", ACCOUNT, id="iam-not-found"),
-        pytest.param(at_iam(None), ImpersonationError, "cannot be reached", "reach that host", id="iam-unreachable"),
+        pytest.param(
+            at_iam(None),
+            ImpersonationError,
+            "cannot be reached",
+            "make this machine reach https://",
+            id="iam-unreachable",
+        ),
         pytest.param(
             at_iam(reply({"accessToken": IMPERSONATED, "expireTime": "2026-01-01T01:00:00.5Z"})),
             ImpersonationError,
@@ -147,7 +169,7 @@ def test_refusals_show_who_refused_and_why(
 ) -> None:
     """Failures of STS and IAM Credentials differ, have Google's words and a remedy, and show no token."""
     with pytest.raises(kind) as caught:
-        prove(document_of(), token_path=token_path, transport=transport)
+        prove(document_of(), WAY, token_path=token_path, transport=transport)
 
     shown = f"{caught.value}{caught.value.__cause__!r}"
     assert problem in caught.value.problem
@@ -164,7 +186,7 @@ def test_file_without_a_token_is_reported_before_any_call(token_path: Path, cont
     transport = FakeTransport(google)
 
     with pytest.raises(ExchangeError) as caught:
-        prove(document_of(), token_path=token_path, transport=transport)
+        prove(document_of(), WAY, token_path=token_path, transport=transport)
 
     assert str(token_path) in caught.value.problem
     assert transport.requests == []
@@ -174,14 +196,16 @@ def test_file_without_a_token_is_reported_before_any_call(token_path: Path, cont
 def test_other_document_is_an_error_of_the_exchange(token_path: Path, document: dict[str, Any]) -> None:
     """A document that is not an ADC document is an error of the exchange."""
     with pytest.raises(ExchangeError):
-        prove(document, token_path=token_path, transport=FakeTransport(google))
+        prove(document, WAY, token_path=token_path, transport=FakeTransport(google))
 
 
 def test_refused_access_token_has_a_remedy_of_its_own(token_path: Path) -> None:
     """Where the subject token is an opaque access token, the remedy is another supplier."""
-    document = document_of() | {"subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}
+    document = document_of() | {"subject_token_type": ACCESS_TOKEN_TYPE}
+
+    way = replace(WAY, subject_token_type=ACCESS_TOKEN_TYPE)
 
     with pytest.raises(ExchangeError) as caught:
-        prove(document, token_path=token_path, transport=at_sts(oauth_error("not this")))
+        prove(document, way, token_path=token_path, transport=at_sts(oauth_error("not this")))
 
     assert "use a supplier of JWTs" in caught.value.remedy
