@@ -46,8 +46,8 @@ class FileState(NamedTuple):
     @classmethod
     def from_stat(cls, status: os.stat_result) -> FileState:
         """Return the state that a stat call saw."""
-        inode = status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size
-        return cls(*inode, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        mode = stat.S_IMODE(status.st_mode)
+        return cls(status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size, mode, status.st_uid, status.st_gid)
 
 
 def read_state(path: str | os.PathLike[str], *, directory: int | None = None, follow: bool = True) -> FileState | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from refresher.app.suppliers import Connections, open_connections
+from refresher.app.suppliers import Connections, open_workshop
 from refresher.app.targets import build_endpoints, build_targets
 from refresher.errors import KeysError, RefresherError, SupplyError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.config.loader import LoadedConfiguration
+    from refresher.google.call import Transport
     from refresher.tokens import ExpectedClaims, UnverifiedClaims
 
 LARGEST = 4 * 1024 * 1024
@@ -185,7 +186,7 @@ class Inspector:
         if token.startswith(_INTROSPECTED):
             call = replace(call, asked="the introspection at STS", url=endpoints.token_info_url, form={"token": token})
         try:
-            answer = call.fetch_document(_open_transport(self._loaded)())
+            answer = call.fetch_document(_open_transport(self._loaded))
         except RefresherError as error:
             return replace(found, problems=(*found.problems, error.problem))
         names = ("email", "username", "azp", "aud", "scope")
@@ -248,8 +249,8 @@ def _peek_claims(text: str) -> UnverifiedClaims | None:
         return None
 
 
-def _open_transport(loaded: LoadedConfiguration | None) -> Connections:
-    return Connections(ca_file=None) if loaded is None else open_connections(loaded)
+def _open_transport(loaded: LoadedConfiguration | None) -> Transport:
+    return Connections(ca_file=None)() if loaded is None else open_workshop(loaded).connections()
 
 
 def _name_tokeninfo(loaded: LoadedConfiguration | None, endpoints: Endpoints) -> str:
@@ -259,19 +260,18 @@ def _name_tokeninfo(loaded: LoadedConfiguration | None, endpoints: Endpoints) ->
 
 def _fetch_keys(issuer: str, loaded: LoadedConfiguration | None, now: datetime) -> list[dict[str, Any]]:
     """Return the keys of an issuer, or of what signs for it where a supplier declares that."""
-    from refresher.app.suppliers import open_workshop
     from refresher.google.openid import fetch_key_set, fetch_keys
 
-    connections = _open_transport(loaded)
+    transport = _open_transport(loaded)
     for settings in () if loaded is None else loaded.configuration.suppliers.values():
         if settings.expect_claims(None, frozenset(), None).issuer != issuer or settings.keys_directory is not None:
             continue
         if settings.keys_url is not None:
-            return fetch_key_set(connections(), settings.keys_url)
+            return fetch_key_set(transport, settings.keys_url)
         if loaded is not None and settings.uploads_keys:
-            found = settings.published_jwks(open_workshop(loaded, connections), (), now)
+            found = settings.published_jwks(open_workshop(loaded), (), now)
             return list(found["keys"])
-    return fetch_keys(connections(), issuer)
+    return fetch_keys(transport, issuer)
 
 
 def _read_own_keys(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refresher.app.plans import build_chain
-from refresher.app.suppliers import DeferredSupplier, open_connections, open_workshop
+from refresher.app.suppliers import DeferredSupplier, open_workshop
 from refresher.app.targets import build_targets
 from refresher.durations import format_duration
 from refresher.errors import ImpersonationError, UsageError
@@ -63,7 +63,7 @@ class Issuance:
         self._settings = loaded.configuration.suppliers[self._target.supplier]
         self._lifetime = lifetime
         self._now = now
-        self._workshop = open_workshop(loaded, open_connections(loaded))
+        self._workshop = open_workshop(loaded)
         self._chain = build_chain(self._workshop)
 
     def subject_token(self, audience: str | None = None) -> IssuedToken:

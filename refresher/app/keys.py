@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from refresher.app.suppliers import open_connections, open_workshop
+from refresher.app.suppliers import open_workshop
 from refresher.app.targets import get_provider, list_audiences
 from refresher.engine.plan import KeyTrial
 from refresher.errors import KeysError, UsageError
@@ -43,7 +43,7 @@ def compose_jwks(loaded: LoadedConfiguration, supplier: str, versions: Sequence[
     suitable = {name: each for name, each in loaded.configuration.suppliers.items() if each.uploads_keys}
     if supplier not in suitable:
         raise _refuse(supplier, "has no keys to upload", suitable)
-    return suitable[supplier].published_jwks(open_workshop(loaded, open_connections(loaded)), versions, now)
+    return suitable[supplier].published_jwks(open_workshop(loaded), versions, now)
 
 
 def compose_discovery_document(loaded: LoadedConfiguration, supplier: str) -> dict[str, Any]:

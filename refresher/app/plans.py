@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher.app.keys import list_trials
-from refresher.app.suppliers import Once, build_suppliers, count_threads, open_connections, open_workshop
+from refresher.app.suppliers import Once, build_suppliers, count_threads, open_workshop
 from refresher.app.targets import build_targets
 from refresher.config.loader import load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
@@ -22,7 +22,6 @@ from refresher.settings.places import InvalidConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from refresher.app.suppliers import Connections
     from refresher.config.loader import LoadedConfiguration
     from refresher.settings.places import Problem
     from refresher.suppliers.interface import Supplier, Workshop
@@ -33,7 +32,7 @@ _ATTEMPTS = 2
 
 def build_plan(
     loaded: LoadedConfiguration,
-    connections: Connections,
+    workshop: Workshop,
     suppliers: Mapping[str, Supplier],
     problems: tuple[Problem, ...] = (),
     *,
@@ -41,9 +40,8 @@ def build_plan(
 ) -> Plan:
     """Return the plan of a configuration with its suppliers by name.
 
-    `connections` are for what mints optional artifacts and tries keys; `problems` keep the main file from being used.
+    The workshop is for what mints optional artifacts and tries keys; `problems` keep the main file from being used.
     """
-    workshop = open_workshop(loaded, connections)
     return Plan(
         root=Path(loaded.configuration.directory_root),
         targets=build_targets(loaded),
@@ -76,7 +74,7 @@ class ConfiguredPlans:
         self._path = path
         self._loaded = loaded
         self._refused: InvalidConfigurationError | None = None
-        self._connections = open_connections(loaded)
+        self._workshop = open_workshop(loaded)
         self._suppliers: Mapping[str, Supplier] | None = None
         self._seen: object = None
         self._keys: object = None
@@ -92,12 +90,12 @@ class ConfiguredPlans:
         was, now = former.configuration, self._loaded.configuration
         is_same = keys == self._keys and (was.suppliers, was.google) == (now.suppliers, now.google)
         if self._suppliers is None or force or not is_same:
-            self._connections = open_connections(self._loaded)
-            self._suppliers = build_suppliers(self._loaded, self._connections)
+            self._workshop = open_workshop(self._loaded)
+            self._suppliers = build_suppliers(self._loaded, self._workshop)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
         is_reloaded = force or self._loaded is not former
-        return build_plan(self._loaded, self._connections, self._suppliers, problems, is_reloaded=is_reloaded)
+        return build_plan(self._loaded, self._workshop, self._suppliers, problems, is_reloaded=is_reloaded)
 
     def _load_until_still(self) -> None:
         """Load and remember how all looked before: what changes under the reading shows as a difference later."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from refresher import __version__
 from refresher.app.explanation import list_unrecorded
 from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
-from refresher.app.suppliers import Connections, build_suppliers, open_connections, open_workshop
-from refresher.app.targets import build_document, build_endpoints, build_targets
+from refresher.app.suppliers import build_suppliers, open_workshop
+from refresher.app.targets import build_document, build_targets
 from refresher.clock import SystemClock
 from refresher.engine import once
 from refresher.engine.reporter import Severity
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from refresher.engine.plan import Target
     from refresher.engine.reporter import Listener, Reporter
     from refresher.engine.ticker import Ticker
+    from refresher.suppliers.interface import Workshop
 
 _SIGNALS = 64
 """Numbers of signals that are read at a time."""
@@ -55,8 +56,8 @@ GRACE_SECONDS = 3.0
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
     """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
-    connections = open_connections(loaded)
-    plan = build_plan(loaded, connections, build_suppliers(loaded, connections))
+    workshop = open_workshop(loaded)
+    plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
         plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_root_held(plan.root)
@@ -95,8 +96,7 @@ def prove_targets(
     if seconds > 0:
         limits = Limits(**{name: min(getattr(limits, name), seconds) for name in ("connect", "read", "call")})
     deadline = time.monotonic() + (seconds if seconds > 0 else limits.call)
-    connections = Connections(ca_file=loaded.configuration.google.ca_file, limits=limits)
-    prover = _Prover(loaded, connections)
+    prover = _Prover(loaded, open_workshop(loaded, limits=limits))
     workers, pause, reported = Workers(), 0.5, set[str]()
     while True:
         pending = [name for name in names if name not in prover.principals]
@@ -121,12 +121,12 @@ def prove_targets(
 class _Prover:
     """Attempts to prove targets, from several threads."""
 
-    def __init__(self, loaded: LoadedConfiguration, connections: Connections) -> None:
+    def __init__(self, loaded: LoadedConfiguration, workshop: Workshop) -> None:
         self._loaded = loaded
-        self._connections = connections
+        self._connections = workshop.connections
         self._targets = build_targets(loaded)
-        self._endpoints = build_endpoints(loaded)
-        self._chain = build_chain(open_workshop(loaded, connections))
+        self._endpoints = workshop.endpoints
+        self._chain = build_chain(workshop)
         self.principals: dict[str, str] = {}
         self.errors: dict[str, RefresherError] = {}
         self.bugs: list[Exception] = []

@@ -108,30 +108,27 @@ class Once(Generic[T]):
             return self._created
 
 
-def open_connections(loaded: LoadedConfiguration) -> Connections:
-    """Return the connections of a configuration; none is opened yet."""
-    return Connections(ca_file=loaded.configuration.google.ca_file)
-
-
 def count_threads(loaded: LoadedConfiguration) -> dict[str, int]:
     """Return how many targets of each supplier are worked on at a time."""
     suppliers = loaded.configuration.suppliers
     return {name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in suppliers.items()}
 
 
-def open_workshop(loaded: LoadedConfiguration, connections: Connections) -> Workshop:
-    """Return what suppliers of a configuration are built with."""
+def open_workshop(loaded: LoadedConfiguration, *, limits: Limits | None = None) -> Workshop:
+    """Return what suppliers of a configuration are built with; no connection is opened yet.
+
+    `limits` bound the time of each call; None for the usual ones.
+    """
     return Workshop(
         endpoints=build_endpoints(loaded),
-        connections=connections,
+        connections=Connections(ca_file=loaded.configuration.google.ca_file, limits=limits),
         environment=os.environ,
         random=partial(secrets.token_urlsafe, 16),
     )
 
 
-def build_suppliers(loaded: LoadedConfiguration, connections: Connections) -> dict[str, Supplier]:
+def build_suppliers(loaded: LoadedConfiguration, workshop: Workshop) -> dict[str, Supplier]:
     """Return the suppliers of a configuration, by name; each is built when it is first used."""
-    workshop = open_workshop(loaded, connections)
     return {
         name: DeferredSupplier(partial(settings.build, workshop))
         for name, settings in loaded.configuration.suppliers.items()

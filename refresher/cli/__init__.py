@@ -20,9 +20,9 @@ def main() -> None:
         request = probe.parse(arguments[1:])
         if request is not None:
             sys.exit(probe.run(request))
-    # imports create tens of thousands of objects that stay; to search them for garbage again and again takes a sixth of
-    # the start of a short command
-    gc.set_threshold(50_000)
+    # the imports' objects stay, and to search them for garbage takes a sixth of a short command's time; the commands
+    # that run for long enable it again
+    gc.disable()
     # pydantic searches every installed distribution for plugins; we need none, and the search takes 10 ms
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from refresher.cli.root import run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -29,6 +30,7 @@ def command(directory: Path | None, *, keep: bool) -> None:
     require_emulator()
     from refresher.demo.steps import run_demo
 
+    gc.enable()
     stopping = None
     if keep:
         stopping = threading.Event()

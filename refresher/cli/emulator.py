@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any)
         return
     from refresher.emulator.program import serve
 
+    gc.enable()
     serve(directory, output=sys.stdout, lenient=not strict, **settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import TYPE_CHECKING
 
@@ -26,4 +27,5 @@ def command(config: Path) -> None:
     from refresher.observe.logs import log
 
     configure_logs()
+    gc.enable()
     run_daemon(config, load(config), log)

@@ -94,11 +94,8 @@ def open_keys(directory: Path) -> Iterator[int]:
                 f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
             )
         if status.st_mode & (_OPEN_TO_OTHERS & ~stat.S_IXOTH):
-            mode = stat.S_IMODE(status.st_mode)
-            raise KeysError(
-                f"the keys directory {directory} can be read or written by others (mode {mode:04o})",
-                f"chmod 0700 {directory}",
-            )
+            problem = f"the keys directory {directory} can be read or written by others"
+            raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod 0700 {directory}")
         yield descriptor
     finally:
         os.close(descriptor)
@@ -155,13 +152,11 @@ def read_key_file(descriptor: int, path: Path) -> bytes:
 
 def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
     """Return `keys.json`: `{"version": 1, "keys": [{"kid": …, "algorithm": …, "state": …, …}]}`, times in UTC."""
-    return {
-        "version": 1,
-        "keys": [
-            {name: f"{value:%FT%TZ}" if isinstance(value, datetime) else value for name, value in asdict(each).items()}
-            for each in records
-        ],
-    }
+    keys = [
+        {name: f"{value:%FT%TZ}" if isinstance(value, datetime) else value for name, value in asdict(record).items()}
+        for record in records
+    ]
+    return {"version": 1, "keys": keys}
 
 
 def _parse(entry: dict[str, Any]) -> KeyRecord:
@@ -210,14 +205,15 @@ def activate_key(records: Sequence[KeyRecord], kid: str | None, now: datetime, l
     if not waiting:
         problem = "no key is next" if kid is None else f"key {kid} is not next"
         raise KeysError(problem, "add one: refresher keys rotate; list all: refresher keys list")
-    return tuple(
-        replace(record, state=KeyState.ACTIVE, activated_at=now)
-        if record.kid == waiting[0].kid
-        else replace(record, state=KeyState.RETIRING, retiring_at=now, keep_until=now + lifetime + SKEW)
-        if record.state is KeyState.ACTIVE
-        else record
-        for record in records
-    )
+
+    def change(record: KeyRecord) -> KeyRecord:
+        if record.kid == waiting[0].kid:
+            return replace(record, state=KeyState.ACTIVE, activated_at=now)
+        if record.state is KeyState.ACTIVE:
+            return replace(record, state=KeyState.RETIRING, retiring_at=now, keep_until=now + lifetime + SKEW)
+        return record
+
+    return tuple(map(change, records))
 
 
 def drop_retired(records: Sequence[KeyRecord], now: datetime) -> Records:

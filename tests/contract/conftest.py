@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.app.suppliers import Connections, build_suppliers, open_connections
+from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.config.loader import load
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import JWT_TYPE
@@ -41,8 +41,7 @@ google: {{emulator: true,
 
 def build(loaded: LoadedConfiguration, limits: Limits | None = None) -> Supplier:
     """Return the supplier named worker as the daemon builds it, with shorter limits for its calls if given."""
-    connections = open_connections(loaded) if limits is None else Connections(ca_file=None, limits=limits)
-    return build_suppliers(loaded, connections)["worker"]
+    return build_suppliers(loaded, open_workshop(loaded, limits=limits))["worker"]
 
 
 class Server:

@@ -67,8 +67,8 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "Give one of --directory and --supplier"),
-        (("--supplier", "worker", "--directory", "keys"), "Give one of --directory and --supplier"),
+        ((), "Use either --directory or --supplier"),
+        (("--supplier", "worker", "--directory", "keys"), "Use either --directory or --supplier"),
         (("--supplier", "nobody"), "use one of: remote, worker"),
         (("--supplier", "worker", "--version", "1"), "omit --version"),
     ],

@@ -180,7 +180,7 @@ def test_host_may_have_the_whole_supplier(site: Site) -> None:
     assert "suppliers" not in yaml.safe_load(told)
     for supplier in ({"kind": "file", "path": "/run/token"}, {"kind": "command", "argv": ["/bin/echo"]}):
         site.supplier = {**supplier, "provider": "main"}
-        assert f"supplied by worker ({supplier['kind']})" in site.check("task-alice")
+        assert f"from worker ({supplier['kind']})" in site.check("task-alice")
 
 
 def test_root_passes_on_every_input() -> None:
