@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -122,10 +120,10 @@ def _count_loudness(ctx: click.Context, param: click.Parameter, value: int) -> N
 
 
 def configure_logs() -> None:
-    """Send log lines to standard error, as loud as -v and -q ask for."""
+    """Send log lines to standard error, of level INFO (20), or as -v and -q ask for."""
     from refresher.observe import logs
 
-    logs.configure(sys.stderr, level=logging.INFO - 10 * click.get_current_context().meta.get(__name__, 0))
+    logs.configure(sys.stderr, level=20 - 10 * click.get_current_context().meta.get(__name__, 0))
 
 
 def load_configuration(path: Path, *, strict: bool = False) -> LoadedConfiguration:
@@ -152,6 +150,8 @@ def select_targets(known: Mapping[str, T], names: Collection[str]) -> dict[str, 
     """
     unknown = [name for name in names if name not in known]
     if unknown:
+        from difflib import get_close_matches
+
         near = get_close_matches(unknown[0], list(known), n=1)
         remedy = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known)[:20]) or 'none'}"
         raise UsageError(f"there is no target {', '.join(unknown)}", remedy)

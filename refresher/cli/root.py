@@ -7,7 +7,6 @@ import importlib
 import io
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 import click
@@ -130,6 +129,8 @@ def _explain_surroundings(error: OSError) -> int:
 
 def _report_bug(bug: Exception) -> int:
     """Print a bug's class and the lines it went through, and not its text, which may quote a secret."""
+    import traceback  # takes as long as a short command's own work
+
     lines = [f"refresher: unexpected {type(bug).__name__}; please report this bug with the lines below"]
     lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(bug.__traceback__)]
     print_note("\n".join(lines))

@@ -5,6 +5,7 @@ With `--directory` alone it is the exec probe, which `refresher.cli.probe` answe
 
 from __future__ import annotations
 
+import gc
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ def command(
 
     deadline = time.monotonic() + timeout.total_seconds()
     found = open_examination(config)
+    gc.enable()  # this may run for long
     for complaint in found.complaints:
         print_note(str(complaint))
     names = _select(found, targets, artifacts)

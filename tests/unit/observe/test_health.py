@@ -10,9 +10,11 @@ from refresher.cli.status import as_document, as_report
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.engine.shared_tokens import SharedSupplies
-from refresher.observe.health import TargetHealth, examine
+from refresher.observe.health import ArtifactHealth, TargetHealth, examine
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
+from refresher.publishing.lock import held_roots
+from refresher.tokens import peek
 from tests.fakes import FakeSupplier
 from tests.tokens import NOW, make_jwt
 from tests.unit.engine.conftest import clock, supplier, target_of
@@ -197,3 +199,74 @@ def test_document_shows_claims_and_no_token(alice: Target) -> None:
     assert (document["subject"], document["expires_at"]) == ("user-1", "2026-01-01T01:00:00Z")
     assert (document["remaining_seconds"], document["runway_seconds"]) == (3000, 3000)
     assert "eyJ" not in str(document)
+
+
+def build_ready(*artifacts: ArtifactHealth, runway: timedelta = HOUR) -> TargetHealth:
+    """Return a verdict on a token of an hour, with this much of it left."""
+    return TargetHealth(
+        name="alice",
+        state=State.FRESH,
+        token=peek(make_jwt()),
+        artifacts=artifacts,
+        path="/t",
+        runway=runway,
+        problem=None,
+        remedy=None,
+    )
+
+
+def build_artifact(state: State, minutes: int | None = None, name: str = "access_token") -> ArtifactHealth:
+    """Return a verdict on an artifact that expires in so many minutes."""
+    runway = None if minutes is None else timedelta(minutes=minutes)
+    return ArtifactHealth(name=name, state=state, expires_at=None, runway=runway)
+
+
+SHORTAGES: dict[str, tuple[TargetHealth, timedelta | None, str, str]] = {
+    "life": (build_ready(runway=timedelta(minutes=5)), None, "has 5 min left, not 6 min", "--min-validity"),
+    "asked life": (build_ready(), timedelta(hours=2), "has 1 h left, not 2 h", "--min-validity"),
+    "absent": (build_ready(build_artifact(State.ABSENT)), None, "or Google refuses it", "wait --exchange alice"),
+    "foreign": (build_ready(build_artifact(State.FOREIGN)), None, "asks for now", "systemctl reload refresher"),
+    "expired": (
+        build_ready(build_artifact(State.EXPIRED, 0)),
+        None,
+        "access_token of target alice has expired",
+        "five",
+    ),
+    "overdue": (build_ready(build_artifact(State.OVERDUE, 2)), None, "has only 2 min left", "at once after"),
+    "short": (build_ready(build_artifact(State.FRESH, 30)), timedelta(minutes=40), "has only 30 min left", "five"),
+    "static": (build_ready(build_artifact(State.FOREIGN, name="boto")), None, "boto of target alice", "daemon's log"),
+}
+
+
+@pytest.mark.parametrize(("health", "asked", "problem", "remedy"), SHORTAGES.values(), ids=list(SHORTAGES))
+def test_shortage_has_a_reason_and_a_remedy(
+    health: TargetHealth, asked: timedelta | None, problem: str, remedy: str
+) -> None:
+    """What a client lacks is written with durations for people, and the remedy fits what is missing."""
+    found = health.find_shortage(asked, ["access_token", "boto"])
+
+    assert found is not None
+    assert problem in found[0]
+    assert remedy in found[1]
+    assert not health.is_ready(asked, ["access_token", "boto"])
+
+
+def test_good_artifacts_are_no_shortage() -> None:
+    """A target with a good token and good artifacts lacks nothing."""
+    artifacts = build_artifact(State.DUE, 20), build_artifact(State.FRESH, name="boto")
+
+    assert build_ready(*artifacts).find_shortage(None, ["access_token", "boto"]) is None
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["daemon", "no daemon"])
+def test_remedy_depends_on_whether_a_daemon_runs(alice: Target, *, is_running: bool) -> None:
+    """With a daemon its log shows the cause; without one the remedy is to start it."""
+    (alice.directory.path / "token").unlink()
+
+    with held_roots() as hold:
+        if is_running:
+            hold(alice.directory.root)
+        remedy = examine(alice, NOW).remedy or ""
+
+    assert ("read the daemon's log" in remedy) is is_running
+    assert ("start the daemon" in remedy) is not is_running

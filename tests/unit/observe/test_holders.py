@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from refresher.observe.holders import find_holders
 
 if TYPE_CHECKING:
@@ -30,6 +32,20 @@ def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
     (holder,) = find_holders([directory], proc)
 
     assert (holder.path, holder.point, holder.is_replaced) == (directory / "env", "/x", False)
+
+
+@pytest.mark.parametrize("name", ["alice", ".alice.0123456789abcdef.tmp"], ids=["removed", "moved aside first"])
+def test_removed_directory_is_found(tmp_path: Path, name: str) -> None:
+    """A container that holds a removed directory is found, and one that holds the present directory is not."""
+    directory = _directory(tmp_path)
+    former = bytes(directory.with_name(name))
+    present = b"33 1 0:9 %s /y rw - tmpfs t rw\n" % bytes(directory)
+    proc = _proc(tmp_path, b"32 1 0:9 %s//deleted /x rw - tmpfs t rw\n" % former + present)
+
+    (holder,) = find_holders([directory], proc)
+
+    assert (holder.path, holder.point, holder.is_directory) == (directory, "/x", True)
+    assert "sees nothing that is published since — start the container again" in str(holder)
 
 
 def _directory(place: Path) -> Path:

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from refresher.app.examination import open_examination
+from refresher.policy import State
+from refresher.publishing.contents import describe, render_descriptions
+from refresher.settings.places import InvalidConfigurationError
+from tests.tokens import NOW, make_jwt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BROKEN = {
+    "yaml": "directory_root: ROOT\n]: {",
+    "quoted": 'version: 1\n"directory_root": "ROOT"  # of containers\ntargetz: {}\n',
+    "json on one line": '{"version": 1, "directory_root": "ROOT", "targetz": {}',
+    "relative": "directory_root: run\nversion: 2\n",
+}
+
+
+def publish(root: Path, name: str, *, missing: str = "") -> Path:
+    """Write a credentials directory with a record, without one of its files."""
+    directory = root / name
+    directory.mkdir(parents=True)
+    files = {".target": b"{}", "token": make_jwt().encode(), "credentials.json": b"{}", "env": b"A=b\n"}
+    for file, content in files.items():
+        if file != missing:
+            (directory / file).write_bytes(content)
+    return directory
+
+
+def refuse(place: Path, text: str) -> Path:
+    """Write a configuration that is refused."""
+    path = place / "refresher.yaml"
+    path.write_text(text.replace("ROOT", str(place / "run")))
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=list(BROKEN))
+def test_directory_root_is_found_in_a_file_that_is_refused(tmp_path: Path, text: str) -> None:
+    """However the main file is broken, the directories with a record below its root are examined."""
+    publish(tmp_path / "run", "alice")
+    (tmp_path / "run" / "lost+found").mkdir()
+    publish(tmp_path / "run", ".bob.0123456789abcdef.tmp")
+
+    found = open_examination(refuse(tmp_path, text))
+
+    assert found.names == ("alice",)
+    assert found.refusal is not None
+    assert found.examine("alice", NOW).state is State.FRESH
+
+
+def test_root_of_an_included_file_counts(tmp_path: Path) -> None:
+    """The root may be in a file that the main file includes."""
+    publish(tmp_path / "run", "alice")
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump({"directory_root": str(tmp_path / "run")}))
+    (tmp_path / "more.yaml").chmod(0o600)
+
+    assert open_examination(refuse(tmp_path, "version: 1\ninclude: [more.yaml]\ntargetz: {}\n")).names == ("alice",)
+
+
+@pytest.mark.parametrize("text", ["directory_root: ROOT\n]: {", "directory_root: /nonexistent\n]: {"])
+def test_nothing_published_is_a_refusal(tmp_path: Path, text: str) -> None:
+    """Where nothing is published there is nothing to examine, and the mistakes are raised."""
+    (tmp_path / "run").mkdir()
+
+    with pytest.raises(InvalidConfigurationError):
+        open_examination(refuse(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("missing", "state", "problem"),
+    [
+        ("", State.FRESH, ""),
+        ("token", State.ABSENT, "the token of target alice is absent"),
+        ("env", State.FRESH, "env is absent or empty"),
+        ("credentials.json", State.FRESH, "credentials.json is absent or empty"),
+    ],
+)
+def test_files_are_judged_alone(tmp_path: Path, missing: str, state: State, problem: str) -> None:
+    """Without a configuration a target is ready if its token is good and every required file is there."""
+    publish(tmp_path / "run", "alice", missing=missing)
+
+    health = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {")).examine("alice", NOW)
+
+    assert health.state is state
+    assert problem in (health.problem or "")
+    assert health.is_ready() is not bool(problem)
+    assert health.note == "the configuration is refused: judged by its files alone"
+
+
+def test_artifacts_are_judged_by_their_descriptions(tmp_path: Path) -> None:
+    """Artifacts that artifacts.json describes are judged; names that we never write there are not even opened."""
+    directory = publish(tmp_path / "run", "alice")
+    token = make_jwt().encode()
+    described = describe(token, NOW, NOW.replace(hour=1))
+    names = [
+        "access_token",
+        "id_tokens/api",
+        "id_tokens/../token",
+        "id_tokens/..",
+        "boto",
+        "nonsense",
+        "access_token/x",
+    ]
+    (directory / "artifacts.json").write_bytes(render_descriptions(dict.fromkeys(names, described)))
+    (directory / "access_token").write_bytes(token)
+
+    health = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {")).examine("alice", NOW)
+
+    assert {each.name: each.state for each in health.artifacts} == {
+        "access_token": State.FRESH,
+        "id_tokens/api": State.ABSENT,
+    }
