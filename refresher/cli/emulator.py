@@ -1,4 +1,4 @@
-"""`refresher emulator`: run a local Google until it is told to stop, or print how tools reach a running one."""
+"""`refresher emulator`: run a local Google until a signal stops it, or print how tools reach a running one."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def command(
 
     need_emulator()
     if tool is not None:
-        from refresher.emulator.tool_settings import write_settings
+        from refresher.emulator.tool_environment import write_environment
 
-        click.echo(write_settings(tool, directory), nl=False)
+        click.echo(write_environment(tool, directory), nl=False)
         return
     from refresher.emulator.program import serve
 

@@ -9,11 +9,13 @@ from tests.docs.words import Finding, find, list_files, read_rules
 REPOSITORY = Path(__file__).parents[2]
 ROOMS_TO_CHECK = (
     "configs/emulator-seed.yaml",
+    "configs/emulator.yaml",
     "docs/emulator.md",
     "refresher/demo",
     "refresher/emulator",
     "tests/clients",
     "tests/containers",
+    "tests/docs/test_emulator_guide.py",
     "tests/docs/test_words.py",
     "tests/docs/words.py",
     "tests/e2e/test_demo.py",
