@@ -1,4 +1,4 @@
-"""`refresher emulator`: run a local Google until a signal ends it, or print how tools reach a running one."""
+"""`refresher emulator`: run a local Google until a signal stops it, or print how tools reach a running one."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any)
     """
     require_emulator()
     if tool is not None:
-        from refresher.emulator.tool_variables import write_settings
+        from refresher.emulator.tool_environment import write_environment
 
-        click.echo(write_settings(tool, directory), nl=False)
+        click.echo(write_environment(tool, directory), nl=False)
         return
     from refresher.emulator.program import serve
 

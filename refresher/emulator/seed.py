@@ -95,7 +95,7 @@ def apply_seed(
     Args:
         state: Changed in place.
         document: The seed.
-        directory: `jwks_file` is relative to it.
+        directory: The files of keys are relative to it.
         now: Creation time of buckets, in Unix seconds; default the machine's time.
 
     Raises:

@@ -140,6 +140,6 @@ def read_file(path: Path, key: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise EmulatorError(f"{path} cannot be read: {error.strerror}", f"correct {key}") from error
+        raise EmulatorError(f"{path} cannot be read: {error.strerror}", f"create the file, or correct {key}") from error
     except UnicodeDecodeError:
         raise ShapeError(f"{path} is not text") from None

@@ -48,6 +48,15 @@ def of_a_federated_file(worker: Worker, google: Scenario) -> dict[str, Any]:
     return {"credentials": "own/credentials.json"}
 
 
+def of_a_service_account_key(worker: Worker, google: Scenario) -> dict[str, Any]:
+    """A key of the machine's account, whose assertions the emulator's token endpoint exchanges."""
+    google.add_service_account(MACHINE)
+    key = worker.place / "key.json"
+    key.write_text(json.dumps(google.create_key(MACHINE)))
+    key.chmod(0o600)
+    return {"credentials": "key.json"}
+
+
 def configure(worker: Worker, own: dict[str, Any], *names: str) -> None:
     """Configure targets whose artifacts are minted as the worker."""
     document = worker.document(*names)
@@ -57,7 +66,7 @@ def configure(worker: Worker, own: dict[str, Any], *names: str) -> None:
     worker.write(document)
 
 
-@pytest.mark.parametrize("arrange", [of_the_metadata_server, of_a_federated_file])
+@pytest.mark.parametrize("arrange", [of_the_metadata_server, of_a_federated_file, of_a_service_account_key])
 def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario], arrange: Arrange) -> None:
     """No subject token is exchanged: each account is asked for with the worker's own token, which is fetched once."""
     worker, google = cloud
@@ -77,7 +86,7 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
         variables = (worker.directory(name) / "env").read_text()
         assert f"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE={worker.directory(name)}/access_token" in variables
     asked = [entry.operation for entry in google.journal.entries()]
-    assert asked.count("sts.token") + asked.count("metadata.token") == 1
+    assert sum(asked.count(source) for source in ("sts.token", "metadata.token", "oauth2.token")) == 1
     assert asked.count("iamcredentials.generateIdToken") == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from tests.program import Worker
 
 HOSTS = ("sts.googleapis.com", "iamcredentials.googleapis.com")
+TOKENS = "oauth2.googleapis.com"
 
 
 @pytest.fixture
 def proxy(google_emulator: Scenario) -> Iterator[ConnectProxy]:
     """Return a proxy that leads to the local Google."""
-    made = ConnectProxy(dict.fromkeys(HOSTS, urlsplit(google_emulator.https).port or 0))
+    made = ConnectProxy(dict.fromkeys((*HOSTS, TOKENS), urlsplit(google_emulator.https).port or 0))
     yield made
     made.close()
 
@@ -46,6 +48,26 @@ def test_google_is_called_through_the_proxy(
     token = (worker.directory("alice") / "access_token").read_text()
     assert cloud[1].whoami(token)["service_account"] == account_of("alice")
     assert proxy.asked == list(HOSTS)
+
+
+def test_user_impersonates_through_the_proxy(
+    worker: Worker, proxy: ConnectProxy, cloud: tuple[Worker, Scenario]
+) -> None:
+    """With a user's own file, as gcloud writes it, google-auth refreshes at Google's host name and impersonates."""
+    file = worker.place / "user.json"
+    file.write_text(json.dumps(cloud[1].add_user("carol@example.com")))
+    file.chmod(0o600)
+    cloud[1].allow_member(account_of("alice"), "user:carol@example.com", "roles/iam.serviceAccountTokenCreator")
+    document = worker.document("alice")
+    document["identities"]["alice"] |= {"via": "impersonation", "credentials": "user.json"}
+    document["targets"] = {"alice": {"artifacts": {"access_token": True}}}
+    worker.write(document)
+
+    worker.once()
+
+    token = (worker.directory("alice") / "access_token").read_text()
+    assert cloud[1].whoami(token)["service_account"] == account_of("alice")
+    assert proxy.asked == [TOKENS, HOSTS[1]]
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["refuses", "is not there"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sqlite3
 import ssl
@@ -10,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
+
+import yaml
 
 from refresher.emulator.http import Call
 from refresher.emulator.persistence import STATE, open_cloud
@@ -81,7 +84,10 @@ def test_sigkill_while_writing_loses_the_request_in_flight_at_most(tmp_path: Pat
 def test_restart_of_the_program_restores_the_state(tmp_path: Path) -> None:
     """After a SIGKILL a start on the same directory restores resources, tokens, keys, clock and certificates."""
     member = {"member": f"serviceAccount:{ALICE}"}
-    with running(tmp_path, "--seed", str(SEED)) as google:
+    seed = Path(shutil.copy(SEED, tmp_path))
+    jwks = yaml.safe_load(seed.read_text())["pools"][0]["providers"]["retired"]["jwks"]
+    (tmp_path / "jwks.json").write_text(json.dumps(jwks))
+    with running(tmp_path, "--seed", str(seed)) as google:
         http = google["http"]
         made = ask(f"{http}/v1/projects/my-project/serviceAccounts", {"accountId": "made-here"})
         jwks = ask(f"{http}/oauth2/v3/certs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from refresher.emulator.errors import sts_refusal
@@ -32,6 +33,11 @@ UNAUTHENTICATED = (
     f"authentication credential. See {DEVICES}"
 )
 ADMINISTRATOR = "anything"
+
+
+def pattern(text: str) -> str:
+    """Turn a text of the guide into a pattern; words in italics match anything."""
+    return ".+".join(re.escape(part) for part in re.split(r"\*[A-Z_ ]+\*", text))
 
 
 def federated_token(google: Google, issuer: Issuer) -> str:

@@ -22,6 +22,7 @@ from tests.unit.emulator.catalogue_causes import (
     not_allowed,
     older_text,
     org_policy,
+    pattern,
     perimeter,
     quota,
     quota_project,
@@ -316,9 +317,4 @@ def test_guide_shows_the_whole_catalogue() -> None:
     assert set(shown) == set(CAUSES)
     for entry, (_, status, code, text) in CAUSES.items():
         assert shown[entry][:2] == (status, code)
-        assert re.fullmatch(_pattern(shown[entry][2]), text.replace("`", "")), entry
-
-
-def _pattern(text: str) -> str:
-    """Turn a text of the guide into a pattern; words in italics match anything."""
-    return ".+".join(re.escape(part) for part in re.split(r"\*[A-Z_ ]+\*", text))
+        assert re.fullmatch(pattern(shown[entry][2]), text.replace("`", "")), entry

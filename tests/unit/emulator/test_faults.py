@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from refresher.emulator.errors import API, STS
+from refresher.emulator.errors import API, OAUTH, STS
 from refresher.emulator.routes import OPERATIONS
 from refresher.errors import EmulatorError
 from tests.unit.emulator.conftest import ALICE, Google, Issuer
@@ -121,14 +121,14 @@ def test_fault_changes_fields(google: Google, issuer: Issuer) -> None:
     assert (changed["expires_in"], changed["token_type"]) == (90, "bearer")
 
 
-@pytest.mark.parametrize("entry", sorted({*STS, *API}))
+@pytest.mark.parametrize("entry", sorted({*STS, *API, *OAUTH}))
 def test_fault_sends_any_refusal(google: Google, issuer: Issuer, entry: str) -> None:
     """Every refusal of the catalogue can be sent by its id, including those that no request causes."""
     google.cloud.faults.add("sts.token", refusal=entry)
 
     reply = google.exchange(issuer.token())
 
-    expected = (429 if entry == "E13" else 400) if entry in STS else API[entry][0]
+    expected = (429 if entry == "E13" else 400) if entry in STS else (API | OAUTH)[entry][0]
     assert (reply.status, google.cloud.journal.entries()[-1].refusal) == (expected, entry)
     assert google.exchange(issuer.token()).status == 200
 
@@ -149,7 +149,7 @@ def test_fault_throttles_like_a_quota(google: Google, issuer: Issuer, federated:
     assert generation.document == google.impersonate(ALICE, federated).document
 
 
-@pytest.mark.parametrize("entry", sorted({*STS, *API}))
+@pytest.mark.parametrize("entry", sorted({*STS, *API, *OAUTH}))
 @pytest.mark.parametrize("operation", ["sts.token", "iamcredentials.generateAccessToken", "iam.serviceAccounts.get"])
 def test_scripted_refusal_has_no_gaps(
     google: Google, federated: str, issuer: Issuer, operation: str, entry: str

@@ -26,19 +26,13 @@ MEMBER = f"serviceAccount:{EMAIL}"
 KEY = "projects/my-project/locations/global/keyRings/workers/cryptoKeys/signer"
 RUN = "/v2/projects/my-project/locations/europe-west1/services/api"
 POLICIES = {
-    "bucket": "/storage/v1/b/data/iam",
-    "project": "/v1/projects/my-project",
-    "account": f"{ACCOUNTS}/{BOB}",
-    "pool": f"/v1/{POOL}",
-    "service of Cloud Run": RUN,
+    "bucket": ("/storage/v1/b/data/iam", "roles/storage.objectViewer"),
+    "project": ("/v1/projects/my-project", "roles/browser"),
+    "account": (f"{ACCOUNTS}/{BOB}", "roles/iam.serviceAccountTokenCreator"),
+    "pool": (f"/v1/{POOL}", "roles/iam.workloadIdentityPoolViewer"),
+    "service of Cloud Run": (RUN, "roles/run.invoker"),
 }
-ROLES = {
-    "bucket": "roles/storage.objectViewer",
-    "project": "roles/browser",
-    "account": "roles/iam.serviceAccountTokenCreator",
-    "pool": "roles/iam.workloadIdentityPoolViewer",
-    "service of Cloud Run": "roles/run.invoker",
-}
+"""Where each policy is, and a role that it can grant."""
 
 
 def admin(google: Google, method: str, path: str, document: Any = None) -> Reply:  # noqa: ANN401 - JSON
@@ -64,21 +58,20 @@ def undelete(google: Google, unique_id: str) -> int:
 
 def read_policy(google: Google, where: str) -> dict[str, Any]:
     """Return the policy of a resource."""
-    path = POLICIES[where]
+    path, _ = POLICIES[where]
     if where == "bucket":
-        policy: dict[str, Any] = admin(google, "GET", path).document
-    else:
-        method = "GET" if path == RUN else "POST"
-        policy = admin(google, method, f"{path}:getIamPolicy", None if method == "GET" else {}).document
-    return policy
+        return dict(admin(google, "GET", path).document)
+    method = "GET" if path == RUN else "POST"
+    return dict(admin(google, method, f"{path}:getIamPolicy", None if method == "GET" else {}).document)
 
 
 def write_policy(google: Google, where: str, *members: str) -> Reply:
     """Replace the policy of a resource with one binding."""
-    policy = {"bindings": [{"role": ROLES[where], "members": list(members)}]}
+    path, role = POLICIES[where]
+    policy = {"bindings": [{"role": role, "members": list(members)}]}
     if where == "bucket":
-        return admin(google, "PUT", POLICIES[where], policy)
-    return admin(google, "POST", f"{POLICIES[where]}:setIamPolicy", {"policy": policy})
+        return admin(google, "PUT", path, policy)
+    return admin(google, "POST", f"{path}:setIamPolicy", {"policy": policy})
 
 
 def list_members(google: Google, where: str) -> list[str]:
@@ -274,7 +267,7 @@ def test_exemption_from_the_audit_log_is_not_inherited(google: Google, account: 
 
 def test_seed_does_not_revive_a_grant(google: Google, account: str) -> None:
     """A seed that is applied again after a deletion grants its roles to the account that it knew."""
-    seed = {"buckets": {"data": {ROLES["bucket"]: [MEMBER]}}, "groups": {"team@example.com": [MEMBER]}}
+    seed = {"buckets": {"data": {POLICIES["bucket"][1]: [MEMBER]}}, "groups": {"team@example.com": [MEMBER]}}
     apply_seed(google.cloud.state, seed)
     delete(google)
 

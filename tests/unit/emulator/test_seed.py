@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from refresher.emulator.roles import GET_ACCESS_TOKEN
 from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.state import State
 from refresher.errors import EmulatorError
-from tests.unit.emulator.conftest import ALICE, Google
+from tests.unit.emulator.conftest import ALICE, Google, Issuer
+from tests.unit.emulator.token_calls import USER, refresh
 
 EXAMPLE = Path(__file__).parents[3] / "configs" / "emulator-seed.yaml"
 KEY = {
@@ -24,10 +26,11 @@ CAROL = {"member": "user:carol@example.com"}
 
 
 @pytest.fixture
-def planted() -> Google:
-    """Return a cloud with the resources of the example's seed."""
+def planted(issuer: Issuer, tmp_path: Path) -> Google:
+    """Return a cloud with the resources of the example's seed, next to which is the issuer's key."""
     google = Google()
-    apply_seed(google.cloud.state, read_seed(EXAMPLE), directory=EXAMPLE.parent, now=google.cloud.now())
+    (tmp_path / "jwks.json").write_text(json.dumps(issuer.jwks))
+    apply_seed(google.cloud.state, read_seed(EXAMPLE), directory=tmp_path, now=google.cloud.now())
     return google
 
 
@@ -61,6 +64,34 @@ def test_policies_of_the_example_apply(planted: Google) -> None:
     assert [bucket["name"] for bucket in buckets.document["items"]] == ["data"]
     assert planted.ask("GET", "/storage/v1/b/data/o", token=token).status == 200
     assert planted.ask("GET", "/storage/v1/b/data/o", token=carol).status == 403
+
+
+def test_example_trusts_the_own_key(planted: Google, issuer: Issuer) -> None:
+    """A token of the example's subject, signed with the key next to the seed, is exchanged and impersonates alice."""
+    token = planted.exchange(issuer.token(sub="user-1042")).document["access_token"]
+
+    assert planted.impersonate(ALICE, token).status == 200
+    assert planted.exchange(issuer.token(sub="somebody")).document["error"] == "unauthorized_client"
+
+
+def test_example_needs_the_own_key(tmp_path: Path) -> None:
+    """Without the file of the key the error names it, and nothing is created."""
+    state = State()
+
+    with pytest.raises(EmulatorError) as refused:
+        apply_seed(state, read_seed(EXAMPLE), directory=tmp_path)
+
+    assert refused.value.problem == f"{tmp_path / 'jwks.json'} cannot be read: No such file or directory"
+    assert state == State()
+
+
+def test_user_of_the_example_refreshes(planted: Google) -> None:
+    """The refresh token of the example gets an access token of its user."""
+    fields = {name: read_seed(EXAMPLE)["users"]["carol@example.com"][name] for name in USER}
+
+    token = refresh(planted, **fields).document["access_token"]
+
+    assert planted.impersonate(ALICE, token).status == 200
 
 
 def test_example_contains_every_key() -> None:

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from refresher.emulator.program import READY
-from refresher.emulator.tool_variables import CLOSED, gcloud_variables, terraform_variables, write_settings
+from refresher.emulator.tool_environment import CLOSED, gcloud_variables, terraform_variables, write_environment
 from refresher.errors import EmulatorError
 from tests.terraform.tool import environment
 
@@ -44,7 +44,7 @@ def ask(method: str, url: str, body: bytes | None = None) -> Any:  # noqa: ANN40
         return json.load(reply)
 
 
-def print_settings(tool: str, directory: Path) -> subprocess.CompletedProcess[str]:
+def print_environment(tool: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run the command with `--print`."""
     command = [PROGRAM, "emulator", "--directory", str(directory), "--print", tool]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
@@ -88,13 +88,13 @@ def test_lines_for_a_shell_are_of_the_running_emulator(tmp_path: Path) -> None:
     for end in (signal.SIGKILL, signal.SIGTERM):
         with running(tmp_path, end=end) as origin:
             ask("POST", f"{origin}/emulator/faults", b'{"operation": "*", "status": 503}')
-            done = print_settings("terraform", tmp_path)
+            done = print_environment("terraform", tmp_path)
             lines = [shlex.split(line) for line in done.stdout.splitlines()]
 
             assert (done.returncode, done.stderr) == (0, "")
             assert {word for word, _ in lines} == {"export"}
             assert dict(pair.split("=", 1) for _, pair in lines) == terraform_variables(origin, "my-project")
-            assert f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM={origin}/\n" in write_settings("gcloud", tmp_path)
+            assert f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM={origin}/\n" in write_environment("gcloud", tmp_path)
             assert ask("GET", f"{origin}/emulator/faults")["pending"] == {"*": 1}
             ask("DELETE", f"{origin}/emulator/faults")
 
@@ -104,12 +104,12 @@ def test_nothing_is_printed_without_a_running_emulator(tmp_path: Path) -> None:
     """A directory without an emulator, with a killed one, and with an ended one is an error that shows what to do."""
     with running(tmp_path, end=signal.SIGKILL):
         assert (tmp_path / READY).exists()
-    killed = print_settings("gcloud", tmp_path)
+    killed = print_environment("gcloud", tmp_path)
     with running(tmp_path, end=signal.SIGTERM):
         pass
 
     assert not (tmp_path / READY).exists()
-    for done in (killed, print_settings("terraform", tmp_path)):
+    for done in (killed, print_environment("terraform", tmp_path)):
         assert (done.returncode != 0, done.stdout) == (True, "")
         assert f"no emulator runs on {tmp_path}" in done.stderr
         assert f"refresher emulator --directory {tmp_path}" in done.stderr
@@ -117,10 +117,10 @@ def test_nothing_is_printed_without_a_running_emulator(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"http": "http://127.0.0.1:9"}', '{"http": "nothing"}'])
 def test_damaged_ready_line_is_no_emulator(tmp_path: Path, text: str) -> None:
-    """Whatever the file of the ready line contains, the answer is one of our errors."""
+    """Whatever the file of the ready line contains, the answer is the same error."""
     (tmp_path / READY).write_text(text)
 
     with pytest.raises(EmulatorError) as refused:
-        write_settings("terraform", tmp_path)
+        write_environment("terraform", tmp_path)
 
     assert refused.value.problem == f"no emulator runs on {tmp_path}"

@@ -91,7 +91,7 @@ TOOLS: Mapping[str, Callable[[str, str], dict[str, str]]] = {
 }
 
 
-def write_settings(tool: str, directory: Path) -> str:
+def write_environment(tool: str, directory: Path) -> str:
     """Return lines for a shell that make a tool use the emulator that runs on a directory.
 
     Raises:
