@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from refresher.config.loader import LoadedConfiguration
     from refresher.config.targets import ResolvedTarget
     from refresher.errors import RefresherError
+
+_SCOPE = re.compile(
+    r"https://(?:www\.googleapis\.com/auth/|mail\.google\.com/|www\.google\.com/|[a-z]+\.googleapis\.com/)"
+)
+"""The beginnings of all scopes that Google lists (https://developers.google.com/identity/protocols/oauth2/scopes)."""
 
 _MISNAMED = (".yml", ".json")
 """Suffixes of files that a person may take for drop-ins."""
@@ -56,6 +62,13 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
             f"google.emulator is true: endpoints may be other servers than Google's ({places})",
             "delete google.emulator and these endpoints on a machine that uses the real Google",
         )
+    for name, identity in loaded.configuration.identities.items():
+        for scope in identity.scopes:
+            if "//" in scope and not _SCOPE.match(scope):
+                yield ConfigurationError(
+                    f"identities.{name}.scopes: {scope} is not a scope of Google's",
+                    f"delete it; for a service there, publish an ID token: id_tokens: {{NAME: {{audience: {scope}}}}}",
+                )
     for name, settings in loaded.configuration.suppliers.items():
         if settings.keys_directory is not None:
             try:

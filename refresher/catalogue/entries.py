@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,15 @@ OPAQUE_REMEDY = (
 )
 """Google documents that it refuses (guide to other providers), and in which words is not published."""
 
+SERVER_REMEDY = "wait: Google's side failed, and it is tried again by itself; until then keep what is published"
+_APIS = {
+    "Service Account Credentials": "iamcredentials.googleapis.com",
+    "Security Token Service": "sts.googleapis.com",
+    "Key Management Service": "cloudkms.googleapis.com",
+}
+"""The APIs that we call, by a part of their titles, by which Google names one that is disabled."""
+
+_PROJECT = re.compile(r"in project ([a-z0-9:.-]*[a-z0-9])")
 _UNPARSED = "E9"
 
 
@@ -64,7 +74,14 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
     The remedies of `google` mention the `service_account`, those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
-    return UNKNOWN_REMEDY if entry is None else entry.remedy.format(**{"service_account": "the account", **facts})
+    if entry is None:
+        return SERVER_REMEDY if status >= 500 else UNKNOWN_REMEDY  # noqa: PLR2004 - server errors
+    named = {"service_account": "the account", "project": "PROJECT", **facts}
+    apis = [api for title, api in _APIS.items() if api in text or title in text]
+    named["api"] = apis[0] if apis else "API"
+    if (project := _PROJECT.search(text)) is not None:
+        named["project"] = project[1]
+    return entry.remedy.format(**named)
 
 
 def find_exchange_remedy(subject_token_type: str, status: int, text: str) -> str:

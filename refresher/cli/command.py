@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -123,7 +124,8 @@ def configure_logs() -> None:
     """Send log lines to standard error, of level INFO (20), or as -v and -q ask for."""
     from refresher.observe import logs
 
-    logs.configure(sys.stderr, level=20 - 10 * click.get_current_context().meta.get(__name__, 0))
+    stream = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - lives as long as the process; standard error was closed
+    logs.configure(stream, level=20 - 10 * click.get_current_context().meta.get(__name__, 0))
 
 
 def load_configuration(path: Path, *, strict: bool = False) -> LoadedConfiguration:

@@ -11,7 +11,7 @@ import json
 import logging
 from datetime import UTC, datetime
 from queue import Full, Queue
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class BoundedHandler(logging.Handler):
         self._stream = stream
         self._lines: Queue[str | None] = Queue(most)
         self.dropped = 0
+        self._counting = (
+            Lock()
+        )  # not the handler's own lock, which `logging.shutdown` holds while it waits for the thread
         self._thread = Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
@@ -61,7 +64,8 @@ class BoundedHandler(logging.Handler):
         try:
             self._lines.put_nowait(self.format(record))
         except Full:
-            self.dropped += 1
+            with self._counting:
+                self.dropped += 1
 
     def close(self) -> None:
         """Wait a moment for what is queued, and end."""
@@ -88,11 +92,8 @@ class BoundedHandler(logging.Handler):
 
     def _take_dropped(self, more: int = 0) -> int:
         """Return how many lines were dropped since the last call, or add some that were."""
-        self.acquire()
-        try:
+        with self._counting:
             dropped, self.dropped = self.dropped, (self.dropped + more if more else 0)
-        finally:
-            self.release()
         return dropped
 
 

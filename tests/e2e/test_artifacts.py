@@ -252,7 +252,7 @@ def test_wait_for_an_artifact(cloud: tuple[Worker, Scenario]) -> None:
     bare = worker.run("wait", "--directory", place, "--artifact", "access_token", "--timeout", "0s", status=6)
     unknown = worker.command("wait", "alice", "--artifact", "id_tokens/other", "--timeout", "0s", status=2)
 
-    assert "id_tokens/api is absent" in lacking.stderr
+    assert "id_tokens/api of target carol is absent" in lacking.stderr
     assert f"{place}/access_token is absent" in bare.stderr
     assert "has no artifact id_tokens/other" in unknown.stderr
 

@@ -51,7 +51,7 @@ def test_odd_claims_hide_nobody(worker: Worker, odd: str) -> None:
     report = worker.command("status", "--json")
     waited = worker.command("wait", "--timeout", "0s", status=6)
     worker.command("wait", "bob", "--timeout", "0s")
-    explained = worker.command("inspect", str(token))
+    explained = worker.command("inspect", str(token), status=5)
 
     by_name: dict[str, Any] = {target["name"]: target for target in json.loads(report.stdout)["targets"]}
     assert (by_name["alice"]["state"], by_name["bob"]["state"]) == ("foreign", "fresh")

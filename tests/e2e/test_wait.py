@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from refresher.resources import CLOUD_PLATFORM_SCOPE
 from tests.program import COMMAND, account_of, until
 
 if TYPE_CHECKING:
@@ -313,6 +314,9 @@ def test_check_explains_everything_that_a_container_depends_on(cloud: tuple[Work
         targets_directory=str(worker.drop_ins),
         listen="127.0.0.1:8099",
     )
+    document = worker.document("alice") | yaml.safe_load(worker.configuration.read_text())
+    document["identities"]["alice"]["scopes"] = ["openid", CLOUD_PLATFORM_SCOPE, "https://svc-abc123-ew.a.run.app"]
+    worker.write(document)
 
     done = worker.command("check")
     document = json.loads(worker.command("check", "--json").stdout)
@@ -326,6 +330,8 @@ def test_check_explains_everything_that_a_container_depends_on(cloud: tuple[Work
     assert (
         f"{worker.drop_ins}/dave.yml is not read: drop-ins are named NAME.yaml — rename it to dave.yaml" in done.stderr
     )
+    assert "scopes: https://svc-abc123-ew.a.run.app is not a scope of Google's" in done.stderr
+    assert "id_tokens: {NAME: {audience: https://svc-abc123-ew.a.run.app}}" in done.stderr
     assert document["targets"][0]["artifacts"] == ["access_token", "id_tokens/api"]
     assert (document["google"]["sts"], document["listen"]) == (google.http, "127.0.0.1:8099")
 

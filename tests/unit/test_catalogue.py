@@ -6,6 +6,7 @@ import pytest
 
 from refresher.catalogue.entries import (
     OPAQUE_REMEDY,
+    SERVER_REMEDY,
     UNKNOWN_REMEDY,
     find_exchange_remedy,
     find_remedy,
@@ -25,7 +26,9 @@ def test_known_texts_stay_whole(entry: Entry) -> None:
     """No text by which an error is recognised looks like a secret, and each entry has cause, remedy and source."""
     assert redact(entry.text) == entry.text
     assert entry.service in {"google", "kms", "any"}
-    assert all((entry.cause, entry.remedy.format(service_account="x", key="k", caller="c"), entry.source))
+    assert all(
+        (entry.cause, entry.remedy.format(service_account="x", key="k", caller="c", api="a", project="p"), entry.source)
+    )
 
 
 @pytest.mark.parametrize("entry", read_entries(), ids=lambda entry: entry.name)
@@ -53,7 +56,10 @@ def test_names_are_unique() -> None:
         (403, "Permission 'iam.serviceAccounts.implicitDelegation' denied on resource.", "I1-delegation"),
         (403, "The caller does not have permission", "I2"),
         (403, "Request had insufficient authentication scopes.", "I3"),
-        (403, "IAM Service Account Credentials API has not been used in project 1 before", "I2-other"),
+        (403, "IAM Service Account Credentials API has not been used in project 1 before", "disabled"),
+        (403, "another refusal", "I2-other"),
+        (400, "The `issuer` claim in OIDC discovery document does not match the issuer", "E18"),
+        (400, "The mapped attribute attribute.x must be of type STRING.", "E19"),
         (403, "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: x", "E17"),
         (404, "Not found; Gaia id not found for email x", "I4"),
         (429, "throttled due to rate limit: sts", "E13"),
@@ -71,9 +77,33 @@ def test_failures_are_recognised(status: int, text: str, name: str | None) -> No
 
 def test_remedy_names_the_account() -> None:
     """A remedy names the service account concerned; an unknown failure has a remedy too."""
-    assert find_remedy(404, "x", service_account="a@p").endswith("a@p, letter by letter")
-    assert find_remedy(404, "x").endswith("the account, letter by letter")
+    assert find_remedy(404, "x", service_account="a@p").endswith("gcloud iam service-accounts describe a@p")
+    assert "the account is spelled correctly, and neither deleted nor disabled" in find_remedy(404, "x")
     assert find_remedy(418, "teapot") == UNKNOWN_REMEDY
+    assert find_remedy(503, "") == SERVER_REMEDY
+
+
+@pytest.mark.parametrize("service", ["google", "kms"])
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        (
+            "IAM Service Account Credentials API has not been used in project 123456789012 before or it is disabled.",
+            "gcloud services enable iamcredentials.googleapis.com --project=123456789012",
+        ),
+        (
+            "sts.googleapis.com has not been used in project my-project before or it is disabled.",
+            "gcloud services enable sts.googleapis.com --project=my-project",
+        ),
+        ("It has not been used in project 1.", "gcloud services enable API --project=1"),
+    ],
+)
+def test_remedy_of_a_disabled_api_names_it_and_the_project(service: str, text: str, command: str) -> None:
+    """An API that is off is enabled, in the project that Google names; no role is advised."""
+    remedy = find_remedy(403, text, service=service, key="k", caller="c")
+
+    assert remedy.endswith(command)
+    assert "roles/" not in remedy
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_other_refusals_keep_their_remedy_and_kind() -> None:
     absent = refused(replace(WAY, delegates=(MIDDLE,)), "Not found", status=404)
     passing = refused(WAY, "Internal", status=500)
 
-    assert "letter by letter" in absent.remedy
+    assert "neither deleted nor disabled" in absent.remedy
     assert passing.retryable
     assert not absent.retryable
     assert PRINCIPAL in passing.problem

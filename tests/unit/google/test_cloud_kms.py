@@ -140,7 +140,7 @@ def test_key_of_another_algorithm_is_refused() -> None:
         (
             403,
             "Cloud Key Management Service (KMS) API has not been used in project 98765 before or it is disabled.",
-            "enable cloudkms.googleapis.com in the project",
+            "gcloud services enable cloudkms.googleapis.com --project=98765",
         ),
         (403, "Request had insufficient authentication scopes.", "access scope to cloud-platform"),
         (403, "Request is prohibited by organization's policy.", "perimeter's ingress rules"),

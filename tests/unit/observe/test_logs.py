@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from contextlib import nullcontext
 from threading import Event as Signal
 
 import pytest
@@ -117,3 +118,17 @@ def test_stream_that_fails_ends_nothing() -> None:
     handler.close()
 
     assert handler.dropped == 1
+
+
+def test_end_of_the_program_writes_what_is_queued() -> None:
+    """`logging.shutdown` holds the handler's lock while it closes it; the last line is written nevertheless."""
+    stream = io.StringIO()
+    handler = logs.BoundedHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    record = logging.getLogger("refresher").makeRecord("refresher", logging.INFO, "", 0, "last", (), None)
+
+    with handler.lock or nullcontext():
+        handler.emit(record)
+        handler.close()
+
+    assert stream.getvalue() == "last\n"
