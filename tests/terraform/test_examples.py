@@ -115,10 +115,12 @@ def test_many_users(site: Site, act: Act) -> None:
     site.worker.once()
 
     alice, bob = account(site, "task-alice"), account(site, "task-bob")
-    invokers = site.google.state.documents["runPolicies"]["projects/my-project/locations/europe-west1/services/api"]
+    invokers = site.google.state.run_policies["projects/my-project/locations/europe-west1/services/api"]
     assert list_grants(alice) == {(USER, principal("user-1042")), (CREATOR, f"serviceAccount:{alice.email}")}
     assert list_grants(bob) == {(USER, principal("user-1043")), (CREATOR, "user:bob@example.com")}
-    assert invokers["bindings"] == [{"role": "roles/run.invoker", "members": [f"serviceAccount:{alice.email}"]}]
+    assert [(binding.role, binding.members) for binding in invokers.bindings] == [
+        ("roles/run.invoker", {f"serviceAccount:{alice.email}"})
+    ]
     assert site.google.state.buckets["data"].policy.bindings[0].members == {f"serviceAccount:{alice.email}"}
     assert outputs["refresher_config"]["suppliers"]["worker"]["claims"] == {"fleet": "batch"}
     for name, found in (("alice", alice), ("bob", bob)):
