@@ -25,7 +25,7 @@ from refresher.inspection import (
     inspect_opaque,
     inspect_variables,
 )
-from refresher.publishing.artifacts import ARTIFACTS, BOTO, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, RECORD
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, RECORD
 from refresher.publishing.contents import compute_digest, parse_descriptions
 from refresher.publishing.mounts import find_single_file_mount
 from refresher.resources import Endpoints
@@ -44,6 +44,7 @@ LARGEST = 4 * 1024 * 1024
 
 _BOM = "\ufeff"
 _SEGMENTS = 3
+_WRITTEN = {row.name for row in ARTIFACTS if row.origin == "static" and row.is_optional}
 _INTROSPECTED = "ya29.d."
 """The beginning of federated tokens, which STS describes; tokeninfo knows the others."""
 
@@ -111,8 +112,8 @@ class Inspector:
     def _inspect_named(self, path: Path, content: str) -> Findings:
         if path.name == ENVIRONMENT or content.startswith("GOOGLE_APPLICATION_CREDENTIALS="):
             return inspect_variables(content)
-        if path.name == BOTO and content.startswith("["):
-            return Findings(kind="boto file for gsutil")
+        if path.name in _WRITTEN:
+            return Findings(kind="file with paths and settings; it holds no token")
         if path.name == DESCRIPTIONS:
             return inspect_descriptions(_parse_object(content), self._now)
         # an ID token for an API is not our subject token

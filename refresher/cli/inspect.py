@@ -42,8 +42,9 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
     """Explain FILE: its kind, its claims, its times, and why Google would refuse it.
 
     FILE may be a credentials directory, whose files are all explained, or - for standard input. A signature is verified
-    where keys are available, and never printed. No server is called without --discover; with it, the token decides
-    which host is called. Exit status: 5 if there is a problem (marked !) that Google or a client would refuse it for.
+    where keys are available, and never printed. Without --discover, no server is called. With it, the token names
+    the host to call, so use it only with tokens that you trust. Exit status 5: Google or a client would refuse FILE;
+    each such problem is marked with !.
     """
     from refresher.app.inspection import LARGEST, Inspector
 

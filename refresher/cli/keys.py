@@ -73,7 +73,7 @@ def list_(directory: Path, *, as_json: bool) -> None:
     help="The version of the supplier's key in Cloud KMS; may be repeated. Default: the version that signs.",
 )
 def jwks(directory: Path | None, config: Path, supplier: str | None, versions: tuple[int, ...]) -> None:
-    """Print the public keys to upload to the provider: of all keys that are not `gone`.
+    """Print the public half of each next, active and retiring key, to upload it to the provider.
 
     With --supplier, print the keys that this supplier signs with, also if Cloud KMS holds them.
     """

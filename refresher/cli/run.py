@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
 @config_option
 def command(config: Path) -> None:
-    """Keep all targets fresh until SIGTERM; SIGHUP, or a change of the configuration's files, loads it again.
+    """Keep all targets fresh until SIGTERM. SIGHUP, or a change of a configuration file, loads the configuration again.
 
     At the end the files stay, with tokens that are still valid. A drop-in that can't be used is reported and delays no
     other target.

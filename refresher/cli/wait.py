@@ -15,7 +15,7 @@ import click
 from refresher.cli import probe
 from refresher.cli.command import PATH, Duration, config_option, declare, print_errors, print_note, select_targets
 from refresher.errors import ExitStatus, NotReadyError, UsageError
-from refresher.publishing.artifacts import NAMES
+from refresher.publishing.artifacts import NAMES, OPTIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from refresher.app.examination import Examination
 
 _POLL_SECONDS = 0.1
+_OPTIONAL = ", ".join(OPTIONAL)
 _MOST_NAMES = 10
 
 
@@ -44,7 +45,7 @@ _MOST_NAMES = 10
     "artifacts",
     multiple=True,
     metavar="NAME",
-    help="Also wait for access_token, id_tokens/NAME or boto; may be repeated.",
+    help=f"Also wait for an optional artifact: {_OPTIONAL}. May be repeated.",
 )
 @click.option(
     "--exchange",
@@ -74,7 +75,7 @@ def command(
             )
         for artifact in artifacts:
             if artifact.partition("/")[0] not in NAMES:
-                raise UsageError(f"there is no artifact {artifact}", "use access_token, id_tokens/NAME or boto")
+                raise UsageError(f"there is no artifact {artifact}", f"use one of {_OPTIONAL}")
         return probe.run(probe.Request(str(directory), min_validity, timeout, tuple(artifacts)))
     from refresher.app.examination import open_examination
 

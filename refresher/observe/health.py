@@ -42,7 +42,7 @@ _REMEDIES = {
 """By whether a daemon publishes below the root; None where this user can't know."""
 
 _SHORTAGES = {
-    State.ABSENT: "is absent: it is not minted yet, or Google refuses it",
+    State.ABSENT: "is absent",
     State.FOREIGN: "is not what the configuration asks for now",
     State.UNREADABLE: "can't be read",
 }
@@ -117,7 +117,8 @@ class TargetHealth:
         problem = f"{artifact.name} of target {self.name} {_SHORTAGES.get(artifact.state, left)}"
         if get_row(artifact.name).origin != "minted":
             return problem, _REMEDIES[None]
-        return problem, (
+        reason = ": it is not minted yet, or Google refuses it" if artifact.state is State.ABSENT else ""
+        return problem + reason, (
             f"run `refresher wait --exchange {self.name}`: it shows what Google answers; "
             "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
         )

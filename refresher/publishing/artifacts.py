@@ -63,6 +63,9 @@ REQUIRED = tuple(row.name for row in ARTIFACTS if not row.is_optional and row.or
 NAMES = frozenset(row.name for row in ARTIFACTS)
 """All that we ever put into a credentials directory, apart from temporary files."""
 
+OPTIONAL = tuple(f"{row.name}/NAME" if row.is_folder else row.name for row in ARTIFACTS if row.is_optional)
+"""The optional artifacts as a person names them."""
+
 _PLACES = {row.name: place for place, row in enumerate(ARTIFACTS)}
 
 

@@ -14,6 +14,7 @@ from refresher.engine.artifacts import name_variables
 from refresher.environment import variables
 from refresher.errors import ExitStatus
 from refresher.policy import State
+from refresher.publishing.artifacts import OPTIONAL
 from tests.docs import terraform_reference
 from tests.docs.reference import GUIDE, REPOSITORY, reference
 
@@ -99,7 +100,7 @@ def test_guide_to_clients_explains_exactly_the_variables_that_are_written() -> N
         container_directory="/c",
         project="p",
         quota_project="q",
-        files=name_variables(("access_token", "id_tokens/name", "boto")),
+        files=name_variables([name.lower() for name in OPTIONAL]),
         is_chain=False,
     )
     table = (REPOSITORY / "docs" / "clients.md").read_text().partition("| variable | for |")[2].partition("\n\n")[0]

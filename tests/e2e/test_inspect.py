@@ -16,6 +16,7 @@ import jwt
 import pytest
 
 from refresher.emulator.certificates import make_certificates
+from refresher.publishing.artifacts import ARTIFACTS
 from tests.program import Worker, account_of
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def test_whole_directory_is_explained(cloud: tuple[Worker, Scenario]) -> None:
     google.clock.advance(timedelta(hours=2))
     refused = worker.command("inspect", f"{place}/access_token", "--discover", status=5).stdout
 
-    names = ["credentials.json", "artifacts.json", "token", "access_token", "boto", "env", "id_tokens/api"]
+    names = [row.name for row in ARTIFACTS[1:] if not row.is_folder] + ["id_tokens/api"]
     assert re.findall(r"^(\S+): ", found, re.MULTILINE) == names
     assert "bearer token of Google's APIs; it is not a subject token" in found
     assert re.search(r"^  expires +\S+Z \(in 59 min", found, re.MULTILINE)

@@ -71,6 +71,7 @@ _FIELDS = (
     "metadata", "contentType", "sourceObjects", "destination", "labels", "grant_type", "requested_token_type",
     "subject_token", "subject_token_type", "token", "access_token", "id_token", "member", "lifetime_seconds",
     "attestationRules", "title", "version", "google.subject", "attribute.a", "useLegacySql", "datasetReference",
+    "assertion", "refresh_token", "client_id", "client_secret", "publicKeyData", "keyAlgorithm", "privateKeyType",
 )  # fmt: skip
 _QUERIES = (
     "alt", "uploadType", "name", "upload_id", "project", "prefix", "delimiter", "pageToken", "maxResults", "generation",

@@ -129,6 +129,8 @@ def find_problem(status: int, body: bytes, *, is_head: bool) -> str:
         return f"status {status}"
     if body.startswith(b"<?xml"):
         return "" if ET.fromstring(body.decode()).tag == "Error" else "not an error"  # noqa: S314 - the emulator's own
+    if (status, body) == (404, b"Not Found"):  # the answer of Cloud Storage to a path that it does not know
+        return ""
     try:
         document = json.loads(body)
     except ValueError:

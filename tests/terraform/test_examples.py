@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from refresher.emulator.state import DEFAULT_NUMBER
-from tests.program import PATIENCE
+from tests.terraform.exchanges import Issuer, exchange, impersonate
 from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
@@ -30,6 +25,7 @@ POOL = f"projects/{DEFAULT_NUMBER}/locations/global/workloadIdentityPools/worker
 USER = "roles/iam.workloadIdentityUser"
 CREATOR = "roles/iam.serviceAccountTokenCreator"
 KUBERNETES = "https://cluster.invalid"
+KMS_KEY = "projects/my-project/locations/europe-west1/keyRings/workers/cryptoKeys/signer"
 
 
 def principal(subject: str) -> str:
@@ -115,10 +111,12 @@ def test_many_users(site: Site, act: Act) -> None:
     site.worker.once()
 
     alice, bob = account(site, "task-alice"), account(site, "task-bob")
-    invokers = site.google.state.documents["runPolicies"]["projects/my-project/locations/europe-west1/services/api"]
+    invokers = site.google.state.run_policies["projects/my-project/locations/europe-west1/services/api"]
     assert list_grants(alice) == {(USER, principal("user-1042")), (CREATOR, f"serviceAccount:{alice.email}")}
     assert list_grants(bob) == {(USER, principal("user-1043")), (CREATOR, "user:bob@example.com")}
-    assert invokers["bindings"] == [{"role": "roles/run.invoker", "members": [f"serviceAccount:{alice.email}"]}]
+    assert [(binding.role, binding.members) for binding in invokers.bindings] == [
+        ("roles/run.invoker", {f"serviceAccount:{alice.email}"})
+    ]
     assert site.google.state.buckets["data"].policy.bindings[0].members == {f"serviceAccount:{alice.email}"}
     assert outputs["refresher_config"]["suppliers"]["worker"]["claims"] == {"fleet": "batch"}
     for name, found in (("alice", alice), ("bob", bob)):
@@ -175,23 +173,14 @@ def test_google_as_the_issuer(site: Site, act: Act) -> None:
 
 def test_kubernetes_as_the_issuer(site: Site, act: Act) -> None:
     """A projected token of the namespace is accepted; the keys are those of the cluster."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
-    jwks = {"keys": [{**public, "kid": "cluster-1", "alg": "ES256", "use": "sig"}]}
+    cluster = Issuer(KUBERNETES)
     path = site.worker.place / "projected"
     terraform = site.root("kubernetes-issuer", cluster_issuer=KUBERNETES)
-    (terraform.place / "jwks.json").write_text(json.dumps(jwks))
+    (terraform.place / "jwks.json").write_text(cluster.jwks)
     site.supplier = {"path": str(path)}
     outputs = apply_example(site, terraform, "training")
-    now = int(time.time())
-    claims = {
-        "iss": KUBERNETES,
-        "sub": "system:serviceaccount:training:training",
-        "aud": [f"https:{outputs['audience']}"],
-        "iat": now,
-        "exp": now + 3600,
-    }
-    site.write("projected", jwt.encode(claims, key, "ES256", headers={"kid": "cluster-1"}))
+    token = cluster.token("system:serviceaccount:training:training", outputs["audience"])
+    site.write("projected", token)
     site.worker.once()
 
     assert act(site.worker.directory("training"), site.google)["service_account"].startswith("task-training@")
@@ -202,15 +191,17 @@ def test_delegation_chain(site: Site) -> None:
     terraform = site.root("delegation-chain")
     apply_example(site, terraform, "target")
     site.worker.once()
-    federated = _exchange(site, site.worker.directory("target"))
+    directory = site.worker.directory("target")
+    audience = json.loads((directory / "credentials.json").read_text())["audience"]
+    federated = exchange(site, audience, (directory / "token").read_text())
     hops = [account(site, name).email for name in ("first-hop", "second-hop")]
     target = account(site, "chain-target").email
 
     assert list_grants(account(site, "first-hop")) == {(CREATOR, principal("user-1042"))}
     assert list_grants(account(site, "second-hop")) == {(CREATOR, f"serviceAccount:{hops[0]}")}
     assert list_grants(account(site, "chain-target")) == {(CREATOR, f"serviceAccount:{hops[1]}")}
-    assert _impersonate(site, federated, target, hops) == 200
-    assert [_impersonate(site, federated, target, chain) for chain in ([], hops[1:], hops[:1], hops[::-1])] == [403] * 4
+    assert impersonate(site, federated, target, hops) == 200
+    assert [impersonate(site, federated, target, chain) for chain in ([], hops[1:], hops[:1], hops[::-1])] == [403] * 4
 
 
 def test_direct_access(site: Site, act: Act) -> None:
@@ -239,6 +230,63 @@ def test_accounts_in_other_projects(site: Site, act: Act) -> None:
             f"{name}@{project}.iam.gserviceaccount.com",
             "data-project",
         )
+
+
+def test_google_signed_tokens_of_several_users(site: Site, act: Act) -> None:
+    """The worker's account fetches an ID token for each user, who acts as their own account and no other."""
+    worker = site.google.add_service_account("worker@my-project.iam.gserviceaccount.com")
+    site.google.state.metadata_account = worker.email
+    terraform = site.root("generate-id-token")
+    site.supplier = {}
+    outputs = apply_example(site, terraform, "alice", "bob")
+    site.worker.once()
+
+    sources = {name: account(site, f"source-{name}").unique_id for name in ("alice", "bob")}
+    assert {name: entry["subject"] for name, entry in outputs["refresher_config"]["identities"].items()} == sources
+    for name in ("alice", "bob"):
+        assert act(site.worker.directory(name), site.google)["service_account"].startswith(f"task-{name}@")
+
+    _point_at(site.worker.directory("bob"), "task-bob@", "task-alice@")
+
+    assert "iam.serviceAccounts.getAccessToken" in act(site.worker.directory("bob"), site.google)["refused"]
+
+
+def test_key_in_cloud_kms(site: Site, act: Act) -> None:
+    """A key that no worker holds signs the tokens; the host's own file has no path of a key."""
+    worker = site.google.add_service_account("worker@my-project.iam.gserviceaccount.com")
+    site.google.state.metadata_account = worker.email
+    site.google.add_crypto_key(KMS_KEY, signers=(f"serviceAccount:{worker.email}",))
+    version = f"{KMS_KEY}/cryptoKeyVersions/1"
+    site.write_host(
+        {
+            "version": 1,
+            "providers": {"main": {"project_number": DEFAULT_NUMBER, "pool": "workers", "provider": "refresher"}},
+            "suppliers": {
+                "worker": {"kind": "self_issued", "issuer": "https://workers.invalid", "signer": {"kms": version}}
+            },
+            "google": {"emulator": True, "endpoints": dict.fromkeys(("cloud_kms", "metadata"), site.google.http)},
+        }
+    )
+    terraform = site.root("kms-signer")
+    public = site.worker.run("keys", "jwks", "--config", str(site.worker.configuration), "--supplier", "worker").stdout
+    (terraform.place / "jwks.json").write_text(public)
+    site.supplier = {}
+    apply_example(site, terraform, "task-alice")
+    site.worker.once()
+
+    assert site.google.state.pools[POOL].providers["refresher"].jwks == json.loads(public)
+    assert act(site.worker.directory("task-alice"), site.google)["service_account"].startswith("task-alice@")
+
+
+def test_guard_rails(site: Site, act: Act) -> None:
+    """Everything that shows and limits misuse is there, in one apply with the pool and an empty plan after it."""
+    terraform = site.root("guardrails")
+    outputs = apply_example(site, terraform, "task-alice")
+    site.worker.once()
+
+    assert principal("user-1042") in outputs["unexpected_filter"]
+    assert {name for name, found in site.google.state.documents.items() if found} >= {"orgPolicies", "denyPolicies"}
+    assert act(site.worker.directory("task-alice"), site.google)["service_account"].startswith("task-alice@")
 
 
 def test_separate_states(site: Site, act: Act) -> None:
@@ -286,39 +334,3 @@ def _audience(outputs: dict[str, Any]) -> str:
     provider = outputs["refresher_config"]["providers"]["main"]
     parent = f"projects/{provider['project_number']}/locations/global/workloadIdentityPools/{provider['pool']}"
     return f"https://iam.googleapis.com/{parent}/providers/{provider['provider']}"
-
-
-def _exchange(site: Site, directory: Path) -> str:
-    """Exchange a published subject token; return the federated token."""
-    document = json.loads((directory / "credentials.json").read_text())
-    request = {
-        "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
-        "audience": document["audience"],
-        "scope": "https://www.googleapis.com/auth/cloud-platform",
-        "requestedTokenType": "urn:ietf:params:oauth:token-type:access_token",
-        "subjectTokenType": document["subject_token_type"],
-        "subjectToken": (directory / "token").read_text(),
-    }
-    return str(_post(f"{site.google.http}/v1/token", request)["access_token"])
-
-
-def _impersonate(site: Site, federated: str, target: str, delegates: list[str]) -> int:
-    """Request an access token through a chain; return the status of the answer."""
-    body = {
-        "scope": ["https://www.googleapis.com/auth/cloud-platform"],
-        "delegates": [f"projects/-/serviceAccounts/{email}" for email in delegates],
-    }
-    try:
-        _post(f"{site.google.http}/v1/projects/-/serviceAccounts/{target}:generateAccessToken", body, federated)
-    except HTTPError as error:
-        with error:
-            return error.code
-    return 200
-
-
-def _post(url: str, body: dict[str, Any], bearer: str | None = None) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
-    request = Request(url, data=json.dumps(body).encode(), headers=headers)  # noqa: S310 - the emulator's own origin
-    with urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310 - the emulator's own origin
-        document: dict[str, Any] = json.load(reply)
-    return document

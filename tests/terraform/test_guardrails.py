@@ -24,6 +24,7 @@ PRINCIPAL = (
     f"principal://iam.googleapis.com/projects/{DEFAULT_NUMBER}/locations/global/workloadIdentityPools/workers/subject/"
     "user-1042"
 )
+KINDS = ("dryRunSpec", "spec")
 ADMIN_READ = [{"logType": "ADMIN_READ"}]
 
 
@@ -71,14 +72,14 @@ def test_queries_find_who_acted_as_whom(site: Site, act: Act) -> None:
     act(site.worker.directory("alice"), site.google)
     queries = outputs["audit_queries"]["alice"]
 
-    assert [entry["serviceName"] for entry in _query_log(site, queries["exchanges"])] == ["sts.googleapis.com"]
-    assert [entry["methodName"] for entry in _query_log(site, queries["by_subject"])] == ["GenerateAccessToken"]
-    assert [entry["methodName"] for entry in _query_log(site, queries["became_account"])] == ["GenerateAccessToken"]
-    assert _query_log(site, watching["unexpected_filter"]) == []
+    assert [entry["serviceName"] for entry in query_log(site, queries["exchanges"])] == ["sts.googleapis.com"]
+    assert [entry["methodName"] for entry in query_log(site, queries["by_subject"])] == ["GenerateAccessToken"]
+    assert [entry["methodName"] for entry in query_log(site, queries["became_account"])] == ["GenerateAccessToken"]
+    assert query_log(site, watching["unexpected_filter"]) == []
 
     act(site.worker.directory("eve"), site.google)
 
-    strangers = [entry["authenticationInfo"] for entry in _query_log(site, watching["unexpected_filter"])]
+    strangers = [entry["authenticationInfo"] for entry in query_log(site, watching["unexpected_filter"])]
     assert strangers == [{"principalSubject": outputs["principals"]["eve"]}]
 
 
@@ -118,7 +119,17 @@ def test_other_rails_are_created_on_request(site: Site) -> None:
     assert not any(documents.values())
 
 
-def _query_log(site: Site, query: str) -> list[dict[str, Any]]:
+def test_trial_of_organisation_policies(site: Site) -> None:
+    """Policies that are only tried become enforced, and the other way round, with nothing of the former kind left."""
+    site.google.state.add_project("data-project", "222222222222")
+    for dry_run, (present, absent) in ((True, KINDS), (False, KINDS[::-1]), (True, KINDS)):
+        rails(site, org_policies={"parent": "projects/my-project", "dry_run": dry_run})
+
+        policies = site.google.state.documents["orgPolicies"]
+        assert [name for name, policy in policies.items() if present not in policy or absent in policy] == []
+
+
+def query_log(site: Site, query: str) -> list[dict[str, Any]]:
     """Return the audit entries of the project that a query finds."""
     request = Request(  # noqa: S310 - the emulator's own origin
         f"{site.google.http}/v2/entries:list",

@@ -176,6 +176,20 @@ def test_wrong_assertion_is_refused(google: Google, key: rsa.RSAPrivateKey, entr
     assert read_refusal(google, reply) == entry
 
 
+STRANGE: tuple[Any, ...] = (True, -1, 1e308, 10**30, "", " ", "\x00", "9" * 400, [], [None], {}, {"a": []}, "a" * 5000)
+
+
+@pytest.mark.parametrize("claim", ["iss", "sub", "aud", "scope", "target_audience", "iat", "exp"])
+def test_claim_of_any_type_has_an_answer(google: Google, key: rsa.RSAPrivateKey, claim: str) -> None:
+    """Whatever a signed claim is, an assertion gets an error of the endpoint or a token, and a bearer token a 401."""
+    for value in STRANGE:
+        token = sign(key, **{"sub": ALICE, claim: value})
+        reply = post(google, grant_type=ASSERTION, assertion=token)
+
+        assert reply.status == 200 or set(reply.document) == {"error", "error_description"}
+        assert google.ask("GET", "/emulator/whoami", token=token).status in (200, 401)
+
+
 def test_guide_shows_the_errors_of_the_endpoint() -> None:
     """The table of the guide has each error with its status, code and text, and a request causes each."""
     guide = Path("docs/emulator.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -84,4 +85,5 @@ def sign(private: rsa.RSAPrivateKey, *, kid: str | None = None, **claims: Any) -
     """Sign an assertion of alice, with these claims changed; None leaves one out."""
     usual = {"iss": ALICE, "scope": SCOPE, "aud": TOKEN_URL, "iat": NOW_SECONDS, "exp": NOW_SECONDS + 3600}
     content = {name: value for name, value in {**usual, **claims}.items() if value is not None}
-    return jwt.encode(content, private, algorithm="RS256", headers={"kid": kid} if kid else None)
+    # as bytes, because PyJWT would refuse claims of a wrong type itself
+    return jwt.api_jws.encode(json.dumps(content).encode(), private, "RS256", {"kid": kid} if kid else None)

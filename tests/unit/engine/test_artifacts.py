@@ -201,6 +201,19 @@ def test_table_builders_and_configuration_name_the_same_artifacts() -> None:
     assert MINTED.keys() == by_origin["minted"]
     assert set(ArtifactSettings.model_fields) == {row.name for row in ARTIFACTS if row.is_optional}
     assert all(row.variable for row in ARTIFACTS if row.is_optional)
+    assert (ARTIFACTS[0].name, ARTIFACTS[-1].name) == (".target", "env")
+
+
+def test_optional_static_artifacts_have_their_content() -> None:
+    """Each artifact of constant text has exactly this content, and no static artifact is missing from the table."""
+    facts = TargetFacts({"type": "external_account"}, {"A": "b"}, "/c")
+    expected = {
+        "boto": b"[Credentials]\ngs_external_account_file = /c/credentials.json\n",
+    }
+
+    assert expected.keys() == {row.name for row in ARTIFACTS if row.origin == "static" and row.is_optional}
+    for name, content in expected.items():
+        assert build_static([name], facts)[name] == content
 
 
 def test_variables_name_each_optional_artifact() -> None:
