@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,10 @@ class Findings:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def extend(self, *problems: str, facts: tuple[tuple[str, str], ...] = ()) -> Findings:
+        """Return the findings with further facts and problems."""
+        return replace(self, facts=self.facts + facts, problems=self.problems + problems)
+
 
 def inspect_opaque(text: str) -> Findings:
     """Return what a text that is neither JSON nor a JWT seems to be."""
@@ -67,11 +71,10 @@ def inspect_opaque(text: str) -> Findings:
     return Findings(kind=kind, facts=(*facts, ("use", "bearer token of Google's APIs; it is not a subject token")))
 
 
-def inspect_life(expires_at: datetime, now: datetime) -> Findings:
-    """Return when a token expires, and the problem that it has expired; for tokens that do not show it themselves."""
-    problems = () if expires_at > now else (f"it expired {format_span(now - expires_at)} ago",)
-    facts = (("expires", _show_moment(expires_at, now)),)
-    return Findings(kind="", facts=facts, problems=problems)
+def add_life(found: Findings, expires_at: datetime, now: datetime) -> Findings:
+    """Return the findings about a token with its expiry, which it does not show itself."""
+    problems = [] if expires_at > now else [f"it expired {format_span(now - expires_at)} ago"]
+    return found.extend(*problems, facts=(("expires", _show_moment(expires_at, now)),))
 
 
 def inspect_variables(text: str) -> Findings:

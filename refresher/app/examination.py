@@ -23,7 +23,7 @@ from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe.health import ArtifactHealth, build_unreadable, build_verdict, choose_remedy, examine
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, get_row
+from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, is_minted
 from refresher.publishing.atomic import OWN
 from refresher.publishing.contents import compute_digest, extract_token, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory
@@ -175,7 +175,7 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
     try:
         contents = directory.read((*REQUIRED, DESCRIPTIONS))
         described = parse_descriptions(contents[DESCRIPTIONS].content)
-        files = directory.read(filter(_is_minted, described))
+        files = directory.read(filter(is_minted, described))
         token = extract_token(contents)
     except UnreadableTokenError as error:
         return build_verdict(directory, Assessment(state=State.UNREADABLE, reason=str(error)), now, (), None, note)
@@ -202,13 +202,3 @@ def _judge_artifact(
     end = described.expires_at
     state = policy.compute_state(spread_name, described.issued_at, end, now)
     return ArtifactHealth(name=name, state=state, expires_at=end, runway=max(end - now, now - now))
-
-
-def _is_minted(name: str) -> bool:
-    """Return whether an entry of `artifacts.json`, which the files' owner may have written, names a minted artifact."""
-    folder, _, file = name.rpartition("/")
-    try:
-        row = get_row(name)
-    except KeyError:
-        return False
-    return row.origin == "minted" and (folder == row.name) is row.is_folder and file not in ("", ".", "..")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,14 @@ from refresher.errors import KeysError, RefresherError, SupplyError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.inspection import (
     Findings,
+    add_life,
     inspect_descriptions,
     inspect_document,
     inspect_jwt,
-    inspect_life,
     inspect_opaque,
     inspect_variables,
 )
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, RECORD
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, RECORD, is_minted
 from refresher.publishing.contents import compute_digest, parse_descriptions
 from refresher.publishing.mounts import find_single_file_mount
 from refresher.resources import Endpoints
@@ -89,7 +88,7 @@ class Inspector:
     def _inspect_directory(self, directory: Path) -> Iterator[tuple[str, Findings]]:
         """Explain what lies under the names that we write: to list a directory takes another right than to use it."""
         entries = [row.name for row in ARTIFACTS if row.name not in (RECORD, ID_TOKENS)]
-        entries += [name for name in _read_descriptions(directory) if name.startswith(f"{ID_TOKENS}/")]
+        entries += [name for name in _read_descriptions(directory) if "/" in name and is_minted(name)]
         names = [name for name in entries if os.path.lexists(directory / name)]
         if not names:
             raise UsageError(f"{directory} holds none of our files", "use a credentials directory, or a file")
@@ -104,10 +103,8 @@ class Inspector:
         found = self._inspect_named(path, content)
         described = _read_descriptions(path.parent).get(path.name)
         if described is not None and described.sha256 == compute_digest(content.encode()):
-            life = inspect_life(described.expires_at, self._now)
-            found = replace(found, facts=found.facts + life.facts, problems=found.problems + life.problems)
-        mounted = _find_single_file_mount(path)
-        return found if mounted is None else replace(found, problems=(*found.problems, mounted))
+            found = add_life(found, described.expires_at, self._now)
+        return found.extend(*_list_single_file_mounts(path))
 
     def _inspect_named(self, path: Path, content: str) -> Findings:
         if path.name == ENVIRONMENT or content.startswith("GOOGLE_APPLICATION_CREDENTIALS="):
@@ -145,14 +142,11 @@ class Inspector:
         if text == content or not is_file:
             return found
         surplus = "a byte order mark" if content.startswith(_BOM) else "whitespace around it, such as a final newline"
-        return replace(found, problems=(*found.problems, f"STS refuses it: the file holds {surplus}"))
+        return found.extend(f"STS refuses it: the file holds {surplus}")
 
     def _inspect_jwt(self, text: str, *, is_subject_token: bool) -> Findings:
         expected = self._expected if is_subject_token else {}
-        keys, missing = (
-            self._keys if is_subject_token else None,
-            "no keys available (use --config, --keys or --discover)",
-        )
+        keys, missing = self._keys if is_subject_token else None, "no keys available (--config, --keys, --discover)"
         if keys is None:
             claims = _peek_claims(text)
             keys, problems = _read_own_keys(self._loaded, claims)
@@ -178,25 +172,23 @@ class Inspector:
         from refresher.google.call import Call
 
         endpoints = Endpoints.of_universe() if self._loaded is None else build_endpoints(self._loaded)
+        is_federated = token.startswith(_INTROSPECTED)
         call = Call(
-            asked="tokeninfo",
-            url=_name_tokeninfo(self._loaded, endpoints),
-            form={"access_token": token},
+            asked="the introspection at STS" if is_federated else "tokeninfo",
+            url=endpoints.token_info_url if is_federated else _name_tokeninfo(self._loaded, endpoints),
+            form={"token" if is_federated else "access_token": token},
             secrets=(token,),
         )
-        if token.startswith(_INTROSPECTED):
-            call = replace(call, asked="the introspection at STS", url=endpoints.token_info_url, form={"token": token})
         try:
             answer = call.fetch_document(_open_transport(self._loaded))
         except RefresherError as error:
-            return replace(found, problems=(*found.problems, error.problem))
+            return found.extend(error.problem)
         names = ("email", "username", "azp", "aud", "scope")
-        facts = tuple((name, str(answer[name])) for name in names if name in answer)
+        found = found.extend(facts=tuple((name, str(answer[name])) for name in names if name in answer))
         try:
-            life = inspect_life(datetime.fromtimestamp(int(answer["exp"]), UTC), self._now)
+            return add_life(found, datetime.fromtimestamp(int(answer["exp"]), UTC), self._now)
         except (KeyError, ValueError, TypeError, OverflowError):
-            life = Findings(kind="", problems=("Google does not accept it: it is invalid or has expired",))
-        return replace(found, facts=found.facts + facts + life.facts, problems=found.problems + life.problems)
+            return found.extend("Google does not accept it: it is invalid or has expired")
 
 
 def read_input(path: Path) -> str:
@@ -231,14 +223,14 @@ def _read_descriptions(directory: Path) -> dict[str, Any]:
         return {}
 
 
-def _find_single_file_mount(path: Path) -> str | None:
+def _list_single_file_mounts(path: Path) -> list[str]:
     try:
         directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return None
+        return []
     try:
         found = find_single_file_mount(directory, [path.name], str(path.parent))
-        return None if found is None else str(found)
+        return [] if found is None else [str(found)]
     finally:
         os.close(directory)
 

@@ -81,6 +81,16 @@ def get_row(name: str) -> Artifact:
     return ARTIFACTS[_PLACES[name.partition("/")[0]]]
 
 
+def is_minted(name: str) -> bool:
+    """Return whether a name, which any user may have chosen, is that of a minted artifact: never a path elsewhere."""
+    folder, _, file = name.rpartition("/")
+    place = _PLACES.get(name.partition("/")[0])
+    if place is None or ARTIFACTS[place].origin != "minted":
+        return False
+    is_plain = file.isprintable() and not file.startswith(".") and file != ""
+    return is_plain and (folder == ARTIFACTS[place].name) is ARTIFACTS[place].is_folder
+
+
 def sort_for_writing(names: Iterable[str]) -> list[str]:
     """Return names of artifacts in the order of writing; files of one folder by name."""
     return sorted(names, key=lambda name: (_PLACES[name.partition("/")[0]], name))

@@ -104,6 +104,8 @@ def test_artifacts_are_judged_by_their_descriptions(tmp_path: Path) -> None:
         "id_tokens/api",
         "id_tokens/../token",
         "id_tokens/..",
+        "id_tokens/\0",
+        "id_tokens/\ud800",
         "boto",
         "nonsense",
         "access_token/x",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.inspection import (
+    Findings,
+    add_life,
     inspect_descriptions,
     inspect_document,
     inspect_jwt,
-    inspect_life,
     inspect_opaque,
     inspect_variables,
 )
@@ -20,8 +21,6 @@ from tests.tokens import AUDIENCE, ISSUER, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from refresher.inspection import Findings
 
 
 def signed(key: PrivateKey, header: Mapping[str, Any] | None = None, **claims: object) -> str:
@@ -244,4 +243,7 @@ def test_descriptions_are_explained() -> None:
 @pytest.mark.parametrize(("age", "problems"), [(-60, ()), (60, ("it expired 1 min ago",))])
 def test_life_that_is_known_from_elsewhere(age: int, problems: tuple[str, ...]) -> None:
     """A token that has expired is a problem, wherever its expiry is known from."""
-    assert inspect_life(NOW - timedelta(seconds=age), NOW).problems == problems
+    found = add_life(Findings(kind="x", problems=("a",)), NOW - timedelta(seconds=age), NOW)
+
+    assert found.problems == ("a", *problems)
+    assert found.facts[0][0] == "expires"
