@@ -43,7 +43,7 @@ _PORT = click.IntRange(0, 65535)
     "tool",
     type=click.Choice(["terraform", "gcloud"]),
     envvar="REFRESHER_EMULATOR_PRINT",
-    help="Don't start an emulator: print, for `eval`, the variables with which this tool uses the one that runs with DIR.",
+    help="Don't start an emulator: print, for `eval`, the variables with which this tool uses the one on DIR.",
 )
 def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any) -> None:  # noqa: ANN401 - the arguments of `serve`
     """Run a local Google that refuses what Google refuses. It is not Google, and it is not secure.
