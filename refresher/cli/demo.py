@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--directory",
     type=PATH,
     metavar="DIR",
-    help="The directory in which all files stay. Default: a temporary directory, removed at the end.",
+    help="Where all files stay. Default: a temporary directory, removed at the end.",
 )
 def command(directory: Path | None, *, keep: bool) -> None:
     """Show two users' credentials that stay fresh and apart, on a local Google; ends by itself within 30 seconds."""

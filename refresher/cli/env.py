@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     type=click.Choice([form.value for form in Format]),
     default=Format.DOTENV.value,
     show_default=True,
-    help="The form of the output: for which program the variables are printed.",
+    help="The program for which the variables are printed.",
 )
 @click.argument("target")
 def command(config: Path, target: str, form: str) -> None:

@@ -25,17 +25,13 @@ _LONGEST_VALUE = 4096
 
 @declare("inspect", example="refresher inspect /run/refresher/alice/token --config refresher.yaml")
 @click.option(
-    "--config",
-    type=PATH,
-    envvar="REFRESHER_CONFIG",
-    metavar="FILE",
-    help="The configuration file to compare a token with, and whose keys verify it.",
+    "--config", type=PATH, envvar="REFRESHER_CONFIG", metavar="FILE", help="A configuration to compare a token with."
 )
 @click.option("--keys", type=PATH, metavar="FILE", help="A JWKS to verify a token with, as it is uploaded.")
 @click.option(
     "--discover",
     is_flag=True,
-    help="Ask the token's issuer for its keys, and Google about an access token, to which the token is sent.",
+    help="Ask the token's issuer for its keys; send an access token to Google to describe it.",
 )
 @click.argument("file", type=PATH)
 def command(config: Path | None, keys: Path | None, file: Path, *, discover: bool) -> int:

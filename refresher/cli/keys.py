@@ -38,7 +38,7 @@ def command() -> None:
     type=_ALGORITHM,
     default="ES256",
     show_default=True,
-    help="The algorithm of the key. Google accepts both; ES256 signs ten times faster.",
+    help="The algorithm; ES256 signs ten times faster.",
 )
 def new(directory: Path, algorithm: str) -> None:
     """Create the first key of a directory, which is active at once, and print its key id."""
@@ -70,7 +70,7 @@ def list_(directory: Path, *, as_json: bool) -> None:
     type=click.IntRange(min=1),
     multiple=True,
     metavar="N",
-    help="The version of the supplier's key in Cloud KMS; may be repeated. Default: the version that signs.",
+    help="A version of the supplier's key in Cloud KMS; may be repeated. Default: the version that signs.",
 )
 def jwks(directory: Path | None, config: Path, supplier: str | None, versions: tuple[int, ...]) -> None:
     """Print the public half of each next, active and retiring key, to upload it to the provider.
@@ -107,11 +107,7 @@ def rotate(directory: Path, algorithm: str | None) -> None:
 @declare("activate", example="refresher keys activate --directory /var/lib/refresher/keys", never_options=_KEY_ID)
 @_directory_option
 @click.option(
-    "--lifetime",
-    type=Duration(),
-    default="24h",
-    show_default=True,
-    help="The longest life of a token signed so far; the old key stays published for that long.",
+    "--lifetime", type=Duration(), default="24h", show_default=True, help="The longest life of a token of the old key."
 )
 @click.argument("kid", required=False)
 def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:

@@ -51,17 +51,13 @@ _LARGEST = 1024 * 1024
     help="subject: the subject token; access, id: an access or ID token of the service account; jwt: claims it signs.",
 )
 @click.option("--audience", metavar="TEXT", help="The claim `aud` of an ID token (required) or of a subject token.")
-@click.option(
-    "--lifetime",
-    type=Duration(),
-    help="The lifetime of a subject token, an access token or a JWT; Google's ID tokens always live an hour.",
-)
+@click.option("--lifetime", type=Duration(), help="The lifetime of a subject token, an access token or a JWT.")
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     metavar="URL",
-    help="A scope of an access token; may be repeated. Default: the identity's scopes.",
+    help="A scope of an access token. Default: the identity's scopes.",
 )
 @click.option("--include-email", is_flag=True, help="Add the service account's e-mail to an ID token.")
 @click.option(
