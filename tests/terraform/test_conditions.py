@@ -139,3 +139,28 @@ def test_quotes_in_a_subject(site: Site) -> None:
     assert [entry["methodName"] for entry in query_log(site, queries["by_subject"])] == ["GenerateAccessToken"]
     assert strangers == [{"principalSubject": principal("user-1043")}]
     assert len(list_grants(account(site, "task-alice"))) == 1
+
+
+@pytest.mark.parametrize("project", ["eu0:my-project", "example.com:my-project"])
+def test_project_with_a_domain(site: Site, act: Act, project: str) -> None:
+    """A project id DOMAIN:NAME is NAME.DOMAIN in the addresses of its accounts, at Google and in every output."""
+    domain, _, name = project.partition(":")
+    email = f"task-alice@{name}.{domain}.iam.gserviceaccount.com"
+    site.google.state.add_project(project, "222222222222")
+    terraform = site.call(
+        "domain",
+        project_id=project,
+        identities={"task-alice": {"subject": "user-1042", "signing": True}},
+        deletion_protection=False,
+        outputs=("refresher_yaml", "service_accounts", "audit_queries"),
+    )
+    terraform.apply()
+    outputs = terraform.output()
+    site.write("federation.yaml", outputs["refresher_yaml"])
+    site.host("task-alice")
+    site.worker.once()
+
+    assert terraform.plan() == {}
+    assert outputs["service_accounts"] == {"task-alice": email}
+    assert email in outputs["audit_queries"]["task-alice"]["became_account"]
+    assert act(site.worker.directory("task-alice"), site.google)["service_account"] == email

@@ -70,7 +70,7 @@ def test_change_of_the_kind_of_grants_keeps_them(site: Site, order: tuple[bool, 
 
 
 def test_writers_at_the_same_time(site: Site) -> None:
-    """A conflict with another writer is not a failure: the policy is read, changed and written again."""
+    """After a conflict with another writer the policy is read, changed and written again."""
     terraform = site.call("grants", identities={"task-alice": ALICE}, deletion_protection=False)
     site.google.faults.add("iam.serviceAccounts.setIamPolicy", status=409, times=2)
     terraform.apply()

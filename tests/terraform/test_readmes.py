@@ -14,15 +14,13 @@ import pytest
 import yaml
 
 from tests.terraform.test_structure import FOLDERS, LIBRARY, shorten
-from tests.terraform.tool import MODULES, SECONDS, Terraform, environment, replace_source
+from tests.terraform.tool import MODULES, SECONDS, Terraform, replace_source
 
 if TYPE_CHECKING:
-    from tests.conftest import Need
     from tests.terraform.conftest import Site
 
 pytestmark = pytest.mark.timeout(SECONDS)
 
-GUIDE = MODULES.parent / "docs" / "terraform.md"
 ROOTS = [folder for folder in FOLDERS if "examples" in folder.parts]
 KEYS = "/var/lib/refresher/keys"
 KMS_KEY = "projects/my-project/locations/europe-west1/keyRings/workers/cryptoKeys/signer"
@@ -81,16 +79,6 @@ def test_commands_of_an_example_work(folder: Path, site: Site, tmp_path: Path) -
             site.write("federation.yaml", (place / "federation.yaml").read_text())
             site.write_host(yaml.safe_load(page.replace(KEYS, str(keys))))
             assert "fine" in site.worker.command("check").stdout
-
-
-def test_variables_for_the_emulator_are_those_of_the_tests(need: Need, home: Path) -> None:
-    """The guide lists every variable by which these tests point Terraform at the emulator, and no other."""
-    need.terraform()
-    (block,) = (block for block in blocks(GUIDE, "sh") if "CUSTOM_ENDPOINT" in block)
-    listed = dict(re.findall(r"([A-Z0-9_]+)=(\S+)", block))
-    used = environment(home, "http://127.0.0.1:8080")
-
-    assert listed == {name: value for name, value in used.items() if name.startswith(("GOOGLE_", "HTTPS_"))}
 
 
 def _prepare_cloud(site: Site) -> None:
