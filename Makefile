@@ -103,6 +103,7 @@ lint: $(STAMP) ## Check style, types and who imports whom.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@! git grep -nE '^(<{7}|>{7}) ' || { echo "merge conflicts are left: see above"; exit 1; }
 
 .PHONY: format
 format: $(STAMP) ## Format the code.

@@ -1,6 +1,6 @@
 """The environment variables with which Terraform and gcloud use a running emulator, as lines for a shell.
 
-https://registry.terraform.io/providers/hashicorp/google/latest/docs/guides/provider_reference and
+Sources: the reference of Terraform's provider hashicorp/google ("Google Provider Configuration Reference"), and
 https://cloud.google.com/sdk/docs/properties.
 """
 

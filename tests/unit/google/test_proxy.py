@@ -55,9 +55,9 @@ def test_calls_to_other_machines_are_proxied(
 @pytest.mark.parametrize(
     ("text", "url", "credentials"),
     [
-        ("http://proxy.example:3128", "http://proxy.example:3128", None),
-        ("https://proxy.example/", "https://proxy.example", None),
-        ("proxy.example:3128", "http://proxy.example:3128", None),
+        ("http://egress.example:3128", "http://egress.example:3128", None),
+        ("https://egress.example/", "https://egress.example", None),
+        ("egress.example:3128", "http://egress.example:3128", None),
         ("http://me:p%40ss@10.0.0.1:3128", "http://10.0.0.1:3128", "me:p@ss"),
         ("http://me@[fd00::1]:3128", "http://[fd00::1]:3128", "me:"),
     ],
