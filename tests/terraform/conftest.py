@@ -73,7 +73,7 @@ class Site:
         terraform.init()
         return terraform
 
-    def call(self, name: str, *, module: str = "", outputs: tuple[str, ...] = (), **inputs: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
+    def call(self, name: str, /, *, module: str = "", outputs: tuple[str, ...] = (), **inputs: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
         """Write a root that calls one of our modules with these inputs, by default the root with one identity.
 
         Args:

@@ -176,3 +176,35 @@ def test_deleted_provider_costs_no_grant(site: Site) -> None:
     changes = terraform.plan_resources()
 
     assert changes == {"module.main.module.federation.google_iam_workload_identity_pool_provider.main": ["create"]}
+
+
+def test_modules_alone_are_protected(site: Site) -> None:
+    """In states of their own, the pool and an identity refuse a destroy and another id before anything changes."""
+    usual: dict[str, Any] = {
+        "module": "modules/federation",
+        "project_id": "my-project",
+        "issuer": {"kind": "self_issued", "uri": "https://workers.invalid"},
+        "jwks": '${file("jwks.json")}',
+        "attribute_condition": {"subject_prefix": "user-"},
+    }
+    pool = site.call("pool", **usual)
+    pool.apply()
+    member: dict[str, Any] = {
+        "module": "modules/identity",
+        "name": "task-alice",
+        "project_id": "my-project",
+        "subject": "user-1042",
+        "pool_name": POOL,
+        "provider_name": f"{POOL}/providers/refresher",
+    }
+    team = site.call("team", **member)
+    team.apply()
+    before = take_snapshot(site)
+
+    refused = [pool.destroy(status=1), team.destroy(status=1)]
+    site.call("pool", **usual, pool_id="other")
+    site.call("team", **member, service_account={"account_id": "task-alice-2"})
+    refused += [pool.apply(status=1), team.apply(status=1)]
+
+    assert [done.text for done in refused if "deletion_policy" not in done.text and "protect" not in done.text] == []
+    assert take_snapshot(site) == before

@@ -39,13 +39,13 @@ variable "bucket_roles" {
   }
 
   validation {
-    condition     = alltrue([for role in flatten([for roles in values(var.bucket_roles) : tolist(roles)]) : can(regex(local._role, role))])
-    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten([for roles in values(var.bucket_roles) : tolist(roles)]) : role if !can(regex(local._role, role))])} in bucket_roles is not the full name of a role: use roles/NAME, projects/ID/roles/NAME or organizations/NUMBER/roles/NAME."
+    condition     = alltrue([for role in flatten(values(var.bucket_roles)) : can(regex(local._role, role))])
+    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten(values(var.bucket_roles)) : role if !can(regex(local._role, role))])} in bucket_roles is not the full name of a role: use roles/NAME, projects/ID/roles/NAME or organizations/NUMBER/roles/NAME."
   }
 
   validation {
-    condition     = alltrue([for role in flatten([for roles in values(var.bucket_roles) : tolist(roles)]) : !startswith(role, "roles/") || startswith(role, "roles/storage.")])
-    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten([for roles in values(var.bucket_roles) : tolist(roles)]) : role if startswith(role, "roles/") && !startswith(role, "roles/storage.")])} in bucket_roles is a predefined role that is not of Cloud Storage: use roles/storage.NAME, such as roles/storage.objectViewer, or a custom role."
+    condition     = alltrue([for role in flatten(values(var.bucket_roles)) : !startswith(role, "roles/") || startswith(role, "roles/storage.")])
+    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten(values(var.bucket_roles)) : role if startswith(role, "roles/") && !startswith(role, "roles/storage.")])} in bucket_roles is a predefined role that is not of Cloud Storage: use roles/storage.NAME, such as roles/storage.objectViewer, or a custom role."
   }
 }
 
@@ -168,18 +168,18 @@ variable "project_roles" {
   }
 
   validation {
-    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : can(regex(local._role, role))])
-    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : role if !can(regex(local._role, role))])} in project_roles is not the full name of a role: use roles/NAME, projects/ID/roles/NAME or organizations/NUMBER/roles/NAME."
+    condition     = alltrue([for role in flatten(values(var.project_roles)) : can(regex(local._role, role))])
+    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten(values(var.project_roles)) : role if !can(regex(local._role, role))])} in project_roles is not the full name of a role: use roles/NAME, projects/ID/roles/NAME or organizations/NUMBER/roles/NAME."
   }
 
   validation {
-    condition     = length(setintersection(flatten([for roles in values(var.project_roles) : tolist(roles)]), local._basic_roles)) == 0
-    error_message = "Identity ${var.name}: project_roles grants a basic role (${join(", ", setintersection(flatten([for roles in values(var.project_roles) : tolist(roles)]), local._basic_roles))}): grant what the workload needs."
+    condition     = length(setintersection(flatten(values(var.project_roles)), local._basic_roles)) == 0
+    error_message = "Identity ${var.name}: project_roles grants a basic role (${join(", ", setintersection(flatten(values(var.project_roles)), local._basic_roles))}): grant what the workload needs."
   }
 
   validation {
-    condition     = alltrue([for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : !can(regex(local._powerful_role, role)) || can(regex(local._viewing_role, role))])
-    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten([for roles in values(var.project_roles) : tolist(roles)]) : role if can(regex(local._powerful_role, role)) && !can(regex(local._viewing_role, role))])} in project_roles is a role of IAM, Resource Manager, Deployment Manager or Cloud Build that is not for viewing, by which the workload may become other accounts: grant such roles on single accounts only, elsewhere."
+    condition     = alltrue([for role in flatten(values(var.project_roles)) : !can(regex(local._powerful_role, role)) || can(regex(local._viewing_role, role))])
+    error_message = "Identity ${var.name}: ${join(", ", [for role in flatten(values(var.project_roles)) : role if can(regex(local._powerful_role, role)) && !can(regex(local._viewing_role, role))])} in project_roles is a role of IAM, Resource Manager, Deployment Manager or Cloud Build that is not for viewing, by which the workload may become other accounts: grant such roles on single accounts only, elsewhere."
   }
 }
 

@@ -13,7 +13,7 @@ import msgpack
 from tf.gen import tfplugin_pb2 as pb
 from tf.gen import tfplugin_pb2_grpc
 
-from tests.terraform.provider import documents, grants, resources
+from tests.terraform.provider import accounts, documents, grants, resources
 from tests.terraform.provider.api import Api, ApiError, SettingError
 from tests.terraform.provider.schemas import DATA, UNKNOWN, Values, planned, schema_message, settle
 from tests.terraform.provider.validators import find_problems
@@ -26,8 +26,8 @@ RESOURCES: dict[str, resources.Resource] = {
     for resource in (
         resources.Pool(),
         resources.Provider(),
-        resources.ServiceAccount(),
-        resources.ProjectService(),
+        accounts.ServiceAccount(),
+        accounts.ProjectService(),
         grants.ServiceAccountMember(),
         grants.ServiceAccountBinding(),
         grants.ProjectMember(),
