@@ -73,6 +73,7 @@ soak: $(STAMP) ## Run all long-lived clients side by side for ten minutes (SOAK=
 
 .PHONY: test-installed
 test-installed: $(STAMP) ## Run the tests with an OpenID provider, a Kubernetes API server and programs installed from their registries.
+	@$(BIN)/python -m tests.installed.install
 	@$(BIN)/python -m pytest tests/installed
 
 .PHONY: test-terraform

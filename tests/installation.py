@@ -10,12 +10,15 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.conftest import Need
 
 INSTALL_SECONDS = 1800
@@ -87,14 +90,16 @@ class Recipe:
         return place
 
 
-def install(source: Path, *command: str, need: Need, how: str) -> Path:
-    """Return the copy of a folder in which a command was run; skip or fail the test without that program.
+def install(recipe: Recipe, need: Need) -> Path:
+    """Return the folder in which a recipe's commands ran; skip or fail the test without the program they need."""
+    need.tool(recipe.tool, recipe.remedy)
+    return recipe.made()
 
-    Args:
-        source: The folder.
-        command: The command that installs, in the copy.
-        need: Skips or fails the test.
-        how: How to get the program.
-    """
-    need.tool(command[0], how)
-    return Recipe(source=source, tool=command[0], remedy=how, commands=(command,)).made()
+
+def install_all(recipes: Iterable[Recipe]) -> None:
+    """Install everything whose tool is present, before the tests measure any time; print a line for each."""
+    for recipe in recipes:
+        present = shutil.which(recipe.tool) is not None
+        done = recipe.made() if present else f"left out, {recipe.tool} is not installed: {recipe.remedy}"
+        sys.stdout.write(f"{recipe.folder}: {done}\n")
+        sys.stdout.flush()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
-from tests.installation import Recipe
+from tests.installation import Recipe, install_all
 
 HERE = Path(__file__).parent
 
@@ -42,15 +41,5 @@ RUBY = Recipe(source=HERE / "ruby", tool="ruby", remedy="apt-get install ruby", 
 RECIPES = (PYTHON, NODE, GO, JAVA, RUST, RUBY)
 
 
-def main() -> None:
-    """Install the clients whose tool is present, before the tests measure any time."""
-    for recipe in RECIPES:
-        if shutil.which(recipe.tool) is None:
-            sys.stdout.write(f"{recipe.folder}: left out, {recipe.tool} is not installed: {recipe.remedy}\n")
-            continue
-        sys.stdout.write(f"{recipe.folder}: {recipe.made()}\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    install_all(RECIPES)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import ssl
 import subprocess
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from refresher.emulator.certificates import make_certificates
 from tests.installation import OUTPUT, install
-from tests.installed.conftest import HERE
+from tests.installed.install import API_SERVER
 from tests.program import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -32,18 +31,11 @@ if TYPE_CHECKING:
 
     from tests.conftest import Need
 
-SOURCE = HERE / "kube_apiserver"
-VERSION = re.findall(r"k8s\.io/kubernetes v(\S+)", (SOURCE / "go.mod").read_text())[0]
 ISSUER = "https://cluster.invalid"
 LONGEST = "2h"
 """The longest lifetime that the server grants to a service account's token."""
 
 _ADMINISTRATOR = "administrator-of-the-test"
-_MAJOR, _MINOR, _ = VERSION.split(".")
-_STAMPS = {"gitVersion": f"v{VERSION}", "gitMajor": _MAJOR, "gitMinor": _MINOR}
-_FLAGS = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in _STAMPS.items())
-# two at a time: compiling a large package needs more than a gigabyte
-_BUILD = ("go", "build", "-p", "2", "-trimpath", "-ldflags", f"-s -w {_FLAGS}", "-o", "kube-apiserver", ".")
 
 
 @dataclass(kw_only=True)
@@ -137,7 +129,7 @@ def running_cluster(place: Path, need: Need) -> Iterator[Cluster]:
     """Run a cluster for the length of a `with` block."""
     kubectl = need.tool("kubectl", "apt install kubernetes-client (1.28 or newer)")
     etcd = need.tool("etcd", "apt install etcd-server")
-    program = install(SOURCE, *_BUILD, need=need, how="install Go") / "kube-apiserver"
+    program = install(API_SERVER, need) / "kube-apiserver"
     store, peer, port = _free_ports(3)
     certificates = make_certificates(place)
     _write_signing_key(place)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tests.installed.cluster import ISSUER
-from tests.installed.conftest import HERE
+from tests.installed.install import HERE
 from tests.program import until
 
 if TYPE_CHECKING:

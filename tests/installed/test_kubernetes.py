@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from refresher.emulator.certificates import make_certificates
-from tests.installed.cluster import ISSUER, VERSION, running_cluster
+from tests.installation import INSTALL_SECONDS
+from tests.installed.cluster import ISSUER, running_cluster
 from tests.installed.guide_setup import ABSENT, DAEMON, GUIDE, POWERLESS, USERS, set_up
+from tests.installed.install import KUBERNETES_VERSION
 from tests.program import Worker, account_of, secret_in
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from tests.installed.cluster import Cluster
 
 AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
+
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
+"""Without `make test-installed`, the first test that needs a program installs it."""
 
 
 def build_subject(account: str) -> str:
@@ -282,5 +287,5 @@ def test_version_is_the_one_in_the_guide(site: Site) -> None:
     """The guide contains the version that runs here."""
     told = json.loads(site.cluster.kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
 
-    assert told == f"v{VERSION}"
-    assert f"Kubernetes {VERSION}" in GUIDE.read_text()
+    assert told == f"v{KUBERNETES_VERSION}"
+    assert f"Kubernetes {KUBERNETES_VERSION}" in GUIDE.read_text()

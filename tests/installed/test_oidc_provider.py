@@ -13,8 +13,8 @@ import pytest
 
 from refresher.emulator.certificates import make_certificates
 from refresher.keys.jose import PrivateKey
-from tests.installation import install
-from tests.installed.conftest import HERE, NODE, NPM
+from tests.installation import INSTALL_SECONDS, install
+from tests.installed.install import OIDC_PROVIDER
 from tests.program import Worker, account_of, secret_in
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ CLIENTS = [
     },
 ]
 WAYS = {"by-basic": "client_secret_basic", "by-post": "client_secret_post", "by-key": "private_key_jwt"}
+
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
+"""Without `make test-installed`, the first test that needs a program installs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class Site:
 @pytest.fixture
 def provider(tmp_path: Path, need: Need) -> Iterator[Callable[[], dict[str, Any]]]:
     """Return a function that starts the provider and returns its issuer and keys."""
-    made = install(HERE / "oidc_provider", *NPM, need=need, how=NODE)
+    made = install(OIDC_PROVIDER, need)
     certificates = make_certificates(tmp_path)
     settings = {
         "key": certificates.key_file.read_text(),

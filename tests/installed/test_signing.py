@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.installation import OUTPUT, install
-from tests.installed.conftest import HERE, NODE, NPM
+from tests.installation import INSTALL_SECONDS, OUTPUT, install
+from tests.installed.install import SIGNING_GO, SIGNING_NODE, SIGNING_PYTHON
 from tests.signatures import check_blob, check_url, claims_of, printed, programs
 from tests.signing_site import ALICE, SigningSite, signing_site
 
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from tests.conftest import Need
 
 PATH = f"{os.environ['PATH']}:/usr/local/go/bin"
-PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", "packages")
+
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
+"""Without `make test-installed`, the first test that needs a program installs it."""
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def read_output(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 def test_python_signs_urls(site: SigningSite, need: Need, foreign_python: Path) -> None:
     """google-cloud-storage signs a URL, and the account's published certificate verifies it."""
-    made = install(HERE / "signing_python", *PIP, "-r", "requirements.txt", need=need, how="install Python")
+    made = install(SIGNING_PYTHON, need)
     site.variables["PYTHONPATH"] = str(made / "packages")
 
     url = read_output(site.run(str(foreign_python), "-B", "-c", programs("python")[1]))["url"]
@@ -52,7 +53,7 @@ def test_python_signs_urls(site: SigningSite, need: Need, foreign_python: Path) 
 
 def test_node_signs_without_settings(site: SigningSite, need: Need) -> None:
     """@google-cloud/storage signs a URL without any setting, and google-auth-library signs a JWT."""
-    made = install(HERE / "signing_node", *NPM, need=need, how=NODE)
+    made = install(SIGNING_NODE, need)
     (made / "sign.mjs").write_text(programs("js")[0])
 
     found = read_output(site.run(str(shutil.which("node")), str(made / "sign.mjs"), path=PATH))
@@ -63,7 +64,7 @@ def test_node_signs_without_settings(site: SigningSite, need: Need) -> None:
 
 def test_go_signs_by_the_api(site: SigningSite, need: Need) -> None:
     """A Go program with golang.org/x/oauth2 signs a JWT and bytes."""
-    made = install(HERE / "signing_go", "go", "mod", "download", need=need, how="install Go")
+    made = install(SIGNING_GO, need)
     (made / "main.go").write_text(programs("go")[0])
     subprocess.run(["go", "build", "-o", "sign", "."], cwd=made, check=True, timeout=300)
 
