@@ -4,8 +4,6 @@
 imported: it runs every few seconds in every container, and imports cost more time than its work.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import sys

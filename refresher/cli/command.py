@@ -1,27 +1,21 @@
 """What the commands share: options and help, the configuration as a command loads it, and errors in print."""
 
-from __future__ import annotations
-
 import os
+import re
 import signal
 import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from refresher.config.loader import LoadedConfiguration
 from refresher.durations import parse_duration
-from refresher.errors import UsageError
+from refresher.errors import RefresherError, UsageError
 from refresher.settings.places import InvalidConfigurationError
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from datetime import timedelta
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.errors import RefresherError
 
 T = TypeVar("T")
 

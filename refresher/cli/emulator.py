@@ -1,19 +1,15 @@
 """`refresher emulator`: run a local Google until a signal stops it, or print how tools reach a running one."""
 
-from __future__ import annotations
-
 import gc
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from refresher.cli.command import PATH, declare
 from refresher.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PORT = click.IntRange(0, 65535)
 

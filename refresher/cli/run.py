@@ -1,15 +1,10 @@
 """`refresher run`: the daemon."""
 
-from __future__ import annotations
-
 import gc
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from refresher.cli.command import config_option, configure_logs, declare
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
