@@ -22,9 +22,8 @@ from refresher.app.targets import build_document, build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine import once
-from refresher.engine.agenda import Key
+from refresher.engine.agenda import Key, Outcome
 from refresher.engine.daemon import Daemon
-from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.ticker import Ticker
@@ -32,7 +31,7 @@ from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.lock import held_roots, is_root_held
+from refresher.publishing.lock import held_roots, is_daemon_running
 from refresher.publishing.retirement import retire_strays
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
@@ -54,7 +53,7 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
-        plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_root_held(plan.root)
+        plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_daemon_running(plan.root)
     )
 
 

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Key
+from refresher.engine.agenda import Key, Outcome
 from refresher.engine.minter import Minter
-from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Plan, Target
 from refresher.engine.refresh import Refresher
-from refresher.engine.shared_tokens import SharedSupplies
 from refresher.engine.workers import ARTIFACTS_THREADS, Workers, name_artifacts_lane
 
 
@@ -31,7 +29,7 @@ def refresh_once(
     Returns:
         How each ended, by target and artifact. A bug in one target's refresh ends the program like any other.
     """
-    refresher = Refresher(supplies=SharedSupplies(plan.suppliers), clock=clock, may_take_over=may_take_over)
+    refresher = Refresher(suppliers=plan.suppliers, clock=clock, may_take_over=may_take_over)
     minter, workers = Minter(chain=plan.chain, clock=clock), Workers()
     done: dict[Key, Outcome] = {}
     bugs: list[BaseException] = []

@@ -10,27 +10,12 @@ from datetime import datetime
 from enum import IntEnum
 
 from refresher import policy
-from refresher.engine.agenda import Entry
-from refresher.engine.outcome import Outcome, Result
+from refresher.engine.agenda import Entry, Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.text import escape
 
 Value = str | int | float | None
-
-_TOKEN = {
-    "published": "token.published",
-    "recovered": "token.recovered",
-    "overdue": "token.overdue",
-    "expired": "token.expired",
-}
-_ARTIFACT = {
-    "published": "artifact.published",
-    "recovered": "artifact.recovered",
-    "overdue": "artifact.overdue",
-    "expired": "artifact.expired",
-}
-"""Names of events, by what happened: of tokens and of optional artifacts."""
 
 
 class Severity(IntEnum):
@@ -77,13 +62,14 @@ class Reporter:
             failures_before: In a row, before this attempt.
             problem_before: The problem of the attempt before, if it failed.
         """
-        names = _TOKEN if entry.artifact is None else _ARTIFACT
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
         for name in outcome.repaired:
             self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
         if outcome.result is Result.PUBLISHED:
-            self._send(entry, names["published"], Severity.INFO, **_describe(entry), duration_ms=_measure(outcome))
+            self._send(
+                entry, f"{_name(entry)}.published", Severity.INFO, **_describe(entry), duration_ms=_measure(outcome)
+            )
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
@@ -100,7 +86,7 @@ class Reporter:
                 )
         elif failures_before and outcome.result is not Result.WAITING:
             entry.warned = None
-            self._send(entry, names["recovered"], Severity.INFO, **_describe(entry), failures=failures_before)
+            self._send(entry, f"{_name(entry)}.recovered", Severity.INFO, **_describe(entry), failures=failures_before)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
@@ -109,8 +95,7 @@ class Reporter:
         state = policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            names = _TOKEN if entry.artifact is None else _ARTIFACT
-            self._send(entry, names[state], Severity.ERROR, **_describe(entry))
+            self._send(entry, f"{_name(entry)}.{state}", Severity.ERROR, **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
@@ -172,6 +157,11 @@ def _name_failure(entry: Entry, error: RefresherError) -> str:
     if entry.artifact is not None:
         return "exchange.refused"
     return "token.rejected" if isinstance(error, TokenRejectedError) else "token.supply_failed"
+
+
+def _name(entry: Entry) -> str:
+    """Return the first half of the names of events about a job that both kinds have."""
+    return "token" if entry.artifact is None else "artifact"
 
 
 def _measure(outcome: Outcome) -> int:

@@ -13,10 +13,9 @@ from pathlib import Path
 from threading import Lock
 
 from refresher.clock import Clock
-from refresher.engine.outcome import describe_bug
 from refresher.engine.plan import KeyTrial
 from refresher.engine.reporter import Reporter, Severity
-from refresher.errors import RefresherError
+from refresher.errors import RefresherError, describe_bug
 
 ACCEPTANCES = 3
 """Exchanges in a row that must succeed."""

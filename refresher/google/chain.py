@@ -1,6 +1,6 @@
 """The whole chain from a subject token to what a service account may have: exchange at STS, then impersonate.
 
-Each step is one call; which targets share an exchange is decided in `refresher.engine.shared_tokens`.
+Each step is one call; which targets share an exchange is decided in `refresher.engine.minter`.
 """
 
 from collections.abc import Callable, Sequence

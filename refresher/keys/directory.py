@@ -129,10 +129,10 @@ def load_signing_key(directory: Path) -> PrivateKey:
     Raises:
         KeysError: There is no active key, or it can't be used.
     """
-    for record in list_keys(directory):
-        if record.state is KeyState.ACTIVE:
-            return _load(directory, record)
-    raise KeysError(f"{directory} holds no active key", "create one in an empty directory: refresher keys new")
+    active = next((record for record in list_keys(directory) if record.state is KeyState.ACTIVE), None)
+    if active is None:
+        raise KeysError(f"{directory} holds no active key", "create one in an empty directory: refresher keys new")
+    return _load(directory, active)
 
 
 def load_next_key(directory: Path, kid: str) -> PrivateKey:

@@ -105,16 +105,6 @@ def open_lock(root: Path) -> Iterator[int | None]:
             os.close(descriptor)
 
 
-def is_root_held(root: Path) -> bool:
-    """Return whether a daemon publishes below a root now.
-
-    Raises:
-        PublishError: The lock can't be opened, or not be trusted.
-    """
-    with open_lock(root) as descriptor:
-        return descriptor is not None and not _take(descriptor, _DAEMON)
-
-
 def is_daemon_running(root: Path) -> bool | None:
     """Return whether a daemon publishes below a root now; None if this user can't know. It creates nothing."""
     try:
