@@ -156,9 +156,6 @@ class Agenda:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     @property
     def is_idle(self) -> bool:
         """Whether no worker has a job."""

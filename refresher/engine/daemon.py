@@ -20,7 +20,7 @@ from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import ARTIFACTS_THREADS, KEYS_LANE, Workers, name_artifacts_lane
+from refresher.engine.workers import KEYS_LANE, Workers, choose_lane
 from refresher.errors import PublishError, RefresherError, describe_bug
 from refresher.publishing.retirement import Retirement
 
@@ -229,11 +229,7 @@ class Daemon:
         if engine is None:
             return
         for index, entry in enumerate(entries):
-            if entry.artifact is None:
-                lane, threads = entry.target.supplier, engine.plan.threads.get(entry.target.supplier, 1)
-            else:
-                lane = name_artifacts_lane(entry.target.impersonation, is_failing=entry.failures > 0)
-                threads = ARTIFACTS_THREADS
+            lane, threads = choose_lane(engine.plan, entry.target, entry.artifact, is_failing=entry.failures > 0)
             try:
                 work = partial(self._work, entry, engine)
                 self.workers.submit(lane, partial(self._confine, "work", work), threads=threads)

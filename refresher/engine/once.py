@@ -9,9 +9,9 @@ from functools import partial
 from refresher.clock import Clock
 from refresher.engine.agenda import Key, Outcome
 from refresher.engine.minter import Minter
-from refresher.engine.plan import Plan, Target
+from refresher.engine.plan import MintedArtifact, Plan, Target
 from refresher.engine.refresh import Refresher
-from refresher.engine.workers import ARTIFACTS_THREADS, Workers, name_artifacts_lane
+from refresher.engine.workers import Workers, choose_lane
 
 
 def refresh_once(
@@ -34,26 +34,25 @@ def refresh_once(
     done: dict[Key, Outcome] = {}
     bugs: list[BaseException] = []
 
-    def work(key: Key, refresh: Callable[[], Outcome]) -> None:
-        try:
-            done[key] = refresh()
-        except BaseException as bug:  # noqa: BLE001 - carried to the caller's thread
-            bugs.append(bug)
+    def submit(target: Target, artifact: MintedArtifact | None, refresh: Callable[[], Outcome]) -> None:
+        def work() -> None:
+            try:
+                done[target.name, "" if artifact is None else artifact.name] = refresh()
+            except BaseException as bug:  # noqa: BLE001 - carried to the caller's thread
+                bugs.append(bug)
+
+        lane, threads = choose_lane(plan, target, artifact)
+        workers.submit(lane, work, threads=threads)
 
     for target in targets:
-        refresh = partial(refresher.refresh, target, force=force, first=True)
-        workers.submit(
-            target.supplier, partial(work, (target.name, ""), refresh), threads=plan.threads[target.supplier]
-        )
+        submit(target, None, partial(refresher.refresh, target, force=force, first=True))
     workers.wait(None)
     for target in targets:
         # if the supplier fails, nothing that is still good is replaced, even if that was asked for
         token = done.get((target.name, ""))
         forced = force and token is not None and token.error is None
         for artifact in target.minted:
-            mint = partial(minter.refresh, target, artifact, force=forced)
-            lane = name_artifacts_lane(target.impersonation, is_failing=False)
-            workers.submit(lane, partial(work, (target.name, artifact.name), mint), threads=ARTIFACTS_THREADS)
+            submit(target, artifact, partial(minter.refresh, target, artifact, force=forced))
     workers.wait(None)
     workers.stop()
     if bugs:

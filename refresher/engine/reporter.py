@@ -62,14 +62,13 @@ class Reporter:
             failures_before: In a row, before this attempt.
             problem_before: The problem of the attempt before, if it failed.
         """
+        kind, duration_ms = "token" if entry.artifact is None else "artifact", round(outcome.duration * 1000)
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
         for name in outcome.repaired:
             self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
         if outcome.result is Result.PUBLISHED:
-            self._send(
-                entry, f"{_name(entry)}.published", Severity.INFO, **_describe(entry), duration_ms=_measure(outcome)
-            )
+            self._send(entry, f"{kind}.published", Severity.INFO, **_describe(entry), duration_ms=duration_ms)
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
@@ -82,11 +81,11 @@ class Reporter:
                     error=outcome.error.problem,
                     remedy=outcome.error.remedy,
                     failures=entry.failures,
-                    duration_ms=_measure(outcome),
+                    duration_ms=duration_ms,
                 )
         elif failures_before and outcome.result is not Result.WAITING:
             entry.warned = None
-            self._send(entry, f"{_name(entry)}.recovered", Severity.INFO, **_describe(entry), failures=failures_before)
+            self._send(entry, f"{kind}.recovered", Severity.INFO, **_describe(entry), failures=failures_before)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
@@ -95,7 +94,8 @@ class Reporter:
         state = policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            self._send(entry, f"{_name(entry)}.{state}", Severity.ERROR, **_describe(entry))
+            kind = "token" if entry.artifact is None else "artifact"
+            self._send(entry, f"{kind}.{state}", Severity.ERROR, **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
@@ -157,12 +157,3 @@ def _name_failure(entry: Entry, error: RefresherError) -> str:
     if entry.artifact is not None:
         return "exchange.refused"
     return "token.rejected" if isinstance(error, TokenRejectedError) else "token.supply_failed"
-
-
-def _name(entry: Entry) -> str:
-    """Return the first half of the names of events about a job that both kinds have."""
-    return "token" if entry.artifact is None else "artifact"
-
-
-def _measure(outcome: Outcome) -> int:
-    return round(outcome.duration * 1000)

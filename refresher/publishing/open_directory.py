@@ -106,10 +106,8 @@ class OpenDirectory:
 
     def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
         """Read files."""
-        try:
+        with self._translated(done="read"):
             return read_files(self._descriptor, self._path, names)
-        except OSError as error:
-            raise build_publish_error(error, self._path, done="read") from error
 
     def read_state(self) -> DirectoryState:
         """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`."""

@@ -239,5 +239,5 @@ def test_nothing_is_kept_of_targets_that_are_gone(target_of: MakeTarget) -> None
     agenda.adopt({})
     agenda.give_back(token)
 
-    assert len(agenda) == 0
+    assert list(agenda) == []
     assert agenda.is_idle

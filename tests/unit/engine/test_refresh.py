@@ -538,6 +538,21 @@ def test_unwritable_directory_is_a_publish_error(
     assert supplier.contexts == []
 
 
+def test_every_file_is_written_once_when_there_was_none(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """A first refresh writes record, ADC document, token and variables once each: every write costs two fsyncs."""
+    target, drawn = target_of(), list[str]()
+
+    def draw() -> str:
+        drawn.append(f"{len(drawn):016x}")
+        return drawn[-1]
+
+    refresh(replace(target, directory=replace(target.directory, random_name=draw)), supplier, clock)
+
+    assert len(drawn) == len([".target", "credentials.json", "token", "env"])
+
+
 def test_targets_of_one_identity_share_a_supply(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
