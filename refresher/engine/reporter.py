@@ -18,6 +18,15 @@ from refresher.text import escape
 Value = str | int | float | None
 
 
+_EVENTS = {
+    "published": ("token.published", "artifact.published"),
+    "recovered": ("token.recovered", "artifact.recovered"),
+    "overdue": ("token.overdue", "artifact.overdue"),
+    "expired": ("token.expired", "artifact.expired"),
+}
+"""Names of events, by what happened: of a token, and of an optional artifact."""
+
+
 class Severity(IntEnum):
     """How loud an event is, in the numbers of the standard library's logging."""
 
@@ -62,13 +71,13 @@ class Reporter:
             failures_before: In a row, before this attempt.
             problem_before: The problem of the attempt before, if it failed.
         """
-        kind, duration_ms = "token" if entry.artifact is None else "artifact", round(outcome.duration * 1000)
+        duration_ms, kind = round(outcome.duration * 1000), entry.artifact is not None
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
         for name in outcome.repaired:
             self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
         if outcome.result is Result.PUBLISHED:
-            self._send(entry, f"{kind}.published", Severity.INFO, **_describe(entry), duration_ms=duration_ms)
+            self._send(entry, _EVENTS["published"][kind], Severity.INFO, **_describe(entry), duration_ms=duration_ms)
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
@@ -85,7 +94,7 @@ class Reporter:
                 )
         elif failures_before and outcome.result is not Result.WAITING:
             entry.warned = None
-            self._send(entry, f"{kind}.recovered", Severity.INFO, **_describe(entry), failures=failures_before)
+            self._send(entry, _EVENTS["recovered"][kind], Severity.INFO, **_describe(entry), failures=failures_before)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
@@ -94,8 +103,7 @@ class Reporter:
         state = policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            kind = "token" if entry.artifact is None else "artifact"
-            self._send(entry, f"{kind}.{state}", Severity.ERROR, **_describe(entry))
+            self._send(entry, _EVENTS[state][entry.artifact is not None], Severity.ERROR, **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
