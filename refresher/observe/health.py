@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from refresher import policy
@@ -130,6 +130,7 @@ def examine(target: Target, now: datetime) -> TargetHealth:
     The target record shows whose the directory is. For a user who may not read it, the files alone are judged.
     """
     note = None
+    target = _expect_files_of_the_daemon(target)
     try:
         contents = target.directory.read((*target.static, TOKEN, DESCRIPTIONS, *(each.name for each in target.minted)))
         assessment = assess_token(target, contents, now)
@@ -142,6 +143,14 @@ def examine(target: Target, now: datetime) -> TargetHealth:
     complaint = _find_complaint(target, contents, assessment, now)
     artifacts = tuple(_examine_artifacts(target, contents, now))
     return build_verdict(target.directory, assessment, now, artifacts, complaint, note)
+
+
+def _expect_files_of_the_daemon(target: Target) -> Target:
+    """Return the target with the daemon's user as the owner of its files, not the user of this command."""
+    place, ownership = read_state(target.directory.path), target.directory.ownership
+    if place is None or ownership.uid is not None:
+        return target
+    return replace(target, directory=replace(target.directory, ownership=ownership._replace(uid=place.uid)))
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
