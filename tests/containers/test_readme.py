@@ -1,10 +1,10 @@
 """The commands of the README, extracted from it and run in their order on a bare machine under a real systemd.
 
-The machine is a container of podman with this machine's programs. Its home directory is empty, and nothing of ours is
-on it but a copy of the repository. The commands run as they are on the page. What differs is only the machine:
+The machine is a container of podman with this machine's programs. Its home directory is empty, and nothing of refresher
+is on it but a copy of the repository. The commands run as they are on the page. What differs is only the machine:
 
 - Google is the emulator. gcloud uses it by what `refresher emulator --print gcloud` prints, as a user who has exactly
-  the roles of the README. The configuration gets the emulator's endpoints, after the command that writes it.
+  the roles of the README. What docs/emulator.md adds to the configuration is added after the command that writes it.
 - `make demo` finds its `.venv` installed, so that it does not install the tools of developers again.
 - There is no image, so `docker` is a program of this test. It runs the command with the user and the variables of its
   options, and refuses options that it does not know.
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
+EMULATOR = (REPOSITORY / "docs" / "emulator.md").read_text()
 LEFT_OUT = {"make test\n": "it would run this test again"}
 """The commands that are not run, with the reason."""
 REMOVAL = "systemctl disable --now refresher\n"
@@ -59,7 +60,7 @@ DOCKER = r"""#!/bin/bash
 set -euo pipefail
 [ "$1" = run ] || { echo "docker $1 is unknown"; exit 64; }
 shift
-mapfile -t variables < <(env | grep -E '^(CLOUDSDK_API_ENDPOINT_OVERRIDES_|NO_PROXY=)')
+variables=("CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=$CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE")
 while [[ "$1" == -* ]]; do
   case "$1" in
     --rm) shift; continue ;;
@@ -191,12 +192,11 @@ def google_in(place: Path) -> Iterator[Google]:
 
 
 def configure_endpoints(block: Block, google: Google) -> Block:
-    """Return the block; to the configuration that it writes, the emulator's endpoints are added."""
+    """Return the block; the one that writes the configuration is followed by the guide's, which adds the emulator."""
     if f"cat > {CONFIGURATION}" not in block.commands:
         return block
-    origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google.origin)
-    more = json.dumps({"google": {"emulator": True, "endpoints": origins}})[1:-1]
-    return Block(commands=f"{block.commands}echo '{more}' >> {CONFIGURATION}\n", shown=block.shown)
+    (more,) = re.findall(rf"^```sh\n(cat >> {CONFIGURATION}.*?)^```", EMULATOR, re.MULTILINE | re.DOTALL)
+    return Block(commands=block.commands + more.replace("http://127.0.0.1:8080", google.origin), shown=block.shown)
 
 
 @contextmanager
