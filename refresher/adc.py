@@ -6,17 +6,12 @@ key and in its order, with `credential_source.format` always present (OpenDAL ne
 `refresher.publishing` does that.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
+from refresher.resources import Endpoints, WorkloadIdentityProvider
 from refresher.tokens import JWT_TYPE
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from refresher.resources import Endpoints, WorkloadIdentityProvider
 
 
 def adc_document(

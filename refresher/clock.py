@@ -5,8 +5,6 @@ stands still while the machine is suspended, and the boot clock (CLOCK_BOOTTIME)
 `refresher.app` no module reads a clock that was not passed to it.
 """
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime
 from typing import Protocol

@@ -3,8 +3,6 @@
 The configuration file and the command line use them. Which range is sensible is checked where one is used.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 

@@ -6,14 +6,9 @@ Resource Manager at start. `docker --env-file`, podman, systemd and a shell shar
 characters that need none; `refresher.config` refuses others.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Format(StrEnum):

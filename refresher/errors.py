@@ -5,8 +5,6 @@ code catches them or where their sentence is built from facts. A programming mis
 traceback. No message contains a token, a key or an assertion: only names, paths, hosts, statuses and fingerprints.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import ClassVar, Self
 

@@ -4,14 +4,10 @@ Opening never blocks on a FIFO or a device, and nothing larger than its limit is
 decided by the caller, on the opened descriptor. Standard library only: the exec probe reads through here.
 """
 
-from __future__ import annotations
-
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import NamedTuple, Self
 
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -44,7 +40,7 @@ class FileState(NamedTuple):
     gid: int
 
     @classmethod
-    def from_stat(cls, status: os.stat_result) -> FileState:
+    def from_stat(cls, status: os.stat_result) -> Self:
         """Return the state that a stat call saw."""
         mode = stat.S_IMODE(status.st_mode)
         return cls(status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size, mode, status.st_uid, status.st_gid)

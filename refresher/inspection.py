@@ -5,22 +5,24 @@ provider (https://docs.cloud.google.com/iam/docs/workload-identity-federation-wi
 verified and never shown, so that what is printed can't be used as a credential.
 """
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from refresher.durations import format_span
 from refresher.limits import LONGEST_SUBJECT, LONGEST_SUBJECT_TOKEN_LIFE, MOST_PUBLISHED_KEYS
-from refresher.tokens import UnreadableTokenError, fingerprint, peek, read_segments
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from refresher.tokens import ExpectedClaims, SubjectToken, UnverifiedClaims
+from refresher.tokens import (
+    ExpectedClaims,
+    SubjectToken,
+    UnreadableTokenError,
+    UnverifiedClaims,
+    fingerprint,
+    peek,
+    read_segments,
+)
 
 _AUDIENCE = re.compile(
     r"//iam\.[a-z0-9.-]+/projects/(?P<project>[^/]+)/locations/global/workloadIdentityPools/[^/]+/providers/[^/]+"
@@ -56,7 +58,7 @@ class Findings:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def extend(self, *problems: str, facts: tuple[tuple[str, str], ...] = ()) -> Findings:
+    def extend(self, *problems: str, facts: tuple[tuple[str, str], ...] = ()) -> Self:
         """Return the findings with further facts and problems."""
         return replace(self, facts=self.facts + facts, problems=self.problems + problems)
 

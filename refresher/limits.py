@@ -1,7 +1,5 @@
 """Limits of Google that we check before Google does, each with its source. Nothing else decides them."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 LONGEST_SUBJECT = 127

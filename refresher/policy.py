@@ -6,8 +6,6 @@ because the most impatient clients (Node, C++, gcloud) exchange on every call be
 read in `refresher.publishing`; what to do about it is decided in `refresher.engine`.
 """
 
-from __future__ import annotations
-
 import zlib
 from datetime import datetime, timedelta
 from enum import StrEnum

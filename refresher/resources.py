@@ -5,15 +5,11 @@ Names follow Google's documentation of workload identity federation
 and provider id; a principal by pool and subject, without the provider. Nothing here talks to Google.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-    from pathlib import Path
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
 
 DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -79,7 +75,7 @@ class Endpoints:
         iam_credentials: str | None = None,
         cloud_kms: str | None = None,
         metadata: str | None = None,
-    ) -> Endpoints:
+    ) -> Self:
         """Return the endpoints of a universe, each of which can be replaced by another origin."""
         return cls(
             universe_domain=universe_domain,

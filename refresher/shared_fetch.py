@@ -3,15 +3,11 @@
 Otherwise callers of a server that does not answer would ask one after another, and each would wait for all before it.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from threading import Condition
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from refresher.errors import RefresherError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 

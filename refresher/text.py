@@ -1,7 +1,5 @@
 """Text from outside on its way to a person: on one line, without control characters, of bounded length, no secret."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -5,20 +5,16 @@ directory would need no token. The STS verifies (RFC 7519 claims, RFC 8693 excha
 keep, what it would refuse. When a token must be replaced is decided in `refresher.policy`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.limits import LONGEST_SUBJECT_TOKEN_LIFE
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a URN of RFC 8693, section 3
@@ -37,6 +33,14 @@ Scalar = str | int | float | bool | None
 
 class UnreadableTokenError(ValueError):
     """The text is not a token whose validity can be read; the message is the reason and never the text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """An access token of Google's, which expires at a time in UTC; its value, the secret, is in no repr."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

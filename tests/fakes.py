@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from refresher.google.call import AccessToken, Response, TransportError
+from refresher.google.call import Response, TransportError
 from refresher.resources import Endpoints
 from refresher.suppliers.interface import Workshop
-from refresher.tokens import SubjectToken, peek
+from refresher.tokens import AccessToken, SubjectToken, peek
 from tests.tokens import NOW, make_jwt
 
 if TYPE_CHECKING:

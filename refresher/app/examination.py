@@ -5,38 +5,37 @@ target record is a target that the daemon may keep fresh; so is one whose drop-i
 judged, since what the daemon would mint is unknown.
 """
 
-from __future__ import annotations
-
 import os
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from refresher import policy
 from refresher.app.targets import build_targets
-from refresher.config.loader import load
+from refresher.config.loader import LoadedConfiguration, load
 from refresher.config.models import Configuration
 from refresher.config.sources import LARGEST
 from refresher.engine.assessment import Assessment
+from refresher.engine.plan import Target
 from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
-from refresher.observe.health import ArtifactHealth, build_unreadable, build_verdict, choose_remedy, examine
+from refresher.observe.health import (
+    ArtifactHealth,
+    TargetHealth,
+    build_unreadable,
+    build_verdict,
+    choose_remedy,
+    examine,
+)
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, is_minted
 from refresher.publishing.atomic import OWN
-from refresher.publishing.contents import compute_digest, extract_token, parse_descriptions
+from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.settings.places import InvalidConfigurationError
 from refresher.tokens import UnreadableTokenError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.engine.plan import Target
-    from refresher.observe.health import TargetHealth
-    from refresher.publishing.contents import Description, PublishedFile
 
 _ROOT = re.compile(rb"""(?:^|[{,])[ \t]*["']?directory_root["']?[ \t]*:[ \t]*["']?([^"'\s#,}]+)""", re.MULTILINE)
 """`directory_root: PATH` in YAML or JSON, which is found in a file that can't be parsed too."""

@@ -1,31 +1,25 @@
 """What a configuration means, target by target, and what is unwise or missing around it; changes nothing."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher import policy
 from refresher.app.targets import build_endpoints, get_provider, list_audiences, list_optional
 from refresher.config.drop_ins import SUFFIX
+from refresher.config.loader import LoadedConfiguration
+from refresher.config.targets import ResolvedTarget
 from refresher.durations import format_duration
-from refresher.errors import ConfigurationError, KeysError, PublishError, SupplyError
+from refresher.errors import ConfigurationError, KeysError, PublishError, RefresherError, SupplyError
 from refresher.keys.registry import published_key_ids
 from refresher.publishing import retirement
 from refresher.resources import Endpoints
 from refresher.settings.values import TcpSocket
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import timedelta
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.config.targets import ResolvedTarget
-    from refresher.errors import RefresherError
 
 _SCOPE = re.compile(
     r"https://(?:www\.googleapis\.com/auth/|mail\.google\.com/|www\.google\.com/|[a-z]+\.googleapis\.com/)"

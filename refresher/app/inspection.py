@@ -4,15 +4,16 @@ What each file contains is judged in `refresher.inspection`. Files are read as a
 of a bounded size alone.
 """
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refresher.app.suppliers import Connections, open_workshop
 from refresher.app.targets import build_endpoints, build_targets
+from refresher.config.loader import LoadedConfiguration
 from refresher.errors import KeysError, RefresherError, SupplyError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.inspection import (
@@ -28,15 +29,11 @@ from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT,
 from refresher.publishing.contents import compute_digest, parse_descriptions
 from refresher.publishing.mounts import find_single_file_mount
 from refresher.resources import Endpoints
-from refresher.tokens import UnreadableTokenError, peek
+from refresher.tokens import ExpectedClaims, UnreadableTokenError, UnverifiedClaims, peek
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from refresher.config.loader import LoadedConfiguration
     from refresher.google.call import Transport
-    from refresher.tokens import ExpectedClaims, UnverifiedClaims
+
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a file that is explained; `artifacts.json` is the largest that we write."""
@@ -242,7 +239,7 @@ def _peek_claims(text: str) -> UnverifiedClaims | None:
         return None
 
 
-def _open_transport(loaded: LoadedConfiguration | None) -> Transport:
+def _open_transport(loaded: LoadedConfiguration | None) -> "Transport":
     return Connections(ca_file=None)() if loaded is None else open_workshop(loaded).connections()
 
 

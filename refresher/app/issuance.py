@@ -1,32 +1,23 @@
 """One token for a script, issued according to the configuration, and written nowhere."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from refresher.app.plans import build_chain
 from refresher.app.suppliers import DeferredSupplier, open_workshop
 from refresher.app.targets import build_targets
+from refresher.config.loader import LoadedConfiguration
 from refresher.durations import format_duration
 from refresher.errors import ImpersonationError, UsageError
 from refresher.google.iam_credentials import IamCredentials
 from refresher.limits import LONGEST_ACCESS_TOKEN_LIFE
-from refresher.resources import CLOUD_PLATFORM_SCOPE
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
 from refresher.settings.values import SIGNED_RANGE
-from refresher.tokens import UnreadableTokenError, peek
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.google.call import AccessToken
-    from refresher.resources import Impersonation
-    from refresher.suppliers.interface import SupplierContext
-    from refresher.tokens import SubjectToken
+from refresher.suppliers.interface import SupplierContext
+from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError, peek
 
 _HOUR = timedelta(hours=1)
 _ACCESS_TOKEN_RANGE = timedelta(seconds=1), LONGEST_ACCESS_TOKEN_LIFE

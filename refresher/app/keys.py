@@ -4,27 +4,20 @@ A next key must be accepted by every provider whose supplier signs with its dire
 of a real identity, so that the provider's condition and mapping accept it; what it is exchanged for is thrown away.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from refresher.app.suppliers import open_workshop
 from refresher.app.targets import get_provider, list_audiences
+from refresher.config.loader import LoadedConfiguration
 from refresher.engine.plan import KeyTrial
 from refresher.errors import KeysError, UsageError
 from refresher.keys.registry import KeyState, list_keys
 from refresher.resources import CLOUD_PLATFORM_SCOPE
-from refresher.suppliers.interface import SupplierContext
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.suppliers.interface import SupplierSettings, Workshop
+from refresher.suppliers.interface import SupplierContext, SupplierSettings, Workshop
 
 _LONGEST_SPACING = timedelta(minutes=1)
 _USUAL_LIFETIME = timedelta(hours=1)

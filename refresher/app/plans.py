@@ -4,27 +4,19 @@ A changed configuration that cannot be used is refused once, and the former plan
 their settings and keys are, so that an added target reads no key again and shares tokens as before.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from refresher.app.keys import list_trials
 from refresher.app.suppliers import Once, build_suppliers, count_threads, open_workshop
 from refresher.app.targets import build_targets
-from refresher.config.loader import load, read_signature, rescan
+from refresher.config.loader import LoadedConfiguration, load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
-from refresher.settings.places import InvalidConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.settings.places import Problem
-    from refresher.suppliers.interface import Supplier, Workshop
+from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.suppliers.interface import Supplier, Workshop
 
 _ATTEMPTS = 2
 """Loads within one poll: the second knows the files that the first one found included."""

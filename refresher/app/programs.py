@@ -1,19 +1,18 @@
 """What commands run: the daemon, one pass, a proof by real exchange. Callable, and tested, without a terminal."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from refresher import __version__
 from refresher.app.explanation import list_unrecorded
@@ -21,27 +20,22 @@ from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_document, build_targets
 from refresher.clock import SystemClock
+from refresher.config.loader import LoadedConfiguration
 from refresher.engine import once
-from refresher.engine.reporter import Severity
+from refresher.engine.agenda import Key
+from refresher.engine.daemon import Daemon
+from refresher.engine.outcome import Outcome
+from refresher.engine.plan import Target
+from refresher.engine.reporter import Listener, Reporter, Severity
+from refresher.engine.ticker import Ticker
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_root_held
 from refresher.publishing.retirement import retire_strays
+from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.engine.agenda import Key
-    from refresher.engine.daemon import Daemon
-    from refresher.engine.outcome import Outcome
-    from refresher.engine.plan import Target
-    from refresher.engine.reporter import Listener, Reporter
-    from refresher.engine.ticker import Ticker
-    from refresher.suppliers.interface import Workshop
 
 _SIGNALS = 64
 """Numbers of signals that are read at a time."""

@@ -4,30 +4,27 @@ A supplier that can't be built (a key is missing, credentials do not load) is a 
 they have, and it is tried again. One pool of connections serves all calls of a configuration.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.request import getproxies_environment
 
 from refresher.app.targets import build_endpoints
+from refresher.config.loader import LoadedConfiguration
 from refresher.errors import RefresherError, SupplyError
 from refresher.files import read_state
-from refresher.suppliers.interface import Workshop
+from refresher.suppliers.interface import Supplier, SupplierContext, Workshop
+from refresher.tokens import SubjectToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-    from pathlib import Path
-
-    from refresher.config.loader import LoadedConfiguration
     from refresher.google.call import Response, Transport
     from refresher.google.transport import Limits
-    from refresher.suppliers.interface import Supplier, SupplierContext
-    from refresher.tokens import SubjectToken
+
 
 T = TypeVar("T")
 
@@ -43,11 +40,11 @@ class Connections:
     The certificates in `ca_file` are trusted in addition to the system's.
     """
 
-    def __init__(self, *, ca_file: Path | None, limits: Limits | None = None) -> None:
+    def __init__(self, *, ca_file: Path | None, limits: "Limits | None" = None) -> None:
         self._limits = limits
         self._shared = Once(partial(self._create, ca_file, "google.ca_file"))
 
-    def __call__(self) -> Transport:
+    def __call__(self) -> "Transport":
         """Return the shared transport.
 
         Raises:
@@ -55,14 +52,14 @@ class Connections:
         """
         return self._shared.get()
 
-    def trusting(self, ca_file: Path, ca_key: str) -> Transport:
+    def trusting(self, ca_file: Path, ca_key: str) -> "Transport":
         """Return a transport of its own, which alone trusts the certificates in a file, as they are at each call.
 
         `ca_key` is the key of the configuration that names the file, for messages.
         """
         return CurrentTrust(ca_file, partial(self._create, ca_file, ca_key))
 
-    def _create(self, ca_file: Path | None, ca_key: str) -> Transport:
+    def _create(self, ca_file: Path | None, ca_key: str) -> "Transport":
         from refresher.google.transport import PooledTransport
 
         return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits, proxies=getproxies_environment())
@@ -74,7 +71,7 @@ class CurrentTrust:
     An authority that is replaced is announced in the file before it signs anything, and a daemon outlives it.
     """
 
-    def __init__(self, ca_file: Path, create: Callable[[], Transport]) -> None:
+    def __init__(self, ca_file: Path, create: Callable[[], "Transport"]) -> None:
         self._ca_file = ca_file
         self._create = create
         self._created: tuple[object, Transport] | None = None
@@ -82,7 +79,7 @@ class CurrentTrust:
 
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
-    ) -> Response:
+    ) -> "Response":
         """Make one call as the transport does; a file that can't be used raises a `ConfigurationError`."""
         with self._lock:
             state = read_state(self._ca_file)
@@ -114,7 +111,7 @@ def count_threads(loaded: LoadedConfiguration) -> dict[str, int]:
     return {name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in suppliers.items()}
 
 
-def open_workshop(loaded: LoadedConfiguration, *, limits: Limits | None = None) -> Workshop:
+def open_workshop(loaded: LoadedConfiguration, *, limits: "Limits | None" = None) -> Workshop:
     """Return what suppliers of a configuration are built with; no connection is opened yet.
 
     `limits` bound the time of each call; None for the usual ones.

@@ -4,13 +4,14 @@ Reads no file but the list of published key ids. Suppliers are put together else
 that commands which mint nothing import none of them.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from refresher import adc, environment
+from refresher.config.loader import LoadedConfiguration
+from refresher.config.models import IdentitySettings
+from refresher.config.targets import ResolvedTarget
 from refresher.engine.artifacts import TargetFacts, build_static, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
@@ -20,15 +21,7 @@ from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
-from refresher.suppliers.interface import SupplierContext
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.config.models import IdentitySettings
-    from refresher.config.targets import ResolvedTarget
-    from refresher.suppliers.interface import SupplierSettings
+from refresher.suppliers.interface import SupplierContext, SupplierSettings
 
 
 def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:

@@ -1,7 +1,5 @@
 """The known failures of `failures.toml`: which one an error is, and what to do about it."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from dataclasses import dataclass

@@ -1,17 +1,13 @@
 """`refresher check`: check and explain the configuration; changes nothing."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from refresher.app.explanation import explain, list_faults
 from refresher.cli.command import clean, config_option, declare, json_option, load_configuration, print_warnings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @declare("check", example="refresher check --config refresher.yaml")

@@ -1,27 +1,21 @@
 """What the commands share: options and help, the configuration as a command loads it, and errors in print."""
 
-from __future__ import annotations
-
+import gc
 import os
-import signal
+import re
 import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from refresher.config.loader import LoadedConfiguration
 from refresher.durations import parse_duration
-from refresher.errors import UsageError
+from refresher.errors import RefresherError, UsageError
 from refresher.settings.places import InvalidConfigurationError
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from datetime import timedelta
-
-    from refresher.config.loader import LoadedConfiguration
-    from refresher.errors import RefresherError
 
 T = TypeVar("T")
 
@@ -199,4 +193,12 @@ def print_errors(errors: Mapping[str, RefresherError]) -> None:
 
 def end_on_sigterm() -> None:
     """Make SIGTERM end this program regularly, with the programs that it has started; called on the main thread."""
+    import signal
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+
+
+def collect_garbage() -> None:
+    """Search for garbage from now on, in a command that may run for long; what is imported already is left out."""
+    gc.freeze()
+    gc.enable()

@@ -1,20 +1,14 @@
 """`refresher demo`: the main job on the emulator."""
 
-from __future__ import annotations
-
-import gc
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
-from refresher.cli.command import PATH, declare
+from refresher.cli.command import PATH, collect_garbage, declare
 from refresher.cli.emulator import require_emulator
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @declare("demo", example="refresher demo --keep --directory /tmp/refresher-demo")
@@ -30,7 +24,7 @@ def command(directory: Path | None, *, keep: bool) -> None:
     require_emulator()
     from refresher.demo.steps import run_demo
 
-    gc.enable()
+    collect_garbage()
     stopping = None
     if keep:
         stopping = threading.Event()

@@ -1,17 +1,12 @@
 """`refresher discovery`: print the discovery document that a `sign_jwt` supplier's issuer must serve."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from refresher.app.keys import compose_discovery_document
 from refresher.cli.command import config_option, declare, load_configuration
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @declare("discovery", example="refresher discovery --config refresher.yaml fleet > openid-configuration")

@@ -1,19 +1,14 @@
 """`refresher emulator`: run a local Google until a signal stops it, or print how tools reach a running one."""
 
-from __future__ import annotations
-
-import gc
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
-from refresher.cli.command import PATH, declare
+from refresher.cli.command import PATH, collect_garbage, declare
 from refresher.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PORT = click.IntRange(0, 65535)
 
@@ -68,7 +63,7 @@ def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any)
         return
     from refresher.emulator.program import serve
 
-    gc.enable()
+    collect_garbage()
     serve(directory, output=sys.stdout, lenient=not strict, **settings)
 
 

@@ -1,17 +1,12 @@
 """`refresher env`: print the variables that make clients find a target's credentials directory."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from refresher.app.targets import build_variables
 from refresher.cli.command import config_option, declare, load_configuration, select_targets
 from refresher.environment import Format, render
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @declare("env", example='eval "$(refresher env --config refresher.yaml alice --format shell)"')

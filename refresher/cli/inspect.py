@@ -1,23 +1,18 @@
 """`refresher inspect`: explain a token, an ADC document, a JWKS or a whole credentials directory."""
 
-from __future__ import annotations
-
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from refresher.cli.command import PATH, declare, load_configuration
 from refresher.errors import ExitStatus, UsageError
+from refresher.inspection import Findings
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from refresher.inspection import Findings
 
 _LONGEST_LABEL = 64
 _LONGEST_VALUE = 4096

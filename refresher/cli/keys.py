@@ -1,21 +1,15 @@
 """`refresher keys`: create, list, publish and rotate the signing keys of a `self_issued` supplier."""
 
-from __future__ import annotations
-
 import json
 import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 
 from refresher.cli.command import PATH, Duration, config_option, declare, json_option, load_configuration, print_note
 from refresher.keys import directory as keys
 from refresher.keys.registry import compose_document, list_keys
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-    from pathlib import Path
 
 _ALGORITHM = click.Choice(["ES256", "RS256"])
 _KEY_ID = re.compile("-[A-Za-z0-9_-]{42}")

@@ -1,9 +1,8 @@
 """`refresher once`: refresh what is due, and exit."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 
@@ -18,14 +17,9 @@ from refresher.cli.command import (
     print_warnings,
     select_targets,
 )
+from refresher.engine.agenda import Key
+from refresher.engine.outcome import Outcome
 from refresher.errors import ExitStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from refresher.engine.agenda import Key
-    from refresher.engine.outcome import Outcome
 
 
 @declare("once", example="refresher once --config refresher.yaml --force alice")

@@ -6,8 +6,6 @@ mounted by itself, which would cut the container off from every refresh. What th
 `refresher wait --config`. A command line that it does not understand is left to the full command.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,22 +1,17 @@
 """The root command: the list of commands, each imported when it is called, and the one place that ends the program."""
 
-from __future__ import annotations
-
 import errno
 import importlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import click
 
 from refresher import __version__
 from refresher.cli.command import list_loudness_options, print_error, print_note
 from refresher.errors import ExitStatus, RefresherError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 COMMANDS = {
     "demo": "Show on the emulator how two users get credentials of their own.",

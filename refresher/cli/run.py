@@ -1,15 +1,9 @@
 """`refresher run`: the daemon."""
 
-from __future__ import annotations
-
-import gc
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from refresher.cli.command import config_option, configure_logs, declare
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from refresher.cli.command import collect_garbage, config_option, configure_logs, declare
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
@@ -27,5 +21,5 @@ def command(config: Path) -> None:
     from refresher.observe.logs import log
 
     configure_logs()
-    gc.enable()
+    collect_garbage()
     run_daemon(config, load(config), log)

@@ -1,7 +1,5 @@
 """`refresher schema`: print the JSON Schema of the configuration."""
 
-from __future__ import annotations
-
 import click
 
 from refresher.cli.command import declare

@@ -1,23 +1,18 @@
 """`refresher status`: the current state of each target's files."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from refresher.app.examination import open_examination
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
+from refresher.observe.health import TargetHealth
 from refresher.observe.holders import find_holders
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from refresher.observe.health import TargetHealth
 
 _LONGEST_CLAIM = 1024
 _COLOURS = {"fresh": "green", "due": "yellow"}

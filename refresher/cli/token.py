@@ -1,12 +1,10 @@
 """`refresher token`: print one token of a target, for a script."""
 
-from __future__ import annotations
-
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,10 +21,6 @@ from refresher.cli.command import (
     select_targets,
 )
 from refresher.errors import UsageError
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-
 
 _KINDS = {
     "--audience": ("subject", "id"),

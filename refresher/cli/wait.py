@@ -3,25 +3,19 @@
 With `--directory` alone it is the exec probe, which `refresher.cli.probe` answers before this file is even imported.
 """
 
-from __future__ import annotations
-
 import gc
 import time
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
+from refresher.app.examination import Examination
 from refresher.cli import probe
 from refresher.cli.command import PATH, Duration, config_option, declare, print_errors, print_note, select_targets
 from refresher.errors import ExitStatus, NotReadyError, UsageError
 from refresher.publishing.artifacts import NAMES, OPTIONAL
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from pathlib import Path
-
-    from refresher.app.examination import Examination
 
 _POLL_SECONDS = 0.1
 _OPTIONAL = ", ".join(OPTIONAL)
@@ -77,7 +71,6 @@ def command(
 
     deadline = time.monotonic() + timeout.total_seconds()
     found = open_examination(config)
-    gc.enable()  # this may run for long
     for complaint in found.complaints:
         print_note(str(complaint))
     names = _select(found, targets, artifacts)
@@ -142,4 +135,5 @@ def _wait_for_files(
             (_, (problem, remedy)), *others = shortages.items()
             more = ", ".join(name for name, _ in others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
             raise NotReadyError(f"{problem} ({len(others)} more: {more})" if others else problem, remedy)
+        gc.enable()  # this may run for long
         time.sleep(_POLL_SECONDS)

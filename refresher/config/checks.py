@@ -7,26 +7,20 @@ may be partly wrong: what depends on a broken key is not judged, so that one mis
 and yet worth a warning is collected here, and shown by what loaded the configuration.
 """
 
-from __future__ import annotations
-
 import os
 import re
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from typing import TypeVar
 
+from refresher.config.models import Configuration, IdentitySettings, TargetSettings
 from refresher.durations import format_duration
 from refresher.files import read_state
 from refresher.policy import SHORT_LIFETIME
-from refresher.settings.places import suggest
+from refresher.settings.model import Settings
+from refresher.settings.places import Problem, suggest
 from refresher.suppliers.interface import SupplierSettings
 from refresher.text import quote
 from refresher.tokens import ACCESS_TOKEN_TYPE
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from refresher.config.models import Configuration, IdentitySettings, TargetSettings
-    from refresher.settings.model import Settings
-    from refresher.settings.places import Problem
 
 _LONGEST_LIST = 20
 _ACCOUNT = r"^[0-9]+$|\.gserviceaccount\.com$"

@@ -6,19 +6,14 @@ What a scalar means is decided by the field that reads it (`refresher.settings`)
 `refresher.config.sources`.
 """
 
-from __future__ import annotations
-
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import yaml
 from yaml.reader import ReaderError
 
-from refresher.settings.places import Empty, List, Map, OwnMark, Problem, Quoted, Value, locate
+from refresher.settings.places import Empty, List, Map, Mark, Node, OwnMark, Problem, Quoted, Value, locate
 from refresher.text import quote
-
-if TYPE_CHECKING:
-    from refresher.settings.places import Mark, Node
 
 _EMPTY = frozenset(["", "~", "null", "Null", "NULL"])
 """What stands for no value without quotes (YAML 1.1, "Null")."""

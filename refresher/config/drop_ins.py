@@ -5,24 +5,18 @@ never touches the others: it is reported, and a target that was good before keep
 only when their state changed, and may come and go during the scan.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from refresher.config.document import read_document
-from refresher.config.models import TargetSettings
+from refresher.config.models import Configuration, TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
 from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
 from refresher.files import FileState, read_state
 from refresher.settings.fields import NAME_REMEDY, is_name
 from refresher.settings.places import Problem, sort_problems
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.config.models import Configuration
 
 SUFFIX = ".yaml"
 """Of the files that are read; names that begin with a dot are not."""

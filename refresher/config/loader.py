@@ -6,26 +6,20 @@ as a whole; one in a drop-in refuses that drop-in. Nothing is written, nothing o
 credentials directory is opened.
 """
 
-from __future__ import annotations
-
 import gc
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from refresher.config import drop_ins
 from refresher.config.checks import check_entries, list_warnings
-from refresher.config.models import Configuration
+from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
 from refresher.config.sources import read_sources
 from refresher.config.targets import ResolvedTarget, TargetResolver, check_root, read_open_mode
 from refresher.files import FileState, read_state
 from refresher.settings.places import InvalidConfigurationError, Map, Problem, sort_problems
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from refresher.config.models import IdentitySettings, ProviderSettings
-    from refresher.suppliers.interface import SupplierSettings
+from refresher.suppliers.interface import SupplierSettings
 
 
 class MainFile(NamedTuple):

@@ -3,8 +3,6 @@
 Each model checks between its own keys. What spans entries (references, subjects, defaults) is checked in
 `refresher.config.checks`, owners and groups in `refresher.config.targets`. The descriptions become the JSON Schema
 (`configs/schema.json` is a copy of it) and the documentation.
-
-There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is created.
 """
 
 import json

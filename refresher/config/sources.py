@@ -6,24 +6,31 @@ these files and refused for drop-ins. Maps are merged deeply; any other value ma
 else the mistake is reported at both places.
 """
 
-from __future__ import annotations
-
 import errno
 import functools
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from refresher.config.document import Document, read_document
 from refresher.errors import ConfigurationError
 from refresher.files import FileState, UnsuitableFileError, read_regular
-from refresher.settings.places import Empty, List, Map, OwnMark, Problem, Repeated, Value, describe, format_path, locate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from refresher.settings.places import Mark, Node
+from refresher.settings.places import (
+    Empty,
+    List,
+    Map,
+    Mark,
+    Node,
+    OwnMark,
+    Problem,
+    Repeated,
+    Value,
+    describe,
+    format_path,
+    locate,
+)
 
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes of one file; a hundred thousand targets fit."""

@@ -6,24 +6,18 @@ and a root that other users can write to is accepted only while all targets are 
 is looked at here, but when something is published (`refresher.publishing`).
 """
 
-from __future__ import annotations
-
 import grp
 import os
 import pwd
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from refresher.config.checks import check_target
+from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
 from refresher.files import read_state
-from refresher.settings.places import locate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
-    from refresher.settings.places import Problem
+from refresher.settings.places import Problem, locate
 
 _NEEDED = frozenset(["identity", "mode", "owner"])
 """Keys that decide which users can read a target's files, and for which identity."""

@@ -3,8 +3,6 @@
 Its lines are readable in a file, and coloured on a terminal that supports colours.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
@@ -15,7 +13,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Condition, Lock
-from typing import TYPE_CHECKING, TextIO
+from threading import Event as StopEvent
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -23,14 +22,9 @@ from rich.text import Text
 from refresher.app.programs import start_daemon
 from refresher.config.loader import load
 from refresher.demo.users import LIFETIME, USERS, act_as, set_up, try_theft
-from refresher.emulator.testing import emulator
+from refresher.emulator.testing import Scenario, emulator
+from refresher.engine.reporter import Event
 from refresher.errors import ExchangeError, NotReadyError
-
-if TYPE_CHECKING:
-    from threading import Event as StopEvent
-
-    from refresher.emulator.testing import Scenario
-    from refresher.engine.reporter import Event
 
 ROUNDS = 3
 """How many tokens each user gets before the demo ends."""

@@ -4,12 +4,10 @@ A container's program calls Google with plain google-auth and a credentials dire
 lifetime of the tokens is special to the demo; the daemon is the real one.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from google.auth import identity_pool
 from google.auth.exceptions import GoogleAuthError
@@ -18,15 +16,10 @@ from requests import Session
 
 from refresher.durations import format_duration
 from refresher.emulator.state import DEFAULT_NUMBER, DEFAULT_PROJECT
+from refresher.emulator.testing import Scenario
 from refresher.errors import ExchangeError
 from refresher.keys.directory import create, read_jwks
 from refresher.resources import CLOUD_PLATFORM_SCOPE
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-
-    from refresher.emulator.testing import Scenario
 
 LIFETIME = timedelta(seconds=9)
 _ISSUER = "https://workers.invalid"

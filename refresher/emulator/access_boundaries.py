@@ -4,8 +4,6 @@ https://cloud.google.com/iam/docs/downscoping-short-lived-credentials. As at Goo
 `refresher.emulator.permissions` decides what a boundary permits. Client-side boundaries are not emulated.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 from urllib.parse import unquote

@@ -4,8 +4,6 @@ https://cloud.google.com/iam/docs/service-account-types. A project id with a dom
 is reversed in an e-mail: `NAME@legacy.example.com.iam.gserviceaccount.com`.
 """
 
-from __future__ import annotations
-
 import re
 
 _USER_MANAGED = re.compile(r"[^@]+@(?P<host>[^@]+)\.iam\.gserviceaccount\.com")

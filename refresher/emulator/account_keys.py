@@ -5,10 +5,8 @@ www.googleapis.com, as JWK and as X.509, together with the keys that users have.
 created at its first signature and never rotated.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,16 +14,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.credentials import load_public_keys
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import Call, Reply, Route
+from refresher.emulator.state import ServiceAccount
 from refresher.emulator.tokens import dump_key, load_key, public_jwk
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import ServiceAccount
 
 _VALID_FOR = timedelta(days=730)
 

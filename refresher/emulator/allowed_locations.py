@@ -5,20 +5,14 @@ same method for pools, with the permissions that these pages list. google-auth a
 refusal.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from refresher.emulator.authentication import authenticate, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.permissions import account_resource, has_permission, permission_denied
 from refresher.emulator.state import pool_name
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "iamcredentials.googleapis.com"
 _GET_ACCOUNT = "iam.serviceAccounts.get"

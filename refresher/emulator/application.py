@@ -1,33 +1,28 @@
 """The ASGI application of one cloud: turns bytes into a call and a reply into bytes, and applies faults in between."""
 
-from __future__ import annotations
-
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, timedelta
 from email.utils import format_datetime
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal, api_refusal
-from refresher.emulator.evaluation import IdentityNeeded
+from refresher.emulator.evaluation import Evaluator, IdentityNeeded
+from refresher.emulator.faults import Fault
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.routes import answer
 from refresher.emulator.storage.objects import LARGEST
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.evaluation import Evaluator
-    from refresher.emulator.faults import Fault
-
-    Receive = Callable[[], Awaitable[dict[str, Any]]]
-    Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 LARGEST_BODY = 4 * 1024 * 1024
 

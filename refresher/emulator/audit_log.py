@@ -5,21 +5,16 @@ project's audit configuration asks for them, Admin Activity logs always. Queries
 `refresher.emulator.cloud_logging`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from refresher.emulator.http import ENCODED_SLASH
-
-if TYPE_CHECKING:
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.errors import Refusal
-    from refresher.emulator.http import Call
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.errors import Refusal
+from refresher.emulator.http import ENCODED_SLASH, Call
 
 _STS = "sts.googleapis.com"
 _IAM_CREDENTIALS = "iamcredentials.googleapis.com"

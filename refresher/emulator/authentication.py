@@ -5,21 +5,15 @@ like a Google token authenticates the administrator of the whole cloud, so that 
 `access_token = "anything"`.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.http import Call
 from refresher.emulator.permissions import Resource, has_permission
 from refresher.emulator.roles import USE_PROJECT
 from refresher.emulator.tokens import PREFIX, Bearer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.http import Call
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 IAM = "https://www.googleapis.com/auth/iam"

@@ -5,23 +5,18 @@ Jobs are done at once, and a job's name contains its result, so that no job is s
 document (https://developers.google.com/discovery/v1/reference/apis), which lists exactly what is here.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator.authentication import CLOUD_PLATFORM, authenticate
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
 from refresher.emulator.permissions import Resource, has_permission
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.tokens import Bearer
+from refresher.emulator.tokens import Bearer
 
 SERVICE = "bigquery.googleapis.com"
 SCOPES = (CLOUD_PLATFORM, "https://www.googleapis.com/auth/bigquery")

@@ -1,11 +1,12 @@
 """One emulated cloud: its resources, its clock, the tokens it issues, and the requests it received."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from refresher.emulator.credentials import (
     CLOUD_PLATFORM,
@@ -14,22 +15,15 @@ from refresher.emulator.credentials import (
     load_public_keys,
     parse_assertion,
 )
+from refresher.emulator.errors import Refusal
 from refresher.emulator.faults import Faults
 from refresher.emulator.journal import AuditLog, Journal
 from refresher.emulator.quotas import Quotas
 from refresher.emulator.scopes import split_scopes
 from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import State
+from refresher.emulator.storage_state import Upload
 from refresher.emulator.tokens import Bearer, TokenVault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-    from refresher.emulator.errors import Refusal
-    from refresher.emulator.storage_state import Upload
 
 _SERVICE = re.compile(r"https://[a-z.-]+\.googleapis\.com/")
 """The audience of a JWT for one service, which then needs no scope."""

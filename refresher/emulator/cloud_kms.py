@@ -4,11 +4,9 @@ https://docs.cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyR
 come from the seed or from a test. There are only signing keys, and HTTP can neither create nor destroy them.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import google_crc32c
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -17,17 +15,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from refresher.emulator.authentication import CLOUD_PLATFORM, authenticate, check_perimeter, check_service
-from refresher.emulator.crypto_keys import ENABLED
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.crypto_keys import ENABLED, CryptoKey, CryptoKeyVersion
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
 from refresher.emulator.permissions import Resource, has_permission
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.crypto_keys import CryptoKey, CryptoKeyVersion
-    from refresher.emulator.tokens import Bearer
+from refresher.emulator.tokens import Bearer
 
 SERVICE = "cloudkms.googleapis.com"
 KMS = "https://www.googleapis.com/auth/cloudkms"

@@ -4,22 +4,16 @@ https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services.
 in an existing project has a policy, and nothing can be invoked.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from refresher.emulator import policy_changes
 from refresher.emulator.authentication import authenticate_administrator, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.fields import find_project
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.permissions import Resource
 from refresher.emulator.policies import Policy
 from refresher.emulator.roles import RUN_SERVICES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "run.googleapis.com"
 

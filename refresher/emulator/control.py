@@ -3,12 +3,11 @@
 Google has nothing like it. Any client that reaches the emulator may use it.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from refresher.emulator.authentication import CLOUD_PLATFORM
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.http import Call, Reply, Route, read_texts
 from refresher.emulator.metadata_server import FLAVOR
@@ -16,11 +15,6 @@ from refresher.emulator.permissions import list_names
 from refresher.emulator.seed import apply_seed
 from refresher.emulator.tokens import Bearer
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 NOTICE = "This is the emulator of wif-refresher. It is not Google, and it is not secure.\n"
 

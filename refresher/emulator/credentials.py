@@ -3,10 +3,9 @@
 https://cloud.google.com/iam/docs/keys-create-delete. The emulator only stores the public half of a key.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from cryptography import x509
@@ -14,9 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from refresher.emulator.tokens import compute_key_id, load_key
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 USER_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email", CLOUD_PLATFORM)

@@ -3,8 +3,6 @@
 `refresher.emulator.cloud_kms` answers the requests for them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa

@@ -1,15 +1,11 @@
 """Documents that are only stored and shown: log metrics, alert policies, organisation policies, deny policies."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import read_text
 from refresher.emulator.policies import Policy, is_same_etag
-
-if TYPE_CHECKING:
-    from refresher.emulator.cloud import Cloud
 
 
 def put(cloud: Cloud, kind: str, name: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,6 @@ STS and the token endpoint answer with flat OAuth errors (RFC 6749, section 5.2)
 `google.rpc.Status`. The ids are those of the catalogue in `docs/emulator.md`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 _INVALID_AUDIENCE = (

@@ -6,21 +6,17 @@ has no limit of time or memory. So every expression that is not clearly quick go
 another one.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.emulator.errors import Refusal, api_refusal, sts_refusal
 from refresher.emulator.mapping import Identity
-
-if TYPE_CHECKING:
-    from refresher.emulator.state import Provider
+from refresher.emulator.state import Provider
 
 WORKER = "refresher.emulator.evaluation_worker"
 

@@ -4,8 +4,6 @@ The system enforces limits for each question, whatever the library does: memory 
 that ends the process.
 """
 
-from __future__ import annotations
-
 import json
 import resource
 import signal

@@ -6,17 +6,13 @@ its string functions and with `extract`, which IAM adds
 variables.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAPPING = "mapping"
 """A mapping reads `assertion`, the claims of the issuer."""

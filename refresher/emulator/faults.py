@@ -11,17 +11,13 @@ assert not google.faults.pending
 The names of operations are in `docs/emulator.md`; `*` is every operation.
 """
 
-from __future__ import annotations
-
 from collections import deque
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.emulator.errors import API, OAUTH, STS
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container
 
 ANY = "*"
 _LONGEST = 3600.0

@@ -1,19 +1,14 @@
 """What the admin services share: how a project is found, a time is written, and an update mask is read."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import read_object
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import Project
+from refresher.emulator.state import Project
 
 
 def find_project(cloud: Cloud, name: str) -> tuple[str, Project]:

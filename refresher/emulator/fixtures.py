@@ -1,15 +1,10 @@
 """The pytest plugin with the fixture `google_emulator`: each test that uses it has its own emulator."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from refresher.emulator.testing import Scenario
+from refresher.emulator.testing import Scenario
 
 
 @pytest.fixture

@@ -1,21 +1,15 @@
 """An HTTP call and its reply as the services' rules see them: no sockets, no framework."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from refresher.emulator.errors import api_refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.errors import Refusal
-    from refresher.emulator.faults import Fault
-    from refresher.emulator.mapping import Identity
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.errors import Refusal, api_refusal
+from refresher.emulator.faults import Fault
+from refresher.emulator.mapping import Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +94,9 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: Fault | None = None
+
+
+Rule = Callable[[Cloud, Call, Mapping[str, str]], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +205,3 @@ def read_flag(document: Mapping[str, Any], name: str) -> bool:
 
 def _no_json(_: str) -> NoReturn:
     raise ValueError("NaN and infinities are not JSON")
-
-
-if TYPE_CHECKING:
-    Rule = Callable[[Cloud, Call, Mapping[str, str]], Reply]

@@ -4,14 +4,13 @@ https://cloud.google.com/iam/docs/reference/credentials/rest. `refresher.emulato
 verify the signatures.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from refresher.emulator.account_keys import load_or_create_key
 from refresher.emulator.authentication import authenticate, check_perimeter, check_service
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import Call, Reply, Route, read_text, read_texts
 from refresher.emulator.journal import LONGEST
@@ -27,13 +27,8 @@ from refresher.emulator.permissions import check_chain, permission_denied
 from refresher.emulator.quotas import GENERATIONS, SIGNATURES
 from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
 from refresher.emulator.scopes import is_scope
+from refresher.emulator.state import ServiceAccount
 from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer, compute_key_id
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import ServiceAccount
 
 SERVICE = "iamcredentials.googleapis.com"
 LIFETIME_CONSTRAINT = "iam.allowServiceAccountCredentialLifetimeExtension"

@@ -4,16 +4,12 @@ Both are ring buffers, so that days of load fit into memory. Tokens appear as fi
 SHA-256). `refresher.emulator.audit_log` decides which entries Cloud Logging gets.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from typing import Any, TextIO
 
 CAPACITY = 10_000
 """How many entries are kept."""

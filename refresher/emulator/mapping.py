@@ -4,18 +4,13 @@ https://docs.cloud.google.com/iam/docs/workload-identity-federation#mapping, wit
 `refresher.emulator.iam_admin.provider_rules` decides which mappings a provider may have.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.emulator.errors import sts_refusal
 from refresher.emulator.expressions import CONDITION, MAPPING, ExpressionError, convert_json, evaluate, is_quick
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.state import Provider
+from refresher.emulator.state import Provider
 
 LARGEST_SUBJECT = 127
 LARGEST_IN_ALL = 8192

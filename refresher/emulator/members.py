@@ -6,16 +6,12 @@ https://cloud.google.com/iam/docs/service-accounts-delete-undelete. When an acco
 same e-mail inherits nothing. Undeletion restores the member.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from refresher.emulator.policies import Policy
-    from refresher.emulator.state import ServiceAccount, State
+from refresher.emulator.policies import Policy
+from refresher.emulator.state import ServiceAccount, State
 
 _ACCOUNT = "serviceAccount:"
 _DELETED = re.compile(r"deleted:serviceAccount:(?P<email>[^?]+)\?uid=(?P<uid>\d+)")

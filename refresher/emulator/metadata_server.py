@@ -5,20 +5,14 @@ minutes before their expiry; identity tokens are issued for each request. Client
 header in the answers to `/` and to `instance`.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping
 
-from typing import TYPE_CHECKING
-
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.iam_credentials import build_id_token_claims
+from refresher.emulator.state import ServiceAccount
 from refresher.emulator.tokens import Bearer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import ServiceAccount
 
 CACHED_UNTIL = 300
 """Until this many seconds before its expiry, each request gets the same access token."""

@@ -3,21 +3,16 @@
 https://cloud.google.com/monitoring/api/ref_v3/rest.
 """
 
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import apply_mask, find_project, split_mask
 from refresher.emulator.http import Call, Reply, Route, read_list
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "monitoring.googleapis.com"
 KINDS = ("alertPolicies", "notificationChannels")

@@ -4,24 +4,19 @@ OpenID Connect Discovery 1.0, section 4. The emulator answers for Google's issue
 issuer over the network, through `Cloud.discover`, and caches the answer for a while.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from refresher.emulator.account_keys import create_certificate
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal, sts_refusal
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.tokens import GOOGLE_ISSUER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 KEPT = 300
 """For how many seconds discovered keys are used without asking again; Google's own time is unknown."""

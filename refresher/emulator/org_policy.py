@@ -5,20 +5,15 @@ project: `iam.workloadIdentityPoolProviders`, `iam.allowServiceAccountCredential
 `iam.disableServiceAccountKeyCreation` and `iam.disableServiceAccountKeyUpload`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import apply_mask, format_time, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "orgpolicy.googleapis.com"
 KIND = "orgPolicies"

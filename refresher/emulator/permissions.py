@@ -5,23 +5,18 @@ project's policy applies to everything in the project. Deny policies and princip
 no effect.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, evaluate
+from refresher.emulator.policies import Binding, Policy
 from refresher.emulator.roles import IMPLICIT_DELEGATION, includes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.policies import Binding, Policy
-    from refresher.emulator.state import ServiceAccount, State
-    from refresher.emulator.tokens import Bearer
+from refresher.emulator.state import ServiceAccount, State
+from refresher.emulator.tokens import Bearer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

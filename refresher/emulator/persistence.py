@@ -5,12 +5,12 @@ forget to report a change. A killed process loses at most the request that it wa
 contains whole transactions or nothing.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,10 +23,6 @@ from refresher.emulator.state import Pool, Project, Role, ServiceAccount, State
 from refresher.emulator.storage_state import Bucket, StoredObject
 from refresher.emulator.tokens import TokenVault
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 STATE = "state.sqlite"
 _SCHEMA = """

@@ -4,8 +4,6 @@ https://cloud.google.com/iam/docs/reference/rest/v1/Policy. `refresher.emulator.
 grants, `refresher.emulator.policy_changes` what it may contain.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

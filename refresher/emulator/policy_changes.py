@@ -4,28 +4,21 @@ https://cloud.google.com/iam/docs/reference/rest/v1/Policy: etags prevent lost u
 and conditions must compile.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator.account_emails import read_host, read_project
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, check
 from refresher.emulator.http import Reply, read_list, read_object, read_text, read_texts
 from refresher.emulator.members import bind_member
-from refresher.emulator.permissions import has_permission
+from refresher.emulator.permissions import Resource, has_permission
 from refresher.emulator.policies import Binding, Policy, is_same_etag
 from refresher.emulator.roles import is_grantable, is_role
-from refresher.emulator.state import is_gone
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.permissions import Resource
-    from refresher.emulator.state import State
-    from refresher.emulator.tokens import Bearer
+from refresher.emulator.state import State, is_gone
+from refresher.emulator.tokens import Bearer
 
 MOST_PRINCIPALS = 1500
 MOST_OPERATORS = 12

@@ -1,15 +1,15 @@
 """The emulator as a program: it prints one line of JSON when it is ready, and ends at SIGTERM or SIGINT."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TextIO
 
 from refresher.emulator.control import NOTICE
 from refresher.emulator.oidc_issuer import discover
@@ -17,10 +17,6 @@ from refresher.emulator.persistence import open_cloud
 from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.server import EmulatorServer
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 READY = "ready.json"
 

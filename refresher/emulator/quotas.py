@@ -3,8 +3,6 @@
 https://cloud.google.com/iam/quotas. As far as is known, STS calls count for the project of the pool.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -4,9 +4,8 @@ https://cloud.google.com/resource-manager/reference/rest. A seed creates project
 organisations are not emulated.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator import policy_changes
 from refresher.emulator.authentication import (
@@ -15,15 +14,11 @@ from refresher.emulator.authentication import (
     project_resource,
     require_permission,
 )
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.fields import find_project
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.permissions import Resource, has_permission
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import Project
+from refresher.emulator.state import Project
 
 SERVICE = "cloudresourcemanager.googleapis.com"
 

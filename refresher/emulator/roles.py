@@ -5,13 +5,9 @@ predefined roles can be granted, but allow nothing. Of the services whose roles 
 refused, as at Google; of other services, any name is taken for a role.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from refresher.emulator.state import State
+from refresher.emulator.state import State
 
 GET_ACCESS_TOKEN = "iam.serviceAccounts.getAccessToken"  # noqa: S105 - a permission
 GET_OPEN_ID_TOKEN = "iam.serviceAccounts.getOpenIdToken"  # noqa: S105 - a permission

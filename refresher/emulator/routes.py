@@ -1,10 +1,8 @@
 """Finds the rule for a request, and turns every outcome into an answer: Google's error shapes, never a traceback."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from refresher.emulator import (
     account_keys,
@@ -27,19 +25,15 @@ from refresher.emulator import (
     storage,
     sts,
 )
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.evaluation import IdentityNeeded
+from refresher.emulator.faults import Fault
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.journal import Entry
 from refresher.emulator.oidc_issuer import KeysNeeded
 from refresher.emulator.scripted_refusals import build_refusal
 from refresher.emulator.storage import xml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.faults import Fault
 
 ROUTES: tuple[Route, ...] = (
     *control.ROUTES,

@@ -3,8 +3,6 @@
 https://developers.google.com/identity/protocols/oauth2/scopes.
 """
 
-from __future__ import annotations
-
 import re
 
 _SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*", re.ASCII)

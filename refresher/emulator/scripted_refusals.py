@@ -1,24 +1,19 @@
 """The refusals that faults send by their ids, with what the request itself shows: quota, account, claims."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import jwt
 
 from refresher.emulator.account_emails import compose_email
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import OAUTH, STS, Refusal, api_refusal, oauth_refusal, sts_refusal
+from refresher.emulator.http import Call
 from refresher.emulator.oauth2.token import TOKEN_URL
 from refresher.emulator.quotas import EXCHANGES, GENERATIONS, INTROSPECTIONS, POOL_WRITES, SIGNATURES
 from refresher.emulator.roles import GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN, SIGN_BLOB, SIGN_JWT
 from refresher.emulator.state import pool_name
 from refresher.emulator.sts import read_fields
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.http import Call
 
 _QUOTAS = {
     "sts.token": EXCHANGES,

@@ -3,13 +3,12 @@
 `configs/emulator-seed.yaml` shows every key, with comments.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -17,6 +16,7 @@ from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_provider
 from refresher.emulator.members import bind_member
+from refresher.emulator.policies import Policy
 from refresher.emulator.seed_fields import (
     ShapeError,
     check_keys,
@@ -33,11 +33,6 @@ from refresher.emulator.seed_identities import plant_identities
 from refresher.emulator.state import Project, Provider, Role, State
 from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.policies import Policy
 
 _KNOWN = (
     "projects",

@@ -1,20 +1,15 @@
 """Checks of the values in a seed, and messages with the place of a mistake."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from refresher.emulator.errors import Refusal
+from refresher.emulator.policies import Policy
 from refresher.emulator.policy_changes import check_role
+from refresher.emulator.state import State
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from refresher.emulator.policies import Policy
-    from refresher.emulator.state import State
 
 
 class ShapeError(Exception):

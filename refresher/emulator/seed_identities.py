@@ -1,11 +1,11 @@
 """The identities of a seed: service accounts with their keys, users with their refresh tokens, and groups."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from refresher.emulator.credentials import USER_SCOPES, UserCredential, read_key
+from refresher.emulator.credentials import USER_SCOPES, AccountKey, UserCredential, read_key
 from refresher.emulator.scopes import is_scope
 from refresher.emulator.seed_fields import (
     ShapeError,
@@ -19,13 +19,7 @@ from refresher.emulator.seed_fields import (
     report_place,
     require_text,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from refresher.emulator.credentials import AccountKey
-    from refresher.emulator.state import State
+from refresher.emulator.state import State
 
 
 def plant_identities(state: State, document: Mapping[str, Any], directory: Path, now: float) -> None:

@@ -5,33 +5,27 @@ things run elsewhere: requests to issuers, because this very server can be the i
 evaluated in a separate process.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import json
 import socket
+from asyncio import TimerHandle, Transport
 from functools import partial
+from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from refresher.emulator.application import Application
 from refresher.emulator.certificates import make_certificates
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.evaluation import Evaluator
 from refresher.emulator.routes import OPERATIONS
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from asyncio import TimerHandle, Transport
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
-
-    from refresher.emulator.cloud import Cloud
 
 PATIENCE = 20.0
 """How many seconds the head of a request, or the next piece of its body, may take to arrive."""

@@ -4,22 +4,17 @@ https://cloud.google.com/service-usage/docs/reference/rest. Only STS, IAM Creden
 Cloud KMS refuse to work while they are off.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import find_project
 from refresher.emulator.http import Call, Reply, Route, read_texts
 from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.state import SERVICES, Project
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "serviceusage.googleapis.com"
 MOST_AT_ONCE = 20

@@ -1,7 +1,5 @@
 """A clock that tests can move: the machine's clock plus an offset."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from refresher.clock import Clock, SystemClock

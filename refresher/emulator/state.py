@@ -5,21 +5,18 @@ tokens are not stored: they describe themselves (`refresher.emulator.tokens`). `
 the state.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.emulator.account_emails import read_project
-from refresher.emulator.credentials import AccountKey  # noqa: TC001 - pydantic resolves it when it reads the state
-from refresher.emulator.policies import Policy
-
-if TYPE_CHECKING:
-    from refresher.emulator.credentials import UserCredential
-    from refresher.emulator.crypto_keys import CryptoKey
-    from refresher.emulator.policies import Binding
-    from refresher.emulator.storage_state import Bucket
+from refresher.emulator.credentials import (
+    AccountKey,
+    UserCredential,
+)
+from refresher.emulator.crypto_keys import CryptoKey
+from refresher.emulator.policies import Binding, Policy
+from refresher.emulator.storage_state import Bucket
 
 DEFAULT_PROJECT = "my-project"
 DEFAULT_NUMBER = "123456789012"

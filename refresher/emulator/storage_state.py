@@ -1,7 +1,5 @@
 """The state of Cloud Storage: buckets and the live generation of each object. Older generations are not stored."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 

@@ -4,34 +4,27 @@ https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token. Accepts 
 case. SAML, AWS and X.509 assertions are not verified: the emulator has no service that could verify them.
 """
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import unquote
 
 from refresher.emulator import access_boundaries
 from refresher.emulator.authentication import check_perimeter, check_service
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal, api_refusal, sts_refusal
 from refresher.emulator.evaluation import IdentityNeeded
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.journal import LONGEST, fingerprint
-from refresher.emulator.mapping import is_quick_for, map_identity
+from refresher.emulator.mapping import Identity, is_quick_for, map_identity
 from refresher.emulator.oidc_issuer import find_key_set
 from refresher.emulator.quotas import EXCHANGES, INTROSPECTIONS
 from refresher.emulator.scopes import is_scope, split_scopes
-from refresher.emulator.state import DEFAULT_NUMBER, pool_name
+from refresher.emulator.state import DEFAULT_NUMBER, Provider, pool_name
 from refresher.emulator.subject_tokens import verify
 from refresher.emulator.tokens import Bearer, downscope
 from refresher.resources import WorkloadIdentityProvider
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.mapping import Identity
-    from refresher.emulator.state import Provider
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a URN

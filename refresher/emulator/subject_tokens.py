@@ -5,20 +5,15 @@ in `refresher.emulator.mapping`, the state of the provider in `refresher.emulato
 ignored: how the real STS treats them is unknown.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 
 from refresher.emulator.errors import sts_refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from refresher.emulator.state import Provider
+from refresher.emulator.state import Provider
 
 SKEW = 60
 """In seconds, measured: `iat` 60 s ahead is accepted and 119 s is not; `exp` 59 s ago is accepted and 61 s is not."""

@@ -9,14 +9,13 @@ with emulator() as google:
 ```
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 from refresher.emulator.cloud import Cloud
@@ -24,12 +23,16 @@ from refresher.emulator.control import build_bearer
 from refresher.emulator.credentials import USER_SCOPES, UserCredential, create_key
 from refresher.emulator.crypto_keys import EC_P256, CryptoKey
 from refresher.emulator.errors import Refusal
+from refresher.emulator.faults import Faults
 from refresher.emulator.iam_admin.provider_rules import check_provider
 from refresher.emulator.iam_admin.service_account_keys import build_key_file
 from refresher.emulator.iam_credentials import LIFETIME_CONSTRAINT, build_id_token_claims
+from refresher.emulator.journal import AuditLog, Journal
 from refresher.emulator.oidc_issuer import discover
 from refresher.emulator.org_policy import set_values
+from refresher.emulator.quotas import Quotas
 from refresher.emulator.server import EmulatorServer
+from refresher.emulator.settable_clock import SettableClock
 from refresher.emulator.state import (
     DEFAULT_MAPPING,
     DEFAULT_NUMBER,
@@ -37,20 +40,12 @@ from refresher.emulator.state import (
     WORKLOAD_IDENTITY_USER,
     Provider,
     ServiceAccount,
+    State,
 )
 from refresher.emulator.storage.resources import store
 from refresher.emulator.storage_state import Bucket
 from refresher.errors import EmulatorError
 from refresher.resources import WorkloadIdentityProvider
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from refresher.emulator.faults import Faults
-    from refresher.emulator.journal import AuditLog, Journal
-    from refresher.emulator.quotas import Quotas
-    from refresher.emulator.settable_clock import SettableClock
-    from refresher.emulator.state import State
 
 POOL = "workers"
 PROVIDER = "refresher"

@@ -4,15 +4,13 @@ An access token contains its owner, scopes and expiry, sealed with the emulator'
 an emulator that restarts on the same directory still recognises its tokens. To a client the token is opaque.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac
 import json
 import secrets
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -74,12 +72,12 @@ class TokenVault:
         self._document: dict[str, str] | None = None
 
     @classmethod
-    def new(cls) -> TokenVault:
+    def new(cls) -> Self:
         """Create a vault with a new secret and a new key."""
         return cls(secrets.token_bytes(32))
 
     @classmethod
-    def from_document(cls, document: dict[str, str]) -> TokenVault:
+    def from_document(cls, document: dict[str, str]) -> Self:
         """Restore a vault from a document of `as_document`.
 
         Raises:

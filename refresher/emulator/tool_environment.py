@@ -4,21 +4,16 @@ Sources: the reference of Terraform's provider hashicorp/google ("Google Provide
 https://cloud.google.com/sdk/docs/properties.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from refresher.emulator.program import READY
 from refresher.emulator.state import DEFAULT_PROJECT
 from refresher.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 CLOSED = "http://127.0.0.1:9"
 """A proxy at which nothing listens, so that a call that leaves the machine fails at once."""

@@ -6,23 +6,16 @@ same token; artifacts of an identity that Google does not answer must hold few t
 what failed carries the moment of its next attempt. Callers hold the lock; `refresher.engine.daemon` does.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from refresher import policy
-from refresher.engine.outcome import Result
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from refresher.engine.outcome import Life, Outcome
-    from refresher.engine.plan import MintedArtifact, Target
-    from refresher.policy import State
-    from refresher.publishing.open_directory import DirectoryState
+from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.plan import MintedArtifact, Target
+from refresher.policy import State
+from refresher.publishing.open_directory import DirectoryState
 
 _WAIT = policy.CLOCK_SKEW
 """After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""

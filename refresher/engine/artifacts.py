@@ -4,15 +4,16 @@
 there, a row here, and a key of the configuration; a test holds the three together.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from refresher import adc, environment
+from refresher.engine.plan import Chain, MintedArtifact
 from refresher.errors import ImpersonationError
 from refresher.publishing.artifacts import (
     ACCESS_TOKEN,
@@ -23,15 +24,8 @@ from refresher.publishing.artifacts import (
     ID_TOKENS,
     get_row,
 )
-from refresher.tokens import UnreadableTokenError, peek
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
-
-    from refresher.engine.plan import Chain, MintedArtifact
-    from refresher.google.call import AccessToken
-    from refresher.resources import Impersonation
+from refresher.resources import Impersonation
+from refresher.tokens import AccessToken, UnreadableTokenError, peek
 
 
 class TargetFacts(NamedTuple):

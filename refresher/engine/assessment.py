@@ -5,26 +5,18 @@ here, so they can't disagree. No signature is verified here (see `refresher.toke
 target record decides.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from refresher import policy
 from refresher.engine.artifacts import compute_request
+from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import TokenRejectedError
 from refresher.policy import State
-from refresher.publishing.contents import compute_digest, extract_token
+from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token
 from refresher.publishing.directory import is_in_place
-from refresher.tokens import UnreadableTokenError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from refresher.engine.plan import MintedArtifact, Target
-    from refresher.publishing.contents import Description, PublishedFile
-    from refresher.tokens import SubjectToken
+from refresher.tokens import SubjectToken, UnreadableTokenError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

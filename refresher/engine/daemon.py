@@ -5,35 +5,26 @@ It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.
 of a tick, does.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from refresher.engine.agenda import Agenda
+from refresher.clock import Clock
+from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome, Result, describe_bug
+from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
-from refresher.engine.reporter import Severity
+from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
 from refresher.engine.shared_tokens import SharedSupplies
-from refresher.engine.workers import ARTIFACTS_THREADS, KEYS_LANE, name_artifacts_lane
-from refresher.errors import PublishError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from datetime import datetime
-    from pathlib import Path
-
-    from refresher.clock import Clock
-    from refresher.engine.agenda import Entry
-    from refresher.engine.plan import Plan
-    from refresher.engine.reporter import Reporter
-    from refresher.engine.workers import Workers
-    from refresher.errors import RefresherError
-    from refresher.publishing.retirement import Retirement
+from refresher.engine.workers import ARTIFACTS_THREADS, KEYS_LANE, Workers, name_artifacts_lane
+from refresher.errors import PublishError, RefresherError
+from refresher.publishing.retirement import Retirement
 
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once for drift, a share of them at each."""

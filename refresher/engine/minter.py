@@ -5,27 +5,21 @@ at again, since the directory may belong to another identity by then. When to ca
 `refresher.engine.agenda`, what mints each artifact in `refresher.engine.artifacts`.
 """
 
-from __future__ import annotations
+from collections.abc import Callable
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, NamedTuple
-
-from refresher.engine.artifacts import Minting, compute_request, mint
+from refresher.clock import Clock
+from refresher.engine.artifacts import MintedToken, Minting, compute_request, mint
 from refresher.engine.assessment import assess_minted, assess_token
 from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.plan import Chain, MintedArtifact, Target
 from refresher.engine.shared_tokens import FederatedTokens
 from refresher.errors import RefresherError
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import is_in_place
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from refresher.clock import Clock
-    from refresher.engine.artifacts import MintedToken
-    from refresher.engine.plan import Chain, MintedArtifact, Target
-    from refresher.tokens import SubjectToken
+from refresher.tokens import SubjectToken
 
 
 class _Look(NamedTuple):

@@ -3,23 +3,17 @@
 The daemon does the same for ever; both go through `refresher.engine.refresh` and `refresher.engine.minter`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
+from refresher.clock import Clock
+from refresher.engine.agenda import Key
 from refresher.engine.minter import Minter
+from refresher.engine.outcome import Outcome
+from refresher.engine.plan import Plan, Target
 from refresher.engine.refresh import Refresher
 from refresher.engine.shared_tokens import SharedSupplies
 from refresher.engine.workers import ARTIFACTS_THREADS, Workers, name_artifacts_lane
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from refresher.clock import Clock
-    from refresher.engine.agenda import Key
-    from refresher.engine.outcome import Outcome
-    from refresher.engine.plan import Plan, Target
 
 
 def refresh_once(

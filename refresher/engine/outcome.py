@@ -1,18 +1,13 @@
 """How one job ended: the same record for a target's token and for each of its optional artifacts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Self
 
 from refresher.errors import RefresherError
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from refresher.publishing.open_directory import DirectoryState
-    from refresher.tokens import SubjectToken
+from refresher.publishing.open_directory import DirectoryState
+from refresher.tokens import SubjectToken
 
 
 class Result(StrEnum):
@@ -46,7 +41,7 @@ class Life(NamedTuple):
     fingerprint: str | None = None
 
     @classmethod
-    def from_token(cls, token: SubjectToken) -> Life:
+    def from_token(cls, token: SubjectToken) -> Self:
         """Return what may be shown of a subject token."""
         claims = token.unverified_claims
         issuer, subject = (None, None) if claims is None else (claims.issuer, claims.subject)

@@ -1,21 +1,16 @@
 """What the engine keeps alive: targets with everything decided, and what serves them."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
-    from pathlib import Path
-
-    from refresher.google.call import AccessToken
-    from refresher.publishing.directory import CredentialsDirectory
-    from refresher.publishing.record import TargetRecord
-    from refresher.resources import Impersonation
-    from refresher.suppliers.interface import Supplier, SupplierContext
-    from refresher.tokens import ExpectedClaims
+from refresher.publishing.directory import CredentialsDirectory
+from refresher.publishing.record import TargetRecord
+from refresher.resources import Impersonation
+from refresher.suppliers.interface import Supplier, SupplierContext
+from refresher.tokens import AccessToken, ExpectedClaims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,29 +5,21 @@ target record, are taken away. When to call it is decided in `refresher.engine.a
 `refresher.engine.reporter`, optional artifacts are minted in `refresher.engine.minter`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from refresher.clock import Clock
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
 from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.plan import Target
+from refresher.engine.shared_tokens import SharedSupplies
 from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
 from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, RECORD, TOKEN
-from refresher.publishing.contents import describe, parse_descriptions, render_descriptions
+from refresher.publishing.contents import PublishedFile, describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import is_in_place
-from refresher.tokens import MAXIMUM_SIZE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from refresher.clock import Clock
-    from refresher.engine.plan import Target
-    from refresher.engine.shared_tokens import SharedSupplies
-    from refresher.publishing.contents import PublishedFile
-    from refresher.publishing.open_directory import DirectoryState, OpenDirectory
-    from refresher.tokens import SubjectToken
+from refresher.publishing.open_directory import DirectoryState, OpenDirectory
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
 
 class Refresher:

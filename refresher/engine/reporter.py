@@ -4,26 +4,17 @@ One line per change: a failure that goes on is reported once, then at every doub
 readable for years. A file that runs out while nothing succeeds is reported when it is overdue and when it has expired.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from refresher import policy
-from refresher.engine.outcome import Result
-from refresher.errors import PublishError, TokenRejectedError
+from refresher.engine.agenda import Entry
+from refresher.engine.outcome import Outcome, Result
+from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from refresher.engine.agenda import Entry
-    from refresher.engine.outcome import Outcome
-    from refresher.errors import RefresherError
 
 Value = str | int | float | None
 

@@ -5,25 +5,18 @@ a row, some time apart. Until then the active key goes on signing. What an excha
 composed in `refresher.app`; when to try and what to report is decided here.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
+from refresher.clock import Clock
 from refresher.engine.outcome import describe_bug
-from refresher.engine.reporter import Severity
+from refresher.engine.plan import KeyTrial
+from refresher.engine.reporter import Reporter, Severity
 from refresher.errors import RefresherError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from refresher.clock import Clock
-    from refresher.engine.plan import KeyTrial
-    from refresher.engine.reporter import Reporter
 
 ACCEPTANCES = 3
 """Exchanges in a row that must succeed."""

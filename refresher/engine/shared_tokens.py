@@ -3,24 +3,17 @@
 It is kept in memory only and as long as the suppliers it came from: a new plan begins with nothing.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from refresher import policy
+from refresher.engine.plan import Chain, Target
 from refresher.policy import State
 from refresher.shared_fetch import SharedFetch
-from refresher.tokens import SubjectToken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    from refresher.engine.plan import Chain, Target
-    from refresher.google.call import AccessToken
-    from refresher.suppliers.interface import Supplier
+from refresher.suppliers.interface import Supplier
+from refresher.tokens import AccessToken, SubjectToken
 
 T = TypeVar("T")
 

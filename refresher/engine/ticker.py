@@ -11,21 +11,17 @@ otherwise than the boot clock is a step (NTP, an operator); the boot clock movin
 suspend. Either way what was planned by the clock is void.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
-from typing import TYPE_CHECKING, NamedTuple, Self
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-    from refresher.clock import Clock
+from refresher.clock import Clock
 
 TICK = timedelta(seconds=1)
 
@@ -85,7 +81,7 @@ class Reading(NamedTuple):
     monotonic: float
 
     @classmethod
-    def take(cls, clock: Clock) -> Reading:
+    def take(cls, clock: Clock) -> Self:
         """Read the clocks."""
         return cls(wall=clock.now().timestamp(), boot=clock.boot(), monotonic=clock.monotonic())
 

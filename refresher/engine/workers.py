@@ -4,16 +4,11 @@ The threads are daemonic: a supplier that hangs in a call must not hold up the e
 cut short by that end leaves a temporary file at most, which the next start sweeps.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Condition, Thread
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from refresher.resources import Impersonation
+from refresher.resources import Impersonation
 
 KEYS_LANE = ":keys"
 """A lane next to the suppliers', none of which can have such a name."""
@@ -71,7 +66,7 @@ class Workers:
                 lane.stop()
             self._lanes = {}
 
-    def _finished(self, lane: _Lane) -> None:
+    def _finished(self, lane: "_Lane") -> None:
         with self._changed:
             lane.outstanding -= 1
             self._pending -= 1
@@ -82,7 +77,7 @@ class Workers:
 class _Lane:
     """The threads of one lane; the pool's lock is held for everything but the jobs themselves."""
 
-    def __init__(self, name: str, limit: int, finished: Callable[[_Lane], None]) -> None:
+    def __init__(self, name: str, limit: int, finished: Callable[["_Lane"], None]) -> None:
         self._name = name
         self._limit = limit
         self._finished = finished

@@ -6,20 +6,17 @@ answer is bounded in size and time is decided in `refresher.google.transport`; n
 try again is decided in `refresher.policy`.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from refresher.catalogue import entries
 from refresher.errors import RefresherError, SupplyError
 from refresher.text import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from refresher.tokens import AccessToken
 
 _LONGEST_LIFE = 24 * 3600
 """Seconds of an access token; Google's live an hour, by organization policy twelve."""
@@ -50,14 +47,6 @@ class Transport(Protocol):
             TransportError: No answer came within the time.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessToken:
-    """An access token of Google's, which expires at a time in UTC; its value, the secret, is in no repr."""
-
-    value: str = field(repr=False)
-    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

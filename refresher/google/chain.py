@@ -3,28 +3,20 @@
 Each step is one call; which targets share an exchange is decided in `refresher.engine.shared_tokens`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from refresher.catalogue.entries import find_exchange_remedy
 from refresher.errors import ExchangeError, ImpersonationError
-from refresher.google.call import AccessToken, Call
+from refresher.google.call import Call, Transport
 from refresher.google.iam_credentials import CREATOR_ROLE, ID_TOKEN_ROLE, IamCredentials, explain_refusal
-from refresher.resources import CLOUD_PLATFORM_SCOPE
-from refresher.tokens import ACCESS_TOKEN_TYPE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from refresher.google.call import Transport
-    from refresher.google.source_credentials import SourceCredential
-    from refresher.resources import Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.google.source_credentials import SourceCredential
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.tokens import ACCESS_TOKEN_TYPE, AccessToken
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 

@@ -5,21 +5,15 @@ is sent and what comes back carries a checksum each (https://docs.cloud.google.c
 an answer that does not match is thrown away, and the engine's next attempt is the repetition.
 """
 
-from __future__ import annotations
-
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.catalogue import entries
 from refresher.errors import SupplyError
-from refresher.google.call import Call
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.google.call import Transport
-    from refresher.resources import Endpoints
+from refresher.google.call import Call, Transport
+from refresher.resources import Endpoints
 
 ALGORITHM = "EC_SIGN_P256_SHA256"
 """The only one that is of use here: ES256 in JOSE's words."""

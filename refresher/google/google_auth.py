@@ -4,10 +4,10 @@ The proof makes the two calls that a client makes and no other: `refresh` starts
 threads. Which credentials the worker itself has is decided in `refresher.google.source_credentials`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from google.auth import identity_pool
@@ -17,16 +17,9 @@ from google.auth.exceptions import TransportError as GoogleTransportError
 
 from refresher.catalogue import entries
 from refresher.errors import ExchangeError, ImpersonationError
-from refresher.google.call import TransportError, read_error_text
+from refresher.google.call import Response, Transport, TransportError, read_error_text
 from refresher.google.iam_credentials import FEDERATED_ROLE, explain_refusal
-from refresher.resources import CLOUD_PLATFORM_SCOPE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from refresher.google.call import Response, Transport
-    from refresher.resources import Impersonation
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
 
 SCOPES = (CLOUD_PLATFORM_SCOPE,)
 

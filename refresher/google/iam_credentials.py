@@ -4,24 +4,18 @@ https://docs.cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.se
 google-auth's own classes ignore the transport they are given and open a new connection for each token.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.catalogue.entries import find_remedy, recognise
 from refresher.errors import RefresherError, SupplyError
-from refresher.google.call import AccessToken, Call, is_retryable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import timedelta
-
-    from refresher.google.call import Transport
-    from refresher.resources import Endpoints, Impersonation
+from refresher.google.call import Call, Transport, is_retryable
+from refresher.resources import Endpoints, Impersonation
+from refresher.tokens import AccessToken
 
 FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
 CREATOR_ROLE = "roles/iam.serviceAccountTokenCreator"

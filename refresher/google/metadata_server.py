@@ -4,19 +4,13 @@ https://docs.cloud.google.com/compute/docs/metadata/overview. We ask it ourselve
 the environment at import, tries five times for a quarter of a minute, and asks for more than is needed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 from urllib.parse import quote
 
 from refresher.errors import SupplyError
-from refresher.google.call import AccessToken, Call, Response
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from refresher.google.call import Transport
+from refresher.google.call import Call, Response, Transport
+from refresher.tokens import AccessToken
 
 _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
 _ELSEWHERE = "run on Google Cloud, or choose another supplier; google.endpoints.metadata sets another server"

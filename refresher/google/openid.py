@@ -5,19 +5,14 @@ publishes its keys below www.googleapis.com (`refresher.resources.account_keys_u
 token to people: STS verifies by itself.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from refresher.errors import SupplyError
-from refresher.google.call import Call
+from refresher.google.call import Call, Transport
 from refresher.resources import account_keys_url
 from refresher.text import quote
-
-if TYPE_CHECKING:
-    from refresher.google.call import Transport
 
 _ACCOUNT = re.compile(r"[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -6,33 +6,27 @@ worth a call. google-auth's own loader exchanges a federated identity at once, t
 and starts a thread for it; so credentials of a file are built here by their kind, without a call.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, Self
 
 import google.auth
+from google.auth.credentials import Credentials
 
 from refresher.errors import SupplyError
 from refresher.files import UnsuitableFileError, read_regular
-from refresher.google.call import AccessToken, is_retryable
+from refresher.google.call import Transport, is_retryable
 from refresher.google.google_auth import FAILURES, SCOPES, RequestAdapter
 from refresher.google.metadata_server import MetadataServer
 from refresher.shared_fetch import SharedFetch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from google.auth.credentials import Credentials
-
-    from refresher.google.call import Transport
+from refresher.tokens import AccessToken
 
 LEAST_LIFE = timedelta(minutes=5)
 _WORTH_A_CALL = timedelta(seconds=30)
@@ -117,7 +111,7 @@ class CredentialsFile:
     source_files: tuple[Path, ...]
 
     @classmethod
-    def load(cls, path: Path) -> CredentialsFile:
+    def load(cls, path: Path) -> Self:
         """Load credentials of any kind, with the scope cloud-platform.
 
         Raises:

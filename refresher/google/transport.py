@@ -6,16 +6,16 @@ exempts the host; what we call over plain http is on this machine: the metadata 
 answers hold tokens: neither appears in a message, nor does the text of a foreign exception, which may quote them.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import socket
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock, Timer, local
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass
 
@@ -35,10 +35,6 @@ from urllib3.exceptions import (
 
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response, TransportError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 LARGEST_ANSWER = 1024 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")

@@ -5,25 +5,21 @@ that ends between the two writes leaves a file that nothing uses. Files are repl
 Private halves of keys that are gone are removed. Which change is allowed is decided in `refresher.keys.registry`.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
 import re
 import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from refresher.errors import KeysError
 from refresher.keys import registry
 from refresher.keys.jose import PrivateKey, UnsupportedKeyError
 from refresher.keys.registry import REGISTRY, KeyRecord, KeyState, list_keys
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime, timedelta
-    from pathlib import Path
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")

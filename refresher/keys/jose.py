@@ -5,11 +5,10 @@ signature, JWK and thumbprint with two of them. Verifying is for explaining a to
 it, since STS verifies.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -18,9 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from refresher.tokens import decode_base64url, encode_base64url
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _P256_BYTES = 32
 _RSA_BITS = 2048
@@ -54,14 +50,14 @@ class PrivateKey:
         return f"PrivateKey(kid={self.kid!r}, algorithm={self.algorithm!r})"
 
     @classmethod
-    def generate(cls, algorithm: str) -> PrivateKey:
+    def generate(cls, algorithm: str) -> Self:
         """Generate a key for ES256 or RS256 (2048 bits)."""
         if algorithm == "ES256":
             return cls(ec.generate_private_key(ec.SECP256R1()))
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS))
 
     @classmethod
-    def from_pem(cls, pem: bytes) -> PrivateKey:
+    def from_pem(cls, pem: bytes) -> Self:
         """Load a key from PKCS#8.
 
         Raises:

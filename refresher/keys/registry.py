@@ -7,27 +7,24 @@ is one active key at any time, and at most one next. A change of the records is 
 `KeysError` if it is not allowed.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os
 import stat
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from refresher.errors import KeysError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.limits import MOST_PUBLISHED_KEYS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+Records = tuple["KeyRecord", ...]
 
-    Records = tuple["KeyRecord", ...]
 
 REGISTRY = "keys.json"
 _LARGEST = 1024 * 1024

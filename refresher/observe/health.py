@@ -3,33 +3,25 @@
 `status`, `wait` and readiness report only what is decided here. It changes nothing and keeps nothing.
 """
 
-from __future__ import annotations
-
 import errno
 import os
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from refresher import policy
 from refresher.durations import format_span
 from refresher.engine.assessment import Assessment, assess_minted, assess_static, assess_token
+from refresher.engine.plan import Target
 from refresher.errors import PublishError
 from refresher.files import read_state
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
-from refresher.publishing.contents import parse_descriptions
-from refresher.publishing.directory import is_in_place
+from refresher.publishing.contents import PublishedFile, parse_descriptions
+from refresher.publishing.directory import CredentialsDirectory, is_in_place
 from refresher.publishing.lock import LOCK, is_daemon_running
 from refresher.publishing.record import NewerRecordError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from datetime import datetime, timedelta
-
-    from refresher.engine.plan import Target
-    from refresher.publishing.contents import PublishedFile
-    from refresher.publishing.directory import CredentialsDirectory
-    from refresher.tokens import SubjectToken
+from refresher.tokens import SubjectToken
 
 _SERVING = (State.FRESH, State.DUE)
 _DENIED = os.strerror(errno.EACCES)

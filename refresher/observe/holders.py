@@ -6,18 +6,14 @@ there is removed or replaced. One process of each mount namespace is looked at; 
 own.
 """
 
-from __future__ import annotations
-
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from refresher.publishing.mounts import REMEDY
 from refresher.text import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _REPLACED = "//deleted"

@@ -5,17 +5,14 @@ Lines are written on a thread of their own, from a bounded queue: a reader that 
 must delay no renewal and no signal. What does not fit is dropped and counted.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from datetime import UTC, datetime
 from queue import Full, Queue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from refresher.engine.reporter import Event
+from refresher.engine.reporter import Event
 
 _LOGGER = logging.getLogger("refresher")
 _MOST_WAITING = 10_000

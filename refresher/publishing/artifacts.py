@@ -6,13 +6,8 @@ find everything else. Health, withdrawal, retirement, the probe and the document
 content is built is decided in `refresher.engine.artifacts`. Standard library only: the exec probe reads it.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 Origin = Literal["record", "static", "supplied", "minted", "description"]
 """Where the content of an artifact comes from; plain words, since the probe has no time to import an enumeration."""

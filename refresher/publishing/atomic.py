@@ -6,20 +6,15 @@ directory), nor anything on a file system whose rename is not atomic. Which dire
 trusted, is decided in `refresher.publishing.walk`.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from refresher.errors import PublishError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from refresher.files import FileState
+from refresher.files import FileState
 
 _TEMPORARY = re.compile(r"\.[A-Za-z0-9_.-]+\.[0-9a-f]{16}\.tmp")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

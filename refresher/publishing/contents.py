@@ -5,21 +5,16 @@ remembers having written. Standard library only: the exec probe (`refresher wait
 What the content is worth is decided in `refresher.engine.assessment`.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from refresher.files import FileState, UnsuitableFileError, read_regular
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 _LARGEST_DESCRIPTIONS = 4 * 1024 * 1024
 """Bytes of `artifacts.json`, which grows with the ID tokens of a target."""

@@ -4,29 +4,20 @@ Every call walks from the root again and keeps no descriptor open: a worker has 
 descriptors, and a directory that was swapped since is noticed. Writing is in `refresher.publishing.open_directory`.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from refresher.errors import PublishError
 from refresher.publishing.artifacts import RECORD
-from refresher.publishing.atomic import build_publish_error
+from refresher.publishing.atomic import Ownership, build_publish_error
 from refresher.publishing.contents import PublishedFile
 from refresher.publishing.lock import open_lock
-from refresher.publishing.open_directory import OpenDirectory, read_directory_state, read_files
-from refresher.publishing.record import read_record
+from refresher.publishing.open_directory import DirectoryState, OpenDirectory, read_directory_state, read_files
+from refresher.publishing.record import TargetRecord, read_record
 from refresher.publishing.walk import AbsentDirectoryError, open_below, open_root
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from refresher.publishing.atomic import Ownership
-    from refresher.publishing.open_directory import DirectoryState
-    from refresher.publishing.record import TargetRecord
 
 
 def is_in_place(file: PublishedFile, content: bytes, ownership: Ownership) -> bool:

@@ -6,8 +6,6 @@ directory itself could be taken, and kept, by any user who can read it. The lock
 locks, and in a root in which the daemon may create no file, nothing is locked.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib
@@ -15,16 +13,13 @@ import os
 import stat
 import struct
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from refresher.errors import PublishError
 from refresher.publishing.atomic import build_publish_error
 from refresher.publishing.walk import InsecureDirectoryError, open_root
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 LOCK = ".lock"
 PATIENCE = 10.0

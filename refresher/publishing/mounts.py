@@ -6,16 +6,11 @@ directory around it, from the first moment on and not only once it is old. Stand
 Where `/proc` is not mounted, only a file that was already replaced is found: it has no name any more.
 """
 
-from __future__ import annotations
-
 import os
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from refresher.errors import NotReadyError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 REMEDY = "start the container again with its directory mounted (-v DIRECTORY:DIRECTORY:ro, no subPath)"
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

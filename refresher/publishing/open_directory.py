@@ -4,27 +4,19 @@ What is published, and in which order, is decided in `refresher.engine.refresh`;
 read, in `refresher.publishing.directory`. Used by one thread at a time.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from refresher.errors import PublishError
 from refresher.files import FileState, read_state
 from refresher.publishing import atomic
 from refresher.publishing.artifacts import ARTIFACTS, ID_TOKENS, NAMES, RECORD, sort_for_withdrawal
-from refresher.publishing.atomic import OWN, build_publish_error, is_temporary
+from refresher.publishing.atomic import OWN, Ownership, build_publish_error, is_temporary
 from refresher.publishing.contents import PublishedFile, read_file
 from refresher.publishing.lock import release_directory, take_directory
-from refresher.publishing.record import read_record
+from refresher.publishing.record import TargetRecord, read_record
 from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_below, open_folder, settle
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-
-    from refresher.publishing.atomic import Ownership
-    from refresher.publishing.record import TargetRecord
 
 _ATTEMPTS = 3
 """To open a directory that another process replaces at the same moment."""

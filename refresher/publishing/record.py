@@ -5,8 +5,6 @@ other file and removed after all of them, so that no file in the directory, whic
 What is minted (audience, claims, scopes) is not in it: a change of that supersedes files and takes nothing away.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import NamedTuple

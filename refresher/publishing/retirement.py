@@ -6,12 +6,12 @@ runs keeps what it has until then: the time since `env` went is the directory's 
 move. Directories of an earlier version have no record; they are reported and never removed.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from refresher.errors import PublishError
 from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, ENVIRONMENT, NAMES, RECORD, TOKEN
@@ -19,10 +19,6 @@ from refresher.publishing.atomic import build_publish_error, is_temporary, sweep
 from refresher.publishing.lock import open_lock, release_directory, take_directory
 from refresher.publishing.record import read_record
 from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_below, open_root
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
 
 GRACE = timedelta(minutes=10)
 

@@ -4,21 +4,14 @@ Every directory below the root is opened relative to its parent with O_NOFOLLOW,
 the root and no other user can swap a checked directory for another between check and use.
 """
 
-from __future__ import annotations
-
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from refresher.errors import PublishError
-from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, build_publish_error, drop_inherited
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from refresher.publishing.atomic import Ownership
+from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, Ownership, build_publish_error, drop_inherited
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH

@@ -6,22 +6,16 @@ text are in `refresher.settings.values`; what spans several values is checked by
 `refresher.config.checks`.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
 from pydantic_core import PydanticCustomError, core_schema
 
 from refresher.limits import LONGEST_SUBJECT
-from refresher.settings.places import Empty, List, Map, OwnMark, Scalar, Value, describe
+from refresher.settings.places import Empty, List, Map, Node, OwnMark, Scalar, Value, describe
 from refresher.text import quote
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from refresher.settings.places import Node
 
 UNREADABLE: Final = object()
 """Stands for a required value that was refused already; every field takes it for None."""

@@ -6,24 +6,14 @@ does not stop at a mistake: a model that is partly wrong is built from what is r
 (`refresher.config.checks`) find their mistakes too. Such a model is used for nothing else.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails, core_schema
 
 from refresher.settings.fields import NAME, NAME_REMEDY, UNREADABLE, explain_shape, is_name, refuse
-from refresher.settings.places import Empty, Map, OwnMark, follow, make_problem, suggest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from pydantic import ValidationInfo
-    from pydantic_core import ErrorDetails
-
-    from refresher.settings.places import Node, Problem
+from refresher.settings.places import Empty, Map, Node, OwnMark, Problem, follow, make_problem, suggest
 
 _SHAPES = {"tuple_type": "a list", "dict_type": "a map", "mapping_type": "a map"}
 _NONE: frozenset[str] = frozenset()

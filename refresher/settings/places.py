@@ -6,17 +6,13 @@ read by the models (`refresher.settings.model`). Problems are collected, never r
 thirty lines. Warnings have the same form. The sentences are written by the module that finds the mistake.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self
 
 from refresher.errors import ConfigurationError
 from refresher.text import quote
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-    from pathlib import Path
 
 _TRUE = frozenset(["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"])
 _FALSE = frozenset(["false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"])
@@ -125,7 +121,7 @@ class List(tuple["Node", ...]):  # noqa: SLOT001 - a tuple cannot have slots of 
     label: Mark
 
     @classmethod
-    def from_nodes(cls, nodes: Iterable[Node], place: Mark, label: Mark) -> List:
+    def from_nodes(cls, nodes: Iterable["Node"], place: Mark, label: Mark) -> Self:
         """Return a list with its places."""
         made = cls(nodes)
         made.place, made.label = place, label

@@ -4,8 +4,6 @@ Each is a type for pydantic with a function that reads or refuses in our words, 
 writes. Kinds of text are in `refresher.settings.fields`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from datetime import timedelta

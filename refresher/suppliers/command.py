@@ -30,6 +30,7 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, p
 if TYPE_CHECKING:
     from subprocess import Popen
 
+
 _MOST_OUTPUT = 2 * MAXIMUM_SIZE
 """Bytes: a token and what JSON adds to it."""
 

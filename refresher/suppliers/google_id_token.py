@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from refresher.google.metadata_server import MetadataServer
     from refresher.google.source_credentials import SourceCredential
 
+
 GOOGLE_ISSUER = "https://accounts.google.com"
 
 

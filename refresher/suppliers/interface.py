@@ -4,9 +4,6 @@ A kind is one file in this package and one line in `refresher.suppliers.registry
 that the checks and the composition root ask, so that neither knows a kind by name. A supplier mints or fetches; when
 it is asked is decided in `refresher.policy`, whether a token is worth publishing in `refresher.engine.refresh`, where
 it goes in `refresher.publishing`.
-
-There is no `from __future__ import annotations` here and in the files of the kinds: pydantic reads the annotations
-when a class is created.
 """
 
 from abc import abstractmethod
@@ -19,16 +16,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import Field
 
 from refresher.errors import SupplyError
+from refresher.resources import Endpoints
 from refresher.settings.fields import ClaimName, Issuer, Name
 from refresher.settings.model import Settings
 from refresher.settings.values import ClaimValue
-from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
+from refresher.tokens import JWT_TYPE, AccessToken, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
-    from refresher.google.call import AccessToken, Transport
+    from refresher.google.call import Transport
     from refresher.google.iam_credentials import IamCredentials
     from refresher.google.source_credentials import SourceCredential
-    from refresher.resources import Endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +89,7 @@ class Workshop:
         random: Returns a new unguessable text, for `jti`.
     """
 
-    endpoints: "Endpoints"
+    endpoints: Endpoints
     connections: Connections
     environment: Mapping[str, str]
     random: Callable[[], str]
@@ -103,7 +100,7 @@ class Workshop:
 
         return open_credentials(path, self.connections(), metadata=self.endpoints.metadata)
 
-    def open_iam_credentials(self, access_token: "AccessToken") -> "IamCredentials":
+    def open_iam_credentials(self, access_token: AccessToken) -> "IamCredentials":
         """Return the IAM Credentials API, asked with an access token."""
         from refresher.google.iam_credentials import IamCredentials
 

@@ -23,6 +23,7 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, p
 if TYPE_CHECKING:
     from refresher.google.call import Transport
 
+
 _MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod has its own token and its cluster's authority."""
 
@@ -105,7 +106,7 @@ class KubernetesSupplier:
             },
             accepted=(200, 201),
             explain=lambda status, _text: _REMEDIES.get(status, "check the log of the API server").format(**facts),
-            reach=f"make the daemon's pod reach {api_server}, and set ca_file to the cluster's authority",
+            reach=f"make {api_server} reachable for the daemon's pod, with its authority in the supplier's ca_file",
             verify="check that this address really is the cluster's API server (proxy, DNS)",
         )
         status = call.fetch_document(self._transport).get("status")

@@ -1,13 +1,9 @@
 """The kinds of suppliers. A new kind is one file in this package and one line here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from refresher.suppliers.interface import SupplierSettings
+from refresher.suppliers.interface import SupplierSettings
 
 _MODELS = {
     "self_issued": "SelfIssuedSettings",

@@ -3,22 +3,16 @@
 https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator.authentication import authenticate_administrator, project_resource
-from refresher.emulator.cloud_logging.filters import FilterError, parse_filter
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.cloud_logging.filters import FilterError, Matches, parse_filter
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import Call, Reply, Route, read_text, read_texts
 from refresher.emulator.permissions import has_permission
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.cloud_logging.filters import Matches
-    from refresher.emulator.tokens import Bearer
+from refresher.emulator.tokens import Bearer
 
 SERVICE = "logging.googleapis.com"
 LARGEST_PAGE = 1000

@@ -5,19 +5,16 @@ https://cloud.google.com/logging/docs/view/logging-query-language. `field OP val
 comment. Functions are not supported.
 """
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.emulator.expressions import ExpressionError, matches
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+Matches = Callable[[dict[str, Any]], bool]
 
-    Matches = Callable[[dict[str, Any]], bool]
 
 LONGEST = 20_000
 _DEEPEST = 50

@@ -3,21 +3,16 @@
 https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.metrics.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.cloud_logging.filters import FilterError, parse_filter
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import find_project, format_time
 from refresher.emulator.http import Call, Reply, Route, read_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "logging.googleapis.com"
 KIND = "metrics"

@@ -3,23 +3,18 @@
 https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles. Whether a permission exists is not checked.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text, read_texts
 from refresher.emulator.iam_admin.fields import drop_empty
 from refresher.emulator.policies import Policy, is_same_etag
 from refresher.emulator.state import Role, is_gone
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "iam.googleapis.com"
 _ROLE_ID = re.compile(r"[a-zA-Z0-9_.]{3,64}")

@@ -3,21 +3,16 @@
 https://cloud.google.com/iam/docs/reference/rest/v2/policies. In the path, their parent is one encoded segment.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import format_time
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.iam_admin.operations import start_operation
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 KIND = "denyPolicies"
 

@@ -1,18 +1,13 @@
 """What the admin calls of IAM share: ids, texts and times."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import format_time
 from refresher.emulator.http import read_text
 from refresher.emulator.state import KEPT_AFTER_DELETION
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 _ID = re.compile(r"[a-z0-9-]{4,32}")
 LONGEST_NAME = 32

@@ -3,20 +3,15 @@
 Their names are sealed and not stored, so that no storage grows with their number.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator.authentication import authenticate_administrator
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 PREFIX = "op"
 _VERSION = re.compile(r"/v\d/")

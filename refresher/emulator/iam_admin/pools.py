@@ -3,12 +3,12 @@
 https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator import policy_changes
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_flag, read_list, read_text
@@ -17,11 +17,6 @@ from refresher.emulator.iam_admin.operations import start_operation
 from refresher.emulator.quotas import POOL_WRITES
 from refresher.emulator.roles import POOLS as POOL_PERMISSIONS
 from refresher.emulator.state import Pool, is_gone, pool_name
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "iam.googleapis.com"
 MODES = ("", "FEDERATION_ONLY", "TRUST_DOMAIN", "SYSTEM_TRUST_DOMAIN")

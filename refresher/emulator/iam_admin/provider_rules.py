@@ -4,11 +4,9 @@ https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadI
 https://docs.cloud.google.com/iam/docs/workload-identity-federation-with-other-providers.
 """
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
@@ -16,9 +14,7 @@ import jwt
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import CONDITION, LONGEST_CONDITION, MAPPING, ExpressionError, check, mask_texts
 from refresher.emulator.mapping import ATTRIBUTE, GROUPS, SUBJECT
-
-if TYPE_CHECKING:
-    from refresher.emulator.state import Provider
+from refresher.emulator.state import Provider
 
 KINDS = ("oidc", "aws", "saml", "x509")
 MOST_KEYS = 8

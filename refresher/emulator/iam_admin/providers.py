@@ -4,11 +4,11 @@ https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadI
 their settings are in `refresher.emulator.iam_admin.provider_rules`.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.fields import apply_mask, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_flag, read_object, read_text, read_texts
@@ -19,11 +19,6 @@ from refresher.emulator.iam_admin.provider_rules import KINDS, check_provider, r
 from refresher.emulator.org_policy import allows_value
 from refresher.emulator.quotas import POOL_WRITES
 from refresher.emulator.state import Provider, is_gone, pool_name
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 CONSTRAINT = "iam.workloadIdentityPoolProviders"
 _MASK: dict[str, tuple[str, ...]] = {

@@ -4,12 +4,14 @@ https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts.key
 ones: `iam.disableServiceAccountKeyCreation` and `iam.disableServiceAccountKeyUpload`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.credentials import AccountKey, create_key, read_key
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.fields import format_time
@@ -17,15 +19,8 @@ from refresher.emulator.http import Call, Reply, Route, read_text
 from refresher.emulator.iam_admin.fields import drop_empty
 from refresher.emulator.iam_admin.service_accounts import ACCOUNT, authorize
 from refresher.emulator.org_policy import is_enforced
+from refresher.emulator.state import ServiceAccount
 from refresher.emulator.tokens import dump_key
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.state import ServiceAccount
 
 MOST_KEYS = 10
 NO_CREATION = "iam.disableServiceAccountKeyCreation"

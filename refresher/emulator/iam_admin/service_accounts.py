@@ -4,15 +4,15 @@ https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Th
 `refresher.emulator.iam_admin.service_account_keys`.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refresher.emulator import policy_changes
 from refresher.emulator.account_emails import compose_email
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
@@ -22,11 +22,6 @@ from refresher.emulator.permissions import Resource, account_resource
 from refresher.emulator.policies import Policy, is_same_etag
 from refresher.emulator.roles import ACCOUNTS
 from refresher.emulator.state import ServiceAccount, derive_unique_id, is_gone
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 SERVICE = "iam.googleapis.com"
 _ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")

@@ -5,25 +5,18 @@ https://developers.google.com/identity/protocols/oauth2/service-account (RFC 752
 domain-wide delegation.
 """
 
-from __future__ import annotations
-
 import hmac
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from refresher.emulator.credentials import is_signed_by, is_timely, load_public_keys, parse_assertion
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.credentials import UserCredential, is_signed_by, is_timely, load_public_keys, parse_assertion
 from refresher.emulator.errors import oauth_refusal
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.iam_credentials import ID_TOKEN_LIFE, build_id_token_claims
 from refresher.emulator.scopes import is_scope, split_scopes
-from refresher.emulator.state import derive_unique_id
+from refresher.emulator.state import ServiceAccount, derive_unique_id
 from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.credentials import UserCredential
-    from refresher.emulator.state import ServiceAccount
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address

@@ -3,22 +3,16 @@
 Like the real service (measured), it does not accept federated tokens.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import jwt
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.state import derive_unique_id
-from refresher.emulator.tokens import GOOGLE_ISSUER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.tokens import Bearer
+from refresher.emulator.tokens import GOOGLE_ISSUER, Bearer
 
 
 def describe_token(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:

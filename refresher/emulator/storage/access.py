@@ -1,19 +1,12 @@
 """Permissions on buckets and objects, and the errors of Cloud Storage, which have a shape of their own."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from refresher.emulator.authentication import ADMINISTRATOR, ANONYMOUS, CLOUD_PLATFORM, authenticate
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
+from refresher.emulator.http import Call
 from refresher.emulator.permissions import Resource, has_permission
-from refresher.emulator.tokens import PREFIX
-
-if TYPE_CHECKING:
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.http import Call
-    from refresher.emulator.storage_state import Bucket, StoredObject
-    from refresher.emulator.tokens import Bearer
+from refresher.emulator.storage_state import Bucket, StoredObject
+from refresher.emulator.tokens import PREFIX, Bearer
 
 SERVICE = "storage.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/devstorage."

@@ -3,12 +3,12 @@
 https://cloud.google.com/storage/docs/json_api/v1/buckets.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from refresher.emulator import policy_changes
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.http import Call, Reply, Route, read_text
 from refresher.emulator.permissions import Resource, has_permission
 from refresher.emulator.roles import BUCKETS
@@ -22,11 +22,6 @@ from refresher.emulator.storage.access import (
 )
 from refresher.emulator.storage.resources import describe_bucket, merge_patch
 from refresher.emulator.storage_state import Bucket
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _GIVEN = ("location", "storageClass", "labels", "lifecycle", "versioning", "iamConfiguration", "website", "cors")

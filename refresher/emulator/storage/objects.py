@@ -3,12 +3,12 @@
 https://cloud.google.com/storage/docs/json_api/v1/objects.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import Call, Reply, Route, read_list, read_object, read_text
 from refresher.emulator.storage.access import authorize, find_object, invalid, refusal
@@ -20,12 +20,7 @@ from refresher.emulator.storage.resources import (
     read_fields,
     store,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.storage_state import StoredObject
+from refresher.emulator.storage_state import StoredObject
 
 LARGEST_PAGE = 1000
 LARGEST = 256 * 1024 * 1024

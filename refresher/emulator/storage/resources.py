@@ -1,24 +1,18 @@
 """Buckets and objects as the JSON API shows them, their checksums and their preconditions."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import google_crc32c
 
+from refresher.emulator.cloud import Cloud
+from refresher.emulator.http import Call
 from refresher.emulator.storage.access import condition_not_met, invalid
-from refresher.emulator.storage_state import StoredObject
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.http import Call
-    from refresher.emulator.storage_state import Bucket
+from refresher.emulator.storage_state import Bucket, StoredObject
 
 _GIVEN = ("contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "metadata",
           "customTime", "storageClass")  # fmt: skip

@@ -3,22 +3,16 @@
 https://cloud.google.com/storage/docs/uploads-downloads. A restart deletes the resumable uploads in progress.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.http import Call, Reply, Route, parse_json_object
 from refresher.emulator.storage.access import authorize, invalid, refusal
 from refresher.emulator.storage.resources import check_preconditions, describe_object, read_fields, store
-from refresher.emulator.storage_state import Upload
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
-    from refresher.emulator.storage_state import Bucket
+from refresher.emulator.storage_state import Bucket, Upload
 
 MOST_UPLOADS = 1000
 """The limit of resumable uploads in progress; beyond it the oldest one is deleted."""

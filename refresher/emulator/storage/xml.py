@@ -4,20 +4,14 @@ https://cloud.google.com/storage/docs/xml-api. Its paths begin at the root, so i
 Storage and for buckets that exist. Signed URLs are not supported.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING
 
+from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import Refusal
 from refresher.emulator.http import ENCODED_SLASH, Call, Reply, Route
 from refresher.emulator.storage.access import authorize, find_object, unknown_path
 from refresher.emulator.storage.objects import read_content
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from refresher.emulator.cloud import Cloud
 
 _JSON_API = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/", "/resumable/upload/storage/v1/")
 _CODES = {400: "InvalidArgument", 401: "AccessDenied", 403: "AccessDenied", 404: "NoSuchKey", 416: "InvalidRange"}

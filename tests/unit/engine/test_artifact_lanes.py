@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from refresher.engine.plan import Target
-    from refresher.google.call import AccessToken
     from refresher.resources import Impersonation
+    from refresher.tokens import AccessToken
     from tests.fakes import FakeClock
 
     MakeTarget = Callable[..., Target]

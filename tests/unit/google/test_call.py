@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.errors import ExchangeError, RefresherError, SupplyError
-from refresher.google.call import AccessToken, Call, Response, read_error_text
+from refresher.google.call import Call, Response, read_error_text
+from refresher.tokens import AccessToken
 from tests.failures import is_retryable
 from tests.fakes import FakeTransport
 from tests.tokens import NOW, make_jwt

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.errors import ImpersonationError
-from refresher.google.call import AccessToken, Response
+from refresher.google.call import Response
 from refresher.google.chain import GoogleChain
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.tokens import AccessToken
 from tests.fakes import FakeSource, FakeTransport
 from tests.tokens import NOW
 

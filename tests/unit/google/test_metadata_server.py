@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from refresher.errors import SupplyError
-from refresher.google.call import AccessToken, Response
+from refresher.google.call import Response
 from refresher.google.metadata_server import MetadataServer
+from refresher.tokens import AccessToken
 from tests.failures import is_retryable
 from tests.fakes import FakeTransport
 from tests.tokens import NOW

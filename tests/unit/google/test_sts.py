@@ -8,9 +8,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from refresher.errors import ExchangeError
-from refresher.google.call import AccessToken, Response
+from refresher.google.call import Response
 from refresher.google.chain import exchange
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, WorkloadIdentityProvider
+from refresher.tokens import AccessToken
 from tests.failures import is_retryable
 from tests.fakes import FakeTransport
 from tests.tokens import NOW

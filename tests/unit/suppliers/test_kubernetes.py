@@ -78,7 +78,7 @@ def test_unreached_server_may_be_an_untrusted_one(tmp_path: Path) -> None:
     error = catch_failure(tmp_path, None)
 
     assert error.retryable
-    assert "make the daemon's pod reach https://cluster.example, and set ca_file" in error.remedy
+    assert "make https://cluster.example reachable for the daemon's pod, with its authority in" in error.remedy
 
 
 def test_own_token_is_read_for_each_request(tmp_path: Path) -> None:
