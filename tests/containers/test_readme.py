@@ -124,7 +124,7 @@ class Machine:
 
     def run(self, script: str) -> str:
         """Run shell lines as root in the clone, with an empty home; return what they print."""
-        kept = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
+        kept = [f"{name}={value}" for name, value in os.environ.items() if re.match("PIP_|(?i:https?|no)_proxy$", name)]
         path = "PATH=/mnt/programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         done = subprocess.run(
             [
