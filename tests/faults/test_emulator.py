@@ -17,6 +17,7 @@ import yaml
 from refresher.emulator.http import Call
 from refresher.emulator.persistence import STATE, open_cloud
 from refresher.emulator.routes import answer
+from tests.program import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def running(directory: Path, *options: str, end: int = signal.SIGKILL) -> Iterat
             yield json.loads(process.stdout.readline())
         finally:
             process.send_signal(end)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == (-end if end == signal.SIGKILL else 0)
         assert "not Google" in said
         assert "Traceback" not in said
@@ -55,7 +56,7 @@ def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
     """The second one shows what to do and changes nothing; a killed one leaves no lock behind."""
     command = [str(Path(sys.executable).with_name("refresher")), "emulator", "--directory", str(tmp_path)]
     with running(tmp_path):
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     assert (second.returncode != 0, second.stdout) == (True, "")
     assert f"another emulator already runs on {tmp_path}" in second.stderr
