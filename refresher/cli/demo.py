@@ -23,7 +23,7 @@ from refresher.cli.emulator import require_emulator
 def command(directory: Path | None, *, keep: bool) -> None:
     """Show two users' credentials that stay fresh and apart, on a local Google; ends by itself within 30 seconds."""
     require_emulator()
-    from refresher.demo.steps import run_demo
+    from refresher.demo import run_demo
 
     gc.enable()
     stopping = None
