@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from refresher.app.plans import build_chain
 from refresher.app.suppliers import DeferredSupplier, open_workshop
@@ -22,18 +22,6 @@ from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError, pe
 _HOUR = timedelta(hours=1)
 _ACCESS_TOKEN_RANGE = timedelta(seconds=1), LONGEST_ACCESS_TOKEN_LIFE
 """What generateAccessToken accepts at all; more than an hour needs an organization policy."""
-
-
-class IssuedToken(NamedTuple):
-    """A token for a script.
-
-    Attributes:
-        value: The secret.
-        expires_at: When it expires, UTC; None if it does not show that.
-    """
-
-    value: str
-    expires_at: datetime | None
 
 
 class Issuance:
@@ -57,7 +45,7 @@ class Issuance:
         self._workshop = open_workshop(loaded)
         self._chain = build_chain(self._workshop)
 
-    def subject_token(self, audience: str | None = None) -> IssuedToken:
+    def subject_token(self, audience: str | None = None) -> SubjectToken:
         """Return a subject token, for another audience than the provider's if that is given."""
         if self._lifetime is not None:
             allowed = self._settings.lifetime_range
@@ -66,23 +54,21 @@ class Issuance:
                 raise UsageError(problem, "omit --lifetime")
             self._check_lifetime(allowed)
         context = self._target.context if audience is None else replace(self._target.context, audience=audience)
-        token = self._supply(context, self._lifetime)
-        return IssuedToken(token.value, token.expires_at)
+        return self._supply(context, self._lifetime)
 
-    def access_token(self, scopes: tuple[str, ...]) -> IssuedToken:
+    def access_token(self, scopes: tuple[str, ...]) -> AccessToken:
         """Return an access token of the target principal, with these scopes or the configured ones."""
         self._check_lifetime(_ACCESS_TOKEN_RANGE)
         way = self._target.impersonation
         way = replace(way, scopes=scopes or way.scopes, lifetime=self._lifetime or way.lifetime)
-        token = self._chain.access_token(way, self._exchange(way))
-        return IssuedToken(token.value, token.expires_at)
+        return self._chain.access_token(way, self._exchange(way))
 
-    def id_token(self, audience: str, *, include_email: bool) -> IssuedToken:
+    def id_token(self, audience: str, *, include_email: bool) -> SubjectToken:
         """Return a Google-signed ID token of the service account."""
         way, _ = self._require_account("an ID token")
-        return _read_life(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
+        return _read_jwt(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
 
-    def signed_jwt(self, claims: Mapping[str, Any]) -> IssuedToken:
+    def signed_jwt(self, claims: Mapping[str, Any]) -> SubjectToken:
         """Return claims that the service account signed; `iat` and `exp` are added where they are missing.
 
         It signs as itself, with an access token of its own: `signJwt` accepts no federated token.
@@ -99,7 +85,7 @@ class Issuance:
         )
         issued_at = int(self._now.timestamp())
         expires_at = issued_at + int((self._lifetime or _HOUR).total_seconds())
-        return _read_life(api.sign_jwt(account, {"iat": issued_at, "exp": expires_at, **claims}))
+        return _read_jwt(api.sign_jwt(account, {"iat": issued_at, "exp": expires_at, **claims}))
 
     def _require_account(self, what: str) -> tuple[Impersonation, str]:
         way = self._target.impersonation
@@ -124,8 +110,9 @@ class Issuance:
         return DeferredSupplier(partial(settings.build, self._workshop)).supply(context, self._now)
 
 
-def _read_life(text: str) -> IssuedToken:
+def _read_jwt(text: str) -> SubjectToken:
     try:
-        return IssuedToken(text, peek(text).expires_at)
-    except UnreadableTokenError:
-        return IssuedToken(text, None)
+        return peek(text)
+    except UnreadableTokenError as error:
+        problem = f"IAM Credentials returned a token whose life can't be read: {error}"
+        raise ImpersonationError(problem, "make `iat` and `exp` numbers of seconds, where --claims has them") from error

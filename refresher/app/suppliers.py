@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOCAL_THREADS = 3
-"""For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
-_REMOTE_THREADS = 16
-"""For suppliers that wait for an answer most of the time."""
-
 
 class Connections:
     """Creates transports; called, it returns the one that all share.
@@ -98,12 +93,6 @@ class Once(Generic[T]):
             if self._created is None or self._created[0] != state:
                 self._created = state, self._create()
             return self._created[1]
-
-
-def count_threads(loaded: LoadedConfiguration) -> dict[str, int]:
-    """Return how many targets of each supplier are worked on at a time."""
-    suppliers = loaded.configuration.suppliers
-    return {name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in suppliers.items()}
 
 
 def open_workshop(loaded: LoadedConfiguration | None, *, limits: "Limits | None" = None) -> Workshop:

@@ -107,6 +107,13 @@ def _build_target(
     options = _read_options(target)
     document, variables = build_document(loaded, target, endpoints), build_variables(loaded, target)
     static = build_static(options, TargetFacts(document, variables, target.container_directory))
+    chosen = settings.subject_source(has_subject=identity.subject is not None)
+    fingerprint = compute_fingerprint(
+        subject=identity.subject,
+        service_account=identity.service_account,
+        via=identity.via,
+        subject_source=(settings.kind, chosen, identity.source_service_account),
+    )
     return Target(
         name=target.name,
         supplier=supplier_name,
@@ -125,7 +132,7 @@ def _build_target(
             artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, TOKEN, *options})),
             is_root_shared=is_root_shared,
         ),
-        record=TargetRecord(target.name, target.identity, _compute_fingerprint(identity, settings)),
+        record=TargetRecord(target.name, target.identity, fingerprint),
         static=static,
         impersonation=_build_impersonation(get_provider(loaded, settings), identity, settings),
         minted=tuple(
@@ -133,14 +140,6 @@ def _build_target(
             for name in sort_for_writing(options)
             if get_row(name).origin == "minted"
         ),
-    )
-
-
-def _compute_fingerprint(identity: IdentitySettings, settings: SupplierSettings) -> str:
-    chosen = settings.subject_source(has_subject=identity.subject is not None)
-    source = (settings.kind, chosen, identity.source_service_account)
-    return compute_fingerprint(
-        subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
     )
 
 
