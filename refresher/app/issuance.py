@@ -1,6 +1,5 @@
 """One token for a script, issued according to the configuration, and written nowhere."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,7 +11,6 @@ from refresher.app.targets import build_targets
 from refresher.config.loader import LoadedConfiguration
 from refresher.durations import format_duration
 from refresher.errors import ImpersonationError, UsageError
-from refresher.google.iam_credentials import IamCredentials
 from refresher.limits import LONGEST_ACCESS_TOKEN_LIFE
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
 from refresher.settings.values import SIGNED_RANGE
@@ -47,12 +45,7 @@ class Issuance:
 
     def subject_token(self, audience: str | None = None) -> SubjectToken:
         """Return a subject token, for another audience than the provider's if that is given."""
-        if self._lifetime is not None:
-            allowed = self._settings.lifetime_range
-            if allowed is None:
-                problem = f"the lifetime of tokens of supplier {self._target.supplier} cannot be chosen"
-                raise UsageError(problem, "omit --lifetime")
-            self._check_lifetime(allowed)
+        self._check_lifetime(self._settings.lifetime_range)
         context = self._target.context if audience is None else replace(self._target.context, audience=audience)
         return self._supply(context, self._lifetime)
 
@@ -68,7 +61,7 @@ class Issuance:
         way, _ = self._require_account("an ID token")
         return _read_jwt(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
 
-    def signed_jwt(self, claims: Mapping[str, Any]) -> SubjectToken:
+    def signed_jwt(self, claims: dict[str, Any]) -> SubjectToken:
         """Return claims that the service account signed; `iat` and `exp` are added where they are missing.
 
         It signs as itself, with an access token of its own: `signJwt` accepts no federated token.
@@ -77,15 +70,9 @@ class Issuance:
         self._check_lifetime(SIGNED_RANGE)
         way = replace(way, scopes=(CLOUD_PLATFORM_SCOPE,), lifetime=None)
         own = self._chain.access_token(way, self._exchange(way))
-        api = IamCredentials(
-            transport=self._workshop.connections(),
-            endpoints=self._workshop.endpoints,
-            access_token=own.value,
-            error=ImpersonationError,
-        )
-        issued_at = int(self._now.timestamp())
-        expires_at = issued_at + int((self._lifetime or _HOUR).total_seconds())
-        return _read_jwt(api.sign_jwt(account, {"iat": issued_at, "exp": expires_at, **claims}))
+        api = replace(self._workshop.open_iam_credentials(own), error=ImpersonationError)
+        times = {"iat": self._now, "exp": self._now + (self._lifetime or _HOUR)}
+        return _read_jwt(api.sign_jwt(account, {name: int(time.timestamp()) for name, time in times.items()} | claims))
 
     def _require_account(self, what: str) -> tuple[Impersonation, str]:
         way = self._target.impersonation
@@ -96,10 +83,14 @@ class Issuance:
             )
         return way, way.service_account
 
-    def _check_lifetime(self, allowed: tuple[timedelta, timedelta]) -> None:
-        least, most = allowed
-        if self._lifetime is not None and not least <= self._lifetime <= most:
-            asked, low, high = (format_duration(each) for each in (self._lifetime, least, most))
+    def _check_lifetime(self, allowed: tuple[timedelta, timedelta] | None) -> None:
+        if self._lifetime is None:
+            return
+        if allowed is None:
+            problem = f"the lifetime of tokens of supplier {self._target.supplier} cannot be chosen"
+            raise UsageError(problem, "omit --lifetime")
+        if not allowed[0] <= self._lifetime <= allowed[1]:
+            asked, low, high = (format_duration(each) for each in (self._lifetime, *allowed))
             raise UsageError(f"--lifetime is {asked}, not between {low} and {high}", "choose another one")
 
     def _exchange(self, way: Impersonation) -> AccessToken:

@@ -1,5 +1,6 @@
 """What commands run: the daemon, one pass, a proof by real exchange. Callable, and tested, without a terminal."""
 
+import json
 import random
 import signal
 import threading
@@ -10,13 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from refresher import __version__
 from refresher.app.explanation import list_unrecorded
 from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
-from refresher.app.targets import build_document, build_targets
+from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine import once
@@ -27,7 +27,7 @@ from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
-from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
+from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_root_held
 from refresher.publishing.retirement import retire_strays
@@ -56,21 +56,9 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
     )
 
 
-class Proof(NamedTuple):
-    """How the real exchanges of targets ended.
-
-    Attributes:
-        principals: As whom each proved target acts, by its name.
-        errors: Why each other target could not be proved, by its name.
-    """
-
-    principals: dict[str, str]
-    errors: dict[str, RefresherError]
-
-
 def prove_targets(
     loaded: LoadedConfiguration, names: Collection[str], *, seconds: float, report: Callable[[str], None]
-) -> Proof:
+) -> tuple[dict[str, str], dict[str, RefresherError]]:
     """Exchange the published token of each target for real, and impersonate, until Google accepts it.
 
     What only an operator can fix is tried again too, since a grant takes minutes to reach all of Google. Every target
@@ -81,6 +69,9 @@ def prove_targets(
         names: The targets to prove.
         seconds: How long to try; at 0 or less each target is tried once, within the usual limits of a call.
         report: Called with a line about each target whose first attempt failed while time is left.
+
+    Returns:
+        As whom each proved target acts, and why each other one could not be proved, by name.
     """
     from refresher.google.transport import Limits
 
@@ -96,7 +87,7 @@ def prove_targets(
 
     def attempt(name: str) -> None:
         try:
-            principals[name] = _prove(loaded, targets[name], workshop)
+            principals[name] = _prove(targets[name], workshop)
         except RefresherError as error:
             errors[name] = error
         except Exception as bug:  # noqa: BLE001 - carried to the caller's thread
@@ -119,10 +110,8 @@ def prove_targets(
     workers.stop()
     proved = dict(principals)  # what is still under way failed
     failed = [targets[name] for name in names if name not in proved]
-    return Proof(
-        proved,
-        {each.name: _describe_failure(each, errors.get(each.name), workshop.endpoints, allowed) for each in failed},
-    )
+    endpoints = workshop.endpoints
+    return proved, {each.name: _describe_failure(each, errors.get(each.name), endpoints, allowed) for each in failed}
 
 
 def _describe_failure(
@@ -142,7 +131,7 @@ def _describe_failure(
     return found
 
 
-def _prove(loaded: LoadedConfiguration, target: Target, workshop: Workshop) -> str:
+def _prove(target: Target, workshop: Workshop) -> str:
     """Exchange a target's token and impersonate; return as whom it acts."""
     from refresher.google.google_auth import prove
 
@@ -155,7 +144,7 @@ def _prove(loaded: LoadedConfiguration, target: Target, workshop: Workshop) -> s
         token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
         if way.subject is None and token is not None and token.unverified_claims is not None:
             way = replace(way, subject=token.unverified_claims.subject)
-    document = build_document(loaded, loaded.targets[target.name], workshop.endpoints)
+    document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
     return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.connections())
 

@@ -106,11 +106,11 @@ def _require_fitting(kind: str, given: dict[str, object | None]) -> None:
     """
     if kind == "id" and given["--audience"] is None:
         raise UsageError("an ID token needs an audience", "add --audience URL")
-    if given["--audience"] == "":
-        raise UsageError("--audience is empty", "set it to the recipient of the token, or leave it out")
     if kind == "jwt" and given["--claims"] is None:
         raise UsageError("--kind jwt needs claims", "add --claims FILE")
     for option, value in given.items():
+        if value == "":
+            raise UsageError(f"{option} is empty", "set it to the recipient of the token, or leave it out")
         if value is not None and kind not in _KINDS[option]:
             raise UsageError(f"{option} has no effect on --kind {kind}", "leave it out, or use another --kind")
 
