@@ -8,9 +8,9 @@ verified and never shown, so that what is printed can't be used as a credential.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 from refresher.durations import format_span
 from refresher.limits import LONGEST_SUBJECT, LONGEST_SUBJECT_TOKEN_LIFE, MOST_PUBLISHED_KEYS
@@ -41,9 +41,9 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9._/:@-]*")
 """A line of `env`, whose four readers share no quoting (contract, "The credentials directory")."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Findings:
-    """What something is.
+    """What something is, collected step by step.
 
     Attributes:
         kind: In a few words.
@@ -53,49 +53,44 @@ class Findings:
     """
 
     kind: str
-    facts: tuple[tuple[str, str], ...] = ()
-    problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
-    def extend(self, *problems: str, facts: tuple[tuple[str, str], ...] = ()) -> Self:
-        """Return the findings with further facts and problems."""
-        return replace(self, facts=self.facts + facts, problems=self.problems + problems)
-
-    def add_life(self, expires_at: datetime, now: datetime) -> Self:
-        """Return the findings about a token with its expiry, which it does not show itself."""
-        problems = [] if expires_at > now else [f"it expired {format_span(now - expires_at)} ago"]
-        return self.extend(*problems, facts=(("expires", _show_moment(expires_at, now)),))
+    def add_life(self, expires_at: datetime, now: datetime) -> None:
+        """Add the expiry of a token, which it does not show itself."""
+        self.facts.append(("expires", _show_moment(expires_at, now)))
+        if expires_at <= now:
+            self.problems.append(f"it expired {format_span(now - expires_at)} ago")
 
 
 def inspect_opaque(text: str) -> Findings:
     """Return what a text that is neither JSON nor a JWT seems to be."""
     kind = next((name for prefix, name in _OPAQUE if text.startswith(prefix)), None)
-    facts = (("size", f"{len(text)} bytes"), ("fingerprint", fingerprint(text.encode())))
+    found = Findings(kind or "opaque text", _describe_secret(text))
     if kind is None:
-        problem = "STS refuses it as a subject token for a workload pool: it is not a JWT"
-        return Findings(kind="opaque text", facts=facts, problems=(problem,))
-    return Findings(kind=kind, facts=(*facts, ("use", "bearer token of Google's APIs; it is not a subject token")))
+        found.problems.append("STS refuses it as a subject token for a workload pool: it is not a JWT")
+    else:
+        found.facts.append(("use", "bearer token of Google's APIs; it is not a subject token"))
+    return found
 
 
 def inspect_variables(text: str) -> Findings:
     """Explain the `env` file: lines that `docker --env-file` and shells read alike."""
-    lines = text.splitlines()
-    return Findings(
-        kind="environment variables",
-        facts=tuple((name, value) for name, _, value in (line.partition("=") for line in lines)),
-        problems=tuple(
-            f"line {number} is not NAME=value with characters that need no quoting"
-            for number, line in enumerate(lines, 1)
-            if not _VARIABLE.fullmatch(line)
-        ),
-    )
+    found = Findings("environment variables")
+    for number, line in enumerate(text.splitlines(), 1):
+        name, _, value = line.partition("=")
+        found.facts.append((name, value))
+        if not _VARIABLE.fullmatch(line):
+            found.problems.append(f"line {number} is not NAME=value with characters that need no quoting")
+    return found
 
 
 def inspect_descriptions(expiries: Mapping[str, datetime], now: datetime) -> Findings:
     """Explain `artifacts.json`: when each artifact expires that does not show it itself."""
-    facts = tuple((name, f"expires {_show_moment(end, now)}") for name, end in expiries.items())
+    facts = [(name, f"expires {_show_moment(end, now)}") for name, end in expiries.items()]
     problem = "it describes nothing, or not as we write it: it is replaced at the next refresh"
-    return Findings(kind="descriptions of artifacts", facts=facts, problems=() if facts else (problem,))
+    return Findings("descriptions of artifacts", facts, [] if facts else [problem])
 
 
 def inspect_document(document: Mapping[str, Any]) -> Findings:
@@ -106,61 +101,55 @@ def inspect_document(document: Mapping[str, Any]) -> Findings:
     if kind == "external_account":
         return _inspect_external_account(document)
     if not isinstance(kind, str):
-        return Findings(kind="JSON object that is neither an ADC document nor a JWKS")
-    warning = "it holds a private key: a secret that is valid until the key is deleted"
-    return Findings(kind=f"credentials file of type {kind}", warnings=(warning,) * ("private_key" in document))
+        return Findings("JSON object that is neither an ADC document nor a JWKS")
+    found = Findings(f"credentials file of type {kind}")
+    if "private_key" in document:
+        found.warnings.append("it holds a private key: a secret that is valid until the key is deleted")
+    return found
 
 
 def _inspect_external_account(document: Mapping[str, Any]) -> Findings:
+    found = Findings("ADC document (external_account)")
     source = document.get("credential_source")
     source = source if isinstance(source, dict) else {}
-    urls = {name: document.get(name) for name in ("token_url", "service_account_impersonation_url")}
-    url = urls["service_account_impersonation_url"]
+    url = document.get("service_account_impersonation_url")
     account = re.search(r"/serviceAccounts/([^/:]+):generateAccessToken$", str(url))
     unknown = "the federated principal itself" if url is None else f"an account that {url} does not show"
-    facts = (
+    found.facts += [
         ("audience", str(document.get("audience"))),
         ("subject token type", str(document.get("subject_token_type"))),
         ("subject token from", str(source.get("file") or source.get("url") or sorted(source))),
         ("exchanged at", str(document.get("token_url"))),
         ("acts as", account[1] if account else unknown),
-    )
-    problems = []
-    audience = _AUDIENCE.fullmatch(facts[0][1])
-    if audience is None:
-        problems.append("audience is not a provider's resource name, //iam.googleapis.com/projects/NUMBER/locations/…")
-    elif not audience["project"].isdigit():
-        problems.append(f"audience contains the project {audience['project']}: STS needs its number")
-    if None in document.values():
-        problems.append("it holds a null: C++ aborts on it, older Java throws")
-    warnings = [
-        f"{name} is not https: Java refuses it, and tokens are sent unencrypted"
-        for name, each in urls.items()
-        if each is not None and not str(each).startswith("https://")
     ]
+    audience = _AUDIENCE.fullmatch(str(document.get("audience")))
+    if audience is None:
+        text = "audience is not a provider's resource name, //iam.googleapis.com/projects/NUMBER/locations/global/…"
+        found.problems.append(text)
+    elif not audience["project"].isdigit():
+        found.problems.append(f"audience contains the project {audience['project']}: STS needs its number")
+    if None in document.values():
+        found.problems.append("it holds a null: C++ aborts on it, older Java throws")
+    for name in ("token_url", "service_account_impersonation_url"):
+        if not str(document.get(name, "https://")).startswith("https://"):
+            found.warnings.append(f"{name} is not https: Java refuses it, and tokens are sent unencrypted")
     if "file" in source and not isinstance(source.get("format"), dict):
-        warnings.append("credential_source has no format: OpenDAL needs one")
-    return Findings(
-        kind="ADC document (external_account)", facts=facts, problems=tuple(problems), warnings=tuple(warnings)
-    )
+        found.warnings.append("credential_source has no format: OpenDAL needs one")
+    return found
 
 
 def _inspect_jwks(keys: list[Any]) -> Findings:
     entries = [key for key in keys if isinstance(key, dict)]
-    problems = [
-        f"key {key.get('kid')} holds its private half: never upload this, and revoke the key"
-        for key in entries
-        if key.keys() & _PRIVATE_MEMBERS
-    ]
+    found = Findings(f"JWKS of {len(entries)}")
+    for key in entries:
+        found.facts.append((f"key {key.get('kid')}", f"{key.get('kty')} {key.get('alg', '')}".strip()))
+        if key.keys() & _PRIVATE_MEMBERS:
+            found.problems.append(f"key {key.get('kid')} holds its private half: never upload this, and revoke the key")
     if not entries:
-        problems.append("it is empty: a provider would discover keys at the issuer instead")
+        found.problems.append("it is empty: a provider would discover keys at the issuer instead")
     if len(keys) > MOST_PUBLISHED_KEYS:
-        problems.append(f"it has {len(keys)} keys, and a provider accepts {MOST_PUBLISHED_KEYS}")
-    return Findings(
-        kind=f"JWKS of {len(entries)}",
-        facts=tuple((f"key {key.get('kid')}", f"{key.get('kty')} {key.get('alg', '')}".strip()) for key in entries),
-        problems=tuple(problems),
-    )
+        found.problems.append(f"it has {len(keys)} keys, and a provider accepts {MOST_PUBLISHED_KEYS}")
+    return found
 
 
 def inspect_jwt(
@@ -184,23 +173,24 @@ def inspect_jwt(
         UnreadableTokenError: Its segments can't be read.
     """
     header, claims = read_segments(text)
-    facts = [("size", f"{len(text)} bytes"), ("fingerprint", fingerprint(text.encode()))]
-    facts += [(f"header {name}", _show(value)) for name, value in header.items()]
-    facts += [(name, _show_claim(name, value, now)) for name, value in claims.items()]
+    found = Findings("JWT", _describe_secret(text))
+    found.facts += [(f"header {name}", _show(value)) for name, value in header.items()]
+    found.facts += [(name, _show_claim(name, value, now)) for name, value in claims.items()]
     signature, *problems = (f"not verified: {missing}",) if keys is None else _verify(text, header, keys)
-    facts.append(("signature", signature))
+    found.facts.append(("signature", signature))
+    found.problems += problems
     try:
         token = peek(text)
     except UnreadableTokenError as error:
-        problems.append(f"STS refuses it: {error}")
-    else:
-        facts.append(("life", format_span(token.lifetime)))
-        problems += _list_refusals(token, now)
-        mismatches = {name: wanted.mismatches(token) for name, wanted in expected.items()}
-        if all(mismatches.values()):  # of many targets the first few are enough
-            for name, found in list(mismatches.items())[:_MOST_TARGETS]:
-                problems.append(f"it is not a token of target {name}: {'; '.join(found)}")
-    return Findings(kind="JWT", facts=tuple(facts), problems=tuple(problems))
+        found.problems.append(f"STS refuses it: {error}")
+        return found
+    found.facts.append(("life", format_span(token.lifetime)))
+    found.problems += _list_refusals(token, now)
+    mismatches = {name: wanted.mismatches(token) for name, wanted in expected.items()}
+    if all(mismatches.values()):  # of many targets the first few are enough
+        for name, reasons in list(mismatches.items())[:_MOST_TARGETS]:
+            found.problems.append(f"it is not a token of target {name}: {'; '.join(reasons)}")
+    return found
 
 
 def _verify(text: str, header: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -239,6 +229,10 @@ def _list_refusals(token: SubjectToken, now: datetime) -> Iterator[str]:
         yield f"STS refuses it: issued {format_span(token.issued_at - now)} from now; check the clocks"
     if (lifetime := claims.expires_at - token.issued_at) > LONGEST_SUBJECT_TOKEN_LIFE:
         yield f"STS refuses it: its life is {format_span(lifetime)}, and 24 h is the most"
+
+
+def _describe_secret(text: str) -> list[tuple[str, str]]:
+    return [("size", f"{len(text)} bytes"), ("fingerprint", fingerprint(text.encode()))]
 
 
 def _show_claim(name: str, value: object, now: datetime) -> str:

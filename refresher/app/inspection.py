@@ -81,14 +81,14 @@ class Inspector:
             try:
                 yield name, self._inspect_file(path / name)
             except UsageError as error:
-                yield name, Findings(kind="unknown", problems=(error.problem,))
+                yield name, Findings("unknown", problems=[error.problem])
 
     def _inspect_file(self, path: Path) -> Findings:
         content = read_input(path)
         if path.name == ENVIRONMENT or content.startswith("GOOGLE_APPLICATION_CREDENTIALS="):
             found = inspection.inspect_variables(content)
         elif path.name in _WRITTEN:
-            found = Findings(kind="file with paths and settings; it holds no token")
+            found = Findings("file with paths and settings; it holds no token")
         elif path.name == DESCRIPTIONS:
             ends = {name: each.expires_at for name, each in parse_descriptions(content.encode()).items()}
             found = inspection.inspect_descriptions(ends, self._now)
@@ -97,7 +97,7 @@ class Inspector:
             found = self.inspect_text(content, is_subject_token=path.parent.name != ID_TOKENS)
         described = _read_descriptions(path.parent).get(path.name)
         if described is not None and described.sha256 == compute_digest(content.encode()):
-            found = found.add_life(described.expires_at, self._now)
+            found.add_life(described.expires_at, self._now)
         try:
             directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
@@ -106,7 +106,8 @@ class Inspector:
             mounted = find_single_file_mount(directory, [path.name], str(path.parent))
         finally:
             os.close(directory)
-        return found if mounted is None else found.extend(str(mounted))
+        found.problems += [] if mounted is None else [str(mounted)]
+        return found
 
     def inspect_text(self, content: str, *, is_subject_token: bool = True, is_file: bool = True) -> Findings:
         """Explain a text.
@@ -133,11 +134,12 @@ class Inspector:
         else:
             found = inspection.inspect_opaque(text)
             if self._discover and text.startswith("ya29."):
-                found = self._ask_google(text, found)
-        if text == content or not is_file:
-            return found
-        surplus = "a byte order mark" if content.startswith(_BOM) else "whitespace around it, such as a final newline"
-        return found.extend(f"STS refuses it: the file holds {surplus}")
+                self._ask_google(text, found)
+        if text != content and is_file:
+            is_mark = content.startswith(_BOM)
+            surplus = "a byte order mark" if is_mark else "whitespace around it, such as a final newline"
+            found.problems.append(f"STS refuses it: the file holds {surplus}")
+        return found
 
     def _inspect_jwt(self, text: str, *, is_subject_token: bool) -> Findings:
         keys, missing = self._keys if is_subject_token else None, ""
@@ -194,7 +196,7 @@ class Inspector:
         keys: list[dict[str, Any]] = settings.published_jwks(self._workshop, (), self._now)["keys"]
         return keys
 
-    def _ask_google(self, token: str, found: Findings) -> Findings:
+    def _ask_google(self, token: str, found: Findings) -> None:
         """Add what Google answers about an access token: whose it is, and until when."""
         from refresher.google.call import Call
 
@@ -211,13 +213,14 @@ class Inspector:
         try:
             answer = call.fetch_document(self._workshop.connections())
         except RefresherError as error:
-            return found.extend(error.problem)
+            found.problems.append(error.problem)
+            return
         names = ("email", "username", "azp", "aud", "scope")
-        found = found.extend(facts=tuple((name, str(answer[name])) for name in names if name in answer))
+        found.facts += [(name, str(answer[name])) for name in names if name in answer]
         try:
-            return found.add_life(datetime.fromtimestamp(int(answer["exp"]), UTC), self._now)
+            found.add_life(datetime.fromtimestamp(int(answer["exp"]), UTC), self._now)
         except (KeyError, ValueError, TypeError, OverflowError):
-            return found.extend("Google does not accept it: it is invalid or has expired")
+            found.problems.append("Google does not accept it: it is invalid or has expired")
 
 
 def read_input(path: Path) -> str:
