@@ -156,7 +156,7 @@ class Inspector:
             raise UsageError(f"it looks like a JWT, but {error}", "check whether it was cut off") from error
 
     def _find_keys(self, claims: UnverifiedClaims | None) -> tuple[list[dict[str, Any]] | None, str]:
-        """Return the keys that should verify a token, or None and why there are none.
+        """Return the keys that should verify a token, or None and why they are missing.
 
         Our own come first; with `discover` then those that the suppliers which sign for its issuer publish, or else the
         issuer. The first that hold the token's key id are enough.
