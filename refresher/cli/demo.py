@@ -22,7 +22,7 @@ from refresher.cli.emulator import require_emulator
 def command(directory: Path | None, *, keep: bool) -> None:
     """Show on a local Google how two users get credentials of their own, which stay fresh; ends within 30 seconds."""
     require_emulator()
-    from refresher.demo.steps import run_demo
+    from refresher.demo import run_demo
 
     collect_garbage()
     stopping = None

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -49,7 +50,7 @@ def list_(directory: Path, *, as_json: bool) -> None:
     """Show the id, algorithm, state and times of each key."""
     records = list_keys(directory)
     if as_json:
-        click.echo(json.dumps(compose_document(records), indent=2))
+        _print(compose_document(records))
         return
     for record in records:
         since = record.gone_at or record.retiring_at or record.activated_at or record.created_at
@@ -76,18 +77,15 @@ def jwks(directory: Path | None, config: Path, supplier: str | None, versions: t
 
     With --supplier, print the keys that this supplier signs with, also if Cloud KMS holds them.
     """
-    if directory is not None and supplier is None:
-        _print_jwks(directory)
-    elif supplier is not None and directory is None:
+    if (directory is None) is (supplier is None):
+        raise click.UsageError("Use either --directory or --supplier.")
+    if directory is not None:
+        _print(keys.read_jwks(directory))
+    elif supplier is not None:
         from refresher.app.keys import compose_jwks
 
-        click.echo(
-            json.dumps(
-                compose_jwks(load_configuration(config, strict=True), supplier, versions, datetime.now(UTC)), indent=2
-            )
-        )
-    else:
-        raise click.UsageError("Use either --directory or --supplier.")
+        loaded = load_configuration(config, strict=True)
+        _print(compose_jwks(loaded, supplier, versions, datetime.now(UTC)))
 
 
 @declare("rotate", example="refresher keys rotate --directory /var/lib/refresher/keys > jwks.json")
@@ -102,7 +100,7 @@ def rotate(directory: Path, algorithm: str | None) -> None:
     """
     record = keys.rotate(directory, algorithm=algorithm, now=datetime.now(UTC))
     print_note(f"{record.kid} is next: upload this JWKS; the daemon activates the key once STS accepts it")
-    _print_jwks(directory)
+    _print(keys.read_jwks(directory))
 
 
 @declare("activate", example="refresher keys activate --directory /var/lib/refresher/keys", never_options=_KEY_ID)
@@ -132,7 +130,7 @@ def retire(directory: Path) -> None:
     """
     for record in keys.retire(directory, now=datetime.now(UTC)):
         print_note(f"{record.kid} is gone: upload this JWKS")
-    _print_jwks(directory)
+    _print(keys.read_jwks(directory))
 
 
 @declare(
@@ -149,11 +147,11 @@ def revoke(directory: Path, kid: str) -> None:
     """
     record = keys.revoke(directory, kid, now=datetime.now(UTC))
     print_note(f"{kid} is gone: upload this JWKS now; {record.kid} signs")
-    _print_jwks(directory)
+    _print(keys.read_jwks(directory))
 
 
-def _print_jwks(directory: Path) -> None:
-    click.echo(json.dumps(keys.read_jwks(directory), indent=2))
+def _print(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2))
 
 
 for _child in (new, list_, jwks, rotate, activate, retire, revoke):
