@@ -1,10 +1,9 @@
 """`refresher run`: the daemon."""
 
-import gc
 import signal
 from pathlib import Path
 
-from refresher.cli.command import config_option, configure_logs, declare
+from refresher.cli.command import collect_garbage, config_option, configure_logs, declare
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
@@ -12,8 +11,8 @@ from refresher.cli.command import config_option, configure_logs, declare
 def command(config: Path) -> None:
     """Keep all targets fresh until SIGTERM. SIGHUP, or a change of a configuration file, loads the configuration again.
 
-    At the end the files stay, with tokens that are still valid. A drop-in that can't be used is reported and delays no
-    other target.
+    The files stay when it ends; their tokens are valid until they expire. A drop-in that can't be used is reported, and
+    does not delay the other targets.
     """
     # a request to load again is ignored until the configuration is loaded for the first time
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -22,5 +21,5 @@ def command(config: Path) -> None:
     from refresher.observe.logs import log
 
     configure_logs()
-    gc.enable()
+    collect_garbage()
     run_daemon(config, load(config), log)
