@@ -173,10 +173,7 @@ class Agenda:
     def adopt(self, targets: Mapping[str, Target], *, has_new_suppliers: bool = False) -> None:
         """Take over a plan: unchanged jobs keep their moment, new and changed ones are due at once.
 
-        Args:
-            targets: The plan's targets, by name.
-            has_new_suppliers: Whether the suppliers are others than before. Then jobs that failed are due at once too,
-                since the reason may be gone.
+        With new suppliers jobs that failed are due at once too, since the reason may be gone.
         """
         former, self._entries, self._groups = self._entries, {}, {}
         for target in targets.values():
@@ -216,14 +213,7 @@ class Agenda:
         return self._entries.get(entry.key) is entry
 
     def settle(self, entry: Entry, outcome: Outcome, now: datetime, draw: float) -> None:
-        """Note how a job ended, and when it is due next.
-
-        Args:
-            entry: As it was handed out.
-            outcome: How it ended.
-            now: The wall clock's time.
-            draw: A random number in [0, 1) for the backoff after a failure.
-        """
+        """Note how a job ended, and when it is due next; `draw` in [0, 1) is the jitter after a failure."""
         entry.is_known = True
         if outcome.error is None or outcome.life is not None or outcome.state is not None:
             entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still

@@ -17,14 +17,9 @@ from refresher.engine.workers import Workers, choose_lane
 def refresh_once(
     plan: Plan, targets: Sequence[Target], *, force: bool, clock: Clock, may_take_over: Callable[[], bool]
 ) -> dict[Key, Outcome]:
-    """Refresh targets side by side, each once, and their optional artifacts after them.
+    """Refresh targets of a plan side by side, each once, and their optional artifacts after them.
 
-    Args:
-        plan: Whose suppliers serve them.
-        targets: Which ones.
-        force: Whether to replace fresh tokens too.
-        clock: Where the time comes from.
-        may_take_over: Returns whether a directory may be taken from another identity now.
+    With `force` fresh tokens are replaced too; `may_take_over` is that of `Refresher`.
 
     Returns:
         How each ended, by target and artifact. A bug in one target's refresh ends the program like any other.

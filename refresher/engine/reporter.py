@@ -63,14 +63,7 @@ class Reporter:
         self._advised: set[str] = set()
 
     def report(self, entry: Entry, outcome: Outcome, *, failures_before: int, problem_before: str | None) -> None:
-        """Report how a job ended.
-
-        Args:
-            entry: The job, settled.
-            outcome: How it ended.
-            failures_before: In a row, before this attempt.
-            problem_before: The problem of the attempt before, if it failed.
-        """
+        """Report how a settled job ended, compared with the failures in a row, and the problem, before this attempt."""
         duration_ms, kind = round(outcome.duration * 1000), entry.artifact is not None
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))

@@ -115,17 +115,7 @@ def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, 
 
 
 def probe(directory: int, *, size: int, ownership: Ownership, random_name: Callable[[], str]) -> None:
-    """Go through a replacement without replacing anything, so that a fault shows before anything is withdrawn.
-
-    Args:
-        directory: Descriptor of an open directory.
-        size: Bytes that the real content will have.
-        ownership: As of the real content.
-        random_name: As of `replace`.
-
-    Raises:
-        OSError: What a real replacement would meet.
-    """
+    """Replace nothing with `size` bytes, so that a fault shows before anything is withdrawn; else as `replace`."""
     name = f".probe.{random_name()}.tmp"
     try:
         replace(directory, name, b"\0" * size, ownership=ownership, random_name=random_name)
@@ -146,11 +136,7 @@ def sweep(directory: int) -> None:
 def drop_inherited(descriptor: int, *lists: str) -> None:
     """Remove access control lists that a new file or directory inherited from its parent (acl(5)).
 
-    They would admit users that mode and owner don't show.
-
-    Args:
-        descriptor: The descriptor of what was just created.
-        lists: `ACCESS_LIST`, and of a directory `DEFAULT_LIST`, which it would pass on.
+    They would admit users that mode and owner don't show. A directory has a `DEFAULT_LIST` too, which it would pass on.
 
     Raises:
         OSError: There is one and it stays.

@@ -131,10 +131,8 @@ def read_file(directory: int, name: str) -> PublishedFile:
 def extract_token(contents: Mapping[str, PublishedFile]) -> SubjectToken | None:
     """Return the subject token that the token file holds; None if there is no such file.
 
-    A JWT shows its own life; that of an opaque token is in `artifacts.json`, if its SHA-256 is that of the file.
-
-    Args:
-        contents: With `token` and `artifacts.json`.
+    A JWT shows its own life; that of an opaque token is in `artifacts.json`, if its SHA-256 is that of the file. Both
+    files must be among the contents.
 
     Raises:
         UnreadableTokenError: The file can't be read, or holds nothing whose life is known.

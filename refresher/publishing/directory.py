@@ -109,12 +109,7 @@ class CredentialsDirectory:
 
 
 def read_files(descriptor: int, place: str, names: Iterable[str]) -> dict[str, PublishedFile]:
-    """Read files of an open credentials directory; an unreadable one is described, not raised.
-
-    Args:
-        descriptor: The directory's descriptor.
-        place: Its path, for messages.
-        names: The artifacts, with their folder.
+    """Read files of an open credentials directory, named with their folder; an unreadable one is described.
 
     Raises:
         OSError: Descriptors or memory are short.

@@ -38,10 +38,7 @@ class Retirement(NamedTuple):
 def retire_strays(root: Path, reserved: Collection[str], now: datetime) -> Retirement:
     """Retire each of our directories that has no reserved name; one that fails keeps none of the others.
 
-    Args:
-        root: `directory_root`; if it is absent there is nothing to do.
-        reserved: Names of all targets, and of all drop-in files, however broken.
-        now: The wall clock's time.
+    Reserved are the names of all targets, and of all drop-in files, however broken.
     """
     withdrawn: list[str] = []
     failures: list[PublishError] = []
