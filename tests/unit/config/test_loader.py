@@ -337,7 +337,7 @@ def test_does_not_read_an_unchanged_main_file_again(workspace: Workspace) -> Non
     workspace.write(workspace.valid.replace("user-1042", "user-1043"))
     third = workspace.load(second)
 
-    assert second.main is first.main
+    assert second.own is first.own
     assert third.configuration.identities["alice"].subject == "user-1043"
 
 
