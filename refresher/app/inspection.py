@@ -240,7 +240,7 @@ def _peek_claims(text: str) -> UnverifiedClaims | None:
 
 
 def _open_transport(loaded: LoadedConfiguration | None) -> "Transport":
-    return Connections(ca_file=None)() if loaded is None else open_workshop(loaded).connections()
+    return Connections(ca_file=None)() if loaded is None else open_workshop(loaded).transport()
 
 
 def _name_tokeninfo(loaded: LoadedConfiguration | None, endpoints: Endpoints) -> str:

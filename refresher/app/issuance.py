@@ -92,7 +92,7 @@ class Issuance:
         way = replace(way, scopes=(CLOUD_PLATFORM_SCOPE,), lifetime=None)
         own = self._chain.access_token(way, self._exchange(way))
         api = IamCredentials(
-            transport=self._workshop.connections(),
+            transport=self._workshop.transport(),
             endpoints=self._workshop.endpoints,
             access_token=own.value,
             error=ImpersonationError,

@@ -117,7 +117,7 @@ class _Prover:
 
     def __init__(self, loaded: LoadedConfiguration, workshop: Workshop) -> None:
         self._loaded = loaded
-        self._connections = workshop.connections
+        self._connections = workshop.transport
         self._targets = build_targets(loaded)
         self._endpoints = workshop.endpoints
         self._chain = build_chain(workshop)

@@ -116,9 +116,11 @@ def open_workshop(loaded: LoadedConfiguration, *, limits: "Limits | None" = None
 
     `limits` bound the time of each call; None for the usual ones.
     """
+    connections = Connections(ca_file=loaded.configuration.google.ca_file, limits=limits)
     return Workshop(
         endpoints=build_endpoints(loaded),
-        connections=Connections(ca_file=loaded.configuration.google.ca_file, limits=limits),
+        transport=connections,
+        trust=connections.trusting,
         environment=os.environ,
         random=partial(secrets.token_urlsafe, 16),
     )

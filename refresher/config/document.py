@@ -133,9 +133,7 @@ def _read_map(node: yaml.MappingNode, label: Mark, path: tuple[str | int, ...], 
         elif tag == _PLAIN and value_node.value not in _EMPTY:
             read[key] = Value(value_node.value, value_node.start_mark, mark)
         else:
-            child = read[key] = _read_node(value_node, mark, (*path, key), problems)
-            if isinstance(child, Empty):
-                read.has_empty = True
+            read[key] = _read_node(value_node, mark, (*path, key), problems)
     return read
 
 

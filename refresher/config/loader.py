@@ -70,13 +70,10 @@ class LoadedConfiguration(NamedTuple):
         """Return the name of the supplier that serves an identity: the one it names, or the only one."""
         return identity.supplier or next(iter(self.configuration.suppliers))
 
-    def get_provider_name(self, supplier: SupplierSettings) -> str:
-        """Return the name of the provider that accepts a supplier's tokens: the one it names, or the only one."""
-        return supplier.provider or next(iter(self.configuration.providers))
-
     def get_provider(self, supplier: SupplierSettings) -> ProviderSettings:
-        """Return the provider that accepts a supplier's tokens."""
-        return self.configuration.providers[self.get_provider_name(supplier)]
+        """Return the provider that accepts a supplier's tokens: the one it names, or the only one."""
+        providers = self.configuration.providers
+        return providers[supplier.provider or next(iter(providers))]
 
 
 def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedConfiguration:

@@ -91,11 +91,6 @@ class TargetResolver:
         """Return a target; None if something was found wrong with it before, or is found and added now."""
         if self._has_identities:
             found += check_target(name, settings, self._identities)
-        if "directory" in settings.node:
-            clause = f"is no longer a key: the directory of target {name} is always {self._root}/{name}"
-            keep = "to keep the path that the container sees, set container_directory"
-            remedy = f"delete it and mount {self._root}/{name}; {keep}"
-            found.append(settings.problem(clause, remedy, "directory", at_key=True))
         uid, gid = self._find_owner(settings, found)
         target = ResolvedTarget(
             name=name,

@@ -15,11 +15,9 @@ from urllib.parse import urlencode, urlsplit
 
 from refresher.catalogue import entries
 from refresher.errors import RefresherError, SupplyError
+from refresher.resources import VERIFY_REMEDY
 from refresher.text import redact
 from refresher.tokens import AccessToken
-
-VERIFY = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
-"""Remedy where another server than Google's seems to answer."""
 
 _LONGEST_LIFE = 24 * 3600
 """Seconds of an access token; Google's live an hour, by organization policy twelve."""
@@ -87,7 +85,7 @@ class Call:
     accepted: tuple[int, ...] = (200,)
     explain: Callable[[int, str], str] | None = None
     reach: str | None = None
-    verify: str = VERIFY
+    verify: str = VERIFY_REMEDY
 
     def fetch(self, transport: Transport) -> Response:
         """Make the call and return its answer, whose status is one of `accepted`."""

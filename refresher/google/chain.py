@@ -4,11 +4,10 @@ Each step is one call; which targets share an exchange is decided in `refresher.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from threading import Lock
 
 from refresher.catalogue.entries import find_exchange_remedy
 from refresher.errors import ExchangeError, ImpersonationError
@@ -28,14 +27,12 @@ class GoogleChain:
     Attributes:
         transport: Returns what makes them; asked at the first one.
         endpoints: Where they go.
-        own: Returns the worker's own credentials, of a file or (None) of the metadata server; asked once for each.
+        own: Returns the worker's own credentials, of a file or (None) of the metadata server, the same each time.
     """
 
     transport: Callable[[], Transport]
     endpoints: Endpoints
     own: Callable[[Path | None], SourceCredential]
-    _sources: dict[Path | None, SourceCredential] = field(default_factory=dict, init=False)
-    _lock: Lock = field(default_factory=Lock, init=False)
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
         """Return what the service account is asked with.
@@ -48,7 +45,7 @@ class GoogleChain:
             SupplyError: The worker's own credentials have no token.
         """
         if way.is_own:
-            return self._find_source(way.credentials).access_token(now)
+            return self.own(way.credentials).access_token(now)
         return exchange(
             self.transport(),
             self.endpoints,
@@ -94,13 +91,6 @@ class GoogleChain:
             caller=way.principal,
             explain=partial(explain_refusal, way, role),
         )
-
-    def _find_source(self, credentials: Path | None) -> SourceCredential:
-        with self._lock:
-            found = self._sources.get(credentials)
-            if found is None:
-                found = self._sources[credentials] = self.own(credentials)
-            return found
 
 
 def exchange(

@@ -6,7 +6,6 @@ works makes the two calls that a client makes and no other: `refresh` starts non
 """
 
 import json
-import os
 import subprocess
 import warnings
 from collections.abc import Mapping
@@ -26,10 +25,10 @@ from google.auth.exceptions import TransportError as GoogleTransportError
 
 from refresher.catalogue import entries
 from refresher.errors import ExchangeError, ImpersonationError, SupplyError
-from refresher.files import UnsuitableFileError, read_regular
-from refresher.google.call import VERIFY, Response, Transport, TransportError, is_retryable, read_error_text
+from refresher.files import UnsuitableFileError, explain_failure, read_regular
+from refresher.google.call import Response, Transport, TransportError, is_retryable, read_error_text
 from refresher.google.iam_credentials import FEDERATED_ROLE, explain_refusal
-from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
+from refresher.resources import CLOUD_PLATFORM_SCOPE, VERIFY_REMEDY, Impersonation
 from refresher.tokens import AccessToken
 
 _SCOPES = (CLOUD_PLATFORM_SCOPE,)
@@ -118,11 +117,9 @@ class CredentialsFile:
             document = json.loads(read_regular(path, most=_LARGEST)[0])
             files = _list_source_files(document.get("credential_source"))
             return cls(path=path, credentials=_create(document), source_files=files)
-        except UnsuitableFileError as error:
-            raise SupplyError(f"the credentials file {path} cannot be used: it is {error}", _REMEDY) from error
-        except OSError as error:
-            problem = f"the credentials file {path} cannot be read: {error.strerror}"
-            raise SupplyError(problem, "make it readable for the daemon's user") from error
+        except (OSError, UnsuitableFileError) as error:
+            problem = f"the credentials file {path} {explain_failure(error)}"
+            raise SupplyError(problem, "name a file that the daemon's user can read") from error
         except _FAILURES as error:
             # no cause: its text may quote the document, which holds a key
             raise SupplyError(f"the credentials file {path} cannot be used ({type(error).__name__})", _REMEDY) from None
@@ -161,9 +158,8 @@ class CredentialsFile:
         except FileNotFoundError:
             return  # a program may not have written its own yet; google-auth reports any other
         except (OSError, UnsuitableFileError) as error:
-            reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else f"it is {error}"
             raise SupplyError(
-                f"the source file {file} of the credentials in {self.path} cannot be used: {reason}",
+                f"the source file {file} of the credentials in {self.path} {explain_failure(error)}",
                 "start the program that renews it, and make the file readable for the daemon's user",
                 retryable=True,
             ) from None
@@ -248,7 +244,7 @@ def _translate(request: _RequestAdapter, way: Impersonation) -> ExchangeError | 
         remedy = f"make this machine reach {parts.scheme}://{parts.netloc} (DNS, firewall, HTTPS_PROXY)"
     elif answer.status == 200:  # noqa: PLR2004 - OK
         reason = "the response has no access token that expires"
-        remedy = VERIFY
+        remedy = VERIFY_REMEDY
     else:
         text = read_error_text(answer)
         reason = f"HTTP {answer.status}" + (f": {text}" if text else "")

@@ -81,7 +81,7 @@ class _Fetched:
 
 
 class SourceCredential:
-    """One access token of the worker's own account for all callers, of whom one fetches; safe to use from several threads."""
+    """One access token of the worker's own account for all callers, of whom one fetches; thread-safe."""
 
     def __init__(self, fetch: Callable[[datetime], AccessToken]) -> None:
         self._fetch = fetch
@@ -114,7 +114,7 @@ def open_credentials(path: Path | None, transport: Transport, *, metadata: str) 
     """
     if path is None:
         return SourceCredential(MetadataServer(transport=transport, origin=metadata).access_token)
-    from refresher.google.google_auth import CredentialsFile
+    from refresher.google.google_auth import CredentialsFile  # noqa: PLC0415 - only a file needs google-auth
 
     kept: list[CredentialsFile] = []  # what was loaded last, as long as it works
 

@@ -7,14 +7,14 @@ text are in `refresher.settings.values`; what spans several values is checked by
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, get_args
 
 from pydantic_core import PydanticCustomError, core_schema
 
 from refresher.limits import LONGEST_SUBJECT
-from refresher.settings.places import Empty, List, Map, Node, OwnMark, Scalar, Value, describe
+from refresher.settings.places import Empty, List, Map, Node, OwnMark, Scalar, Value, describe, suggest
 from refresher.text import quote
 
 UNREADABLE: Final = object()
@@ -70,15 +70,19 @@ class Choice:
     """Annotation of a `Literal` of texts: one of its words."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        words = get_args(source)
-
-        def read(value: Value) -> str:
-            if value.text not in words:
-                raise refuse(f"is {quote(value.text)}", f"use {' or '.join(repr(word) for word in words)}")
-            return value.text
-
-        field = NodeField(read, {})
+        field = choice_field(get_args(source))
         return core_schema.no_info_wrap_validator_function(lambda node, _: field.read(node), handler(source))
+
+
+def choice_field(words: Collection[str]) -> NodeField:
+    """Return the kind of text that is one of a few words."""
+
+    def read(value: Value) -> str:
+        if value.text not in words:
+            raise refuse(f"is {quote(value.text)}", suggest(value.text, words))
+        return value.text
+
+    return NodeField(read, {})
 
 
 def refuse(problem: str, remedy: str) -> PydanticCustomError:

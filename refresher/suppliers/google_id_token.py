@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from refresher.errors import SupplyError
+from refresher.resources import VERIFY_REMEDY
 from refresher.settings.fields import Choice
 from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
@@ -18,8 +19,7 @@ from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSet
 from refresher.tokens import ExpectedClaims, SubjectToken
 
 if TYPE_CHECKING:
-    from refresher.google.metadata_server import MetadataServer
-    from refresher.google.source_credentials import SourceCredential
+    from refresher.google.source_credentials import MetadataServer, SourceCredential
 
 
 GOOGLE_ISSUER = "https://accounts.google.com"
@@ -59,11 +59,11 @@ class GoogleIdTokenSettings(SupplierSettings):
         return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=subject, audiences=audiences)
 
     def build(self, workshop: Workshop) -> Supplier:
-        from refresher.google.metadata_server import MetadataServer
+        from refresher.google.source_credentials import MetadataServer
 
         if self.needs_source_service_account:
             return GeneratedIdTokenSupplier(workshop, workshop.open_credentials(self.credentials))
-        server = MetadataServer(transport=workshop.connections(), origin=workshop.endpoints.metadata)
+        server = MetadataServer(transport=workshop.transport(), origin=workshop.endpoints.metadata)
         return MetadataIdTokenSupplier(server)
 
 
@@ -75,7 +75,9 @@ class MetadataIdTokenSupplier:
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Fetch a token; the server may return the same one again."""
-        return read_token(self._server.identity_token(context.audience), "the metadata server")
+        return read_token(
+            self._server.identity_token(context.audience), "the metadata server returned no JWT", VERIFY_REMEDY
+        )
 
 
 class GeneratedIdTokenSupplier:
@@ -93,4 +95,6 @@ class GeneratedIdTokenSupplier:
             problem = f"identity {name} has no source service account"
             raise SupplyError(problem, f"set identities.{name}.source_service_account")
         api = self._workshop.open_iam_credentials(self._source.access_token(now))
-        return read_token(api.generate_id_token(account, context.audience), "IAM Credentials")
+        return read_token(
+            api.generate_id_token(account, context.audience), "IAM Credentials returned no JWT", VERIFY_REMEDY
+        )

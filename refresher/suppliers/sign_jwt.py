@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from refresher.resources import account_keys_url
+from refresher.resources import VERIFY_REMEDY, account_keys_url
 from refresher.settings.fields import Choice, Issuer, ServiceAccountEmail
 from refresher.settings.values import SIGNED_RANGE, AbsolutePath, SignedLifetime
 from refresher.suppliers.interface import MintingSettings, Supplier, SupplierContext, Workshop, read_token
@@ -69,4 +69,5 @@ class SignJwtSupplier:
         """
         claims = self._settings.compose_claims(context, now, self._workshop.random)
         api = self._workshop.open_iam_credentials(self._source.access_token(now))
-        return read_token(api.sign_jwt(self._settings.service_account, claims), "IAM Credentials")
+        token = api.sign_jwt(self._settings.service_account, claims)
+        return read_token(token, "IAM Credentials returned no JWT", VERIFY_REMEDY)
