@@ -12,7 +12,7 @@ from refresher.app.targets import build_targets
 from refresher.config.loader import LoadedConfiguration
 from refresher.durations import format_duration
 from refresher.errors import ImpersonationError, UsageError
-from refresher.google.iam_credentials import IamCredentials
+from refresher.google.chain import IamCredentials
 from refresher.limits import LONGEST_ACCESS_TOKEN_LIFE
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
 from refresher.settings.values import SIGNED_RANGE

@@ -27,7 +27,7 @@ from refresher.catalogue import entries
 from refresher.errors import ExchangeError, ImpersonationError, SupplyError
 from refresher.files import UnsuitableFileError, explain_failure, read_regular
 from refresher.google.call import Response, Transport, TransportError, is_retryable, read_error_text
-from refresher.google.iam_credentials import FEDERATED_ROLE, explain_refusal
+from refresher.google.chain import FEDERATED_ROLE, explain_refusal
 from refresher.resources import CLOUD_PLATFORM_SCOPE, VERIFY_REMEDY, Impersonation
 from refresher.tokens import AccessToken
 

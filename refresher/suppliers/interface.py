@@ -25,7 +25,7 @@ from refresher.tokens import JWT_TYPE, AccessToken, ExpectedClaims, SubjectToken
 
 if TYPE_CHECKING:
     from refresher.google.call import Transport
-    from refresher.google.iam_credentials import IamCredentials
+    from refresher.google.chain import IamCredentials
     from refresher.google.source_credentials import SourceCredential
 
 
@@ -97,7 +97,7 @@ class Workshop:
 
     def open_iam_credentials(self, access_token: AccessToken) -> "IamCredentials":
         """Return the IAM Credentials API, asked with an access token."""
-        from refresher.google.iam_credentials import IamCredentials
+        from refresher.google.chain import IamCredentials
 
         return IamCredentials(transport=self.transport(), endpoints=self.endpoints, access_token=access_token.value)
 
