@@ -223,11 +223,7 @@ def compose_jwt(header: Mapping[str, Any], claims: Mapping[str, Any], sign: Call
 
 
 def decode_base64url(text: str) -> bytes:
-    """Return the content of base64url without padding (RFC 7515, section 2).
-
-    Raises:
-        ValueError: The text is something else.
-    """
+    """Return the content of base64url without padding (RFC 7515, section 2); other text is a `ValueError`."""
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 

@@ -124,18 +124,25 @@ class FakeWorkshop(Workshop):
     """A workshop over a fake transport, whose source credentials always have a token."""
 
     @classmethod
-    def over(cls, transport: FakeTransport, environment: Mapping[str, str] | None = None) -> FakeWorkshop:
+    def over(
+        cls,
+        transport: FakeTransport,
+        environment: Mapping[str, str] | None = None,
+        source: FakeSource | None = None,
+    ) -> FakeWorkshop:
         """Return the workshop; its random text is always the same."""
-        return cls(
+        workshop = cls(
             endpoints=Endpoints.of_universe(),
             transport=lambda: transport,
             trust=lambda _file, _key: transport,
             environment=environment or {},
             random=lambda: "unique",
         )
+        workshop._opened[None] = source or FakeSource()
+        return workshop
 
-    def open_credentials(self, path: Path | None) -> FakeSource:
-        return FakeSource()
+    def open_credentials(self, path: Path | None) -> SourceCredential:
+        return self._opened[None]
 
 
 @dataclass

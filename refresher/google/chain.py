@@ -136,10 +136,7 @@ class GoogleChain:
 
         That is a federated token for the subject token, with the scopes that the federated principal itself needs; or,
         for an identity that impersonates as the worker, an access token of the worker's own, and STS is not asked.
-
-        Raises:
-            ExchangeError: STS refused or did not answer.
-            SupplyError: The worker's own credentials have no token.
+        It is an `ExchangeError` if STS refused or did not answer, a `SupplyError` if the worker has no token.
         """
         if way.is_own:
             return self.own(way.credentials, now)
@@ -154,10 +151,9 @@ class GoogleChain:
         )
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Return an access token of the service account; the federated token itself without a service account.
+        """Return an access token of the service account (without one, the federated token itself).
 
-        Raises:
-            ImpersonationError: IAM Credentials refused or did not answer.
+        It is an `ImpersonationError` if IAM Credentials refused or did not answer.
         """
         if way.service_account is None:
             return federated
@@ -166,11 +162,7 @@ class GoogleChain:
         )
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
-        """Return an ID token of the service account, a JWT.
-
-        Raises:
-            ImpersonationError: IAM Credentials refused or did not answer, or there is no service account.
-        """
+        """Return an ID token of the service account, a JWT; without an account it is an `ImpersonationError` too."""
         if way.service_account is None:
             raise ImpersonationError(
                 "an ID token needs a service account, and the identity has none", "add service_account: to the identity"

@@ -108,11 +108,7 @@ class CredentialsFile:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Load credentials of any kind, with the scope cloud-platform.
-
-        Raises:
-            SupplyError: The file is absent, unreadable or not of a kind that google-auth knows.
-        """
+        """Load credentials of any kind that google-auth knows (else a `SupplyError`), with the scope cloud-platform."""
         try:
             document = json.loads(read_regular(path, most=_LARGEST)[0])
             files = _list_source_files(document.get("credential_source"))
@@ -127,9 +123,7 @@ class CredentialsFile:
     def fetch_access_token(self, transport: Transport) -> AccessToken:
         """Fetch an access token by google-auth.
 
-        Raises:
-            SupplyError: A file or program that the credentials are obtained from can't be used, or Google refused or
-                did not answer.
+        It is a `SupplyError` if a file or program that they are obtained from can't be used, or Google refused.
         """
         for file in self.source_files:
             self._check(file)

@@ -82,12 +82,7 @@ class ClientCredentialsSupplier:
         self._token_url = settings.token_url
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Ask for a token.
-
-        Raises:
-            SupplyError: The secret can't be read; the issuer refused, or did not answer, or not as it should; or its
-                token is not a JWT.
-        """
+        """Ask for a token; a `SupplyError` also shows that the secret can't be read, or that the token is not a JWT."""
         from refresher.google.call import Call
 
         settings = self._settings
@@ -169,11 +164,7 @@ class ClientCredentialsSupplier:
 
 
 def read_secret_file(path: Path) -> str:
-    """Return the secret in a file, without whitespace around it.
-
-    Raises:
-        SupplyError: It can't be read, or other users can read or write it.
-    """
+    """Return the secret in a file; it is a `SupplyError` if that can't be read, or others can read or write it."""
 
     def check(status: os.stat_result) -> None:
         if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):

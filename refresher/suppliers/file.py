@@ -42,12 +42,7 @@ class FileSupplier:
         self._path = path
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Read the token.
-
-        Raises:
-            SupplyError: The file is absent, unreadable or holds no token that is still valid; retryable, since another
-                program renews it.
-        """
+        """Read the token; each failure is retryable, since another program renews the file."""
         try:
             text = read_regular(self._path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip()
         except (OSError, ValueError) as error:

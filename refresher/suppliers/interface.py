@@ -21,7 +21,7 @@ from refresher.resources import Endpoints
 from refresher.settings.fields import ClaimName, Issuer, Name
 from refresher.settings.model import Settings
 from refresher.settings.values import ClaimValue
-from refresher.tokens import JWT_TYPE, AccessToken, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
+from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
     from refresher.google.call import Transport
@@ -95,11 +95,12 @@ class Workshop:
             self._opened.setdefault(path, opened)  # two threads may come here at once
         return self._opened[path]
 
-    def open_iam_credentials(self, access_token: AccessToken) -> "IamCredentials":
-        """Return the IAM Credentials API, asked with an access token."""
+    def open_iam_credentials(self, path: Path | None, now: datetime) -> "IamCredentials":
+        """Return the IAM Credentials API, asked with the worker's own credentials; without any it's a `SupplyError`."""
         from refresher.google.chain import IamCredentials
 
-        return IamCredentials(transport=self.transport(), endpoints=self.endpoints, access_token=access_token.value)
+        access_token = self.open_credentials(path).access_token(now).value
+        return IamCredentials(transport=self.transport(), endpoints=self.endpoints, access_token=access_token)
 
 
 KINDS = {
@@ -213,17 +214,12 @@ class SupplierSettings(Settings):
 
     @abstractmethod
     def build(self, workshop: Workshop) -> Supplier:
-        """Build the supplier; imports what it needs.
-
-        Raises:
-            RefresherError: Something that it needs is missing.
-        """
+        """Build the supplier; imports what it needs, and raises a `RefresherError` if something is missing."""
 
     def build_with_next_key(self, kid: str, workshop: Workshop) -> Supplier:
-        """Build the supplier as it will be once a key of its `keys_directory` is activated.
+        """Build the supplier as it will be once a key that waits in its `keys_directory` is activated.
 
-        Raises:
-            KeysError: No such key waits there.
+        It is a `KeysError` if no such key waits there.
         """
         raise NotImplementedError
 
@@ -286,11 +282,7 @@ class MintingSettings(SupplierSettings):
         )
 
     def compose_claims(self, context: SupplierContext, now: datetime, random: Callable[[], str]) -> dict[str, Any]:
-        """Return the claims of a token for one identity, issued now.
-
-        Raises:
-            SupplyError: The identity has no subject.
-        """
+        """Return the claims of a token for one identity, issued now; without a subject it is a `SupplyError`."""
         if context.subject is None:
             name = context.identity
             raise SupplyError(f"identity {name} has no subject", f"set identities.{name}.subject")

@@ -78,12 +78,7 @@ class KubernetesSupplier:
         self._transport = transport
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Request a token.
-
-        Raises:
-            SupplyError: The subject is not a service account, the daemon has no token, or the API server refused, or
-                did not answer, or not as it should.
-        """
+        """Request a token; a `SupplyError` also shows that the subject is no account or the daemon has no token."""
         from refresher.google.call import Call
 
         account = _SUBJECT.fullmatch(context.subject or "")

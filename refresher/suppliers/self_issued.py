@@ -133,11 +133,7 @@ class SelfIssuedSupplier:
         self._random = random
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Mint a token.
-
-        Raises:
-            SupplyError: The identity has no subject; or Cloud KMS refused, or did not answer, or not as it should.
-        """
+        """Mint a token; a `SupplyError` shows that the identity has no subject, or that Cloud KMS does not sign."""
         key, claims = self._open_key(now), self._settings.compose_claims(context, now, self._random)
         expires_at = datetime.fromtimestamp(claims["exp"], UTC)
         return SubjectToken(
@@ -195,8 +191,7 @@ class _KmsSigningKey:
 def fetch_public_jwk(key: "KmsKey", access_token: str) -> dict[str, str]:
     """Return the public half of a key version as a JWK whose `kid` is its thumbprint (RFC 7638).
 
-    Raises:
-        SupplyError: Google refused, or did not answer, or not as it should; or the key is of another kind.
+    It is a `SupplyError` if Google refused, or did not answer, or not as it should; or the key is of another kind.
     """
     from refresher.keys.jose import UnsupportedKeyError, load_public_jwk
 

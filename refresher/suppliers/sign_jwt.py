@@ -59,15 +59,10 @@ class SignJwtSupplier:
     def __init__(self, settings: SignJwtSettings, workshop: Workshop) -> None:
         self._settings = settings
         self._workshop = workshop
-        self._source = workshop.open_credentials(settings.credentials)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Obtain a signed token.
-
-        Raises:
-            SupplyError: The identity has no subject; or Google refused, or did not answer, or not as it should.
-        """
+        """Obtain a signed token; a `SupplyError` also shows that the identity has no subject."""
         claims = self._settings.compose_claims(context, now, self._workshop.random)
-        api = self._workshop.open_iam_credentials(self._source.access_token(now))
+        api = self._workshop.open_iam_credentials(self._settings.credentials, now)
         token = api.sign_jwt(self._settings.service_account, claims)
         return read_token(token, "IAM Credentials returned no JWT", VERIFY_REMEDY)
