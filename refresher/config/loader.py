@@ -136,12 +136,12 @@ def _load_main(path: Path) -> LoadedConfiguration:
         raise InvalidConfigurationError(problems, sources.states)
     found: list[Problem] = []
     configuration = Configuration.read(first.root, found)
-    if sources.is_complete:
+    targets: dict[str, ResolvedTarget] = {}
+    if sources.is_complete:  # else what is missing may be in the file that is not there
         found += check_entries(configuration)
-    targets = {}
-    has_identities = sources.is_complete and "identities" not in configuration.broken
-    resolver = TargetResolver(configuration, has_identities=has_identities)
-    for name, settings in configuration.targets.items():
+    are_known = sources.is_complete and "identities" not in configuration.broken
+    resolver = TargetResolver(configuration)
+    for name, settings in configuration.targets.items() if are_known else ():
         wrong: list[Problem] = []
         target = resolver.resolve(name, settings, wrong)
         found += wrong

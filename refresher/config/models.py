@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
@@ -22,9 +23,8 @@ from refresher.text import quote
 _FOLDED = str.maketrans("-.", "__")
 """Characters of names that become one in the names of variables."""
 
-_METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "[fd20:ce::254]"])
-_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
-_ORIGIN = r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:/]*)(?::[0-9]+)?"
+_METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "fd20:ce::254"])
+_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
 
 
 class ProviderSettings(Settings):
@@ -204,19 +204,16 @@ class GoogleSettings(Settings):
 
     def check(self) -> Iterator[Problem]:
         """Check each origin: only an emulator is outside the universe, and plain http stays on the loopback."""
-        for key in ("sts", "iam_credentials", "cloud_kms", "metadata"):
-            origin = getattr(self.endpoints, key)
-            found = None if origin is None else re.fullmatch(_ORIGIN, origin)
-            if found is None:
-                continue
-            host = found["host"].lower()
-            if key == "metadata" and host in _METADATA_HOSTS:
+        for key, origin in self.endpoints:
+            parts = urlsplit(origin or "")
+            host = parts.hostname or ""
+            if origin is None or (key == "metadata" and host in _METADATA_HOSTS):
                 continue
             if not host.endswith("." + self.universe_domain.lower()) and not self.emulator:
                 clause = f"is {quote(origin)}, which is not below {self.universe_domain}"
                 yield self.problem(clause, "fix it, or add emulator: true below google:", "endpoints", key)
             # the metadata server alone speaks plain http by nature
-            if found["scheme"] == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
+            if parts.scheme == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
                 yield self.problem(f"is {quote(origin)}, plain http beyond the loopback", "use https", "endpoints", key)
 
 

@@ -120,14 +120,10 @@ def text_field(pattern: str, expected: str, remedy: str, *, may_be_number: bool 
     schema: dict[str, object] = {"type": "string", "pattern": f"^(?:{pattern})$"}
     if may_be_number:
         schema = {"anyOf": [schema, {"type": "integer", "minimum": 0}]}
-    matches: Callable[[str], object] | None = None
 
     def read(value: Value) -> str:
-        nonlocal matches
-        if matches is None:  # compiled when first used: a configuration uses few of the kinds
-            matches = re.compile(pattern).fullmatch
         text = value.text
-        if not matches(text):
+        if not re.fullmatch(pattern, text):  # compiled when first used: a configuration uses few of the kinds
             # a URL may carry a password before its @
             seen = "text with an @" if "://" in text and "@" in text else quote(text)
             raise refuse(f"is {seen}, not {expected}", remedy)
