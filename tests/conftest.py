@@ -8,20 +8,24 @@ import shutil
 import sys
 import sysconfig
 import venv
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.emulator.persistence import open_cloud
 from tests.e2e.user_program import act_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from refresher.emulator.cloud import Cloud
     from refresher.emulator.testing import Scenario
 
     Act = Callable[[Path, Scenario], dict[str, str]]
+    LoadCloud = Callable[[Path], Cloud]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +50,13 @@ def foreign_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def act(foreign_python: Path) -> Act:
     """Return a function that acts like a user's program in a container: another environment, only the `env` file."""
     return partial(act_as, foreign_python)
+
+
+@pytest.fixture
+def load_cloud() -> Iterator[LoadCloud]:
+    """Return a function that opens the emulator's cloud of a directory; all are closed at the end."""
+    with ExitStack() as stack:
+        yield lambda directory: stack.enter_context(open_cloud(directory))
 
 
 class Need:

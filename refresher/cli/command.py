@@ -1,8 +1,8 @@
 """What the commands share: options and help, the configuration as a command loads it, and errors in print."""
 
+import gc
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -193,4 +193,12 @@ def print_errors(errors: Mapping[str, RefresherError]) -> None:
 
 def end_on_sigterm() -> None:
     """Make SIGTERM end this program regularly, with the programs that it has started; called on the main thread."""
+    import signal
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+
+
+def collect_garbage() -> None:
+    """Search for garbage from now on, in a command that may run for long; what is imported already is left out."""
+    gc.freeze()
+    gc.enable()

@@ -1,6 +1,5 @@
 """`refresher demo`: the main job on the emulator."""
 
-import gc
 import signal
 import sys
 import threading
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from refresher.cli.command import PATH, declare
+from refresher.cli.command import PATH, collect_garbage, declare
 from refresher.cli.emulator import require_emulator
 
 
@@ -25,7 +24,7 @@ def command(directory: Path | None, *, keep: bool) -> None:
     require_emulator()
     from refresher.demo.steps import run_demo
 
-    gc.enable()
+    collect_garbage()
     stopping = None
     if keep:
         stopping = threading.Event()

@@ -1,6 +1,5 @@
 """`refresher emulator`: run a local Google until a signal stops it, or print how tools reach a running one."""
 
-import gc
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from refresher.cli.command import PATH, declare
+from refresher.cli.command import PATH, collect_garbage, declare
 from refresher.errors import UsageError
 
 _PORT = click.IntRange(0, 65535)
@@ -54,7 +53,7 @@ def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any)
         return
     from refresher.emulator.program import serve
 
-    gc.enable()
+    collect_garbage()
     serve(directory, output=sys.stdout, lenient=not strict, **settings)
 
 

@@ -1,10 +1,9 @@
 """`refresher run`: the daemon."""
 
-import gc
 import signal
 from pathlib import Path
 
-from refresher.cli.command import config_option, configure_logs, declare
+from refresher.cli.command import collect_garbage, config_option, configure_logs, declare
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
@@ -22,5 +21,5 @@ def command(config: Path) -> None:
     from refresher.observe.logs import log
 
     configure_logs()
-    gc.enable()
+    collect_garbage()
     run_daemon(config, load(config), log)

@@ -66,7 +66,6 @@ def command(
 
     deadline = time.monotonic() + timeout.total_seconds()
     found = open_examination(config)
-    gc.enable()  # this may run for long
     for complaint in found.complaints:
         print_note(str(complaint))
     names = _select(found, targets, artifacts)
@@ -131,4 +130,5 @@ def _wait_for_files(
             (_, (problem, remedy)), *others = shortages.items()
             more = ", ".join(name for name, _ in others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
             raise NotReadyError(f"{problem} ({len(others)} more: {more})" if others else problem, remedy)
+        gc.enable()  # this may run for long
         time.sleep(_POLL_SECONDS)

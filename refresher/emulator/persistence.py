@@ -8,6 +8,7 @@ contains whole transactions or nothing.
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -56,32 +57,36 @@ _FAULTS = ("control", "faults")
 _QUOTAS = ("control", "quotas")
 
 
-def open_cloud(directory: Path) -> Cloud:
-    """Return the cloud that a directory stores, or a new one. Its changes are saved in the directory.
+@contextmanager
+def open_cloud(directory: Path) -> Iterator[Cloud]:
+    """Hold the cloud that a directory stores, or a new one, for a `with` block; its changes are saved there.
 
     Raises:
         EmulatorError: The directory cannot be used.
     """
     path = directory / STATE
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        return _Store(path).load_cloud()
-    except (OSError, sqlite3.OperationalError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise EmulatorError(
-            f"the emulator's directory {directory} cannot be used: {reason}", "choose one that you can write to"
-        ) from error
-    except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError, KeyError) as error:
-        raise EmulatorError(f"{path} is damaged", "remove it to begin with an empty cloud") from error
+    with ExitStack() as stack:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            # the main thread opens it and the server's thread writes to it; the cloud's lock keeps them apart
+            database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+            cloud = _Store(stack.enter_context(closing(database))).load_cloud()
+        except (OSError, sqlite3.OperationalError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise EmulatorError(
+                f"the emulator's directory {directory} cannot be used: {reason}", "choose one that you can write to"
+            ) from error
+        except (sqlite3.DatabaseError, ValidationError, ValueError, TypeError, KeyError) as error:
+            raise EmulatorError(f"{path} is damaged", "remove it to begin with an empty cloud") from error
+        yield cloud
 
 
 class _Store:
     """A database, and what was last written to it."""
 
-    def __init__(self, path: Path) -> None:
-        # the main thread opens it and the server's thread writes to it; the cloud's lock keeps them apart
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_SCHEMA)

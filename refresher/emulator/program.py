@@ -41,8 +41,7 @@ def serve(  # noqa: PLR0913 - one argument per option of the command
         EmulatorError: The directory, the seed, the journal or a port cannot be used, or another emulator uses the
             directory.
     """
-    with hold_directory(directory):
-        cloud = open_cloud(directory)
+    with hold_directory(directory), open_cloud(directory) as cloud:
         cloud.discover = discover
         cloud.lenient = lenient
         if seed is not None:

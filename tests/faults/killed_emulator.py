@@ -44,10 +44,10 @@ def create(cloud: Cloud, number: int) -> None:
 
 def create_for_ever(directory: Path, first: int, answered: int) -> None:
     """Create accounts and objects one after the other, and report each answer."""
-    cloud = open_cloud(directory)
-    for number in range(first, sys.maxsize):
-        create(cloud, number)
-        os.write(answered, b"%06d" % number)
+    with open_cloud(directory) as cloud:
+        for number in range(first, sys.maxsize):
+            create(cloud, number)
+            os.write(answered, b"%06d" % number)
 
 
 def kill_one(directory: Path, first: int) -> int:
@@ -82,26 +82,27 @@ def check(state: State, last: int) -> bool:
 
 def main(directory: Path, kills: int) -> None:
     """Kill this many children, and start each where the last one ended."""
-    cloud = open_cloud(directory)
     body = json.dumps({"name": "data"}).encode()
-    answer(
-        cloud,
-        Call(method="POST", path="/storage/v1/b", query={"project": "my-project"}, headers=_ADMINISTRATOR, body=body),
+    bucket = Call(
+        method="POST", path="/storage/v1/b", query={"project": "my-project"}, headers=_ADMINISTRATOR, body=body
     )
-    cloud.state.buckets["data"].policy.allow("roles/storage.objectUser", "allUsers")
-    create(cloud, 0)
-    vault, first, between = cloud.vault.as_document(), 1, 0
+    with open_cloud(directory) as cloud:
+        answer(cloud, bucket)
+        cloud.state.buckets["data"].policy.allow("roles/storage.objectUser", "allUsers")
+        create(cloud, 0)
+        vault = cloud.vault.as_document()
+    first, between = 1, 0
     for _ in range(kills):
         last = kill_one(directory, first)
-        found = open_cloud(directory)
-        between += check(found.state, last)
-        if found.vault.as_document() != vault:
-            raise RuntimeError("the secrets have changed")
-        first = last + 2
-        # repeat what the kill interrupted, as a client would
-        name = f"account-{last + 1:06d}@my-project.iam.gserviceaccount.com"
-        found.state.service_accounts.pop(name, None)
-        create(found, last + 1)
+        with open_cloud(directory) as found:
+            between += check(found.state, last)
+            if found.vault.as_document() != vault:
+                raise RuntimeError("the secrets have changed")
+            first = last + 2
+            # repeat what the kill interrupted, as a client would
+            name = f"account-{last + 1:06d}@my-project.iam.gserviceaccount.com"
+            found.state.service_accounts.pop(name, None)
+            create(found, last + 1)
     sys.stdout.write(json.dumps({"answered": first - 1, "between": between}) + "\n")
 
 

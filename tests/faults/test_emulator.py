@@ -15,11 +15,15 @@ from urllib.request import Request, urlopen
 import yaml
 
 from refresher.emulator.http import Call
-from refresher.emulator.persistence import STATE, open_cloud
+from refresher.emulator.persistence import STATE
 from refresher.emulator.routes import answer
+from tests.program import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import LoadCloud
 
 KILLED = Path(__file__).with_name("killed_emulator.py")
 KILLS = 40
@@ -37,7 +41,7 @@ def running(directory: Path, *options: str, end: int = signal.SIGKILL) -> Iterat
             yield json.loads(process.stdout.readline())
         finally:
             process.send_signal(end)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == (-end if end == signal.SIGKILL else 0)
         assert "not Google" in said
         assert "Traceback" not in said
@@ -55,7 +59,7 @@ def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
     """The second one shows what to do and changes nothing; a killed one leaves no lock behind."""
     command = [str(Path(sys.executable).with_name("refresher")), "emulator", "--directory", str(tmp_path)]
     with running(tmp_path):
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     assert (second.returncode != 0, second.stdout) == (True, "")
     assert f"another emulator already runs on {tmp_path}" in second.stderr
@@ -107,9 +111,9 @@ def test_restart_of_the_program_restores_the_state(tmp_path: Path) -> None:
         assert ask(f"{google['https']}/emulator/clock", context=trusting)["offset_seconds"] == 600.0
 
 
-def test_request_is_refused_when_the_state_cannot_be_written(tmp_path: Path) -> None:
+def test_request_is_refused_when_the_state_cannot_be_written(tmp_path: Path, load_cloud: LoadCloud) -> None:
     """While the disk refuses, a request gets a 500 in Google's shape; its change is saved once the disk works again."""
-    cloud = open_cloud(tmp_path)
+    cloud = load_cloud(tmp_path)
 
     def make(name: str) -> int:
         body = json.dumps({"accountId": name}).encode()
@@ -125,7 +129,7 @@ def test_request_is_refused_when_the_state_cannot_be_written(tmp_path: Path) -> 
         other.execute("ROLLBACK")
     assert make("afterwards") == 200
 
-    found = {email.partition("@")[0] for email in open_cloud(tmp_path).state.service_accounts}
+    found = {email.partition("@")[0] for email in load_cloud(tmp_path).state.service_accounts}
     assert found == {"while-locked", "afterwards"}
 
 

@@ -32,11 +32,11 @@ CAROL = "user:carol@example.com"
 @contextmanager
 def emulator_on_disk(directory: Path) -> Iterator[Scenario]:
     """Run an emulator that saves its state to disk, like the command."""
-    cloud = open_cloud(directory)
-    cloud.discover = discover
-    with EmulatorServer(cloud, directory) as server:
-        yield Scenario(server)
-    cloud.save()
+    with open_cloud(directory) as cloud:
+        cloud.discover = discover
+        with EmulatorServer(cloud, directory) as server:
+            yield Scenario(server)
+        cloud.save()
 
 
 def prepare(google: Scenario, key: ec.EllipticCurvePrivateKey) -> dict[str, str]:

@@ -11,7 +11,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from refresher.emulator.credentials import UserCredential
-from refresher.emulator.persistence import open_cloud
 from refresher.emulator.seed import apply_seed
 from refresher.emulator.state import State
 from refresher.emulator.tokens import dump_key
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.emulator.http import Reply
+    from tests.conftest import LoadCloud
     from tests.unit.emulator.conftest import Created
 
 KEYS = f"/v1/projects/-/serviceAccounts/{ALICE}/keys"
@@ -180,15 +180,15 @@ def test_wrong_credentials_in_a_seed_are_refused(
     assert "PRIVATE KEY" not in str(refused.value)
 
 
-def test_restart_restores_credentials(tmp_path: Path, private_key: Created) -> None:
+def test_restart_restores_credentials(tmp_path: Path, private_key: Created, load_cloud: LoadCloud) -> None:
     """Keys and refresh tokens are stored; of a key, only the public half."""
     key_id, stored, private = private_key
-    before = open_cloud(tmp_path)
+    before = load_cloud(tmp_path)
     before.state.users[CAROL] = UserCredential(**USER, scopes=["openid"])
     before.state.add_service_account(ALICE).keys[key_id] = stored
     before.save()
 
-    after = open_cloud(tmp_path)
+    after = load_cloud(tmp_path)
 
     assert after.state == before.state
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())

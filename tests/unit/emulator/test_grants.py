@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.emulator.crypto_keys import CryptoKey
-from refresher.emulator.persistence import open_cloud
 from refresher.emulator.seed import apply_seed
 from refresher.emulator.state import KEPT_AFTER_DELETION
 from refresher.emulator.storage_state import Bucket
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.emulator.http import Reply
+    from tests.conftest import LoadCloud
 
 ACCOUNTS = "/v1/projects/my-project/serviceAccounts"
 EMAIL = "task-alice@my-project.iam.gserviceaccount.com"
@@ -278,9 +278,9 @@ def test_seed_does_not_revive_a_grant(google: Google, account: str) -> None:
     assert google.cloud.state.groups["team@example.com"] == {deleted(account)}
 
 
-def test_restart_restores_every_account_of_a_name(google: Google, tmp_path: Path) -> None:
+def test_restart_restores_every_account_of_a_name(google: Google, tmp_path: Path, load_cloud: LoadCloud) -> None:
     """A deleted account whose e-mail was used again survives a restart, and so do its grants."""
-    google.cloud = open_cloud(tmp_path)
+    google.cloud = load_cloud(tmp_path)
     google.cloud.state.run_policies["projects/my-project/x"] = google.cloud.state.projects["my-project"].policy
     google.cloud.state.buckets["data"] = Bucket(project="my-project", created=0.0)
     first = create(google)
@@ -288,7 +288,7 @@ def test_restart_restores_every_account_of_a_name(google: Google, tmp_path: Path
     delete(google)
     create(google)
 
-    google.cloud = open_cloud(tmp_path)
+    google.cloud = load_cloud(tmp_path)
 
     assert list_members(google, "bucket") == [deleted(first)]
     assert google.cloud.state.run_policies == {

@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from refresher.emulator.http import Call
-from refresher.emulator.persistence import open_cloud
 from refresher.emulator.routes import answer
 from refresher.emulator.seed import apply_seed, read_seed
 from refresher.emulator.state import Provider, State
@@ -19,13 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.emulator.cloud import Cloud
+    from tests.conftest import LoadCloud
+
 
 BEARER = Bearer(kind="service_account", name=ALICE, expires_at=2_000_000_000, scopes=("a",))
 
 
-def test_restart_restores_the_state(tmp_path: Path) -> None:
+def test_restart_restores_the_state(tmp_path: Path, load_cloud: LoadCloud) -> None:
     """Resources and tokens are known after a restart on the same directory."""
-    before = open_cloud(tmp_path)
+    before = load_cloud(tmp_path)
     before.state.add_pool("workers").providers["refresher"] = Provider(
         issuer=ISSUER, jwks={"keys": []}, allowed_audiences=["a"], disabled=True
     )
@@ -34,27 +35,27 @@ def test_restart_restores_the_state(tmp_path: Path) -> None:
     before.save()
     token = before.vault.issue(BEARER)
 
-    after = open_cloud(tmp_path)
+    after = load_cloud(tmp_path)
 
     assert after.state == before.state
     assert after.vault.recognise(token, now=1_900_000_000) == BEARER
     assert after.vault.jwks == before.vault.jwks
 
 
-def test_order_of_projects_survives_changes(tmp_path: Path) -> None:
+def test_order_of_projects_survives_changes(tmp_path: Path, load_cloud: LoadCloud) -> None:
     """The first project, which is the metadata server's, stays first after restarts, whatever changed in between."""
     for name, number in {"b-project": "7", "a-project": "8"}.items():
-        cloud = open_cloud(tmp_path)
+        cloud = load_cloud(tmp_path)
         apply_seed(cloud.state, {"projects": {name: number}})
         cloud.state.projects["my-project"].services.add(f"{name}.googleapis.com")
         cloud.save()
 
-    assert list(open_cloud(tmp_path).state.projects) == ["my-project", "b-project", "a-project"]
+    assert list(load_cloud(tmp_path).state.projects) == ["my-project", "b-project", "a-project"]
 
 
-def test_restart_restores_what_a_test_has_set(tmp_path: Path) -> None:
+def test_restart_restores_what_a_test_has_set(tmp_path: Path, load_cloud: LoadCloud) -> None:
     """Pending and applied faults, quotas and the clock continue where they were."""
-    before = open_cloud(tmp_path)
+    before = load_cloud(tmp_path)
 
     def ask(cloud: Cloud, method: str, path: str, document: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
         headers = {"content-type": "application/json", "metadata-flavor": "Google"}
@@ -67,7 +68,7 @@ def test_restart_restores_what_a_test_has_set(tmp_path: Path) -> None:
     ask(before, "POST", "/emulator/clock", {"offset_seconds": 60})
     ask(before, "GET", "/computeMetadata/v1/instance/service-accounts/default/email")
 
-    after = open_cloud(tmp_path)
+    after = load_cloud(tmp_path)
 
     for path in ("/emulator/faults", "/emulator/quotas"):
         assert ask(after, "GET", path) == ask(before, "GET", path)
@@ -76,34 +77,34 @@ def test_restart_restores_what_a_test_has_set(tmp_path: Path) -> None:
     assert after.quotas.enabled
     assert after.clock.offset.total_seconds() == 60
     ask(after, "DELETE", "/emulator/faults")
-    assert open_cloud(tmp_path).faults.pending == {}
+    assert load_cloud(tmp_path).faults.pending == {}
 
 
-def test_no_other_user_can_read_the_secrets(tmp_path: Path) -> None:
+def test_no_other_user_can_read_the_secrets(tmp_path: Path, load_cloud: LoadCloud) -> None:
     """The files with keys are readable by their owner only."""
-    open_cloud(tmp_path).save()
+    load_cloud(tmp_path).save()
 
     assert [
         path.name for path in tmp_path.iterdir() if path.name.startswith("state") and path.stat().st_mode & 0o077
     ] == []
 
 
-def test_damaged_state_is_shown(tmp_path: Path) -> None:
+def test_damaged_state_is_shown(tmp_path: Path, load_cloud: LoadCloud) -> None:
     """The error shows the damaged file and what to do."""
-    open_cloud(tmp_path)
+    load_cloud(tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(b"rubbish" * 1000)
 
     with pytest.raises(EmulatorError, match="is damaged — remove it"):
-        open_cloud(tmp_path)
+        load_cloud(tmp_path)
 
 
-def test_unusable_directory_is_shown(tmp_path: Path) -> None:
+def test_unusable_directory_is_shown(tmp_path: Path, load_cloud: LoadCloud) -> None:
     """The error shows a directory that cannot be created."""
     (tmp_path / "file").write_text("")
 
     with pytest.raises(EmulatorError, match="cannot be used"):
-        open_cloud(tmp_path / "file")
+        load_cloud(tmp_path / "file")
 
 
 def test_seed_creates_every_kind_of_resource(tmp_path: Path, issuer: Issuer) -> None:
