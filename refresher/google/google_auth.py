@@ -9,12 +9,12 @@ import json
 import subprocess
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import google.auth
 from google.auth import identity_pool
@@ -24,11 +24,11 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.exceptions import TransportError as GoogleTransportError
 
 from refresher.catalogue import entries
-from refresher.errors import ExchangeError, ImpersonationError, SupplyError
+from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.files import UnsuitableFileError, explain_failure, read_regular
-from refresher.google.call import Response, Transport, TransportError, is_retryable, read_error_text
+from refresher.google.call import Call, Response, Transport, TransportError, is_retryable
 from refresher.google.chain import FEDERATED_ROLE, explain_refusal
-from refresher.resources import CLOUD_PLATFORM_SCOPE, VERIFY_REMEDY, Impersonation
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
 from refresher.tokens import AccessToken
 
 _SCOPES = (CLOUD_PLATFORM_SCOPE,)
@@ -229,24 +229,16 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
     return account or "the federated principal itself"
 
 
-def _translate(request: _RequestAdapter, way: Impersonation) -> ExchangeError | ImpersonationError:
-    is_impersonation = request.last_url.endswith(":generateAccessToken")
-    answer = request.last_answer
-    if answer is None:
-        parts = urlsplit(request.last_url)
-        reason = request.last_failure
-        remedy = f"make this machine reach {parts.scheme}://{parts.netloc} (DNS, firewall, HTTPS_PROXY)"
-    elif answer.status == 200:  # noqa: PLR2004 - OK
-        reason = "the response has no access token that expires"
-        remedy = VERIFY_REMEDY
-    else:
-        text = read_error_text(answer)
-        reason = f"HTTP {answer.status}" + (f": {text}" if text else "")
-        remedy = (
-            explain_refusal(way, FEDERATED_ROLE, answer.status, text)
-            if is_impersonation
-            else entries.find_exchange_remedy(way.subject_token_type, answer.status, text)
-        )
-    if is_impersonation:
-        return ImpersonationError(f"impersonating {way.service_account} as {way.principal} failed: {reason}", remedy)
-    return ExchangeError(f"the exchange at {way.provider.resource_name} failed: {reason}", remedy)
+def _translate(request: _RequestAdapter, way: Impersonation) -> RefresherError:
+    call = Call(
+        asked=f"the exchange at {way.provider.resource_name}",
+        url=request.last_url,
+        error=ExchangeError,
+        explain=partial(entries.find_exchange_remedy, way.subject_token_type),
+    )
+    if request.last_url.endswith(":generateAccessToken"):
+        asked, explain = f"impersonating {way.service_account} as {way.principal}", explain_refusal
+        call = replace(call, asked=asked, error=ImpersonationError, explain=partial(explain, way, FEDERATED_ROLE))
+    if request.last_answer is not None and request.last_answer.status in call.accepted:
+        return call.reject("has no access token that expires")
+    return call.fail(request.last_answer, request.last_failure)
