@@ -112,10 +112,8 @@ class Call:
     def fail(self, response: Response | None, reason: str = "") -> RefresherError:
         """Return the failure that a refusal is, or that no answer is, for a reason."""
         if response is None:
-            parts = urlsplit(self.url)
-            reach = (
-                self.reach or f"make this machine reach {parts.scheme}://{parts.netloc} (DNS, firewall, HTTPS_PROXY)"
-            )
+            origin = "://".join(urlsplit(self.url)[:2])
+            reach = self.reach or f"make this machine reach {origin} (DNS, firewall, HTTPS_PROXY)"
             return self.error(f"{self.asked} failed: {reason}", reach, retryable=True)
         text = read_error_text(response, *self.secrets, self.bearer or "")
         return self.error(
