@@ -8,17 +8,15 @@ characters that need none; `refresher.config` refuses others.
 
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 
-
-class Format(StrEnum):
-    """The form in which the variables are written."""
-
-    DOTENV = "dotenv"
-    SHELL = "shell"
-    DOCKER = "docker"
-    KUBERNETES = "kubernetes"
-    JSON = "json"
+_LINES = {
+    "dotenv": "{name}={value}\n",
+    "shell": "export {name}={value}\n",
+    "docker": "{name}={value}\n",
+    "kubernetes": '- name: {name}\n  value: "{value}"\n',
+}
+FORMATS = (*_LINES, "json")
+"""The forms in which the variables are written."""
 
 
 def variables(
@@ -61,14 +59,8 @@ def boto(container_directory: str) -> bytes:
     return f"[Credentials]\ngs_external_account_file = {container_directory.rstrip('/')}/credentials.json\n".encode()
 
 
-def render(values: dict[str, str], form: Format = Format.DOTENV) -> str:
+def render(values: Mapping[str, str], form: str = "dotenv") -> str:
     """Write variables in one of the forms, ending with a newline."""
-    match form:
-        case Format.DOTENV | Format.DOCKER:
-            return "".join(f"{name}={value}\n" for name, value in values.items())
-        case Format.SHELL:
-            return "".join(f"export {name}={value}\n" for name, value in values.items())
-        case Format.KUBERNETES:
-            return "".join(f'- name: {name}\n  value: "{value}"\n' for name, value in values.items())
-        case Format.JSON:
-            return json.dumps(values, indent=2) + "\n"
+    if form == "json":
+        return json.dumps(values, indent=2) + "\n"
+    return "".join(_LINES[form].format(name=name, value=value) for name, value in values.items())

@@ -69,23 +69,16 @@ class Endpoints:
     metadata: str
 
     @classmethod
-    def of_universe(
-        cls,
-        universe_domain: str = DEFAULT_UNIVERSE_DOMAIN,
-        *,
-        sts: str | None = None,
-        iam_credentials: str | None = None,
-        cloud_kms: str | None = None,
-        metadata: str | None = None,
-    ) -> Self:
+    def of_universe(cls, universe_domain: str = DEFAULT_UNIVERSE_DOMAIN, **origins: str | None) -> Self:
         """Return the endpoints of a universe, each of which can be replaced by another origin."""
-        return cls(
-            universe_domain=universe_domain,
-            sts=sts or f"https://sts.{universe_domain}",
-            iam_credentials=iam_credentials or f"https://iamcredentials.{universe_domain}",
-            cloud_kms=cloud_kms or f"https://cloudkms.{universe_domain}",
-            metadata=metadata or METADATA_ORIGIN,
-        )
+        usual = {
+            "sts": f"https://sts.{universe_domain}",
+            "iam_credentials": f"https://iamcredentials.{universe_domain}",
+            "cloud_kms": f"https://cloudkms.{universe_domain}",
+            "metadata": METADATA_ORIGIN,
+        }
+        replaced = {name: origin for name, origin in origins.items() if origin is not None}
+        return cls(universe_domain=universe_domain, **usual | replaced)
 
     @property
     def token_url(self) -> str:

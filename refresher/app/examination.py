@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from refresher import policy
 from refresher.app.targets import build_targets
@@ -34,33 +34,11 @@ from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, is_mi
 from refresher.publishing.atomic import OWN
 from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.settings.places import InvalidConfigurationError
+from refresher.settings.places import InvalidConfigurationError, Problem
 from refresher.tokens import UnreadableTokenError
 
 _ROOT = re.compile(rb"""(?:^|[{,])[ \t]*["']?directory_root["']?[ \t]*:[ \t]*["']?([^"'\s#,}]+)""", re.MULTILINE)
 """`directory_root: PATH` in YAML or JSON, which is found in a file that can't be parsed too."""
-
-
-class Refusal(NamedTuple):
-    """A configuration that can't be used.
-
-    Attributes:
-        since: When its files last changed, UTC.
-        error: What is wrong with it.
-    """
-
-    since: datetime
-    error: InvalidConfigurationError
-
-    def __str__(self) -> str:
-        return (
-            f"the configuration is refused since {self.since:%FT%TZ}; a daemon that runs goes on with the last one it "
-            f"accepted, and targets are judged by their files alone\n{self.error}"
-        )
-
-    def as_document(self) -> dict[str, Any]:
-        """Return what `status --json` shows."""
-        return {"since": f"{self.since:%FT%TZ}", "problems": [str(problem) for problem in self.error.problems]}
 
 
 class Examination(NamedTuple):
@@ -71,14 +49,16 @@ class Examination(NamedTuple):
         targets: The targets of the configuration, by name; none if it is refused.
         others: Names of directories that are judged by their files alone.
         loaded: The configuration; None if it is refused.
-        refusal: Why it is refused.
+        problems: What is refused: drop-ins, or the configuration as a whole.
+        since: When the files of a configuration that is refused last changed, UTC; else None.
     """
 
     root: Path
     targets: Mapping[str, Target]
     others: tuple[str, ...]
-    loaded: LoadedConfiguration | None = None
-    refusal: Refusal | None = None
+    loaded: LoadedConfiguration | None
+    problems: tuple[Problem, ...]
+    since: datetime | None = None
 
     @property
     def is_empty_fine(self) -> bool:
@@ -91,9 +71,13 @@ class Examination(NamedTuple):
         return (*self.targets, *self.others)
 
     @property
-    def complaints(self) -> tuple[object, ...]:
-        """What is refused: drop-ins, or the configuration as a whole."""
-        return (self.refusal,) if self.loaded is None else self.loaded.drop_in_problems
+    def complaints(self) -> tuple[str, ...]:
+        """What is refused, in lines to print."""
+        lines = [str(problem) for problem in self.problems]
+        if self.since is not None:
+            begin = f"the configuration is refused since {self.since:%FT%TZ}; a daemon that runs goes on with the last"
+            lines.insert(0, f"{begin} one it accepted, and targets are judged by their files alone")
+        return tuple(lines)
 
     def find_refused(self, name: str) -> tuple[str, str] | None:
         """Return problem and remedy of a name that is not a target because something is refused; None for any other."""
@@ -102,19 +86,19 @@ class Examination(NamedTuple):
         if self.loaded is None:
             return f"target {name} is not published, and the configuration is refused", "fix it: see above"
         file_names = self.loaded.scanned.file_names
-        begin = (
-            f"{self.loaded.configuration.targets_directory}/{name}.yaml:" if file_names and name in file_names else ""
-        )
-        problems = [each for each in self.loaded.drop_in_problems if each.location.startswith(begin)]
-        if (file_names is not None and not begin) or not problems:
+        if file_names is not None and name not in file_names:
             return None
-        return f"target {name} is not in force: {problems[0].location}: {problems[0].problem}", problems[0].remedy
+        place = f"{self.loaded.configuration.targets_directory}/{name}.yaml:" if file_names else ""
+        for each in self.problems:
+            if each.location.startswith(place):
+                return f"target {name} is not in force: {each.location}: {each.problem}", each.remedy
+        return None
 
     def examine(self, name: str, now: datetime) -> TargetHealth:
         """Return the verdict on a target; any name may be asked for, and what does not exist is absent."""
         if name in self.targets:
             return examine(self.targets[name], now)
-        refused = "its drop-in" if self.refusal is None else "the configuration"
+        refused = "its drop-in" if self.since is None else "the configuration"
         return _examine_files(self.root, name, now, f"{refused} is refused: judged by its files alone")
 
 
@@ -130,7 +114,7 @@ def open_examination(path: Path) -> Examination:
         return _examine_refused(error)
     root, targets = Path(loaded.configuration.directory_root), build_targets(loaded)
     others = _list_recorded(root, (loaded.scanned.file_names or frozenset()) - targets.keys())
-    return Examination(root, targets, others, loaded)
+    return Examination(root, targets, others, loaded, loaded.drop_in_problems)
 
 
 def _examine_refused(error: InvalidConfigurationError) -> Examination:
@@ -150,7 +134,7 @@ def _examine_refused(error: InvalidConfigurationError) -> Examination:
         recorded = ()
     if not recorded:
         raise error
-    return Examination(roots[-1], {}, recorded, None, Refusal(datetime.fromtimestamp(max(changed) / 1e9, UTC), error))
+    return Examination(roots[-1], {}, recorded, None, error.problems, datetime.fromtimestamp(max(changed) / 1e9, UTC))
 
 
 def _list_recorded(root: Path, names: Iterable[str]) -> tuple[str, ...]:
@@ -183,21 +167,19 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
     state = State.ABSENT
     if token is not None:
         state = policy.compute_state(name, token.issued_at, token.expires_at, now)
-    artifacts = tuple(
-        _judge_artifact(f"{name}/{each}", each, described[each], file, now) for each, file in files.items()
-    )
+    artifacts = tuple(_judge_artifact(name, each, described[each], file, now) for each, file in files.items())
     missing = [each for each in REQUIRED if token is not None and not contents[each].content]
     complaint = (f"{directory.path / missing[0]} is absent or empty", choose_remedy(directory)) if missing else None
     return build_verdict(directory, Assessment(state=state, token=token), now, artifacts, complaint, note)
 
 
 def _judge_artifact(
-    spread_name: str, name: str, described: Description, file: PublishedFile, now: datetime
+    target: str, name: str, described: Description, file: PublishedFile, now: datetime
 ) -> ArtifactHealth:
     if file.content is None:
         return ArtifactHealth(name=name, state=State.ABSENT if file.is_absent else State.UNREADABLE)
     if compute_digest(file.content) != described.sha256:
         return ArtifactHealth(name=name, state=State.FOREIGN)
     end = described.expires_at
-    state = policy.compute_state(spread_name, described.issued_at, end, now)
+    state = policy.compute_state(f"{target}/{name}", described.issued_at, end, now)
     return ArtifactHealth(name=name, state=state, expires_at=end, runway=max(end - now, now - now))

@@ -5,7 +5,6 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,11 @@ def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
     identity = loaded.get_identity(target)
     supplier = loaded.get_supplier_name(identity)
     settings = loaded.configuration.suppliers[supplier]
-    lifetime = settings.configured_lifetime if settings.lifetime_range is not None else None
+    lifetime = runway = None
+    if settings.lifetime_range is not None and settings.configured_lifetime is not None:
+        lifetime = settings.configured_lifetime
+        # the life left when a token becomes due: so long clients work if the issuer stops
+        runway = lifetime / 2 + policy.spread(target.name, lifetime)
     group = "" if target.gid is None else f":{target.gid}"
     return {
         "name": target.name,
@@ -119,11 +122,6 @@ def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         "owner": ("" if target.uid is None else str(target.uid)) + group or None,
         "mode": f"{stat.S_IMODE(target.mode):04o}",
         "artifacts": list(list_optional(target)),
-        "lifetime": None if lifetime is None else format_duration(lifetime),
-        "least_runway": None if lifetime is None else format_duration(_compute_least_runway(target.name, lifetime)),
+        "lifetime": lifetime and format_duration(lifetime),
+        "least_runway": runway and format_duration(runway),
     }
-
-
-def _compute_least_runway(name: str, lifetime: timedelta) -> timedelta:
-    """Return the life left when a token becomes due: so long clients work if the issuer stops."""
-    return lifetime / 2 + policy.spread(name, lifetime)

@@ -1,10 +1,9 @@
 """One token for a script, issued according to the configuration, and written nowhere."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from refresher.app.plans import build_chain
 from refresher.app.suppliers import DeferredSupplier, open_workshop
@@ -12,7 +11,6 @@ from refresher.app.targets import build_targets
 from refresher.config.loader import LoadedConfiguration
 from refresher.durations import format_duration
 from refresher.errors import ImpersonationError, UsageError
-from refresher.google.chain import IamCredentials
 from refresher.limits import LONGEST_ACCESS_TOKEN_LIFE
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
 from refresher.settings.values import SIGNED_RANGE
@@ -22,18 +20,6 @@ from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError, pe
 _HOUR = timedelta(hours=1)
 _ACCESS_TOKEN_RANGE = timedelta(seconds=1), LONGEST_ACCESS_TOKEN_LIFE
 """What generateAccessToken accepts at all; more than an hour needs an organization policy."""
-
-
-class IssuedToken(NamedTuple):
-    """A token for a script.
-
-    Attributes:
-        value: The secret.
-        expires_at: When it expires, UTC; None if it does not show that.
-    """
-
-    value: str
-    expires_at: datetime | None
 
 
 class Issuance:
@@ -57,32 +43,25 @@ class Issuance:
         self._workshop = open_workshop(loaded)
         self._chain = build_chain(self._workshop)
 
-    def subject_token(self, audience: str | None = None) -> IssuedToken:
+    def subject_token(self, audience: str | None = None) -> SubjectToken:
         """Return a subject token, for another audience than the provider's if that is given."""
-        if self._lifetime is not None:
-            allowed = self._settings.lifetime_range
-            if allowed is None:
-                problem = f"the lifetime of tokens of supplier {self._target.supplier} cannot be chosen"
-                raise UsageError(problem, "omit --lifetime")
-            self._check_lifetime(allowed)
+        self._check_lifetime(self._settings.lifetime_range)
         context = self._target.context if audience is None else replace(self._target.context, audience=audience)
-        token = self._supply(context, self._lifetime)
-        return IssuedToken(token.value, token.expires_at)
+        return self._supply(context, self._lifetime)
 
-    def access_token(self, scopes: tuple[str, ...]) -> IssuedToken:
+    def access_token(self, scopes: tuple[str, ...]) -> AccessToken:
         """Return an access token of the target principal, with these scopes or the configured ones."""
         self._check_lifetime(_ACCESS_TOKEN_RANGE)
         way = self._target.impersonation
         way = replace(way, scopes=scopes or way.scopes, lifetime=self._lifetime or way.lifetime)
-        token = self._chain.access_token(way, self._exchange(way))
-        return IssuedToken(token.value, token.expires_at)
+        return self._chain.access_token(way, self._exchange(way))
 
-    def id_token(self, audience: str, *, include_email: bool) -> IssuedToken:
+    def id_token(self, audience: str, *, include_email: bool) -> SubjectToken:
         """Return a Google-signed ID token of the service account."""
         way, _ = self._require_account("an ID token")
-        return _read_life(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
+        return _read_jwt(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
 
-    def signed_jwt(self, claims: Mapping[str, Any]) -> IssuedToken:
+    def signed_jwt(self, claims: dict[str, Any]) -> SubjectToken:
         """Return claims that the service account signed; `iat` and `exp` are added where they are missing.
 
         It signs as itself, with an access token of its own: `signJwt` accepts no federated token.
@@ -91,15 +70,9 @@ class Issuance:
         self._check_lifetime(SIGNED_RANGE)
         way = replace(way, scopes=(CLOUD_PLATFORM_SCOPE,), lifetime=None)
         own = self._chain.access_token(way, self._exchange(way))
-        api = IamCredentials(
-            transport=self._workshop.transport(),
-            endpoints=self._workshop.endpoints,
-            access_token=own.value,
-            error=ImpersonationError,
-        )
-        issued_at = int(self._now.timestamp())
-        expires_at = issued_at + int((self._lifetime or _HOUR).total_seconds())
-        return _read_life(api.sign_jwt(account, {"iat": issued_at, "exp": expires_at, **claims}))
+        api = replace(self._workshop.open_iam_credentials(own), error=ImpersonationError)
+        times = {"iat": self._now, "exp": self._now + (self._lifetime or _HOUR)}
+        return _read_jwt(api.sign_jwt(account, {name: int(time.timestamp()) for name, time in times.items()} | claims))
 
     def _require_account(self, what: str) -> tuple[Impersonation, str]:
         way = self._target.impersonation
@@ -110,10 +83,14 @@ class Issuance:
             )
         return way, way.service_account
 
-    def _check_lifetime(self, allowed: tuple[timedelta, timedelta]) -> None:
-        least, most = allowed
-        if self._lifetime is not None and not least <= self._lifetime <= most:
-            asked, low, high = (format_duration(each) for each in (self._lifetime, least, most))
+    def _check_lifetime(self, allowed: tuple[timedelta, timedelta] | None) -> None:
+        if self._lifetime is None:
+            return
+        if allowed is None:
+            problem = f"the lifetime of tokens of supplier {self._target.supplier} cannot be chosen"
+            raise UsageError(problem, "omit --lifetime")
+        if not allowed[0] <= self._lifetime <= allowed[1]:
+            asked, low, high = (format_duration(each) for each in (self._lifetime, *allowed))
             raise UsageError(f"--lifetime is {asked}, not between {low} and {high}", "choose another one")
 
     def _exchange(self, way: Impersonation) -> AccessToken:
@@ -124,8 +101,9 @@ class Issuance:
         return DeferredSupplier(partial(settings.build, self._workshop)).supply(context, self._now)
 
 
-def _read_life(text: str) -> IssuedToken:
+def _read_jwt(text: str) -> SubjectToken:
     try:
-        return IssuedToken(text, peek(text).expires_at)
-    except UnreadableTokenError:
-        return IssuedToken(text, None)
+        return peek(text)
+    except UnreadableTokenError as error:
+        problem = f"IAM Credentials returned a token whose life can't be read: {error}"
+        raise ImpersonationError(problem, "make `iat` and `exp` numbers of seconds, where --claims has them") from error

@@ -57,35 +57,26 @@ def _refuse(supplier: str, fault: str, suitable: Iterable[str]) -> UsageError:
     return UsageError(f"supplier {supplier} {fault}", f"use one of: {', '.join(suitable) or 'none'}")
 
 
-def list_trials(loaded: LoadedConfiguration, workshop: Workshop) -> tuple[KeyTrial, ...]:
+def list_trials(loaded: LoadedConfiguration, workshop: Workshop) -> Iterator[KeyTrial]:
     """Return a trial for every next key of a configuration; reads `keys.json` of each directory and no key."""
     suppliers: dict[Path, dict[str, SupplierSettings]] = {}
     for name, settings in loaded.configuration.suppliers.items():
         if settings.keys_directory is not None:
             suppliers.setdefault(settings.keys_directory, {})[name] = settings
-    return tuple(
-        trial
-        for directory, sharing in suppliers.items()
-        for trial in _plan_trials(loaded, directory, sharing, workshop)
-    )
-
-
-def _plan_trials(
-    loaded: LoadedConfiguration, directory: Path, suppliers: Mapping[str, SupplierSettings], workshop: Workshop
-) -> Iterator[KeyTrial]:
-    try:
-        kids = [record.kid for record in list_keys(directory) if record.state is KeyState.NEXT]
-    except KeysError:
-        return  # the supplier that signs with it reports that
-    lifetimes = [settings.configured_lifetime or _USUAL_LIFETIME for settings in suppliers.values()]
-    for kid in kids:
-        yield KeyTrial(
-            directory=directory,
-            kid=kid,
-            spacing=min(_LONGEST_SPACING, min(lifetimes) / 4),
-            prove=partial(_prove, loaded, kid, suppliers, workshop),
-            activate=partial(_activate, directory, kid, max(lifetimes)),
-        )
+    for directory, sharing in suppliers.items():
+        try:
+            kids = [record.kid for record in list_keys(directory) if record.state is KeyState.NEXT]
+        except KeysError:
+            continue  # the supplier that signs with it reports that
+        lifetimes = [settings.configured_lifetime or _USUAL_LIFETIME for settings in sharing.values()]
+        for kid in kids:
+            yield KeyTrial(
+                directory=directory,
+                kid=kid,
+                spacing=min(_LONGEST_SPACING, min(lifetimes) / 4),
+                prove=partial(_prove, loaded, kid, sharing, workshop),
+                activate=partial(_activate, directory, kid, max(lifetimes)),
+            )
 
 
 def _prove(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from refresher.app.keys import list_trials
-from refresher.app.suppliers import Once, build_suppliers, count_threads, open_workshop
+from refresher.app.suppliers import Once, build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.config.loader import LoadedConfiguration, load, read_signature, rescan
 from refresher.engine.plan import Chain, Plan
@@ -18,6 +18,10 @@ from refresher.keys.registry import REGISTRY
 from refresher.settings.places import InvalidConfigurationError, Problem
 from refresher.suppliers.interface import Supplier, Workshop
 
+_LOCAL_THREADS = 3
+"""For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
+_REMOTE_THREADS = 16
+"""For suppliers that wait for an answer most of the time."""
 _ATTEMPTS = 2
 """Loads within one poll: the second knows the files that the first one found included."""
 
@@ -34,13 +38,14 @@ def build_plan(
 
     The workshop is for what mints optional artifacts and tries keys; `problems` keep the main file from being used.
     """
+    kinds = loaded.configuration.suppliers
     return Plan(
         root=Path(loaded.configuration.directory_root),
         targets=build_targets(loaded),
         suppliers=suppliers,
         chain=Once(partial(build_chain, workshop)).get,
-        trials=list_trials(loaded, workshop),
-        threads=count_threads(loaded),
+        trials=tuple(list_trials(loaded, workshop)),
+        threads={name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in kinds.items()},
         reserved=loaded.reserved_names,
         complaints=_describe(loaded.drop_in_problems),
         is_reloaded=is_reloaded and not problems,

@@ -1,9 +1,8 @@
 """What commands run: the daemon, one pass, a proof by real exchange. Callable, and tested, without a terminal."""
 
-import os
+import json
 import random
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -12,13 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from refresher import __version__
 from refresher.app.explanation import list_unrecorded
 from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
-from refresher.app.targets import build_document, build_targets
+from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine import once
@@ -27,18 +25,18 @@ from refresher.engine.daemon import Daemon
 from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
-from refresher.engine.ticker import Ticker
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
-from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
+from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_root_held
 from refresher.publishing.retirement import retire_strays
+from refresher.resources import Endpoints
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
 
-_SIGNALS = 64
-"""Numbers of signals that are read at a time."""
+_SIGNAL_SECONDS = 0.2
+"""How long a signal may wait for its handler."""
 
 _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
@@ -58,21 +56,9 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
     )
 
 
-class Proof(NamedTuple):
-    """How the real exchanges of targets ended.
-
-    Attributes:
-        principals: As whom each proved target acts, by its name.
-        errors: Why each other target could not be proved, by its name.
-    """
-
-    principals: dict[str, str]
-    errors: dict[str, RefresherError]
-
-
 def prove_targets(
     loaded: LoadedConfiguration, names: Collection[str], *, seconds: float, report: Callable[[str], None]
-) -> Proof:
+) -> tuple[dict[str, str], dict[str, RefresherError]]:
     """Exchange the published token of each target for real, and impersonate, until Google accepts it.
 
     What only an operator can fix is tried again too, since a grant takes minutes to reach all of Google. Every target
@@ -83,89 +69,84 @@ def prove_targets(
         names: The targets to prove.
         seconds: How long to try; at 0 or less each target is tried once, within the usual limits of a call.
         report: Called with a line about each target whose first attempt failed while time is left.
+
+    Returns:
+        As whom each proved target acts, and why each other one could not be proved, by name.
     """
     from refresher.google.transport import Limits
 
     limits = Limits()
     if seconds > 0:
         limits = Limits(**{name: min(getattr(limits, name), seconds) for name in ("connect", "read", "call")})
-    deadline = time.monotonic() + (seconds if seconds > 0 else limits.call)
-    prover = _Prover(loaded, open_workshop(loaded, limits=limits))
+    allowed = seconds if seconds > 0 else limits.call
+    deadline = time.monotonic() + allowed
+    workshop, targets = open_workshop(loaded, limits=limits), build_targets(loaded)
+    principals: dict[str, str] = {}
+    errors: dict[str, RefresherError] = {}
+    bugs: list[Exception] = []
+
+    def attempt(name: str) -> None:
+        try:
+            principals[name] = _prove(targets[name], workshop)
+        except RefresherError as error:
+            errors[name] = error
+        except Exception as bug:  # noqa: BLE001 - carried to the caller's thread
+            bugs.append(bug)
+
     workers, pause, reported = Workers(), 0.5, set[str]()
     while True:
-        pending = [name for name in names if name not in prover.principals]
-        for name in pending:
-            workers.submit("proof", partial(prover.attempt, name), threads=_PROOF_THREADS)
+        for name in set(names) - principals.keys():
+            workers.submit("proof", partial(attempt, name), threads=_PROOF_THREADS)
         workers.wait(max(0.0, deadline - time.monotonic()))
-        if prover.bugs:
-            raise prover.bugs[0]
-        failing = {name: error for name, error in dict(prover.errors).items() if name not in prover.principals}
+        if bugs:
+            raise bugs[0]
         pause = min(2 * pause, _LONGEST_PAUSE)
-        is_last = seconds <= 0 or time.monotonic() + pause >= deadline
-        if len(prover.principals) == len(names) or is_last:
+        if len(principals) == len(names) or seconds <= 0 or time.monotonic() + pause >= deadline:
             break
-        for name in sorted(failing.keys() - reported):
-            report(f"{name}: {failing[name].problem}; trying again until the timeout")
+        for name in sorted({*errors} - principals.keys() - reported):
+            report(f"{name}: {errors[name].problem}; trying again until the timeout")
             reported.add(name)
         time.sleep(pause)
     workers.stop()
-    return prover.conclude(names, limits.call if seconds <= 0 else seconds)
+    proved = dict(principals)  # what is still under way failed
+    failed = [targets[name] for name in names if name not in proved]
+    endpoints = workshop.endpoints
+    return proved, {each.name: _describe_failure(each, errors.get(each.name), endpoints, allowed) for each in failed}
 
 
-class _Prover:
-    """Attempts to prove targets, from several threads."""
+def _describe_failure(
+    target: Target, error: RefresherError | None, endpoints: Endpoints, seconds: float
+) -> RefresherError:
+    """Return why a target was not proved in time, with what its daemon does about its artifacts."""
+    late = ExchangeError(
+        f"no complete answer of Google's within {seconds:g} s",
+        f"make this machine reach {endpoints.sts} and {endpoints.iam_credentials}, or allow more time: --timeout",
+    )
+    found = (error or late).copy()
+    if target.minted:
+        found.remedy += (
+            "; the daemon tries the artifacts of these targets again within five minutes, at once after "
+            "systemctl reload refresher (SIGHUP)"
+        )
+    return found
 
-    def __init__(self, loaded: LoadedConfiguration, workshop: Workshop) -> None:
-        self._loaded = loaded
-        self._connections = workshop.transport
-        self._targets = build_targets(loaded)
-        self._endpoints = workshop.endpoints
-        self._chain = build_chain(workshop)
-        self.principals: dict[str, str] = {}
-        self.errors: dict[str, RefresherError] = {}
-        self.bugs: list[Exception] = []
 
-    def attempt(self, name: str) -> None:
-        """Try to prove a target."""
-        try:
-            self.principals[name] = self._prove(self._targets[name])
-        except RefresherError as error:
-            self.errors[name] = error
-        except Exception as bug:  # noqa: BLE001 - carried to the caller's thread
-            self.bugs.append(bug)
+def _prove(target: Target, workshop: Workshop) -> str:
+    """Exchange a target's token and impersonate; return as whom it acts."""
+    from refresher.google.google_auth import prove
 
-    def _prove(self, target: Target) -> str:
-        from refresher.google.google_auth import prove
-
-        way = target.impersonation
-        if way.is_own:
-            self._chain.access_token(way, self._chain.exchange(way, "", datetime.now(UTC)))
-            return str(way.service_account)
-        with suppress(PublishError, UnreadableTokenError):
-            token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
-            if way.subject is None and token is not None and token.unverified_claims is not None:
-                way = replace(way, subject=token.unverified_claims.subject)
-        document = build_document(self._loaded, self._loaded.targets[target.name], self._endpoints)
-        way = replace(way, delegates=())  # the document goes no other way
-        return prove(document, way, token_path=target.directory.path / TOKEN, transport=self._connections())
-
-    def conclude(self, names: Collection[str], seconds: float) -> Proof:
-        """Return how each target ended; those still under way failed."""
-        principals, found, errors = dict(self.principals), dict(self.errors), dict[str, RefresherError]()
-        for name in names:
-            if name not in principals:
-                error = found.get(name) or ExchangeError(
-                    f"no complete answer of Google's within {seconds:g} s",
-                    f"make this machine reach {self._endpoints.sts} and {self._endpoints.iam_credentials}, "
-                    "or allow more time: --timeout",
-                )
-                errors[name] = error.copy()
-                if self._targets[name].minted:
-                    errors[name].remedy += (
-                        "; the daemon tries the artifacts of these targets again within five minutes, at once after "
-                        "systemctl reload refresher (SIGHUP)"
-                    )
-        return Proof(principals, errors)
+    way = target.impersonation
+    if way.is_own:
+        chain = build_chain(workshop)
+        chain.access_token(way, chain.exchange(way, "", datetime.now(UTC)))
+        return str(way.service_account)
+    with suppress(PublishError, UnreadableTokenError):
+        token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
+        if way.subject is None and token is not None and token.unverified_claims is not None:
+            way = replace(way, subject=token.unverified_claims.subject)
+    document = json.loads(target.static[CREDENTIALS])
+    way = replace(way, delegates=())  # the document goes no other way
+    return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
 
 
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:
@@ -181,23 +162,9 @@ def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> N
         signal.signal(number, lambda *_: stopping.set())
     with start_daemon(path, loaded, listener) as daemon:
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
-        _wait_with_signals(stopping)
-
-
-def _wait_with_signals(stopping: threading.Event) -> None:
-    """Wait on the main thread while it handles signals, also those that the kernel delivers to another thread.
-
-    Python runs handlers on the main thread only, which a signal elsewhere does not wake: the wakeup descriptor does.
-    """
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        os.set_blocking(writer.fileno(), False)
-        former = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        try:
-            while not stopping.is_set():
-                reader.recv(_SIGNALS)
-        finally:
-            signal.set_wakeup_fd(former)
+        # Python runs handlers on this thread alone, which a signal that the kernel delivers to another does not wake
+        while not stopping.wait(_SIGNAL_SECONDS):
+            pass
 
 
 @contextmanager
@@ -207,9 +174,7 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
     Raises:
         PublishError: Another daemon holds the same `directory_root`, or it can't be trusted.
     """
-    from refresher.engine.daemon import Daemon
-    from refresher.engine.reporter import Reporter
-    from refresher.engine.ticker import ClockGuard, Ticker
+    from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
 
     clock, workers = SystemClock(), Workers()
     reporter = Reporter(listener)
@@ -224,25 +189,19 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
             clock=clock,
             draw=random.random,
         )
-        _report_start(reporter, loaded)
-        with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=partial(_jump, daemon, ticker)):
+        reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
+        warnings = [(f"{each.location}: {each.problem}", each.remedy) for each in loaded.warnings]
+        warnings += [(error.problem, error.remedy) for error in list_unrecorded(loaded)]
+        for problem, remedy in warnings:
+            reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
+
+        def jump(seconds: float) -> None:
+            daemon.clock_jumped(seconds)
+            ticker.tick_now()
+
+        with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=jump):
             yield daemon
         daemon.stop()
         workers.wait(GRACE_SECONDS)
         workers.stop()
     reporter.send("daemon.stopped", Severity.INFO)
-
-
-def _jump(daemon: Daemon, ticker: Ticker, seconds: float) -> None:
-    daemon.clock_jumped(seconds)
-    ticker.tick_now()
-
-
-def _report_start(reporter: Reporter, loaded: LoadedConfiguration) -> None:
-    reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
-    for warning in loaded.warnings:
-        reporter.send(
-            "config.warning", Severity.WARNING, error=f"{warning.location}: {warning.problem}", remedy=warning.remedy
-        )
-    for error in list_unrecorded(loaded):
-        reporter.send("config.warning", Severity.WARNING, error=error.problem, remedy=error.remedy)

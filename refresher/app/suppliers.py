@@ -18,6 +18,7 @@ from refresher.app.targets import build_endpoints
 from refresher.config.loader import LoadedConfiguration
 from refresher.errors import RefresherError, SupplyError
 from refresher.files import read_state
+from refresher.resources import Endpoints
 from refresher.suppliers.interface import Supplier, SupplierContext, Workshop
 from refresher.tokens import SubjectToken
 
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-_LOCAL_THREADS = 3
-"""For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
-_REMOTE_THREADS = 16
-"""For suppliers that wait for an answer most of the time."""
 
 
 class Connections:
@@ -73,19 +69,13 @@ class CurrentTrust:
 
     def __init__(self, ca_file: Path, create: Callable[[], "Transport"]) -> None:
         self._ca_file = ca_file
-        self._create = create
-        self._created: tuple[object, Transport] | None = None
-        self._lock = Lock()
+        self._current = Once(create)
 
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> "Response":
         """Make one call as the transport does; a file that can't be used raises a `ConfigurationError`."""
-        with self._lock:
-            state = read_state(self._ca_file)
-            if self._created is None or self._created[0] != state:
-                self._created = state, self._create()
-            transport = self._created[1]
+        transport = self._current.get(read_state(self._ca_file))
         return transport.request(method, url, headers=headers, body=body)
 
 
@@ -94,31 +84,25 @@ class Once(Generic[T]):
 
     def __init__(self, create: Callable[[], T]) -> None:
         self._create = create
-        self._created: T | None = None
+        self._created: tuple[object, T] | None = None
         self._lock = Lock()
 
-    def get(self) -> T:
-        """Return it, created now or before."""
+    def get(self, state: object = None) -> T:
+        """Return it, created now or before; created again if this state of its source is not the one of before."""
         with self._lock:
-            if self._created is None:
-                self._created = self._create()
-            return self._created
+            if self._created is None or self._created[0] != state:
+                self._created = state, self._create()
+            return self._created[1]
 
 
-def count_threads(loaded: LoadedConfiguration) -> dict[str, int]:
-    """Return how many targets of each supplier are worked on at a time."""
-    suppliers = loaded.configuration.suppliers
-    return {name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in suppliers.items()}
-
-
-def open_workshop(loaded: LoadedConfiguration, *, limits: "Limits | None" = None) -> Workshop:
-    """Return what suppliers of a configuration are built with; no connection is opened yet.
+def open_workshop(loaded: LoadedConfiguration | None, *, limits: "Limits | None" = None) -> Workshop:
+    """Return what suppliers of a configuration, or of Google as usual, are built with; no connection is opened yet.
 
     `limits` bound the time of each call; None for the usual ones.
     """
-    connections = Connections(ca_file=loaded.configuration.google.ca_file, limits=limits)
+    connections = Connections(ca_file=loaded and loaded.configuration.google.ca_file, limits=limits)
     return Workshop(
-        endpoints=build_endpoints(loaded),
+        endpoints=Endpoints.of_universe() if loaded is None else build_endpoints(loaded),
         transport=connections,
         trust=connections.trusting,
         environment=os.environ,

@@ -30,21 +30,6 @@ def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:
     return Endpoints.of_universe(google.universe_domain, **google.endpoints.model_dump())
 
 
-def build_document(loaded: LoadedConfiguration, target: ResolvedTarget, endpoints: Endpoints) -> dict[str, object]:
-    """Return the ADC document of one target."""
-    identity = loaded.get_identity(target)
-    supplier = loaded.configuration.suppliers[loaded.get_supplier_name(identity)]
-    return adc.adc_document(
-        provider=get_provider(loaded, supplier),
-        token_path=f"{target.container_directory.rstrip('/')}/token",
-        service_account=identity.service_account,
-        lifetime=identity.lifetime,
-        quota_project=identity.quota_project,
-        endpoints=endpoints,
-        subject_token_type=supplier.token_type,
-    )
-
-
 def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, str]:
     """Return the environment variables of one target."""
     identity = loaded.get_identity(target)
@@ -105,8 +90,24 @@ def _build_target(
     settings = loaded.configuration.suppliers[supplier_name]
     audiences = list_audiences(loaded, settings)
     options = _read_options(target)
-    document, variables = build_document(loaded, target, endpoints), build_variables(loaded, target)
-    static = build_static(options, TargetFacts(document, variables, target.container_directory))
+    document = adc.adc_document(
+        provider=get_provider(loaded, settings),
+        token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
+        service_account=identity.service_account,
+        lifetime=identity.lifetime,
+        quota_project=identity.quota_project,
+        endpoints=endpoints,
+        subject_token_type=settings.token_type,
+    )
+    facts = TargetFacts(document, build_variables(loaded, target), target.container_directory)
+    static = build_static(options, facts)
+    chosen = settings.subject_source(has_subject=identity.subject is not None)
+    fingerprint = compute_fingerprint(
+        subject=identity.subject,
+        service_account=identity.service_account,
+        via=identity.via,
+        subject_source=(settings.kind, chosen, identity.source_service_account),
+    )
     return Target(
         name=target.name,
         supplier=supplier_name,
@@ -125,7 +126,7 @@ def _build_target(
             artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, TOKEN, *options})),
             is_root_shared=is_root_shared,
         ),
-        record=TargetRecord(target.name, target.identity, _compute_fingerprint(identity, settings)),
+        record=TargetRecord(target.name, target.identity, fingerprint),
         static=static,
         impersonation=_build_impersonation(get_provider(loaded, settings), identity, settings),
         minted=tuple(
@@ -133,14 +134,6 @@ def _build_target(
             for name in sort_for_writing(options)
             if get_row(name).origin == "minted"
         ),
-    )
-
-
-def _compute_fingerprint(identity: IdentitySettings, settings: SupplierSettings) -> str:
-    chosen = settings.subject_source(has_subject=identity.subject is not None)
-    source = (settings.kind, chosen, identity.source_service_account)
-    return compute_fingerprint(
-        subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
     )
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from refresher import adc
-from refresher.app.targets import build_document, build_endpoints
+from refresher.app.targets import build_targets
 from refresher.cli.command import config_option, declare, load_configuration, select_targets
+from refresher.publishing.artifacts import CREDENTIALS
 
 
 @declare("adc", example="refresher adc --config refresher.yaml alice > credentials.json")
@@ -14,6 +14,5 @@ from refresher.cli.command import config_option, declare, load_configuration, se
 @click.argument("target")
 def command(config: Path, target: str) -> None:
     """Print the ADC document of TARGET."""
-    loaded = load_configuration(config)
-    (found,) = select_targets(loaded.targets, [target]).values()
-    click.echo(adc.render(build_document(loaded, found, build_endpoints(loaded))).decode())
+    (found,) = select_targets(build_targets(load_configuration(config)), [target]).values()
+    click.echo(found.static[CREDENTIALS].decode())

@@ -6,7 +6,7 @@ import click
 
 from refresher.app.targets import build_variables
 from refresher.cli.command import config_option, declare, load_configuration, select_targets
-from refresher.environment import Format, render
+from refresher.environment import FORMATS, render
 
 
 @declare("env", example='eval "$(refresher env --config refresher.yaml alice --format shell)"')
@@ -15,8 +15,8 @@ from refresher.environment import Format, render
     "--format",
     "form",
     envvar="REFRESHER_ENV_FORMAT",
-    type=click.Choice([form.value for form in Format]),
-    default=Format.DOTENV.value,
+    type=click.Choice(FORMATS),
+    default="dotenv",
     show_default=True,
     help="The program for which the variables are printed.",
 )
@@ -25,4 +25,4 @@ def command(config: Path, target: str, form: str) -> None:
     """Print the environment variables of TARGET."""
     loaded = load_configuration(config)
     (found,) = select_targets(loaded.targets, [target]).values()
-    click.echo(render(build_variables(loaded, found), Format(form)), nl=False)
+    click.echo(render(build_variables(loaded, found), form), nl=False)

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,10 +33,13 @@ def command() -> None:
     type=_ALGORITHM,
     default="ES256",
     show_default=True,
-    help="The algorithm; ES256 signs ten times faster.",
+    help="The algorithm of the key; ES256 signs ten times faster.",
 )
 def new(directory: Path, algorithm: str) -> None:
-    """Create the first key of a directory, which is active at once, and print its key id."""
+    """Create the first key of a directory, and print its id.
+
+    The key is active at once: new tokens are signed with it.
+    """
     click.echo(keys.create(directory, algorithm=algorithm, now=datetime.now(UTC)).kid)
 
 
@@ -46,7 +50,7 @@ def list_(directory: Path, *, as_json: bool) -> None:
     """Show the id, algorithm, state and times of each key."""
     records = list_keys(directory)
     if as_json:
-        click.echo(json.dumps(compose_document(records), indent=2))
+        _print(compose_document(records))
         return
     for record in records:
         since = record.gone_at or record.retiring_at or record.activated_at or record.created_at
@@ -67,55 +71,66 @@ def list_(directory: Path, *, as_json: bool) -> None:
     help="A version of the supplier's key in Cloud KMS; may be repeated. Default: the version that signs.",
 )
 def jwks(directory: Path | None, config: Path, supplier: str | None, versions: tuple[int, ...]) -> None:
-    """Print the public half of each next, active and retiring key, to upload it to the provider.
+    """Print the public keys (JWKS), to upload them to the provider.
+
+    They are the public halves of the next, active and retiring keys.
 
     With --supplier, print the keys that this supplier signs with, also if Cloud KMS holds them.
     """
-    if directory is not None and supplier is None:
-        _print_jwks(directory)
-    elif supplier is not None and directory is None:
+    if (directory is None) is (supplier is None):
+        raise click.UsageError("Use either --directory or --supplier.")
+    if directory is not None:
+        _print(keys.read_jwks(directory))
+    elif supplier is not None:
         from refresher.app.keys import compose_jwks
 
-        click.echo(
-            json.dumps(
-                compose_jwks(load_configuration(config, strict=True), supplier, versions, datetime.now(UTC)), indent=2
-            )
-        )
-    else:
-        raise click.UsageError("Use either --directory or --supplier.")
+        loaded = load_configuration(config, strict=True)
+        _print(compose_jwks(loaded, supplier, versions, datetime.now(UTC)))
 
 
 @declare("rotate", example="refresher keys rotate --directory /var/lib/refresher/keys > jwks.json")
 @_directory_option
 @click.option("--algorithm", type=_ALGORITHM, help="The algorithm of the next key. Default: that of the active key.")
 def rotate(directory: Path, algorithm: str | None) -> None:
-    """Add the next key, and print the JWKS to upload, with the old key and the new one.
+    """Add the next key, and print the JWKS to upload.
+
+    The JWKS contains the old key and the new one.
 
     The new key is not used until STS accepts it, or until you run `keys activate`.
     """
     record = keys.rotate(directory, algorithm=algorithm, now=datetime.now(UTC))
     print_note(f"{record.kid} is next: upload this JWKS; the daemon activates the key once STS accepts it")
-    _print_jwks(directory)
+    _print(keys.read_jwks(directory))
 
 
 @declare("activate", example="refresher keys activate --directory /var/lib/refresher/keys", never_options=_KEY_ID)
 @_directory_option
 @click.option(
-    "--lifetime", type=Duration(), default="24h", show_default=True, help="The longest life of a token of the old key."
+    "--lifetime",
+    type=Duration(),
+    default="24h",
+    show_default=True,
+    help="The longest lifetime of a token that the old key signed.",
 )
 @click.argument("kid", required=False)
 def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:
-    """Sign with the next key from now on, whether or not STS accepts it; the active key starts to retire."""
+    """Sign with the next key from now on.
+
+    STS is not asked whether it accepts the key. The key that was active starts to retire.
+    """
     click.echo(keys.activate(directory, kid, lifetime=lifetime, now=datetime.now(UTC)).kid)
 
 
 @declare("retire", example="refresher keys retire --directory /var/lib/refresher/keys > jwks.json")
 @_directory_option
 def retire(directory: Path) -> None:
-    """Remove the retiring keys whose last token has expired, and print the JWKS to upload, without them."""
+    """Remove retiring keys whose last token has expired.
+
+    Then print the JWKS to upload, without these keys.
+    """
     for record in keys.retire(directory, now=datetime.now(UTC)):
         print_note(f"{record.kid} is gone: upload this JWKS")
-    _print_jwks(directory)
+    _print(keys.read_jwks(directory))
 
 
 @declare(
@@ -124,17 +139,19 @@ def retire(directory: Path) -> None:
 @_directory_option
 @click.argument("kid")
 def revoke(directory: Path, kid: str) -> None:
-    """Remove a key that leaked, at once, and print the JWKS to upload, without it.
+    """Remove a key that leaked, at once.
+
+    Then print the JWKS to upload, without this key.
 
     Google trusts the key until the upload. If it was the active key, the next key signs from now on, or a new one.
     """
     record = keys.revoke(directory, kid, now=datetime.now(UTC))
     print_note(f"{kid} is gone: upload this JWKS now; {record.kid} signs")
-    _print_jwks(directory)
+    _print(keys.read_jwks(directory))
 
 
-def _print_jwks(directory: Path) -> None:
-    click.echo(json.dumps(keys.read_jwks(directory), indent=2))
+def _print(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2))
 
 
 for _child in (new, list_, jwks, rotate, activate, retire, revoke):

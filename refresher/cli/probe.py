@@ -98,7 +98,7 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
                 "start the container again",
             )
         contents = {name: read_file(descriptor, name) for name in (*REQUIRED, DESCRIPTIONS, *request.artifacts)}
-        names = (TOKEN, *REQUIRED, *request.artifacts)
+        names = (*REQUIRED, *request.artifacts)
         if (mounted := find_single_file_mount(descriptor, names, directory)) is not None:
             return mounted
         problem = _find_complaint(request, contents, now)
@@ -117,31 +117,22 @@ def _find_complaint(request: Request, contents: dict[str, PublishedFile], now: d
     for name in (*REQUIRED, *request.artifacts):
         if not contents[name].content:
             return contents[name].problem or f"{request.directory}/{name} is absent"
-    if (problem := _judge_token(request, contents, now)) is not None:
-        return problem
+    try:
+        token = extract_token(contents)
+    except UnreadableTokenError as error:
+        return f"{request.directory}/{TOKEN} is unreadable: {error}"
+    lives = [] if token is None else [(TOKEN, token.issued_at, token.expires_at)]
     described = parse_descriptions(contents[DESCRIPTIONS].content)
     for name in request.artifacts:
         if get_row(name).origin == "minted":
             entry = described.get(name)
             if entry is None or entry.sha256 != compute_digest(contents[name].content or b""):
                 return f"{request.directory}/{name} is not what artifacts.json describes"
-            needed = request.min_validity or policy.minimum_validity(entry.expires_at - entry.issued_at)
-            if entry.expires_at - now <= needed:
-                return f"{request.directory}/{name} expires at {entry.expires_at:%FT%TZ}, too soon"
-    return None
-
-
-def _judge_token(request: Request, contents: dict[str, PublishedFile], now: datetime) -> str | None:
-    place = f"{request.directory}/{TOKEN}"
-    try:
-        token = extract_token(contents)
-    except UnreadableTokenError as error:
-        return f"{place} is unreadable: {error}"
-    if token is None:
-        return f"{place} is absent"
-    if policy.is_from_the_future(token.issued_at, now):
-        return f"{place} was issued in the future"
-    needed = policy.minimum_validity(token.lifetime) if request.min_validity is None else request.min_validity
-    if token.expires_at - now <= needed:
-        return f"{place} expires at {token.expires_at:%FT%TZ}, too soon"
+            lives.append((name, entry.issued_at, entry.expires_at))
+    for name, issued_at, expires_at in lives:
+        if policy.is_from_the_future(issued_at, now):
+            return f"{request.directory}/{name} was issued in the future"
+        least = request.min_validity
+        if expires_at - now <= (policy.minimum_validity(expires_at - issued_at) if least is None else least):
+            return f"{request.directory}/{name} expires at {expires_at:%FT%TZ}, too soon"
     return None

@@ -24,21 +24,23 @@ _COLOURS = {"fresh": "green", "due": "yellow"}
 def command(config: Path, *, as_json: bool) -> None:
     """Show the current state of each target's files. Read-only.
 
-    Exits 0 whatever the state; in scripts, use `refresher wait --timeout 0s`. While the configuration is refused, it
-    shows every directory that the daemon has published. As root it also warns about containers that have a single file,
-    or a removed directory, mounted.
+    Always exits 0; in scripts, use `refresher wait --timeout 0s`. While the configuration is refused, it shows every
+    directory that the daemon has published. If root runs it, it also warns about containers that have mounted a single
+    file, or a directory that was removed.
     """
     found, now = open_examination(config), datetime.now(UTC)
     for line in found.complaints:
-        print_note(str(line))
+        print_note(line)
+    problems = [str(problem) for problem in found.problems]
     report = as_report(
         [found.examine(name, now) for name in found.names],
         now,
         is_empty_fine=found.is_empty_fine,
-        problems=() if found.loaded is None else [str(problem) for problem in found.loaded.drop_in_problems],
+        problems=() if found.since else problems,
     )
     if as_json:
-        click.echo(json.dumps({**report, "refused": found.refusal and found.refusal.as_document()}, indent=2))
+        refused = found.since and {"since": f"{found.since:%FT%TZ}", "problems": problems}
+        click.echo(json.dumps({**report, "refused": refused}, indent=2))
     else:
         _print(report)
     print_warnings(find_holders(found.root / name for name in found.names))
@@ -47,12 +49,12 @@ def command(config: Path, *, as_json: bool) -> None:
 def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
     """Return the entry of `status --json` for one target."""
     token = health.token
-    claims = token.unverified_claims if token is not None else None
-
-    def escape_claim(value: str | None) -> str | None:
-        # the owner of the files may have chosen it; every reader of JSON accepts it so
-        return value and escape(value, longest=_LONGEST_CLAIM)
-
+    claims = token and token.unverified_claims
+    # the owner of the files may have chosen the claims; every reader of JSON accepts them so
+    issuer, subject, audience = (
+        value and escape(value, longest=_LONGEST_CLAIM)
+        for value in ((claims.issuer, claims.subject, " ".join(claims.audience)) if claims else (None,) * 3)
+    )
     return {
         "name": health.name,
         "state": health.state.value,
@@ -60,18 +62,18 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
         "expires_at": token and f"{token.expires_at:%FT%TZ}",
         "remaining_seconds": token and int((token.expires_at - now).total_seconds()),
         "runway_seconds": int(health.runway.total_seconds()),
-        "issuer": claims and escape_claim(claims.issuer),
-        "subject": claims and escape_claim(claims.subject),
-        "audience": claims and escape_claim(" ".join(claims.audience)),
+        "issuer": issuer,
+        "subject": subject,
+        "audience": audience,
         "fingerprint": token and token.fingerprint,
         "path": health.path,
         "artifacts": [
             {
-                "name": artifact.name,
-                "state": artifact.state.value,
-                "expires_at": artifact.expires_at and f"{artifact.expires_at:%FT%TZ}",
+                "name": each.name,
+                "state": each.state.value,
+                "expires_at": each.expires_at and f"{each.expires_at:%FT%TZ}",
             }
-            for artifact in health.artifacts
+            for each in health.artifacts
         ],
         "problem": health.problem,
         "remedy": health.remedy,
@@ -82,13 +84,10 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
 def as_report(
     verdicts: Sequence[TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the whole document of `status --json`.
+    """Return the whole document of `status --json`, from one verdict per target, reached at a time of the wall clock.
 
-    Args:
-        verdicts: One per target.
-        now: The wall clock's time at which they were reached.
-        is_empty_fine: Whether a node without targets counts as ready (it watches a directory of drop-ins).
-        problems: The problems of drop-ins that can't be used: a target is missing, so the node is not ready.
+    A node without targets counts as ready only if that is fine (it watches a directory of drop-ins), and never with
+    problems of drop-ins: a target is missing then.
     """
     ready = all(health.is_ready() for health in verdicts) if verdicts else is_empty_fine
     return {

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from refresher.app.issuance import Issuance, IssuedToken
+from refresher.app.issuance import Issuance
 from refresher.cli.command import (
     PATH,
     Duration,
@@ -21,6 +21,7 @@ from refresher.cli.command import (
     select_targets,
 )
 from refresher.errors import UsageError
+from refresher.tokens import AccessToken, SubjectToken
 
 _KINDS = {
     "--audience": ("subject", "id"),
@@ -42,7 +43,7 @@ _LARGEST = 1024 * 1024
     type=click.Choice(["subject", "access", "id", "jwt"]),
     default="access",
     show_default=True,
-    help="subject: the subject token; access, id: an access or ID token of the service account; jwt: claims it signs.",
+    help="subject: the subject token; access, id: an access or ID token of the service account; jwt: signed --claims.",
 )
 @click.option("--audience", metavar="TEXT", help="The claim `aud` of an ID token (required) or of a subject token.")
 @click.option("--lifetime", type=Duration(), help="The lifetime of a subject token, an access token or a JWT.")
@@ -70,9 +71,9 @@ def command(
     include_email: bool,
     as_json: bool,
 ) -> None:
-    """Print one token of TARGET, issued now: its directory is neither read nor written.
+    """Print one token of TARGET, issued now. Its credentials directory is neither read nor written.
 
-    With --json it is printed with its expiry: {"kind": …, "token": …, "expires_at": …}. For a signed JWT, the account
+    With --json the expiry is printed too: {"kind": …, "token": …, "expires_at": …}. To sign a JWT, the service account
     needs roles/iam.serviceAccountTokenCreator on itself.
     """
     end_on_sigterm()
@@ -81,6 +82,7 @@ def command(
     loaded = load_configuration(config)
     select_targets(loaded.targets, [target])
     issuance = Issuance(loaded, target, lifetime=lifetime, now=datetime.now(UTC))
+    token: SubjectToken | AccessToken
     match kind:
         case "subject":
             token = issuance.subject_token(audience)
@@ -92,12 +94,8 @@ def command(
             token = issuance.signed_jwt(_read_claims(claims or Path("-")))
     if sys.stdout.isatty():
         print_note("warning: this is a secret, and it is on your screen now")
-    click.echo(json.dumps(_describe(kind, token)) if as_json else token.value)
-
-
-def _describe(kind: str, token: IssuedToken) -> dict[str, str | None]:
-    end = None if token.expires_at is None else f"{token.expires_at:%FT%TZ}"
-    return {"kind": kind, "token": token.value, "expires_at": end}
+    document = {"kind": kind, "token": token.value, "expires_at": f"{token.expires_at:%FT%TZ}"}
+    click.echo(json.dumps(document) if as_json else token.value)
 
 
 def _require_fitting(kind: str, given: dict[str, object | None]) -> None:
@@ -108,22 +106,19 @@ def _require_fitting(kind: str, given: dict[str, object | None]) -> None:
     """
     if kind == "id" and given["--audience"] is None:
         raise UsageError("an ID token needs an audience", "add --audience URL")
-    if given["--audience"] == "":
-        raise UsageError("--audience is empty", "set it to the recipient of the token, or leave it out")
     if kind == "jwt" and given["--claims"] is None:
         raise UsageError("--kind jwt needs claims", "add --claims FILE")
     for option, value in given.items():
+        if value == "":
+            raise UsageError(f"{option} is empty", "set it to the recipient of the token, or leave it out")
         if value is not None and kind not in _KINDS[option]:
             raise UsageError(f"{option} has no effect on --kind {kind}", "leave it out, or use another --kind")
 
 
 def _read_claims(path: Path) -> dict[str, Any]:
     try:
-        if str(path) == "-":
-            claims = json.loads(sys.stdin.read(_LARGEST))
-        else:
-            with path.open(encoding="utf-8") as file:
-                claims = json.loads(file.read(_LARGEST))
+        with open(0 if str(path) == "-" else path, encoding="utf-8") as file:  # noqa: PTH123 - or standard input
+            claims = json.loads(file.read(_LARGEST))
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}", "use a readable file of JSON") from error
     except (ValueError, RecursionError) as error:

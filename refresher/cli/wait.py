@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from refresher.app.examination import Examination
+from refresher.app.examination import Examination, open_examination
 from refresher.cli import probe
 from refresher.cli.command import PATH, Duration, config_option, declare, print_errors, print_note, select_targets
 from refresher.errors import ExitStatus, NotReadyError, UsageError
@@ -25,17 +25,22 @@ _MOST_NAMES = 10
 @declare("wait", example="refresher wait --config refresher.yaml alice --timeout 30s")
 @config_option
 @click.option(
-    "--directory", type=PATH, metavar="DIR", help="Check one credentials directory, without a configuration: a probe."
+    "--directory",
+    type=PATH,
+    metavar="DIR",
+    help="Check one credentials directory, without a configuration: a probe for containers.",
 )
 @click.option(
-    "--min-validity", type=Duration(), help="The life that a token must have left. Default: its minimum validity."
+    "--min-validity",
+    type=Duration(),
+    help="How long each token must still be valid. Default: a third of its lifetime, at most 6m.",
 )
 @click.option("--timeout", type=Duration(), default="60s", show_default=True, help="How long to wait; 0s checks once.")
 @click.option(
     "--artifact", "artifacts", multiple=True, metavar="NAME", help=f"Also wait for an optional artifact: {_OPTIONAL}."
 )
 @click.option(
-    "--exchange", is_flag=True, help="Also prove each target with a real exchange, repeated until Google accepts it."
+    "--exchange", is_flag=True, help="Also prove each target with a real exchange; try again until Google accepts it."
 )
 @click.argument("targets", nargs=-1)
 def command(
@@ -62,12 +67,10 @@ def command(
             if artifact.partition("/")[0] not in NAMES:
                 raise UsageError(f"there is no artifact {artifact}", f"use one of {_OPTIONAL}")
         return probe.run(probe.Request(str(directory), min_validity, timeout, tuple(artifacts)))
-    from refresher.app.examination import open_examination
-
     deadline = time.monotonic() + timeout.total_seconds()
     found = open_examination(config)
     for complaint in found.complaints:
-        print_note(str(complaint))
+        print_note(complaint)
     names = _select(found, targets, artifacts)
     _wait_for_files(found, names, () if exchange else artifacts, min_validity, deadline)
     if exchange:
@@ -75,11 +78,12 @@ def command(
 
         if found.loaded is None:
             raise UsageError("--exchange needs a configuration that is not refused", "fix what is listed above")
-        proof = prove_targets(found.loaded, names, seconds=deadline - time.monotonic(), report=print_note)
-        for name, principal in proof.principals.items():
+        seconds = deadline - time.monotonic()
+        principals, errors = prove_targets(found.loaded, names, seconds=seconds, report=print_note)
+        for name, principal in principals.items():
             print_note(f"{name}: exchanged, acts as {principal}")
-        print_errors(proof.errors)
-        for error in proof.errors.values():
+        print_errors(errors)
+        for error in errors.values():
             return error.exit_status
         _wait_for_files(found, names, artifacts, min_validity, deadline)
     return ExitStatus.DONE
@@ -97,10 +101,8 @@ def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) 
             raise NotReadyError(*refused)
     selected = list(select_targets(dict.fromkeys(found.names), names))
     if found.loaded is not None and not names:
-        if found.complaints:
-            raise NotReadyError(
-                f"{len(found.complaints)} problems keep drop-ins from being used", "fix them: see above"
-            )
+        if found.problems:
+            raise NotReadyError(f"{len(found.problems)} problems keep drop-ins from being used", "fix them: see above")
         if not selected and not found.is_empty_fine:
             raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
     for artifact in artifacts:

@@ -45,7 +45,7 @@ class TargetFacts(NamedTuple):
 STATIC: Mapping[str, Callable[[TargetFacts], bytes]] = {
     CREDENTIALS: lambda facts: adc.render(dict(facts.document)),
     BOTO: lambda facts: environment.boto(facts.container_directory),
-    ENVIRONMENT: lambda facts: environment.render(dict(facts.variables)).encode(),
+    ENVIRONMENT: lambda facts: environment.render(facts.variables).encode(),
 }
 """What builds each static artifact."""
 

@@ -77,6 +77,7 @@ class GoogleIdTokenSupplier:
             problem = f"identity {context.identity} has no source service account"
             raise SupplyError(problem, f"set identities.{context.identity}.source_service_account")
         else:
-            api = workshop.open_iam_credentials(self._settings.credentials, now)
+            source = workshop.open_credentials(self._settings.credentials)
+            api = workshop.open_iam_credentials(source.access_token(now))
             name, token = "IAM Credentials", api.generate_id_token(account, context.audience)
         return read_token(token, f"{name} returned no JWT", VERIFY_REMEDY)

@@ -21,7 +21,7 @@ from refresher.resources import Endpoints
 from refresher.settings.fields import ClaimName, Issuer, Name
 from refresher.settings.model import Settings
 from refresher.settings.values import ClaimValue
-from refresher.tokens import JWT_TYPE, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
+from refresher.tokens import JWT_TYPE, AccessToken, ExpectedClaims, SubjectToken, UnreadableTokenError, peek
 
 if TYPE_CHECKING:
     from refresher.google.call import Transport
@@ -95,12 +95,11 @@ class Workshop:
             self._opened.setdefault(path, opened)  # two threads may come here at once
         return self._opened[path]
 
-    def open_iam_credentials(self, path: Path | None, now: datetime) -> "IamCredentials":
-        """Return the IAM Credentials API, asked with the worker's own credentials; without any it's a `SupplyError`."""
+    def open_iam_credentials(self, access_token: AccessToken) -> "IamCredentials":
+        """Return the IAM Credentials API, asked with an access token."""
         from refresher.google.chain import IamCredentials
 
-        access_token = self.open_credentials(path).access_token(now).value
-        return IamCredentials(transport=self.transport(), endpoints=self.endpoints, access_token=access_token)
+        return IamCredentials(transport=self.transport(), endpoints=self.endpoints, access_token=access_token.value)
 
 
 KINDS = {

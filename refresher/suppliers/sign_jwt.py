@@ -63,6 +63,7 @@ class SignJwtSupplier:
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Obtain a signed token; a `SupplyError` also shows that the identity has no subject."""
         claims = self._settings.compose_claims(context, now, self._workshop.random)
-        api = self._workshop.open_iam_credentials(self._settings.credentials, now)
+        source = self._workshop.open_credentials(self._settings.credentials)
+        api = self._workshop.open_iam_credentials(source.access_token(now))
         token = api.sign_jwt(self._settings.service_account, claims)
         return read_token(token, "IAM Credentials returned no JWT", VERIFY_REMEDY)

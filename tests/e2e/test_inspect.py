@@ -124,7 +124,8 @@ def test_keys_are_discovered_if_asked_to(tmp_path: Path, issuer: str) -> None:
     assert "verified with key" in own
     assert f"not verified: {tmp_path / 'keys'} does not exist" in unasked
     assert "not verified: no keys available" in without
-    assert f"not verified: the discovery document of {issuer} was refused with HTTP 404" in absent
+    assert f"not verified: {tmp_path / 'keys'} does not exist" in absent
+    assert f"; the discovery document of {issuer} was refused with HTTP 404" in absent
     assert f"verified with key {jwks['keys'][0]['kid']}" in found
     assert f"not verified: the discovery document of {issuer} failed: 127.0.0.1" in untrusted
     assert "certificate is not trusted" in untrusted

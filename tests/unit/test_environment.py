@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from refresher.engine.artifacts import name_variables
-from refresher.environment import Format, boto, render, variables
+from refresher.environment import boto, render, variables
 
 VALUES = variables(container_directory="/var/run/google/", project="my-project", quota_project=None)
 
@@ -78,7 +78,7 @@ def test_shell_reads_the_dotenv_form_with_allexport() -> None:
 
 def test_shell_form_exports() -> None:
     """A shell can evaluate the shell format directly."""
-    script = f"{render(VALUES, Format.SHELL)}env"
+    script = f"{render(VALUES, 'shell')}env"
 
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
 
@@ -87,19 +87,16 @@ def test_shell_form_exports() -> None:
 
 def test_docker_form_is_plain_lines() -> None:
     """Docker reads NAME=value exactly, so there is no quoting."""
-    assert (
-        render(VALUES, Format.DOCKER).splitlines()[0]
-        == "GOOGLE_APPLICATION_CREDENTIALS=/var/run/google/credentials.json"
-    )
+    assert render(VALUES, "docker").splitlines()[0] == "GOOGLE_APPLICATION_CREDENTIALS=/var/run/google/credentials.json"
 
 
 def test_kubernetes_form_is_a_list_of_a_container() -> None:
     """The Kubernetes format can be put below `env:` of a container."""
-    assert yaml.safe_load(render(VALUES, Format.KUBERNETES)) == [
+    assert yaml.safe_load(render(VALUES, "kubernetes")) == [
         {"name": name, "value": value} for name, value in VALUES.items()
     ]
 
 
 def test_json_form_is_one_object() -> None:
     """The JSON format is one JSON object."""
-    assert json.loads(render(VALUES, Format.JSON)) == VALUES
+    assert json.loads(render(VALUES, "json")) == VALUES

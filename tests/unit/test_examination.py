@@ -51,7 +51,7 @@ def test_directory_root_is_found_in_a_file_that_is_refused(tmp_path: Path, text:
     found = open_examination(refuse(tmp_path, text))
 
     assert found.names == ("alice",)
-    assert found.refusal is not None
+    assert found.since is not None
     assert found.examine("alice", NOW).state is State.FRESH
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from refresher.inspection import (
     Findings,
-    add_life,
     inspect_descriptions,
     inspect_document,
     inspect_jwt,
@@ -46,7 +45,7 @@ def test_good_token_is_explained_and_verified(algorithm: str) -> None:
     found = explained(text, keys=[key.public_jwk])
 
     facts = dict(found.facts)
-    assert found.problems == ()
+    assert found.problems == []
     assert facts["sub"] == "user-1"
     assert facts["role"] == "reader"
     assert facts["iat"].endswith("(10 min ago)")
@@ -66,7 +65,7 @@ def test_signature_of_another_key_is_false() -> None:
     assert "the signature is false" in false.problems[0]
     assert dict(unknown.facts)["signature"] == f"not verified: no key {key.kid}"
     assert f"unless the provider has the key {key.kid}" in unknown.problems[0]
-    assert (dict(unverified.facts)["signature"], unverified.problems) == ("not verified: no keys available", ())
+    assert (dict(unverified.facts)["signature"], unverified.problems) == ("not verified: no keys available", [])
 
 
 @pytest.mark.parametrize(
@@ -97,8 +96,8 @@ def test_token_is_compared_with_each_target() -> None:
     text = signed(PrivateKey.generate("ES256"))
     wrong, right = ExpectedClaims(subject="user-2"), ExpectedClaims(subject="user-1")
 
-    assert explained(text, bob=wrong).problems == ("it is not a token of target bob: sub is 'user-1', not 'user-2'",)
-    assert explained(text, bob=wrong, alice=right).problems == ()
+    assert explained(text, bob=wrong).problems == ["it is not a token of target bob: sub is 'user-1', not 'user-2'"]
+    assert explained(text, bob=wrong, alice=right).problems == []
 
 
 @pytest.mark.parametrize("text", ["a.b.c", "e30.W10.x", ".."])
@@ -140,7 +139,7 @@ def test_adc_document_is_explained() -> None:
     """A good document has no problems, and its account is shown."""
     found = inspect_document(GOOD)
 
-    assert found.problems == ()
+    assert found.problems == []
     assert dict(found.facts)["acts as"] == "a@p.iam.gserviceaccount.com"
 
 
@@ -170,7 +169,7 @@ def test_weaknesses_of_an_adc_document(change: dict[str, Any], warning: str) -> 
     """What single clients fail at is a warning."""
     found = inspect_document(GOOD | change)
 
-    assert found.problems == ()
+    assert found.problems == []
     assert [warning in each for each in found.warnings] == [True]
 
 
@@ -212,7 +211,7 @@ def test_unsigned_token_is_explained() -> None:
     found = explained(f"{header}.{payload}.")
 
     assert dict(found.facts)["sub"] == "user-1"
-    assert found.problems == ("STS refuses it: it is not a JWT of three segments",)
+    assert found.problems == ["STS refuses it: it is not a JWT of three segments"]
 
 
 @pytest.mark.parametrize(
@@ -228,22 +227,25 @@ def test_variables_are_explained(text: str, problems: tuple[str, ...]) -> None:
     """Names and values are shown, and each line that one of the readers would misread is a problem."""
     found = inspect_variables(text)
 
-    assert (found.kind, found.problems) == ("environment variables", problems)
+    assert (found.kind, found.problems) == ("environment variables", list(problems))
     assert len(found.facts) == len(text.splitlines())
 
 
 def test_descriptions_are_explained() -> None:
-    """The expiry of each artifact is shown, and an entry of another form is a problem."""
-    found = inspect_descriptions({"access_token": {"expires_at": "2026-01-01T01:00:00Z"}, "boto": {}, "x": 7}, NOW)
+    """The expiry of each artifact is shown; a file that describes nothing is a problem."""
+    found = inspect_descriptions({"access_token": NOW + timedelta(hours=1)}, NOW)
 
-    assert found.facts == (("access_token", "expires 2026-01-01T01:00:00Z (in 1 h)"),)
-    assert [problem.partition(" is not")[0] for problem in found.problems] == ["the entry boto", "the entry x"]
+    assert found.facts == [("access_token", "expires 2026-01-01T01:00:00Z (in 1 h)")]
+    assert found.problems == []
+    assert "it describes nothing" in inspect_descriptions({}, NOW).problems[0]
 
 
 @pytest.mark.parametrize(("age", "problems"), [(-60, ()), (60, ("it expired 1 min ago",))])
 def test_life_that_is_known_from_elsewhere(age: int, problems: tuple[str, ...]) -> None:
     """A token that has expired is a problem, wherever its expiry is known from."""
-    found = add_life(Findings(kind="x", problems=("a",)), NOW - timedelta(seconds=age), NOW)
+    found = Findings("x", problems=["a"])
 
-    assert found.problems == ("a", *problems)
+    found.add_life(NOW - timedelta(seconds=age), NOW)
+
+    assert found.problems == ["a", *problems]
     assert found.facts[0][0] == "expires"
