@@ -78,7 +78,7 @@ class KubernetesSupplier:
         self._transport = transport
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Request a token; a `SupplyError` also shows that the subject is no account or the daemon has no token."""
+        """Request a token; a `SupplyError` may also show that the subject is not an account, or a token is missing."""
         from refresher.google.call import Call
 
         account = _SUBJECT.fullmatch(context.subject or "")
