@@ -94,3 +94,10 @@ def read_regular(
     if len(content) > most:
         raise UnsuitableFileError(f"larger than {most} bytes")
     return content, FileState.from_stat(status)
+
+
+def explain_failure(error: OSError | ValueError) -> str:
+    """Return why a file could not be read, or what was read not decoded; the text follows the file's name."""
+    if isinstance(error, OSError):
+        return f"cannot be read: {os.strerror(error.errno or 0)}"
+    return "is not text" if isinstance(error, UnicodeError) else f"is {error}"

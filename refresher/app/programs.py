@@ -145,7 +145,7 @@ def _prove(target: Target, workshop: Workshop) -> str:
             way = replace(way, subject=token.unverified_claims.subject)
     document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
-    return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.connections())
+    return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
 
 
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:
