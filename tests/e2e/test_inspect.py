@@ -173,7 +173,8 @@ def test_exit_status_shows_that_sts_would_refuse(
 def test_whole_directory_is_explained(cloud: tuple[Worker, Scenario]) -> None:
     """Every file of a credentials directory is explained; an access token's expiry comes from artifacts.json."""
     worker, google = cloud
-    artifacts = {"access_token": True, "boto": True, "id_tokens": {"api": {"audience": "https://api"}}}
+    artifacts: dict[str, Any] = {row.name: True for row in ARTIFACTS if row.is_optional}
+    artifacts["id_tokens"] = {"api": {"audience": "https://api"}}
     worker.configure("alice", targets={"alice": {"artifacts": artifacts}})
     worker.once()
     place = str(worker.directory("alice"))
