@@ -10,6 +10,7 @@ is one active key at any time, and at most one next. A change of the records is 
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ Records = tuple["KeyRecord", ...]
 
 REGISTRY = "keys.json"
 _LARGEST = 1024 * 1024
+_WORD = re.compile("[A-Za-z0-9_-]{1,128}")
 _OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 """Group read is allowed: systemd credentials and mounted secrets have it."""
 
@@ -122,7 +124,7 @@ def read_registry(descriptor: int, directory: Path) -> Records:
     content = read_key_file(descriptor, directory / REGISTRY)
     try:
         return tuple(_parse(entry) for entry in json.loads(content)["keys"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise KeysError(f"{directory / REGISTRY} is damaged", "restore it from a backup of the directory") from error
 
 
@@ -157,9 +159,12 @@ def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
 
 
 def _parse(entry: dict[str, Any]) -> KeyRecord:
+    kid, algorithm = entry["kid"], entry["algorithm"]
+    if not (_WORD.fullmatch(kid) and _WORD.fullmatch(algorithm)):
+        raise ValueError("neither a file name nor a word")
     known = {name: entry[name] for name in _TIMES if entry.get(name) is not None}
     times = {name: datetime.fromisoformat(time).astimezone(UTC) for name, time in known.items()}
-    return KeyRecord(kid=str(entry["kid"]), algorithm=str(entry["algorithm"]), state=KeyState(entry["state"]), **times)
+    return KeyRecord(kid=kid, algorithm=algorithm, state=KeyState(entry["state"]), **times)
 
 
 def _translate(path: Path, error: OSError) -> KeysError:
