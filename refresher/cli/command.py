@@ -53,7 +53,7 @@ config_option = click.option(
     help="The configuration file.",
 )
 json_option = click.option(
-    "--json", "as_json", is_flag=True, envvar="REFRESHER_JSON", help="Print JSON, in a stable and documented format."
+    "--json", "as_json", is_flag=True, envvar="REFRESHER_JSON", help="Print JSON. Its format is stable."
 )
 
 

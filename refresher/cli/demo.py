@@ -17,10 +17,10 @@ from refresher.cli.emulator import require_emulator
     "--directory",
     type=PATH,
     metavar="DIR",
-    help="Where all files stay. Default: a temporary directory, removed at the end.",
+    help="The directory for all files, which stay. Default: a temporary directory, removed at the end.",
 )
 def command(directory: Path | None, *, keep: bool) -> None:
-    """Show two users' credentials that stay fresh and apart, on a local Google; ends by itself within 30 seconds."""
+    """Show on a local Google how two users get credentials of their own, which stay fresh; ends within 30 seconds."""
     require_emulator()
     from refresher.demo import run_demo
 

@@ -15,35 +15,45 @@ _PORT = click.IntRange(0, 65535)
 
 @declare("emulator", example="refresher emulator --directory /tmp/google --http-port 8080 --seed seed.yaml")
 @click.option(
-    "--directory", type=PATH, required=True, metavar="DIR", help="The directory for its state and its authority."
+    "--directory",
+    type=PATH,
+    required=True,
+    metavar="DIR",
+    help="The directory for its state and its certificate authority.",
 )
 @click.option("--http-port", type=_PORT, default=0, help="The port for plain HTTP; 0 for any free port.")
 @click.option("--https-port", type=_PORT, default=0, help="The port for HTTPS; 0 for any free port.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on: a loopback address.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The loopback address to listen on; see --expose.")
 @click.option(
-    "--expose", "exposed", is_flag=True, help="Allow another host. Anyone who reaches it can act as any account."
+    "--expose",
+    "exposed",
+    is_flag=True,
+    help="Allow any address as --host. Anyone who reaches it can act as any account.",
 )
-@click.option("--seed", type=PATH, metavar="FILE", help="A YAML file of what exists at the start.")
+@click.option("--seed", type=PATH, metavar="FILE", help="A YAML file with the resources that exist at the start.")
 @click.option(
     "--strict/--lenient",
     default=True,
     show_default=True,
-    help="Whether to refuse what Google may refuse: whitespace around a token, tokens issued a day ago.",
+    help="Refuse (or accept) what Google may refuse: whitespace around a token, tokens issued more than a day ago.",
 )
 @click.option(
-    "--journal", type=PATH, metavar="FILE", help="A file to which each request is added as a line of JSON, no secrets."
+    "--journal",
+    type=PATH,
+    metavar="FILE",
+    help="A file to which each request is added as a line of JSON, without secrets.",
 )
 @click.option(
     "--print",
     "tool",
     type=click.Choice(["terraform", "gcloud"]),
     envvar="REFRESHER_EMULATOR_PRINT",
-    help="Don't start an emulator: print, for `eval`, the variables with which this tool uses the one on DIR.",
+    help="Start nothing; print the variables with which the tool uses the emulator that runs on DIR, for `eval`.",
 )
 def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any) -> None:  # noqa: ANN401 - the arguments of `serve`
     """Run a local Google that refuses what Google refuses. It is not Google, and it is not secure.
 
-    It prints one JSON line when it is ready: its origins, and the certificate authority of the secure one.
+    When it is ready, it prints one line of JSON: its two addresses, and the file of its certificate authority.
     """
     require_emulator()
     if tool is not None:

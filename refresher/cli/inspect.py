@@ -22,20 +22,20 @@ _LONGEST_VALUE = 4096
 @click.option(
     "--config", type=PATH, envvar="REFRESHER_CONFIG", metavar="FILE", help="A configuration to compare a token with."
 )
-@click.option("--keys", type=PATH, metavar="FILE", help="A JWKS to verify a token with, as it is uploaded.")
+@click.option("--keys", type=PATH, metavar="FILE", help="A file with the public keys (JWKS) to verify a token with.")
 @click.option(
     "--discover",
     is_flag=True,
-    help="Ask the token's issuer for its keys; send an access token to Google to describe it.",
+    help="Get the keys from the token's issuer; for an access token, ask Google what it is.",
 )
 @click.argument("file", type=PATH)
 def command(config: Path | None, keys: Path | None, file: Path, *, discover: bool) -> int:
     """Explain FILE: its kind, its claims, its times, and why Google would refuse it.
 
-    FILE may be a credentials directory, whose files are all explained, or - for standard input. A signature is verified
-    where keys are available, and never printed. Without --discover, no server is called. With it, the token names
-    the host to call, so use it only with tokens that you trust. Exit status 5: Google or a client would refuse FILE;
-    each such problem is marked with !.
+    FILE may also be a credentials directory, whose files are all explained, or - for standard input. A signature is
+    verified if keys are available, and is never printed. No server is called without --discover. With it, the host to
+    call comes from the token, so use it only with tokens that you trust. Exit status 5: Google or a client would refuse
+    FILE; each such problem is marked with !.
     """
     from refresher.app.inspection import LARGEST, Inspector
 

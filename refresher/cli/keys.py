@@ -33,10 +33,13 @@ def command() -> None:
     type=_ALGORITHM,
     default="ES256",
     show_default=True,
-    help="The algorithm; ES256 signs ten times faster.",
+    help="The algorithm of the key; ES256 signs ten times faster.",
 )
 def new(directory: Path, algorithm: str) -> None:
-    """Create the first key of a directory, which is active at once, and print its key id."""
+    """Create the first key of a directory, and print its id.
+
+    The key is active at once: new tokens are signed with it.
+    """
     click.echo(keys.create(directory, algorithm=algorithm, now=datetime.now(UTC)).kid)
 
 
@@ -68,7 +71,9 @@ def list_(directory: Path, *, as_json: bool) -> None:
     help="A version of the supplier's key in Cloud KMS; may be repeated. Default: the version that signs.",
 )
 def jwks(directory: Path | None, config: Path, supplier: str | None, versions: tuple[int, ...]) -> None:
-    """Print the public half of each next, active and retiring key, to upload it to the provider.
+    """Print the public keys (JWKS), to upload them to the provider.
+
+    They are the public halves of the next, active and retiring keys.
 
     With --supplier, print the keys that this supplier signs with, also if Cloud KMS holds them.
     """
@@ -87,7 +92,9 @@ def jwks(directory: Path | None, config: Path, supplier: str | None, versions: t
 @_directory_option
 @click.option("--algorithm", type=_ALGORITHM, help="The algorithm of the next key. Default: that of the active key.")
 def rotate(directory: Path, algorithm: str | None) -> None:
-    """Add the next key, and print the JWKS to upload, with the old key and the new one.
+    """Add the next key, and print the JWKS to upload.
+
+    The JWKS contains the old key and the new one.
 
     The new key is not used until STS accepts it, or until you run `keys activate`.
     """
@@ -99,18 +106,28 @@ def rotate(directory: Path, algorithm: str | None) -> None:
 @declare("activate", example="refresher keys activate --directory /var/lib/refresher/keys", never_options=_KEY_ID)
 @_directory_option
 @click.option(
-    "--lifetime", type=Duration(), default="24h", show_default=True, help="The longest life of a token of the old key."
+    "--lifetime",
+    type=Duration(),
+    default="24h",
+    show_default=True,
+    help="The longest lifetime of a token that the old key signed.",
 )
 @click.argument("kid", required=False)
 def activate(directory: Path, kid: str | None, lifetime: timedelta) -> None:
-    """Sign with the next key from now on, whether or not STS accepts it; the active key starts to retire."""
+    """Sign with the next key from now on.
+
+    STS is not asked whether it accepts the key. The key that was active starts to retire.
+    """
     click.echo(keys.activate(directory, kid, lifetime=lifetime, now=datetime.now(UTC)).kid)
 
 
 @declare("retire", example="refresher keys retire --directory /var/lib/refresher/keys > jwks.json")
 @_directory_option
 def retire(directory: Path) -> None:
-    """Remove the retiring keys whose last token has expired, and print the JWKS to upload, without them."""
+    """Remove retiring keys whose last token has expired.
+
+    Then print the JWKS to upload, without these keys.
+    """
     for record in keys.retire(directory, now=datetime.now(UTC)):
         print_note(f"{record.kid} is gone: upload this JWKS")
     _print(keys.read_jwks(directory))
@@ -122,7 +139,9 @@ def retire(directory: Path) -> None:
 @_directory_option
 @click.argument("kid")
 def revoke(directory: Path, kid: str) -> None:
-    """Remove a key that leaked, at once, and print the JWKS to upload, without it.
+    """Remove a key that leaked, at once.
+
+    Then print the JWKS to upload, without this key.
 
     Google trusts the key until the upload. If it was the active key, the next key signs from now on, or a new one.
     """

@@ -24,12 +24,13 @@ from refresher.errors import ExitStatus
 
 @declare("once", example="refresher once --config refresher.yaml --force alice")
 @config_option
-@click.option("--force", is_flag=True, help="Replace fresh tokens and artifacts too.")
+@click.option("--force", is_flag=True, help="Replace fresh tokens and optional artifacts too.")
 @click.argument("targets", nargs=-1)
 def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     """Refresh what is due, for all targets or for the given TARGETS, and exit.
 
-    A target, artifact or drop-in that fails delays no other; the exit status is then that of the first failure.
+    If a target, an optional artifact or a drop-in fails, the others are refreshed all the same. The exit status is then
+    that of the first failure.
     """
     end_on_sigterm()
     loaded = load_configuration(config)

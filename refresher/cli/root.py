@@ -14,16 +14,16 @@ from refresher.cli.command import list_loudness_options, print_error, print_note
 from refresher.errors import ExitStatus, RefresherError, UsageError
 
 COMMANDS = {
-    "demo": "Show the main job on the emulator: two users, kept fresh and apart.",
+    "demo": "Show on the emulator how two users get credentials of their own.",
     "run": "Keep all targets fresh: the daemon.",
     "once": "Refresh what is due, and exit.",
-    "check": "Check and explain the configuration; changes nothing.",
+    "check": "Check and explain the configuration. Read-only.",
     "adc": "Print the ADC document of a target.",
     "env": "Print the environment variables of a target.",
-    "status": "Show the current state of each target's files.",
-    "wait": "Return when targets are ready; with --timeout 0s a probe.",
+    "status": "Show the current state of each target's files. Read-only.",
+    "wait": "Return when targets are ready; with --timeout 0s, check once.",
     "token": "Print one token of a target, for a script.",
-    "inspect": "Explain a token, an ADC document, a JWKS or a whole credentials directory.",
+    "inspect": "Explain a token, an ADC document, a JWKS or a directory of them.",
     "discovery": "Print the discovery document that a sign_jwt supplier needs.",
     "keys": "Create, list, publish and rotate signing keys.",
     "emulator": "Run a local Google.",

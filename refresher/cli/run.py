@@ -11,8 +11,8 @@ from refresher.cli.command import collect_garbage, config_option, configure_logs
 def command(config: Path) -> None:
     """Keep all targets fresh until SIGTERM. SIGHUP, or a change of a configuration file, loads the configuration again.
 
-    At the end the files stay, with tokens that are still valid. A drop-in that can't be used is reported and delays no
-    other target.
+    The files stay when it ends; their tokens are valid until they expire. A drop-in that can't be used is reported, and
+    does not delay the other targets.
     """
     # a request to load again is ignored until the configuration is loaded for the first time
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -24,9 +24,9 @@ _COLOURS = {"fresh": "green", "due": "yellow"}
 def command(config: Path, *, as_json: bool) -> None:
     """Show the current state of each target's files. Read-only.
 
-    Exits 0 whatever the state; in scripts, use `refresher wait --timeout 0s`. While the configuration is refused, it
-    shows every directory that the daemon has published. As root it also warns about containers that have a single file,
-    or a removed directory, mounted.
+    Always exits 0; in scripts, use `refresher wait --timeout 0s`. While the configuration is refused, it shows every
+    directory that the daemon has published. If root runs it, it also warns about containers that have mounted a single
+    file, or a directory that was removed.
     """
     found, now = open_examination(config), datetime.now(UTC)
     for line in found.complaints:

@@ -43,7 +43,7 @@ _LARGEST = 1024 * 1024
     type=click.Choice(["subject", "access", "id", "jwt"]),
     default="access",
     show_default=True,
-    help="subject: the subject token; access, id: an access or ID token of the service account; jwt: claims it signs.",
+    help="subject: the subject token; access, id: an access or ID token of the service account; jwt: signed --claims.",
 )
 @click.option("--audience", metavar="TEXT", help="The claim `aud` of an ID token (required) or of a subject token.")
 @click.option("--lifetime", type=Duration(), help="The lifetime of a subject token, an access token or a JWT.")
@@ -71,9 +71,9 @@ def command(
     include_email: bool,
     as_json: bool,
 ) -> None:
-    """Print one token of TARGET, issued now: its directory is neither read nor written.
+    """Print one token of TARGET, issued now. Its credentials directory is neither read nor written.
 
-    With --json it is printed with its expiry: {"kind": …, "token": …, "expires_at": …}. For a signed JWT, the account
+    With --json the expiry is printed too: {"kind": …, "token": …, "expires_at": …}. To sign a JWT, the service account
     needs roles/iam.serviceAccountTokenCreator on itself.
     """
     end_on_sigterm()

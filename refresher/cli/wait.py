@@ -25,17 +25,22 @@ _MOST_NAMES = 10
 @declare("wait", example="refresher wait --config refresher.yaml alice --timeout 30s")
 @config_option
 @click.option(
-    "--directory", type=PATH, metavar="DIR", help="Check one credentials directory, without a configuration: a probe."
+    "--directory",
+    type=PATH,
+    metavar="DIR",
+    help="Check one credentials directory, without a configuration: a probe for containers.",
 )
 @click.option(
-    "--min-validity", type=Duration(), help="The life that a token must have left. Default: its minimum validity."
+    "--min-validity",
+    type=Duration(),
+    help="How long each token must still be valid. Default: a third of its lifetime, at most 6m.",
 )
 @click.option("--timeout", type=Duration(), default="60s", show_default=True, help="How long to wait; 0s checks once.")
 @click.option(
     "--artifact", "artifacts", multiple=True, metavar="NAME", help=f"Also wait for an optional artifact: {_OPTIONAL}."
 )
 @click.option(
-    "--exchange", is_flag=True, help="Also prove each target with a real exchange, repeated until Google accepts it."
+    "--exchange", is_flag=True, help="Also prove each target with a real exchange; try again until Google accepts it."
 )
 @click.argument("targets", nargs=-1)
 def command(

@@ -264,7 +264,8 @@ class Configuration(Settings):
     listen: values.ListenAddress = Field(
         default="unix:/run/refresher-status/http.sock",
         validate_default=True,
-        description="unix:/PATH, HOST:PORT, [IPV6]:PORT or none. Default: unix:/run/refresher-status/http.sock.",
+        description="For later use, no server answers there yet: unix:/PATH, HOST:PORT, [IPV6]:PORT or none. "
+        "Default: unix:/run/refresher-status/http.sock.",
     )
     google: GoogleSettings = Field(
         default_factory=GoogleSettings.make_default, description="Google endpoints and universe."

@@ -6,7 +6,7 @@
 import errno
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from refresher import policy
@@ -122,6 +122,7 @@ def examine(target: Target, now: datetime) -> TargetHealth:
     The target record shows whose the directory is. For a user who may not read it, the files alone are judged.
     """
     note = None
+    target = _expect_files_of_the_daemon(target)
     try:
         contents = target.directory.read((*target.static, TOKEN, DESCRIPTIONS, *(each.name for each in target.minted)))
         assessment = assess_token(target, contents, now)
@@ -134,6 +135,14 @@ def examine(target: Target, now: datetime) -> TargetHealth:
     complaint = _find_complaint(target, contents, assessment, now)
     artifacts = tuple(_examine_artifacts(target, contents, now))
     return build_verdict(target.directory, assessment, now, artifacts, complaint, note)
+
+
+def _expect_files_of_the_daemon(target: Target) -> Target:
+    """Return the target with the daemon's user as the owner of its files, not the user of this command."""
+    place, ownership = read_state(target.directory.path), target.directory.ownership
+    if place is None or ownership.uid is not None:
+        return target
+    return replace(target, directory=replace(target.directory, ownership=ownership._replace(uid=place.uid)))
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:

@@ -20,7 +20,7 @@ class Scenario(StrEnum):
 
     ACTS = "acts as its account, as no other"
     DIRECT = "acts directly"
-    LIVES = "5 rotations, no failed call"
+    LIVES = "5 refreshes, no failed call"
     MISSING = "file missing"
     EMPTY = "file empty"
     OTHER = "token of another target"

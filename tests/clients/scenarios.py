@@ -4,7 +4,7 @@
    account, and acts directly, without an account. Its exchanges are counted; for some clients also those of many
    threads that begin at once.
 2. Subject tokens live 20 s, and each client keeps an access token for ten seconds. One process of the client (for a
-   tool: one command after the other) goes through at least five rotations of its file, without a failed call.
+   tool: one command after the other) goes through at least five refreshes of its file, without a failed call.
 3. The daemons are stopped, and their files are damaged in one way after the other (`tests.clients.breakages`).
 """
 
@@ -197,5 +197,5 @@ class Scenarios:
 def _expect_time(deadline: float, seen: int) -> None:
     expect(
         holds=time.monotonic() < deadline,
-        otherwise=f"after {DEADLINE:.0f} s {seen - 1} rotations, or too few renewals",
+        otherwise=f"after {DEADLINE:.0f} s {seen - 1} refreshes, or too few renewals",
     )

@@ -149,6 +149,19 @@ def test_user_who_may_not_read_the_record_judges_the_files_alone(alice: Target, 
     os.close(reader)
 
 
+def test_root_judges_the_files_of_another_user_s_daemon(alice: Target, need: Need) -> None:
+    """Files that belong to the daemon's user are as configured for root, who may run `status` and `wait` as well."""
+    need.root()
+    root = alice.directory.root
+    for path in (root, *root.rglob("*")):
+        os.chown(path, 65534, 65534)
+
+    health = examine(alice, NOW)
+
+    assert (health.state, health.problem) == (State.FRESH, None)
+    assert {artifact.name: artifact.state for artifact in health.artifacts}["boto"] is State.FRESH
+
+
 def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
     """An artifact that is absent or changed is reported, and only a check of that artifact fails."""
     write(alice.directory.path / "boto", b"changed")
