@@ -83,10 +83,10 @@ def open_keys(directory: Path) -> Iterator[int]:
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = os.fstat(descriptor)
     except OSError as error:
         raise _translate(directory, error) from error
     try:
-        status = os.fstat(descriptor)
         if status.st_uid not in (0, os.geteuid()):
             raise KeysError(
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
