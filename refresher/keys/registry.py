@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from refresher.errors import KeysError
-from refresher.files import UnsuitableFileError, read_regular
+from refresher.files import VOLUME_REMEDY, UnsuitableFileError, is_volume, open_directory, read_regular
 from refresher.limits import MOST_PUBLISHED_KEYS
 
 Records = tuple["KeyRecord", ...]
@@ -82,7 +82,7 @@ def open_keys(directory: Path) -> Iterator[int]:
         KeysError: It is absent, belongs to another user, or others can read or write it.
     """
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = open_directory(directory)
         status = os.fstat(descriptor)
     except OSError as error:
         raise _translate(directory, error) from error
@@ -92,9 +92,11 @@ def open_keys(directory: Path) -> Iterator[int]:
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
                 f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
             )
-        if status.st_mode & (_OPEN_TO_OTHERS & ~stat.S_IXOTH):
+        allowed = stat.S_IROTH | stat.S_IXOTH if is_volume(directory) else stat.S_IXOTH
+        if status.st_mode & (_OPEN_TO_OTHERS & ~allowed):
             problem = f"the keys directory {directory} can be read or written by others"
-            raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod 0700 {directory}")
+            remedy = VOLUME_REMEDY if is_volume(directory) else f"chmod 0700 {directory}"
+            raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", remedy)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -137,9 +139,9 @@ def read_key_file(descriptor: int, path: Path) -> bytes:
 
     def check(status: os.stat_result) -> None:
         if status.st_mode & _OPEN_TO_OTHERS or status.st_uid not in (0, os.geteuid()):
-            raise KeysError(
-                f"{path} can be read or written by others", f"chmod 0400 {path}, and chown it to the daemon's user"
-            )
+            remedy = f"chmod 0400 {path}, and chown it to the daemon's user"
+            remedy = VOLUME_REMEDY if is_volume(path.parent) else remedy
+            raise KeysError(f"{path} can be read or written by others", remedy)
 
     try:
         return read_regular(path.name, most=_LARGEST, directory=descriptor, check=check)[0]
