@@ -77,6 +77,35 @@ def test_every_target_is_tried_and_its_failure_can_be_pasted(cloud: tuple[Worker
     assert f"carol: exchanged, acts as {account_of('carol')}" in done.stderr
 
 
+REFUSED = {
+    "The audience in ID Token [https://x] does not match the expected audience.": "providers.main.audience",
+    'The target service indicated by the "audience" parameters is invalid.': "providers.main",
+    "The given credential is rejected by the attribute condition.": "refresher inspect {token}",
+    "`issuer` claim in OIDC discovery document does not match": "issuer_uri and `issuer` of the discovery document",
+    "The mapped attribute attribute.email_verified must be of type STRING.": "string(assertion.CLAIM)",
+}
+
+
+@pytest.mark.parametrize(("text", "remedy"), REFUSED.items(), ids=list(REFUSED.values()))
+def test_remedy_of_a_refused_exchange_has_the_names_filled_in(
+    cloud: tuple[Worker, Scenario], text: str, remedy: str
+) -> None:
+    """Google's words become a remedy with the names of this configuration and this worker's paths."""
+    worker, google = cloud
+    worker.configure("alice")
+    worker.once()
+    google.faults.add(
+        "sts.token", status=400, body=json.dumps({"error": "invalid_grant", "error_description": text}), times=9
+    )
+
+    done = worker.command("wait", "--exchange", "--timeout", "0s", status=5)
+
+    assert text in done.stderr
+    assert remedy.format(token=worker.directory("alice") / "token") in done.stderr.partition("remedy: ")[2]
+    assert "NAME" not in done.stderr
+    assert "FILE" not in done.stderr
+
+
 def test_timeout_is_kept_while_google_hangs(cloud: tuple[Worker, Scenario]) -> None:
     """With an STS that does not answer, two seconds are two seconds, and the message shows which host hangs."""
     worker, google = cloud
