@@ -174,7 +174,9 @@ def _translate(path: Path, error: OSError) -> KeysError:
         return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", "make it readable for this user")
     if path.suffix == ".pem":
         return KeysError(f"{path} does not exist", "restore it from a backup, with mode 0400 for the daemon's user")
-    return KeysError(f"{path} does not exist", "create the first key: refresher keys new --directory DIR")
+    directory = path.parent if path.name == REGISTRY else path
+    remedy = f"restore it from a backup; or create the very first key: refresher keys new --directory {directory}"
+    return KeysError(f"{path} does not exist", remedy)
 
 
 def add_key(records: Sequence[KeyRecord], key: KeyRecord) -> Records:

@@ -365,6 +365,16 @@ def test_check_explains_everything_that_a_container_depends_on(cloud: tuple[Work
     assert (document["google"]["sts"], document["listen"]) == (google.http, "127.0.0.1:8099")
 
 
+def test_lost_keys_are_restored_before_new_ones_are_created(worker: Worker) -> None:
+    """A new first key would be unknown to Google: the remedy puts the backup first, and shows the directory."""
+    worker.configure("alice")
+    (worker.place / "keys").rename(worker.place / "lost")
+
+    for done in (worker.command("check"), worker.once(status=3)):
+        assert "restore it from a backup" in done.stderr
+        assert f"refresher keys new --directory {worker.place / 'keys'}" in done.stderr
+
+
 def test_check_lists_directories_of_an_earlier_version(worker: Worker) -> None:
     """A directory with our files and no record, which belongs to no target, is listed with the command to remove it."""
     worker.configure("alice", "bob")
