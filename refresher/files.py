@@ -58,9 +58,10 @@ class FileState(NamedTuple):
         return cls(status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size, mode, status.st_uid, status.st_gid)
 
 
-def is_volume(directory: str | os.PathLike[str]) -> bool:
-    """Return whether the kubelet manages a directory, so that its mode can't be chosen."""
-    return os.path.islink(os.path.join(directory, _VOLUME))  # noqa: PTH114, PTH118 - the exec probe has no pathlib
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Return whether the kubelet manages a directory, or that of a file, so that modes there can't be chosen."""
+    places = (path, os.path.dirname(path))  # noqa: PTH120 - the exec probe has no pathlib
+    return any(os.path.islink(os.path.join(place, _VOLUME)) for place in places)  # noqa: PTH114, PTH118
 
 
 def open_directory(path: str | os.PathLike[str]) -> int:

@@ -140,8 +140,7 @@ def read_key_file(descriptor: int, path: Path) -> bytes:
     def check(status: os.stat_result) -> None:
         if status.st_mode & _OPEN_TO_OTHERS or status.st_uid not in (0, os.geteuid()):
             remedy = f"chmod 0400 {path}, and chown it to the daemon's user"
-            remedy = VOLUME_REMEDY if is_volume(path.parent) else remedy
-            raise KeysError(f"{path} can be read or written by others", remedy)
+            raise KeysError(f"{path} can be read or written by others", VOLUME_REMEDY if is_volume(path) else remedy)
 
     try:
         return read_regular(path.name, most=_LARGEST, directory=descriptor, check=check)[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.program import COMMAND
+from tests.program import COMMAND, ISSUER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +78,25 @@ def test_key_that_all_may_read_is_refused_with_the_volumes_own_setting(worker: W
     assert "can be read or written by others" in done.stderr
     assert "defaultMode" in done.stderr
     assert "chmod" not in done.stderr
+
+
+def test_secret_file_and_main_file_have_the_same_remedy(worker: Worker) -> None:
+    """A client's secret and the configuration itself are mounted too: chmod helps neither."""
+    files = worker.place / "files"
+    files.mkdir()
+    (files / "secret").write_text("opensesame")
+    (files / "refresher.yaml").write_text("version: 1\n")
+    volume = fill_volume(worker.place / "volume", files, 0o755, file_mode=0o666)
+    client = {"kind": "client_credentials", "issuer": ISSUER, "client_id": "c", "secret_file": str(volume / "secret")}
+    document = worker.document("alice", suppliers={"client": {**client, "token_url": "https://127.0.0.1:9/token"}})
+    worker.write(document)
+
+    secret = worker.once(status=3).stderr
+    main = worker.run("check", "--config", str(volume / "refresher.yaml"), status=2).stderr
+
+    assert "readOnly: true" in secret
+    assert "readOnly: true" in main
+    assert "chmod" not in secret + main
 
 
 def test_link_of_another_user_is_not_followed(worker: Worker, need: Need) -> None:
