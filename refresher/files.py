@@ -67,23 +67,22 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
 def open_directory(path: str | os.PathLike[str]) -> int:
     """Open a directory for reading, and return its descriptor; for one of the kubelet's, that of its present version.
 
-    The kubelet's link to it is followed only where no other user can replace it: the link is root's or our own, and the
-    directory is sticky, not writable by others, or mounted read-only.
+    The kubelet's link to it is followed only where no other user can replace it: link and directory are root's or our
+    own, and the directory is sticky, not writable by others, or mounted read-only.
 
     Raises:
         OSError: It is absent or can't be opened.
     """
     descriptor = os.open(path, _DIRECTORY)
-    mode = os.fstat(descriptor).st_mode
-    is_fixed = mode & stat.S_ISVTX or not mode & _OTHERS_MAY_WRITE
-    if not is_fixed and not os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
-        return descriptor
     try:
         link = os.stat(_VOLUME, dir_fd=descriptor, follow_symlinks=False)
         name = os.readlink(_VOLUME, dir_fd=descriptor)
     except OSError:
         return descriptor
-    if link.st_uid not in (0, os.geteuid()) or "/" in name:
+    status = os.fstat(descriptor)
+    is_open = status.st_mode & _OTHERS_MAY_WRITE and not status.st_mode & stat.S_ISVTX
+    is_fixed = not is_open or os.fstatvfs(descriptor).f_flag & os.ST_RDONLY
+    if not is_fixed or not {status.st_uid, link.st_uid} <= {0, os.geteuid()} or "/" in name:
         return descriptor
     try:
         return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)

@@ -99,11 +99,12 @@ def test_secret_file_and_main_file_have_the_same_remedy(worker: Worker) -> None:
     assert "chmod" not in secret + main
 
 
-def test_link_of_another_user_is_not_followed(worker: Worker, need: Need) -> None:
-    """In a sticky directory another user can create the link, but not make us follow it."""
+@pytest.mark.parametrize("name", ["..data", "."])
+def test_link_of_another_user_is_not_followed(worker: Worker, need: Need, name: str) -> None:
+    """A user who owns the link, or the directory around it, can't make us follow it."""
     need.root()
     volume = fill_volume(worker.place / "volume", worker.place / "keys", 0o1777)
-    os.chown(volume / "..data", 54_321, 54_321, follow_symlinks=False)
+    os.chown(volume / name, 54_321, 54_321, follow_symlinks=False)
 
     worker.run("keys", "jwks", "--directory", str(volume), status=2)
 
