@@ -196,7 +196,7 @@ def test_closed_pipe_is_no_failure(worker: Worker) -> None:
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&-"])
 def test_daemon_runs_without_its_standard_streams(worker: Worker, closed: str) -> None:
-    """A daemon with closed streams publishes, and ends regularly: no file of ours takes their place."""
+    """A daemon with closed streams publishes, and ends regularly: none of its files takes their place."""
     worker.configure("alice")
     script = f"exec {COMMAND[0]} run --config {worker.configuration} {closed}"
 
