@@ -147,12 +147,15 @@ def test_missing_artifact_has_a_reason_and_a_way_to_try_again(cloud: tuple[Worke
 
     alone = worker.command("wait", "--artifact", "access_token", "--timeout", "0s", status=6).stderr
     proved = worker.command("wait", "--artifact", "access_token", "--exchange", "--timeout", "0s", status=5).stderr
+    shown = worker.command("status").stdout
     google.allow(account_of("alice"), subject="user-alice")
 
     assert "access_token of target alice is absent: it is not minted yet, or Google refuses it" in alone
     assert "refresher wait --exchange alice" in alone
     assert "within five minutes, at once after systemctl reload refresher" in alone
     assert "getAccessToken" in proved
+    assert "ready, except for alice/access_token\nremedy: run `refresher wait --exchange`" in shown
+    assert "at once after systemctl reload refresher" in shown
     assert "1 kept, 1 artifact published" in worker.once().stderr
 
 
