@@ -130,7 +130,7 @@ def _examine_refused(error: InvalidConfigurationError) -> Examination:
             roots.append(Path(os.path.normpath(file.parent / os.fsdecode(found[1]))))
     try:
         recorded = _list_recorded(roots[-1], [each.name for each in roots[-1].iterdir()]) if changed else ()
-    except OSError:
+    except (OSError, ValueError):  # a path may hold anything
         recorded = ()
     if not recorded:
         raise error

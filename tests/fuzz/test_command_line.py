@@ -194,7 +194,11 @@ def test_any_configuration_is_judged(tmp_path: Path, site: dict[str, Any], data:
     """Every command that reads a configuration answers in our words, whatever one of its values or keys is."""
     (tmp_path / "targets.d").mkdir(exist_ok=True)
     path, drop_in = tmp_path / "refresher.yaml", tmp_path / "targets.d" / "bob.yaml"
-    path.write_bytes(encode(data.draw(mutate(site))))
+    content = encode(data.draw(mutate(site)))
+    if data.draw(st.integers(0, 3)) == 0:  # not even JSON
+        place = data.draw(st.integers(0, len(content)) | st.just(content.find(b'"directory_root": "') + 21))
+        content = content[:place] + data.draw(st.binary(min_size=1, max_size=3) | st.just(b"\0")) + content[place:]
+    path.write_bytes(content)
     path.chmod(0o600)
     drop_in.write_bytes(encode(data.draw(mutate({"identity": "alice", "artifacts": {"boto": True}}))))
 
