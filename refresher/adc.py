@@ -24,16 +24,10 @@ def adc_document(
     endpoints: Endpoints,
     subject_token_type: str = JWT_TYPE,
 ) -> dict[str, Any]:
-    """Return the document.
+    """Return the document of a service account, given by e-mail or unique id; for None, of direct resource access.
 
-    Args:
-        provider: Its resource name is the STS audience.
-        token_path: Absolute path of the token file as the container sees it.
-        service_account: The target principal, by e-mail or unique id; None for direct resource access.
-        lifetime: The life of impersonated access tokens, 600 s to 43,200 s in whole seconds; None for Google's (1 h).
-        quota_project: Project to be billed instead of the service account's own.
-        endpoints: Where STS and IAM Credentials are.
-        subject_token_type: URN of what the token file holds.
+    The token's path is absolute, as the container sees it; the lifetime is that of impersonated access tokens, 600 s to
+    43,200 s in whole seconds, None for Google's (1 h). The quota project is billed instead of the account's own.
     """
     document: dict[str, Any] = {
         "universe_domain": endpoints.universe_domain,

@@ -15,7 +15,7 @@ from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Condition, Lock
+from threading import Condition
 from threading import Event as StopEvent
 from typing import NamedTuple, TextIO
 
@@ -60,12 +60,9 @@ _ISSUER = "https://workers.invalid"
 
 
 def run_demo(output: TextIO, *, directory: Path | None, keep: StopEvent | None) -> None:
-    """Show the main job; it ends within 30 seconds.
+    """Show the main job; it ends within 30 seconds, or with `keep` when that event is set.
 
-    Args:
-        output: The stream for the lines.
-        directory: Where all files stay; None for a temporary directory that is removed at the end.
-        keep: Continue until this event is set; None to end after the last step.
+    All files stay in the directory; if it is None, they are in a temporary one, which is removed at the end.
 
     Raises:
         ExchangeError: Google recognised a user as another one, or refused a user.
@@ -113,13 +110,12 @@ class Screen:
 
     def __init__(self, output: TextIO) -> None:
         self._console = Console(file=output, highlight=False, soft_wrap=True)
-        self._lock = Lock()
         self._published: Counter[str] = Counter()
         self._changed = Condition()
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         """Print a line of texts, as they are, each with a style or without."""
-        with self._lock:
+        with self._changed:
             self._console.print(Text.assemble(*parts))
 
     def heading(self, text: str) -> None:

@@ -112,12 +112,7 @@ class NotReadyError(RefresherError):
 
 
 def describe_bug(subject: str, bug: BaseException) -> RefresherError:
-    """Return the failure that a programming mistake becomes: where it happened, without its text, which may be secret.
-
-    Args:
-        subject: What was worked on, the beginning of the sentence.
-        bug: The exception.
-    """
+    """Return the failure that a programming mistake becomes: where it happened, without its text, maybe a secret."""
     traceback = bug.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -14,14 +14,7 @@ from typing import Any
 
 from refresher.durations import format_span
 from refresher.limits import LONGEST_SUBJECT, LONGEST_SUBJECT_TOKEN_LIFE, MOST_PUBLISHED_KEYS
-from refresher.tokens import (
-    ExpectedClaims,
-    SubjectToken,
-    UnreadableTokenError,
-    fingerprint,
-    peek,
-    read_segments,
-)
+from refresher.tokens import ExpectedClaims, SubjectToken, UnreadableTokenError, fingerprint, peek, read_segments
 
 _AUDIENCE = re.compile(
     r"//iam\.[a-z0-9.-]+/projects/(?P<project>[^/]+)/locations/global/workloadIdentityPools/[^/]+/providers/[^/]+"
@@ -43,13 +36,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9._/:@-]*")
 
 @dataclass(slots=True)
 class Findings:
-    """What something is, collected step by step.
+    """What something is, collected step by step: its kind, and facts in the order in which they are shown; no secret.
 
-    Attributes:
-        kind: In a few words.
-        facts: Label and value of each, in the order in which they are shown; no secret.
-        problems: Why Google would refuse it, or a client would fail with it, or it is not what the configuration asks.
-        warnings: What is allowed and yet unwise.
+    `problems` are why Google would refuse it, or a client would fail with it, or it is not what the configuration asks;
+    `warnings` are what is allowed and yet unwise.
     """
 
     kind: str
@@ -163,14 +153,7 @@ def inspect_jwt(
     expected: Mapping[str, ExpectedClaims],
     missing: str = "no keys available",
 ) -> Findings:
-    """Explain a JWT.
-
-    Args:
-        text: The token.
-        now: The wall clock's time.
-        keys: JWKs of its issuer; None if no keys are available.
-        expected: What the token of each target of a configuration must be, by its name.
-        missing: Why no keys are available.
+    """Explain a JWT, with the JWKs of its issuer or why they are missing, and with what each target's token must be.
 
     Raises:
         UnreadableTokenError: Its segments can't be read.

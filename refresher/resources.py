@@ -11,11 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 VERIFY_REMEDY = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
 """Where another server than Google's seems to answer."""
-METADATA_ORIGIN = "http://metadata.google.internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +54,7 @@ class WorkloadIdentityProvider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where Google's services are: origins (`scheme://host[:port]`) without a path.
-
-    Attributes:
-        universe_domain: `googleapis.com` unless the cloud is another one.
-        sts: Origin of the Security Token Service.
-        iam_credentials: Origin of the IAM Service Account Credentials API.
-        cloud_kms: Origin of the Cloud KMS API.
-        metadata: Origin of the metadata server.
-    """
+    """Where Google's services are: origins (`scheme://host[:port]`) without a path."""
 
     universe_domain: str
     sts: str
@@ -73,13 +63,13 @@ class Endpoints:
     metadata: str
 
     @classmethod
-    def of_universe(cls, universe_domain: str = DEFAULT_UNIVERSE_DOMAIN, **origins: str | None) -> Self:
+    def of_universe(cls, universe_domain: str = "googleapis.com", **origins: str | None) -> Self:
         """Return the endpoints of a universe, each of which can be replaced by another origin."""
         usual = {
             "sts": f"https://sts.{universe_domain}",
             "iam_credentials": f"https://iamcredentials.{universe_domain}",
             "cloud_kms": f"https://cloudkms.{universe_domain}",
-            "metadata": METADATA_ORIGIN,
+            "metadata": "http://metadata.google.internal",
         }
         replaced = {name: origin for name, origin in origins.items() if origin is not None}
         return cls(universe_domain=universe_domain, **usual | replaced)
@@ -104,13 +94,11 @@ class Impersonation:
     """The way from a subject token to a service account, as far as it is the same for all that is minted.
 
     Attributes:
-        provider: The provider that accepts the subject token.
         subject: As the provider maps it; None where only the supplier knows it.
         subject_token_type: A URN of RFC 8693, section 3.
         service_account: The target principal, by e-mail or unique id; None for the federated principal itself.
         delegates: E-mails of the chain, caller side first.
-        scopes: The scopes of access tokens.
-        lifetime: The life of access tokens; None leaves it to Google (an hour).
+        lifetime: The life of access tokens, which have the `scopes`; None leaves it to Google (an hour).
         is_own: Whether the worker's own credentials impersonate, instead of a federated token.
         credentials: The file that holds them; None for the metadata server.
     """

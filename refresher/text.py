@@ -21,13 +21,9 @@ _SECRETS = re.compile(
 
 
 def escape(text: str, *, longest: int = _LONGEST) -> str:
-    """Return a text with every unprintable character escaped as Python does, cut off if it is long.
+    """Return a text with every unprintable character escaped as Python does; of a longer one the first characters.
 
     The result can be encoded, whatever undecodable bytes or lone surrogates were in the text.
-
-    Args:
-        text: From any source.
-        longest: How many of its characters are shown.
     """
     shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:longest])
     return shown if len(text) <= longest else f"{shown}…"
@@ -41,22 +37,15 @@ def quote(value: str) -> str:
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Return a text on one printable line of at most 500 characters, without what is or looks like a secret.
+    """Return a server's text on one printable line of at most 500 characters, without what is or looks like a secret.
 
-    Args:
-        text: From a server, which may quote what it was sent.
-        secrets: What it was sent.
+    The server may quote the secrets that it was sent: as they are, of a URL, of a form, or of JSON.
     """
+    from urllib import parse  # noqa: PLC0415 - the exec probe shows texts too, and never a server's
+
     for secret in filter(None, secrets):
-        for form in _spellings(secret):
+        for form in (secret, parse.quote(secret, safe=""), parse.quote_plus(secret), json.dumps(secret)[1:-1]):
             if len(secret) < _SHORTEST_BLANKED and form in text:
                 return "(withheld, since the secret is in it)"
             text = text.replace(form, "…")
     return escape(" ".join(_SECRETS.sub("…", text).split()), longest=_LONGEST_REDACTED)[:_LONGEST_REDACTED]
-
-
-def _spellings(secret: str) -> tuple[str, ...]:
-    """Return a secret in every form in which a server may quote a request: as it is, of a URL, of a form, of JSON."""
-    from urllib import parse  # noqa: PLC0415 - the exec probe shows texts too, and never a server's
-
-    return (secret, parse.quote(secret, safe=""), parse.quote_plus(secret), json.dumps(secret)[1:-1])

@@ -8,6 +8,7 @@ judged, since what the daemon would mint is unknown.
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +40,6 @@ class Examination(NamedTuple):
     """What can be examined.
 
     Attributes:
-        root: `directory_root`.
         targets: The targets of the configuration, by name; none if it is refused.
         others: Names of directories that are judged by their files alone.
         loaded: The configuration; None if it is refused.
@@ -136,12 +136,11 @@ def _list_recorded(root: Path, names: Iterable[str]) -> tuple[str, ...]:
     found = []
     for name in sorted(names):
         try:
-            is_there = bool((root / name / RECORD).lstat())
-        except PermissionError:
-            is_there = True
+            with suppress(PermissionError):
+                (root / name / RECORD).lstat()
         except OSError:
-            is_there = False
-        if is_there and not name.startswith("."):
+            continue
+        if not name.startswith("."):
             found.append(name)
     return tuple(found)
 
@@ -155,20 +154,18 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
         files = directory.read(filter(is_minted, described))
         token = extract_token(contents)
     except UnreadableTokenError as error:
-        return health.build_verdict(
-            directory, Assessment(state=State.UNREADABLE, reason=str(error)), now, (), None, note
-        )
+        return health.build_verdict(directory, Assessment(state=State.UNREADABLE, reason=str(error)), now, note=note)
     except PublishError as error:
         return health.build_unreadable(directory, error, now)
     state = State.ABSENT
     if token is not None:
         state = policy.compute_state(name, token.issued_at, token.expires_at, now)
     artifacts = tuple(_judge_artifact(name, each, described[each], file, now) for each, file in files.items())
-    missing = [each for each in REQUIRED if token is not None and not contents[each].content]
-    complaint = (
-        (f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(directory)) if missing else None
-    )
-    return health.build_verdict(directory, Assessment(state=state, token=token), now, artifacts, complaint, note)
+    complaint = None
+    if missing := [each for each in REQUIRED if token is not None and not contents[each].content]:
+        complaint = f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(directory)
+    assessment = Assessment(state=state, token=token)
+    return health.build_verdict(directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
 
 
 def _judge_artifact(

@@ -37,12 +37,10 @@ _INTROSPECTED = "ya29.d."
 
 
 class Inspector:
-    """Explains files.
+    """Explains files, and compares tokens with a configuration if there is one.
 
     Args:
-        now: The wall clock's time.
         keys: JWKs to verify with; None for those of the configuration's keys directories.
-        loaded: The configuration that a token is compared with.
         discover: Whether to ask the token's issuer or Google for the keys, and Google about access tokens.
     """
 
@@ -111,12 +109,9 @@ class Inspector:
         return found
 
     def inspect_text(self, content: str, *, is_subject_token: bool = True, is_file: bool = True) -> Findings:
-        """Explain a text.
+        """Explain a text, of which a JWT is compared with the configuration if it is to be a subject token.
 
-        Args:
-            content: All of it.
-            is_subject_token: Whether a JWT is to be compared with the configuration.
-            is_file: Whether a client would read exactly this; else whitespace around it does not matter.
+        If it is not the content of a file, which a client reads as it is, whitespace around it does not matter.
 
         Raises:
             UsageError: It can't be read at all.

@@ -23,16 +23,10 @@ _ACCESS_TOKEN_RANGE = timedelta(seconds=1), LONGEST_ACCESS_TOKEN_LIFE
 
 
 class Issuance:
-    """Issues tokens of one target.
+    """Issues tokens of the target `name`; `lifetime` is the life of one, instead of the configured life.
 
     Each method raises a `RefresherError`: supply, exchange or impersonation failed; or a `UsageError`: the lifetime is
     not ours to choose or out of range, or there is no service account where one is needed.
-
-    Args:
-        loaded: The configuration.
-        name: The target's name.
-        lifetime: The life of the subject token, access token or JWT, instead of the configured one.
-        now: The wall clock's time.
     """
 
     def __init__(self, loaded: LoadedConfiguration, name: str, *, lifetime: timedelta | None, now: datetime) -> None:

@@ -105,11 +105,7 @@ def _activate(directory: Path, kid: str, lifetime: timedelta, now: datetime) -> 
 
 
 def _choose_identity(loaded: LoadedConfiguration, supplier: str, settings: SupplierSettings) -> SupplierContext:
-    """Return an identity of a supplier, one with a target if there is any.
-
-    Raises:
-        KeysError: The supplier has no identity.
-    """
+    """Return an identity of a supplier, one with a target if there is any; a `KeysError` shows that it has none."""
     identities = loaded.configuration.identities
     for name in (*(target.identity for target in loaded.targets.values()), *identities):
         if loaded.get_supplier_name(identities[name]) == supplier:

@@ -42,7 +42,7 @@ _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
 
-GRACE_SECONDS = 3.0
+_GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
 
@@ -62,16 +62,11 @@ def prove_targets(
     """Exchange the published token of each target for real, and impersonate, until Google accepts it.
 
     What only an operator can fix is tried again too, since a grant takes minutes to reach all of Google. Every target
-    is tried, and all are waited for together.
+    is tried, and all are waited for together. Returned is as whom each proved target acts, and why each other one could
+    not be proved, by name.
 
-    Args:
-        loaded: The configuration.
-        names: The targets to prove.
-        seconds: How long to try; at 0 or less each target is tried once, within the usual limits of a call.
-        report: Called with a line about each target whose first attempt failed while time is left.
-
-    Returns:
-        As whom each proved target acts, and why each other one could not be proved, by name.
+    At 0 `seconds` or less each target is tried once, within the usual limits of a call. `report` is called with a line
+    about each target whose first attempt failed while time is left.
     """
     from refresher.google.transport import Limits
 
@@ -149,10 +144,7 @@ def _prove(target: Target, workshop: Workshop) -> str:
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:
     """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
 
-    Called on the main thread.
-
-    Raises:
-        PublishError: Another daemon holds the same `directory_root`, or it can't be trusted.
+    Called on the main thread; raises what `start_daemon` raises.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -199,6 +191,6 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
         with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=jump):
             yield daemon
         daemon.stop()
-        workers.wait(GRACE_SECONDS)
+        workers.wait(_GRACE_SECONDS)
         workers.stop()
     reporter.send("daemon.stopped", Severity.INFO)

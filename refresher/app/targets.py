@@ -10,7 +10,6 @@ from pathlib import Path
 
 from refresher import adc, environment
 from refresher.config.loader import LoadedConfiguration
-from refresher.config.models import IdentitySettings
 from refresher.config.targets import ResolvedTarget
 from refresher.engine.artifacts import TargetFacts, build_static, name_variables
 from refresher.engine.plan import MintedArtifact, Target
@@ -88,10 +87,10 @@ def _build_target(
     identity = loaded.get_identity(target)
     supplier_name = loaded.get_supplier_name(identity)
     settings = loaded.configuration.suppliers[supplier_name]
-    audiences = list_audiences(loaded, settings)
+    provider, audiences = get_provider(loaded, settings), list_audiences(loaded, settings)
     options = _read_options(target)
     document = adc.adc_document(
-        provider=get_provider(loaded, settings),
+        provider=provider,
         token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
         service_account=identity.service_account,
         lifetime=identity.lifetime,
@@ -128,28 +127,22 @@ def _build_target(
         ),
         record=TargetRecord(target.name, target.identity, fingerprint),
         static=static,
-        impersonation=_build_impersonation(get_provider(loaded, settings), identity, settings),
+        impersonation=Impersonation(
+            provider=provider,
+            subject=identity.subject,
+            subject_token_type=settings.token_type,
+            service_account=identity.service_account,
+            delegates=identity.delegates,
+            scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
+            lifetime=identity.lifetime,
+            is_own=identity.via == "impersonation",
+            credentials=identity.credentials,
+        ),
         minted=tuple(
             MintedArtifact(name=name, options=options[name])
             for name in sort_for_writing(options)
             if get_row(name).origin == "minted"
         ),
-    )
-
-
-def _build_impersonation(
-    provider: WorkloadIdentityProvider, identity: IdentitySettings, settings: SupplierSettings
-) -> Impersonation:
-    return Impersonation(
-        provider=provider,
-        subject=identity.subject,
-        subject_token_type=settings.token_type,
-        service_account=identity.service_account,
-        delegates=identity.delegates,
-        scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
-        lifetime=identity.lifetime,
-        is_own=identity.via == "impersonation",
-        credentials=identity.credentials,
     )
 
 

@@ -19,13 +19,9 @@ from refresher.text import escape
 
 T = TypeVar("T")
 
-TERMINATED = 143
-"""The exit status that a shell expects of a program that SIGTERM ended."""
-
 PATH = click.Path(path_type=Path, readable=False)
 """A path that is not checked: only opening it shows whether a user with capabilities may read it."""
 
-_DEFAULT_CONFIGURATION = Path("/etc/refresher/refresher.yaml")
 _MOST_NAMES = 10
 _LONGEST_LINE = 8192
 
@@ -46,7 +42,7 @@ class Duration(click.ParamType["timedelta"]):
 config_option = click.option(
     "--config",
     type=PATH,
-    default=_DEFAULT_CONFIGURATION,
+    default=Path("/etc/refresher/refresher.yaml"),
     envvar="REFRESHER_CONFIG",
     show_default=True,
     metavar="FILE",
@@ -195,7 +191,7 @@ def end_on_sigterm() -> None:
     """Make SIGTERM end this program regularly, with the programs that it has started; called on the main thread."""
     import signal
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the status that a shell expects
 
 
 def collect_garbage() -> None:

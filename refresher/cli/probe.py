@@ -21,7 +21,7 @@ from refresher.publishing.mounts import SingleFileMountError, find_single_file_m
 from refresher.text import escape
 from refresher.tokens import UnreadableTokenError
 
-POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _LONGEST = 4096
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # a container's user may traverse it, and need not list it
 _OPTIONS = {
@@ -36,13 +36,9 @@ class RemovedDirectoryError(NotReadyError):
 
 
 class Request(NamedTuple):
-    """What to wait for.
+    """What to wait for: a credentials directory as this process sees it, and optional artifacts to be usable too.
 
-    Attributes:
-        directory: The credentials directory as this process sees it.
-        min_validity: The life that a token must have left; None for its own minimum validity.
-        timeout: How long to wait; zero to check once.
-        artifacts: Optional artifacts that must be usable too.
+    Each token must have more life left than `min_validity`, or without one than its own minimum validity.
     """
 
     directory: str
@@ -80,7 +76,7 @@ def run(request: Request) -> int:
         if isinstance(error, SingleFileMountError | RemovedDirectoryError) or time.monotonic() >= deadline:
             sys.stderr.write(f"refresher: {escape(error.problem, longest=_LONGEST)}\n  remedy: {error.remedy}\n")
             return ExitStatus.NOT_READY
-        time.sleep(POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return ExitStatus.DONE
 
 

@@ -35,9 +35,6 @@ EXIT_STATUSES = (
     "0 done · 1 unexpected · 2 usage or configuration · 3 supply · 4 publish · 5 exchange or impersonation · "
     "6 not ready in time"
 )
-INTERRUPTED = 130
-"""The exit status that a shell expects of a program that SIGINT ended."""
-
 _UNPRINTABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -77,36 +74,30 @@ def run(arguments: Sequence[str]) -> int:
 
 def run_guarded(call: Callable[[], object]) -> int:
     """Run a command and return the exit status; why it failed is printed on standard error."""
+    status: int = ExitStatus.DONE
     try:
         result = call()
-        return result if isinstance(result, int) else ExitStatus.DONE
+        status = result if isinstance(result, int) else status
     except RefresherError as error:
         print_error(error)
-        return error.exit_status
-    except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError) as end:
-        return _end(end)
+        status = error.exit_status
+    except click.exceptions.Exit as end:
+        status = end.exit_code
+    except click.ClickException as error:
+        shown = io.StringIO()
+        error.show(shown)
+        print_note(shown.getvalue().rstrip())
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = 130  # the status that a shell expects of a program that SIGINT ended
+    except BrokenPipeError:
+        # the reader of our output has seen enough; this keeps the interpreter from an error message at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return _explain_surroundings(error)
+        status = _explain_surroundings(error)
     except Exception as bug:  # noqa: BLE001 - the top of the command line
-        return _report_bug(bug)
-
-
-def _end(end: BaseException) -> int:
-    """Return the exit status of wrong usage, an interrupt or a closed pipe."""
-    match end:
-        case click.exceptions.Exit():
-            return end.exit_code
-        case click.ClickException():
-            shown = io.StringIO()
-            end.show(shown)
-            print_note(shown.getvalue().rstrip())
-            return end.exit_code
-        case BrokenPipeError():
-            # the reader of our output has seen enough; this keeps the interpreter from an error message at its exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitStatus.DONE
-        case _:
-            return INTERRUPTED
+        status = _report_bug(bug)
+    return status
 
 
 def _explain_surroundings(error: OSError) -> int:

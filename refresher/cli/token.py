@@ -99,11 +99,7 @@ def command(
 
 
 def _require_fitting(kind: str, given: dict[str, object | None]) -> None:
-    """Refuse options that a kind of token does not use, instead of ignoring them.
-
-    Raises:
-        UsageError: An option does not fit, or one is missing.
-    """
+    """Check that no option is missing, and none is given that a kind of token would ignore."""
     if kind == "id" and given["--audience"] is None:
         raise UsageError("an ID token needs an audience", "add --audience URL")
     if kind == "jwt" and given["--claims"] is None:

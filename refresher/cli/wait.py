@@ -90,12 +90,7 @@ def command(
 
 
 def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) -> list[str]:
-    """Return the names to wait for.
-
-    Raises:
-        NotReadyError: A drop-in is refused without which waiting is useless, or there are no targets.
-        UsageError: A name is unknown, or a target does not have one of the artifacts.
-    """
+    """Return the names to wait for, once it is checked that waiting for them is not useless."""
     for name in names:
         if (refused := found.find_refused(name)) is not None:
             raise NotReadyError(*refused)

@@ -40,7 +40,6 @@ _SHORTAGES = {
 }
 TRIES_AGAIN = "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
 """When a failed artifact is tried again, and how to try at once."""
-NOT_CHECKED = "ownership not checked: this user may not read the target record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +51,13 @@ class ArtifactHealth:
     expires_at: datetime | None = None
     runway: timedelta | None = None
 
-    def is_ready(self, minimum_validity: timedelta | None = None) -> bool:
-        """Return whether a client is served now, with more life left than its minimum validity or the one asked for."""
-        if self.state not in _SERVING:
-            return False
-        return self.runway is None or minimum_validity is None or self.runway > minimum_validity
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetHealth:
-    """The verdict on one target.
+    """The verdict on one target; `state`, `token` and `path` are those of its token file.
 
     Attributes:
-        state: What its token file is worth.
-        token: The token that the file holds, if its life is known.
-        path: The path of the token file.
+        token: None if the file holds none, or none whose life is known.
         runway: How long what is in the file still serves; zero if it does not.
         problem: What is wrong, with its `remedy`; None if nothing is.
         note: What could not be checked; None if everything was.
@@ -100,7 +91,8 @@ class TargetHealth:
             problem = f"the token of target {self.name} has {format_span(self.runway)} left, not {format_span(needed)}"
             return problem, "wait for its refresh, or ask for less: --min-validity"
         for artifact in self.artifacts:
-            if artifact.name in artifacts and not artifact.is_ready(minimum_validity):
+            lasts = artifact.runway is None or minimum_validity is None or artifact.runway > minimum_validity
+            if artifact.name in artifacts and not (lasts and artifact.state in _SERVING):
                 return self._describe_artifact(artifact)
         return None
 
@@ -128,7 +120,7 @@ def examine(target: Target, now: datetime) -> TargetHealth:
         if target.directory.may_read_record():
             assessment = _judge_ownership(target, assessment)
         else:
-            note = NOT_CHECKED
+            note = "ownership not checked: this user may not read the target record"
     except PublishError as error:
         return build_unreadable(target.directory, error, now)
     wanted = {TOKEN: contents[TOKEN].content or b""}
@@ -138,7 +130,7 @@ def examine(target: Target, now: datetime) -> TargetHealth:
         if complaint is None and not is_in_place(contents[name], content, target.directory.ownership):
             complaint = f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
     artifacts = tuple(_examine_artifacts(target, contents, now))
-    return build_verdict(target.directory, assessment, now, artifacts, complaint, note)
+    return build_verdict(target.directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
 
 
 def _expect_files_of_the_daemon(target: Target) -> Target:
@@ -161,9 +153,7 @@ def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
         return Assessment(state=State.FOREIGN, token=assessment.token, reason=error.problem)
     if record == target.record or assessment.state is State.ABSENT:
         return assessment
-    reason = "its directory has no target record"
-    if record is not None:
-        reason = f"its directory is of identity {record.identity}"
+    reason = f"its directory is of identity {record.identity}" if record else "its directory has no target record"
     return Assessment(state=State.FOREIGN, token=assessment.token, reason=reason)
 
 
@@ -187,20 +177,21 @@ def build_unreadable(directory: CredentialsDirectory, error: PublishError, now: 
     complaint = error.problem, error.remedy
     if isinstance(error.__cause__, PermissionError):
         complaint = f"target {directory.name} can't be examined: this user may not read {directory.path}", _AS_ROOT
-    return build_verdict(directory, Assessment(state=State.UNREADABLE), now, (), complaint, None)
+    return build_verdict(directory, Assessment(state=State.UNREADABLE), now, complaint=complaint)
 
 
 def build_verdict(
     directory: CredentialsDirectory,
     assessment: Assessment,
     now: datetime,
-    artifacts: tuple[ArtifactHealth, ...],
-    complaint: tuple[str, str] | None,
-    note: str | None,
+    *,
+    artifacts: tuple[ArtifactHealth, ...] = (),
+    complaint: tuple[str, str] | None = None,
+    note: str | None = None,
 ) -> TargetHealth:
     """Return the verdict on a directory; a complaint about the token takes the place of None."""
     token = assessment.token
-    complaint = complaint or _complain_of_token(directory, assessment, now)
+    problem, remedy = complaint or _complain_of_token(directory, assessment, now) or (None, None)
     serves = token is not None and assessment.is_ours and not policy.is_from_the_future(token.issued_at, now)
     zero = now - now
     return TargetHealth(
@@ -210,8 +201,8 @@ def build_verdict(
         artifacts=artifacts,
         path=str(directory.path / TOKEN),
         runway=max(token.expires_at - now, zero) if token is not None and serves else zero,
-        problem=complaint[0] if complaint else None,
-        remedy=complaint[1] if complaint else None,
+        problem=problem,
+        remedy=remedy,
         note=note,
     )
 

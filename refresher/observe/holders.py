@@ -33,36 +33,11 @@ class Mount(NamedTuple):
     point: str
 
 
-class Holder(NamedTuple):
-    """A process that never sees what is published now; others may have the same mount.
+def find_holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> Iterator[str]:
+    """Find processes that hold a file of these credentials directories, or a former one; none without `/proc`.
 
-    Attributes:
-        process: Its id.
-        path: The file on the worker that is mounted by itself, or the directory that was removed.
-        point: Where the process sees it.
-        is_replaced: Whether what it sees is an old one.
+    Each is a sentence with its remedy, about one process; others may have the same mount.
     """
-
-    process: int
-    path: Path
-    point: str
-    is_replaced: bool
-    is_directory: bool = False
-
-    def __str__(self) -> str:
-        """Return problem and remedy; any user can have chosen what is mounted, and where."""
-        path, point = self.path.with_name(escape(self.path.name)), escape(self.point)
-        if self.is_directory:
-            return (
-                f"process {self.process} has the former directory {path} mounted at {point}, which was removed: it "
-                "sees nothing that is published since — start the container again"
-            )
-        consequence = "reads an old one" if self.is_replaced else "will never see another"
-        return f"process {self.process} has {path} mounted by itself at {point} and {consequence} — {REMEDY}"
-
-
-def find_holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> Iterator[Holder]:
-    """Find processes that hold a file of these credentials directories, or a former one; none without `/proc`."""
     try:
         proc = os.open(proc_directory, _READ | os.O_DIRECTORY)
     except OSError:
@@ -72,22 +47,26 @@ def find_holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> I
         places = {_locate(Path(os.path.realpath(directory)), own): directory for directory in directories}
         for process in _list_one_per_namespace(proc):
             for mount in _read_mounts(proc, process):
-                if (holder := _match(int(process), mount, places)) is not None:
-                    yield holder
+                if (found := _describe_fault(mount, places)) is not None:
+                    yield f"process {process} has {found}"
     finally:
         os.close(proc)
 
 
-def _match(process: int, mount: Mount, places: Mapping[tuple[str, str], Path]) -> Holder | None:
-    is_replaced = mount.root.endswith(_REPLACED)
+def _describe_fault(mount: Mount, places: Mapping[tuple[str, str], Path]) -> str | None:
+    """Return what is wrong with a mount, and the remedy; any user can have chosen what is mounted, and where."""
+    is_replaced, point = mount.root.endswith(_REPLACED), escape(mount.point)
     folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
     if (directory := places.get((mount.device, folder))) is not None and not os.path.isdir(directory / name):  # noqa: PTH112 - it raises nothing
-        return Holder(process, directory / name, mount.point, is_replaced)
-    if is_replaced:
-        aside = _ASIDE.fullmatch(name)
-        directory = places.get((mount.device, f"{folder}/{aside[1] if aside else name}"))
-        if directory is not None:
-            return Holder(process, directory, mount.point, is_replaced, is_directory=True)
+        consequence = "reads an old one" if is_replaced else "will never see another"
+        return f"{directory / escape(name)} mounted by itself at {point} and {consequence} — {REMEDY}"
+    aside = _ASIDE.fullmatch(name)
+    directory = places.get((mount.device, f"{folder}/{aside[1] if aside else name}"))
+    if is_replaced and directory is not None:
+        return (
+            f"the former directory {directory.with_name(escape(directory.name))} mounted at {point}, which was "
+            "removed: it sees nothing that is published since — start the container again"
+        )
     return None
 
 

@@ -18,9 +18,8 @@ def test_names_on_one_printable_line_who_mounted_a_file_wherever_to(tmp_path: Pa
 
     (holder,) = find_holders([directory], proc)
 
-    assert holder.path == directory / "token"
-    assert f"process 41 has {directory}/token mounted by itself at /home/a\\x1b[2J\\rb\\nc d\\udcff and" in str(holder)
-    assert str(holder).isprintable()
+    assert f"process 41 has {directory}/token mounted by itself at /home/a\\x1b[2J\\rb\\nc d\\udcff and reads" in holder
+    assert holder.isprintable()
 
 
 def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
@@ -31,7 +30,7 @@ def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
 
     (holder,) = find_holders([directory], proc)
 
-    assert (holder.path, holder.point, holder.is_replaced) == (directory / "env", "/x", False)
+    assert f"process 41 has {directory}/env mounted by itself at /x and will never see another" in holder
 
 
 @pytest.mark.parametrize("name", ["alice", ".alice.0123456789abcdef.tmp"], ids=["removed", "moved aside first"])
@@ -44,8 +43,8 @@ def test_removed_directory_is_found(tmp_path: Path, name: str) -> None:
 
     (holder,) = find_holders([directory], proc)
 
-    assert (holder.path, holder.point, holder.is_directory) == (directory, "/x", True)
-    assert "sees nothing that is published since — start the container again" in str(holder)
+    assert f"process 41 has the former directory {directory} mounted at /x, which was removed" in holder
+    assert "sees nothing that is published since — start the container again" in holder
 
 
 def _directory(place: Path) -> Path:
