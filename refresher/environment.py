@@ -27,15 +27,11 @@ def variables(
     files: Mapping[str, str] | None = None,
     is_chain: bool = False,
 ) -> dict[str, str]:
-    """Return the variables for a container.
+    """Return the variables for a container that mounts its credentials directory there, with the ids of its projects.
 
-    Args:
-        container_directory: Where it mounts its credentials directory.
-        project: Id of the project to work in.
-        quota_project: Id of the project that pays quota.
-        files: Variables that hold the path of an optional artifact, each with the artifact's name.
-        is_chain: Whether the service account can only be reached through delegates, or as the worker, which no client
-            does by itself: then gcloud gets the access token, which it does not renew while a command runs.
+    `files` are variables that hold the path of an optional artifact, each with the artifact's name. `is_chain` shows
+    that the service account can only be reached through delegates, or as the worker, which no client does by itself:
+    then gcloud gets the access token, which it does not renew while a command runs.
     """
     place = container_directory.rstrip("/")
     credentials = f"{place}/credentials.json"

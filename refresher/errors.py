@@ -28,7 +28,6 @@ class RefresherError(Exception):
         problem: One sentence in the present tense that names the target, path, URL host or role concerned.
         remedy: An imperative sentence with the key, role, flag or command that fixes it.
         retryable: Whether the same attempt may succeed later although nothing was fixed.
-        exit_status: The exit status of a command that ends with this failure.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.UNEXPECTED

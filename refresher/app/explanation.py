@@ -25,9 +25,6 @@ _SCOPE = re.compile(
 )
 """The beginnings of all scopes that Google lists (https://developers.google.com/identity/protocols/oauth2/scopes)."""
 
-_MISNAMED = (".yml", ".json")
-"""Suffixes of files that a person may take for drop-ins."""
-
 
 def explain(loaded: LoadedConfiguration) -> dict[str, Any]:
     """Return what each target is and has, where Google's services are, and where the daemon is to answer HTTP."""
@@ -91,7 +88,7 @@ def _list_misnamed(directory: Path | None) -> Iterator[RefresherError]:
     except OSError:
         return
     for path in paths:
-        if path.suffix.lower() in _MISNAMED and not path.name.startswith("."):
+        if path.suffix.lower() in (".yml", ".json") and not path.name.startswith("."):
             yield ConfigurationError(
                 f"{path} is not read: drop-ins are named NAME{SUFFIX}", f"rename it to {path.with_suffix(SUFFIX).name}"
             )

@@ -39,9 +39,8 @@ _INTROSPECTED = "ya29.d."
 class Inspector:
     """Explains files, and compares tokens with a configuration if there is one.
 
-    Args:
-        keys: JWKs to verify with; None for those of the configuration's keys directories.
-        discover: Whether to ask the token's issuer or Google for the keys, and Google about access tokens.
+    Signatures are verified with the `keys` (JWKs), or else with those of the configuration's keys directories. With
+    `discover` the token's issuer or Google is asked for the keys, and Google about access tokens.
     """
 
     def __init__(

@@ -59,12 +59,10 @@ class Command(click.Command):
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - click's signature
-        example: str = "",
         never_options: re.Pattern[str] | None = None,
         **kwargs: Any,  # noqa: ANN401 - click's signature
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._example = example
         self._never_options = never_options
         self.params += list_loudness_options()
         for option in self.params:
@@ -81,14 +79,13 @@ class Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the example below the options."""
-        if self._example:
-            with formatter.section("Example"):
-                formatter.write_text(self._example)
+        with formatter.section("Example"):
+            formatter.write_text(self.epilog or "")
 
 
 def declare(name: str, *, example: str, **settings: Any) -> Callable[[Callable[..., object]], click.Command]:  # noqa: ANN401 - handed on to click
     """Declare a command with its example; `never_options` matches arguments that may begin with a hyphen."""
-    return click.command(name, cls=Command, example=example, **settings)
+    return click.command(name, cls=Command, epilog=example, **settings)
 
 
 def list_loudness_options() -> list[click.Option]:
@@ -135,11 +132,7 @@ def load_configuration(path: Path, *, strict: bool = False) -> LoadedConfigurati
 
 
 def select_targets(known: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
-    """Return the targets of these names, or all if there are no names.
-
-    Raises:
-        UsageError: A name is unknown.
-    """
+    """Return the targets of these names, or all if there are no names; an unknown name is a `UsageError`."""
     unknown = [name for name in names if name not in known]
     if unknown:
         from difflib import get_close_matches

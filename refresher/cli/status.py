@@ -89,7 +89,7 @@ def as_report(
     A node without targets counts as ready only if that is fine (it watches a directory of drop-ins), and never with
     problems of drop-ins: a target is missing then.
     """
-    ready = all(health.is_ready() for health in verdicts) if verdicts else is_empty_fine
+    ready = all(health.find_shortage() is None for health in verdicts) if verdicts else is_empty_fine
     return {
         "ready": ready and not problems,
         "problems": list(problems),

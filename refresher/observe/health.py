@@ -73,10 +73,6 @@ class TargetHealth:
     remedy: str | None
     note: str | None = None
 
-    def is_ready(self, minimum_validity: timedelta | None = None, artifacts: Collection[str] = ()) -> bool:
-        """Return whether a client is served now. Arguments as of `find_shortage`."""
-        return self.find_shortage(minimum_validity, artifacts) is None
-
     def find_shortage(
         self, minimum_validity: timedelta | None = None, artifacts: Collection[str] = ()
     ) -> tuple[str, str] | None:
@@ -113,7 +109,9 @@ def examine(target: Target, now: datetime) -> TargetHealth:
     The target record shows whose the directory is. For a user who may not read it, the files alone are judged.
     """
     note = None
-    target = _expect_files_of_the_daemon(target)
+    place, ownership = read_state(target.directory.path), target.directory.ownership
+    if place is not None and ownership.uid is None:  # the files are the daemon's, whose user need not be this command's
+        target = replace(target, directory=replace(target.directory, ownership=ownership._replace(uid=place.uid)))
     try:
         contents = target.directory.read((*target.static, TOKEN, DESCRIPTIONS, *(each.name for each in target.minted)))
         assessment = assess_token(target, contents, now)
@@ -131,14 +129,6 @@ def examine(target: Target, now: datetime) -> TargetHealth:
             complaint = f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
     artifacts = tuple(_examine_artifacts(target, contents, now))
     return build_verdict(target.directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
-
-
-def _expect_files_of_the_daemon(target: Target) -> Target:
-    """Return the target with the daemon's user as the owner of its files, not the user of this command."""
-    place, ownership = read_state(target.directory.path), target.directory.ownership
-    if place is None or ownership.uid is not None:
-        return target
-    return replace(target, directory=replace(target.directory, ownership=ownership._replace(uid=place.uid)))
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:

@@ -39,11 +39,7 @@ def log(event: Event) -> None:
 
 
 class BoundedHandler(logging.Handler):
-    """Writes lines to a stream without ever making the caller wait for it.
-
-    Attributes:
-        dropped: How many lines were dropped since the last one that was written.
-    """
+    """Writes lines to a stream without ever making the caller wait; `dropped` are those since the last one written."""
 
     def __init__(self, stream: TextIO, *, most: int = _MOST_WAITING) -> None:
         super().__init__()

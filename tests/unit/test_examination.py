@@ -90,7 +90,7 @@ def test_files_are_judged_alone(tmp_path: Path, missing: str, state: State, prob
 
     assert health.state is state
     assert problem in (health.problem or "")
-    assert health.is_ready() is not bool(problem)
+    assert (health.find_shortage() is None) is not bool(problem)
     assert health.note == "the configuration is refused: judged by its files alone"
 
 

@@ -65,7 +65,7 @@ def test_age_decides_the_state(
     """A published token is fresh, due, overdue and expired in turn; the first two are ready."""
     health = examine(alice, NOW + age)
 
-    assert (health.state, health.is_ready(), health.runway) == (state, is_ready, runway)
+    assert (health.state, health.find_shortage() is None, health.runway) == (state, is_ready, runway)
     assert (health.problem is None) is is_ready
     assert (health.remedy is None) is is_ready
 
@@ -121,7 +121,7 @@ def test_harm_is_a_problem_with_a_remedy(
     assert health.state is state
     assert problem in (health.problem or "")
     assert health.remedy
-    assert not health.is_ready()
+    assert health.find_shortage() is not None
 
 
 def test_user_who_may_not_read_the_record_judges_the_files_alone(alice: Target, need: Need) -> None:
@@ -171,14 +171,14 @@ def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
         "access_token": State.ABSENT,
         "boto": State.FOREIGN,
     }
-    assert health.is_ready()
-    assert not health.is_ready(artifacts=["boto"])
+    assert health.find_shortage() is None
+    assert health.find_shortage(artifacts=["boto"]) is not None
 
 
 @pytest.mark.parametrize(("asked", "is_ready"), [(timedelta(minutes=59), True), (HOUR, False)])
 def test_more_validity_can_be_asked_for(alice: Target, asked: timedelta, *, is_ready: bool) -> None:
     """A caller can require more remaining lifetime than the minimum validity."""
-    assert examine(alice, NOW).is_ready(asked) is is_ready
+    assert (examine(alice, NOW).find_shortage(asked) is None) is is_ready
 
 
 def build_health(state: State, problem: str | None) -> TargetHealth:
@@ -260,7 +260,6 @@ def test_shortage_has_a_reason_and_a_remedy(
     assert found is not None
     assert problem in found[0]
     assert remedy in found[1]
-    assert not health.is_ready(asked, ["access_token", "boto"])
 
 
 def test_good_artifacts_are_no_shortage() -> None:
