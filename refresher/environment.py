@@ -34,11 +34,8 @@ def variables(
     then gcloud gets the access token, which it does not renew while a command runs.
     """
     place = container_directory.rstrip("/")
-    credentials = f"{place}/credentials.json"
-    found = {
-        "GOOGLE_APPLICATION_CREDENTIALS": credentials,
-        "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": credentials,
-    }
+    names = "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"
+    found = dict.fromkeys(names, f"{place}/credentials.json")
     if project is not None:
         found |= dict.fromkeys(("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"), project)
     if quota_project is not None:

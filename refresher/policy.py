@@ -10,7 +10,6 @@ import zlib
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-MINIMUM_VALIDITY_LIMIT = timedelta(minutes=6)
 SHORT_LIFETIME = timedelta(minutes=10)
 """Below it, half a life is less than the five minutes that Node and C++ want to see left."""
 
@@ -37,7 +36,7 @@ class State(StrEnum):
 
 def minimum_validity(lifetime: timedelta) -> timedelta:
     """Return the remaining life at which a token of this whole life is overdue."""
-    return min(lifetime / 3, MINIMUM_VALIDITY_LIMIT)
+    return min(lifetime / 3, timedelta(minutes=6))
 
 
 def spread(name: str, lifetime: timedelta) -> timedelta:

@@ -37,14 +37,10 @@ _ROOT = re.compile(rb"""(?:^|[{,])[ \t]*["']?directory_root["']?[ \t]*:[ \t]*["'
 
 
 class Examination(NamedTuple):
-    """What can be examined.
+    """What can be examined: targets by name, and others, whose directories are judged by their files alone.
 
-    Attributes:
-        targets: The targets of the configuration, by name; none if it is refused.
-        others: Names of directories that are judged by their files alone.
-        loaded: The configuration; None if it is refused.
-        problems: What is refused: drop-ins, or the configuration as a whole.
-        since: When the files of a configuration that is refused last changed, UTC; else None.
+    The `problems` are of drop-ins, or of a configuration that is refused as a whole: then none is `loaded`, there are
+    no targets, and `since` is when its files last changed (UTC).
     """
 
     root: Path

@@ -44,9 +44,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     """
     google = loaded.configuration.google
     if google.emulator:
-        usual, used = (
-            asdict(each) for each in (Endpoints.of_universe(google.universe_domain), build_endpoints(loaded))
-        )
+        usual, used = asdict(Endpoints.of_universe(google.universe_domain)), asdict(build_endpoints(loaded))
         places = ", ".join(f"{name} is {used[name]}" for name in used if used[name] != usual[name]) or "none is set"
         yield ConfigurationError(
             f"google.emulator is true: endpoints may be other servers than Google's ({places})",

@@ -32,8 +32,6 @@ _BOM = "\ufeff"
 _SEGMENTS = 3
 _WRITTEN = {row.name for row in ARTIFACTS if row.origin == "static" and row.is_optional}
 _WRAPPINGS = {"Bearer ": "the word Bearer before the token", '"': "the token in quotes"}
-_INTROSPECTED = "ya29.d."
-"""The beginning of federated tokens, which STS describes; tokeninfo knows the others."""
 
 
 class Inspector:
@@ -55,7 +53,7 @@ class Inspector:
         self._keys = keys
         self._discover = discover
         self._workshop = open_workshop(loaded)
-        self._google = None if loaded is None else loaded.configuration.google
+        self._is_emulator = loaded is not None and loaded.configuration.google.emulator
         self._suppliers = () if loaded is None else tuple(loaded.configuration.suppliers.values())
         targets = {} if loaded is None else build_targets(loaded)
         self._expected = {name: target.expected for name, target in targets.items()}
@@ -173,10 +171,9 @@ class Inspector:
             if each.expect_claims(None, frozenset(), None).issuer == issuer and (each.keys_url or each.uploads_keys)
         ]
         local = [each for each in signers if each.keys_directory is not None]
-        sources: list[Callable[[], list[dict[str, Any]]]] = [partial(self._read_keys, each) for each in local]
-        if self._discover:
-            sources += [partial(self._read_keys, each) for each in signers if each not in local]
-        if self._discover and local == signers:
+        remote = [each for each in signers if each.keys_directory is None] if self._discover else []
+        sources: list[Callable[[], list[dict[str, Any]]]] = [partial(self._read_keys, each) for each in local + remote]
+        if self._discover and not remote:
             sources.append(lambda: fetch_keys(self._workshop.transport(), issuer))
         found: list[dict[str, Any]] = []
         failures = []
@@ -203,9 +200,8 @@ class Inspector:
         from refresher.google.call import Call
 
         endpoints = self._workshop.endpoints
-        is_emulator = self._google is not None and self._google.emulator
-        origin = endpoints.sts if is_emulator else f"https://oauth2.{endpoints.universe_domain}"
-        is_federated = token.startswith(_INTROSPECTED)
+        origin = endpoints.sts if self._is_emulator else f"https://oauth2.{endpoints.universe_domain}"
+        is_federated = token.startswith("ya29.d.")  # STS describes these; tokeninfo knows the others
         call = Call(
             asked="the introspection at STS" if is_federated else "tokeninfo",
             url=endpoints.token_info_url if is_federated else f"{origin}/tokeninfo",

@@ -46,10 +46,8 @@ def compose_discovery_document(loaded: LoadedConfiguration, supplier: str) -> di
         UsageError: There is no such supplier, or its issuer needs none.
     """
     documents = {name: each.discovery_document() for name, each in loaded.configuration.suppliers.items()}
-    found = documents.get(supplier)
-    if found is None:
-        known = [name for name, document in documents.items() if document is not None]
-        raise _refuse(supplier, "has no discovery document", known)
+    if (found := documents.get(supplier)) is None:
+        raise _refuse(supplier, "has no discovery document", filter(documents.get, documents))
     return found
 
 

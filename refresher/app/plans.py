@@ -22,8 +22,6 @@ _LOCAL_THREADS = 3
 """For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
 _REMOTE_THREADS = 16
 """For suppliers that wait for an answer most of the time."""
-_ATTEMPTS = 2
-"""Loads within one poll: the second knows the files that the first one found included."""
 
 
 def build_plan(
@@ -100,7 +98,7 @@ class ConfiguredPlans:
 
     def _load_until_still(self) -> None:
         """Load and remember how all looked before: what changes under the reading shows as a difference later."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(2):  # the second load knows the files that the first one found included
             self._seen = self._look()
             try:
                 self._loaded, self._refused = load(self._path, previous=self._loaded), None

@@ -31,7 +31,6 @@ from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_daemon_running
 from refresher.publishing.retirement import retire_strays
-from refresher.resources import Endpoints
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
 
@@ -103,21 +102,18 @@ def prove_targets(
             reported.add(name)
         time.sleep(pause)
     workers.stop()
-    proved = dict(principals)  # what is still under way failed
-    failed = [targets[name] for name in names if name not in proved]
-    endpoints = workshop.endpoints
-    return proved, {each.name: _describe_failure(each, errors.get(each.name), endpoints, allowed) for each in failed}
-
-
-def _describe_failure(
-    target: Target, error: RefresherError | None, endpoints: Endpoints, seconds: float
-) -> RefresherError:
-    """Return why a target was not proved in time, with what its daemon does about its artifacts."""
+    endpoints, proved = workshop.endpoints, dict(principals)  # what is still under way failed
     late = ExchangeError(
-        f"no complete answer of Google's within {seconds:g} s",
+        f"no complete answer of Google's within {allowed:g} s",
         f"make this machine reach {endpoints.sts} and {endpoints.iam_credentials}, or allow more time: --timeout",
     )
-    found = (error or late).copy()
+    failed = [targets[name] for name in names if name not in proved]
+    return proved, {each.name: _complete_remedy(errors.get(each.name, late), each) for each in failed}
+
+
+def _complete_remedy(error: RefresherError, target: Target) -> RefresherError:
+    """Return why a target was not proved, with what its daemon does about its artifacts."""
+    found = error.copy()
     if target.minted:
         found.remedy += f"; for their artifacts {TRIES_AGAIN}"
     return found

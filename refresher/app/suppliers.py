@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from refresher.google.call import Response, Transport
     from refresher.google.transport import Limits
 
-
 T = TypeVar("T")
 
 

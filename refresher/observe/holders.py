@@ -17,7 +17,6 @@ from refresher.text import escape
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _REPLACED = "//deleted"
-_PROC = Path("/proc")
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 _ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
 """The name of a directory that was moved aside before its removal."""
@@ -33,7 +32,7 @@ class Mount(NamedTuple):
     point: str
 
 
-def find_holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> Iterator[str]:
+def find_holders(directories: Iterable[Path], proc_directory: Path = Path("/proc")) -> Iterator[str]:
     """Find processes that hold a file of these credentials directories, or a former one; none without `/proc`.
 
     Each is a sentence with its remedy, about one process; others may have the same mount.
