@@ -94,7 +94,7 @@ def is_worth_publishing(
         token: What the supplier returned.
         present: What the file holds.
         now: The wall clock's time.
-        force: Whether an equally long-lived token is to replace the present one.
+        force: Whether another token is to replace the present one before that is due.
 
     Raises:
         TokenRejectedError: It is not what is configured, or would not serve a reader better.
@@ -102,6 +102,8 @@ def is_worth_publishing(
     _require_publishable(target, token, present, now)
     if present.token is None or not _is_comparable(present, now):
         return True
+    if token.issued_at > present.token.issued_at and (force or present.state is not State.FRESH):
+        return True  # even if it ends sooner: the issuer's policy may have changed
     if token.expires_at < present.token.expires_at:
         raise _build_rejection(
             target, "it expires before the present one does", "make the supplier hand out newer tokens"

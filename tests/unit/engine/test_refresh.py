@@ -198,19 +198,58 @@ def test_unworthy_token_is_not_published(
     assert target.directory.read_state() == before
 
 
-def test_token_that_ends_sooner_is_not_published(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+@pytest.mark.parametrize("force", [False, True])
+def test_token_that_was_issued_before_and_ends_sooner_is_not_published(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, *, force: bool
 ) -> None:
-    """A token that expires before the present one never replaces it."""
+    """A token that was issued no later than the present one and expires before it never replaces it."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(minutes=30))
-    supplier.lifetime = timedelta(minutes=20)
+    supplier.fixed = make_jwt(issued_at=NOW, lifetime=timedelta(minutes=50))
 
-    outcome = refresh(target, supplier, clock)
+    outcome = refresh(target, supplier, clock, force=force)
 
     assert isinstance(outcome.error, TokenRejectedError)
     assert read_files(target)["token"] == make_jwt().encode()
+
+
+@pytest.mark.parametrize(("passed", "force"), [(1, True), (30, False), (55, False)], ids=["forced", "due", "overdue"])
+def test_token_that_was_issued_later_wins_though_it_ends_sooner(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, *, passed: int, force: bool
+) -> None:
+    """When the present token is due, or with force, a later-issued one replaces it: the issuer's policy was cut."""
+    target = target_of()
+    supplier.lifetime = timedelta(hours=1)
+    refresh(target, supplier, clock)
+    clock.pass_(timedelta(minutes=passed))
+    supplier.lifetime = timedelta(minutes=20) if passed < 55 else timedelta(minutes=4)
+
+    outcome = refresh(target, supplier, clock, force=force)
+
+    assert (outcome.result, outcome.error) == (Result.PUBLISHED, None)
+    assert outcome.life is not None
+    assert outcome.life.issued_at == NOW + timedelta(minutes=passed)
+
+
+def test_token_of_a_year_is_worth_a_day(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
+    """A token that claims a year ends for us 24 h after its issue, is due after 12, and a new one follows then."""
+    target = target_of()
+    target = replace(target, expected=replace(target.expected, maximum_lifetime=None))
+    supplier.fixed = make_jwt(lifetime=timedelta(days=365))
+    first = refresh(target, supplier, clock)
+    clock.pass_(timedelta(hours=12))
+    supplier.fixed = make_jwt(issued_at=clock.now())
+    second = refresh(target, supplier, clock)
+    supplier.fixed = make_jwt(issued_at=NOW, lifetime=timedelta(days=365))
+    clock.pass_(timedelta(hours=13))
+    late = refresh(target, supplier, clock)
+
+    assert first.life is not None
+    assert first.life.expires_at == NOW + timedelta(hours=24)
+    assert second.result is Result.PUBLISHED
+    assert isinstance(late.error, TokenRejectedError)
+    assert "it expired at" in late.error.problem
 
 
 def test_same_token_again_is_unchanged_until_overdue(
