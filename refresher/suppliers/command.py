@@ -236,7 +236,7 @@ _running_lock = Lock()
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> "Popen[bytes]":
     """Start a program without a shell, a terminal or any variables but those given; its output is a pipe.
 
-    A program has the capabilities of the thread that starts it, so that a thread of its own gives them up first. The
+    A program has the capabilities of the thread that starts it, so that a thread of its own drops them first. The
     caller must `_kill` it before it waits for it, even if it has ended by itself.
     """
     from concurrent.futures import ThreadPoolExecutor
