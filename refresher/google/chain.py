@@ -3,7 +3,7 @@
 The second step is asked of iamcredentials.googleapis.com
 (https://docs.cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts), directly: google-auth's
 own classes ignore the transport they are given and open a new connection for each token. Which targets share an
-exchange is decided in `refresher.engine.shared_tokens`.
+exchange is decided in `refresher.engine.minter`.
 """
 
 import json
