@@ -6,6 +6,7 @@ they have, and it is tried again. One pool of connections serves all calls of a 
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -56,9 +57,12 @@ class Connections:
         return CurrentTrust(ca_file, partial(self._create, ca_file, ca_key))
 
     def _create(self, ca_file: Path | None, ca_key: str) -> "Transport":
+        from refresher.google.pacing import PacedTransport
         from refresher.google.transport import PooledTransport
 
-        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits, proxies=getproxies_environment())
+        proxies = getproxies_environment()
+        pooled = PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits, proxies=proxies)
+        return PacedTransport(pooled, time.monotonic)
 
 
 class CurrentTrust:

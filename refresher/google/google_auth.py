@@ -159,6 +159,7 @@ class CredentialsFile:
             ) from None
 
     def _translate(self, request: _RequestAdapter, kind: str) -> SupplyError:
+        retry_after = None if request.last_answer is None else request.last_answer.retry_after
         if request.last_answer is None:
             retryable, reason = bool(request.last_url), request.last_failure or f"no request was sent ({kind})"
         else:
@@ -168,6 +169,7 @@ class CredentialsFile:
             f"the credentials in {self.path} cannot be refreshed: {reason}",
             "check that file, that its account is enabled, and that this machine reaches Google",
             retryable=retryable,
+            retry_after=retry_after,
         )
 
 
