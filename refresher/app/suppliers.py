@@ -57,7 +57,7 @@ class Connections:
         return CurrentTrust(ca_file, partial(self._create, ca_file, ca_key))
 
     def _create(self, ca_file: Path | None, ca_key: str) -> "Transport":
-        from refresher.google.pacing import PacedTransport
+        from refresher.google.throttle import PacedTransport
         from refresher.google.transport import PooledTransport
 
         proxies = getproxies_environment()

@@ -36,7 +36,7 @@ LARGEST: Final = 64 * 1024 * 1024
 """Bytes of one file; a hundred thousand targets fit."""
 
 _LARGEST_BODY = 16 * 1024
-"""Bytes of a drop-in: one target's body is below 4 KiB, and whoever writes it may be a program that runs wild."""
+"""Bytes of a drop-in: one target's body is below 4 KiB."""
 
 _DEEPEST = 8
 """Files that include one another in a chain."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from refresher.settings.fields import Choice, ClientText, Issuer, ParameterName,
 from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop, read_token
+from refresher.text import escape
 from refresher.tokens import SubjectToken, compose_jwt
 
 _LARGEST_SECRET = 64 * 1024
@@ -39,7 +40,9 @@ class ClientCredentialsSettings(FetchingSettings):
     issuer: Issuer = Field(
         description="The `iss` that its tokens carry; its discovery document contains the token endpoint."
     )
-    token_url: TokenUrl | None = Field(default=None, description="The token endpoint. Default: discovered.")
+    token_url: TokenUrl | None = Field(
+        default=None, description="The token endpoint. Default: discovered at the issuer, of the same origin."
+    )
     client_id: ClientText = Field(description="The client, as the issuer knows it.")
     authentication: Annotated[_Authentication, Choice()] = Field(
         default="client_secret_basic",
@@ -112,6 +115,10 @@ class ClientCredentialsSupplier:
         if not isinstance(found, str) or not is_secure(found):
             problem = f"the discovery document of {self._settings.issuer} has no https `token_endpoint`"
             raise SupplyError(problem, "correct issuer:, or set token_url:", retryable=True)
+        if urlsplit(found)[:2] != urlsplit(self._settings.issuer)[:2]:
+            # the secret goes where the configuration points, not where a document points
+            problem = f"the discovery document of {self._settings.issuer} names the token endpoint of another origin"
+            raise SupplyError(problem, f"set token_url: {escape(found)}, if the issuer confirms it", retryable=True)
         return found
 
     def _authenticate(self, token_url: str, secret: str, now: datetime) -> tuple[dict[str, str], dict[str, str], str]:

@@ -6,7 +6,7 @@ import pytest
 
 from refresher.errors import SupplyError
 from refresher.google.call import Call, Response
-from refresher.google.pacing import PacedTransport
+from refresher.google.throttle import PacedTransport
 from tests.fakes import FakeClock, FakeTransport, Request
 
 URL = "https://sts.example/v1/token"
@@ -62,7 +62,7 @@ def test_server_is_not_asked_before_the_moment_that_it_named(
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503])
 def test_other_failures_hold_no_one_up(status: int) -> None:
-    """A refusal that names no moment is no reason to wait, except a 429."""
+    """A refusal that names no moment holds no caller up, except a 429."""
     server = Server(status)
 
     answers = [server.transport.request("POST", URL).retry_after for _ in range(3)]
