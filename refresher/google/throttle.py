@@ -1,7 +1,6 @@
-"""A server's word about when counts for all who ask it.
+"""A server's word about when counts for all who ask it: until then each gets its refusal again, without a call.
 
-A quota is of the server, not of one target: while it asks to wait, a call to it would be refused, and counted. So until
-then every caller gets the refusal again without a call. When each tries again is decided in `refresher.policy`.
+When each tries again is decided in `refresher.policy`.
 """
 
 import math
@@ -30,11 +29,9 @@ class PacedTransport:
     ) -> Response:
         """Make one call and return its answer, or the last refusal of a server that asks to wait."""
         server = urlsplit(url).netloc
-        if (held := self._refusals.get(server)) is not None:
-            until, refusal = held
-            left = until - self._monotonic()
-            if left > 0:
-                return replace(refusal, headers={**refusal.headers, "retry-after": str(math.ceil(left))})
+        until, refusal = self._refusals.get(server, (0.0, None))
+        if refusal is not None and (left := until - self._monotonic()) > 0:
+            return replace(refusal, headers={**refusal.headers, "retry-after": str(math.ceil(left))})
         response = self._transport.request(method, url, headers=headers, body=body)
         if (wait := response.retry_after) is not None:
             self._refusals[server] = (self._monotonic() + wait.total_seconds(), response)

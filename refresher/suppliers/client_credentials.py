@@ -22,7 +22,6 @@ from refresher.settings.fields import Choice, ClientText, Issuer, ParameterName,
 from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop, read_token
-from refresher.text import escape
 from refresher.tokens import SubjectToken, compose_jwt
 
 _LARGEST_SECRET = 64 * 1024
@@ -111,14 +110,12 @@ class ClientCredentialsSupplier:
         """Return the token endpoint of the issuer's discovery document."""
         from refresher.google.openid import discover, is_secure
 
-        found = discover(self._transport, self._settings.issuer).get("token_endpoint")
-        if not isinstance(found, str) or not is_secure(found):
-            problem = f"the discovery document of {self._settings.issuer} has no https `token_endpoint`"
-            raise SupplyError(problem, "correct issuer:, or set token_url:", retryable=True)
-        if urlsplit(found)[:2] != urlsplit(self._settings.issuer)[:2]:
-            # the secret goes where the configuration points, not where a document points
-            problem = f"the discovery document of {self._settings.issuer} names the token endpoint of another origin"
-            raise SupplyError(problem, f"set token_url: {escape(found)}, if the issuer confirms it", retryable=True)
+        issuer = self._settings.issuer
+        found = discover(self._transport, issuer).get("token_endpoint")
+        # the secret goes where the configuration points, not where a document points
+        if not isinstance(found, str) or not is_secure(found) or urlsplit(found)[:2] != urlsplit(issuer)[:2]:
+            problem = f"the discovery document of {issuer} has no https `token_endpoint` of the same origin"
+            raise SupplyError(problem, "correct issuer:, or set token_url: to what the issuer confirms", retryable=True)
         return found
 
     def _authenticate(self, token_url: str, secret: str, now: datetime) -> tuple[dict[str, str], dict[str, str], str]:

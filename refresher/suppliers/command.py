@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -38,16 +38,11 @@ _MOST_OUTPUT = 2 * MAXIMUM_SIZE
 _KILL_SECONDS = 5.0
 """How long a killed program may take to end."""
 
-_MOST_LEFT = 8
-"""Programs that could not be ended, in addition to which no more are started."""
-
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 _SET_DUMPABLE, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT, _CLEAR_ALL = 4, 24, 38, 47, 4
-"""Of prctl(2)."""
 _CAPABILITY_VERSION = 0x20080522
-"""Of capset(2)."""
-_MOST_CAPABILITIES = 64
+"""Of prctl(2) and of capset(2)."""
 
 
 class CommandSettings(FetchingSettings):
@@ -97,13 +92,10 @@ class CommandSupplier:
         self._argv = tuple(argv)
         self._seconds = timeout.total_seconds()
         self._environment = environment
-        self._lock = Lock()
-        self._left: list[Popen[bytes]] = []
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Run the program and read what it printed; a failure is retryable unless it can't be run or ended."""
         self._check_program()
-        self._check_left()
         facts = {"identity": context.identity, "subject": context.subject or "", "audience": context.audience}
         output = self._run(facts)
         try:
@@ -178,21 +170,9 @@ class CommandSupplier:
         try:
             process.wait(_KILL_SECONDS)
         except TimeoutExpired:
-            with self._lock:
-                self._left.append(process)
-            raise self._give_up(f"does not end when it is killed (process {process.pid})") from None
-
-    def _check_left(self) -> None:
-        """Forget the programs that ended after all; where many did not, start no more."""
-        with self._lock:
-            self._left = [process for process in self._left if process.poll() is None]
-            count = len(self._left)
-        if count >= _MOST_LEFT:
-            raise self._give_up(f"is not started again: {count} of it cannot be ended")
-
-    def _give_up(self, what: str) -> SupplyError:
-        remedy = "check what it waits for, such as a file system that does not answer"
-        return SupplyError(f"the command {self._argv[0]} {what}", remedy)
+            # not retryable: what is not ended is reaped when it ends, and meanwhile there are few attempts
+            problem = f"the command {self._argv[0]} does not end when it is killed (process {process.pid})"
+            raise SupplyError(problem, "check what it waits for, such as a file system that hangs") from None
 
     def _fail(self, what: str) -> SupplyError:
         remedy = "run it by hand as the daemon's user, with the daemon's environment"
@@ -230,7 +210,7 @@ def _find_token(output: bytes) -> str:
 
 _running: set["Popen[bytes]"] = set()
 """All programs that run now, ended with the interpreter: the threads that hold them to their bounds end with it."""
-_running_lock = Lock()
+_running_lock = RLock()
 
 
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> "Popen[bytes]":
@@ -269,27 +249,22 @@ def _give_up_rights() -> None:
     libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
-    for number in range(_MOST_CAPABILITIES):  # beyond the last one, and without CAP_SETPCAP, it changes nothing
+    for number in range(64):  # beyond the last one, and without CAP_SETPCAP, it changes nothing
         libc.prctl(_CAPBSET_DROP, number, 0, 0, 0)
     libc.capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)())
 
 
 def _kill(process: "Popen[bytes]") -> None:
     """Kill a program that was not waited for, and its process group."""
-    # once it is waited for, its number may be another process's
-    with _running_lock:
+    with _running_lock:  # once it is waited for, its number may be another process's
         _running.discard(process)
-    _kill_group(process.pid)
-
-
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
 
 
 @atexit.register
 def _end_all() -> None:
     with _running_lock:
-        for process in _running:
-            _kill_group(process.pid)
+        for process in tuple(_running):
+            _kill(process)

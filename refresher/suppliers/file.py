@@ -20,15 +20,8 @@ from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop, read_token
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
-_JSON_REMEDY = "set format: json and subject_token_field_name in the supplier"
-_FAULTS = {
-    "{": ("it is JSON", _JSON_REMEDY),
-    "[": ("it is JSON", _JSON_REMEDY),
-    '"': ("it is quoted", "make the program that renews it write the token without quotes"),
-    "'": ("it is quoted", "make the program that renews it write the token without quotes"),
-    "bearer": ("it begins with Bearer", "make the program that renews it write the token alone"),
-}
-"""What a file holds instead of a token, by how it begins, and what to do about it."""
+_FAULTS = {"{": "is JSON", "[": "is JSON", '"': "is quoted", "'": "is quoted", "bearer": "begins with Bearer"}
+"""What a file holds instead of a token, by how it begins."""
 
 
 class FileSettings(FetchingSettings):
@@ -59,47 +52,38 @@ class FileSettings(FetchingSettings):
         return (self.kind, self.path, *filter(None, [self.subject_token_field_name]))
 
     def build(self, workshop: Workshop) -> Supplier:
-        return FileSupplier(self)
-
-
-class FileSupplier:
-    """Returns the token that a file holds."""
-
-    def __init__(self, settings: FileSettings) -> None:
-        self._settings = settings
+        return self
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Read the token; each failure is retryable, since another program renews the file."""
-        path = self._settings.path
         try:
-            text = read_regular(path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip()
+            text = read_regular(self.path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip()
         except (OSError, ValueError) as error:
-            problem = f"the source file {path} {explain_failure(error)}"
+            problem = f"the source file {self.path} {explain_failure(error)}"
             remedy = "start the program that renews it, and make the file readable for the daemon's user"
             raise SupplyError(problem, remedy, retryable=True) from None
-        problem = f"the source file {path} holds no subject token"
+        problem = f"the source file {self.path} holds no subject token"
         fault = next((fault for begin, fault in _FAULTS.items() if text.lower().startswith(begin)), None)
+        remedy = "make its writer store the token alone, or set format: json and subject_token_field_name"
         if not text:
-            fault = "it is empty", "check the program that renews it"
-        elif self._settings.format == "json":
-            field = self._settings.subject_token_field_name or ""
-            text = _read_field(text, field)
-            fault = None if text else (f"it is not a JSON object with text in `{field}`", "correct the field's name")
+            fault, remedy = "is empty", "check the program that renews it"
+        elif self.format == "json":
+            text = self._read_field(text)
+            fault = None if text else f"is not a JSON object with text in `{self.subject_token_field_name}`"
+            remedy = "correct subject_token_field_name, or the program that renews it"
         if fault is not None:
-            raise SupplyError(f"{problem}: {fault[0]}", fault[1], retryable=True)
+            raise SupplyError(f"{problem}: it {fault}", remedy, retryable=True)
         token = read_token(text, problem, "make the program that renews it write a JWT there")
         if token.expires_at <= now:
-            problem = f"the token in the source file {path} expired at {token.expires_at:%FT%TZ}"
+            problem = f"the token in the source file {self.path} expired at {token.expires_at:%FT%TZ}"
             remedy = "check the program that renews it, and set this machine's clock (NTP)"
             raise SupplyError(problem, remedy, retryable=True)
         return token
 
-
-def _read_field(text: str, name: str) -> str:
-    """Return a text of a JSON object; an empty one if it has none."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    found = document.get(name) if isinstance(document, dict) else None
-    return found.strip() if isinstance(found, str) else ""
+    def _read_field(self, text: str) -> str:
+        """Return the token in a JSON object; an empty text if it has none."""
+        try:
+            found = json.loads(text)[self.subject_token_field_name]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return ""
+        return found.strip() if isinstance(found, str) else ""
