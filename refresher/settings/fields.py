@@ -209,12 +209,8 @@ ServiceAccount = Annotated[str, text_field(rf"{_EMAIL}|[0-9]{{10,30}}", f"{_ACCO
 
 Subject = Annotated[str, NodeField(_read_subject, {"type": "string", "minLength": 1, "maxLength": _LONGEST_CLAIM})]
 
-_SCOPE = rf"https://(?:{_LABEL}\.)*google(?:apis)?\.com/[!-~]*|openid|email|profile"
-_SCOPE_REMEDY = (
-    "write it in full, such as https://www.googleapis.com/auth/cloud-platform; a service that is called by its URL "
-    "needs an ID token, artifacts: {id_tokens: {NAME: {audience: URL}}}"
-)
-Scope = Annotated[str, text_field(_SCOPE, "a scope of Google's", _SCOPE_REMEDY)]
+_SCOPE_REMEDY = "write it in full: https://www.googleapis.com/auth/cloud-platform"
+Scope = Annotated[str, text_field(r"https://[!-~]+|openid|email|profile", "a scope", _SCOPE_REMEDY)]
 
 _ISSUER = "an https URL of a host, without query and fragment"
 _ISSUER_REMEDY = "write https://HOST or https://HOST/PATH, exactly as the provider's issuer_uri"

@@ -8,7 +8,7 @@ locals {
   _pool_name     = "^projects/[1-9][0-9]*/locations/global/workloadIdentityPools/[a-z0-9-]{4,32}$"
   _project_id    = "^([a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$"
   _role          = "^(roles|projects/[a-z0-9:.-]+/roles|organizations/[0-9]+/roles)/[A-Za-z0-9_.]+$"
-  _scope         = "^(https://([A-Za-z0-9-]+\\.)*google(apis)?\\.com/[!-~]*|openid|email|profile)$"
+  _scope         = "^(https://[!-~]+|openid|email|profile)$"
 
   _basic_roles = ["roles/owner", "roles/editor", "roles/viewer", "roles/admin", "roles/writer", "roles/reader"]
   # of whole projects, by which a workload may act as other accounts
