@@ -12,7 +12,7 @@ from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import apply_mask, format_time, read_mask
+from refresher.emulator.fields import apply_mask, find_project, format_time, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
 
 SERVICE = "orgpolicy.googleapis.com"
@@ -88,7 +88,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a policy."""
     parent = _authorize(cloud, call, names, "orgpolicy.policies.delete")
-    documents.remove(cloud, KIND, f"{parent}/policies/{names['constraint']}")
+    documents.remove(cloud, call, KIND, f"{parent}/policies/{names['constraint']}")
     return Reply(document={})
 
 
@@ -98,8 +98,8 @@ def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: s
         raise api_refusal("no_method")
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(cloud, caller, permission, project_resource(cloud, names["parent"], service=SERVICE))
-    found = cloud.state.find_project(names["parent"]) if names["parents"] == "projects" else None
-    return f"{names['parents']}/{found[0] if found is not None else names['parent']}"
+    parent = find_project(cloud, names["parent"])[0] if names["parents"] == "projects" else names["parent"]
+    return f"{names['parents']}/{parent}"
 
 
 def _complete(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -163,7 +163,8 @@ _OTHERS = {
     "run": """builder editor jobsExecutor jobsExecutorWithOverrides serviceAgent servicesInvoker sourceDeveloper
         sourceViewer viewer""",
     "serviceusage": "apiKeysAdmin apiKeysViewer",
-    "storage": "editor folderAdmin hmacKeyAdmin viewer",
+    "storage": """editor expressModeServiceInput expressModeServiceOutput expressModeUserAccess folderAdmin hmacKeyAdmin
+        insightsCollectorService viewer""",
 }
 """The roles that allow nothing here, of the services whose roles are all listed."""
 
@@ -175,6 +176,7 @@ _PREDEFINED = re.compile(r"roles/(?P<service>[a-zA-Z0-9_]+)\.[a-zA-Z0-9_.]+")
 ACCOUNTS = "iam.serviceAccounts."
 POOLS = "iam.workloadIdentityPool"
 BUCKETS = "storage."
+KEYS = "cloudkms."
 RUN_SERVICES = "run."
 
 

@@ -59,9 +59,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change the fields of the mask, and clear those that the body lacks; without a mask, change those that it has."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.update"))
     body = call.json()
-    etag = read_text(body, "etag")
-    if etag and not is_same_etag(etag, _compute_etag(role)):
-        raise api_refusal("conflict")
+    _check_etag(role, body)
     mask = call.query.get("updateMask", "")
     changes = {path: body.get(path) or _EMPTY[path] for path in read_mask(mask, _EMPTY)} if mask else body
     return Reply(document=_describe(name, _update(role, changes)))
@@ -70,6 +68,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Delete a role. From now on it grants nothing. It can be undeleted for a while."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.delete"))
+    _check_etag(role, call.query)
     role.deleted_at = cloud.now()
     return Reply(document=_describe(name, role))
 
@@ -105,6 +104,12 @@ def _update(role: Role, body: Mapping[str, Any]) -> Role:
     if "includedPermissions" in body:
         role.permissions = read_texts(body, "includedPermissions")
     return role
+
+
+def _check_etag(role: Role, given: Mapping[str, Any]) -> None:
+    etag = read_text(given, "etag")
+    if etag and not is_same_etag(etag, _compute_etag(role)):
+        raise api_refusal("conflict")
 
 
 def _compute_etag(role: Role) -> str:
