@@ -1,8 +1,7 @@
 """orgpolicy.googleapis.com: policies on projects, folders and organisations, stored and shown.
 
 https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Four constraints have an effect, and only on a
-project: `iam.workloadIdentityPoolProviders`, `iam.allowServiceAccountCredentialLifetimeExtension`,
-`iam.disableServiceAccountKeyCreation` and `iam.disableServiceAccountKeyUpload`.
+project.
 """
 
 from collections.abc import Mapping
@@ -19,6 +18,13 @@ SERVICE = "orgpolicy.googleapis.com"
 KIND = "orgPolicies"
 PARENTS = ("projects", "folders", "organizations")
 SPECS = ("spec", "dryRunSpec")
+CONSTRAINTS = (
+    "iam.allowServiceAccountCredentialLifetimeExtension",
+    "iam.disableServiceAccountKeyCreation",
+    "iam.disableServiceAccountKeyUpload",
+    "iam.workloadIdentityPoolProviders",
+)
+"""The constraints that have an effect."""
 
 
 def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, default: bool = False) -> bool:
@@ -92,6 +98,12 @@ def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document={})
 
 
+def list_constraints(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the constraints that have an effect. Policies of any other constraint can be stored too."""
+    parent = _authorize(cloud, call, names, "orgpolicy.constraints.list")
+    return Reply(document={"constraints": [{"name": f"{parent}/constraints/{name}"} for name in CONSTRAINTS]})
+
+
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
     """Check the caller's permission; return the parent, a project by its id."""
     if names["parents"] not in PARENTS:
@@ -121,4 +133,5 @@ ROUTES = (
     Route(f"{_NAME}.get", "GET", _POLICY, get),
     Route(f"{_NAME}.patch", "PATCH", _POLICY, patch, changes=True),
     Route(f"{_NAME}.delete", "DELETE", _POLICY, delete, changes=True),
+    Route("orgpolicy.constraints.list", "GET", "/v2/{parents}/{parent}/constraints", list_constraints),
 )

@@ -87,7 +87,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/serviceusage.serviceUsageConsumer": ("serviceusage.services.get", "serviceusage.services.list", USE_PROJECT),
     "roles/serviceusage.serviceUsageViewer": ("serviceusage.services.get", "serviceusage.services.list"),
     "roles/orgpolicy.policyAdmin": ("orgpolicy.*",),
-    "roles/orgpolicy.policyViewer": ("orgpolicy.policies.list", "orgpolicy.policy.get"),
+    "roles/orgpolicy.policyViewer": ("orgpolicy.constraints.list", "orgpolicy.policies.list", "orgpolicy.policy.get"),
     "roles/logging.admin": ("logging.*", "resourcemanager.projects.get"),
     "roles/logging.configWriter": ("logging.logMetrics.*", "resourcemanager.projects.get"),
     "roles/logging.viewer": ("logging.logEntries.list", "logging.logMetrics.get", "logging.logMetrics.list"),

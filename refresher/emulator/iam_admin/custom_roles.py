@@ -14,6 +14,7 @@ from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text, read_texts
 from refresher.emulator.iam_admin.fields import drop_empty
 from refresher.emulator.policies import Policy, is_same_etag
+from refresher.emulator.roles import ROLES
 from refresher.emulator.state import Role, is_gone
 
 SERVICE = "iam.googleapis.com"
@@ -80,6 +81,13 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     return Reply(document=_describe(name, role))
 
 
+def query_testable_permissions(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List the permissions that the emulator checks. A custom role may include any other, which allows nothing."""
+    authenticate_administrator(cloud, call, service=SERVICE)
+    known = sorted({name for names in ROLES.values() for name in names if "*" not in name})
+    return Reply(document={"permissions": [{"name": name, "stage": "GA"} for name in known]})
+
+
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(cloud, caller, permission, project_resource(cloud, names["project"], service=SERVICE))
@@ -139,5 +147,6 @@ ROUTES = (
     Route("iam.roles.get", "GET", _ROLE, get),
     Route("iam.roles.patch", "PATCH", _ROLE, patch, changes=True),
     Route("iam.roles.delete", "DELETE", _ROLE, delete, changes=True),
+    Route("iam.permissions.query", "POST", "/v1/permissions:queryTestablePermissions", query_testable_permissions),
     Route("iam.roles.undelete", "POST", f"{_ROLE}:undelete", undelete, changes=True),
 )

@@ -59,6 +59,17 @@ def test_project_that_does_not_exist_is_refused(google: Google, method: str, pat
     assert admin(google, method, path, body).status == 403
 
 
+@pytest.mark.parametrize("parent", ["projects/my-project", "projects/123456789012", "organizations/111", "folders/5"])
+def test_constraints_with_an_effect_are_listed(google: Google, parent: str) -> None:
+    """The list that gcloud reads before it sets a policy has them, and none has another constraint that replaces it."""
+    listed = admin(google, "GET", f"/v2/{parent}/constraints").document["constraints"]
+
+    known = parent.replace("123456789012", "my-project")
+    assert {"name": f"{known}/constraints/iam.workloadIdentityPoolProviders"} in listed
+    assert {tuple(entry) for entry in listed} == {("name",)}
+    assert admin(google, "GET", "/v2/projects/no-project/constraints").status == 403
+
+
 def test_organisation_policies_are_stored(google: Google) -> None:
     """An organisation policy keeps explicit false and null, and is found by id and by number of its project."""
     spec = {"inheritFromParent": False, "reset": False, "rules": [{"allowAll": None, "enforce": False}]}
