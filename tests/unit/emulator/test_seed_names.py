@@ -67,14 +67,14 @@ def test_project_that_cannot_exist_is_refused(project: dict[str, str]) -> None:
 @pytest.mark.parametrize("part", ["service_accounts", "access_token_lives", "metadata_account"])
 def test_account_that_cannot_exist_is_refused(part: str, email: str) -> None:
     """An account has an id that Google accepts and a project that exists, wherever the seed has its e-mail."""
-    seed: dict[str, Any] = {
+    seeds: dict[str, dict[str, Any]] = {
         "service_accounts": {"service_accounts": {email: None}},
         "access_token_lives": {"access_token_lives": {email: 60}},
         "metadata_account": {"metadata_account": email},
-    }[part]
+    }
 
     with pytest.raises(EmulatorError, match=rf"the seed's {part}.*shape"):
-        apply_seed(State(), seed)
+        apply_seed(State(), seeds[part])
 
 
 @pytest.mark.parametrize(
