@@ -109,3 +109,21 @@ class NotReadyError(RefresherError):
     """What was waited for did not become ready in time."""
 
     exit_status = ExitStatus.NOT_READY
+
+
+def describe_bug(subject: str, bug: BaseException) -> RefresherError:
+    """Return the failure that a programming mistake becomes: where it happened, without its text, which may be secret.
+
+    Args:
+        subject: What was worked on, the beginning of the sentence.
+        bug: The exception.
+    """
+    traceback = bug.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = "an unknown place"
+    if traceback is not None:
+        place = f"{traceback.tb_frame.f_code.co_qualname}:{traceback.tb_lineno}"
+    return RefresherError(
+        f"{subject}: unexpected {type(bug).__name__} at {place}", "report this as a bug of the refresher"
+    )

@@ -87,7 +87,8 @@ def read_regular(
             check(status)
         if status.st_size > most:
             raise UnsuitableFileError(f"larger than {most} bytes")
-        content = _read(descriptor, most + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
     finally:
         os.close(descriptor)
     if len(content) > most:
@@ -95,11 +96,8 @@ def read_regular(
     return content, FileState.from_stat(status)
 
 
-def _read(descriptor: int, most: int) -> bytes:
-    content = os.read(descriptor, min(most, 1 << 20))
-    parts = []
-    while content:
-        parts.append(content)
-        most -= len(content)
-        content = os.read(descriptor, min(most, 1 << 20)) if most > 0 else b""
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def explain_failure(error: OSError | ValueError) -> str:
+    """Return why a file could not be read, or what was read not decoded; the text follows the file's name."""
+    if isinstance(error, OSError):
+        return f"cannot be read: {os.strerror(error.errno or 0)}"
+    return "is not text" if isinstance(error, UnicodeError) else f"is {error}"

@@ -13,6 +13,8 @@ from typing import Self
 
 DEFAULT_UNIVERSE_DOMAIN = "googleapis.com"
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+VERIFY_REMEDY = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
+"""Where another server than Google's seems to answer."""
 METADATA_ORIGIN = "http://metadata.google.internal"
 
 

@@ -7,7 +7,7 @@ keep, what it would refuse. When a token must be replaced is decided in `refresh
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -215,12 +215,15 @@ def encode_base64url(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
 
 
-def decode_base64url(text: str) -> bytes:
-    """Return the content of base64url without padding (RFC 7515, section 2).
+def compose_jwt(header: Mapping[str, Any], claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:
+    """Return a JWT (RFC 7515, section 3.1); `sign` returns the raw signature of what it is given."""
+    parts = (encode_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    message = ".".join(parts)
+    return f"{message}.{encode_base64url(sign(message.encode()))}"
 
-    Raises:
-        ValueError: The text is something else.
-    """
+
+def decode_base64url(text: str) -> bytes:
+    """Return the content of base64url without padding (RFC 7515, section 2); other text is a `ValueError`."""
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from refresher.google.call import Response, TransportError
+from refresher.google.source_credentials import SourceCredential
 from refresher.resources import Endpoints
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import AccessToken, SubjectToken, peek
@@ -106,51 +107,42 @@ class FakeTransport:
         return response
 
 
-@dataclass(frozen=True)
-class FakeConnections:
-    """Connections that are all one fake transport."""
+class FakeSource(SourceCredential):
+    """A source credential that has a token of an hour, or raises a chosen failure."""
 
-    transport: FakeTransport
+    def __init__(self, failure: Exception | None = None) -> None:
+        super().__init__(self._fetch_fake)
+        self.failure = failure
 
-    def __call__(self) -> FakeTransport:
-        """Return the transport."""
-        return self.transport
-
-    def trusting(self, ca_file: Path, ca_key: str) -> FakeTransport:
-        """Return the same transport, which trusts everything."""
-        return self.transport
-
-
-@dataclass
-class FakeSource:
-    """A source credential that has a token, or raises a chosen failure."""
-
-    value: str = "ya29.fake-source"
-    lifetime: timedelta = timedelta(hours=1)
-    failure: Exception | None = None
-
-    def access_token(self, now: datetime) -> AccessToken:
-        """Return the token, or fail."""
+    def _fetch_fake(self, now: datetime) -> AccessToken:
         if self.failure is not None:
             raise self.failure
-        return AccessToken(value=self.value, expires_at=now + self.lifetime)
+        return AccessToken(value="ya29.fake-source", expires_at=now + timedelta(hours=1))
 
 
 class FakeWorkshop(Workshop):
     """A workshop over a fake transport, whose source credentials always have a token."""
 
     @classmethod
-    def over(cls, transport: FakeTransport, environment: Mapping[str, str] | None = None) -> FakeWorkshop:
+    def over(
+        cls,
+        transport: FakeTransport,
+        environment: Mapping[str, str] | None = None,
+        source: FakeSource | None = None,
+    ) -> FakeWorkshop:
         """Return the workshop; its random text is always the same."""
-        return cls(
+        workshop = cls(
             endpoints=Endpoints.of_universe(),
-            connections=FakeConnections(transport),
+            transport=lambda: transport,
+            trust=lambda _file, _key: transport,
             environment=environment or {},
             random=lambda: "unique",
         )
+        workshop._opened[None] = source or FakeSource()
+        return workshop
 
-    def open_credentials(self, path: Path | None) -> FakeSource:
-        return FakeSource()
+    def open_credentials(self, path: Path | None) -> SourceCredential:
+        return self._opened[None]
 
 
 @dataclass

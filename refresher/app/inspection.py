@@ -175,7 +175,7 @@ class Inspector:
         if self._discover:
             sources += [partial(self._read_keys, each) for each in signers if each not in local]
         if self._discover and local == signers:
-            sources.append(lambda: fetch_keys(self._workshop.connections(), issuer))
+            sources.append(lambda: fetch_keys(self._workshop.transport(), issuer))
         found: list[dict[str, Any]] = []
         failures = []
         for read in sources:
@@ -192,7 +192,7 @@ class Inspector:
         from refresher.google.openid import fetch_key_set
 
         if settings.keys_url is not None:
-            return fetch_key_set(self._workshop.connections(), settings.keys_url)
+            return fetch_key_set(self._workshop.transport(), settings.keys_url)
         keys: list[dict[str, Any]] = settings.published_jwks(self._workshop, (), self._now)["keys"]
         return keys
 
@@ -211,7 +211,7 @@ class Inspector:
             secrets=(token,),
         )
         try:
-            answer = call.fetch_document(self._workshop.connections())
+            answer = call.fetch_document(self._workshop.transport())
         except RefresherError as error:
             found.problems.append(error.problem)
             return

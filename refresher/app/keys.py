@@ -88,7 +88,7 @@ def _prove(
         context = _choose_identity(loaded, name, settings)
         token = settings.build_with_next_key(kid, workshop).supply(context, now)
         exchange(
-            workshop.connections(),
+            workshop.transport(),
             workshop.endpoints,
             provider=get_provider(loaded, settings),
             subject_token=token.value,

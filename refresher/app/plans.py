@@ -61,7 +61,11 @@ def build_chain(workshop: Workshop) -> Chain:
     """Return what mints optional artifacts."""
     from refresher.google.chain import GoogleChain
 
-    return GoogleChain(transport=workshop.connections, endpoints=workshop.endpoints, own=workshop.open_credentials)
+    return GoogleChain(
+        transport=workshop.transport,
+        endpoints=workshop.endpoints,
+        own=lambda credentials, now: workshop.open_credentials(credentials).access_token(now),
+    )
 
 
 class ConfiguredPlans:

@@ -20,16 +20,15 @@ from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine import once
-from refresher.engine.agenda import Key
+from refresher.engine.agenda import Key, Outcome
 from refresher.engine.daemon import Daemon
-from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.lock import held_roots, is_root_held
+from refresher.publishing.lock import held_roots, is_daemon_running
 from refresher.publishing.retirement import retire_strays
 from refresher.resources import Endpoints
 from refresher.suppliers.interface import Workshop
@@ -52,7 +51,7 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
-        plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_root_held(plan.root)
+        plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_daemon_running(plan.root)
     )
 
 
@@ -146,7 +145,7 @@ def _prove(target: Target, workshop: Workshop) -> str:
             way = replace(way, subject=token.unverified_claims.subject)
     document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
-    return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.connections())
+    return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
 
 
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:

@@ -100,9 +100,11 @@ def open_workshop(loaded: LoadedConfiguration | None, *, limits: "Limits | None"
 
     `limits` bound the time of each call; None for the usual ones.
     """
+    connections = Connections(ca_file=loaded and loaded.configuration.google.ca_file, limits=limits)
     return Workshop(
         endpoints=Endpoints.of_universe() if loaded is None else build_endpoints(loaded),
-        connections=Connections(ca_file=loaded and loaded.configuration.google.ca_file, limits=limits),
+        transport=connections,
+        trust=connections.trusting,
         environment=os.environ,
         random=partial(secrets.token_urlsafe, 16),
     )

@@ -17,8 +17,7 @@ from refresher.cli.command import (
     print_warnings,
     select_targets,
 )
-from refresher.engine.agenda import Key
-from refresher.engine.outcome import Outcome
+from refresher.engine.agenda import Key, Outcome
 from refresher.errors import ExitStatus
 
 

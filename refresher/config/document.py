@@ -67,10 +67,6 @@ class _Stream(BytesIO):
     name: str
 
 
-class _BrokenFileError(Exception):
-    """Nothing can be read of a file; the argument is the problem."""
-
-
 def read_document(content: bytes, name: str) -> Document:
     """Read one document; whatever the bytes are, mistakes become its problems and nothing is raised.
 
@@ -79,10 +75,9 @@ def read_document(content: bytes, name: str) -> Document:
         name: The file, as messages show it; relative paths in it count from its directory.
     """
     start = OwnMark(name)
-    try:
-        root = _compose(content, name)
-    except _BrokenFileError as error:
-        return Document(root=Map(start, start), problems=error.args, is_broken=True)
+    root = _compose(content, name)
+    if isinstance(root, Problem):
+        return Document(root=Map(start, start), problems=(root,), is_broken=True)
     if root is None:
         return Document(root=Map(start, start), is_empty=True)
     problems: list[Problem] = []
@@ -90,31 +85,31 @@ def read_document(content: bytes, name: str) -> Document:
     return Document(root=tree, problems=tuple(problems))
 
 
-def _compose(content: bytes, name: str) -> yaml.MappingNode | None:
-    """Return the top map; None if there is nothing in the file."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        before = content[: error.start].decode()
-        raise _refuse_after(name, before, "the file is not UTF-8", "save it as UTF-8") from None
+def _compose(content: bytes, name: str) -> yaml.MappingNode | Problem | None:
+    """Return the top map, or why nothing can be read of the file; None if there is nothing in it."""
     stream = _Stream(content)
     stream.name = name
     try:
+        text = content.decode()
         root = yaml.compose(stream, Loader=_Composer)
-    except ReaderError as error:
-        before = content[: error.position].decode(errors="ignore")
-        problem, remedy = "the file has a character that YAML does not allow", "delete the character"
-        raise _refuse_after(name, before, problem, remedy) from error
+    except (UnicodeDecodeError, ReaderError) as error:
+        if isinstance(error, ReaderError):
+            place, wrong = error.position, ("the file has a character that YAML does not allow", "delete the character")
+        else:
+            place, wrong = error.start, ("the file is not UTF-8", "save it as UTF-8")
+        before = content[:place].decode(errors="ignore")
+        mark = OwnMark(name, before.count("\n"), len(before) - before.rfind("\n") - 1)
+        return Problem(locate(mark), *wrong)
     except yaml.MarkedYAMLError as error:
-        raise _explain(name, error) from error
+        return _explain(name, error)
     if root is None or (root.tag == _PLAIN and root.value in _EMPTY):
         return None
     if not isinstance(root, yaml.MappingNode):
         problem, remedy = "the file holds a list or a single value, not a map", "write lines of the form KEY: VALUE"
-        raise _BrokenFileError(Problem(locate(root.start_mark), problem, remedy))
+        return Problem(locate(root.start_mark), problem, remedy)
     if "*" in text and "&" in text and _grows_without_bound(root):
-        problem, remedy = "its aliases refer to themselves, or grow without bound", "write the values out"
-        raise _BrokenFileError(Problem(locate(root.start_mark), problem, remedy))
+        problem = "its aliases refer to themselves, or grow without bound"
+        return Problem(locate(root.start_mark), problem, "write the values out")
     return root
 
 
@@ -133,9 +128,7 @@ def _read_map(node: yaml.MappingNode, label: Mark, path: tuple[str | int, ...], 
         elif tag == _PLAIN and value_node.value not in _EMPTY:
             read[key] = Value(value_node.value, value_node.start_mark, mark)
         else:
-            child = read[key] = _read_node(value_node, mark, (*path, key), problems)
-            if isinstance(child, Empty):
-                read.has_empty = True
+            read[key] = _read_node(value_node, mark, (*path, key), problems)
     return read
 
 
@@ -187,17 +180,11 @@ def _grows_without_bound(root: yaml.Node) -> bool:
     return count(root, 1) > len(totals) + _GROWTH
 
 
-def _explain(name: str, error: yaml.MarkedYAMLError) -> _BrokenFileError:
+def _explain(name: str, error: yaml.MarkedYAMLError) -> Problem:
     location = locate(error.problem_mark or error.context_mark or OwnMark(name))
     if "another document" in (error.problem or ""):
         problem, remedy = "the file holds several documents", "keep one of them, and delete the line ---"
     else:
         problem = f"the YAML is broken: {error.problem or error.context}"
         remedy = "fix that line or the one before: indentation, a tab, a colon without a space, an open quote"
-    return _BrokenFileError(Problem(location, problem, remedy))
-
-
-def _refuse_after(name: str, text: str, problem: str, remedy: str) -> _BrokenFileError:
-    """Return the error for the character that comes after a text."""
-    mark = OwnMark(name, text.count("\n"), len(text) - text.rfind("\n") - 1)
-    return _BrokenFileError(Problem(locate(mark), problem, remedy))
+    return Problem(location, problem, remedy)

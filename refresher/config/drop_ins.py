@@ -57,6 +57,10 @@ class Scan(NamedTuple):
     file_names: frozenset[str] | None
 
 
+NOTHING = Scan(drop_ins={}, targets={}, problems=(), file_names=frozenset())
+"""What is scanned without a drop-in directory."""
+
+
 def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previous: Mapping[str, DropIn]) -> Scan:
     """Read the drop-in directory.
 
@@ -66,7 +70,7 @@ def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previ
         previous: What the last scan saw; files that did not change since are not read again.
     """
     if configuration.targets_directory is None:
-        return Scan(drop_ins={}, targets={}, problems=(), file_names=frozenset())
+        return NOTHING
     problems: list[Problem] = []
     try:
         found, file_names = _read_all(str(configuration.targets_directory), previous, problems)

@@ -22,46 +22,26 @@ from refresher.settings.places import InvalidConfigurationError, Map, Problem, s
 from refresher.suppliers.interface import SupplierSettings
 
 
-class MainFile(NamedTuple):
-    """The main file with what it includes, checked.
-
-    Attributes:
-        path: As it was asked for.
-        configuration: The models.
-        targets: Its own targets, by name.
-        warnings: By place.
-        states: The state of every file that was read.
-    """
-
-    path: Path
-    configuration: Configuration
-    targets: Mapping[str, ResolvedTarget]
-    warnings: tuple[Problem, ...]
-    states: Mapping[Path, FileState | None]
-
-
 class LoadedConfiguration(NamedTuple):
     """A configuration that can be used.
 
     Attributes:
-        main: The main file with what it includes.
+        path: The main file, as it was asked for.
+        configuration: The models of the main file and what it includes.
+        own: Its own targets, by name.
+        warnings: What is allowed and yet worth a warning, by place.
+        states: The state of every file that was read but the drop-ins.
         scanned: The drop-ins.
         targets: The main file's and those of valid drop-ins, by name.
     """
 
-    main: MainFile
+    path: Path
+    configuration: Configuration
+    own: Mapping[str, ResolvedTarget]
+    warnings: tuple[Problem, ...]
+    states: Mapping[Path, FileState | None]
     scanned: drop_ins.Scan
     targets: Mapping[str, ResolvedTarget]
-
-    @property
-    def configuration(self) -> Configuration:
-        """The models."""
-        return self.main.configuration
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        """What is allowed and yet worth a warning, by place."""
-        return self.main.warnings
 
     @property
     def drop_in_problems(self) -> tuple[Problem, ...]:
@@ -80,7 +60,7 @@ class LoadedConfiguration(NamedTuple):
     @property
     def files(self) -> tuple[Path, ...]:
         """The main file and everything it includes, absolute."""
-        return tuple(self.main.states)
+        return tuple(self.states)
 
     def get_identity(self, target: ResolvedTarget) -> IdentitySettings:
         """Return the identity of a target of this configuration."""
@@ -90,13 +70,10 @@ class LoadedConfiguration(NamedTuple):
         """Return the name of the supplier that serves an identity: the one it names, or the only one."""
         return identity.supplier or next(iter(self.configuration.suppliers))
 
-    def get_provider_name(self, supplier: SupplierSettings) -> str:
-        """Return the name of the provider that accepts a supplier's tokens: the one it names, or the only one."""
-        return supplier.provider or next(iter(self.configuration.providers))
-
     def get_provider(self, supplier: SupplierSettings) -> ProviderSettings:
-        """Return the provider that accepts a supplier's tokens."""
-        return self.configuration.providers[self.get_provider_name(supplier)]
+        """Return the provider that accepts a supplier's tokens: the one it names, or the only one."""
+        providers = self.configuration.providers
+        return providers[supplier.provider or next(iter(providers))]
 
 
 def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedConfiguration:
@@ -111,20 +88,19 @@ def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedCo
         InvalidConfigurationError: With everything that is wrong in the main file and what it includes.
     """
     with _collector_paused():
-        if previous is not None and previous.main.path == path and _is_unchanged(previous.main):
-            main = previous.main
-            problems = list(check_root(main.configuration, main.targets.values()))  # others may write to it by now
-            if problems:
-                raise InvalidConfigurationError(problems, main.states)
-        else:
-            main = _load_main(path)
-        return _add_drop_ins(main, previous)
+        if previous is None or previous.path != path or not _is_unchanged(previous):
+            loaded = _load_main(path)
+            return _read_drop_ins(loaded, {} if previous is None else previous.scanned.drop_ins)
+        problems = list(check_root(previous.configuration, previous.own.values()))  # others may write to it by now
+        if problems:
+            raise InvalidConfigurationError(problems, previous.states)
+        return _read_drop_ins(previous, previous.scanned.drop_ins)
 
 
 def rescan(previous: LoadedConfiguration) -> LoadedConfiguration:
     """Read the drop-ins again with the main file as it was: for when the main file went wrong meanwhile."""
     with _collector_paused():
-        return _add_drop_ins(previous.main, previous)
+        return _read_drop_ins(previous, previous.scanned.drop_ins)
 
 
 def read_signature(loaded: LoadedConfiguration, also: Iterable[Path] = ()) -> object:
@@ -142,13 +118,13 @@ def read_signature(loaded: LoadedConfiguration, also: Iterable[Path] = ()) -> ob
     return (files, root_mode) if directory is None else (files, root_mode, drop_ins.read_states(str(directory)))
 
 
-def _add_drop_ins(main: MainFile, previous: LoadedConfiguration | None) -> LoadedConfiguration:
-    before = {} if previous is None else previous.scanned.drop_ins
-    scanned = drop_ins.scan(main.configuration, main.targets, before)
-    return LoadedConfiguration(main, scanned, {**main.targets, **scanned.targets})
+def _read_drop_ins(main: LoadedConfiguration, before: Mapping[str, drop_ins.DropIn]) -> LoadedConfiguration:
+    scanned = drop_ins.scan(main.configuration, main.own, before)
+    return main._replace(scanned=scanned, targets={**main.own, **scanned.targets})
 
 
-def _load_main(path: Path) -> MainFile:
+def _load_main(path: Path) -> LoadedConfiguration:
+    """Load the main file and what it includes, without drop-ins."""
     sources = read_sources(path)
     problems = list(sources.problems)
     refused = {problem.location for problem in problems}
@@ -160,12 +136,12 @@ def _load_main(path: Path) -> MainFile:
         raise InvalidConfigurationError(problems, sources.states)
     found: list[Problem] = []
     configuration = Configuration.read(first.root, found)
-    if sources.is_complete:
+    targets: dict[str, ResolvedTarget] = {}
+    if sources.is_complete:  # else what is missing may be in the file that is not there
         found += check_entries(configuration)
-    targets = {}
-    has_identities = sources.is_complete and "identities" not in configuration.broken
-    resolver = TargetResolver(configuration, has_identities=has_identities)
-    for name, settings in configuration.targets.items():
+    are_known = sources.is_complete and "identities" not in configuration.broken
+    resolver = TargetResolver(configuration)
+    for name, settings in configuration.targets.items() if are_known else ():
         wrong: list[Problem] = []
         target = resolver.resolve(name, settings, wrong)
         found += wrong
@@ -181,10 +157,10 @@ def _load_main(path: Path) -> MainFile:
     for entry in (entry for section in first.root.values() if isinstance(section, Map) for entry in section.values()):
         if isinstance(entry, Map):
             entry.clear()
-    return MainFile(path=path, configuration=configuration, targets=targets, warnings=warnings, states=sources.states)
+    return LoadedConfiguration(path, configuration, targets, warnings, sources.states, drop_ins.NOTHING, targets)
 
 
-def _is_unchanged(main: MainFile) -> bool:
+def _is_unchanged(main: LoadedConfiguration) -> bool:
     return all(state is not None and read_state(path) == state for path, state in main.states.items())
 
 

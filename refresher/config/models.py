@@ -7,25 +7,24 @@ Each model checks between its own keys. What spans entries (references, subjects
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
 
 from refresher.settings import fields, values
-from refresher.settings.model import ByName, Part, Settings
-from refresher.settings.places import Map, Problem, Value, describe, make_problem, suggest
-from refresher.suppliers.interface import SupplierSettings
-from refresher.suppliers.registry import KINDS
+from refresher.settings.model import ByName, Settings
+from refresher.settings.places import Map, Problem, Value
+from refresher.suppliers.interface import KINDS, SupplierSettings, load_kind
 from refresher.text import quote
 
 _FOLDED = str.maketrans("-.", "__")
 """Characters of names that become one in the names of variables."""
 
-_METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "[fd20:ce::254]"])
-_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
-_ORIGIN = r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:/]*)(?::[0-9]+)?"
+_METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "fd20:ce::254"])
+_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
 
 
 class ProviderSettings(Settings):
@@ -43,8 +42,9 @@ class ProviderSettings(Settings):
 
 
 class UnknownSupplier(Settings):
-    """A supplier whose kind is unknown: that is reported, and of its keys only the provider is read."""
+    """A supplier whose kind is unknown: that is reported, and of its other keys only the provider is read."""
 
+    kind: Annotated[str, fields.choice_field(KINDS)] = Field(examples=[f"one of {', '.join(KINDS)}"])
     provider: fields.Name | None = None
 
 
@@ -55,36 +55,22 @@ class SupplierOfKind:
         return core_schema.with_info_plain_validator_function(_read_supplier)
 
     def __get_pydantic_json_schema__(self, _: object, handler: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's signature
-        for kind in KINDS.values():
+        kinds = {name: load_kind(name) for name in KINDS}
+        for kind in kinds.values():
             kind.model_rebuild()
-        choices = {name: kind.__pydantic_core_schema__ for name, kind in KINDS.items()}
+        choices = {name: kind.__pydantic_core_schema__ for name, kind in kinds.items()}
         written: dict[str, Any] = handler(core_schema.tagged_union_schema(choices, "kind"))
         return written
 
 
 def _read_supplier(node: Map, info: ValidationInfo) -> Settings:
     written = node.get("kind")
-    kind = KINDS.get(written.text) if isinstance(written, Value) else None
     problems = cast("list[Problem]", info.context)
-    if kind is not None:
-        return kind.read(node, problems)
-    part = Part(node.place, node.label, node.path)
-    if "provider" in node:
-        part["provider"] = node["provider"]
-    if not isinstance(node, Part):  # else it was refused already
-        problems.append(_explain_kind(node))
+    if isinstance(written, Value) and written.text in KINDS:
+        return load_kind(written.text).read(node, problems)
+    part = type(node)(node.place, node.label, node.path)  # a Part if it was refused already
+    part |= {key: node[key] for key in ("kind", "provider") if key in node}
     return UnknownSupplier.read(part, problems)
-
-
-def _explain_kind(node: Map) -> Problem:
-    written, supported = node.get("kind"), ", ".join(KINDS)
-    if written is None:
-        return make_problem(node, ("kind",), "is missing", f"add kind: one of {supported}")
-    if not isinstance(written, Value):
-        return make_problem(node, ("kind",), f"is {describe(written)}", f"use one of: {supported}")
-    near = suggest(written.text, KINDS)
-    remedy = f"{near} Supported are: {supported}" if near.endswith("?") else f"use one of: {supported}"
-    return make_problem(node, ("kind",), f"is {quote(written.text)}, which is not a kind of supplier", remedy)
 
 
 class IdentitySettings(Settings):
@@ -166,7 +152,12 @@ class ArtifactSettings(Settings):
 class TargetSettings(Settings):
     """Where: the credentials directory of one container. A drop-in holds one of these."""
 
-    retired: ClassVar[frozenset[str]] = frozenset(["directory"])
+    retired: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "directory": (
+            "is no longer a key: the directory of target NAME is always directory_root/NAME",
+            "delete it and mount that directory; to keep the path that the container sees, set container_directory",
+        )
+    }
 
     identity: fields.Name | None = Field(
         default=None, description="Which of `identities`. Default: the target's own name."
@@ -213,19 +204,16 @@ class GoogleSettings(Settings):
 
     def check(self) -> Iterator[Problem]:
         """Check each origin: only an emulator is outside the universe, and plain http stays on the loopback."""
-        for key in ("sts", "iam_credentials", "cloud_kms", "metadata"):
-            origin = getattr(self.endpoints, key)
-            found = None if origin is None else re.fullmatch(_ORIGIN, origin)
-            if found is None:
-                continue
-            host = found["host"].lower()
-            if key == "metadata" and host in _METADATA_HOSTS:
+        for key, origin in self.endpoints:
+            parts = urlsplit(origin or "")
+            host = parts.hostname or ""
+            if origin is None or (key == "metadata" and host in _METADATA_HOSTS):
                 continue
             if not host.endswith("." + self.universe_domain.lower()) and not self.emulator:
                 clause = f"is {quote(origin)}, which is not below {self.universe_domain}"
                 yield self.problem(clause, "fix it, or add emulator: true below google:", "endpoints", key)
             # the metadata server alone speaks plain http by nature
-            if found["scheme"] == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
+            if parts.scheme == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
                 yield self.problem(f"is {quote(origin)}, plain http beyond the loopback", "use https", "endpoints", key)
 
 

@@ -117,7 +117,6 @@ def _merge(sources: Sources, into: Map, more: Map) -> None:
         present = into.get(key)
         if present is None:
             into[key] = value
-            into.has_empty = into.has_empty or isinstance(value, Empty)
         elif isinstance(present, Map) and isinstance(value, Map):
             _merge(sources, present, value)
         elif not _agree(present, value):

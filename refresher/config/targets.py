@@ -66,7 +66,6 @@ class TargetResolver:
         earlier: Iterable[ResolvedTarget] = (),
         *,
         open_mode: int = 0,
-        has_identities: bool = True,
     ) -> None:
         """Start with targets that were resolved already.
 
@@ -74,9 +73,7 @@ class TargetResolver:
             configuration: The main file's; its identities may be partly wrong.
             earlier: They are not checked again.
             open_mode: The mode of the directory root if other users can write to it, else 0.
-            has_identities: Whether all identities are known; else an unknown one is not reported.
         """
-        self._has_identities = has_identities
         self._identities = configuration.identities
         self._root = configuration.directory_root
         self._open_mode = open_mode
@@ -89,13 +86,7 @@ class TargetResolver:
 
     def resolve(self, name: str, settings: TargetSettings, found: list[Problem]) -> ResolvedTarget | None:
         """Return a target; None if something was found wrong with it before, or is found and added now."""
-        if self._has_identities:
-            found += check_target(name, settings, self._identities)
-        if "directory" in settings.node:
-            clause = f"is no longer a key: the directory of target {name} is always {self._root}/{name}"
-            keep = "to keep the path that the container sees, set container_directory"
-            remedy = f"delete it and mount {self._root}/{name}; {keep}"
-            found.append(settings.problem(clause, remedy, "directory", at_key=True))
+        found += check_target(name, settings, self._identities)
         uid, gid = self._find_owner(settings, found)
         target = ResolvedTarget(
             name=name,

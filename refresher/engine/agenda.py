@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple, Self
 
 from refresher import policy
-from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact, Target
+from refresher.errors import RefresherError
 from refresher.policy import State
-from refresher.publishing.open_directory import DirectoryState
+from refresher.publishing.directory import DirectoryState
+from refresher.tokens import SubjectToken
 
 _WAIT = policy.CLOCK_SKEW
 """After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""
@@ -27,6 +30,67 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 Key = tuple[str, str]
 """Name of the target, and name of its optional artifact; empty for its token."""
+
+
+class Result(StrEnum):
+    """How a job ended.
+
+    `WAITING` means that there is no subject token yet to mint the artifact with.
+    """
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+class Life(NamedTuple):
+    """What may be shown of what a file holds; no secret.
+
+    Attributes:
+        issued_at: UTC.
+        expires_at: UTC.
+        issuer: Claim `iss` of a subject token that is a JWT.
+        subject: Claim `sub` of such a token.
+        fingerprint: Eight hex digits that distinguish subject tokens.
+    """
+
+    issued_at: datetime
+    expires_at: datetime
+    issuer: str | None = None
+    subject: str | None = None
+    fingerprint: str | None = None
+
+    @classmethod
+    def from_token(cls, token: SubjectToken) -> Self:
+        """Return what may be shown of a subject token."""
+        claims = token.unverified_claims
+        issuer, subject = (None, None) if claims is None else (claims.issuer, claims.subject)
+        return cls(token.issued_at, token.expires_at, issuer, subject, token.fingerprint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one job did.
+
+    Attributes:
+        result: How it ended.
+        life: The life of what the file holds now, if it is ours.
+        repaired: Artifacts put right that had drifted.
+        error: Why it failed.
+        duration: In seconds.
+        state: The directory's state afterwards; None if it could not be opened, or was not looked at.
+        is_recreated: Whether the directory was replaced, so that containers that hold it see an empty one.
+    """
+
+    result: Result
+    life: Life | None = None
+    repaired: tuple[str, ...] = ()
+    error: RefresherError | None = None
+    duration: float = 0.0
+    state: DirectoryState | None = None
+    is_recreated: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,9 +156,6 @@ class Agenda:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     @property
     def is_idle(self) -> bool:
         """Whether no worker has a job."""
@@ -112,10 +173,7 @@ class Agenda:
     def adopt(self, targets: Mapping[str, Target], *, has_new_suppliers: bool = False) -> None:
         """Take over a plan: unchanged jobs keep their moment, new and changed ones are due at once.
 
-        Args:
-            targets: The plan's targets, by name.
-            has_new_suppliers: Whether the suppliers are others than before. Then jobs that failed are due at once too,
-                since the reason may be gone.
+        With new suppliers jobs that failed are due at once too, since the reason may be gone.
         """
         former, self._entries, self._groups = self._entries, {}, {}
         for target in targets.values():
@@ -155,14 +213,7 @@ class Agenda:
         return self._entries.get(entry.key) is entry
 
     def settle(self, entry: Entry, outcome: Outcome, now: datetime, draw: float) -> None:
-        """Note how a job ended, and when it is due next.
-
-        Args:
-            entry: As it was handed out.
-            outcome: How it ended.
-            now: The wall clock's time.
-            draw: A random number in [0, 1) for the backoff after a failure.
-        """
+        """Note how a job ended, and when it is due next; `draw` in [0, 1) is the jitter after a failure."""
         entry.is_known = True
         if outcome.error is None or outcome.life is not None or outcome.state is not None:
             entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still

@@ -99,45 +99,26 @@ def is_worth_publishing(
     Raises:
         TokenRejectedError: It is not what is configured, or would not serve a reader better.
     """
-    _require_publishable(target, token, present, now)
-    if present.token is None or not _is_comparable(present, now):
-        return True
-    if token.expires_at < present.token.expires_at:
-        raise _build_rejection(
-            target, "it expires before the present one does", "make the supplier hand out newer tokens"
-        )
-    return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)
-
-
-def _require_publishable(target: Target, token: SubjectToken, present: Assessment, now: datetime) -> None:
-    """Check a supplied token by itself. One with little life left is better than nothing, and worse than anything."""
-    if mismatches := target.expected.mismatches(token):
-        raise _build_rejection(
-            target, "; ".join(mismatches), "make the supplier's issuer, subject and audience agree with the token"
-        )
-    if policy.is_from_the_future(token.issued_at, now):
-        raise _build_rejection(
-            target, f"claim iat is in the future, {token.issued_at:%FT%TZ}", "set this machine's clock (NTP)"
-        )
-    if now >= token.expires_at or token.expires_at <= token.issued_at:
-        raise _build_rejection(target, f"it expired at {token.expires_at:%FT%TZ}", "renew it earlier at its source")
-    if now >= policy.overdue_at(token.issued_at, token.expires_at) and _is_comparable(present, now):
-        raise _build_rejection(
-            target,
-            f"it expires at {token.expires_at:%FT%TZ}, within the minimum validity",
-            "renew it earlier at its source",
-        )
-
-
-def _is_comparable(present: Assessment, now: datetime) -> bool:
-    """Return whether the present token still serves a reader: ours, not expired, not from the future."""
-    return (
+    is_comparable = (
         present.is_ours
         and present.token is not None
         and present.state is not State.EXPIRED
         and not policy.is_from_the_future(present.token.issued_at, now)
     )
-
-
-def _build_rejection(target: Target, reason: str, remedy: str) -> TokenRejectedError:
-    return TokenRejectedError(f"target {target.name}: the supplied token is not published: {reason}", remedy)
+    fault: tuple[str, str] | None = None
+    if mismatches := target.expected.mismatches(token):
+        fault = "; ".join(mismatches), "make the supplier's issuer, subject and audience agree with the token"
+    elif policy.is_from_the_future(token.issued_at, now):
+        fault = f"claim iat is in the future, {token.issued_at:%FT%TZ}", "set this machine's clock (NTP)"
+    elif now >= token.expires_at or token.expires_at <= token.issued_at:
+        fault = f"it expired at {token.expires_at:%FT%TZ}", "renew it earlier at its source"
+    elif is_comparable and now >= policy.overdue_at(token.issued_at, token.expires_at):
+        reason = f"it expires at {token.expires_at:%FT%TZ}, within the minimum validity"
+        fault = reason, "renew it earlier at its source"  # little life left is better than nothing, and no more
+    elif is_comparable and present.token is not None and token.expires_at < present.token.expires_at:
+        fault = "it expires before the present one does", "make the supplier hand out newer tokens"
+    if fault is not None:
+        raise TokenRejectedError(f"target {target.name}: the supplied token is not published: {fault[0]}", fault[1])
+    if present.token is None or not is_comparable:
+        return True
+    return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)

@@ -14,16 +14,14 @@ from threading import Lock
 from typing import NamedTuple, Protocol
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Agenda, Entry
+from refresher.engine.agenda import Agenda, Entry, Outcome, Result
 from refresher.engine.minter import Minter
-from refresher.engine.outcome import Outcome, Result, describe_bug
 from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
-from refresher.engine.shared_tokens import SharedSupplies
-from refresher.engine.workers import ARTIFACTS_THREADS, KEYS_LANE, Workers, name_artifacts_lane
-from refresher.errors import PublishError, RefresherError
+from refresher.engine.workers import KEYS_LANE, Workers, choose_lane
+from refresher.errors import PublishError, RefresherError, describe_bug
 from refresher.publishing.retirement import Retirement
 
 SWEEP_TICKS = 5
@@ -166,7 +164,7 @@ class Daemon:
             former = {entry.target.name for entry in self._agenda.tokens}
             has_new_suppliers = self._engine is None or plan.suppliers is not self._engine.plan.suppliers
             if self._engine is None or has_new_suppliers:
-                refresher = Refresher(supplies=SharedSupplies(plan.suppliers), clock=self.clock)
+                refresher = Refresher(suppliers=plan.suppliers, clock=self.clock)
                 self._engine = _Engine(refresher, Minter(chain=plan.chain, clock=self.clock), plan)
             else:
                 self._engine = self._engine._replace(plan=plan)
@@ -231,11 +229,7 @@ class Daemon:
         if engine is None:
             return
         for index, entry in enumerate(entries):
-            if entry.artifact is None:
-                lane, threads = entry.target.supplier, engine.plan.threads.get(entry.target.supplier, 1)
-            else:
-                lane = name_artifacts_lane(entry.target.impersonation, is_failing=entry.failures > 0)
-                threads = ARTIFACTS_THREADS
+            lane, threads = choose_lane(engine.plan, entry.target, entry.artifact, is_failing=entry.failures > 0)
             try:
                 work = partial(self._work, entry, engine)
                 self.workers.submit(lane, partial(self._confine, "work", work), threads=threads)

@@ -6,20 +6,25 @@ at again, since the directory may belong to another identity by then. When to ca
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import NamedTuple
 
 from refresher.clock import Clock
+from refresher.engine.agenda import Life, Outcome, Result
 from refresher.engine.artifacts import MintedToken, Minting, compute_request, mint
 from refresher.engine.assessment import assess_minted, assess_token
-from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Target
-from refresher.engine.shared_tokens import FederatedTokens
 from refresher.errors import RefresherError
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import is_in_place
-from refresher.tokens import SubjectToken
+from refresher.publishing.open_directory import open_to_publish
+from refresher.shared_fetch import SharedFetch
+from refresher.tokens import AccessToken, SubjectToken
+
+LEAST_LIFE = timedelta(minutes=1)
+"""That a federated token must have left to be used once more; it ends with its subject token at the latest."""
 
 
 class _Look(NamedTuple):
@@ -34,6 +39,8 @@ class _Look(NamedTuple):
 class Minter:
     """Brings optional artifacts up to date; safe to use from several threads.
 
+    The artifacts of an identity share a federated token, which is kept in memory only.
+
     Args:
         chain: Returns what makes the calls; asked when something is minted.
         clock: Where the time comes from.
@@ -41,7 +48,7 @@ class Minter:
 
     def __init__(self, *, chain: Callable[[], Chain], clock: Clock) -> None:
         self._chain = chain
-        self._federated = FederatedTokens(chain)
+        self._shares: dict[object, SharedFetch[AccessToken]] = {}
         self._clock = clock
 
     def refresh(self, target: Target, artifact: MintedArtifact, *, force: bool = False) -> Outcome:
@@ -86,13 +93,18 @@ class Minter:
         )
 
     def _mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken) -> MintedToken:
-        now = self._clock.now()
-        federated = self._federated.exchange(target, subject_token, now)
-        return mint(artifact, Minting(self._chain(), target.impersonation, federated, now))
+        now, way, claims = self._clock.now(), target.impersonation, subject_token.unverified_claims
+        # a supplier that alone knows the subject may speak for another workload by now
+        key = (target.supply_key, way, None if claims is None else claims.subject)
+        federated = self._shares.setdefault(key, SharedFetch()).get(  # in one step, for all threads
+            serves=lambda grant: grant.expires_at - now >= LEAST_LIFE,
+            fetch=lambda _: self._chain().exchange(way, subject_token.value, now),
+        )
+        return mint(artifact, Minting(self._chain(), way, federated, now))
 
     def _publish(self, target: Target, artifact: MintedArtifact, minted: MintedToken) -> bool:
         """Publish unless the directory changed meanwhile. A description that is missing only means due."""
-        with target.directory.open() as directory, directory.held():
+        with open_to_publish(target.directory) as directory, directory.held():
             contents = directory.read((*target.static, TOKEN, DESCRIPTIONS))
             is_complete = all(contents[name].content == wanted for name, wanted in target.static.items())
             if directory.read_record() != target.record or not is_complete:

@@ -8,34 +8,39 @@ target record, are taken away. When to call it is decided in `refresher.engine.a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from refresher import policy
 from refresher.clock import Clock
+from refresher.engine.agenda import Life, Outcome, Result
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
-from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Target
-from refresher.engine.shared_tokens import SharedSupplies
 from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
 from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, RECORD, TOKEN
 from refresher.publishing.contents import PublishedFile, describe, parse_descriptions, render_descriptions
-from refresher.publishing.directory import is_in_place
-from refresher.publishing.open_directory import DirectoryState, OpenDirectory
+from refresher.publishing.directory import DirectoryState, is_in_place
+from refresher.publishing.open_directory import OpenDirectory, open_to_publish
+from refresher.shared_fetch import SharedFetch
+from refresher.suppliers.interface import Supplier
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
 
 class Refresher:
     """Refreshes targets; safe to use from several threads as long as each directory has one refresh at a time.
 
+    Targets of one identity share what is supplied; it is kept in memory only, and for this plan's suppliers.
+
     Args:
-        supplies: Where tokens come from.
+        suppliers: By name.
         clock: Where the time comes from.
         may_take_over: Returns whether this process may take a directory from another identity now: only the daemon, or
             `once` while no daemon runs.
     """
 
     def __init__(
-        self, *, supplies: SharedSupplies, clock: Clock, may_take_over: Callable[[], bool] = lambda: True
+        self, *, suppliers: Mapping[str, Supplier], clock: Clock, may_take_over: Callable[[], bool] = lambda: True
     ) -> None:
-        self._supplies = supplies
+        self._suppliers = suppliers
+        self._shares: dict[object, SharedFetch[SubjectToken]] = {}
         self._clock = clock
         self._may_take_over = may_take_over
 
@@ -53,10 +58,7 @@ class Refresher:
         5. Put right what comes after the token, `env` last; withdraw optional artifacts that are no longer asked for.
         6. At the first visit of a directory in which nothing had to be written, prove that writing would work.
 
-        Args:
-            target: Which one.
-            force: Replace a fresh token too.
-            first: Whether this process has not been there yet.
+        With `force` a fresh token is replaced too; `first` means that this process has not been there yet.
 
         Returns:
             How it ended; failures are in it, and nothing but a bug is raised.
@@ -66,8 +68,8 @@ class Refresher:
         error: RefresherError | None = None
         state: DirectoryState | None = None
         try:
-            with target.directory.open() as directory:
-                visit = _Visit(directory, target, self._supplies, self._clock, self._may_take_over, force, first)
+            with open_to_publish(target.directory) as directory:
+                visit = _Visit(directory, target, self._supply, self._clock, self._may_take_over, force, first)
                 error = visit.bring_up_to_date()
                 state = directory.read_state()
         except PublishError as refused:
@@ -83,6 +85,23 @@ class Refresher:
             is_recreated=visit is not None and visit.is_recreated,
         )
 
+    def _supply(self, target: Target, present: SubjectToken | None) -> SubjectToken:
+        """Return a token for a target: one fetched for a sibling if it is fresh and newer, else a new one.
+
+        Raises:
+            SupplyError: The supplier had none.
+        """
+        now = self._clock.now()
+
+        def serves(token: SubjectToken) -> bool:
+            if present is not None and token.value == present.value:
+                return False
+            is_fresh = policy.compute_state(target.name, token.issued_at, token.expires_at, now) is State.FRESH
+            return is_fresh and not target.expected.mismatches(token)
+
+        share = self._shares.setdefault(target.supply_key, SharedFetch())  # in one step, for all threads
+        return share.get(serves=serves, fetch=lambda _: self._suppliers[target.supplier].supply(target.context, now))
+
 
 @dataclass(eq=False)
 class _Visit:
@@ -90,14 +109,14 @@ class _Visit:
 
     directory: OpenDirectory
     target: Target
-    supplies: SharedSupplies
+    supply: Callable[[Target, SubjectToken | None], SubjectToken]
     clock: Clock
     may_take_over: Callable[[], bool]
     force: bool
     first: bool
     is_claimed: bool = True
     wrote: bool = False
-    contents: Mapping[str, PublishedFile] = field(default_factory=dict)
+    contents: dict[str, PublishedFile] = field(default_factory=dict)
     repaired: list[str] = field(default_factory=list)
     is_recreated: bool = False
     result: Result = Result.KEPT
@@ -109,12 +128,18 @@ class _Visit:
             self._claim()  # 1, 2
             present = self._look()
             if self.is_claimed:  # 3
-                self._settle_before(present)
+                self.directory.settle()
+                if present.is_ours or present.state is State.ABSENT:
+                    self._settle_static(before_token=True)
                 if present.state is State.FRESH and not self.force:
                     self._finish()
                     return None
             seen = self.directory.read_state()
-        token, failure = self._supply()  # 4
+        token, failure = None, None
+        try:
+            token = self.supply(self.target, self.token)  # 4
+        except SupplyError as error:
+            failure = error
         with self.directory.held():
             if self.directory.read_state() != seen:
                 self._require_unchanged_record()
@@ -144,16 +169,18 @@ class _Visit:
             if record.identity != self.target.record.identity:
                 self.directory.replace()
                 self.is_recreated = True
-        elif others := self.directory.list_others():
-            raise PublishError(
-                f"{self.target.directory.path} holds {others[0]}, which we did not write, and no target record",
-                f"move {others[0]} away, or choose another name for the target",
-                retryable=False,
-            )
-        elif self.directory.list_artifacts():
-            self.directory.probe(MAXIMUM_SIZE)
-            self.is_claimed = False
-            return
+        else:
+            ours, others = self.directory.list_entries()
+            if others:
+                raise PublishError(
+                    f"{self.target.directory.path} holds {others[0]}, which we did not write, and no target record",
+                    f"move {others[0]} away, or choose another name for the target",
+                    retryable=False,
+                )
+            if ours:
+                self.directory.probe(MAXIMUM_SIZE)
+                self.is_claimed = False
+                return
         self._write_record()
 
     def _write_record(self) -> None:
@@ -175,18 +202,6 @@ class _Visit:
             return Assessment(state=State.FOREIGN)
         self.token = present.token if present.is_ours else None
         return present
-
-    def _settle_before(self, present: Assessment) -> None:
-        self.directory.settle()
-        if present.is_ours or present.state is State.ABSENT:
-            self._settle_static(before_token=True)
-
-    def _supply(self) -> tuple[SubjectToken | None, SupplyError | None]:
-        """Return a token to be checked, or what failed."""
-        try:
-            return self.supplies.supply(self.target, self.token, self.clock.now()), None
-        except SupplyError as error:
-            return None, error
 
     def _publish(self, token: SubjectToken, present: Assessment) -> SupplyError | None:
         """Publish a supplied token if it is worth it; return why the supplier is to blame if it is not."""
@@ -223,7 +238,8 @@ class _Visit:
                 self._settle(TOKEN, self.contents[TOKEN].content or b"")
                 self._settle_descriptions(self.token)
             self._settle_static(before_token=False)
-            self._withdraw_unwanted()
+            wanted = {*self.target.directory.artifacts, RECORD, DESCRIPTIONS}
+            self.directory.withdraw(name for name in self.directory.list_entries()[0] if name not in wanted)
         if self.first and self.result is not Result.PUBLISHED and not self.wrote:
             self.directory.probe(len(self.target.static[CREDENTIALS]))  # 6
 
@@ -239,6 +255,7 @@ class _Visit:
         if is_in_place(file, wanted, self.directory.ownership):
             return
         self.directory.publish(name, wanted)
+        self.contents.update(self.directory.read((name,)))
         self.wrote = True
         if not file.is_absent:
             self.repaired.append(name)
@@ -260,8 +277,3 @@ class _Visit:
         elif present != wanted or not is_in_place(file, render_descriptions(present), self.directory.ownership):
             self.directory.publish(DESCRIPTIONS, render_descriptions(wanted))
             self.wrote = True
-
-    def _withdraw_unwanted(self) -> None:
-        wanted = {*self.target.directory.artifacts, RECORD, DESCRIPTIONS}
-        if unwanted := [name for name in self.directory.list_artifacts() if name not in wanted]:
-            self.directory.withdraw(unwanted)

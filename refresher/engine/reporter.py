@@ -10,27 +10,21 @@ from datetime import datetime
 from enum import IntEnum
 
 from refresher import policy
-from refresher.engine.agenda import Entry
-from refresher.engine.outcome import Outcome, Result
+from refresher.engine.agenda import Entry, Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.text import escape
 
 Value = str | int | float | None
 
-_TOKEN = {
-    "published": "token.published",
-    "recovered": "token.recovered",
-    "overdue": "token.overdue",
-    "expired": "token.expired",
+
+_EVENTS = {
+    "published": ("token.published", "artifact.published"),
+    "recovered": ("token.recovered", "artifact.recovered"),
+    "overdue": ("token.overdue", "artifact.overdue"),
+    "expired": ("token.expired", "artifact.expired"),
 }
-_ARTIFACT = {
-    "published": "artifact.published",
-    "recovered": "artifact.recovered",
-    "overdue": "artifact.overdue",
-    "expired": "artifact.expired",
-}
-"""Names of events, by what happened: of tokens and of optional artifacts."""
+"""Names of events, by what happened: of a token, and of an optional artifact."""
 
 
 class Severity(IntEnum):
@@ -69,21 +63,14 @@ class Reporter:
         self._advised: set[str] = set()
 
     def report(self, entry: Entry, outcome: Outcome, *, failures_before: int, problem_before: str | None) -> None:
-        """Report how a job ended.
-
-        Args:
-            entry: The job, settled.
-            outcome: How it ended.
-            failures_before: In a row, before this attempt.
-            problem_before: The problem of the attempt before, if it failed.
-        """
-        names = _TOKEN if entry.artifact is None else _ARTIFACT
+        """Report how a settled job ended, compared with the failures in a row, and the problem, before this attempt."""
+        duration_ms, kind = round(outcome.duration * 1000), entry.artifact is not None
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
         for name in outcome.repaired:
             self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
         if outcome.result is Result.PUBLISHED:
-            self._send(entry, names["published"], Severity.INFO, **_describe(entry), duration_ms=_measure(outcome))
+            self._send(entry, _EVENTS["published"][kind], Severity.INFO, **_describe(entry), duration_ms=duration_ms)
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
@@ -96,11 +83,11 @@ class Reporter:
                     error=outcome.error.problem,
                     remedy=outcome.error.remedy,
                     failures=entry.failures,
-                    duration_ms=_measure(outcome),
+                    duration_ms=duration_ms,
                 )
         elif failures_before and outcome.result is not Result.WAITING:
             entry.warned = None
-            self._send(entry, names["recovered"], Severity.INFO, **_describe(entry), failures=failures_before)
+            self._send(entry, _EVENTS["recovered"][kind], Severity.INFO, **_describe(entry), failures=failures_before)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
@@ -109,8 +96,7 @@ class Reporter:
         state = policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            names = _TOKEN if entry.artifact is None else _ARTIFACT
-            self._send(entry, names[state], Severity.ERROR, **_describe(entry))
+            self._send(entry, _EVENTS[state][entry.artifact is not None], Severity.ERROR, **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
@@ -172,7 +158,3 @@ def _name_failure(entry: Entry, error: RefresherError) -> str:
     if entry.artifact is not None:
         return "exchange.refused"
     return "token.rejected" if isinstance(error, TokenRejectedError) else "token.supply_failed"
-
-
-def _measure(outcome: Outcome) -> int:
-    return round(outcome.duration * 1000)

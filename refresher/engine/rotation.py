@@ -13,10 +13,9 @@ from pathlib import Path
 from threading import Lock
 
 from refresher.clock import Clock
-from refresher.engine.outcome import describe_bug
 from refresher.engine.plan import KeyTrial
 from refresher.engine.reporter import Reporter, Severity
-from refresher.errors import RefresherError
+from refresher.errors import RefresherError, describe_bug
 
 ACCEPTANCES = 3
 """Exchanges in a row that must succeed."""
@@ -46,9 +45,9 @@ class Rotation:
             former = self._progress
             self._progress = {}
             for trial in trials:
-                progress = former.get((trial.directory, trial.kid)) or _Progress(trial=trial)
-                progress.trial = trial
-                self._progress[trial.directory, trial.kid] = progress
+                key = (trial.directory, trial.kid)
+                self._progress[key] = former.get(key) or _Progress(trial=trial)
+                self._progress[key].trial = trial
 
     def take_due(self, now: datetime) -> list[Callable[[], None]]:
         """Return an attempt for each trial that is due; each is to be run once and does not raise."""
@@ -74,7 +73,10 @@ class Rotation:
             trial.prove(self._clock.now())
             progress.accepted += 1
             if progress.accepted >= ACCEPTANCES:
-                self._activate(trial)
+                trial.activate(self._clock.now())
+                with self._lock:
+                    self._progress.pop((trial.directory, trial.kid), None)
+                self._reporter.send("keys.rotated", Severity.INFO, path=str(trial.directory), kid=trial.kid)
         except RefresherError as error:
             self._failed(progress, error)
         except Exception as bug:  # noqa: BLE001 - one key's bug must not end the thread that tries them all
@@ -82,12 +84,6 @@ class Rotation:
         with self._lock:
             progress.next_at = self._clock.now() + trial.spacing
             progress.is_busy = False
-
-    def _activate(self, trial: KeyTrial) -> None:
-        trial.activate(self._clock.now())
-        with self._lock:
-            self._progress.pop((trial.directory, trial.kid), None)
-        self._reporter.send("keys.rotated", Severity.INFO, path=str(trial.directory), kid=trial.kid)
 
     def _failed(self, progress: _Progress, error: RefresherError) -> None:
         """Report once what keeps a key from being activated."""

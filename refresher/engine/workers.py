@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Condition, Thread
 
-from refresher.resources import Impersonation
+from refresher.engine.plan import MintedArtifact, Plan, Target
 
 KEYS_LANE = ":keys"
 """A lane next to the suppliers', none of which can have such a name."""
@@ -17,15 +17,19 @@ ARTIFACTS_THREADS = 16
 """Of each lane of artifacts: minting waits for Google most of the time."""
 
 
-def name_artifacts_lane(way: Impersonation, *, is_failing: bool) -> str:
-    """Return the lane of what is minted in one way: a way that does not answer keeps no thread of another.
+def choose_lane(
+    plan: Plan, target: Target, artifact: MintedArtifact | None, *, is_failing: bool = False
+) -> tuple[str, int]:
+    """Return the lane of a job and how many threads it has: what does not answer keeps no thread of anything else.
 
-    Args:
-        way: By the worker's own credentials, each in a lane, or by a provider.
-        is_failing: Whether the last attempt failed: a lane of its own, so that it delays none that go the same way.
+    A token has the lane of its supplier; artifacts that go one way share one: by a provider, or by the worker's own
+    credentials. What failed at the last attempt (`is_failing`) delays none that go the same way.
     """
+    if artifact is None:
+        return target.supplier, plan.threads.get(target.supplier, 1)
+    way = target.impersonation
     by = (way.credentials or "metadata server") if way.is_own else way.provider.resource_name
-    return f":artifacts {by}{' again' if is_failing else ''}"
+    return f":artifacts {by}{' again' if is_failing else ''}", ARTIFACTS_THREADS
 
 
 class Workers:

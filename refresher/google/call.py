@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from refresher.catalogue import entries
 from refresher.errors import RefresherError, SupplyError
+from refresher.resources import VERIFY_REMEDY
 from refresher.text import redact
 from refresher.tokens import AccessToken
 
@@ -84,7 +85,7 @@ class Call:
     accepted: tuple[int, ...] = (200,)
     explain: Callable[[int, str], str] | None = None
     reach: str | None = None
-    verify: str = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
+    verify: str = VERIFY_REMEDY
 
     def fetch(self, transport: Transport) -> Response:
         """Make the call and return its answer, whose status is one of `accepted`."""
@@ -92,11 +93,9 @@ class Call:
         try:
             response = transport.request(self.method, self.url, headers=headers, body=body)
         except TransportError as error:
-            parts = urlsplit(self.url)
-            reach = self.reach or f"make this machine reach {parts.scheme}://{parts.netloc}"
-            raise self.error(f"{self.asked} failed: {error}", reach, retryable=True) from error
+            raise self.fail(None, str(error)) from error
         if response.status not in self.accepted:
-            raise self._translate_refusal(response)
+            raise self.fail(response)
         return response
 
     def fetch_document(self, transport: Transport) -> dict[str, Any]:
@@ -109,6 +108,19 @@ class Call:
         if document is None:
             raise self.reject("is not a JSON object")
         return document
+
+    def fail(self, response: Response | None, reason: str = "") -> RefresherError:
+        """Return the failure that a refusal is, or that no answer is, for a reason."""
+        if response is None:
+            origin = "://".join(urlsplit(self.url)[:2])
+            reach = self.reach or f"make this machine reach {origin} (DNS, firewall, HTTPS_PROXY)"
+            return self.error(f"{self.asked} failed: {reason}", reach, retryable=True)
+        text = read_error_text(response, *self.secrets, self.bearer or "")
+        return self.error(
+            f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),
+            (self.explain or entries.find_remedy)(response.status, text),
+            retryable=is_retryable(response.status),
+        )
 
     def reject(self, fault: str) -> RefresherError:
         """Return the failure that an answer of the wrong shape is; `fault` goes on from "the response"."""
@@ -142,14 +154,6 @@ class Call:
         if self.document is not None:
             return headers | {"Content-Type": "application/json"}, json.dumps(self.document).encode()
         return headers, None
-
-    def _translate_refusal(self, response: Response) -> RefresherError:
-        text = read_error_text(response, *self.secrets, self.bearer or "")
-        return self.error(
-            f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),
-            (self.explain or entries.find_remedy)(response.status, text),
-            retryable=is_retryable(response.status),
-        )
 
 
 def is_retryable(status: int) -> bool:

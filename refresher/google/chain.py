@@ -1,24 +1,120 @@
 """The whole chain from a subject token to what a service account may have: exchange at STS, then impersonate.
 
-Each step is one call; which targets share an exchange is decided in `refresher.engine.shared_tokens`.
+The second step is asked of iamcredentials.googleapis.com
+(https://docs.cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts), directly: google-auth's
+own classes ignore the transport they are given and open a new connection for each token. Which targets share an
+exchange is decided in `refresher.engine.minter`.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from typing import Any
 
-from refresher.catalogue.entries import find_exchange_remedy
-from refresher.errors import ExchangeError, ImpersonationError
-from refresher.google.call import Call, Transport
-from refresher.google.iam_credentials import CREATOR_ROLE, ID_TOKEN_ROLE, IamCredentials, explain_refusal
-from refresher.google.source_credentials import SourceCredential
+from refresher.catalogue.entries import find_exchange_remedy, find_remedy, recognise
+from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
+from refresher.google.call import Call, Transport, is_retryable
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.tokens import ACCESS_TOKEN_TYPE, AccessToken
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
+FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
+_CREATOR_ROLE = "roles/iam.serviceAccountTokenCreator"
+_ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
+"""The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
+kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IamCredentials:
+    """The API, asked as one caller.
+
+    Each method raises an error of the class `error`: Google refused, and the remedy names the role that is missing; or
+    it did not answer, or not as it should. A service account is named by e-mail or unique id, `delegates` are the
+    e-mails of the chain from the caller to the account.
+
+    Attributes:
+        transport: Makes the calls.
+        endpoints: Where the API is.
+        access_token: The caller's.
+        error: The class of failures.
+        caller: Names the caller in problems; empty for the worker itself.
+        explain: Returns the remedy of a refusal from its status and Google's words; None looks it up in
+            `refresher.catalogue`.
+    """
+
+    transport: Transport
+    endpoints: Endpoints
+    access_token: str = field(repr=False)
+    error: type[RefresherError] = SupplyError
+    caller: str = ""
+    explain: Callable[[int, str], str] | None = None
+
+    def generate_access_token(
+        self, service_account: str, *, scopes: Sequence[str], lifetime: timedelta | None, delegates: Sequence[str]
+    ) -> AccessToken:
+        """Return an access token of a service account, with at least one scope.
+
+        It lives for at most an hour, or twelve by organization policy; without a `lifetime` for an hour.
+        """
+        body: dict[str, Any] = {"scope": list(scopes), **_name_delegates(delegates)}
+        if lifetime is not None:
+            body["lifetime"] = f"{int(lifetime.total_seconds())}s"
+        call = self._prepare("generateAccessToken", service_account, body)
+        answer = call.fetch_document(self.transport)
+        try:
+            expires_at = datetime.fromisoformat(str(answer.get("expireTime"))).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise call.reject("has no `expireTime`") from None
+        return AccessToken(value=call.read_text(answer, "accessToken"), expires_at=expires_at)
+
+    def generate_id_token(
+        self, service_account: str, audience: str, *, include_email: bool = False, delegates: Sequence[str] = ()
+    ) -> str:
+        """Return an ID token of a service account, a JWT that lives an hour, with the account's e-mail if wanted."""
+        body = {"audience": audience, "includeEmail": include_email, **_name_delegates(delegates)}
+        call = self._prepare("generateIdToken", service_account, body)
+        return call.read_text(call.fetch_document(self.transport), "token")
+
+    def sign_jwt(self, service_account: str, claims: Mapping[str, Any]) -> str:
+        """Return a JWT of these claims, signed by Google with a key of the service account (RS256).
+
+        Google adds nothing and accepts no `exp` more than 12 hours ahead.
+        """
+        call = self._prepare("signJwt", service_account, {"payload": json.dumps(dict(claims))})
+        return call.read_text(call.fetch_document(self.transport), "signedJwt")
+
+    def _prepare(self, method: str, service_account: str, body: Mapping[str, Any]) -> Call:
+        return Call(
+            asked=f"{method} of {service_account}" + (f" (asked as {self.caller})" if self.caller else ""),
+            url=self.endpoints.impersonation_url(service_account, method),
+            error=self.error,
+            bearer=self.access_token,
+            document=body,
+            explain=self.explain or partial(find_remedy, service_account=service_account),
+        )
+
+
+def _name_delegates(delegates: Sequence[str]) -> dict[str, list[str]]:
+    return {"delegates": [f"projects/-/serviceAccounts/{email}" for email in delegates]} if delegates else {}
+
+
+def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> str:
+    """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
+    entry = recognise(status, text)
+    if entry is None or not entry.is_missing_role or is_retryable(status):
+        return find_remedy(status, text, service_account=str(way.service_account))
+    if not way.delegates:
+        return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
+    accounts = (*way.delegates, str(way.service_account))
+    links = zip((way.principal, *way.delegates), accounts, strict=True)
+    return (
+        f"grant each of the chain {_CREATOR_ROLE} on the next (Google does not show which one lacks it): "
+        + ", then ".join(f"{member} on {account}" for member, account in links)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +124,22 @@ class GoogleChain:
     Attributes:
         transport: Returns what makes them; asked at the first one.
         endpoints: Where they go.
-        own: Returns the worker's own credentials, of a file or (None) of the metadata server; asked once for each.
+        own: Returns an access token of the worker's own, of a credentials file or (None) of the metadata server.
     """
 
     transport: Callable[[], Transport]
     endpoints: Endpoints
-    own: Callable[[Path | None], SourceCredential]
-    _sources: dict[Path | None, SourceCredential] = field(default_factory=dict, init=False)
-    _lock: Lock = field(default_factory=Lock, init=False)
+    own: Callable[[Path | None, datetime], AccessToken]
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
         """Return what the service account is asked with.
 
         That is a federated token for the subject token, with the scopes that the federated principal itself needs; or,
         for an identity that impersonates as the worker, an access token of the worker's own, and STS is not asked.
-
-        Raises:
-            ExchangeError: STS refused or did not answer.
-            SupplyError: The worker's own credentials have no token.
+        It is an `ExchangeError` if STS refused or did not answer, a `SupplyError` if the worker has no token.
         """
         if way.is_own:
-            return self._find_source(way.credentials).access_token(now)
+            return self.own(way.credentials, now)
         return exchange(
             self.transport(),
             self.endpoints,
@@ -60,28 +151,23 @@ class GoogleChain:
         )
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
-        """Return an access token of the service account; the federated token itself without a service account.
+        """Return an access token of the service account (without one, the federated token itself).
 
-        Raises:
-            ImpersonationError: IAM Credentials refused or did not answer.
+        It is an `ImpersonationError` if IAM Credentials refused or did not answer.
         """
         if way.service_account is None:
             return federated
-        return self._open(way, federated, CREATOR_ROLE).generate_access_token(
+        return self._open(way, federated, _CREATOR_ROLE).generate_access_token(
             way.service_account, scopes=way.scopes, lifetime=way.lifetime, delegates=way.delegates
         )
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
-        """Return an ID token of the service account, a JWT.
-
-        Raises:
-            ImpersonationError: IAM Credentials refused or did not answer, or there is no service account.
-        """
+        """Return an ID token of the service account, a JWT; without an account it is an `ImpersonationError` too."""
         if way.service_account is None:
             raise ImpersonationError(
                 "an ID token needs a service account, and the identity has none", "add service_account: to the identity"
             )
-        return self._open(way, federated, ID_TOKEN_ROLE).generate_id_token(
+        return self._open(way, federated, _ID_TOKEN_ROLE).generate_id_token(
             way.service_account, audience, include_email=include_email, delegates=way.delegates
         )
 
@@ -94,13 +180,6 @@ class GoogleChain:
             caller=way.principal,
             explain=partial(explain_refusal, way, role),
         )
-
-    def _find_source(self, credentials: Path | None) -> SourceCredential:
-        with self._lock:
-            found = self._sources.get(credentials)
-            if found is None:
-                found = self._sources[credentials] = self.own(credentials)
-            return found
 
 
 def exchange(

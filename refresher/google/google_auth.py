@@ -1,29 +1,43 @@
-"""google-auth, the library of Google's clients, over our transport; and the proof that an ADC document works by it.
+"""google-auth, the library of Google's clients, over our transport: the one file that knows it.
 
-The proof makes the two calls that a client makes and no other: `refresh` starts none of google-auth's background
-threads. Which credentials the worker itself has is decided in `refresher.google.source_credentials`.
+Credentials of a file are built here by their kind, without a call: google-auth's own loader exchanges a federated
+identity at once, to learn a project that nothing needs, and starts a thread for it. The proof that an ADC document
+works makes the two calls that a client makes and no other: `refresh` starts none of google-auth's background threads.
 """
 
+import json
+import subprocess
+import warnings
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Self
 
+import google.auth
 from google.auth import identity_pool
 from google.auth import transport as google_transport
+from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.exceptions import TransportError as GoogleTransportError
 
 from refresher.catalogue import entries
-from refresher.errors import ExchangeError, ImpersonationError
-from refresher.google.call import Response, Transport, TransportError, read_error_text
-from refresher.google.iam_credentials import FEDERATED_ROLE, explain_refusal
+from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
+from refresher.files import UnsuitableFileError, explain_failure, read_regular
+from refresher.google.call import Call, Response, Transport, TransportError, is_retryable
+from refresher.google.chain import FEDERATED_ROLE, explain_refusal
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
+from refresher.tokens import AccessToken
 
-SCOPES = (CLOUD_PLATFORM_SCOPE,)
+_SCOPES = (CLOUD_PLATFORM_SCOPE,)
+_LARGEST = 1024 * 1024
+"""Bytes of a document, and of a file that one names as its source."""
+_REMEDY = "use a credentials file that google-auth can load, such as gcloud writes"
+_AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
-FAILURES = (
+_FAILURES = (
     GoogleAuthError,
     ArithmeticError,
     AttributeError,
@@ -37,7 +51,7 @@ FAILURES = (
 """What google-auth raises at documents and answers that are not as it expects."""
 
 
-class RequestAdapter(google_transport.Request):
+class _RequestAdapter(google_transport.Request):
     """Our transport as google-auth calls it; its time limits hold, whatever google-auth asks for."""
 
     def __init__(self, transport: Transport) -> None:
@@ -84,6 +98,102 @@ class _Answer(google_transport.Response):
         return self._response.body
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsFile:
+    """Credentials of a file, and the files that google-auth reads at each refresh (it would wait for a FIFO)."""
+
+    path: Path
+    credentials: Credentials
+    source_files: tuple[Path, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Load credentials of any kind that google-auth knows (else a `SupplyError`), with the scope cloud-platform."""
+        try:
+            document = json.loads(read_regular(path, most=_LARGEST)[0])
+            files = _list_source_files(document.get("credential_source"))
+            return cls(path=path, credentials=_create(document), source_files=files)
+        except (OSError, UnsuitableFileError) as error:
+            problem = f"the credentials file {path} {explain_failure(error)}"
+            raise SupplyError(problem, "name a file that the daemon's user can read") from error
+        except _FAILURES as error:
+            # no cause: its text may quote the document, which holds a key
+            raise SupplyError(f"the credentials file {path} cannot be used ({type(error).__name__})", _REMEDY) from None
+
+    def fetch_access_token(self, transport: Transport) -> AccessToken:
+        """Fetch an access token by google-auth.
+
+        It is a `SupplyError` if a file or program that they are obtained from can't be used, or Google refused.
+        """
+        for file in self.source_files:
+            self._check(file)
+        request = _RequestAdapter(transport)
+        try:
+            self.credentials.refresh(request)  # type: ignore[no-untyped-call]  # google-auth types it half
+            token, expiry = self.credentials.token, self.credentials.expiry
+        except subprocess.TimeoutExpired as error:
+            # no cause: it holds what the program printed
+            raise SupplyError(
+                f"the program of the credentials in {self.path} did not end within {error.timeout:g} s",
+                "run it by hand as the daemon's user; timeout_millis in that file sets a longer limit",
+                retryable=True,
+            ) from None
+        except _FAILURES as error:
+            # no cause: its text may quote the answer to a token call
+            raise self._translate(request, type(error).__name__) from None
+        if not isinstance(token, str) or not token or not isinstance(expiry, datetime):
+            problem = f"the credentials in {self.path} return no access token that expires"
+            raise SupplyError(problem, "use another kind of credentials")
+        return AccessToken(value=token, expires_at=expiry.replace(tzinfo=UTC))  # google-auth's times are UTC and naive
+
+    def _check(self, file: Path) -> None:
+        try:
+            read_regular(file, most=_LARGEST)
+        except FileNotFoundError:
+            return  # a program may not have written its own yet; google-auth reports any other
+        except (OSError, UnsuitableFileError) as error:
+            raise SupplyError(
+                f"the source file {file} of the credentials in {self.path} {explain_failure(error)}",
+                "start the program that renews it, and make the file readable for the daemon's user",
+                retryable=True,
+            ) from None
+
+    def _translate(self, request: _RequestAdapter, kind: str) -> SupplyError:
+        if request.last_answer is None:
+            retryable, reason = bool(request.last_url), request.last_failure or f"no request was sent ({kind})"
+        else:
+            status = request.last_answer.status
+            retryable, reason = is_retryable(status), f"HTTP {status} ({kind})"
+        return SupplyError(
+            f"the credentials in {self.path} cannot be refreshed: {reason}",
+            "check that file, that its account is enabled, and that this machine reaches Google",
+            retryable=retryable,
+        )
+
+
+def _create(document: dict[str, Any]) -> Credentials:
+    credentials: Credentials
+    if document["type"] == "external_account":
+        is_aws = document.get("subject_token_type") == _AWS
+        name = "aws" if is_aws else "pluggable" if "executable" in document["credential_source"] else "identity_pool"
+        # imported when needed: each imports much
+        credentials = import_module(f"google.auth.{name}").Credentials.from_info(document, scopes=_SCOPES)
+        return credentials
+    with warnings.catch_warnings():
+        # google-auth warns of documents from strangers; this one is the operator's own, named in a trusted file
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="refresher|google")
+        credentials, _ = google.auth.load_credentials_from_dict(document, scopes=list(_SCOPES))  # type: ignore[no-untyped-call]  # google-auth types it half
+        return credentials
+
+
+def _list_source_files(source: object) -> tuple[Path, ...]:
+    if not isinstance(source, dict):
+        return ()
+    program = source.get("executable")
+    named = (source.get("file"), program.get("output_file") if isinstance(program, dict) else None)
+    return tuple(Path(file) for file in named if isinstance(file, str))
+
+
 def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, transport: Transport) -> str:
     """Exchange the token in a file as an ADC document describes, and impersonate if it names a service account.
 
@@ -96,17 +206,17 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
         ImpersonationError: STS accepted, and IAM Credentials refused or did not answer.
     """
     source = {"credential_source": {"file": str(token_path), "format": {"type": "text"}}}
-    request = RequestAdapter(transport)
+    request = _RequestAdapter(transport)
     try:
-        credentials: Any = identity_pool.Credentials.from_info({**document, **source}, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it half
-    except FAILURES as error:
+        credentials: Any = identity_pool.Credentials.from_info({**document, **source}, scopes=_SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it half
+    except _FAILURES as error:
         raise ExchangeError(
             f"the ADC document can't be used ({type(error).__name__})", "publish it again: refresher once"
         ) from None
     account: str | None = credentials.service_account_email
     try:
         credentials.refresh(request)
-    except FAILURES as error:
+    except _FAILURES as error:
         if not request.last_url:
             raise ExchangeError(
                 f"{token_path} holds no subject token that could be exchanged ({type(error).__name__})",
@@ -119,24 +229,16 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
     return account or "the federated principal itself"
 
 
-def _translate(request: RequestAdapter, way: Impersonation) -> ExchangeError | ImpersonationError:
-    is_impersonation = request.last_url.endswith(":generateAccessToken")
-    answer = request.last_answer
-    if answer is None:
-        parts = urlsplit(request.last_url)
-        reason = request.last_failure
-        remedy = f"make this machine reach {parts.scheme}://{parts.netloc} (DNS, firewall, HTTPS_PROXY)"
-    elif answer.status == 200:  # noqa: PLR2004 - OK
-        reason = "the response has no access token that expires"
-        remedy = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
-    else:
-        text = read_error_text(answer)
-        reason = f"HTTP {answer.status}" + (f": {text}" if text else "")
-        remedy = (
-            explain_refusal(way, FEDERATED_ROLE, answer.status, text)
-            if is_impersonation
-            else entries.find_exchange_remedy(way.subject_token_type, answer.status, text)
-        )
-    if is_impersonation:
-        return ImpersonationError(f"impersonating {way.service_account} as {way.principal} failed: {reason}", remedy)
-    return ExchangeError(f"the exchange at {way.provider.resource_name} failed: {reason}", remedy)
+def _translate(request: _RequestAdapter, way: Impersonation) -> RefresherError:
+    call = Call(
+        asked=f"the exchange at {way.provider.resource_name}",
+        url=request.last_url,
+        error=ExchangeError,
+        explain=partial(entries.find_exchange_remedy, way.subject_token_type),
+    )
+    if request.last_url.endswith(":generateAccessToken"):
+        asked, explain = f"impersonating {way.service_account} as {way.principal}", explain_refusal
+        call = replace(call, asked=asked, error=ImpersonationError, explain=partial(explain, way, FEDERATED_ROLE))
+    if request.last_answer is not None and request.last_answer.status in call.accepted:
+        return call.reject("has no access token that expires")
+    return call.fail(request.last_answer, request.last_failure)

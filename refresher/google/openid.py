@@ -2,7 +2,8 @@
 
 OpenID Connect Discovery 1.0, section 4. A service account that signs in its own name has no discovery document; Google
 publishes its keys below www.googleapis.com (`refresher.resources.account_keys_url`). The keys are for explaining a
-token to people: STS verifies by itself.
+token to people: STS verifies by itself. Each function raises a `SupplyError` if a server refused, or did not answer, or
+answered something else.
 """
 
 import re
@@ -19,11 +20,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def discover(transport: Transport, issuer: str) -> dict[str, Any]:
-    """Return the discovery document of an issuer.
-
-    Raises:
-        SupplyError: The issuer is not an https URL, refused, did not answer, or published the document of another.
-    """
+    """Return the discovery document of an issuer, which must be an https URL and the document's own `issuer`."""
     if not is_secure(issuer, loopback=False):
         raise SupplyError(f"the issuer {quote(issuer)} is not an https URL", "use the `iss` of an OpenID provider")
     call = Call(
@@ -40,11 +37,7 @@ def discover(transport: Transport, issuer: str) -> dict[str, Any]:
 
 
 def fetch_keys(transport: Transport, issuer: str) -> list[dict[str, Any]]:
-    """Return the JWKs of an issuer, which is an https URL or a service account's e-mail.
-
-    Raises:
-        SupplyError: It is neither, refused, did not answer, or answered something else.
-    """
+    """Return the JWKs of an issuer, which is an https URL or a service account's e-mail."""
     if _ACCOUNT.fullmatch(issuer) is not None:
         return fetch_key_set(transport, account_keys_url(issuer))
     url = discover(transport, issuer).get("jwks_uri")
@@ -55,11 +48,7 @@ def fetch_keys(transport: Transport, issuer: str) -> list[dict[str, Any]]:
 
 
 def fetch_key_set(transport: Transport, url: str) -> list[dict[str, Any]]:
-    """Return the JWKs at a URL.
-
-    Raises:
-        SupplyError: The server refused, did not answer, or has no JWKS there.
-    """
+    """Return the JWKs at a URL."""
     call = Call(asked=f"the keys at {url}", method="GET", url=url, explain=_explain, verify="check that URL")
     keys = call.fetch_document(transport).get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):

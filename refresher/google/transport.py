@@ -202,11 +202,7 @@ class PooledTransport:
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Response:
-        """Make one call and return its answer, whatever the status.
-
-        Raises:
-            TransportError: No answer came within the time, or it was too large.
-        """
+        """Make one call and return its answer, whatever the status; too large a one is a `TransportError` too."""
         host = urlsplit(url).netloc.rpartition("@")[2]
         pool = self._proxied if is_proxied(url, self._proxies) else self._direct
         deadline, response, reason = _Deadline(self._limits.call), None, ""
@@ -250,11 +246,7 @@ def _load_trust(ca_file: Path | None, ca_key: str) -> ssl.SSLContext:
 
 
 def parse_proxy(text: str) -> tuple[str, str | None]:
-    """Return a proxy's URL without credentials, and these as `USER:PASSWORD`; messages show neither.
-
-    Raises:
-        ConfigurationError: It is not the URL of an HTTP proxy.
-    """
+    """Return an HTTP proxy's URL without credentials, and these as `USER:PASSWORD`; messages show neither."""
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = parts.port

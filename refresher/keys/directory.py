@@ -95,7 +95,7 @@ def retire(directory: Path, *, now: datetime) -> tuple[KeyRecord, ...]:
         before = registry.read_registry(descriptor, directory)
         after = registry.drop_retired(before, now)
         _write(descriptor, after)
-        return _remove_gone(descriptor, before, after)
+    return tuple(record for record in after if record.state is KeyState.GONE and record not in before)
 
 
 def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
@@ -109,7 +109,6 @@ def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
         key, replacement = _generate(before, None, now)
         after = registry.revoke_key(before, kid, replacement, now)
         _write(descriptor, after, key if replacement.kid in {record.kid for record in after} else None)
-        _remove_gone(descriptor, before, after)
     return _find_active(after)
 
 
@@ -129,10 +128,10 @@ def load_signing_key(directory: Path) -> PrivateKey:
     Raises:
         KeysError: There is no active key, or it can't be used.
     """
-    for record in list_keys(directory):
-        if record.state is KeyState.ACTIVE:
-            return _load(directory, record)
-    raise KeysError(f"{directory} holds no active key", "create one in an empty directory: refresher keys new")
+    active = next((record for record in list_keys(directory) if record.state is KeyState.ACTIVE), None)
+    if active is None:
+        raise KeysError(f"{directory} holds no active key", "create one in an empty directory: refresher keys new")
+    return _load(directory, active)
 
 
 def load_next_key(directory: Path, kid: str) -> PrivateKey:
@@ -185,20 +184,15 @@ def _find_active(records: Sequence[KeyRecord]) -> KeyRecord:
     return next(record for record in records if record.state is KeyState.ACTIVE)
 
 
-def _remove_gone(descriptor: int, before: Sequence[KeyRecord], after: Sequence[KeyRecord]) -> tuple[KeyRecord, ...]:
-    there = {record.kid for record in before if record.state is not KeyState.GONE}
-    gone = tuple(record for record in after if record.state is KeyState.GONE and record.kid in there)
-    for record in gone:
-        with suppress(FileNotFoundError):
-            os.unlink(f"{record.kid}.pem", dir_fd=descriptor)
-    return gone
-
-
 def _write(descriptor: int, records: Sequence[KeyRecord], key: PrivateKey | None = None) -> None:
-    """Write a new key if there is one, then `keys.json`."""
+    """Write a new key if there is one, then `keys.json`; then remove every key that is gone, also of a killed run."""
     if key is not None:
         _replace(descriptor, f"{key.kid}.pem", key.to_pem())
     _replace(descriptor, REGISTRY, json.dumps(registry.compose_document(records), indent=2).encode())
+    for record in records:
+        if record.state is KeyState.GONE:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{record.kid}.pem", dir_fd=descriptor)
 
 
 def _replace(directory: int, name: str, content: bytes) -> None:

@@ -89,9 +89,7 @@ class TargetHealth:
     ) -> tuple[str, str] | None:
         """Return problem and remedy of what a client lacks now; None if it is served.
 
-        Args:
-            minimum_validity: The life asked for; None for that of each token.
-            artifacts: Optional artifacts that must serve too.
+        Without a minimum validity each token has its own; the optional artifacts that are named must serve too.
         """
         if self.problem is not None or self.token is None:
             return self.problem or f"target {self.name} has no token", self.remedy or _REMEDIES[None]
@@ -132,7 +130,12 @@ def examine(target: Target, now: datetime) -> TargetHealth:
             note = NOT_CHECKED
     except PublishError as error:
         return build_unreadable(target.directory, error, now)
-    complaint = _find_complaint(target, contents, assessment, now)
+    wanted = {TOKEN: contents[TOKEN].content or b""}
+    wanted |= {name: content for name, content in target.static.items() if not get_row(name).is_optional}
+    complaint = None
+    for name, content in wanted.items() if assessment.is_usable else ():
+        if complaint is None and not is_in_place(contents[name], content, target.directory.ownership):
+            complaint = f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
     artifacts = tuple(_examine_artifacts(target, contents, now))
     return build_verdict(target.directory, assessment, now, artifacts, complaint, note)
 
@@ -230,16 +233,3 @@ def _complain_of_token(
 def choose_remedy(directory: CredentialsDirectory) -> str:
     """Return what to do about a file that the daemon should have written."""
     return _REMEDIES[is_daemon_running(directory.root)]
-
-
-def _find_complaint(
-    target: Target, contents: Mapping[str, PublishedFile], assessment: Assessment, now: datetime
-) -> tuple[str, str] | None:
-    """Return what is wrong with the token, or else with another required file; None if nothing is."""
-    if (complaint := _complain_of_token(target.directory, assessment, now)) is not None:
-        return complaint
-    wanted = {name: content for name, content in target.static.items() if not get_row(name).is_optional}
-    for name, content in {TOKEN: contents[TOKEN].content or b"", **wanted}.items():
-        if not is_in_place(contents[name], content, target.directory.ownership):
-            return f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
-    return None

@@ -50,9 +50,7 @@ class BoundedHandler(logging.Handler):
         self._stream = stream
         self._lines: Queue[str | None] = Queue(most)
         self.dropped = 0
-        self._counting = (
-            Lock()
-        )  # not the handler's own lock, which `logging.shutdown` holds while it waits for the thread
+        self._counting = Lock()  # not the handler's own: `logging.shutdown` holds that while it waits for the thread
         self._thread = Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 

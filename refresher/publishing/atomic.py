@@ -115,46 +115,28 @@ def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, 
 
 
 def probe(directory: int, *, size: int, ownership: Ownership, random_name: Callable[[], str]) -> None:
-    """Go through a replacement without replacing anything, so that a fault shows before anything is withdrawn.
-
-    Args:
-        directory: Descriptor of an open directory.
-        size: Bytes that the real content will have.
-        ownership: As of the real content.
-        random_name: As of `replace`.
-
-    Raises:
-        OSError: What a real replacement would meet.
-    """
-    temporary, renamed = (f".probe.{random_name()}.tmp" for _ in range(2))
+    """Replace nothing with `size` bytes, so that a fault shows before anything is withdrawn; else as `replace`."""
+    name = f".probe.{random_name()}.tmp"
     try:
-        _write(directory, temporary, b"\0" * size, ownership)
-        os.rename(temporary, renamed, src_dir_fd=directory, dst_dir_fd=directory)
-        os.fsync(directory)
-        os.unlink(renamed, dir_fd=directory)
-    finally:
-        for name in (temporary, renamed):
-            with suppress(OSError):
-                os.unlink(name, dir_fd=directory)
+        replace(directory, name, b"\0" * size, ownership=ownership, random_name=random_name)
+        os.unlink(name, dir_fd=directory)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=directory)
+        raise
 
 
-def sweep(directory: int) -> int:
-    """Remove the temporary files that a killed daemon left, and return how many there were."""
-    orphans = [name for name in os.listdir(directory) if is_temporary(name)]
-    for name in orphans:
+def sweep(directory: int) -> None:
+    """Remove the temporary files that a killed daemon left."""
+    for name in filter(is_temporary, os.listdir(directory)):
         with suppress(FileNotFoundError, IsADirectoryError):  # a folder of that name was not left by us
             os.unlink(name, dir_fd=directory)
-    return len(orphans)
 
 
 def drop_inherited(descriptor: int, *lists: str) -> None:
     """Remove access control lists that a new file or directory inherited from its parent (acl(5)).
 
-    They would admit users that mode and owner don't show.
-
-    Args:
-        descriptor: The descriptor of what was just created.
-        lists: `ACCESS_LIST`, and of a directory `DEFAULT_LIST`, which it would pass on.
+    They would admit users that mode and owner don't show. A directory has a `DEFAULT_LIST` too, which it would pass on.
 
     Raises:
         OSError: There is one and it stays.

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from refresher.files import FileState, UnsuitableFileError, read_regular
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
@@ -81,33 +81,30 @@ def parse_descriptions(content: bytes | None) -> dict[str, Description]:
     """Read the entries of an `artifacts.json`; one that can't be read describes nothing."""
     try:
         document = json.loads(content or b"{}")
-        return {name: _entry(entry) for name, entry in document.items()}
+        return {
+            name: Description(
+                str(entry["sha256"]),
+                datetime.fromisoformat(entry["issued_at"]).astimezone(UTC),
+                datetime.fromisoformat(entry["expires_at"]).astimezone(UTC),
+                None if entry.get("request") is None else str(entry["request"]),
+            )
+            for name, entry in document.items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return {}
 
 
 def render_descriptions(entries: Mapping[str, Description]) -> bytes:
     """Return the bytes of an `artifacts.json`, equal for equal entries."""
-    return json.dumps({name: _document(entries[name]) for name in sorted(entries)}, indent=2).encode()
-
-
-def _entry(entry: Mapping[str, Any]) -> Description:
-    request = entry.get("request")
-    return Description(
-        str(entry["sha256"]),
-        datetime.fromisoformat(entry["issued_at"]).astimezone(UTC),
-        datetime.fromisoformat(entry["expires_at"]).astimezone(UTC),
-        None if request is None else str(request),
-    )
-
-
-def _document(entry: Description) -> dict[str, str]:
-    document = {
-        "sha256": entry.sha256,
-        "issued_at": f"{entry.issued_at:%FT%TZ}",
-        "expires_at": f"{entry.expires_at:%FT%TZ}",
-    }
-    return document if entry.request is None else {**document, "request": entry.request}
+    document = {}
+    for name, entry in sorted(entries.items()):
+        document[name] = {
+            "sha256": entry.sha256,
+            "issued_at": f"{entry.issued_at:%FT%TZ}",
+            "expires_at": f"{entry.expires_at:%FT%TZ}",
+            **({} if entry.request is None else {"request": entry.request}),
+        }
+    return json.dumps(document, indent=2).encode()
 
 
 def read_file(directory: int, name: str) -> PublishedFile:
@@ -134,10 +131,8 @@ def read_file(directory: int, name: str) -> PublishedFile:
 def extract_token(contents: Mapping[str, PublishedFile]) -> SubjectToken | None:
     """Return the subject token that the token file holds; None if there is no such file.
 
-    A JWT shows its own life; that of an opaque token is in `artifacts.json`, if its SHA-256 is that of the file.
-
-    Args:
-        contents: With `token` and `artifacts.json`.
+    A JWT shows its own life; that of an opaque token is in `artifacts.json`, if its SHA-256 is that of the file. Both
+    files must be among the contents.
 
     Raises:
         UnreadableTokenError: The file can't be read, or holds nothing whose life is known.

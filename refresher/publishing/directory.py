@@ -5,19 +5,21 @@ descriptors, and a directory that was swapped since is noticed. Writing is in `r
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from refresher.errors import PublishError
+from refresher.files import FileState, read_state
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import Ownership, build_publish_error
-from refresher.publishing.contents import PublishedFile
-from refresher.publishing.lock import open_lock
-from refresher.publishing.open_directory import DirectoryState, OpenDirectory, read_directory_state, read_files
+from refresher.publishing.contents import PublishedFile, read_file
 from refresher.publishing.record import TargetRecord, read_record
-from refresher.publishing.walk import AbsentDirectoryError, open_below, open_root
+from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_below, open_folder, open_root
+
+DirectoryState = tuple[FileState | None, ...]
+"""The state of the directory itself, of its record and of its artifacts; empty if there is no directory."""
 
 
 def is_in_place(file: PublishedFile, content: bytes, ownership: Ownership) -> bool:
@@ -52,33 +54,11 @@ class CredentialsDirectory:
         """The directory."""
         return self.root / self.name
 
-    @contextmanager
-    def open(self) -> Iterator[OpenDirectory]:
-        """Open it for publishing, created if it is absent; its group and mode are as they were."""
-        root = open_root(self.root, create=True, is_shared=self.is_root_shared)
-        try:
-            with open_lock(self.root) as lock:
-                directory = OpenDirectory(
-                    root=root,
-                    lock=lock,
-                    name=self.name,
-                    path=str(self.path),
-                    ownership=self.ownership,
-                    random_name=self.random_name,
-                    artifacts=self.artifacts,
-                )
-                try:
-                    yield directory
-                finally:
-                    directory.close()
-        finally:
-            os.close(root)
-
     def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
         """Read files and change nothing; in an absent directory all are absent."""
         try:
             with self._open_to_read() as descriptor:
-                return read_files(descriptor, str(self.path), self.ownership, names)
+                return read_files(descriptor, str(self.path), names)
         except AbsentDirectoryError:
             return dict.fromkeys(names, PublishedFile())
 
@@ -126,3 +106,32 @@ class CredentialsDirectory:
             raise build_publish_error(error, str(self.path), done="read") from error
         finally:
             os.close(descriptor)
+
+
+def read_files(descriptor: int, place: str, names: Iterable[str]) -> dict[str, PublishedFile]:
+    """Read files of an open credentials directory, named with their folder; an unreadable one is described.
+
+    Raises:
+        OSError: Descriptors or memory are short.
+        PublishError: A folder could not be opened for such a reason.
+    """
+    found = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if not folder:
+            found[name] = read_file(descriptor, name)
+            continue
+        try:
+            with open_folder(descriptor, folder, f"{place}/{folder}") as inner:
+                found[name] = read_file(inner, file)
+        except AbsentDirectoryError:
+            found[name] = PublishedFile()
+        except InsecureDirectoryError as error:
+            found[name] = PublishedFile(problem=error.problem)
+    return found
+
+
+def read_directory_state(directory: int, artifacts: Collection[str]) -> DirectoryState:
+    """Return the states of an open directory, of its record and of its artifacts, without reading any."""
+    status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
+    return (status, *(read_state(name, directory=directory, follow=False) for name in (RECORD, *artifacts)))

@@ -14,7 +14,7 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from refresher.errors import PublishError
@@ -105,16 +105,6 @@ def open_lock(root: Path) -> Iterator[int | None]:
             os.close(descriptor)
 
 
-def is_root_held(root: Path) -> bool:
-    """Return whether a daemon publishes below a root now.
-
-    Raises:
-        PublishError: The lock can't be opened, or not be trusted.
-    """
-    with open_lock(root) as descriptor:
-        return descriptor is not None and not _take(descriptor, _DAEMON)
-
-
 def is_daemon_running(root: Path) -> bool | None:
     """Return whether a daemon publishes below a root now; None if this user can't know. It creates nothing."""
     try:
@@ -169,45 +159,35 @@ def take_directory(lock: int | None, directory: int, place: str, *, patience: fl
 def release_directory(lock: int | None, byte: int) -> None:
     """End what `take_directory` began; the lock ends with its descriptor at the latest."""
     if lock is not None:
-        with suppress(OSError):
-            _set(lock, byte, fcntl.F_UNLCK)
+        _take(lock, byte, fcntl.F_UNLCK)
 
 
 def _open(root: Path) -> int | None:
-    directory = open_root(root, create=True)
+    directory, descriptor = open_root(root, create=True), None
     try:
         descriptor = os.open(LOCK, _OPEN, 0o600, dir_fd=directory)
+        status = os.fstat(descriptor)
     except OSError as error:
-        if error.errno in _UNWRITABLE:
+        if descriptor is not None:
+            os.close(descriptor)
+        elif error.errno in _UNWRITABLE:
             return None
         raise build_publish_error(error, f"{root}/{LOCK}") from error
     finally:
         os.close(directory)
-    try:
-        status = os.fstat(descriptor)
-    except OSError as error:
-        os.close(descriptor)
-        raise build_publish_error(error, f"{root}/{LOCK}") from error
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(descriptor)
         raise InsecureDirectoryError(f"{root}/{LOCK} is not the daemon's alone", f"remove {root}/{LOCK}")
     return descriptor
 
 
-def _take(descriptor: int, byte: int) -> bool:
-    try:
-        _set(descriptor, byte, fcntl.F_WRLCK)
-    except OSError:
-        return False
-    return True
-
-
-def _set(descriptor: int, byte: int, kind: int) -> None:
+def _take(descriptor: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
+    """Lock or unlock one byte, and return whether that was done; a file system without locks locks nothing."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, byte, 1, 0))
     except OSError as error:
-        if error.errno in _HELD:
-            raise
+        return error.errno not in _HELD
+    return True
 
 
 def _compute_byte(directory: int) -> int:

@@ -22,29 +22,15 @@ class SingleFileMountError(NotReadyError):
     """A file of a credentials directory is mounted by itself: waiting does not help."""
 
     def __init__(self, place: str, *, is_replaced: bool) -> None:
-        """Build the two sentences.
-
-        Args:
-            place: Path of the file as this process sees it.
-            is_replaced: Whether the directory has another file in its place by now.
-        """
+        """Build the two sentences; a file is replaced if the directory has another one in its place by now."""
         consequence = "was replaced since: this is an old one" if is_replaced else "will never be replaced here"
-        super().__init__(
-            f"{place} is mounted by itself and {consequence}",
-            REMEDY,
-        )
+        super().__init__(f"{place} is mounted by itself and {consequence}", REMEDY)
 
 
 def find_single_file_mount(directory: int, names: Iterable[str], place: str) -> SingleFileMountError | None:
-    """Look for a file that was mounted by itself.
+    """Return the error for the first of these files that was mounted by itself; None without one, or if unknown.
 
-    Args:
-        directory: Descriptor of the open directory.
-        names: The names of its files, absent ones too.
-        place: Path of the directory, for the message.
-
-    Returns:
-        The error for the first one; None without one, or if it can't be found out.
+    `directory` is the descriptor of the open directory, `place` its path for the message; files may be absent.
     """
     around = _read_mount_id(directory)
     for name in names:

@@ -5,24 +5,36 @@ read, in `refresher.publishing.directory`. Used by one thread at a time.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from refresher.errors import PublishError
-from refresher.files import FileState, read_state
 from refresher.publishing import atomic
 from refresher.publishing.artifacts import ARTIFACTS, ID_TOKENS, NAMES, RECORD, sort_for_withdrawal
-from refresher.publishing.atomic import OWN, Ownership, build_publish_error, is_temporary
-from refresher.publishing.contents import PublishedFile, read_file
-from refresher.publishing.lock import release_directory, take_directory
+from refresher.publishing.atomic import OWN, build_publish_error, is_temporary
+from refresher.publishing.contents import PublishedFile
+from refresher.publishing.directory import CredentialsDirectory, DirectoryState, read_directory_state, read_files
+from refresher.publishing.lock import open_lock, release_directory, take_directory
 from refresher.publishing.record import TargetRecord, read_record
-from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_below, open_folder, settle
+from refresher.publishing.walk import AbsentDirectoryError, open_below, open_folder, open_root, settle
 
 _ATTEMPTS = 3
 """To open a directory that another process replaces at the same moment."""
 
-DirectoryState = tuple[FileState | None, ...]
-"""The state of the directory itself, of its record and of its artifacts; empty if there is no directory."""
+
+@contextmanager
+def open_to_publish(place: CredentialsDirectory) -> Iterator["OpenDirectory"]:
+    """Open a credentials directory, created if it is absent; its group and mode are as they were."""
+    root = open_root(place.root, create=True, is_shared=place.is_root_shared)
+    try:
+        with open_lock(place.root) as lock:
+            directory = OpenDirectory(place, root, lock)
+            try:
+                yield directory
+            finally:
+                directory.close()
+    finally:
+        os.close(root)
 
 
 class OpenDirectory:
@@ -31,35 +43,21 @@ class OpenDirectory:
     Everything it does raises `PublishError` where the system refuses, or the directory can't be trusted.
 
     Args:
+        place: Where it is, and who may read its files.
         root: Descriptor of `directory_root`.
         lock: Descriptor of its lock; None without a lock.
-        name: The name of the directory in it.
-        path: The path of the directory, for messages.
-        ownership: The ownership of its files.
-        random_name: Returns 16 hex digits that no other user can guess.
-        artifacts: Names of all artifacts whose drift is to be seen.
     """
 
-    def __init__(
-        self,
-        *,
-        root: int,
-        lock: int | None,
-        name: str,
-        path: str,
-        ownership: Ownership,
-        random_name: Callable[[], str],
-        artifacts: tuple[str, ...],
-    ) -> None:
-        self.ownership = ownership
-        self._name = name
-        self._path = path
+    def __init__(self, place: CredentialsDirectory, root: int, lock: int | None) -> None:
+        self.ownership = place.ownership
+        self._name = place.name
+        self._path = str(place.path)
         self._root = root
         self._lock = lock
-        self._random_name = random_name
-        self._artifacts = artifacts
+        self._random_name = place.random_name
+        self._artifacts = place.artifacts
         self._byte = 0
-        self._descriptor = open_below(root, name, path, create=True)
+        self._descriptor = open_below(root, self._name, self._path, create=True)
 
     def close(self) -> None:
         """Close it; called once, at the end of the `with` block."""
@@ -89,16 +87,13 @@ class OpenDirectory:
                 release_directory(self._lock, self._byte)
                 raise build_publish_error(error, self._path, done="opened") from error
             release_directory(self._lock, self._byte)
-            self._reopen()
+            former = self._descriptor
+            self._descriptor = open_below(self._root, self._name, self._path, create=True)
+            os.close(former)
         raise PublishError(
             f"{self._path} was replaced again and again while it was opened",
             "run the daemon and `refresher once` with the same configuration",
         )
-
-    def _reopen(self) -> None:
-        former = self._descriptor
-        self._descriptor = open_below(self._root, self._name, self._path, create=True)
-        os.close(former)
 
     def read_record(self) -> TargetRecord | None:
         """Read the target record; None if it is absent.
@@ -111,39 +106,31 @@ class OpenDirectory:
 
     def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
         """Read files."""
-        try:
-            return read_files(self._descriptor, self._path, self.ownership, names)
-        except OSError as error:
-            raise build_publish_error(error, self._path, done="read") from error
+        with self._translated(done="read"):
+            return read_files(self._descriptor, self._path, names)
 
     def read_state(self) -> DirectoryState:
         """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`."""
         with self._translated():
             return read_directory_state(self._descriptor, self._artifacts)
 
-    def list_artifacts(self) -> list[str]:
-        """Return the names of all artifacts that are there, of whichever identity, in the order of withdrawal."""
-        with self._translated():
-            names = [name for name in os.listdir(self._descriptor) if name in NAMES and name != ID_TOKENS]
-            with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
-                names += [f"{ID_TOKENS}/{name}" for name in os.listdir(folder) if not is_temporary(name)]
-            return sort_for_withdrawal(names)
+    def list_entries(self) -> tuple[list[str], list[str]]:
+        """Return the names of all artifacts that are there, in the order of withdrawal, and of what we never write.
 
-    def list_others(self) -> list[str]:
-        """Return the names of entries that we never write; sorted."""
+        Artifacts are of whichever identity; temporary files are left out.
+        """
         with self._translated():
-            return sorted(name for name in os.listdir(self._descriptor) if name not in NAMES and not is_temporary(name))
+            entries = [name for name in os.listdir(self._descriptor) if not is_temporary(name)]
+            artifacts = [name for name in entries if name in NAMES and name != ID_TOKENS]
+            with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
+                artifacts += [f"{ID_TOKENS}/{name}" for name in os.listdir(folder) if not is_temporary(name)]
+            return sort_for_withdrawal(artifacts), sorted(set(entries) - NAMES)
 
     def publish(self, name: str, content: bytes) -> None:
         """Replace one artifact atomically."""
         ownership = OWN if name == RECORD else self.ownership
-        folder, _, file = name.rpartition("/")
-        with self._translated(name):
-            if folder:
-                with self._folder(folder, create=True) as descriptor:
-                    atomic.replace(descriptor, file, content, ownership=ownership, random_name=self._random_name)
-            else:
-                atomic.replace(self._descriptor, name, content, ownership=ownership, random_name=self._random_name)
+        with self._translated(name), self._around(name, create=True) as (directory, file):
+            atomic.replace(directory, file, content, ownership=ownership, random_name=self._random_name)
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove artifacts, in the order of withdrawal; absent ones are fine.
@@ -153,14 +140,11 @@ class OpenDirectory:
         """
         failures: list[PublishError] = []
         for name in sort_for_withdrawal(names):
-            folder, _, file = name.rpartition("/")
             try:
-                with self._translated(name, done="removed"):
-                    if folder:
-                        with suppress(AbsentDirectoryError), self._folder(folder, create=False) as descriptor:
-                            _remove(descriptor, file)
-                    else:
-                        _remove(self._descriptor, name)
+                with self._translated(name, done="removed"), self._around(name, create=False) as (directory, file):
+                    _remove(directory, file)
+            except AbsentDirectoryError:
+                continue
             except PublishError as error:
                 failures.append(error)
         with suppress(OSError):  # absent, or others are left in it
@@ -171,7 +155,7 @@ class OpenDirectory:
     def withdraw_all(self) -> None:
         """Remove all our files but the record: artifacts of any identity, and what a crash left."""
         try:
-            names = self.list_artifacts()
+            names, _ = self.list_entries()
         except PublishError:  # what can't be listed may still be removed
             names = [row.name for row in ARTIFACTS if not row.is_folder]
         self.withdraw(name for name in names if name != RECORD)
@@ -183,7 +167,8 @@ class OpenDirectory:
         A container that still holds the former inode sees an empty directory, and never what is published next. The
         former one is moved aside first, with its record, so that a crash leaves it recognisable (`retire_strays`).
         """
-        if others := self.list_others():
+        _, others = self.list_entries()
+        if others:
             raise PublishError(
                 f"{self._path} was used for another identity, and holds {others[0]}, which we did not write",
                 f"move {self._path}/{others[0]} away",
@@ -222,11 +207,19 @@ class OpenDirectory:
             atomic.probe(self._descriptor, size=size, ownership=self.ownership, random_name=self._random_name)
 
     @contextmanager
+    def _around(self, name: str, *, create: bool) -> Iterator[tuple[int, str]]:
+        """Yield the descriptor of the directory or folder that an artifact lies in, and its name there."""
+        folder, _, file = name.rpartition("/")
+        if folder:
+            with self._folder(folder, create=create) as descriptor:
+                yield descriptor, file
+        else:
+            yield self._descriptor, file
+
+    @contextmanager
     def _folder(self, name: str, *, create: bool) -> Iterator[int]:
-        place = f"{self._path}/{name}"
-        with open_folder(
-            self._descriptor, name, place, ownership=self.ownership, create=create, to_list=True
-        ) as descriptor:
+        place, settled = f"{self._path}/{name}", self.ownership if create else None
+        with open_folder(self._descriptor, name, place, settled=settled, to_list=True) as descriptor:
             yield descriptor
 
     @contextmanager
@@ -242,38 +235,3 @@ def _remove(directory: int, name: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)
         os.fsync(directory)
-
-
-def read_files(descriptor: int, place: str, ownership: Ownership, names: Iterable[str]) -> dict[str, PublishedFile]:
-    """Read files of an open credentials directory; an unreadable one is described, not raised.
-
-    Args:
-        descriptor: The directory's descriptor.
-        place: Its path, for messages.
-        ownership: The ownership of its folders.
-        names: The artifacts, with their folder.
-
-    Raises:
-        OSError: Descriptors or memory are short.
-        PublishError: A folder could not be opened for such a reason.
-    """
-    found = {}
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        if not folder:
-            found[name] = read_file(descriptor, name)
-            continue
-        try:
-            with open_folder(descriptor, folder, f"{place}/{folder}", ownership=ownership, create=False) as inner:
-                found[name] = read_file(inner, file)
-        except AbsentDirectoryError:
-            found[name] = PublishedFile()
-        except InsecureDirectoryError as error:
-            found[name] = PublishedFile(problem=error.problem)
-    return found
-
-
-def read_directory_state(directory: int, artifacts: Collection[str]) -> DirectoryState:
-    """Return the states of an open directory, of its record and of its artifacts, without reading any."""
-    status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
-    return (status, *(read_state(name, directory=directory, follow=False) for name in (RECORD, *artifacts)))

@@ -58,11 +58,7 @@ def compute_fingerprint(
 
 
 def read_record(directory: int, place: str) -> TargetRecord | None:
-    """Read the record of an open directory; None if it is absent, or was never complete.
-
-    Args:
-        directory: Descriptor of the directory.
-        place: Its path, for messages.
+    """Read the record of an open directory, `place` in messages; None if it is absent, or was never complete.
 
     Raises:
         NewerRecordError: A later version wrote it.
@@ -70,9 +66,7 @@ def read_record(directory: int, place: str) -> TargetRecord | None:
     """
     try:
         content, _ = read_regular(RECORD, most=_LARGEST, directory=directory, follow=False)
-    except FileNotFoundError:
-        return None
-    except UnsuitableFileError:
+    except (FileNotFoundError, UnsuitableFileError):
         return None
     except OSError as error:
         raise build_publish_error(error, f"{place}/{RECORD}", done="read") from error

@@ -38,10 +38,7 @@ class Retirement(NamedTuple):
 def retire_strays(root: Path, reserved: Collection[str], now: datetime) -> Retirement:
     """Retire each of our directories that has no reserved name; one that fails keeps none of the others.
 
-    Args:
-        root: `directory_root`; if it is absent there is nothing to do.
-        reserved: Names of all targets, and of all drop-in files, however broken.
-        now: The wall clock's time.
+    Reserved are the names of all targets, and of all drop-in files, however broken.
     """
     withdrawn: list[str] = []
     failures: list[PublishError] = []
@@ -94,7 +91,7 @@ def _open_entries(root: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetime) -> bool:
-    """Retire one directory if it is ours, and return whether `env` was removed now."""
+    """Retire one directory if it is ours: remove `env` and return True, or else, after the grace, all of it."""
     directory = open_below(root, name, place, create=False, to_list=True)
     try:
         if os.fstat(directory).st_uid != os.geteuid():
@@ -105,31 +102,22 @@ def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetim
             return False
         byte = take_directory(lock, directory, place, patience=0)
         try:
-            return _withdraw(root, directory, name, now, at_once=is_remainder or is_temporary(name))
+            sweep(directory)
+            with suppress(FileNotFoundError):
+                os.unlink(ENVIRONMENT, dir_fd=directory)
+                os.fsync(directory)
+                return True
+            # what a killed daemon left half written goes at once: it may hold a token
+            idle = now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC)
+            if is_remainder or is_temporary(name) or idle >= GRACE:
+                _remove(root, directory, name)
+            return False
         finally:
             release_directory(lock, byte)
     except OSError as error:
         raise build_publish_error(error, place, done="removed") from error
     finally:
         os.close(directory)
-
-
-def _withdraw(root: int, directory: int, name: str, now: datetime, *, at_once: bool) -> bool:
-    """Remove `env` and return whether it was there; else, once the grace has ended, remove the directory.
-
-    What a killed daemon left half written goes at once: it may hold a token.
-    """
-    sweep(directory)
-    try:
-        os.unlink(ENVIRONMENT, dir_fd=directory)
-        os.fsync(directory)
-    except FileNotFoundError:
-        pass
-    else:
-        return True
-    if at_once or now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC) >= GRACE:
-        _remove(root, directory, name)
-    return False
 
 
 def _remove(root: int, directory: int, name: str) -> None:

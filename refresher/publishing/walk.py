@@ -46,14 +46,32 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
         PublishError: The system refused.
     """
     try:
-        descriptor = _open_or_create_root(root, create=create)
-    except FileNotFoundError:
-        raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
+        try:
+            descriptor = os.open(root, _OPEN)
+        except FileNotFoundError:
+            if not create:
+                raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
+            for directory in reversed([root, *root.parents]):
+                with suppress(FileExistsError):
+                    directory.mkdir()
+                    directory.chmod(_ROOT_MODE)
+            descriptor = os.open(root, _OPEN)
     except OSError as error:
         raise build_publish_error(error, str(root), done="opened") from error
     with _closed_on_error(descriptor, str(root)):
-        if create:
-            _check_root(os.fstat(descriptor), root, is_shared=is_shared)
+        status = os.fstat(descriptor)
+        if create and status.st_uid not in (0, os.geteuid()):
+            raise InsecureDirectoryError(
+                f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon "
+                f"(uid {os.geteuid()})",
+                f"run this as uid {status.st_uid} if that is the daemon's user, else chown root {root}",
+            )
+        if create and is_shared and can_others_write(status):
+            raise InsecureDirectoryError(
+                f"others can write to directory_root {root} (mode {stat.S_IMODE(status.st_mode):04o}), "
+                "and it holds directories of more than one identity",
+                f"chmod go-w {root}, or configure a directory_root for each identity",
+            )
     return descriptor
 
 
@@ -85,14 +103,24 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
     with _closed_on_error(descriptor, place):
         # Publishers trust their own user alone. A reader, root above all, need not be the daemon: the owner of the
         # directory around it could have replaced everything in it anyway.
-        trusted = {os.geteuid()} if create else {os.geteuid(), os.fstat(parent).st_uid}
-        _check(os.fstat(descriptor), place, trusted)
+        trusted, status = {os.geteuid()}, os.fstat(descriptor)
+        if not create:
+            trusted.add(os.fstat(parent).st_uid)
+        if status.st_uid not in trusted:
+            raise InsecureDirectoryError(
+                f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})",
+                f"run this as uid {status.st_uid} if that is the daemon's user, else chown {os.geteuid()} {place}",
+            )
+        if status.st_mode & _OTHERS_MAY_WRITE:
+            raise InsecureDirectoryError(
+                f"others can write to {place} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {place}"
+            )
     return descriptor
 
 
 @contextmanager
 def open_folder(
-    parent: int, name: str, place: str, *, ownership: Ownership, create: bool, to_list: bool = False
+    parent: int, name: str, place: str, *, settled: Ownership | None = None, to_list: bool = False
 ) -> Iterator[int]:
     """Open a folder in a credentials directory for the length of a `with` block; as `open_below`.
 
@@ -100,14 +128,13 @@ def open_folder(
         parent: Descriptor of the credentials directory.
         name: The folder's name.
         place: Its path, for messages.
-        ownership: The folder's ownership, settled if `create` is set.
-        create: Whether a missing one is created.
+        settled: Its ownership; then it is created if it is missing. None changes nothing.
         to_list: Whether its entries are to be listed, or its mode changed, although it is not created.
     """
-    descriptor = open_below(parent, name, place, create=create, to_list=to_list)
+    descriptor = open_below(parent, name, place, create=settled is not None, to_list=to_list)
     try:
-        if create:
-            settle(descriptor, place, ownership)
+        if settled is not None:
+            settle(descriptor, place, settled)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -127,33 +154,6 @@ def settle(descriptor: int, place: str, ownership: Ownership) -> None:
             os.fchmod(descriptor, ownership.directory_mode)
     except OSError as error:
         raise build_publish_error(error, place) from error
-
-
-def _check_root(status: os.stat_result, root: Path, *, is_shared: bool) -> None:
-    if status.st_uid not in (0, os.geteuid()):
-        raise InsecureDirectoryError(
-            f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon (uid {os.geteuid()})",
-            f"run this as uid {status.st_uid} if that is the daemon's user, else chown root {root}",
-        )
-    if is_shared and can_others_write(status):
-        raise InsecureDirectoryError(
-            f"others can write to directory_root {root} (mode {stat.S_IMODE(status.st_mode):04o}), "
-            "and it holds directories of more than one identity",
-            f"chmod go-w {root}, or configure a directory_root for each identity",
-        )
-
-
-def _open_or_create_root(root: Path, *, create: bool) -> int:
-    try:
-        return os.open(root, _OPEN)
-    except FileNotFoundError:
-        if not create:
-            raise
-    for directory in reversed([root, *root.parents]):
-        with suppress(FileExistsError):
-            directory.mkdir()
-            directory.chmod(_ROOT_MODE)
-    return os.open(root, _OPEN)
 
 
 def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool) -> int:
@@ -185,15 +185,3 @@ def _closed_on_error(descriptor: int, place: str) -> Iterator[None]:
     except PublishError:
         os.close(descriptor)
         raise
-
-
-def _check(status: os.stat_result, place: str, trusted: set[int]) -> None:
-    if status.st_uid not in trusted:
-        raise InsecureDirectoryError(
-            f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})",
-            f"run this as uid {status.st_uid} if that is the daemon's user, else chown {os.geteuid()} {place}",
-        )
-    if status.st_mode & _OTHERS_MAY_WRITE:
-        raise InsecureDirectoryError(
-            f"others can write to {place} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {place}"
-        )

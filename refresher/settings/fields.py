@@ -7,14 +7,14 @@ text are in `refresher.settings.values`; what spans several values is checked by
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, get_args
 
 from pydantic_core import PydanticCustomError, core_schema
 
 from refresher.limits import LONGEST_SUBJECT
-from refresher.settings.places import Empty, List, Map, Node, OwnMark, Scalar, Value, describe
+from refresher.settings.places import Empty, List, Map, Node, OwnMark, Scalar, Value, describe, suggest
 from refresher.text import quote
 
 UNREADABLE: Final = object()
@@ -70,15 +70,19 @@ class Choice:
     """Annotation of a `Literal` of texts: one of its words."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
-        words = get_args(source)
-
-        def read(value: Value) -> str:
-            if value.text not in words:
-                raise refuse(f"is {quote(value.text)}", f"use {' or '.join(repr(word) for word in words)}")
-            return value.text
-
-        field = NodeField(read, {})
+        field = choice_field(get_args(source))
         return core_schema.no_info_wrap_validator_function(lambda node, _: field.read(node), handler(source))
+
+
+def choice_field(words: Collection[str]) -> NodeField:
+    """Return the kind of text that is one of a few words."""
+
+    def read(value: Value) -> str:
+        if value.text not in words:
+            raise refuse(f"is {quote(value.text)}", suggest(value.text, words))
+        return value.text
+
+    return NodeField(read, {})
 
 
 def refuse(problem: str, remedy: str) -> PydanticCustomError:
@@ -116,14 +120,10 @@ def text_field(pattern: str, expected: str, remedy: str, *, may_be_number: bool 
     schema: dict[str, object] = {"type": "string", "pattern": f"^(?:{pattern})$"}
     if may_be_number:
         schema = {"anyOf": [schema, {"type": "integer", "minimum": 0}]}
-    matches: Callable[[str], object] | None = None
 
     def read(value: Value) -> str:
-        nonlocal matches
-        if matches is None:  # compiled when first used: a configuration uses few of the kinds
-            matches = re.compile(pattern).fullmatch
         text = value.text
-        if not matches(text):
+        if not re.fullmatch(pattern, text):  # compiled when first used: a configuration uses few of the kinds
             # a URL may carry a password before its @
             seen = "text with an @" if "://" in text and "@" in text else quote(text)
             raise refuse(f"is {seen}, not {expected}", remedy)

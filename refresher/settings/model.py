@@ -34,8 +34,8 @@ class Settings(BaseModel):
         node: ClassVar[Map]
         broken: ClassVar[frozenset[str]]
 
-    retired: ClassVar[frozenset[str]] = frozenset()
-    """Keys of earlier versions, which are left alone here: the check that knows what replaces them reports them."""
+    retired: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Keys of earlier versions, with the problem and the remedy of a file that has one."""
 
     @classmethod
     def read(cls, node: Node, problems: list[Problem]) -> Self:
@@ -71,15 +71,14 @@ class Settings(BaseModel):
             return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
         problems = cast("list[Problem]", info.context)
         before = len(problems)
-        given, broken = cls._leave_out(node) if node.has_empty or type(node) is Part else (node, _NONE)
+        given, broken = cls._leave_out(node)
         try:
             settings = handler(given)
         except ValidationError as error:
             lines = error.errors(include_url=False, include_input=False)
-            lines = [line for line in lines if line["loc"][0] not in cls.retired]
             found = [*problems[before:], *(cls._explain(node, line) for line in lines)]
             broken |= {str(line["loc"][0]) for line in lines}
-            settings = handler(cls._without(given, broken | cls.retired))
+            settings = handler(cls._without(given, broken))
             problems[before:] = found  # what the second reading found in models below this one was found before
         _keep(settings, node, broken)
         problems += settings.check()
@@ -116,8 +115,9 @@ class Settings(BaseModel):
                 remedy = f"add {path[0]}: {examples[0]}" if examples else f"add {path[0]}: to it"
                 return make_problem(node, path, "is missing", remedy)
             case "extra_forbidden":
-                known = cls.model_fields.keys() - {"kind"}
-                return make_problem(node, path, "is not a known key", suggest(str(path[0]), known), at_key=True)
+                key, known = str(path[0]), cls.model_fields.keys() - {"kind"}
+                clause, remedy = cls.retired.get(key) or ("is not a known key", suggest(key, known))
+                return make_problem(node, path, clause, remedy, at_key=True)
             case kind:
                 return make_problem(node, path, *explain_shape(follow(node, path)[0], _SHAPES.get(kind, "text")))
 

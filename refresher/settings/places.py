@@ -102,16 +102,14 @@ class Map(dict[str, "Node"]):
 
     Attributes:
         path: The keys and indexes that lead to it from the top of the file.
-        has_empty: Whether one of its keys has no value.
     """
 
-    __slots__ = ("has_empty", "label", "path", "place")
+    __slots__ = ("label", "path", "place")
 
     def __init__(self, place: Mark, label: Mark, path: tuple[str | int, ...] = ()) -> None:
         self.place = place
         self.label = label
         self.path = path
-        self.has_empty = False
 
 
 class List(tuple["Node", ...]):  # noqa: SLOT001 - a tuple cannot have slots of its own

@@ -1,1 +1,1 @@
-"""Suppliers of subject tokens: one file per kind, which describes itself (`interface`); their list is `registry`."""
+"""Suppliers of subject tokens: one file per kind, which describes itself; `interface` lists the kinds."""

@@ -6,7 +6,6 @@ or read from the issuer's discovery document (OpenID Connect Discovery 1.0, sect
 """
 
 import base64
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -18,12 +17,12 @@ from urllib.parse import quote
 from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.files import UnsuitableFileError, read_regular
+from refresher.files import explain_failure, read_regular
 from refresher.settings.fields import Choice, ClientText, Issuer, ParameterName, TokenUrl, VariableName
 from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
-from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
-from refresher.tokens import SubjectToken, UnreadableTokenError, encode_base64url, peek
+from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop, read_token
+from refresher.tokens import SubjectToken, compose_jwt
 
 _LARGEST_SECRET = 64 * 1024
 _ASSERTION_SECONDS = 60
@@ -79,16 +78,11 @@ class ClientCredentialsSupplier:
     def __init__(self, settings: ClientCredentialsSettings, workshop: Workshop) -> None:
         self._settings = settings
         self._workshop = workshop
-        self._transport = workshop.connections()
+        self._transport = workshop.transport()
         self._token_url = settings.token_url
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Ask for a token.
-
-        Raises:
-            SupplyError: The secret can't be read; the issuer refused, or did not answer, or not as it should; or its
-                token is not a JWT.
-        """
+        """Ask for a token; a `SupplyError` also shows that the secret can't be read, or that the token is not a JWT."""
         from refresher.google.call import Call
 
         settings = self._settings
@@ -106,12 +100,9 @@ class ClientCredentialsSupplier:
         )
         token = call.read_text(call.fetch_document(self._transport), "access_token")
         self._token_url = token_url
-        try:
-            return peek(token)
-        except UnreadableTokenError as error:
-            problem = f"the access token of {settings.issuer} is not a JWT that Google could read: {error}"
-            remedy = "make the issuer issue JWT access tokens to this client (often by an audience, below parameters:)"
-            raise SupplyError(problem, remedy) from error
+        problem = f"the access token of {settings.issuer} is not a JWT that Google could read"
+        remedy = "make the issuer issue JWT access tokens to this client (often by an audience, below parameters:)"
+        return read_token(token, problem, remedy, retryable=False)
 
     def _discover(self) -> str:
         """Return the token endpoint of the issuer's discovery document."""
@@ -159,9 +150,7 @@ class ClientCredentialsSupplier:
             "exp": issued_at + _ASSERTION_SECONDS,
             "jti": self._workshop.random(),
         }
-        parts = (encode_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-        message = ".".join(parts)
-        return f"{message}.{encode_base64url(key.sign(message.encode()))}"
+        return compose_jwt(header, claims, key.sign)
 
     def _read_secret(self) -> str:
         if self._settings.secret_file is not None:
@@ -175,11 +164,7 @@ class ClientCredentialsSupplier:
 
 
 def read_secret_file(path: Path) -> str:
-    """Return the secret in a file, without whitespace around it.
-
-    Raises:
-        SupplyError: It can't be read, or other users can read or write it.
-    """
+    """Return the secret in a file; it is a `SupplyError` if that can't be read, or others can read or write it."""
 
     def check(status: os.stat_result) -> None:
         if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
@@ -187,13 +172,9 @@ def read_secret_file(path: Path) -> str:
 
     try:
         text = read_regular(path, most=_LARGEST_SECRET, check=check)[0].decode().strip()
-    except OSError as error:
-        problem = f"the secret file {path} cannot be read: {error.strerror}"
-        raise SupplyError(problem, "create it, for the daemon's user alone") from error
-    except UnsuitableFileError as error:
-        raise SupplyError(f"the secret file {path} is {error}", "write the secret to a file of its own") from error
-    except UnicodeDecodeError:
-        text = ""
+    except (OSError, ValueError) as error:
+        problem = f"the secret file {path} {explain_failure(error)}"
+        raise SupplyError(problem, "write the secret to a file of its own, for the daemon's user alone") from None
     if not text:
         raise SupplyError(f"the secret file {path} holds no text", "write the secret there, and nothing else")
     return text

@@ -94,12 +94,7 @@ class CommandSupplier:
         self._left: list[Popen[bytes]] = []
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Run the program and read what it printed.
-
-        Raises:
-            SupplyError: It can't be run or ended, or others could have written it; or, retryable, it failed, took too
-                long, printed too much or no token.
-        """
+        """Run the program and read what it printed; a failure is retryable unless it can't be run or ended."""
         self._check_program()
         self._check_left()
         facts = {"identity": context.identity, "subject": context.subject or "", "audience": context.audience}

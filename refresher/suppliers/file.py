@@ -4,7 +4,6 @@ Symbolic links are followed, since Kubernetes projects tokens through them. The 
 and whitespace; which claims it must have is checked before it is published.
 """
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,11 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.files import UnsuitableFileError, read_regular
+from refresher.files import explain_failure, read_regular
 from refresher.settings.fields import Choice
 from refresher.settings.values import AbsolutePath
-from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
-from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
+from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop, read_token
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
 
 class FileSettings(FetchingSettings):
@@ -43,30 +42,17 @@ class FileSupplier:
         self._path = path
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Read the token.
-
-        Raises:
-            SupplyError: The file is absent, unreadable or holds no token that is still valid; retryable, since another
-                program renews it.
-        """
+        """Read the token; each failure is retryable, since another program renews the file."""
         try:
-            token = peek(read_regular(self._path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip())
-        except OSError as error:
-            problem = f"the source file {self._path} cannot be read: {os.strerror(error.errno or 0)}"
+            text = read_regular(self._path, most=MAXIMUM_SIZE)[0].decode("utf-8-sig").strip()
+        except (OSError, ValueError) as error:
+            problem = f"the source file {self._path} {explain_failure(error)}"
             remedy = "start the program that renews it, and make the file readable for the daemon's user"
-            raise SupplyError(problem, remedy, retryable=True) from error
-        except UnicodeDecodeError:
-            raise self._unusable("it is not text") from None
-        except UnsuitableFileError as error:
-            raise self._unusable(f"it is {error}") from error
-        except UnreadableTokenError as error:
-            raise self._unusable(str(error)) from error
+            raise SupplyError(problem, remedy, retryable=True) from None
+        problem = f"the source file {self._path} holds no subject token"
+        token = read_token(text, problem, "make the program that renews it write a JWT there")
         if token.expires_at <= now:
             problem = f"the token in the source file {self._path} expired at {token.expires_at:%FT%TZ}"
             remedy = "check the program that renews it, and set this machine's clock (NTP)"
             raise SupplyError(problem, remedy, retryable=True)
         return token
-
-    def _unusable(self, reason: str) -> SupplyError:
-        problem = f"the source file {self._path} holds no subject token: {reason}"
-        return SupplyError(problem, "make the program that renews it write a JWT there", retryable=True)

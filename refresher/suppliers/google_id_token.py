@@ -6,21 +6,17 @@ The metadata server has tokens of the machine's own account alone, so they have 
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from refresher.errors import SupplyError
+from refresher.resources import VERIFY_REMEDY
 from refresher.settings.fields import Choice
 from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
 from refresher.suppliers.interface import Supplier, SupplierContext, SupplierSettings, Workshop, read_token
 from refresher.tokens import ExpectedClaims, SubjectToken
-
-if TYPE_CHECKING:
-    from refresher.google.metadata_server import MetadataServer
-    from refresher.google.source_credentials import SourceCredential
-
 
 GOOGLE_ISSUER = "https://accounts.google.com"
 
@@ -59,38 +55,29 @@ class GoogleIdTokenSettings(SupplierSettings):
         return ExpectedClaims(issuer=GOOGLE_ISSUER, subject=subject, audiences=audiences)
 
     def build(self, workshop: Workshop) -> Supplier:
-        from refresher.google.metadata_server import MetadataServer
-
-        if self.needs_source_service_account:
-            return GeneratedIdTokenSupplier(workshop, workshop.open_credentials(self.credentials))
-        server = MetadataServer(transport=workshop.connections(), origin=workshop.endpoints.metadata)
-        return MetadataIdTokenSupplier(server)
+        return GoogleIdTokenSupplier(self, workshop)
 
 
-class MetadataIdTokenSupplier:
-    """Fetches ID tokens of the machine's own account; safe to use from several threads."""
+class GoogleIdTokenSupplier:
+    """Fetches ID tokens of the machine's own account, or of source service accounts; thread-safe."""
 
-    def __init__(self, server: "MetadataServer") -> None:
-        self._server = server
-
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Fetch a token; the server may return the same one again."""
-        return read_token(self._server.identity_token(context.audience), "the metadata server")
-
-
-class GeneratedIdTokenSupplier:
-    """Fetches ID tokens of each identity's source service account; safe to use from several threads."""
-
-    def __init__(self, workshop: Workshop, source: "SourceCredential") -> None:
+    def __init__(self, settings: GoogleIdTokenSettings, workshop: Workshop) -> None:
+        self._settings = settings
         self._workshop = workshop
-        self._source = source
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Fetch a token; an identity without a source service account is a SupplyError."""
-        account = context.source_service_account
-        if account is None:
-            name = context.identity
-            problem = f"identity {name} has no source service account"
-            raise SupplyError(problem, f"set identities.{name}.source_service_account")
-        api = self._workshop.open_iam_credentials(self._source.access_token(now))
-        return read_token(api.generate_id_token(account, context.audience), "IAM Credentials")
+        """Fetch a token; the metadata server may return the same one again."""
+        from refresher.google.source_credentials import MetadataServer
+
+        account, workshop = context.source_service_account, self._workshop
+        if not self._settings.needs_source_service_account:
+            server = MetadataServer(transport=workshop.transport(), origin=workshop.endpoints.metadata)
+            name, token = "the metadata server", server.identity_token(context.audience)
+        elif account is None:
+            problem = f"identity {context.identity} has no source service account"
+            raise SupplyError(problem, f"set identities.{context.identity}.source_service_account")
+        else:
+            source = workshop.open_credentials(self._settings.credentials)
+            api = workshop.open_iam_credentials(source.access_token(now))
+            name, token = "IAM Credentials", api.generate_id_token(account, context.audience)
+        return read_token(token, f"{name} returned no JWT", VERIFY_REMEDY)

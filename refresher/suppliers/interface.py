@@ -1,6 +1,6 @@
 """What a kind of supplier is: what it is configured with, what it declares of itself, and what it supplies.
 
-A kind is one file in this package and one line in `refresher.suppliers.registry`. Its settings answer every question
+A kind is one file in this package and one line in `KINDS`. Its settings answer every question
 that the checks and the composition root ask, so that neither knows a kind by name. A supplier mints or fetches; when
 it is asked is decided in `refresher.policy`, whether a token is worth publishing in `refresher.engine.refresh`, where
 it goes in `refresher.publishing`.
@@ -8,8 +8,9 @@ it goes in `refresher.publishing`.
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -24,7 +25,7 @@ from refresher.tokens import JWT_TYPE, AccessToken, ExpectedClaims, SubjectToken
 
 if TYPE_CHECKING:
     from refresher.google.call import Transport
-    from refresher.google.iam_credentials import IamCredentials
+    from refresher.google.chain import IamCredentials
     from refresher.google.source_credentials import SourceCredential
 
 
@@ -64,60 +65,68 @@ class Supplier(Protocol):
         """
 
 
-class Connections(Protocol):
-    """Creates transports when they are first needed; called, it returns the one that all share."""
-
-    def __call__(self) -> "Transport":
-        """Return the shared transport.
-
-        Raises:
-            ConfigurationError: `google.ca_file` or the proxy of the environment can't be used.
-        """
-
-    def trusting(self, ca_file: Path, ca_key: str) -> "Transport":
-        """Return a transport that trusts a file's certificates, as they are at each call; messages name its key."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """What building a supplier may need of the world.
 
     Attributes:
         endpoints: Where Google's services are.
-        connections: Creates transports.
+        transport: Returns the transport that all share, created when it is first needed; a `ConfigurationError` shows
+            that `google.ca_file` or the proxy of the environment can't be used.
+        trust: Returns a transport that trusts the certificates in a file, as they are at each call; messages name the
+            file's key.
         environment: The daemon's own variables.
         random: Returns a new unguessable text, for `jti`.
     """
 
     endpoints: Endpoints
-    connections: Connections
+    transport: Callable[[], "Transport"]
+    trust: Callable[[Path, str], "Transport"]
     environment: Mapping[str, str]
     random: Callable[[], str]
+    _opened: "dict[Path | None, SourceCredential]" = field(default_factory=dict, init=False, repr=False)
 
     def open_credentials(self, path: Path | None) -> "SourceCredential":
-        """Return the worker's own Google credentials: of a file, or of the metadata server (None)."""
+        """Return the worker's own Google credentials, the same for all: of a file, or of the metadata server (None)."""
         from refresher.google.source_credentials import open_credentials
 
-        return open_credentials(path, self.connections(), metadata=self.endpoints.metadata)
+        if path not in self._opened:
+            opened = open_credentials(path, self.transport(), metadata=self.endpoints.metadata)
+            self._opened.setdefault(path, opened)  # two threads may come here at once
+        return self._opened[path]
 
     def open_iam_credentials(self, access_token: AccessToken) -> "IamCredentials":
         """Return the IAM Credentials API, asked with an access token."""
-        from refresher.google.iam_credentials import IamCredentials
+        from refresher.google.chain import IamCredentials
 
-        return IamCredentials(transport=self.connections(), endpoints=self.endpoints, access_token=access_token.value)
+        return IamCredentials(transport=self.transport(), endpoints=self.endpoints, access_token=access_token.value)
 
 
-def read_token(token: str, server: str) -> SubjectToken:
-    """Return the JWT that a server of Google's returned.
+KINDS = {
+    "self_issued": "SelfIssuedSettings",
+    "google_id_token": "GoogleIdTokenSettings",
+    "google_access_token": "GoogleAccessTokenSettings",
+    "file": "FileSettings",
+    "command": "CommandSettings",
+    "sign_jwt": "SignJwtSettings",
+    "client_credentials": "ClientCredentialsSettings",
+    "kubernetes": "KubernetesSettings",
+}
+"""Each kind, which is its module too, and its settings model; in the order of messages and of the documentation."""
 
-    Raises:
-        SupplyError: It is something else.
-    """
+
+def load_kind(kind: str) -> "type[SupplierSettings]":
+    """Return the settings model of a kind; its module is imported now, since most kinds are not configured."""
+    found: type[SupplierSettings] = getattr(import_module(f"refresher.suppliers.{kind}"), KINDS[kind])
+    return found
+
+
+def read_token(text: str, problem: str, remedy: str, *, retryable: bool = True) -> SubjectToken:
+    """Return the JWT that a supplier obtained, or raise a `SupplyError` that adds to the problem what it is instead."""
     try:
-        return peek(token)
+        return peek(text)
     except UnreadableTokenError as error:
-        remedy = "check that its address really is Google's (proxy, DNS, google.endpoints)"
-        raise SupplyError(f"{server} returned no JWT: {error}", remedy, retryable=True) from error
+        raise SupplyError(f"{problem}: {error}", remedy, retryable=retryable) from error
 
 
 class SupplierSettings(Settings):
@@ -204,17 +213,12 @@ class SupplierSettings(Settings):
 
     @abstractmethod
     def build(self, workshop: Workshop) -> Supplier:
-        """Build the supplier; imports what it needs.
-
-        Raises:
-            RefresherError: Something that it needs is missing.
-        """
+        """Build the supplier; imports what it needs, and raises a `RefresherError` if something is missing."""
 
     def build_with_next_key(self, kid: str, workshop: Workshop) -> Supplier:
-        """Build the supplier as it will be once a key of its `keys_directory` is activated.
+        """Build the supplier as it will be once a key that waits in its `keys_directory` is activated.
 
-        Raises:
-            KeysError: No such key waits there.
+        It is a `KeysError` if no such key waits there.
         """
         raise NotImplementedError
 
@@ -277,11 +281,7 @@ class MintingSettings(SupplierSettings):
         )
 
     def compose_claims(self, context: SupplierContext, now: datetime, random: Callable[[], str]) -> dict[str, Any]:
-        """Return the claims of a token for one identity, issued now.
-
-        Raises:
-            SupplyError: The identity has no subject.
-        """
+        """Return the claims of a token for one identity, issued now; without a subject it is a `SupplyError`."""
         if context.subject is None:
             name = context.identity
             raise SupplyError(f"identity {name} has no subject", f"set identities.{name}.subject")

@@ -5,7 +5,6 @@ token of its own pod, read again each time since the kubelet replaces it, for th
 projected volume needs none of this: that is a `file`.
 """
 
-import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.files import UnsuitableFileError, read_regular
+from refresher.files import explain_failure, read_regular
 from refresher.settings.fields import ApiServer, Choice
 from refresher.settings.values import AbsolutePath, RequestedLifetime
-from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop
-from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
+from refresher.suppliers.interface import FetchingSettings, Supplier, SupplierContext, Workshop, read_token
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
 if TYPE_CHECKING:
     from refresher.google.call import Transport
@@ -67,9 +66,8 @@ class KubernetesSettings(FetchingSettings):
     def build(self, workshop: Workshop) -> Supplier:
         # a pool of its own: the cluster's authority is to be trusted for nothing else
         is_secure = self.api_server.startswith("https:")
-        connections = workshop.connections
-        transport = connections.trusting(self.ca_file, "the supplier's ca_file") if is_secure else connections()
-        return KubernetesSupplier(self, transport)
+        own = workshop.trust(self.ca_file, "the supplier's ca_file") if is_secure else workshop.transport()
+        return KubernetesSupplier(self, own)
 
 
 class KubernetesSupplier:
@@ -80,12 +78,7 @@ class KubernetesSupplier:
         self._transport = transport
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Request a token.
-
-        Raises:
-            SupplyError: The subject is not a service account, the daemon has no token, or the API server refused, or
-                did not answer, or not as it should.
-        """
+        """Request a token; a `SupplyError` may also show that the subject is not an account, or a token is missing."""
         from refresher.google.call import Call
 
         account = _SUBJECT.fullmatch(context.subject or "")
@@ -111,20 +104,15 @@ class KubernetesSupplier:
         )
         status = call.fetch_document(self._transport).get("status")
         token = call.read_text(status if isinstance(status, dict) else {}, "token")
-        try:
-            return peek(token)
-        except UnreadableTokenError as error:
-            raise call.reject(f"has no JWT: {error}") from error
+        return read_token(token, f"{call.asked} failed: the response has no JWT", call.verify)
 
 
 def _read_own_token(path: Path) -> str:
     try:
         text = read_regular(path, most=MAXIMUM_SIZE)[0].decode("ascii").strip()
-    except OSError as error:
-        problem = f"the daemon's own token {path} cannot be read: {os.strerror(error.errno or 0)}"
-        raise SupplyError(problem, "run it in a pod with automountServiceAccountToken, or set token_file") from error
-    except (UnicodeDecodeError, UnsuitableFileError):
-        text = ""
+    except (OSError, ValueError) as error:
+        problem = f"the daemon's own token {path} {explain_failure(error)}"
+        raise SupplyError(problem, "run it in a pod with automountServiceAccountToken, or set token_file") from None
     if not text or not text.isprintable():
         raise SupplyError(f"{path} holds no token", "check what mounts it")
     return text

@@ -4,7 +4,6 @@ A token is a JWT (RFC 7519) with `kid` in its header; the provider holds the pub
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,21 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from refresher.errors import SupplyError, UsageError
-from refresher.resources import own_principal
+from refresher.resources import VERIFY_REMEDY, own_principal
 from refresher.settings.fields import Choice, KeyVersionName
 from refresher.settings.model import Settings
 from refresher.settings.places import Problem
 from refresher.settings.values import SUPPLIED_RANGE, AbsolutePath, SuppliedLifetime
 from refresher.suppliers.interface import MintingSettings, Supplier, SupplierContext, Workshop
-from refresher.tokens import SubjectToken, UnverifiedClaims, encode_base64url
+from refresher.tokens import SubjectToken, UnverifiedClaims, compose_jwt
 
 if TYPE_CHECKING:
     from refresher.google.cloud_kms import KmsKey
     from refresher.google.source_credentials import SourceCredential
     from refresher.keys.jose import SigningKey
-
-
-_CHECK_ADDRESS = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
 
 
 class SignerSettings(Settings):
@@ -82,15 +78,17 @@ class SelfIssuedSettings(MintingSettings):
 
     def build(self, workshop: Workshop) -> Supplier:
         if self.keys is None:
-            return KmsSignedSupplier(self, *self._open_kms(workshop), random=workshop.random)
+            return SelfIssuedSupplier(self, KmsSigner(*self._open_kms(workshop)).open, workshop.random)
         from refresher.keys.directory import load_signing_key
 
-        return SelfIssuedSupplier(self, load_signing_key(self.keys), workshop.random)
+        key = load_signing_key(self.keys)
+        return SelfIssuedSupplier(self, lambda _now: key, workshop.random)
 
     def build_with_next_key(self, kid: str, workshop: Workshop) -> Supplier:
         from refresher.keys.directory import load_next_key
 
-        return SelfIssuedSupplier(self, load_next_key(self.keys or Path(), kid), workshop.random)
+        key = load_next_key(self.keys or Path(), kid)
+        return SelfIssuedSupplier(self, lambda _now: key, workshop.random)
 
     def published_jwks(self, workshop: Workshop, versions: Sequence[int], now: datetime) -> dict[str, Any]:
         if self.keys is None:
@@ -111,7 +109,7 @@ class SelfIssuedSettings(MintingSettings):
 
         key = KmsKey(
             version=self.signer.kms if self.signer else "",
-            transport=workshop.connections(),
+            transport=workshop.transport(),
             endpoints=workshop.endpoints,
             caller=own_principal(self.credentials),
         )
@@ -123,27 +121,23 @@ class SelfIssuedSupplier:
 
     Args:
         settings: The claims of the tokens.
-        key: Signs them.
+        open_key: Returns what signs a token that is issued now.
         random: Returns a new `jti`.
     """
 
-    def __init__(self, settings: MintingSettings, key: "SigningKey", random: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: MintingSettings, open_key: Callable[[datetime], "SigningKey"], random: Callable[[], str]
+    ) -> None:
         self._settings = settings
-        self._key = key
+        self._open_key = open_key
         self._random = random
-        self._header = encode_base64url(_dump({"alg": key.algorithm, "kid": key.kid, "typ": "JWT"}).encode())
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Mint a token.
-
-        Raises:
-            SupplyError: The identity has no subject.
-        """
-        claims = self._settings.compose_claims(context, now, self._random)
-        message = f"{self._header}.{encode_base64url(_dump(claims).encode())}"
+        """Mint a token; a `SupplyError` shows that the identity has no subject, or that Cloud KMS does not sign."""
+        key, claims = self._open_key(now), self._settings.compose_claims(context, now, self._random)
         expires_at = datetime.fromtimestamp(claims["exp"], UTC)
         return SubjectToken(
-            value=f"{message}.{encode_base64url(self._key.sign(message.encode('ascii')))}",
+            value=compose_jwt({"alg": key.algorithm, "kid": key.kid, "typ": "JWT"}, claims, key.sign),
             issued_at=datetime.fromtimestamp(claims["iat"], UTC),
             expires_at=expires_at,
             unverified_claims=UnverifiedClaims(
@@ -151,40 +145,27 @@ class SelfIssuedSupplier:
                 subject=context.subject,
                 audience=(context.audience,),
                 expires_at=expires_at,
-                key_id=self._key.kid,
-                algorithm=self._key.algorithm,
+                key_id=key.kid,
+                algorithm=key.algorithm,
                 other=self._settings.claims,
             ),
         )
 
 
-class KmsSignedSupplier:
-    """Mints subject tokens that a key in Cloud KMS signs; safe to use from several threads.
+class KmsSigner:
+    """A key in Cloud KMS, and the worker's own credentials with which it is asked; safe to use from several threads."""
 
-    Args, in addition to those of `SelfIssuedSupplier`:
-        source: The worker's own credentials, with which Cloud KMS is asked.
-    """
-
-    def __init__(
-        self, settings: MintingSettings, key: "KmsKey", source: "SourceCredential", *, random: Callable[[], str]
-    ) -> None:
-        self._settings = settings
+    def __init__(self, key: "KmsKey", source: "SourceCredential") -> None:
         self._key = key
         self._source = source
-        self._random = random
         self._kid: str | None = None
 
-    def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Mint a token.
-
-        Raises:
-            SupplyError: The identity has no subject; or Google refused, or did not answer, or not as it should.
-        """
+    def open(self, now: datetime) -> "SigningKey":
+        """Return what signs one token, or raise a `SupplyError`."""
         access_token = self._source.access_token(now).value
         if self._kid is None:  # a version's key never changes; threads that come together each ask once
             self._kid = fetch_public_jwk(self._key, access_token)["kid"]
-        signing = _KmsSigningKey(self._key, self._kid, access_token)
-        return SelfIssuedSupplier(self._settings, signing, self._random).supply(context, now)
+        return _KmsSigningKey(self._key, self._kid, access_token)
 
 
 @dataclass(slots=True)
@@ -204,21 +185,17 @@ class _KmsSigningKey:
             return convert_signature(signature)
         except ValueError as error:
             problem = f"Cloud KMS returned no ES256 signature of {self.key.version}: {error}"
-            raise SupplyError(problem, _CHECK_ADDRESS, retryable=True) from None
+            raise SupplyError(problem, VERIFY_REMEDY, retryable=True) from None
 
 
 def fetch_public_jwk(key: "KmsKey", access_token: str) -> dict[str, str]:
     """Return the public half of a key version as a JWK whose `kid` is its thumbprint (RFC 7638).
 
-    Raises:
-        SupplyError: Google refused, or did not answer, or not as it should; or the key is of another kind.
+    It is a `SupplyError` if Google refused, or did not answer, or not as it should; or the key is of another kind.
     """
     from refresher.keys.jose import UnsupportedKeyError, load_public_jwk
 
     try:
         return load_public_jwk(key.fetch_public_key(access_token))
     except UnsupportedKeyError as error:
-        raise SupplyError(f"the public key of {key.version} cannot be used: {error}", _CHECK_ADDRESS) from error
-
-
-_dump = json.JSONEncoder(separators=(",", ":")).encode
+        raise SupplyError(f"the public key of {key.version} cannot be used: {error}", VERIFY_REMEDY) from error

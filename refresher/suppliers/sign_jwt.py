@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from refresher.resources import account_keys_url
+from refresher.resources import VERIFY_REMEDY, account_keys_url
 from refresher.settings.fields import Choice, Issuer, ServiceAccountEmail
 from refresher.settings.values import SIGNED_RANGE, AbsolutePath, SignedLifetime
 from refresher.suppliers.interface import MintingSettings, Supplier, SupplierContext, Workshop, read_token
@@ -59,14 +59,11 @@ class SignJwtSupplier:
     def __init__(self, settings: SignJwtSettings, workshop: Workshop) -> None:
         self._settings = settings
         self._workshop = workshop
-        self._source = workshop.open_credentials(settings.credentials)
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
-        """Obtain a signed token.
-
-        Raises:
-            SupplyError: The identity has no subject; or Google refused, or did not answer, or not as it should.
-        """
+        """Obtain a signed token; a `SupplyError` also shows that the identity has no subject."""
         claims = self._settings.compose_claims(context, now, self._workshop.random)
-        api = self._workshop.open_iam_credentials(self._source.access_token(now))
-        return read_token(api.sign_jwt(self._settings.service_account, claims), "IAM Credentials")
+        source = self._workshop.open_credentials(self._settings.credentials)
+        api = self._workshop.open_iam_credentials(source.access_token(now))
+        token = api.sign_jwt(self._settings.service_account, claims)
+        return read_token(token, "IAM Credentials returned no JWT", VERIFY_REMEDY)

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.suppliers.registry import KINDS
+from refresher.suppliers.interface import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,8 +14,7 @@ import refresher.suppliers
 from refresher.app.suppliers import DeferredSupplier
 from refresher.config.loader import load
 from refresher.errors import SupplyError
-from refresher.suppliers.interface import SupplierSettings
-from refresher.suppliers.registry import KINDS
+from refresher.suppliers.interface import KINDS, SupplierSettings, load_kind
 from refresher.tokens import peek
 from tests.contract.cases import CASES, REMOTE, read_cases
 from tests.contract.conftest import SECRETS, build
@@ -58,8 +57,8 @@ def test_every_kind_is_registered() -> None:
     """Each settings model of a kind is in the registry, under the name of its module and of its `kind`."""
     written = {member for member in _list_kinds() if member is not SupplierSettings}
 
-    assert set(KINDS.values()) == written
-    for kind, settings in KINDS.items():
+    assert {load_kind(kind) for kind in KINDS} == written
+    for kind, settings in ((kind, load_kind(kind)) for kind in KINDS):
         assert settings.__module__ == f"refresher.suppliers.{kind}"
         assert get_args(settings.model_fields["kind"].annotation) == (kind,)
 

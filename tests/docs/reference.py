@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from refresher.settings.model import Settings
-from refresher.suppliers.registry import KINDS
+from refresher.suppliers.interface import KINDS, load_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
 
 def _list_suppliers() -> Iterator[tuple[str, str]]:
     """Return the sections of each kind of supplier, and of the maps in its settings."""
-    for kind, settings in KINDS.items():
+    for kind, settings in ((kind, load_kind(kind)) for kind in KINDS):
         yield f"`suppliers.NAME`, `kind: {kind}`", settings.__name__
         for key, field in settings.model_fields.items():
             for part in get_args(field.annotation):

@@ -68,7 +68,7 @@ def test_every_target_is_tried_and_its_failure_can_be_pasted(cloud: tuple[Worker
 
     for name in ("alice", "bob"):
         account, principal = account_of(name), f"{PRINCIPAL}user-{name}"
-        assert f"impersonating {account} as {principal} failed: HTTP 403" in done.stderr
+        assert f"impersonating {account} as {principal} was refused with HTTP 403" in done.stderr
         assert f"concerns: {name}" in done.stderr
         assert (
             f"gcloud iam service-accounts add-iam-policy-binding {account} --project=my-project "

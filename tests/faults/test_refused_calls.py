@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.outcome import Result
+from refresher.engine.agenda import Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.engine.shared_tokens import SharedSupplies
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.retirement import retire_strays
 from refresher.tokens import peek
@@ -40,7 +39,7 @@ ACCESS = MintedArtifact(name="access_token")
 def healthy(target_of: MakeTarget, clock: FakeClock) -> Target:
     """Return a target with everything published, even optional artifacts."""
     target = target_of(minted=(ACCESS,), boto=True)
-    refresher = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
     assert refresher.refresh(target, first=True).result is Result.PUBLISHED
     (target.directory.path / "access_token").write_bytes(b"ya29.alice")
     return target
@@ -79,7 +78,7 @@ def test_no_artifact_is_withdrawn_when_a_call_is_refused(
     before = read_all(place)
 
     for error in ERRORS:
-        refresher = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
+        refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
         status = run_refused(call, error, lambda: refresher.refresh(target, force=force, first=True))  # noqa: B023 - run at once
 
         after = read_all(place)

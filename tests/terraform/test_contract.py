@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
-from refresher.suppliers.registry import KINDS
+from refresher.suppliers.interface import load_kind
 from tests.terraform.test_structure import blocks
 from tests.terraform.tool import MODULES, SECONDS, Terraform, environment
 
@@ -157,7 +157,7 @@ def test_outputs_have_every_key_except_the_hosts_own(site: Site, configurations:
     assert set(full) == list_keys(Configuration) - HOST
     assert set(full["providers"]["main"]) == list_keys(ProviderSettings)
     assert set().union(*identities) == list_keys(IdentitySettings) - HAND_WRITTEN
-    for kind, model in ((kind, KINDS[kind]) for kind in INPUTS):
+    for kind, model in ((kind, load_kind(kind)) for kind in INPUTS):
         written = [supplier for supplier in suppliers if supplier["kind"] == kind]
         assert set().union(*written) == list_keys(model) - HOSTS_PART[kind], kind
     assert [supplier["claims"] for supplier in suppliers if supplier["kind"] == "sign_jwt"] == [{"verified": True}]

@@ -103,8 +103,8 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
             "bob",
             "directory: /run/refresher/elsewhere",
             (
-                "1:1: directory is no longer a key: the directory of target bob is always /run/refresher/bob"
-                " — delete it and mount /run/refresher/bob; to keep the path that the container sees,"
+                "1:1: directory is no longer a key: the directory of target NAME is always directory_root/NAME"
+                " — delete it and mount that directory; to keep the path that the container sees,"
                 " set container_directory"
             ),
         ),

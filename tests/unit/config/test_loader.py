@@ -38,7 +38,6 @@ def test_the_least_configuration_gets_every_default(workspace: Workspace) -> Non
     assert isinstance(supplier, SelfIssuedSettings)
     assert supplier.lifetime == timedelta(hours=1)
     assert loaded.get_provider(supplier).project_number == "123456789012"
-    assert loaded.get_provider_name(supplier) == "main"
     assert loaded.configuration.listen == UnixSocket(path=Path("/run/refresher-status/http.sock"))
     assert loaded.configuration.google.universe_domain == "googleapis.com"
     assert (loaded.warnings, loaded.drop_in_problems, loaded.files) == ((), (), (workspace.main,))
@@ -337,7 +336,7 @@ def test_does_not_read_an_unchanged_main_file_again(workspace: Workspace) -> Non
     workspace.write(workspace.valid.replace("user-1042", "user-1043"))
     third = workspace.load(second)
 
-    assert second.main is first.main
+    assert second.own is first.own
     assert third.configuration.identities["alice"].subject == "user-1043"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from refresher.suppliers.registry import KINDS
+from refresher.suppliers.interface import KINDS
 
 if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace
@@ -24,7 +25,8 @@ def test_reports_place_problem_and_remedy_of_a_mistake(workspace: Workspace, mis
 
     problems = workspace.problems()
 
-    assert problems == [problem.replace("KINDS", ", ".join(KINDS)) for problem in mistake["says"]]
+    names = {"KINDS": ", ".join(KINDS), "SORTED": ", ".join(sorted(KINDS))}
+    assert problems == [re.sub("KINDS|SORTED", lambda found: names[found[0]], problem) for problem in mistake["says"]]
 
 
 def test_reports_every_mistake_at_once(workspace: Workspace) -> None:

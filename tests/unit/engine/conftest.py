@@ -53,7 +53,7 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
         name: str = "alice",
         *,
         identity: str = "",
-        subject: str = "user-1",
+        subject: str | None = "user-1",
         account: str = "alice@p.iam.gserviceaccount.com",
         minted: tuple[MintedArtifact, ...] = (),
         boto: bool = False,

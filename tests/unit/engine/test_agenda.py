@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from refresher import policy
-from refresher.engine.agenda import Agenda, Entry
-from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.agenda import Agenda, Entry, Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.errors import ImpersonationError, RefresherError, SupplyError
 from tests.tokens import ISSUER, NOW
@@ -240,5 +239,5 @@ def test_nothing_is_kept_of_targets_that_are_gone(target_of: MakeTarget) -> None
     agenda.adopt({})
     agenda.give_back(token)
 
-    assert len(agenda) == 0
+    assert list(agenda) == []
     assert agenda.is_idle

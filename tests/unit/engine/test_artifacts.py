@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from refresher.config.models import ArtifactSettings
+from refresher.engine.agenda import Outcome, Result
 from refresher.engine.artifacts import MINTED, STATIC, TargetFacts, build_static, name_variables
-from refresher.engine.minter import Minter
-from refresher.engine.outcome import Outcome, Result
+from refresher.engine.minter import LEAST_LIFE, Minter
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.engine.shared_tokens import LEAST_LIFE, FederatedTokens, SharedSupplies
 from refresher.errors import ImpersonationError
 from refresher.publishing.artifacts import ARTIFACTS, Origin
-from refresher.tokens import peek
 from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.tokens import make_jwt
 
@@ -37,7 +35,8 @@ class Stage:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.chain = FakeChain(clock)
-        self.tokens = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
+        self.supplier = FakeSupplier()
+        self.tokens = Refresher(suppliers={"worker": self.supplier}, clock=clock)
         self.artifacts = Minter(chain=lambda: self.chain, clock=clock)
 
     def settle(self, target: Target) -> None:
@@ -172,12 +171,14 @@ def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target
     assert len(stage.chain.exchanged) == 2
 
 
-def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, alice: Target) -> None:
+def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, target_of: MakeTarget) -> None:
     """A federated token is never used for the artifacts of a subject token with another subject."""
-    federated, now = FederatedTokens(lambda: stage.chain), stage.clock.now()
+    alice = target_of(subject=None, minted=(ACCESS, ID))
 
-    for subject in ("user-1", "user-2", "user-1"):
-        federated.exchange(alice, peek(make_jwt(subject=subject)), now)
+    for subject, artifact in (("user-1", ACCESS), ("user-2", ID)):
+        stage.supplier.fixed = make_jwt(subject=subject)
+        stage.tokens.refresh(alice, force=True, first=True)
+        assert stage.refresh(alice, artifact).result is Result.PUBLISHED
 
     assert len(stage.chain.exchanged) == 2
 

@@ -6,14 +6,13 @@ import signal
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refresher.engine.agenda import Outcome, Result
 from refresher.engine.assessment import assess_token
-from refresher.engine.outcome import Outcome, Result
 from refresher.engine.refresh import Refresher
-from refresher.engine.shared_tokens import SharedSupplies
 from refresher.errors import PublishError, SupplyError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, RECORD, TOKEN
@@ -36,8 +35,8 @@ def refresh(
     target: Target, supplier: object, clock: FakeClock, *, force: bool = False, may_take_over: bool = True
 ) -> Outcome:
     """Refresh a target once, like a new process."""
-    supplies = SharedSupplies({"worker": supplier})  # type: ignore[dict-item]  # fakes of several shapes
-    refresher = Refresher(supplies=supplies, clock=clock, may_take_over=lambda: may_take_over)
+    suppliers: dict[str, Any] = {"worker": supplier}  # fakes of several shapes
+    refresher = Refresher(suppliers=suppliers, clock=clock, may_take_over=lambda: may_take_over)
     return refresher.refresh(target, force=force, first=True)
 
 
@@ -539,6 +538,21 @@ def test_unwritable_directory_is_a_publish_error(
     assert supplier.contexts == []
 
 
+def test_every_file_is_written_once_when_there_was_none(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """A first refresh writes record, ADC document, token and variables once each: every write costs two fsyncs."""
+    target, drawn = target_of(), list[str]()
+
+    def draw() -> str:
+        drawn.append(f"{len(drawn):016x}")
+        return drawn[-1]
+
+    refresh(replace(target, directory=replace(target.directory, random_name=draw)), supplier, clock)
+
+    assert len(drawn) == len([".target", "credentials.json", "token", "env"])
+
+
 def test_targets_of_one_identity_share_a_supply(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
@@ -546,7 +560,7 @@ def test_targets_of_one_identity_share_a_supply(
     first = target_of("one")
     second = replace(target_of("two"), context=first.context)
     third = target_of("three", subject="user-3")
-    refresher = Refresher(supplies=SharedSupplies({"worker": supplier}), clock=clock)
+    refresher = Refresher(suppliers={"worker": supplier}, clock=clock)
 
     for target in (first, second, third):
         refresher.refresh(target)
@@ -689,7 +703,7 @@ def test_files_that_cannot_be_read_are_withdrawn_from_another_identity(
         fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
         fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
-    Refresher(supplies=SharedSupplies({"worker": supplier}), clock=clock).refresh(bob, first=False)
+    Refresher(suppliers={"worker": supplier}, clock=clock).refresh(bob, first=False)
     for lease in leases:
         os.close(lease)
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.agenda import Entry
-from refresher.engine.outcome import Life, Outcome, Result
+from refresher.engine.agenda import Entry, Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.reporter import Reporter
 from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError, TokenRejectedError

@@ -87,7 +87,11 @@ def test_refusal_is_looked_up_in_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reach", "remedy"), [(None, "make this machine reach https://host.example"), ("open the door", "open the door")]
+    ("reach", "remedy"),
+    [
+        (None, "make this machine reach https://host.example (DNS, firewall, HTTPS_PROXY)"),
+        ("open the door", "open the door"),
+    ],
 )
 def test_server_that_does_not_answer_is_named(reach: str | None, remedy: str) -> None:
     """Where there is no answer, the failure shows the host and why, and may pass."""

@@ -13,7 +13,7 @@ from refresher.google.call import Response
 from refresher.google.chain import GoogleChain
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.tokens import AccessToken
-from tests.fakes import FakeSource, FakeTransport
+from tests.fakes import FakeTransport
 from tests.tokens import NOW
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def refused(way: Impersonation, text: str, *, status: int = 403, is_id_token: bo
     """Return the failure of asking for a token of an account."""
     body = json.dumps({"error": {"code": status, "message": text}}).encode()
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=body))
-    chain = GoogleChain(
-        transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda _credentials: FakeSource()
-    )
+    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
     ask: Callable[..., object] = partial(chain.access_token, way)
     if is_id_token:
         ask = partial(chain.id_token, way, "https://api", include_email=False)

@@ -6,7 +6,7 @@ import pytest
 
 from refresher.errors import SupplyError
 from refresher.google.call import Response
-from refresher.google.metadata_server import MetadataServer
+from refresher.google.source_credentials import MetadataServer
 from refresher.tokens import AccessToken
 from tests.failures import is_retryable
 from tests.fakes import FakeTransport

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from refresher.errors import SupplyError
 from refresher.google.call import Response
-from refresher.google.source_credentials import CredentialsFile, SharedCredential, open_credentials
+from refresher.google.google_auth import CredentialsFile
+from refresher.google.source_credentials import SourceCredential, open_credentials
 from tests.failures import is_permanent, is_retryable
 from tests.fakes import FakeTransport, Request
 from tests.tokens import NOW
@@ -46,7 +47,7 @@ def refusing(status: int) -> Response:
     return Response(status=status, headers={}, body=json.dumps(document).encode())
 
 
-def open_file(path: Path, transport: FakeTransport) -> SharedCredential:
+def open_file(path: Path, transport: FakeTransport) -> SourceCredential:
     """Return the credentials of a file."""
     return open_credentials(path, transport, metadata=METADATA)
 
@@ -288,7 +289,7 @@ def test_other_than_regular_credentials_file_is_reported_at_once(tmp_path: Path,
     path = tmp_path / "credentials.json"
     make(path)
 
-    with pytest.raises(SupplyError, match=r"credentials\.json cannot be used: it is not a regular file"):
+    with pytest.raises(SupplyError, match=r"credentials\.json is not a regular file"):
         open_file(path, FakeTransport(oauth)).access_token(NOW)
 
 

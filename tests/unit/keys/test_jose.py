@@ -25,7 +25,7 @@ ALGORITHMS = pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def minted(key: PrivateKey) -> str:
     """Return a token signed with a key."""
     fields = {"kind": "self_issued", "issuer": ISSUER, "keys": "/keys", "claims": {"worker": "w-17"}}
-    supplier = SelfIssuedSupplier(SelfIssuedSettings.model_validate(fields), key, lambda: "unique")
+    supplier = SelfIssuedSupplier(SelfIssuedSettings.model_validate(fields), lambda _now: key, lambda: "unique")
     return supplier.supply(SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE), NOW).value
 
 

@@ -9,7 +9,6 @@ import pytest
 from refresher.cli.status import as_document, as_report
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.engine.shared_tokens import SharedSupplies
 from refresher.observe.health import ArtifactHealth, TargetHealth, examine
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
@@ -39,7 +38,7 @@ ACCESS = MintedArtifact(name="access_token")
 def alice(target_of: MakeTarget, clock: FakeClock) -> Target:
     """Return a target with everything published that needs no Google."""
     target = target_of(boto=True, minted=(ACCESS,))
-    refresher = Refresher(supplies=SharedSupplies({"worker": FakeSupplier()}), clock=clock)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
     assert refresher.refresh(target, first=True).error is None
     return target
 

@@ -15,6 +15,7 @@ from refresher.files import FileState
 from refresher.publishing.artifacts import CREDENTIALS, ENVIRONMENT, RECORD, TOKEN
 from refresher.publishing.atomic import DEFAULT_LIST, Ownership
 from refresher.publishing.directory import is_in_place
+from refresher.publishing.open_directory import open_to_publish
 from refresher.publishing.walk import InsecureDirectoryError
 from tests.unit.publishing.conftest import build_directory
 
@@ -70,7 +71,7 @@ READS: dict[str, Callable[[OpenDirectory], object]] = {
     "read": lambda opened: opened.read([TOKEN]),
     "read-of-a-folder": lambda opened: opened.read(["id_tokens/app"]),
     "record": lambda opened: opened.read_record(),
-    "list": lambda opened: opened.list_artifacts(),
+    "list": lambda opened: opened.list_entries(),
 }
 
 
@@ -84,7 +85,7 @@ def test_lack_of_descriptors_is_no_verdict_on_a_file(
     directory: CredentialsDirectory, read: Callable[[OpenDirectory], object]
 ) -> None:
     """If the process cannot open any more files, a file is neither absent nor unreadable: the read fails."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"t")
         with no_descriptor_left(), pytest.raises(PublishError) as caught:
             read(opened)
@@ -95,7 +96,7 @@ def test_lack_of_descriptors_is_no_verdict_on_a_file(
 
 def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
     """The content of a published file is exactly the published bytes, without a newline and without other files."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"first")
         opened.publish(TOKEN, b"second")
 
@@ -108,7 +109,7 @@ def test_owner_and_mode_are_as_configured(root: Path, umask: int, need: Need) ->
     need.root()
     directory = build_directory(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
 
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.settle()
         opened.publish(TOKEN, b"t")
 
@@ -122,7 +123,7 @@ def test_directory_without_a_group_can_be_traversed_but_not_listed(root: Path, u
     """Without a group a container's user can open a file by its name, but not list the directory."""
     directory = build_directory(root, "alice")
 
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"t")
 
     assert [mode_of(directory.path), mode_of(directory.path / TOKEN)] == [0o711, 0o400]
@@ -134,7 +135,7 @@ def test_drifted_directory_mode_and_group_are_repaired(root: Path, need: Need) -
     directory = build_directory(root, "alice", gid=CONTAINER_GID)
     directory.path.mkdir(mode=0o700)
 
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         assert (mode_of(directory.path), directory.path.stat().st_gid) == (0o700, 0)
         opened.settle()
 
@@ -147,7 +148,7 @@ def test_directory_that_others_may_write_to_is_refused(directory: CredentialsDir
     directory.path.mkdir()
     directory.path.chmod(mode)
 
-    with pytest.raises(InsecureDirectoryError, match="others can write to"), directory.open():
+    with pytest.raises(InsecureDirectoryError, match="others can write to"), open_to_publish(directory):
         pass
 
     assert mode_of(directory.path) == mode
@@ -159,7 +160,7 @@ def test_directory_of_somebody_else_is_refused(directory: CredentialsDirectory, 
     directory.path.mkdir()
     os.chown(directory.path, CONTAINER_UID, -1)
 
-    with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), directory.open():
+    with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), open_to_publish(directory):
         pass
 
 
@@ -179,7 +180,7 @@ def test_reader_need_not_be_the_daemon(
     else:
         with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"):
             directory.read([TOKEN])
-    with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), directory.open():
+    with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), open_to_publish(directory):
         pass
 
 
@@ -189,7 +190,7 @@ def test_symlink_in_the_root_is_not_followed(root: Path, tmp_path: Path) -> None
     elsewhere.mkdir()
     (root / "alice").symlink_to(elsewhere)
 
-    with pytest.raises(InsecureDirectoryError, match="symlink"), build_directory(root, "alice").open():
+    with pytest.raises(InsecureDirectoryError, match="symlink"), open_to_publish(build_directory(root, "alice")):
         pass
 
     assert os.listdir(elsewhere) == []
@@ -203,7 +204,7 @@ def test_symlink_planted_at_the_token_is_replaced(directory: CredentialsDirector
     (directory.path / TOKEN).symlink_to(victim)
 
     contents = read_token(directory)
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"t")
 
     assert contents.problem == "token can't be read: it is a symlink"
@@ -219,7 +220,7 @@ def test_symlink_planted_at_the_temporary_name_is_not_followed(root: Path, tmp_p
     directory.path.mkdir(mode=0o711)
     (directory.path / f".{TOKEN}.{'0' * 16}.tmp").symlink_to(victim)
 
-    with pytest.raises(PublishError), directory.open() as opened:
+    with pytest.raises(PublishError), open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"t")
 
     assert victim.read_bytes() == b"precious"
@@ -231,7 +232,7 @@ def test_files_owner_can_change_nothing(root: Path, need: Need) -> None:
     need.root()
     directory = build_directory(root, "alice", uid=CONTAINER_UID, gid=CONTAINER_GID, mode=0o440)
     root.parent.chmod(0o755)
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"t")
 
     assert as_container("os.read(os.open('token', os.O_RDONLY), 9)", directory.path) == "ok"
@@ -272,7 +273,7 @@ def test_directory_where_the_token_belongs_is_told(directory: CredentialsDirecto
     directory.path.mkdir(mode=0o711)
     (directory.path / TOKEN).mkdir()
 
-    with pytest.raises(PublishError, match="remove the directory"), directory.open() as opened:
+    with pytest.raises(PublishError, match="remove the directory"), open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"t")
 
     assert os.listdir(directory.path) == [TOKEN]
@@ -281,7 +282,7 @@ def test_directory_where_the_token_belongs_is_told(directory: CredentialsDirecto
 def test_single_file_mount_is_told(directory: CredentialsDirectory, need: Need) -> None:
     """A file that is mounted by itself cannot be replaced: the remedy is to mount the directory."""
     need.root()
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"old")
     unshared = os.fork()
     if unshared == 0:
@@ -304,7 +305,7 @@ def _publish_over_a_mount(directory: CredentialsDirectory) -> int:
     ):
         return 2
     try:
-        with directory.open() as opened:
+        with open_to_publish(directory) as opened:
             opened.publish(TOKEN, b"new")
     except PublishError as error:
         return 0 if "mount the directory" in error.remedy else 3
@@ -317,7 +318,7 @@ def test_orphans_are_swept_and_strangers_left(directory: CredentialsDirectory) -
     for name in (".token.0123456789abcdef.tmp", ".env.fedcba9876543210.tmp", ".token.tmp", "notes.tmp", TOKEN):
         (directory.path / name).touch()
 
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.sweep()
 
     assert sorted(os.listdir(directory.path)) == sorted([".token.tmp", "notes.tmp", TOKEN])
@@ -325,7 +326,7 @@ def test_orphans_are_swept_and_strangers_left(directory: CredentialsDirectory) -
 
 def test_probe_leaves_nothing(directory: CredentialsDirectory) -> None:
     """The write probe proves that a replacement would work, and leaves no file."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.probe(100)
 
     assert os.listdir(directory.path) == []
@@ -362,7 +363,7 @@ def test_what_is_no_token_file_is_described(directory: CredentialsDirectory, kin
 
 def test_drift_shows_in_the_signature(directory: CredentialsDirectory) -> None:
     """Content, mode and replacement each change a directory's file states; reading does not."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"one")
         first = opened.read_state()
 
@@ -378,7 +379,7 @@ def test_drift_shows_in_the_signature(directory: CredentialsDirectory) -> None:
 
 def test_in_place_means_content_owner_and_mode(directory: CredentialsDirectory) -> None:
     """An artifact is in place only with its content and its mode."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"one")
 
     assert is_in_place(read_token(directory), b"one", directory.ownership)
@@ -391,7 +392,7 @@ def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
     """An absent directory root is created, readable by all and writable by the daemon only."""
     directory = build_directory(tmp_path / "run" / "refresher", "alice")
 
-    with directory.open():
+    with open_to_publish(directory):
         pass
 
     assert mode_of(tmp_path / "run" / "refresher") == 0o755
@@ -403,7 +404,7 @@ def test_default_acl_of_the_root_lets_nobody_in(root: Path, need: Need) -> None:
     os.setxattr(root, DEFAULT_LIST, WRITABLE_BY_CONTAINER)
     directory = build_directory(root, "alice", gid=os.getegid(), mode=0o440)
 
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.settle()
         opened.publish(TOKEN, b"t")
         opened.publish("id_tokens/app", b"t")
@@ -418,7 +419,7 @@ def test_root_of_somebody_else_is_refused(root: Path, directory: CredentialsDire
     need.root()
     os.chown(root, CONTAINER_UID, -1)
 
-    with pytest.raises(InsecureDirectoryError, match="directory_root"), directory.open():
+    with pytest.raises(InsecureDirectoryError, match="directory_root"), open_to_publish(directory):
         pass
 
 
@@ -435,16 +436,16 @@ def test_root_that_others_can_write_to_is_refused_for_several_identities(
     directory = build_directory(root, "alice", is_shared=is_shared)
 
     if is_refused:
-        with pytest.raises(InsecureDirectoryError, match="more than one identity"), directory.open():
+        with pytest.raises(InsecureDirectoryError, match="more than one identity"), open_to_publish(directory):
             pass
     else:
-        with directory.open():
+        with open_to_publish(directory):
             pass
 
 
 def test_new_directory_takes_the_place_of_one_that_is_held(directory: CredentialsDirectory) -> None:
     """After a replacement, an old descriptor of the directory shows it empty, and nothing else is left in the root."""
-    with directory.open() as opened, opened.held():
+    with open_to_publish(directory) as opened, opened.held():
         opened.publish(RECORD, b"{}")
         held = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
         opened.replace()
@@ -458,7 +459,7 @@ def test_new_directory_takes_the_place_of_one_that_is_held(directory: Credential
 
 def test_directory_with_an_unknown_file_is_not_replaced(directory: CredentialsDirectory) -> None:
     """A file that we did not write keeps the directory in place, and the remedy is to move it."""
-    with directory.open() as opened, opened.held():
+    with open_to_publish(directory) as opened, opened.held():
         (directory.path / "notes").touch()
         with pytest.raises(PublishError, match=r"move .*/notes away"):
             opened.replace()
@@ -468,7 +469,7 @@ def test_directory_with_an_unknown_file_is_not_replaced(directory: CredentialsDi
 
 def test_directory_that_was_replaced_meanwhile_is_opened_again(directory: CredentialsDirectory) -> None:
     """After the lock was taken, writes go into the directory that has the name then."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         directory.path.rename(directory.root / "former")
         with opened.held():
             opened.publish(TOKEN, b"t")
@@ -479,7 +480,7 @@ def test_directory_that_was_replaced_meanwhile_is_opened_again(directory: Creden
 
 def test_withdrawal_goes_on_after_a_file_that_cannot_be_removed(directory: CredentialsDirectory) -> None:
     """All our files except the record are withdrawn, `env` first; one that cannot be removed keeps no other."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         for name in (RECORD, CREDENTIALS, TOKEN, ENVIRONMENT, "id_tokens/api"):
             opened.publish(name, b"x")
         (directory.path / "boto").mkdir()
@@ -517,7 +518,7 @@ def test_missing_root_is_made_with_its_parents(tmp_path: Path, umask: int) -> No
     former = os.umask(umask)
     try:
         root = tmp_path / "opt" / "deep" / "root"
-        with build_directory(root, "alice").open():
+        with open_to_publish(build_directory(root, "alice")):
             pass
     finally:
         os.umask(former)

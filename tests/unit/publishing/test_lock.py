@@ -17,7 +17,7 @@ from refresher.publishing.lock import (
     DirectoryHeldError,
     RootHeldError,
     held_roots,
-    is_root_held,
+    is_daemon_running,
     open_lock,
     release_directory,
     take_directory,
@@ -76,8 +76,8 @@ def test_root_has_one_daemon(root: Path) -> None:
 
     with held_roots() as hold:
         hold(root)
-        assert is_root_held(root)
-    assert not is_root_held(root)
+        assert is_daemon_running(root)
+    assert is_daemon_running(root) is False
 
 
 @pytest.mark.parametrize("loss", ["lock removed", "root replaced"])

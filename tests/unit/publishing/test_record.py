@@ -8,6 +8,7 @@ import pytest
 
 from refresher.errors import PublishError
 from refresher.publishing.artifacts import RECORD
+from refresher.publishing.open_directory import open_to_publish
 from refresher.publishing.record import NewerRecordError, TargetRecord, compute_fingerprint, read_record
 from tests.unit.publishing.conftest import RECORD as ALICE
 
@@ -31,7 +32,7 @@ def read(path: Path) -> TargetRecord | None:
 
 def test_record_is_the_daemons_alone(directory: CredentialsDirectory) -> None:
     """It is written with mode 0600, for any owner and mode of the artifacts, and reads back unchanged."""
-    with directory.open() as opened:
+    with open_to_publish(directory) as opened:
         opened.publish(RECORD, ALICE.render())
 
     status = (directory.path / RECORD).stat()

@@ -3,7 +3,7 @@
 There is no `from __future__ import annotations` here: pydantic reads the annotations when a class is created.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import pytest
@@ -19,7 +19,7 @@ from refresher.settings.values import Argv, Flag, SuppliedLifetime
 class Engine(Settings):
     """A model with each shape of key."""
 
-    retired: ClassVar[frozenset[str]] = frozenset(["steam"])
+    retired: ClassVar[Mapping[str, tuple[str, str]]] = {"steam": ("is out of use", "delete it")}
 
     name: Name = Field()
     argv: Argv = Field()
@@ -118,13 +118,16 @@ def test_a_key_without_a_value_is_left_out_if_it_may_be() -> None:
     assert sorted(problems) == ["f:1:68 engines.b.name is empty", "f:1:88 engines.b.fast is empty"]
 
 
-def test_a_retired_key_is_left_to_the_check_that_knows_its_successor() -> None:
-    """It is neither read nor reported as unknown, and a mistake next to it is."""
+def test_reports_a_retired_key_in_its_own_words() -> None:
+    """A key of an earlier version has a problem of its own, and a mistake next to it is reported too."""
     works, problems = _read("engines: {a: {name: a, argv: [/x], steam: 1}, b: {name: B, argv: [/x], steam: 1}}")
 
-    assert works.engines["a"].broken == frozenset()
-    assert "steam" in works.engines["a"].node
-    assert problems == ['f:1:57 engines.b.name is "B", not a name']
+    assert works.engines["a"].name == "a"
+    assert sorted(problems) == [
+        "f:1:36 engines.a.steam is out of use",
+        'f:1:57 engines.b.name is "B", not a name',
+        "f:1:72 engines.b.steam is out of use",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,9 @@ def test_secret_file_is_for_the_daemon_alone(tmp_path: Path) -> None:
         read_secret_file(path)
     path.chmod(0o600)
     path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SupplyError, match="is not text"):
+        read_secret_file(path)
+    path.write_bytes(b" \n")
     with pytest.raises(SupplyError, match="holds no text"):
         read_secret_file(path)
     path.unlink()

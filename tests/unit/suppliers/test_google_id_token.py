@@ -8,8 +8,8 @@ import pytest
 
 from refresher.errors import SupplyError
 from refresher.google.call import Response
-from refresher.suppliers.google_id_token import GeneratedIdTokenSupplier, GoogleIdTokenSettings
-from refresher.suppliers.interface import SupplierContext
+from refresher.suppliers.google_id_token import GoogleIdTokenSettings
+from refresher.suppliers.interface import Supplier, SupplierContext
 from tests.contract.cases import ContractCase
 from tests.failures import is_retryable
 from tests.fakes import FakeSource, FakeTransport, FakeWorkshop
@@ -41,10 +41,11 @@ CONTRACT = {
 }
 
 
-def generated(response: Response | None) -> tuple[GeneratedIdTokenSupplier, FakeTransport]:
+def generated(response: Response | None, source: FakeSource | None = None) -> tuple[Supplier, FakeTransport]:
     """Return a supplier whose IAM Credentials always returns this answer."""
     transport = FakeTransport(lambda _: response)
-    return GeneratedIdTokenSupplier(FakeWorkshop.over(transport), FakeSource()), transport
+    settings = GoogleIdTokenSettings.model_validate({"kind": "google_id_token", "via": "generate_id_token"})
+    return settings.build(FakeWorkshop.over(transport, source=source)), transport
 
 
 def reply(document: object, status: int = 200) -> Response:
@@ -107,10 +108,8 @@ def test_answer_without_id_token_is_retryable(document: object) -> None:
 
 def test_failing_source_fails_the_supply() -> None:
     """Without a source token IAM Credentials is not called, and the source's own failure is raised."""
-    transport = FakeTransport(lambda _: None)
     failure = SupplyError("no source", "fix it", retryable=True)
-    source = FakeSource(failure=failure)
-    supplier = GeneratedIdTokenSupplier(FakeWorkshop.over(transport), source)
+    supplier, transport = generated(None, FakeSource(failure=failure))
 
     with pytest.raises(SupplyError, check=is_retryable) as caught:
         supplier.supply(CONTEXT, NOW)

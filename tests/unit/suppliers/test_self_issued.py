@@ -55,7 +55,7 @@ def make_supplier(claims: dict[str, str | int | bool] | None = None) -> SelfIssu
     """Return a supplier whose tokens live half an hour."""
     numbers = count()
     fields = {"kind": "self_issued", "issuer": ISSUER, "lifetime": "30m", "keys": "/keys", "claims": claims or {}}
-    return SelfIssuedSupplier(SelfIssuedSettings.model_validate(fields), KEY, lambda: f"n{next(numbers)}")
+    return SelfIssuedSupplier(SelfIssuedSettings.model_validate(fields), lambda _now: KEY, lambda: f"n{next(numbers)}")
 
 
 def segments(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -101,7 +101,7 @@ def test_constant_claims_are_added() -> None:
             "claims": {"worker": "w-17", "zone": 3, "spot": True},
         }
     )
-    token = SelfIssuedSupplier(settings, KEY, lambda: "unique").supply(CONTEXT, NOW)
+    token = SelfIssuedSupplier(settings, lambda _now: KEY, lambda: "unique").supply(CONTEXT, NOW)
     other = make_supplier({"worker": "w-16", "zone": 3, "spot": True}).supply(CONTEXT, NOW)
 
     expected = settings.expect_claims("user-1", frozenset({AUDIENCE}), frozenset({KEY.kid}))

@@ -14,7 +14,7 @@ from refresher.google.call import Response
 from refresher.google.cloud_kms import KmsKey
 from refresher.resources import Endpoints
 from refresher.suppliers.interface import SupplierContext
-from refresher.suppliers.self_issued import KmsSignedSupplier, SelfIssuedSettings, fetch_public_jwk
+from refresher.suppliers.self_issued import KmsSigner, SelfIssuedSettings, SelfIssuedSupplier, fetch_public_jwk
 from tests.failures import is_retryable
 from tests.fakes import FakeSource, FakeTransport
 from tests.kms import answer_as_kms
@@ -45,9 +45,9 @@ class Kms:
             version=VERSION, transport=self.transport, endpoints=Endpoints.of_universe(), caller="the machine"
         )
 
-    def supplier(self) -> KmsSignedSupplier:
+    def supplier(self) -> SelfIssuedSupplier:
         """Return a supplier that signs with it."""
-        return KmsSignedSupplier(SETTINGS, self.version, FakeSource(), random=lambda: "unique")
+        return SelfIssuedSupplier(SETTINGS, KmsSigner(self.version, FakeSource()).open, lambda: "unique")
 
     def _answer(self, request: Request) -> Response:
         body = answer_as_kms(self.key, VERSION, request.body or b"", signature=self.signature)
