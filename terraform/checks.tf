@@ -17,7 +17,7 @@ locals {
   _shared_account = [for account, names in local._users_of_account : "${join(" and ", names)} act as ${account}" if length(names) > 1 && !alltrue([for name in names : var.identities[name].shared_account])]
   _shared_subject = [for subject, names in local._users_of_subject : "${join(" and ", names)} have ${subject}" if length(names) > 1]
 
-  # What the identities grant on an account, or to it. One account has one set of grants, whoever acts as it.
+  # What the identities grant on an account, or to it. They hold for every identity that acts as it.
   _grants = flatten([
     for name, account in local._accounts : [
       for grant in concat(

@@ -6,7 +6,7 @@ locals {
     { identities = merge([for identity in module.identity : identity.refresher_config.identities]...) },
   )
 
-  # The grants from account to account of all chains. Identities may share a chain, so each grant is made once: one that
+  # The grants from account to account of all chains. Identities may share a chain, so each grant is one resource: one that
   # two identities make would be gone for both when one of them is removed.
   _chain = merge([
     for identity in values(var.identities) : {

@@ -80,7 +80,7 @@ def test_writers_at_the_same_time(site: Site) -> None:
 
 
 def test_users_of_a_chain_keep_it_when_another_is_removed(site: Site) -> None:
-    """The grants between the accounts of a chain are made once, and stay while an identity needs them."""
+    """The grants between the accounts of a chain are single resources, and stay while an identity needs them."""
     hops = [f"{name}-hop@my-project.iam.gserviceaccount.com" for name in ("first", "second", "third")]
     for hop in hops:
         site.google.add_service_account(hop)

@@ -55,7 +55,7 @@ def test_deny_policies_are_stored(google: Google) -> None:
     ],
 )
 def test_project_that_does_not_exist_is_refused(google: Google, method: str, path: str, body: Any) -> None:  # noqa: ANN401 - JSON
-    """Nobody sees or changes anything of a project that does not exist, not even the administrator."""
+    """A project that does not exist is refused in the same way everywhere, also to the administrator."""
     assert admin(google, method, path, body).status == 403
 
 
