@@ -89,7 +89,7 @@ class Inspector:
         if path.name == ENVIRONMENT or content.startswith("GOOGLE_APPLICATION_CREDENTIALS="):
             found = inspection.inspect_variables(content)
         elif path.name in _WRITTEN:
-            found = Findings("file with paths and settings; it holds no token")
+            found = Findings("file that is written from the configuration; its content is not judged here")
         elif path.name == DESCRIPTIONS:
             ends = {name: each.expires_at for name, each in parse_descriptions(content.encode()).items()}
             found = inspection.inspect_descriptions(ends, self._now)
