@@ -19,12 +19,12 @@ _NUMBERS = {
     "x86_64": {
         "write": [1], "fstat": [5], "fsync": [74], "rename": [82, 264, 316], "mkdir": [83, 258], "rmdir": [84],
         "unlink": [87, 263], "openat": [257], "newfstatat": [262], "fchmod": [91], "fchown": [93],
-        "getdents64": [217], "fcntl": [72], "read": [0], "faccessat": [269, 439], "fremovexattr": [199],
+        "getdents64": [217], "fcntl": [72], "read": [0], "faccessat": [269, 439], "fremovexattr": [199], "flock": [73],
     },
     "aarch64": {
         "write": [64], "fstat": [80], "fsync": [82], "rename": [38, 276], "mkdir": [34], "rmdir": [], "unlink": [35],
         "openat": [56], "newfstatat": [79], "fchmod": [52], "fchown": [55], "getdents64": [61], "fcntl": [25],
-        "read": [63], "faccessat": [48, 439], "fremovexattr": [16],
+        "read": [63], "faccessat": [48, 439], "fremovexattr": [16], "flock": [32],
     },
 }  # fmt: skip
 CALLS = _NUMBERS.get(platform.machine(), {})

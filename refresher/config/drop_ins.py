@@ -13,7 +13,7 @@ from refresher.config.document import read_document
 from refresher.config.models import Configuration, TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
 from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
-from refresher.files import FileState, read_state
+from refresher.files import FileState, open_directory, read_state
 from refresher.settings.fields import NAME_REMEDY, is_name
 from refresher.settings.places import Problem, sort_problems
 from refresher.text import escape
@@ -23,8 +23,6 @@ SUFFIX = ".yaml"
 
 _MOST_PROBLEMS = 20
 """Of one file that are reported one by one."""
-
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class DropIn(NamedTuple):
@@ -110,7 +108,7 @@ def _read_all(
     path: str, previous: Mapping[str, DropIn], problems: list[Problem]
 ) -> tuple[dict[str, DropIn], frozenset[str]]:
     try:
-        descriptor = os.open(path, _DIRECTORY_FLAGS)
+        descriptor = open_directory(path)
         try:
             check_trusted(path, os.fstat(descriptor))
             files = [file for file in os.listdir(descriptor) if _is_drop_in(file)]  # noqa: PTH208 - of the directory that was checked

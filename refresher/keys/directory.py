@@ -162,14 +162,14 @@ def _load(directory: Path, record: KeyRecord) -> PrivateKey:
 @contextmanager
 def _lock(directory: Path) -> Iterator[int]:
     with registry.open_keys(directory) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             for name in os.listdir(descriptor):  # noqa: PTH208 - relative to the descriptor
                 if _TEMPORARY.fullmatch(name):  # of a killed run: it may hold a private key
                     os.unlink(name, dir_fd=descriptor)
             yield descriptor
         except OSError as error:
-            problem = f"{directory} cannot be written: {os.strerror(error.errno or 0)}"
+            problem = f"{directory} cannot be locked or written: {os.strerror(error.errno or 0)}"
             raise KeysError(problem, "make it writable for this user") from error
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher import adc
-from refresher.app.suppliers import Connections
+from refresher.app.suppliers import open_workshop
 from refresher.errors import RefresherError, SupplyError
 from refresher.google.chain import GoogleChain
 from refresher.google.google_auth import prove
@@ -130,7 +130,7 @@ def test_refresh_token_of_a_file_is_not_shown_to_a_proxy(make_case: MakeCase, st
 def test_chain_and_proof_follow_no_server_elsewhere(stranger: Stranger, tmp_path: Path) -> None:
     """Neither STS nor IAM Credentials can send the subject token or the federated token to another origin."""
     endpoints = Endpoints.of_universe(sts=stranger.redirecting, iam_credentials=stranger.redirecting)
-    transport = Connections(ca_file=None, limits=LIMITS)
+    transport = open_workshop(None, limits=LIMITS).transport
     chain = GoogleChain(transport=transport, endpoints=endpoints, own=lambda *_: FEDERATED)
     (tmp_path / "token").write_text(make_jwt())
     document = adc.adc_document(

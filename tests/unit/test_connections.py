@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.app.suppliers import Connections, CurrentTrust
+from refresher.app.suppliers import CurrentTrust, open_workshop
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response
+from refresher.google.transport import PooledTransport
 from tests.fakes import FakeTransport
 
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ def test_trust_that_would_be_waited_for_is_refused_at_once(
     """A FIFO, a directory or a device in the place of certificates is reported with its key, and no lane hangs."""
     file = tmp_path / "ca.pem"
     make(file)
-    connections = Connections(ca_file=file)
-    own = connections.trusting(file, "the supplier's ca_file")
-    connect = partial(own.request, "GET", URL) if is_own else connections
+    own = open_workshop(None).trust(file, "the supplier's ca_file")
+    connect = partial(own.request, "GET", URL) if is_own else partial(PooledTransport, ca_file=file)
 
     with pytest.raises(ConfigurationError, match="cannot be used as trust: it is not a regular file") as caught:
         connect()
@@ -82,7 +82,7 @@ def test_trust_that_would_be_waited_for_is_refused_at_once(
 
 def test_trust_that_cannot_be_used_names_its_key(tmp_path: Path) -> None:
     """A file that is absent is reported with its key, when it is needed."""
-    transport = Connections(ca_file=None).trusting(tmp_path / "absent.pem", "the supplier's ca_file")
+    transport = open_workshop(None).trust(tmp_path / "absent.pem", "the supplier's ca_file")
 
     with pytest.raises(ConfigurationError) as caught:
         transport.request("GET", URL)
