@@ -203,4 +203,5 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
         daemon.stop()
         workers.wait(GRACE_SECONDS)
         workers.stop()
+        reporter.flush()
     reporter.send("daemon.stopped", Severity.INFO)

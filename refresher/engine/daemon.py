@@ -117,6 +117,7 @@ class Daemon:
         self._confine("keys", self._try_keys)
         if self._ticks % SWEEP_TICKS == 0:
             self._confine("retirement", self._retire_strays)
+        self.reporter.flush()
         self._ticks += 1
 
     def _confine(self, part: str, work: Callable[[], None]) -> bool:
@@ -202,7 +203,7 @@ class Daemon:
         for root in self._roots:
             retirement = self.retire(root, reserved if root == self._engine.plan.root else (), now)
             for name in retirement.withdrawn:
-                self.reporter.send("target.retired", Severity.INFO, path=str(root / name))
+                self.reporter.send("target.retired", Severity.INFO, target=name, path=str(root / name))
             for failure in retirement.failures[:1]:
                 self._report_fault(f"retirement below {root}", failure)
             if not retirement.failures:

@@ -143,7 +143,9 @@ class _Visit:
         with self.directory.held():
             if self.directory.read_state() != seen:
                 self._require_unchanged_record()
-                present = self._look()
+                former, present = self.token, self._look()
+                if present.state is State.FRESH and self.token != former:
+                    token, failure = None, None  # another process was faster, and its token is as good
             if token is not None:
                 failure = self._publish(token, present)
             if self.is_claimed:

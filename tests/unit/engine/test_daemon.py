@@ -192,6 +192,7 @@ def test_bug_of_one_job_is_its_failure_alone(stage: Stage, target_of: MakeTarget
     stage.follow(target_of(), supplier)
     stage.daemon.tick()
     stage.workers.work()
+    stage.daemon.tick()
 
     assert stage.events.count("token.supply_failed") == 1
     assert "eyJ" not in repr(stage.fields)

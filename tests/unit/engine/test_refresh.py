@@ -648,22 +648,23 @@ def test_directory_that_another_process_takes_over_meanwhile_is_left_alone(
     assert read_files(alice) == theirs[0]
 
 
+@pytest.mark.parametrize("force", [False, True], ids=["due", "forced"])
 def test_better_token_of_another_process_is_kept(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, *, force: bool
 ) -> None:
-    """A token that another process published in the meantime for the same identity is compared, not overwritten."""
+    """A newer token that another process published in the meantime is neither overwritten nor a failure."""
     target = target_of()
 
     class Overtaken:
         def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
             early = supplier.supply(context, now)
             clock.pass_(timedelta(minutes=1))
-            assert refresh(target, supplier, clock).result is Result.PUBLISHED
+            assert refresh(target, supplier, clock, force=force).result is Result.PUBLISHED
             return early
 
-    outcome = refresh(target, Overtaken(), clock)
+    outcome = refresh(target, Overtaken(), clock, force=force)
 
-    assert isinstance(outcome.error, TokenRejectedError)
+    assert (outcome.result, outcome.error) == (Result.KEPT, None)
     assert outcome.life is not None
     assert outcome.life.issued_at == NOW + timedelta(minutes=1)
 

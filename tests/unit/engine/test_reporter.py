@@ -48,6 +48,7 @@ class Desk:
         entry.failures = entry.failures + 1 if outcome.error else 0
         entry.problem = outcome.error.problem if outcome.error else None
         self.reporter.report(entry, outcome, failures_before=before[0], problem_before=before[1])
+        self.reporter.flush()
 
     @property
     def names(self) -> list[str]:
@@ -120,6 +121,7 @@ def test_file_that_runs_out_is_reported_once_each(
 
     for minutes in (50, 55, 56, 60, 70):
         desk.reporter.watch(desk.entry, NOW + timedelta(minutes=minutes))
+    desk.reporter.flush()
 
     assert desk.names == [f"{kind}.overdue", f"{kind}.expired"]
     desk.entry.failures = 1
@@ -169,3 +171,41 @@ def test_direct_access_by_short_tokens_is_reported_once(
     reported = [event for event in desk.events if event.name == "token.short_lived"]
     assert len(reported) == count
     assert all("Node" in str(event.fields["error"]) and event.fields["remedy"] for event in reported)
+
+
+def test_one_cause_is_one_line_for_many_targets(target_of: MakeTarget) -> None:
+    """A full disk under a thousand targets is one line with their number, the names of the first, and the remedy."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for number in range(1000):
+        entry = Entry(target=target_of(f"t{number}"), failures=1, next_at=NOW)
+        error = PublishError(f"/run/t{number}/token can't be written: No space left on device", "free space")
+        reporter.report(entry, build_outcome(error), failures_before=0, problem_before=None)
+    assert events == []
+
+    reporter.flush()
+    reporter.flush()
+
+    (event,) = events
+    assert event.name == "token.publish_failed"
+    assert event.fields == {
+        "targets": 1000,
+        "first": "t0, t1, t2",
+        "error": "/run/t0/token can't be written: No space left on device",
+        "remedy": "free space",
+        "next_at": "2026-01-01T00:00:00Z",
+    }
+
+
+def test_causes_that_differ_have_lines_of_their_own(target_of: MakeTarget) -> None:
+    """Failures with different remedies, and a few with the same one, each have their own line with their target."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for name, remedy in (("alice", "grant a role"), ("bob", "free space"), ("carol", "free space")):
+        entry = Entry(target=target_of(name), failures=1, next_at=NOW)
+        reporter.report(entry, build_outcome(PublishError("p", remedy)), failures_before=0, problem_before=None)
+
+    reporter.flush()
+
+    assert [event.fields["target"] for event in events] == ["alice", "bob", "carol"]
+    assert {event.fields["next_at"] for event in events} == {"2026-01-01T00:00:00Z"}
