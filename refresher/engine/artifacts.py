@@ -25,7 +25,9 @@ from refresher.publishing.artifacts import (
     get_row,
 )
 from refresher.resources import Impersonation
-from refresher.tokens import AccessToken, UnreadableTokenError, peek
+from refresher.tokens import MAXIMUM_SIZE, AccessToken, UnreadableTokenError, peek
+
+_CHECK_ADDRESS = "check that this address really is Google's API (proxy, DNS, `google.endpoints`)"
 
 
 class TargetFacts(NamedTuple):
@@ -95,7 +97,7 @@ def _mint_id_token(minting: Minting, options: Mapping[str, object]) -> MintedTok
     except UnreadableTokenError as error:
         raise ImpersonationError(
             f"the ID token of {minting.way.service_account} is not a JWT: {error}",
-            "check that this address really is Google's API (proxy, DNS, `google.endpoints`)",
+            _CHECK_ADDRESS,
             retryable=True,
         ) from error
     return MintedToken(content=token.encode(), issued_at=read.issued_at, expires_at=read.expires_at)
@@ -127,9 +129,17 @@ def mint(artifact: MintedArtifact, minting: Minting) -> MintedToken:
     """Mint what one artifact is to hold.
 
     Raises:
-        ImpersonationError: IAM Credentials refused or did not answer.
+        ImpersonationError: IAM Credentials refused, did not answer, or returned what could not be read back.
     """
-    return MINTED[get_row(artifact.name).name](minting, artifact.options)
+    minted = MINTED[get_row(artifact.name).name](minting, artifact.options)
+    if len(minted.content) > MAXIMUM_SIZE:
+        raise ImpersonationError(
+            f"{artifact.name} of {minting.way.service_account} has {len(minted.content)} bytes, "
+            f"more than {MAXIMUM_SIZE}",
+            _CHECK_ADDRESS,
+            retryable=True,
+        )
+    return minted
 
 
 def compute_request(artifact: MintedArtifact, way: Impersonation) -> str:

@@ -46,19 +46,20 @@ class DirectoryHeldError(PublishError):
 
 
 @contextmanager
-def held_roots() -> Iterator[Callable[[Path], None]]:
+def held_roots() -> Iterator[Callable[[Path], bool]]:
     """Yield a function that takes a root as the daemon, until the end of a `with` block.
 
-    Taking it again looks whether the lock that is held is still the root's: a root that was removed, or covered by a
-    mount, is taken again, so that no second daemon can. Other commands may publish meanwhile. The function raises:
+    Taking it again looks whether the lock that is held is still the root's: a root that was removed, unmounted, or
+    covered by a mount is taken again, so that no second daemon can, and only then the function returns True. Other
+    commands may publish meanwhile. It raises:
         RootHeldError: Another process holds it.
         PublishError: It can't be opened, or not be trusted.
     """
     held: dict[Path, int | None] = {}
 
-    def hold(root: Path) -> None:
+    def hold(root: Path) -> bool:
         if root in held and _is_lock_of(root, held[root]):
-            return
+            return False
         descriptor = _open(root)
         if descriptor is not None and not _take(descriptor, _DAEMON):
             os.close(descriptor)
@@ -67,8 +68,10 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
                 "stop it, or configure another directory_root for this one",
             )
         former, held[root] = held.get(root), descriptor
-        if former is not None:
-            os.close(former)
+        if former is None:
+            return False
+        os.close(former)
+        return True
 
     try:
         yield hold

@@ -17,7 +17,7 @@ from refresher.errors import PublishError, SupplyError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, RECORD, TOKEN
 from refresher.publishing.record import compute_fingerprint
-from refresher.tokens import SubjectToken
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 from tests.tokens import NOW, jwt_of, make_jwt
 
 if TYPE_CHECKING:
@@ -522,6 +522,36 @@ def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> N
 
     assert (first.result, second.result) == (Result.PUBLISHED, Result.KEPT)
     assert b"ya29" not in read_files(target)["artifacts.json"]
+
+
+@pytest.mark.parametrize(("size", "result"), [(MAXIMUM_SIZE, Result.KEPT), (MAXIMUM_SIZE + 1, Result.FAILED)])
+def test_limit_of_a_token_is_one_on_both_sides(
+    target_of: MakeTarget, clock: FakeClock, size: int, result: Result
+) -> None:
+    """The largest token that may be supplied is published and read back; a larger one is refused and not written."""
+    target = target_of()
+    target = replace(target, expected=replace(target.expected, is_jwt=False))
+    life = {"issued_at": NOW, "expires_at": NOW + timedelta(hours=1)}
+
+    class Opaque:
+        def supply(self, context: object, now: object) -> SubjectToken:
+            return SubjectToken(value="a" * size, unverified_claims=None, **life)
+
+    refresh(target, Opaque(), clock)
+    again = refresh(target, Opaque(), clock)
+
+    assert again.result is result
+    assert again.error is None or "more than 65536" in again.error.problem
+    assert (target.directory.path / "token").exists() is (result is Result.KEPT)
+
+
+def test_static_file_of_any_size_is_read_back(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
+    """An `env` with hundreds of ID tokens is larger than a token may be; it is written once and not again and again."""
+    target = target_of()
+    target = replace(target, static={**target.static, ENVIRONMENT: b"A=b\n" * 50_000})
+    refresh(target, supplier, clock)
+
+    assert refresh(target, supplier, clock).repaired == ()
 
 
 def test_unwritable_directory_is_a_publish_error(
