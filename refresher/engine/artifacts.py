@@ -54,13 +54,7 @@ STATIC: Mapping[str, Callable[[TargetFacts], bytes]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MintedToken:
-    """What a minted artifact is to hold.
-
-    Attributes:
-        content: The file's bytes; a secret, so it is in no repr.
-        issued_at: UTC.
-        expires_at: UTC.
-    """
+    """What a minted artifact is to hold: a secret, so it is in no repr, and its life in UTC."""
 
     content: bytes = field(repr=False)
     issued_at: datetime
@@ -68,14 +62,7 @@ class MintedToken:
 
 
 class Minting(NamedTuple):
-    """What an artifact is minted with.
-
-    Attributes:
-        chain: Makes the calls.
-        way: From the subject token to the service account.
-        federated: The federated token.
-        now: The wall clock's time.
-    """
+    """What an artifact is minted with: the calls, the way to the service account, a federated token, and the time."""
 
     chain: Chain
     way: Impersonation

@@ -20,7 +20,7 @@ from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import KEYS_LANE, Workers, choose_lane
+from refresher.engine.workers import KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, RefresherError, describe_bug
 from refresher.publishing.retirement import Retirement
 
@@ -178,6 +178,7 @@ class Daemon:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
         self._rotation.adopt(plan.trials)
+        self.workers.retain(list_lanes(plan))
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
             self.reporter.send("config.reloaded", Severity.INFO, targets=len(plan.targets))

@@ -30,6 +30,7 @@ class LateWorkers:
     def __init__(self) -> None:
         self._jobs: list[Callable[[], None]] = []
         self.refuses = False
+        self.retained: set[str] = set()
 
     def submit(self, lane: str, job: Callable[[], None], *, threads: int) -> None:
         """Queue a job."""
@@ -38,6 +39,10 @@ class LateWorkers:
         if self.refuses:
             raise RuntimeError("can't start new thread")
         self._jobs.append(job)
+
+    def retain(self, lanes: Collection[str]) -> None:
+        """Note which lanes stay."""
+        self.retained = set(lanes)
 
     def work(self) -> None:
         """Run the queued jobs, and those that they queue."""
@@ -299,3 +304,16 @@ def test_former_root_is_retired_and_delays_nothing(stage: Stage, target_of: Make
     assert retired == [{"target": "alice", "path": str(former / "alice")}]
     assert (tmp_path / "b" / "alice" / "env").exists()
     assert stage.events.count("daemon.fault") == 1
+
+
+def test_supplier_that_is_gone_keeps_no_lane(stage: Stage, target_of: MakeTarget) -> None:
+    """After a change of the plan only the lanes of its own jobs stay."""
+    target, supplier = target_of(), FakeSupplier()
+    stage.follow(target, supplier)
+    stage.daemon.tick()
+    assert stage.workers.retained == {"worker", ":keys"}
+
+    stage.follow(replace(target, supplier="other"), supplier)
+    stage.daemon.tick()
+
+    assert stage.workers.retained == {"other", ":keys"}
