@@ -89,7 +89,7 @@ def run_refused_once(number: int, error: int, work: Callable[[], object]) -> tup
     """Run a function in a child process in which one call fails, the `number`th of all `CALLS`, counted from 1.
 
     Returns:
-        The child's exit status, as of `run_refused`, and how many calls it made.
+        The child's exit status, as of `run_refused`, and how many calls it called.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -111,7 +111,7 @@ def run_refused_once(number: int, error: int, work: Callable[[], object]) -> tup
 
 
 def _answer(listener: int, number: int, error: int) -> int:
-    """Let every call go on but one, until the child ends; return how many there were."""
+    """Answer every call but one with "go on", until the child ends; return how many there were."""
     made, poll = 0, select.poll()
     poll.register(listener, select.POLLIN)
     try:

@@ -6,7 +6,7 @@ of a tick, does.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -257,7 +257,7 @@ class Daemon:
         if self._stopping:
             return
         outcome: Outcome | None = None
-        failures, problem = entry.failures, entry.problem
+        former = replace(entry)
         with self._lock:
             is_wanted = self._agenda.is_wanted(entry)
         try:
@@ -271,7 +271,7 @@ class Daemon:
                     self._agenda.settle(entry, outcome, self.clock.now(), self.draw())
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
-            self.reporter.report(entry, outcome, failures_before=failures, problem_before=problem)
+            self.reporter.report(entry, outcome, former, self.clock.now())
         if sibling is not None:
             self._submit([sibling], engine)
         self._announce_ready()

@@ -259,7 +259,7 @@ class _Visit:
         self.directory.publish(name, wanted)
         self.contents.update(self.directory.read((name,)))
         self.wrote = True
-        if not file.is_absent:
+        if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)
 
     def _settle_descriptions(self, token: SubjectToken) -> None:

@@ -16,6 +16,7 @@ from refresher import policy
 from refresher.engine.agenda import Entry, Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
+from refresher.publishing.artifacts import TOKEN
 from refresher.text import escape
 
 Value = str | int | float | None
@@ -71,19 +72,29 @@ class Reporter:
         self._collected: dict[tuple[str, Severity, str], list[dict[str, Value]]] = {}
         self._lock = Lock()
 
-    def report(self, entry: Entry, outcome: Outcome, *, failures_before: int, problem_before: str | None) -> None:
-        """Report how a settled job ended, compared with the failures in a row, and the problem, before this attempt."""
+    def report(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
+        """Report how a settled job ended, compared with the entry as it was before this attempt."""
         duration_ms, kind = round(outcome.duration * 1000), entry.artifact is not None
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
-        for name in outcome.repaired:
-            self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
+        elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
+            self._send(
+                entry,
+                "artifact.tampered",
+                Severity.WARNING,
+                artifact=entry.key[1] or TOKEN,
+                error="another process removed the file or replaced its content",
+                remedy=f"find out who can write to {entry.target.directory.path}: the files' owner, or root",
+            )
+        for name in outcome.repaired:  # by the first attempt under a plan after an edit, and later after a tampering
+            severity = Severity.INFO if entry.former_state is None else Severity.WARNING
+            self._send(entry, "artifact.repaired", severity, artifact=name)
         if outcome.result is Result.PUBLISHED:
             self._send(entry, _EVENTS["published"][kind], Severity.INFO, **_describe(entry), duration_ms=duration_ms)
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
-            if outcome.error.problem != problem_before or entry.failures & (entry.failures - 1) == 0:
+            if outcome.error.problem != former.problem or entry.failures & (entry.failures - 1) == 0:
                 self._collect(
                     entry,
                     _name_failure(entry, outcome.error),
@@ -95,16 +106,14 @@ class Reporter:
                     failures=entry.failures,
                     duration_ms=duration_ms,
                 )
-        elif failures_before and outcome.result is not Result.WAITING:
+        elif former.failures and outcome.result is not Result.WAITING:
             entry.warned = None
             recovered = _EVENTS["recovered"][kind]
-            self._collect(entry, recovered, Severity.INFO, **_describe(entry), failures=failures_before)
+            self._collect(entry, recovered, Severity.INFO, **_describe(entry), failures=former.failures)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
-        if entry.life is None:
-            return
-        state = policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
+        state = _compute_state(entry, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
             self._collect(entry, _EVENTS[state][entry.artifact is not None], Severity.ERROR, **_describe(entry))
@@ -154,6 +163,13 @@ class Reporter:
 
     def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
         self._listen(Event(name=name, severity=severity, fields=_name_job(entry) | more))
+
+
+def _compute_state(entry: Entry, now: datetime) -> State:
+    """Return the state of what a job's file is known to hold."""
+    if entry.life is None:
+        return State.ABSENT
+    return policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
 
 
 def _is_another_directory(outcome: Outcome, entry: Entry) -> bool:

@@ -108,7 +108,7 @@ SITUATIONS: dict[str, Work] = {
 
 @contextmanager
 def reachable(path: Path) -> Iterator[None]:
-    """Let every user traverse to a path for the length of a `with` block."""
+    """Open the way to a path for every user for the length of a `with` block."""
     closed = [(each, each.stat().st_mode) for each in path.parents if not each.stat().st_mode & 0o001]
     for each, mode in closed:
         each.chmod(mode | 0o011)

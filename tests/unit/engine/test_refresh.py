@@ -524,6 +524,21 @@ def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> N
     assert b"ya29" not in read_files(target)["artifacts.json"]
 
 
+@pytest.mark.parametrize("name", ["env", "credentials.json"])
+def test_removed_file_is_written_again_and_reported(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str
+) -> None:
+    """A static file that is removed under a running daemon is in the outcome; one that is new is not."""
+    target, refresher = target_of(), Refresher(suppliers={"worker": supplier}, clock=clock)
+    supplier.failure = SupplyError("p", "r")
+    assert refresher.refresh(target, first=True).repaired == ()
+    supplier.failure = None
+    assert refresher.refresh(target).repaired == ()
+    (target.directory.path / name).unlink()
+
+    assert refresher.refresh(target).repaired == (name,)
+
+
 @pytest.mark.parametrize(("size", "result"), [(MAXIMUM_SIZE, Result.KEPT), (MAXIMUM_SIZE + 1, Result.FAILED)])
 def test_limit_of_a_token_is_one_on_both_sides(
     target_of: MakeTarget, clock: FakeClock, size: int, result: Result

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,14 +40,14 @@ class Desk:
         self.reporter = Reporter(self.events.append)
         self.entry = Entry(target=target, artifact=artifact)
 
-    def report(self, outcome: Outcome, entry: Entry | None = None) -> None:
+    def report(self, outcome: Outcome, entry: Entry | None = None, now: datetime = NOW) -> None:
         """Settle and report an outcome, as the daemon does."""
         entry = entry or self.entry
-        before = entry.failures, entry.problem
+        former = replace(entry)
         entry.life, entry.former_state, entry.state = outcome.life, entry.state, outcome.state
         entry.failures = entry.failures + 1 if outcome.error else 0
         entry.problem = outcome.error.problem if outcome.error else None
-        self.reporter.report(entry, outcome, failures_before=before[0], problem_before=before[1])
+        self.reporter.report(entry, outcome, former, now)
         self.reporter.flush()
 
     @property
@@ -180,7 +180,7 @@ def test_one_cause_is_one_line_for_many_targets(target_of: MakeTarget) -> None:
     for number in range(1000):
         entry = Entry(target=target_of(f"t{number}"), failures=1, next_at=NOW)
         error = PublishError(f"/run/t{number}/token can't be written: No space left on device", "free space")
-        reporter.report(entry, build_outcome(error), failures_before=0, problem_before=None)
+        reporter.report(entry, build_outcome(error), Entry(target=entry.target), NOW)
     assert events == []
 
     reporter.flush()
@@ -203,9 +203,33 @@ def test_causes_that_differ_have_lines_of_their_own(target_of: MakeTarget) -> No
     reporter = Reporter(events.append)
     for name, remedy in (("alice", "grant a role"), ("bob", "free space"), ("carol", "free space")):
         entry = Entry(target=target_of(name), failures=1, next_at=NOW)
-        reporter.report(entry, build_outcome(PublishError("p", remedy)), failures_before=0, problem_before=None)
+        reporter.report(entry, build_outcome(PublishError("p", remedy)), Entry(target=entry.target), NOW)
 
     reporter.flush()
 
     assert [event.fields["target"] for event in events] == ["alice", "bob", "carol"]
     assert {event.fields["next_at"] for event in events} == {"2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(("minutes", "count"), [(10, 1), (31, 0)], ids=["fresh", "due"])
+def test_token_that_another_process_replaced_is_reported(target_of: MakeTarget, minutes: int, count: int) -> None:
+    """A token that is published again while the former one was fresh had been changed; one that was due had not."""
+    desk = Desk(target_of())
+    desk.report(build_outcome())
+
+    desk.report(build_outcome(), now=NOW + timedelta(minutes=minutes))
+
+    found = [event for event in desk.events if event.name == "artifact.tampered"]
+    assert len(found) == count
+    assert all(event.fields["artifact"] == "token" and "find out who" in str(event.fields["remedy"]) for event in found)
+
+
+def test_repair_after_an_edit_is_no_warning(target_of: MakeTarget) -> None:
+    """Files that change with the configuration are information; files that another process changed are a warning."""
+    desk = Desk(target_of())
+    repaired = replace(build_outcome(), result=Result.KEPT, repaired=("env",), state=(FileState(1, 1, 0, 0, 0, 0, 0),))
+
+    for _ in range(2):
+        desk.report(repaired)
+
+    assert [event.severity.name for event in desk.events] == ["INFO", "WARNING"]
