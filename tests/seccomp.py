@@ -18,7 +18,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _NUMBERS = {
     "x86_64": {
@@ -85,18 +85,20 @@ def run_refused(call: str, error: int, work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run_refused_once(number: int, error: int, work: Callable[[], object]) -> tuple[int, int]:
-    """Run a function in a child process in which one call fails, the `number`th of all `CALLS`, counted from 1.
+def run_refused_once(
+    number: int, error: int, work: Callable[[], object], *, calls: Collection[str] = CALLS.keys()
+) -> tuple[int, int]:
+    """Run a function in a child process in which one call fails, the `number`th of these, counted from 1.
 
     Returns:
-        The child's exit status, as of `run_refused`, and how many calls it called.
+        The child's exit status, as of `run_refused`, and how many such calls there were.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
         if (child := os.fork()) == 0:
             status = 4
             try:
-                listener = _install(sorted(chain.from_iterable(CALLS.values())), _ASK, _NEW_LISTENER)
+                listener = _install(sorted(chain.from_iterable(CALLS[call] for call in calls)), _ASK, _NEW_LISTENER)
                 socket.send_fds(theirs, [b"."], [listener])
                 os.dup2(theirs.fileno(), listener)  # closes it here, without a call that would be counted
                 status = 3

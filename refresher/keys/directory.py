@@ -168,7 +168,8 @@ def _load(directory: Path, record: KeyRecord) -> PrivateKey:
 def _lock(directory: Path) -> Iterator[int]:
     """Open a directory to change it, by one process at a time.
 
-    The lock is on a file that only the daemon's user can open: a user who may read the directory could lock that for ever.
+    The lock is on a file that only the daemon's user can open: every user who may read the directory could lock the
+    directory itself for ever.
     """
     with registry.open_keys(directory) as descriptor:
         lock = None

@@ -79,11 +79,9 @@ def open_keys(directory: Path) -> Iterator[int]:
     Raises:
         KeysError: It is absent, belongs to another user, or others can read or write it.
     """
+    descriptor = None
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _translate(directory, error) from error
-    try:
         status = os.fstat(descriptor)
         if status.st_uid not in (0, os.geteuid()):
             raise KeysError(
@@ -94,8 +92,11 @@ def open_keys(directory: Path) -> Iterator[int]:
             problem = f"the keys directory {directory} can be read or written by others"
             raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod 0700 {directory}")
         yield descriptor
+    except OSError as error:
+        raise _translate(directory, error) from error
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def list_keys(directory: Path) -> Records:
