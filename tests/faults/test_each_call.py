@@ -1,4 +1,7 @@
-"""Each system call of the program fails once, with each error: no artifact of a healthy target is withdrawn."""
+"""Each system call of the program fails once: no artifact of a healthy target is withdrawn.
+
+The errors take turns; with EACH_ERROR=1 each call meets each of them.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,12 @@ if TYPE_CHECKING:
     Work = Callable[[LoadedConfiguration], None]
 
 ERRORS = ["EACCES", "EPERM", "EIO", "ENOSPC", "EROFS"]
+EACH_ERROR = "EACH_ERROR" in os.environ
+"""Whether each call meets each error, in minutes; else each call meets one, and the errors take turns."""
+FAILING = CALLS.keys() - {"close"}
+"""What is closed is a directory, or a file that is synchronised already: to close it can't fail."""
 OTHER_USER = 54321
-OWNERS = {"daemon": None, "group": ":1042", "user": "1042:1042"}
+OWNERS = {"daemon": None, "user": "1042:1042"}
 _CAPABILITIES = 0x20080522
 
 
@@ -129,14 +136,11 @@ def restore(target: Path, files: dict[str, bytes]) -> None:
         token.chmod(status.st_mode & 0o777)
 
 
-@pytest.mark.parametrize(
-    "errors",
-    [pytest.param(None, id="in turn"), *(pytest.param(each, marks=pytest.mark.slow) for each in ERRORS)],
-)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS)
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_no_artifact_is_withdrawn_when_one_call_fails(
-    worker: Worker, need: Need, situation: str, owner: str | None, errors: str | None
+    worker: Worker, need: Need, situation: str, owner: str | None
 ) -> None:
     """Whichever call fails, and by whichever error, every artifact stays or is replaced by a better one of alice's."""
     need.root()
@@ -148,14 +152,15 @@ def test_no_artifact_is_withdrawn_when_one_call_fails(
     before = worker.files("alice")
 
     with reachable(worker.place):
-        _, total = run_refused_once(0, 0, partial(work, loaded))
+        _, total = run_refused_once(0, 0, partial(work, loaded), calls=FAILING)
         assert total > 1
         for number in range(1, total + 1):
-            restore(worker.directory("alice"), before)
-            error = errors or ERRORS[number % len(ERRORS)]
-            status, _ = run_refused_once(number, getattr(errno, error), partial(work, loaded))
-            assert status != 4, "no filter"
-            check_files(before, worker.files("alice"), f"{error} at call {number} of {total}, status {status}")
+            for error in ERRORS if EACH_ERROR else [ERRORS[number % len(ERRORS)]]:
+                restore(worker.directory("alice"), before)
+                status, _ = run_refused_once(number, getattr(errno, error), partial(work, loaded), calls=FAILING)
+                where = f"{error} at call {number} of {total}"
+                assert status == 0, f"{where}: {'no filter' if status == 4 else 'not a typed failure'}"
+                check_files(before, worker.files("alice"), where)
 
 
 def check_files(before: dict[str, bytes], after: dict[str, bytes], where: str) -> None:
