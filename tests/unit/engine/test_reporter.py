@@ -197,6 +197,27 @@ def test_one_cause_is_one_line_for_many_targets(target_of: MakeTarget) -> None:
     }
 
 
+@pytest.mark.parametrize("happening", ["refused", "overdue", "recovered"])
+def test_artifacts_of_many_targets_are_one_line_too(target_of: MakeTarget, happening: str) -> None:
+    """While Google does not answer, and when it does again, the artifacts of all targets have one line together."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for number in range(10):
+        former = Entry(target=target_of(f"t{number}"), artifact=ACCESS, life=LONG, failures=happening == "recovered")
+        if happening == "overdue":
+            reporter.watch(former, NOW + timedelta(minutes=55))
+        else:
+            error = ImpersonationError(f"t{number}: 503", "wait") if happening == "refused" else None
+            outcome = replace(build_outcome(error), result=Result.KEPT)
+            reporter.report(replace(former, failures=error is not None), outcome, former, NOW)
+
+    reporter.flush()
+
+    (event,) = events
+    assert event.name == ("exchange.refused" if happening == "refused" else f"artifact.{happening}")
+    assert (event.fields["targets"], event.fields["first"]) == (10, "t0, t1, t2")
+
+
 def test_causes_that_differ_have_lines_of_their_own(target_of: MakeTarget) -> None:
     """Failures with different remedies, and a few with the same one, each have their own line with their target."""
     events: list[Event] = []
