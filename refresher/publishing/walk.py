@@ -7,7 +7,7 @@ the root and no other user can swap a checked directory for another between chec
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from refresher.errors import PublishError
@@ -52,9 +52,11 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
             if not create:
                 raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
             for directory in reversed([root, *root.parents]):
-                with suppress(FileExistsError):
-                    directory.mkdir()
-                    directory.chmod(_ROOT_MODE)
+                if not directory.exists():  # created with its final mode, whatever the umask and wherever a run is cut
+                    fresh = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+                    fresh.mkdir(exist_ok=True)
+                    fresh.chmod(_ROOT_MODE)
+                    fresh.rename(directory)
             descriptor = os.open(root, _OPEN)
     except OSError as error:
         raise build_publish_error(error, str(root), done="opened") from error
