@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from refresher.errors import PublishError
 from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, Ownership, build_publish_error, drop_inherited
@@ -18,6 +19,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FIRST_MODE = 0o711
 """Of a new directory: never more than the final mode lets in, and enough if a crash keeps it from being settled."""
 _ROOT_MODE = 0o755
+_CREATING = Lock()
 
 
 class InsecureDirectoryError(PublishError):
@@ -52,11 +54,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
             if not create:
                 raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
             for directory in reversed([root, *root.parents]):
-                if not directory.exists():  # created with its final mode, whatever the umask and wherever a run is cut
-                    fresh = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-                    fresh.mkdir(exist_ok=True)
-                    fresh.chmod(_ROOT_MODE)
-                    fresh.rename(directory)
+                _create_with_final_mode(directory)
             descriptor = os.open(root, _OPEN)
     except OSError as error:
         raise build_publish_error(error, str(root), done="opened") from error
@@ -75,6 +73,25 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
                 f"chmod go-w {root}, or configure a directory_root for each identity",
             )
     return descriptor
+
+
+def _create_with_final_mode(directory: Path) -> None:
+    """Create a directory of the root's path under its name with its final mode, whatever the umask, unless it exists.
+
+    A run that is cut short leaves an empty directory of another name at most.
+    """
+    with _CREATING:
+        if directory.exists():
+            return
+        fresh = directory.with_name(f".{directory.name}.{os.urandom(8).hex()}.tmp")
+        fresh.mkdir()
+        try:
+            fresh.chmod(_ROOT_MODE)
+            fresh.rename(directory)
+        except OSError:
+            fresh.rmdir()
+            if not directory.is_dir():  # else another process was faster
+                raise
 
 
 def can_others_write(status: os.stat_result) -> bool:
