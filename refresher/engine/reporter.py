@@ -78,14 +78,8 @@ class Reporter:
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
         elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
-            self._send(
-                entry,
-                "artifact.tampered",
-                Severity.WARNING,
-                artifact=entry.key[1] or TOKEN,
-                error="another process removed the file or replaced its content",
-                remedy=f"find out who can write to {entry.target.directory.path}: the files' owner, or root",
-            )
+            remedy = f"find out who can write to {entry.target.directory.path}: the files' owner, or root"
+            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=entry.key[1] or TOKEN, remedy=remedy)
         for name in outcome.repaired:  # by the first attempt under a plan after an edit, and later after a tampering
             severity = Severity.INFO if entry.former_state is None else Severity.WARNING
             self._send(entry, "artifact.repaired", severity, artifact=name)

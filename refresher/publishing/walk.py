@@ -76,10 +76,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
 
 
 def _create_with_final_mode(directory: Path) -> None:
-    """Create a directory of the root's path under its name with its final mode, whatever the umask, unless it exists.
-
-    A run that is cut short leaves an empty directory of another name at most.
-    """
+    """Create a directory unless it exists; a run that is cut short leaves an empty one of another name at most."""
     with _CREATING:
         if directory.exists():
             return
@@ -141,14 +138,9 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
 def open_folder(
     parent: int, name: str, place: str, *, settled: Ownership | None = None, to_list: bool = False
 ) -> Iterator[int]:
-    """Open a folder in a credentials directory for the length of a `with` block; as `open_below`.
+    """Open a folder in a credentials directory for the length of a `with` block; arguments as of `open_below`.
 
-    Args:
-        parent: Descriptor of the credentials directory.
-        name: The folder's name.
-        place: Its path, for messages.
-        settled: Its ownership; then it is created if it is missing. None changes nothing.
-        to_list: Whether its entries are to be listed, or its mode changed, although it is not created.
+    With `settled`, its ownership, it is created if it is missing; None changes nothing.
     """
     descriptor = open_below(parent, name, place, create=settled is not None, to_list=to_list)
     try:
