@@ -125,7 +125,7 @@ schema: $(STAMP) ## Write configs/schema.json again.
 	@$(BIN)/refresher schema > configs/schema.json
 
 .PHONY: docs
-docs: $(STAMP) ## Write the references in docs/configuration.md and the READMEs of the Terraform modules again.
+docs: schema ## Write the schema, and what is generated in the guides and the READMEs of the Terraform modules, again.
 	@$(BIN)/python -m tests.docs.reference
 	@$(BIN)/python -m tests.docs.terraform_reference
 

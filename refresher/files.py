@@ -12,6 +12,18 @@ from typing import NamedTuple, Self
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_VOLUME = "..data"
+"""The link that the kubelet replaces to publish the files of a Secret or ConfigMap (Kubernetes, AtomicWriter)."""
+
+VOLUME_REMEDY = (
+    "mount the volume with readOnly: true, and set its defaultMode to 0400 (with fsGroup 0440); or copy its files "
+    "elsewhere in an init container"
+)
+"""What to do about modes in a directory of the kubelet's, where chmod has no lasting effect."""
+
+
 class UnsuitableFileError(ValueError):
     """The file is not a regular file of a sensible size; the message follows "is"."""
 
@@ -44,6 +56,38 @@ class FileState(NamedTuple):
         """Return the state that a stat call saw."""
         mode = stat.S_IMODE(status.st_mode)
         return cls(status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size, mode, status.st_uid, status.st_gid)
+
+
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Return whether the kubelet manages a directory, or that of a file, so that modes there can't be chosen."""
+    places = (path, os.path.dirname(path))  # noqa: PTH120 - the exec probe has no pathlib
+    return any(os.path.islink(os.path.join(place, _VOLUME)) for place in places)  # noqa: PTH114, PTH118
+
+
+def open_directory(path: str | os.PathLike[str]) -> int:
+    """Open a directory for reading, and return its descriptor; for one of the kubelet's, that of its present version.
+
+    The kubelet's link to it is followed only where no other user can replace it: link and directory are root's or our
+    own, and the directory is sticky, not writable by others, or mounted read-only.
+
+    Raises:
+        OSError: It is absent or can't be opened.
+    """
+    descriptor = os.open(path, _DIRECTORY)
+    try:
+        link = os.stat(_VOLUME, dir_fd=descriptor, follow_symlinks=False)
+        name = os.readlink(_VOLUME, dir_fd=descriptor)
+    except OSError:
+        return descriptor
+    status = os.fstat(descriptor)
+    is_open = status.st_mode & _OTHERS_MAY_WRITE and not status.st_mode & stat.S_ISVTX
+    is_fixed = not is_open or os.fstatvfs(descriptor).f_flag & os.ST_RDONLY
+    if not is_fixed or not {status.st_uid, link.st_uid} <= {0, os.geteuid()} or "/" in name:
+        return descriptor
+    try:
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_state(path: str | os.PathLike[str], *, directory: int | None = None, follow: bool = True) -> FileState | None:

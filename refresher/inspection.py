@@ -101,7 +101,10 @@ def inspect_document(document: Mapping[str, Any]) -> Findings:
     if kind == "external_account":
         return _inspect_external_account(document)
     if not isinstance(kind, str):
-        return Findings("JSON object that is neither an ADC document nor a JWKS")
+        found = Findings("JSON object that is neither an ADC document nor a JWKS")
+        for key in (key for key, value in document.items() if isinstance(value, str) and value.startswith("eyJ")):
+            found.problems.append(f"STS refuses it as a token: it is JSON, with a token in `{key}`")
+        return found
     found = Findings(f"credentials file of type {kind}")
     if "private_key" in document:
         found.warnings.append("it holds a private key: a secret that is valid until the key is deleted")

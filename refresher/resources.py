@@ -6,7 +6,7 @@ and provider id; a principal by pool and subject, without the provider. Nothing 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -20,11 +20,15 @@ METADATA_ORIGIN = "http://metadata.google.internal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadIdentityProvider:
-    """A workload identity pool provider; its pool's project is named by its number, digits, never by its id."""
+    """A workload identity pool provider; its pool's project is named by its number, digits, never by its id.
+
+    `name` is its entry below `providers`, for remedies.
+    """
 
     project_number: str
     pool: str
     provider: str
+    name: str = field(default="NAME", compare=False)
 
     @property
     def resource_name(self) -> str:

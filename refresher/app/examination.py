@@ -21,14 +21,8 @@ from refresher.engine.assessment import Assessment
 from refresher.engine.plan import Target
 from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
-from refresher.observe.health import (
-    ArtifactHealth,
-    TargetHealth,
-    build_unreadable,
-    build_verdict,
-    choose_remedy,
-    examine,
-)
+from refresher.observe import health
+from refresher.observe.health import ArtifactHealth, TargetHealth
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, is_minted
 from refresher.publishing.atomic import OWN
@@ -97,7 +91,7 @@ class Examination(NamedTuple):
     def examine(self, name: str, now: datetime) -> TargetHealth:
         """Return the verdict on a target; any name may be asked for, and what does not exist is absent."""
         if name in self.targets:
-            return examine(self.targets[name], now)
+            return health.examine(self.targets[name], now)
         refused = "its drop-in" if self.since is None else "the configuration"
         return _examine_files(self.root, name, now, f"{refused} is refused: judged by its files alone")
 
@@ -130,7 +124,7 @@ def _examine_refused(error: InvalidConfigurationError) -> Examination:
             roots.append(Path(os.path.normpath(file.parent / os.fsdecode(found[1]))))
     try:
         recorded = _list_recorded(roots[-1], [each.name for each in roots[-1].iterdir()]) if changed else ()
-    except OSError:
+    except (OSError, ValueError):  # a path may hold anything
         recorded = ()
     if not recorded:
         raise error
@@ -161,16 +155,20 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
         files = directory.read(filter(is_minted, described))
         token = extract_token(contents)
     except UnreadableTokenError as error:
-        return build_verdict(directory, Assessment(state=State.UNREADABLE, reason=str(error)), now, (), None, note)
+        return health.build_verdict(
+            directory, Assessment(state=State.UNREADABLE, reason=str(error)), now, (), None, note
+        )
     except PublishError as error:
-        return build_unreadable(directory, error, now)
+        return health.build_unreadable(directory, error, now)
     state = State.ABSENT
     if token is not None:
         state = policy.compute_state(name, token.issued_at, token.expires_at, now)
     artifacts = tuple(_judge_artifact(name, each, described[each], file, now) for each, file in files.items())
     missing = [each for each in REQUIRED if token is not None and not contents[each].content]
-    complaint = (f"{directory.path / missing[0]} is absent or empty", choose_remedy(directory)) if missing else None
-    return build_verdict(directory, Assessment(state=state, token=token), now, artifacts, complaint, note)
+    complaint = (
+        (f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(directory)) if missing else None
+    )
+    return health.build_verdict(directory, Assessment(state=state, token=token), now, artifacts, complaint, note)
 
 
 def _judge_artifact(

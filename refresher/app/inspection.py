@@ -28,6 +28,7 @@ from refresher.tokens import UnreadableTokenError, UnverifiedClaims, peek
 _BOM = "\ufeff"
 _SEGMENTS = 3
 _WRITTEN = {row.name for row in ARTIFACTS if row.origin == "static" and row.is_optional}
+_WRAPPINGS = {"Bearer ": "the word Bearer before the token", '"': "the token in quotes"}
 _INTROSPECTED = "ya29.d."
 """The beginning of federated tokens, which STS describes; tokeninfo knows the others."""
 
@@ -65,7 +66,7 @@ class Inspector:
         Raises:
             UsageError: It can't be read, or has no kind known here.
         """
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where this user may not look
             yield "", self._inspect_file(path)
             return
         # what lies under the names that we write: to list a directory takes another right than to use it
@@ -85,7 +86,7 @@ class Inspector:
         if path.name == ENVIRONMENT or content.startswith("GOOGLE_APPLICATION_CREDENTIALS="):
             found = inspection.inspect_variables(content)
         elif path.name in _WRITTEN:
-            found = Findings("file with paths and settings; it holds no token")
+            found = Findings("file that is written from the configuration; its content is not judged here")
         elif path.name == DESCRIPTIONS:
             ends = {name: each.expires_at for name, each in parse_descriptions(content.encode()).items()}
             found = inspection.inspect_descriptions(ends, self._now)
@@ -118,6 +119,18 @@ class Inspector:
             UsageError: It can't be read at all.
         """
         text = content.removeprefix(_BOM).strip()
+        fault = next((fault for begin, fault in _WRAPPINGS.items() if text.startswith(begin)), None)
+        if fault is not None:
+            text = text.removeprefix("Bearer ").strip('" ')
+        elif text != content and is_file and not text.startswith("{"):
+            is_mark = content.startswith(_BOM)
+            fault = "a byte order mark" if is_mark else "whitespace around it, such as a final newline"
+        found = self._inspect_bare(text, is_subject_token=is_subject_token)
+        if fault is not None:
+            found.problems.append(f"STS refuses it: the file holds {fault}")
+        return found
+
+    def _inspect_bare(self, text: str, *, is_subject_token: bool) -> Findings:
         if text.startswith("{"):
             try:
                 return inspection.inspect_document(json.loads(text))
@@ -127,15 +140,10 @@ class Inspector:
             problem = "it is empty" if not text else "it is neither a token, an ADC document nor a JWKS"
             raise UsageError(problem, "use a file that holds one of these and nothing else")
         if len(text.split(".")) == _SEGMENTS and not text.startswith("ya29."):
-            found = self._inspect_jwt(text, is_subject_token=is_subject_token)
-        else:
-            found = inspection.inspect_opaque(text)
-            if self._discover and text.startswith("ya29."):
-                self._ask_google(text, found)
-        if text != content and is_file:
-            is_mark = content.startswith(_BOM)
-            surplus = "a byte order mark" if is_mark else "whitespace around it, such as a final newline"
-            found.problems.append(f"STS refuses it: the file holds {surplus}")
+            return self._inspect_jwt(text, is_subject_token=is_subject_token)
+        found = inspection.inspect_opaque(text)
+        if self._discover and text.startswith("ya29."):
+            self._ask_google(text, found)
         return found
 
     def _inspect_jwt(self, text: str, *, is_subject_token: bool) -> Findings:

@@ -26,6 +26,7 @@ from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
+from refresher.observe.health import TRIES_AGAIN
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_daemon_running
@@ -125,10 +126,7 @@ def _describe_failure(
     )
     found = (error or late).copy()
     if target.minted:
-        found.remedy += (
-            "; the daemon tries the artifacts of these targets again within five minutes, at once after "
-            "systemctl reload refresher (SIGHUP)"
-        )
+        found.remedy += f"; for their artifacts {TRIES_AGAIN}"
     return found
 
 

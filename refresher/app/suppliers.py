@@ -30,37 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Connections:
-    """Creates transports; called, it returns the one that all share.
-
-    The certificates in `ca_file` are trusted in addition to the system's.
-    """
-
-    def __init__(self, *, ca_file: Path | None, limits: "Limits | None" = None) -> None:
-        self._limits = limits
-        self._shared = Once(partial(self._create, ca_file, "google.ca_file"))
-
-    def __call__(self) -> "Transport":
-        """Return the shared transport.
-
-        Raises:
-            ConfigurationError: `google.ca_file` or the proxy of the environment can't be used.
-        """
-        return self._shared.get()
-
-    def trusting(self, ca_file: Path, ca_key: str) -> "Transport":
-        """Return a transport of its own, which alone trusts the certificates in a file, as they are at each call.
-
-        `ca_key` is the key of the configuration that names the file, for messages.
-        """
-        return CurrentTrust(ca_file, partial(self._create, ca_file, ca_key))
-
-    def _create(self, ca_file: Path | None, ca_key: str) -> "Transport":
-        from refresher.google.transport import PooledTransport
-
-        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=self._limits, proxies=getproxies_environment())
-
-
 class CurrentTrust:
     """A transport that is created again when its file of certificates changes; safe to use from several threads.
 
@@ -100,11 +69,17 @@ def open_workshop(loaded: LoadedConfiguration | None, *, limits: "Limits | None"
 
     `limits` bound the time of each call; None for the usual ones.
     """
-    connections = Connections(ca_file=loaded and loaded.configuration.google.ca_file, limits=limits)
+
+    def connect(ca_file: Path | None, ca_key: str) -> "Transport":
+        from refresher.google.transport import PooledTransport
+
+        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=limits, proxies=getproxies_environment())
+
+    ca_file = loaded and loaded.configuration.google.ca_file
     return Workshop(
         endpoints=Endpoints.of_universe() if loaded is None else build_endpoints(loaded),
-        transport=connections,
-        trust=connections.trusting,
+        transport=Once(partial(connect, ca_file, "google.ca_file")).get,
+        trust=lambda path, key: CurrentTrust(path, partial(connect, path, key)),
         environment=os.environ,
         random=partial(secrets.token_urlsafe, 16),
     )

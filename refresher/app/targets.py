@@ -156,8 +156,9 @@ def _build_impersonation(
 def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:
     """Return the name of the provider that accepts a supplier's tokens."""
     provider = loaded.get_provider(settings)
+    name = settings.provider or next(iter(loaded.configuration.providers))
     return WorkloadIdentityProvider(
-        project_number=provider.project_number, pool=provider.pool, provider=provider.provider
+        project_number=provider.project_number, pool=provider.pool, provider=provider.provider, name=name
     )
 
 

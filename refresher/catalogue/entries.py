@@ -36,7 +36,7 @@ class Entry:
         status: Its HTTP status.
         text: A part of the server's message; empty to recognise it by the status alone.
         cause: Why it happens.
-        remedy: What to do, imperative; may contain `{service_account}`, or `{key}` and `{caller}` of Cloud KMS.
+        remedy: What to do, imperative; may contain the facts of `find_remedy` in braces.
         source: Where it is documented or was measured.
         is_missing_role: Whether the caller lacks a role; a module that knows the caller replaces the remedy.
     """
@@ -69,12 +69,13 @@ def recognise(status: int, text: str, *, service: str = "google") -> Entry | Non
 def find_remedy(status: int, text: str, *, service: str = "google", **facts: str) -> str:
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
-    The remedies of `google` mention the `service_account`, those of `kms` the `key` and `caller`: `facts` name them.
+    The remedies of `google` mention the `service_account`, the name of the `provider` in the configuration and the
+    token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:
         return SERVER_REMEDY if status >= 500 else UNKNOWN_REMEDY  # noqa: PLR2004 - server errors
-    named = {"service_account": "the account", "project": "PROJECT", **facts}
+    named = {"service_account": "the account", "project": "PROJECT", "provider": "NAME", "file": "FILE", **facts}
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
     if (project := _PROJECT.search(text)) is not None:
@@ -82,10 +83,10 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
     return entry.remedy.format(**named)
 
 
-def find_exchange_remedy(subject_token_type: str, status: int, text: str) -> str:
-    """Return what fixes a refused exchange of a token of this type (a URN of RFC 8693, section 3)."""
+def find_exchange_remedy(subject_token_type: str, status: int, text: str, **facts: str) -> str:
+    """Return what fixes a refused exchange of a token of this type (a URN of RFC 8693, section 3); `facts` as above."""
     entry = recognise(status, text)
     is_opaque = subject_token_type.endswith(":access_token") and status == 400  # noqa: PLR2004 - bad request
     if is_opaque and (entry is None or entry.name == _UNPARSED):
         return OPAQUE_REMEDY
-    return find_remedy(status, text)
+    return find_remedy(status, text, **facts)

@@ -10,7 +10,7 @@ import click
 
 from refresher.app.examination import open_examination
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
-from refresher.observe.health import TargetHealth
+from refresher.observe.health import TRIES_AGAIN, TargetHealth
 from refresher.observe.holders import find_holders
 from refresher.text import escape
 
@@ -114,6 +114,8 @@ def _print(report: dict[str, Any]) -> None:
             click.echo(f"{'':{width}}  {clean(note)}")
     exceptions = f", except for {clean(', '.join(failing))}" if failing else ""
     click.echo(f"ready{exceptions}" if report["ready"] else "not ready")
+    if failing:
+        click.echo(f"remedy: run `refresher wait --exchange`: it shows what Google answers; {TRIES_AGAIN}")
 
 
 def _style(row: dict[str, Any]) -> str:

@@ -13,15 +13,13 @@ from refresher.config.document import read_document
 from refresher.config.models import Configuration, TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
 from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
-from refresher.files import FileState, read_state
+from refresher.files import FileState, open_directory, read_state
 from refresher.settings.fields import NAME_REMEDY, is_name
 from refresher.settings.places import Problem, sort_problems
 from refresher.text import escape
 
 SUFFIX = ".yaml"
 """Of the files that are read; names that begin with a dot are not."""
-
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class DropIn(NamedTuple):
@@ -107,7 +105,7 @@ def _read_all(
     path: str, previous: Mapping[str, DropIn], problems: list[Problem]
 ) -> tuple[dict[str, DropIn], frozenset[str]]:
     try:
-        descriptor = os.open(path, _DIRECTORY_FLAGS)
+        descriptor = open_directory(path)
         try:
             check_trusted(path, os.fstat(descriptor))
             files = [file for file in os.listdir(descriptor) if _is_drop_in(file)]  # noqa: PTH208 - of the directory that was checked

@@ -16,7 +16,7 @@ from typing import Final
 
 from refresher.config.document import Document, read_document
 from refresher.errors import ConfigurationError
-from refresher.files import FileState, UnsuitableFileError, read_regular
+from refresher.files import VOLUME_REMEDY, FileState, UnsuitableFileError, is_volume, read_regular
 from refresher.settings.places import (
     Empty,
     List,
@@ -176,7 +176,8 @@ def check_trusted(path: str, status: os.stat_result) -> None:
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         mode = stat.S_IMODE(status.st_mode)
         problem = f"{path} has mode {mode:04o}: other users than its owner can write to it"
-        raise UnusableFileError(problem, f"read it through, then: chmod go-w {path}")
+        remedy = VOLUME_REMEDY if is_volume(path) else f"read it through, then: chmod go-w {path}"
+        raise UnusableFileError(problem, remedy)
 
 
 def _explain(name: str, error: OSError | ValueError) -> UnusableFileError:

@@ -113,8 +113,8 @@ class Call:
         """Return the failure that a refusal is, or that no answer is, for a reason."""
         if response is None:
             origin = "://".join(urlsplit(self.url)[:2])
-            reach = self.reach or f"make this machine reach {origin} (DNS, firewall, HTTPS_PROXY)"
-            return self.error(f"{self.asked} failed: {reason}", reach, retryable=True)
+            reach = f"make this machine reach {origin} (DNS, firewall, HTTPS_PROXY; or NO_PROXY for this host)"
+            return self.error(f"{self.asked} failed: {reason}", self.reach or reach, retryable=True)
         text = read_error_text(response, *self.secrets, self.bearer or "")
         return self.error(
             f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),

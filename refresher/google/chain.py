@@ -106,7 +106,7 @@ def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> st
     """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
     entry = recognise(status, text)
     if entry is None or not entry.is_missing_role or is_retryable(status):
-        return find_remedy(status, text, service_account=str(way.service_account))
+        return find_remedy(status, text, service_account=str(way.service_account), provider=way.provider.name)
     if not way.delegates:
         return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
     accounts = (*way.delegates, str(way.service_account))
@@ -216,6 +216,6 @@ def exchange(
             "subject_token_type": subject_token_type,
         },
         secrets=(subject_token,),
-        explain=partial(find_exchange_remedy, subject_token_type),
+        explain=partial(find_exchange_remedy, subject_token_type, provider=provider.name),
     )
     return call.read_access_token(call.fetch_document(transport), now)

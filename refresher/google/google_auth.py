@@ -223,18 +223,19 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
                 "publish one: refresher once; or look up in the log why the daemon does not",
             ) from None
         # no cause: its text may quote an answer, and that a token
-        raise _translate(request, way) from None
+        raise _translate(request, way, token_path) from None
     if not isinstance(credentials.token, str) or not isinstance(credentials.expiry, datetime):
         raise ExchangeError("the exchange returned no access token that expires", entries.UNKNOWN_REMEDY)
     return account or "the federated principal itself"
 
 
-def _translate(request: _RequestAdapter, way: Impersonation) -> RefresherError:
+def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -> RefresherError:
+    find, name = entries.find_exchange_remedy, way.provider.name
     call = Call(
         asked=f"the exchange at {way.provider.resource_name}",
         url=request.last_url,
         error=ExchangeError,
-        explain=partial(entries.find_exchange_remedy, way.subject_token_type),
+        explain=partial(find, way.subject_token_type, provider=name, file=str(token_path)),
     )
     if request.last_url.endswith(":generateAccessToken"):
         asked, explain = f"impersonating {way.service_account} as {way.principal}", explain_refusal

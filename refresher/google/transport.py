@@ -215,6 +215,8 @@ class PooledTransport:
                 response = Response(status=answer.status, headers=lowered, body=_read(answer, host))
         except (HTTPError, OSError, ValueError) as error:
             reason = _explain(error)
+            if isinstance(error, ProxyError):
+                reason += f" ({urlsplit(parse_proxy(self._proxies['https'])[0]).netloc})"
         if deadline.has_passed:
             reason = f"no complete response within {self._limits.call:g} s"
         if response is None or reason:

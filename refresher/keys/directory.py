@@ -181,7 +181,7 @@ def _lock(directory: Path) -> Iterator[int]:
                     os.unlink(name, dir_fd=descriptor)
             yield descriptor
         except OSError as error:
-            problem = f"{directory} cannot be written: {os.strerror(error.errno or 0)}"
+            problem = f"{directory} cannot be locked or written: {os.strerror(error.errno or 0)}"
             raise KeysError(problem, "make it writable for this user") from error
         finally:
             if lock is not None:

@@ -10,6 +10,7 @@ is one active key at any time, and at most one next. A change of the records is 
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from refresher.errors import KeysError
-from refresher.files import UnsuitableFileError, read_regular
+from refresher.files import VOLUME_REMEDY, UnsuitableFileError, is_volume, open_directory, read_regular
 from refresher.limits import MOST_PUBLISHED_KEYS
 
 Records = tuple["KeyRecord", ...]
@@ -28,6 +29,7 @@ Records = tuple["KeyRecord", ...]
 
 REGISTRY = "keys.json"
 _LARGEST = 1024 * 1024
+_WORD = re.compile("[A-Za-z0-9_-]{1,128}")
 _OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 """Group read is allowed: systemd credentials and mounted secrets have it."""
 
@@ -81,16 +83,18 @@ def open_keys(directory: Path) -> Iterator[int]:
     """
     descriptor = None
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = open_directory(directory)
         status = os.fstat(descriptor)
         if status.st_uid not in (0, os.geteuid()):
             raise KeysError(
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
                 f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
             )
-        if status.st_mode & (_OPEN_TO_OTHERS & ~stat.S_IXOTH):
+        allowed = stat.S_IROTH | stat.S_IXOTH if is_volume(directory) else stat.S_IXOTH
+        if status.st_mode & (_OPEN_TO_OTHERS & ~allowed):
             problem = f"the keys directory {directory} can be read or written by others"
-            raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod 0700 {directory}")
+            remedy = VOLUME_REMEDY if is_volume(directory) else f"chmod 0700 {directory}"
+            raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", remedy)
         yield descriptor
     except OSError as error:
         raise _translate(directory, error) from error
@@ -123,7 +127,7 @@ def read_registry(descriptor: int, directory: Path) -> Records:
     content = read_key_file(descriptor, directory / REGISTRY)
     try:
         return tuple(_parse(entry) for entry in json.loads(content)["keys"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise KeysError(f"{directory / REGISTRY} is damaged", "restore it from a backup of the directory") from error
 
 
@@ -136,9 +140,8 @@ def read_key_file(descriptor: int, path: Path) -> bytes:
 
     def check(status: os.stat_result) -> None:
         if status.st_mode & _OPEN_TO_OTHERS or status.st_uid not in (0, os.geteuid()):
-            raise KeysError(
-                f"{path} can be read or written by others", f"chmod 0400 {path}, and chown it to the daemon's user"
-            )
+            remedy = f"chmod 0400 {path}, and chown it to the daemon's user"
+            raise KeysError(f"{path} can be read or written by others", VOLUME_REMEDY if is_volume(path) else remedy)
 
     try:
         return read_regular(path.name, most=_LARGEST, directory=descriptor, check=check)[0]
@@ -158,9 +161,12 @@ def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
 
 
 def _parse(entry: dict[str, Any]) -> KeyRecord:
+    kid, algorithm = entry["kid"], entry["algorithm"]
+    if not (_WORD.fullmatch(kid) and _WORD.fullmatch(algorithm)):
+        raise ValueError("neither a file name nor a word")
     known = {name: entry[name] for name in _TIMES if entry.get(name) is not None}
     times = {name: datetime.fromisoformat(time).astimezone(UTC) for name, time in known.items()}
-    return KeyRecord(kid=str(entry["kid"]), algorithm=str(entry["algorithm"]), state=KeyState(entry["state"]), **times)
+    return KeyRecord(kid=kid, algorithm=algorithm, state=KeyState(entry["state"]), **times)
 
 
 def _translate(path: Path, error: OSError) -> KeysError:
@@ -168,7 +174,9 @@ def _translate(path: Path, error: OSError) -> KeysError:
         return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", "make it readable for this user")
     if path.suffix == ".pem":
         return KeysError(f"{path} does not exist", "restore it from a backup, with mode 0400 for the daemon's user")
-    return KeysError(f"{path} does not exist", "create the first key: refresher keys new --directory DIR")
+    directory = path.parent if path.name == REGISTRY else path
+    remedy = f"restore it from a backup; or create the very first key: refresher keys new --directory {directory}"
+    return KeysError(f"{path} does not exist", remedy)
 
 
 def add_key(records: Sequence[KeyRecord], key: KeyRecord) -> Records:

@@ -38,6 +38,8 @@ _SHORTAGES = {
     State.FOREIGN: "is not what the configuration asks for now",
     State.UNREADABLE: "can't be read",
 }
+TRIES_AGAIN = "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
+"""When a failed artifact is tried again, and how to try at once."""
 NOT_CHECKED = "ownership not checked: this user may not read the target record"
 
 
@@ -109,8 +111,7 @@ class TargetHealth:
             return problem, _REMEDIES[None]
         reason = ": it is not minted yet, or Google refuses it" if artifact.state is State.ABSENT else ""
         return problem + reason, (
-            f"run `refresher wait --exchange {self.name}`: it shows what Google answers; "
-            "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
+            f"run `refresher wait --exchange {self.name}`: it shows what Google answers; {TRIES_AGAIN}"
         )
 
 

@@ -65,7 +65,7 @@ def find_holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> I
     """Find processes that hold a file of these credentials directories, or a former one; none without `/proc`."""
     try:
         proc = os.open(proc_directory, _READ | os.O_DIRECTORY)
-    except FileNotFoundError:
+    except OSError:
         return
     try:
         own = _read_mounts(proc, "self")
@@ -81,7 +81,7 @@ def find_holders(directories: Iterable[Path], proc_directory: Path = _PROC) -> I
 def _match(process: int, mount: Mount, places: Mapping[tuple[str, str], Path]) -> Holder | None:
     is_replaced = mount.root.endswith(_REPLACED)
     folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
-    if (directory := places.get((mount.device, folder))) is not None and not (directory / name).is_dir():
+    if (directory := places.get((mount.device, folder))) is not None and not os.path.isdir(directory / name):  # noqa: PTH112 - it raises nothing
         return Holder(process, directory / name, mount.point, is_replaced)
     if is_replaced:
         aside = _ASIDE.fullmatch(name)
@@ -100,7 +100,11 @@ def _locate(directory: Path, mounts: list[Mount]) -> tuple[str, str]:
 
 def _list_one_per_namespace(proc: int) -> Iterator[str]:
     seen: set[str] = set()
-    for process in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
+    try:
+        names = os.listdir(proc)
+    except OSError:
+        names = []
+    for process in sorted(filter(str.isdigit, names), key=int):
         try:
             namespace = os.readlink(f"{process}/ns/mnt", dir_fd=proc)
         except OSError:  # it ended meanwhile, or is another user's

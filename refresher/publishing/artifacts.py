@@ -2,7 +2,7 @@
 
 The order of the rows is the order of writing; files are withdrawn in the opposite order. The record comes first and
 goes last, since it names the directory's owner; `env` comes last and goes first, since a container that has it must
-find everything else. Health, withdrawal, retirement, the probe and the documentation walk this table; how each row's
+find everything else. Health, withdrawal, retirement and the probe walk this table; how each row's
 content is built is decided in `refresher.engine.artifacts`. Standard library only: the exec probe reads it.
 """
 

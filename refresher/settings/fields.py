@@ -209,7 +209,9 @@ ServiceAccount = Annotated[str, text_field(rf"{_EMAIL}|[0-9]{{10,30}}", f"{_ACCO
 
 Subject = Annotated[str, NodeField(_read_subject, {"type": "string", "minLength": 1, "maxLength": LONGEST_SUBJECT})]
 
-_SCOPE_REMEDY = "write it in full: https://www.googleapis.com/auth/cloud-platform"
+_SCOPE_REMEDY = (
+    "write it in full: https://www.googleapis.com/auth/cloud-platform; an audience belongs below artifacts.id_tokens"
+)
 Scope = Annotated[str, text_field(r"https://[!-~]+|openid|email|profile", "a scope", _SCOPE_REMEDY)]
 
 _ISSUER = "an https URL of a host, without query and fragment"

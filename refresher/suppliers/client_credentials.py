@@ -17,7 +17,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from refresher.errors import SupplyError
-from refresher.files import explain_failure, read_regular
+from refresher.files import VOLUME_REMEDY, explain_failure, is_volume, read_regular
 from refresher.settings.fields import Choice, ClientText, Issuer, ParameterName, TokenUrl, VariableName
 from refresher.settings.places import Problem
 from refresher.settings.values import AbsolutePath
@@ -168,7 +168,8 @@ def read_secret_file(path: Path) -> str:
 
     def check(status: os.stat_result) -> None:
         if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-            raise SupplyError(f"the secret file {path} can be read or written by others", f"chmod 0400 {path}")
+            remedy = VOLUME_REMEDY if is_volume(path) else f"chmod 0400 {path}"
+            raise SupplyError(f"the secret file {path} can be read or written by others", remedy)
 
     try:
         text = read_regular(path, most=_LARGEST_SECRET, check=check)[0].decode().strip()

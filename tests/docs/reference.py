@@ -1,6 +1,6 @@
-"""The reference of every key in `docs/configuration.md`, generated from the JSON Schema.
+"""What the guides list and the program declares: every key of the configuration, and every optional artifact.
 
-Run as a program (`make docs`) it writes the part between the two markers again. A test compares it with the schema.
+Run as a program (`make docs`) it writes the parts between two markers again. A test compares them with the program.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from refresher.config.models import ArtifactSettings
+from refresher.publishing.artifacts import ARTIFACTS
 from refresher.settings.model import Settings
 from refresher.suppliers.interface import KINDS, load_kind
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
-GUIDE = REPOSITORY / "docs" / "configuration.md"
+CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
+CLIENTS = REPOSITORY / "docs" / "clients.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
 BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
 
@@ -66,10 +69,27 @@ def _section(title: str, node: dict[str, Any]) -> str:
     return "\n".join([f"### {title}\n", node["description"], "", "| key | meaning |", "| --- | --- |", *rows, ""])
 
 
+def list_artifacts() -> str:
+    """Return the table of optional artifacts as Markdown: the file, its variable, and what it is."""
+    described = ArtifactSettings.model_fields
+    rows = [
+        f"| `{row.name}{'/NAME' * row.is_folder}` | `{row.variable}{'NAME' * row.is_folder}` | "
+        f"{described[row.name].description} |"
+        for row in ARTIFACTS
+        if row.is_optional
+    ]
+    return "\n".join(["| file | its variable in `env` | what it is |", "| --- | --- | --- |", *rows, ""])
+
+
+WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts}
+"""What is written into which guide."""
+
+
 def main() -> None:
-    """Write the reference into the guide."""
-    before, _, rest = GUIDE.read_text().partition(BEGIN)
-    GUIDE.write_text(f"{before}{BEGIN}\n{reference()}\n{END}{rest.partition(END)[2]}")
+    """Write the generated part of each guide."""
+    for guide, write in WRITTEN.items():
+        before, _, rest = guide.read_text().partition(BEGIN)
+        guide.write_text(f"{before}{BEGIN}\n{write()}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

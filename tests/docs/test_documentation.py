@@ -15,8 +15,9 @@ from refresher.environment import variables
 from refresher.errors import ExitStatus
 from refresher.policy import State
 from refresher.publishing.artifacts import OPTIONAL
-from tests.docs import terraform_reference
-from tests.docs.reference import GUIDE, REPOSITORY, reference
+from refresher.suppliers.interface import KINDS
+from tests.docs import reference, terraform_reference
+from tests.docs.reference import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,16 +104,27 @@ def test_guide_to_clients_explains_exactly_the_variables_that_are_written() -> N
         files=name_variables([name.lower() for name in OPTIONAL]),
         is_chain=False,
     )
-    table = (REPOSITORY / "docs" / "clients.md").read_text().partition("| variable | for |")[2].partition("\n\n")[0]
-
-    explained = [name for line in table.splitlines()[2:] for name in re.findall(r"`([A-Z_]+)`", line.split("|")[1])]
+    explained = []
+    for heading, column in (("| variable | for |", 1), ("| file | its variable in `env` |", 2)):
+        table = reference.CLIENTS.read_text().partition(heading)[2].partition("\n\n")[0]
+        explained += [
+            name for line in table.splitlines()[2:] for name in re.findall(r"`([A-Z_]+)`", line.split("|")[column])
+        ]
 
     assert sorted(explained) == sorted(written)
 
 
-def test_reference_agrees_with_the_schema() -> None:
-    """The reference of keys is the one that `make docs` generates from the schema."""
-    assert reference() in GUIDE.read_text()
+@pytest.mark.parametrize("guide", reference.WRITTEN, ids=lambda guide: guide.stem)
+def test_reference_agrees_with_the_program(guide: Path) -> None:
+    """The generated part of a guide is the one that `make docs` writes now."""
+    assert reference.WRITTEN[guide]() in guide.read_text()
+
+
+def test_guide_to_fleets_lists_every_kind_of_supplier() -> None:
+    """The table of kinds in the guide to fleets has a row for each kind."""
+    table = (REPOSITORY / "docs" / "fleets.md").read_text().partition("| kind |")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(KINDS)
 
 
 @pytest.mark.parametrize("readme", terraform_reference.READMES, ids=lambda readme: readme.parent.name)
@@ -123,7 +135,7 @@ def test_terraform_reference_agrees_with_the_module(readme: Path) -> None:
 
 def test_shown_configurations_load(tmp_path: Path) -> None:
     """Each whole configuration in the guide loads as it stands, without a warning."""
-    texts = [text for text in blocks(GUIDE, "yaml") if "version" in yaml.safe_load(text)]
+    texts = [text for text in blocks(reference.CONFIGURATION, "yaml") if "version" in yaml.safe_load(text)]
     assert texts
     for text in texts:
         path = tmp_path / "refresher.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from refresher.cli.root import COMMANDS
-from tests.program import COMMAND, ISSUER, Worker
+from tests.program import COMMAND, ISSUER, Worker, until
 
 REPOSITORY = Path(__file__).parents[2]
 LEAVES = [*(name for name in COMMANDS if name != "keys"), "keys new", "keys list", "keys jwks"]
@@ -192,6 +192,20 @@ def test_closed_pipe_is_no_failure(worker: Worker) -> None:
     )
 
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&-"])
+def test_daemon_runs_without_its_standard_streams(worker: Worker, closed: str) -> None:
+    """A daemon with closed streams publishes, and ends regularly: none of its files takes their place."""
+    worker.configure("alice")
+    script = f"exec {COMMAND[0]} run --config {worker.configuration} {closed}"
+
+    daemon = subprocess.Popen(["sh", "-c", script], cwd=worker.place)
+    until((worker.directory("alice") / "env").exists, what="the variables")
+    daemon.terminate()
+
+    assert daemon.wait(30) == 0
+    assert worker.token("alice").count(".") == 2
 
 
 @pytest.mark.parametrize(

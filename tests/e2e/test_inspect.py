@@ -151,6 +151,9 @@ REFUSED = {
     "expired": (lambda worker: sign_with(worker, iat=HOUR_AGO - 60, exp=HOUR_AGO), "it expired 1 h"),
     "newline": (lambda worker: worker.token("alice") + "\n", "such as a final newline"),
     "byte order mark": (lambda worker: "\ufeff" + worker.token("alice"), "a byte order mark"),
+    "quotes": (lambda worker: f'"{worker.token("alice")}"', "the token in quotes"),
+    "Bearer": (lambda worker: f"Bearer {worker.token('alice')}", "the word Bearer before the token"),
+    "JSON": (lambda worker: json.dumps({"id_token": worker.token("alice")}), "JSON, with a token in `id_token`"),
     "longer than a day": (lambda worker: sign_with(worker, exp=int(time.time()) + 90_000), "24 h is the most"),
 }
 
@@ -173,7 +176,8 @@ def test_exit_status_shows_that_sts_would_refuse(
 def test_whole_directory_is_explained(cloud: tuple[Worker, Scenario]) -> None:
     """Every file of a credentials directory is explained; an access token's expiry comes from artifacts.json."""
     worker, google = cloud
-    artifacts = {"access_token": True, "boto": True, "id_tokens": {"api": {"audience": "https://api"}}}
+    artifacts: dict[str, Any] = {row.name: True for row in ARTIFACTS if row.is_optional}
+    artifacts["id_tokens"] = {"api": {"audience": "https://api"}}
     worker.configure("alice", targets={"alice": {"artifacts": artifacts}})
     worker.once()
     place = str(worker.directory("alice"))

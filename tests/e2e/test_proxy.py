@@ -80,7 +80,9 @@ def test_proxy_that_does_not_connect_is_reported(worker: Worker, proxy: ConnectP
 
     done = worker.once(status=5)
 
-    assert "the proxy of HTTPS_PROXY cannot be reached, or does not connect us" in done.stderr
+    proxied = f"cannot be reached, or does not connect us ({origin.removeprefix('http://')})"
+    assert f"the proxy of HTTPS_PROXY {proxied}" in done.stderr
+    assert "HTTPS_PROXY; or NO_PROXY for this host" in done.stderr
     assert "opensesame" not in done.stderr
     assert (worker.directory("alice") / "token").exists()
 

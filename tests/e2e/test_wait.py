@@ -77,6 +77,35 @@ def test_every_target_is_tried_and_its_failure_can_be_pasted(cloud: tuple[Worker
     assert f"carol: exchanged, acts as {account_of('carol')}" in done.stderr
 
 
+REFUSED = {
+    "The audience in ID Token [https://x] does not match the expected audience.": "providers.main.audience",
+    'The target service indicated by the "audience" parameters is invalid.': "providers.main",
+    "The given credential is rejected by the attribute condition.": "refresher inspect {token}",
+    "`issuer` claim in OIDC discovery document does not match": "issuer_uri and `issuer` of the discovery document",
+    "The mapped attribute attribute.email_verified must be of type STRING.": "string(assertion.CLAIM)",
+}
+
+
+@pytest.mark.parametrize(("text", "remedy"), REFUSED.items(), ids=list(REFUSED.values()))
+def test_remedy_of_a_refused_exchange_has_the_names_filled_in(
+    cloud: tuple[Worker, Scenario], text: str, remedy: str
+) -> None:
+    """Google's words become a remedy with the names of this configuration and this worker's paths."""
+    worker, google = cloud
+    worker.configure("alice")
+    worker.once()
+    google.faults.add(
+        "sts.token", status=400, body=json.dumps({"error": "invalid_grant", "error_description": text}), times=9
+    )
+
+    done = worker.command("wait", "--exchange", "--timeout", "0s", status=5)
+
+    assert text in done.stderr
+    assert remedy.format(token=worker.directory("alice") / "token") in done.stderr.partition("remedy: ")[2]
+    assert "NAME" not in done.stderr
+    assert "FILE" not in done.stderr
+
+
 def test_timeout_is_kept_while_google_hangs(cloud: tuple[Worker, Scenario]) -> None:
     """With an STS that does not answer, two seconds are two seconds, and the message shows which host hangs."""
     worker, google = cloud
@@ -118,12 +147,15 @@ def test_missing_artifact_has_a_reason_and_a_way_to_try_again(cloud: tuple[Worke
 
     alone = worker.command("wait", "--artifact", "access_token", "--timeout", "0s", status=6).stderr
     proved = worker.command("wait", "--artifact", "access_token", "--exchange", "--timeout", "0s", status=5).stderr
+    shown = worker.command("status").stdout
     google.allow(account_of("alice"), subject="user-alice")
 
     assert "access_token of target alice is absent: it is not minted yet, or Google refuses it" in alone
     assert "refresher wait --exchange alice" in alone
     assert "within five minutes, at once after systemctl reload refresher" in alone
     assert "getAccessToken" in proved
+    assert "ready, except for alice/access_token\nremedy: run `refresher wait --exchange`" in shown
+    assert "at once after systemctl reload refresher" in shown
     assert "1 kept, 1 artifact published" in worker.once().stderr
 
 
@@ -334,6 +366,16 @@ def test_check_explains_everything_that_a_container_depends_on(cloud: tuple[Work
     assert "id_tokens: {NAME: {audience: https://svc-abc123-ew.a.run.app}}" in done.stderr
     assert document["targets"][0]["artifacts"] == ["access_token", "id_tokens/api"]
     assert (document["google"]["sts"], document["listen"]) == (google.http, "127.0.0.1:8099")
+
+
+def test_lost_keys_are_restored_before_new_ones_are_created(worker: Worker) -> None:
+    """A new first key would be unknown to Google: the remedy puts the backup first, and shows the directory."""
+    worker.configure("alice")
+    (worker.place / "keys").rename(worker.place / "lost")
+
+    for done in (worker.command("check"), worker.once(status=3)):
+        assert "restore it from a backup" in done.stderr
+        assert f"refresher keys new --directory {worker.place / 'keys'}" in done.stderr
 
 
 def test_check_lists_directories_of_an_earlier_version(worker: Worker) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.app.suppliers import Connections, CurrentTrust
+from refresher.app.suppliers import CurrentTrust, open_workshop
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response
 from tests.fakes import FakeTransport
@@ -60,7 +60,7 @@ def test_trust_follows_the_file(tmp_path: Path) -> None:
 
 def test_trust_that_cannot_be_used_names_its_key(tmp_path: Path) -> None:
     """A file that is absent is reported with its key, when it is needed."""
-    transport = Connections(ca_file=None).trusting(tmp_path / "absent.pem", "the supplier's ca_file")
+    transport = open_workshop(None).trust(tmp_path / "absent.pem", "the supplier's ca_file")
 
     with pytest.raises(ConfigurationError) as caught:
         transport.request("GET", URL)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from refresher.config.document import read_document
 from refresher.config.models import ArtifactSettings
 from refresher.engine.agenda import Outcome, Result
 from refresher.engine.artifacts import MINTED, STATIC, TargetFacts, build_static, name_variables
@@ -13,7 +14,7 @@ from refresher.engine.minter import LEAST_LIFE, Minter
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.errors import ImpersonationError
-from refresher.publishing.artifacts import ARTIFACTS, Origin
+from refresher.publishing.artifacts import ARTIFACTS, Artifact, Origin
 from refresher.tokens import MAXIMUM_SIZE
 from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.tokens import make_jwt
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from refresher.engine.plan import Target
+    from refresher.settings.places import Problem
 
     MakeTarget = Callable[..., Target]
 
@@ -214,7 +216,28 @@ def test_table_builders_and_configuration_name_the_same_artifacts() -> None:
     assert MINTED.keys() == by_origin["minted"]
     assert set(ArtifactSettings.model_fields) == {row.name for row in ARTIFACTS if row.is_optional}
     assert all(row.variable for row in ARTIFACTS if row.is_optional)
-    assert (ARTIFACTS[0].name, ARTIFACTS[-1].name) == (".target", "env")
+    assert [row.name for row in ARTIFACTS if not row.is_optional] == [
+        ".target",
+        "credentials.json",
+        "artifacts.json",
+        "token",
+        "env",
+    ]
+    optional = [row.is_optional for row in ARTIFACTS]
+    assert not any(optional[: optional.index(True)])
+    assert all(optional[optional.index(True) : -1]), "optional artifacts come after the token and before env"
+
+
+@pytest.mark.parametrize("row", [row for row in ARTIFACTS if row.is_optional], ids=lambda row: row.name)
+def test_optional_artifact_is_asked_for_by_true_or_a_map(row: Artifact) -> None:
+    """In YAML a file is asked for by `true`, and the files of a folder by a map of names."""
+    problems: list[Problem] = []
+    written = f"{row.name}: {'{}' if row.is_folder else 'true'}".encode()
+
+    found = ArtifactSettings.read(read_document(written, "file").root, problems)
+
+    assert problems == []
+    assert getattr(found, row.name) == ({} if row.is_folder else True)
 
 
 def test_optional_static_artifacts_have_their_content() -> None:

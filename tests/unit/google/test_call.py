@@ -89,7 +89,7 @@ def test_refusal_is_looked_up_in_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("reach", "remedy"),
     [
-        (None, "make this machine reach https://host.example (DNS, firewall, HTTPS_PROXY)"),
+        (None, "make this machine reach https://host.example (DNS, firewall, HTTPS_PROXY; or NO_PROXY for this host)"),
         ("open the door", "open the door"),
     ],
 )
