@@ -20,13 +20,10 @@ from refresher.errors import RefresherError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.inspection import Findings
 from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, RECORD, is_minted
-from refresher.publishing.contents import Description, compute_digest, parse_descriptions
+from refresher.publishing.contents import LARGEST, Description, compute_digest, parse_descriptions
 from refresher.publishing.mounts import find_single_file_mount
 from refresher.suppliers.interface import SupplierSettings
 from refresher.tokens import UnreadableTokenError, UnverifiedClaims, peek
-
-LARGEST = 4 * 1024 * 1024
-"""Bytes of a file that is explained; `artifacts.json` is the largest that we write."""
 
 _BOM = "\ufeff"
 _SEGMENTS = 3

@@ -16,7 +16,7 @@ from refresher.errors import TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token
 from refresher.publishing.directory import is_in_place
-from refresher.tokens import SubjectToken, UnreadableTokenError
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,11 @@ def is_worth_publishing(
     fault: tuple[str, str] | None = None
     if mismatches := target.expected.mismatches(token):
         fault = "; ".join(mismatches), "make the supplier's issuer, subject and audience agree with the token"
+    elif len(token.value) > MAXIMUM_SIZE:
+        fault = (
+            f"it has {len(token.value)} bytes, more than {MAXIMUM_SIZE}",
+            "make the supplier hand out a shorter one",
+        )
     elif policy.is_from_the_future(token.issued_at, now):
         fault = f"claim iat is in the future, {token.issued_at:%FT%TZ}", "set this machine's clock (NTP)"
     elif now >= token.expires_at or token.expires_at <= token.issued_at:
