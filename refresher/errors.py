@@ -5,6 +5,7 @@ code catches them or where their sentence is built from facts. A programming mis
 traceback. No message contains a token, a key or an assertion: only names, paths, hosts, statuses and fingerprints.
 """
 
+from datetime import timedelta
 from enum import IntEnum
 from typing import ClassVar, Self
 
@@ -28,17 +29,21 @@ class RefresherError(Exception):
         problem: One sentence in the present tense that names the target, path, URL host or role concerned.
         remedy: An imperative sentence with the key, role, flag or command that fixes it.
         retryable: Whether the same attempt may succeed later although nothing was fixed.
+        retry_after: How long the server that refused asks everybody to wait; None if it does not.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.UNEXPECTED
     usually_retryable: ClassVar[bool] = False
 
-    def __init__(self, problem: str, remedy: str, *, retryable: bool | None = None) -> None:
+    def __init__(
+        self, problem: str, remedy: str, *, retryable: bool | None = None, retry_after: timedelta | None = None
+    ) -> None:
         """Store the attributes; `retryable` is None for what is usual for the class."""
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
         self.retryable = self.usually_retryable if retryable is None else retryable
+        self.retry_after = retry_after
 
     def copy(self) -> Self:
         """Return an equal error, which another thread can raise with its own traceback."""

@@ -17,6 +17,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _VOLUME = "..data"
 """The link that the kubelet replaces to publish the files of a Secret or ConfigMap (Kubernetes, AtomicWriter)."""
 
+_PIECE = 1024 * 1024
 VOLUME_REMEDY = (
     "mount the volume with readOnly: true, and set its defaultMode to 0400 (with fsGroup 0440); or copy its files "
     "elsewhere in an init container"
@@ -131,8 +132,10 @@ def read_regular(
             check(status)
         if status.st_size > most:
             raise UnsuitableFileError(f"larger than {most} bytes")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(most + 1)
+        content = os.read(descriptor, status.st_size + 1)
+        # some file systems read in pieces, and the file may grow meanwhile
+        while 0 < len(content) <= most and (more := os.read(descriptor, min(most + 1 - len(content), _PIECE))):
+            content += more
     finally:
         os.close(descriptor)
     if len(content) > most:

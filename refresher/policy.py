@@ -72,7 +72,13 @@ def compute_state(name: str, issued_at: datetime, expires_at: datetime, now: dat
 
 
 def retry_at(
-    now: datetime, *, failures: int, retryable: bool, life: tuple[datetime, datetime] | None, draw: float
+    now: datetime,
+    *,
+    failures: int,
+    retryable: bool,
+    life: tuple[datetime, datetime] | None,
+    draw: float,
+    retry_after: timedelta | None = None,
 ) -> datetime:
     """Return the moment of the next attempt after a failure: capped exponential backoff with jitter.
 
@@ -85,16 +91,20 @@ def retry_at(
         retryable: Whether it may pass by itself; what an operator must fix is tried again slowly.
         life: When what is in the file was issued and when it expires; None if there is nothing.
         draw: A random number in [0, 1), drawn once for this failure.
+        retry_after: How long the server asks everybody to wait: no attempt is earlier, whatever is left to lose, and
+            those of many targets are spread evenly after it.
     """
     first, limit = _TRANSIENT_BACKOFF if retryable else _PERMANENT_BACKOFF
-    delay = min(limit, first * (1 << min(failures - 1, 16))) * (0.5 + draw / 2)
+    backoff = min(limit, first * (1 << min(failures - 1, 16)))
+    earliest = now + (retry_after or timedelta())
+    delay = backoff * (0.5 + draw / 2) if retry_after is None else retry_after + backoff * draw
     if life is None:
         return now + delay
     overdue = overdue_at(*life)
     if now < overdue:
-        return min(now + delay, overdue)
+        return max(earliest, min(now + delay, overdue))
     left = life[1] - now
-    return now + (max(_SHORTEST_RETRY, min(delay, left / 3)) if left > timedelta() else delay)
+    return max(earliest, now + (max(_SHORTEST_RETRY, min(delay, left / 3)) if left > timedelta() else delay))
 
 
 def poll_at(now: datetime, expires_at: datetime) -> datetime:

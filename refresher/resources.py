@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+from refresher.limits import LONGEST_SUBJECT
+
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 VERIFY_REMEDY = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
 """Where another server than Google's seems to answer."""
@@ -94,7 +96,8 @@ class Impersonation:
     """The way from a subject token to a service account, as far as it is the same for all that is minted.
 
     Attributes:
-        subject: As the provider maps it; None where only the supplier knows it.
+        subject: The claim `sub`, which the provider maps as it is, if it isn't too long; None where only the supplier
+            knows it.
         subject_token_type: A URN of RFC 8693, section 3.
         service_account: The target principal, by e-mail or unique id; None for the federated principal itself.
         delegates: E-mails of the chain, caller side first.
@@ -118,7 +121,9 @@ class Impersonation:
         """The principal that needs the roles, for messages."""
         if self.is_own:
             return own_principal(self.credentials)
-        return "the federated principal" if self.subject is None else self.provider.principal(self.subject)
+        if self.subject is None or not is_mappable(self.subject):
+            return "the federated principal"
+        return self.provider.principal(self.subject)
 
     def describe_grant(self, role: str) -> str:
         """Return what grants a role on the service account to the principal: with the command, where both are known."""
@@ -126,13 +131,18 @@ class Impersonation:
         account = re.fullmatch(
             r"[^@]+@([a-z0-9-]+)(?:\.([a-z0-9.-]+))?\.iam\.gserviceaccount\.com", self.service_account or ""
         )
-        if self.is_own or self.subject is None or account is None or "'" in self.subject:
+        if not self.principal.startswith("principal:") or account is None or "'" in self.principal:
             return sentence
         project = f"{account[2]}:{account[1]}" if account[2] else account[1]
         return (
             f"{sentence}: gcloud iam service-accounts add-iam-policy-binding {self.service_account} "
             f"--project={project} --role={role} --member='{self.principal}'"
         )
+
+
+def is_mappable(subject: str) -> bool:
+    """Return whether Google takes a subject as it is; the provider must map a longer one to a part of it."""
+    return len(subject.encode()) <= LONGEST_SUBJECT
 
 
 def own_principal(credentials: Path | None) -> str:

@@ -17,6 +17,31 @@ locals {
   _shared_account = [for account, names in local._users_of_account : "${join(" and ", names)} act as ${account}" if length(names) > 1 && !alltrue([for name in names : var.identities[name].shared_account])]
   _shared_subject = [for subject, names in local._users_of_subject : "${join(" and ", names)} have ${subject}" if length(names) > 1]
 
+  # What the identities grant on an account, or to it. They hold for every identity that acts as it.
+  _grants = flatten([
+    for name, account in local._accounts : [
+      for grant in concat(
+        flatten([for bucket, roles in var.identities[name].bucket_roles : [for role in roles : "${role} on bucket ${bucket}"]]),
+        flatten([for project, roles in var.identities[name].project_roles : [for role in roles : "${role} on project ${project}"]]),
+        [for service in values(var.identities[name].run_services) : "invocation of ${service.name} in ${service.location}"],
+        [for member in var.identities[name].additional_impersonators : "impersonation by ${member}"],
+        var.identities[name].signing ? ["signing"] : [],
+        length(var.identities[name].delegates) == 0 ? [] : ["impersonation by ${reverse(var.identities[name].delegates)[0]}"],
+      ) : { name = name, grant = "${grant} for ${account}" }
+    ]
+  ])
+  _makers_of_grant = { for entry in local._grants : entry.grant => entry.name... }
+  _granted_twice   = [for grant, names in local._makers_of_grant : "${join(" and ", names)}: ${grant}" if length(names) > 1]
+
+  # Accounts whose grants one identity decides alone, and the other identities that need a grant on them.
+  _decided = { for name, account in local._accounts : account => name if var.identities[name].authoritative_impersonation }
+  _undone = [
+    for name, identity in var.identities : "${name} on that of ${join(" and ", setintersection(keys(local._decided), concat(identity.delegates, [lookup(local._accounts, name, "")])))}"
+    if length([
+      for account in setintersection(keys(local._decided), concat(identity.delegates, [lookup(local._accounts, name, "")])) : account if local._decided[account] != name
+    ]) > 0
+  ]
+
   _not_admitted    = [for name, identity in var.identities : name if var.issuer.kind == "google" && !contains(var.attribute_condition.subjects, identity.subject)]
   _direct_accounts = [for name, identity in var.identities : name if identity.direct && (identity.service_account.email != null || identity.service_account.account_id != null)]
 
@@ -49,6 +74,16 @@ resource "terraform_data" "checks" {
     precondition {
       condition     = length(local._shared_account) == 0
       error_message = "Two of identities act as one service account, so that no service can distinguish their subjects (${join("; ", local._shared_account)}): use an account of its own for each, or set shared_account = true for each that shares it."
+    }
+
+    precondition {
+      condition     = length(local._granted_twice) == 0
+      error_message = "Two of identities make the same grant for one account, so that the removal of one would take it from the other (${join("; ", local._granted_twice)}): set it for one of them, it holds for both."
+    }
+
+    precondition {
+      condition     = length(local._undone) == 0
+      error_message = "One of identities needs a grant on an account on which another sets authoritative_impersonation, which would remove it (${join("; ", local._undone)}): set it to false there."
     }
 
     precondition {

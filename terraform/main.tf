@@ -5,6 +5,18 @@ locals {
     module.federation.refresher_config,
     { identities = merge([for identity in module.identity : identity.refresher_config.identities]...) },
   )
+
+  # The grants from account to account of all chains. Identities may share a chain, so each grant is one resource: one that
+  # two identities make would be gone for both when one of them is removed.
+  _chain = merge([
+    for identity in values(var.identities) : {
+      for index, email in identity.delegates : "${identity.delegates[index - 1]} ${email} ${identity.delegation_role}" => {
+        account = email
+        member  = "serviceAccount:${identity.delegates[index - 1]}"
+        role    = identity.delegation_role
+      } if index > 0
+    }
+  ]...)
 }
 
 module "federation" {
@@ -27,6 +39,14 @@ module "federation" {
   supplier            = var.supplier
 }
 
+resource "google_service_account_iam_member" "chain" {
+  for_each = local._chain
+
+  service_account_id = "projects/-/serviceAccounts/${each.value.account}"
+  role               = each.value.role
+  member             = each.value.member
+}
+
 module "identity" {
   source   = "./modules/identity"
   for_each = var.identities
@@ -47,6 +67,7 @@ module "identity" {
   delegates                   = each.value.delegates
   delegation_role             = each.value.delegation_role
   deletion_protection         = coalesce(each.value.deletion_protection, var.deletion_protection)
+  grant_chain                 = false
   lifetime_seconds            = each.value.lifetime_seconds
   project_roles               = each.value.project_roles
   quota_project_id            = each.value.quota_project_id
@@ -57,6 +78,9 @@ module "identity" {
   subject                     = each.value.subject
   token_file                  = each.value.token_file
   token_kinds                 = each.value.token_kinds
+
+  # so that the removal of a protected identity is refused before its chain is touched
+  depends_on = [google_service_account_iam_member.chain]
 }
 
 # It depends on everything, so Terraform destroys it first. If it refuses, pool, accounts and grants are as they were; the

@@ -20,13 +20,10 @@ from refresher.errors import RefresherError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.inspection import Findings
 from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, RECORD, is_minted
-from refresher.publishing.contents import Description, compute_digest, parse_descriptions
+from refresher.publishing.contents import LARGEST, Description, compute_digest, parse_descriptions
 from refresher.publishing.mounts import find_single_file_mount
 from refresher.suppliers.interface import SupplierSettings
 from refresher.tokens import UnreadableTokenError, UnverifiedClaims, peek
-
-LARGEST = 4 * 1024 * 1024
-"""Bytes of a file that is explained; `artifacts.json` is the largest that we write."""
 
 _BOM = "\ufeff"
 _SEGMENTS = 3
@@ -84,7 +81,7 @@ class Inspector:
         if path.name == ENVIRONMENT or content.startswith("GOOGLE_APPLICATION_CREDENTIALS="):
             found = inspection.inspect_variables(content)
         elif path.name in _WRITTEN:
-            found = Findings("file with paths and settings; it holds no token")
+            found = Findings("file that is written from the configuration; its content is not judged here")
         elif path.name == DESCRIPTIONS:
             ends = {name: each.expires_at for name, each in parse_descriptions(content.encode()).items()}
             found = inspection.inspect_descriptions(ends, self._now)

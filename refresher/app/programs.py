@@ -41,6 +41,8 @@ _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
 
+_PR_SET_DUMPABLE = 4
+
 _GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
@@ -137,11 +139,22 @@ def _prove(target: Target, workshop: Workshop) -> str:
     return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
 
 
+def forbid_core_dumps() -> None:
+    """Keep this process's keys and tokens out of core dumps, and its memory closed to its user's other processes.
+
+    See PR_SET_DUMPABLE in prctl(2). A program that a supplier starts has the usual setting again (execve(2)).
+    """
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:
     """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
 
     Called on the main thread; raises what `start_daemon` raises.
     """
+    forbid_core_dumps()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -189,4 +202,5 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
         daemon.stop()
         workers.wait(_GRACE_SECONDS)
         workers.stop()
+        reporter.flush()
     reporter.send("daemon.stopped", Severity.INFO)

@@ -6,6 +6,7 @@ they have, and it is tried again. One pool of connections serves all calls of a 
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -70,9 +71,12 @@ def open_workshop(loaded: LoadedConfiguration | None, *, limits: "Limits | None"
     """
 
     def connect(ca_file: Path | None, ca_key: str) -> "Transport":
+        from refresher.google.throttle import PacedTransport
         from refresher.google.transport import PooledTransport
 
-        return PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=limits, proxies=getproxies_environment())
+        proxies = getproxies_environment()
+        pooled = PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=limits, proxies=proxies)
+        return PacedTransport(pooled, time.monotonic)
 
     ca_file = loaded and loaded.configuration.google.ca_file
     return Workshop(

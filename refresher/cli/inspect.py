@@ -37,7 +37,8 @@ def command(config: Path | None, keys: Path | None, file: Path, *, discover: boo
     call comes from the token, so use it only with tokens that you trust. Exit status 5: Google or a client would refuse
     FILE; each such problem is marked with !.
     """
-    from refresher.app.inspection import LARGEST, Inspector
+    from refresher.app.inspection import Inspector
+    from refresher.publishing.contents import LARGEST
 
     loaded = None if config is None else load_configuration(config)
     given = None if keys is None else _read_keys(keys)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from refresher.app.programs import refresh_once
+from refresher.app.programs import forbid_core_dumps, refresh_once
 from refresher.cli.command import (
     config_option,
     declare,
@@ -32,6 +32,7 @@ def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     that of the first failure.
     """
     end_on_sigterm()
+    forbid_core_dumps()
     loaded = load_configuration(config)
     print_warnings(loaded.warnings)
     done = refresh_once(loaded, select_targets(loaded.targets, targets), force=force)

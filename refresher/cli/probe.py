@@ -94,7 +94,7 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
                 "start the container again",
             )
         contents = {name: read_file(descriptor, name) for name in (*REQUIRED, DESCRIPTIONS, *request.artifacts)}
-        names = (*REQUIRED, *request.artifacts)
+        names = (TOKEN, *REQUIRED, *request.artifacts)  # the token first: it is the one that is old already
         if (mounted := find_single_file_mount(descriptor, names, directory)) is not None:
             return mounted
         problem = _find_complaint(request, contents, now)

@@ -15,7 +15,9 @@ from typing import TypeVar
 from refresher.config.models import Configuration, IdentitySettings, TargetSettings
 from refresher.durations import format_duration
 from refresher.files import read_state
+from refresher.limits import LONGEST_SUBJECT
 from refresher.policy import SHORT_LIFETIME
+from refresher.resources import is_mappable
 from refresher.settings.model import Settings
 from refresher.settings.places import Problem, suggest
 from refresher.suppliers.interface import SupplierSettings
@@ -92,6 +94,8 @@ def _list_account_warnings(identity: IdentitySettings) -> Iterator[Problem]:
         clause = f"is {identity.service_account}, which is not the name of a service account of Google Cloud"
         remedy = "write the e-mail that gcloud iam service-accounts list shows: NAME@PROJECT.iam.gserviceaccount.com"
         yield identity.problem(clause, remedy, "service_account")
+    if identity.subject is not None and not is_mappable(identity.subject):
+        yield _describe_length(identity, "make the provider map a shorter part of it: assertion.sub.extract(…)")
     if identity.delegates:
         clause = "is a chain, which the ADC document cannot express: clients impersonate the service account directly"
         remedy = (
@@ -116,12 +120,20 @@ def _check_default(entry: Settings, name: str | None, known: Collection[str], ke
 
 
 def _check_subject(identity: IdentitySettings, supplier: SupplierSettings | None) -> Iterator[Problem]:
-    if identity.subject is not None or "subject" in identity.broken:
+    if "subject" in identity.broken:
         return
-    if supplier is not None and supplier.needs_subject:
+    if identity.subject is not None:
+        if supplier is not None and supplier.composes_subject and not is_mappable(identity.subject):
+            yield _describe_length(identity, "shorten it: Google counts bytes of UTF-8, not letters")
+    elif supplier is not None and supplier.needs_subject:
         yield identity.problem(f"has no subject, which a {supplier.kind} supplier needs", "add subject: to it")
     elif identity.service_account is None and "service_account" not in identity.broken:
         yield identity.problem("has neither a service_account nor a subject", "add at least one of them")
+
+
+def _describe_length(identity: IdentitySettings, remedy: str) -> Problem:
+    size = len((identity.subject or "").encode())
+    return identity.problem(f"is {size} bytes long, and Google takes at most {LONGEST_SUBJECT}", remedy, "subject")
 
 
 def _check_source(identity: IdentitySettings, supplier: SupplierSettings | None) -> Iterator[Problem]:

@@ -21,6 +21,9 @@ from refresher.text import escape
 SUFFIX = ".yaml"
 """Of the files that are read; names that begin with a dot are not."""
 
+_MOST_PROBLEMS = 20
+"""Of one file that are reported one by one."""
+
 
 class DropIn(NamedTuple):
     """One file as it was last seen.
@@ -158,5 +161,9 @@ def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropI
         document = read_document(content, shown)
         problems += document.problems
         settings = TargetSettings.read(document.root, problems)
+        if (more := len(problems) - _MOST_PROBLEMS) > 0:
+            problems = [*sort_problems(problems)[: _MOST_PROBLEMS + 1]]
+            rest = f"this and {more - 1} more are wrong in this file"
+            problems[-1] = Problem(problems[-1].location, rest, "fix those that are reported first")
     in_force = None if before is None else before.in_force
     return DropIn(state, None if problems else settings, tuple(problems), in_force)

@@ -80,7 +80,8 @@ class IdentitySettings(Settings):
         default=None, description="The target principal, e-mail or unique id. Without it: direct resource access."
     )
     subject: fields.Subject | None = Field(
-        default=None, description="The `sub` claim, at most 127 bytes; where the supplier lets us choose it."
+        default=None,
+        description="The `sub` claim, as the supplier writes it. The provider must shorten more than 127 bytes.",
     )
     supplier: fields.Name | None = Field(default=None, description="Which of `suppliers`. Default: the only one.")
     lifetime: values.ImpersonatedLifetime | None = Field(

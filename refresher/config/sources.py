@@ -35,6 +35,9 @@ from refresher.settings.places import (
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes of one file; a hundred thousand targets fit."""
 
+_LARGEST_BODY = 16 * 1024
+"""Bytes of a drop-in: one target's body is below 4 KiB."""
+
 _DEEPEST = 8
 """Files that include one another in a chain."""
 
@@ -142,18 +145,19 @@ def read_trusted(path: str, *, directory: int | None = None, shown_as: str | Non
 
     Args:
         path: The file; a name in `directory` if that is given.
-        directory: Descriptor of a directory; then the file may not be a symbolic link.
+        directory: Descriptor of a directory of drop-ins; then the file may not be a symbolic link, and it is small.
         shown_as: The path for messages; `path` itself without it.
 
     Raises:
         UnusableFileError: It cannot be read, is not a regular file, is too large, or others could have written it.
     """
-    name = shown_as or path
+    name, most = shown_as or path, LARGEST if directory is None else _LARGEST_BODY
     check = functools.partial(check_trusted, name)
     try:
-        return read_regular(path, most=LARGEST, directory=directory, follow=directory is None, check=check)
+        return read_regular(path, most=most, directory=directory, follow=directory is None, check=check)
     except UnsuitableFileError as error:
-        raise UnusableFileError(f"{name} is {error}", "name a regular file") from error
+        remedy = "name a regular file" if directory is None else "write the body of one target there, in a regular file"
+        raise UnusableFileError(f"{name} is {error}", remedy) from error
     except (OSError, ValueError) as error:
         raise _explain(name, error) from error
 

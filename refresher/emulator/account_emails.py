@@ -10,6 +10,27 @@ _USER_MANAGED = re.compile(r"[^@]+@(?P<host>[^@]+)\.iam\.gserviceaccount\.com")
 _APP_ENGINE = re.compile(r"(?P<host>[^@]+)@appspot\.gserviceaccount\.com")
 _COMPUTE_ENGINE = re.compile(r"(?P<number>\d+)-compute@developer\.gserviceaccount\.com")
 
+_PROJECT_ID = re.compile(r"([a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_ACCOUNT_ID = re.compile(r"[a-z][-a-z0-9]{4,28}[a-z0-9]")
+
+
+def is_project_id(text: str) -> bool:
+    """Return whether a text has the form of a project's id."""
+    return _PROJECT_ID.fullmatch(text) is not None
+
+
+def is_account_id(text: str) -> bool:
+    """Return whether a text can be the id of a service account that a user creates."""
+    return _ACCOUNT_ID.fullmatch(text) is not None
+
+
+def is_email(text: str) -> bool:
+    """Return whether a text can be the e-mail of a service account: of one that a user creates, or a default one."""
+    account_id, _, _ = text.partition("@")
+    if _COMPUTE_ENGINE.fullmatch(text) is not None:
+        return True
+    return is_project_id(read_project(text)) and (_APP_ENGINE.fullmatch(text) is not None or is_account_id(account_id))
+
 
 def compose_email(account_id: str, project: str) -> str:
     """Return the e-mail of a service account that a user creates in the project of this id."""

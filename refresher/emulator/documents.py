@@ -1,10 +1,11 @@
-"""Documents that are only stored and shown: log metrics, alert policies, organisation policies, deny policies."""
+"""Documents that are stored and shown as they are: log metrics, alert policies, organisation and deny policies."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.http import read_text
+from refresher.emulator.http import Call, read_text
 from refresher.emulator.policies import Policy, is_same_etag
 
 
@@ -37,13 +38,13 @@ def add(cloud: Cloud, kind: str, name: str, document: dict[str, Any]) -> dict[st
     return put(cloud, kind, name, document)
 
 
-def remove(cloud: Cloud, kind: str, name: str) -> None:
-    """Delete a document.
+def remove(cloud: Cloud, call: Call, kind: str, name: str) -> None:
+    """Delete a document, if it is the version of the etag in the request's query.
 
     Raises:
-        Refusal: No document has this name.
+        Refusal: No document has this name, or it is another version.
     """
-    find(cloud, kind, name)
+    check_etag(find(cloud, kind, name), call.query)
     del cloud.state.documents[kind][name]
 
 
@@ -58,7 +59,7 @@ def compute_etag(document: dict[str, Any]) -> str:
     return Policy(audit_configs=[content]).etag
 
 
-def check_etag(known: dict[str, Any], given: dict[str, Any]) -> None:
+def check_etag(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Check that a change is based on the present version. A change without an etag is based on any.
 
     Raises:

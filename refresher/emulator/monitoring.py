@@ -15,7 +15,12 @@ from refresher.emulator.fields import apply_mask, find_project, split_mask
 from refresher.emulator.http import Call, Reply, Route, read_list
 
 SERVICE = "monitoring.googleapis.com"
-KINDS = ("alertPolicies", "notificationChannels")
+KINDS = {
+    "alertPolicies": "displayName documentation userLabels conditions combiner enabled notificationChannels severity "
+    "alertStrategy",
+    "notificationChannels": "type displayName description labels userLabels enabled",
+}
+"""The fields that can be changed, by kind of resource."""
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -43,13 +48,15 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     name = _name(cloud, call, names, "update")
     known, body = documents.find(cloud, names["kind"], name), call.json()
     mask = split_mask(call.query.get("updateMask", ""))
+    if mask != ["*"] and any(path.partition(".")[0] not in KINDS[names["kind"]].split() for path in mask):
+        raise api_refusal("bad_field", field="updateMask")
     document = body if mask in ([], ["*"]) else apply_mask(known, body, mask)
     return Reply(document=documents.put(cloud, names["kind"], name, _complete(name, document)))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a resource."""
-    documents.remove(cloud, names["kind"], _name(cloud, call, names, "delete"))
+    documents.remove(cloud, call, names["kind"], _name(cloud, call, names, "delete"))
     return Reply(document={})
 
 

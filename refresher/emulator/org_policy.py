@@ -1,8 +1,7 @@
 """orgpolicy.googleapis.com: policies on projects, folders and organisations, stored and shown.
 
 https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest. Four constraints have an effect, and only on a
-project: `iam.workloadIdentityPoolProviders`, `iam.allowServiceAccountCredentialLifetimeExtension`,
-`iam.disableServiceAccountKeyCreation` and `iam.disableServiceAccountKeyUpload`.
+project.
 """
 
 from collections.abc import Mapping
@@ -12,13 +11,20 @@ from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import apply_mask, format_time, read_mask
+from refresher.emulator.fields import apply_mask, find_project, format_time, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text
 
 SERVICE = "orgpolicy.googleapis.com"
 KIND = "orgPolicies"
 PARENTS = ("projects", "folders", "organizations")
 SPECS = ("spec", "dryRunSpec")
+CONSTRAINTS = (
+    "iam.allowServiceAccountCredentialLifetimeExtension",
+    "iam.disableServiceAccountKeyCreation",
+    "iam.disableServiceAccountKeyUpload",
+    "iam.workloadIdentityPoolProviders",
+)
+"""The constraints that have an effect."""
 
 
 def allows_value(cloud: Cloud, project: str, constraint: str, value: str, *, default: bool = False) -> bool:
@@ -88,8 +94,14 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a policy."""
     parent = _authorize(cloud, call, names, "orgpolicy.policies.delete")
-    documents.remove(cloud, KIND, f"{parent}/policies/{names['constraint']}")
+    documents.remove(cloud, call, KIND, f"{parent}/policies/{names['constraint']}")
     return Reply(document={})
+
+
+def list_constraints(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
+    """List the constraints that have an effect. Policies of any other constraint can be stored too."""
+    parent = _authorize(cloud, call, names, "orgpolicy.constraints.list")
+    return Reply(document={"constraints": [{"name": f"{parent}/constraints/{name}"} for name in CONSTRAINTS]})
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
@@ -98,8 +110,8 @@ def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: s
         raise api_refusal("no_method")
     caller = authenticate_administrator(cloud, call, service=SERVICE)
     require_permission(cloud, caller, permission, project_resource(cloud, names["parent"], service=SERVICE))
-    found = cloud.state.find_project(names["parent"]) if names["parents"] == "projects" else None
-    return f"{names['parents']}/{found[0] if found is not None else names['parent']}"
+    parent = find_project(cloud, names["parent"])[0] if names["parents"] == "projects" else names["parent"]
+    return f"{names['parents']}/{parent}"
 
 
 def _complete(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -121,4 +133,5 @@ ROUTES = (
     Route(f"{_NAME}.get", "GET", _POLICY, get),
     Route(f"{_NAME}.patch", "PATCH", _POLICY, patch, changes=True),
     Route(f"{_NAME}.delete", "DELETE", _POLICY, delete, changes=True),
+    Route("orgpolicy.constraints.list", "GET", "/v2/{parents}/{parent}/constraints", list_constraints),
 )

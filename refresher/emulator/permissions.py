@@ -1,8 +1,7 @@
 """IAM decisions: members, roles, conditions on bindings, credential access boundaries, the chain of delegates.
 
 https://cloud.google.com/iam/docs/policies and https://cloud.google.com/iam/docs/service-account-permissions. A
-project's policy applies to everything in the project. Deny policies and principal access boundaries are stored but have
-no effect.
+project's policy applies to everything in the project, and a deny policy goes before every grant.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.denials import is_denied
 from refresher.emulator.errors import Refusal, api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, evaluate
 from refresher.emulator.policies import Binding, Policy
@@ -127,6 +127,8 @@ def _list_member_names(state: State, member: str) -> frozenset[str]:
 
 
 def _is_granted(cloud: Cloud, names: frozenset[str], permission: str, resource: Resource) -> bool:
+    if is_denied(cloud.state, names, permission, resource.project):
+        return False
     project = cloud.state.projects.get(resource.project)
     for policy in (resource.policy, project.policy if project is not None else None):
         for binding in policy.bindings if policy is not None else ():

@@ -12,6 +12,7 @@ from refresher.emulator.account_emails import read_host, read_project
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
 from refresher.emulator.expressions import BINDING, ExpressionError, check
+from refresher.emulator.fields import read_mask
 from refresher.emulator.http import Reply, read_list, read_object, read_text, read_texts
 from refresher.emulator.members import bind_member
 from refresher.emulator.permissions import Resource, has_permission
@@ -26,6 +27,7 @@ MOST_CONDITIONS = 65_536
 """The limit for all conditions of a policy, in characters: every request evaluates them."""
 
 LOG_TYPES = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
+_FIELDS = ("version", "bindings", "etag", "auditConfigs")
 _SPECIAL = ("allUsers", "allAuthenticatedUsers")
 _TYPES = ("user:", "serviceAccount:", "group:", "domain:", "principal://", "principalSet://", "deleted:",
           "projectOwner:", "projectEditor:", "projectViewer:")  # fmt: skip
@@ -52,7 +54,7 @@ def replace_policy(
         Refusal: The etag is that of another version, or the new policy is invalid.
     """
     document = read_object(body, "policy")
-    mask = {path.strip() for path in read_text(body, "updateMask", "bindings,etag").split(",")}
+    mask = read_mask(read_text(body, "updateMask") or "bindings,etag", _FIELDS)
     etag = read_text(document, "etag")
     if etag and not is_same_etag(etag, policy.etag):
         raise api_refusal("conflict")
@@ -60,9 +62,9 @@ def replace_policy(
     audit_configs = (
         [_read_audit_config(cloud, config) for config in read_list(document, "auditConfigs")] if auditable else []
     )
-    if "bindings" in mask or "updateMask" not in body:
+    if "bindings" in mask:
         policy.bindings[:] = bindings
-    if "auditConfigs" in mask or "audit_configs" in mask:
+    if "auditConfigs" in mask:
         policy.audit_configs = audit_configs
     return Reply(document=policy.as_document())
 

@@ -18,7 +18,7 @@ from refresher.emulator.cloud import Cloud
 from refresher.emulator.fields import find_project
 from refresher.emulator.http import Call, Reply, Route
 from refresher.emulator.permissions import Resource, has_permission
-from refresher.emulator.state import Project
+from refresher.emulator.state import ORGANIZATION, Project
 
 SERVICE = "cloudresourcemanager.googleapis.com"
 
@@ -95,7 +95,7 @@ def _describe(name: str, project: Project) -> dict[str, Any]:
         "lifecycleState": "ACTIVE",
         "name": name,
         "createTime": "2026-01-01T00:00:00.000Z",
-        "parent": {"type": "organization", "id": "111"},
+        "parent": {"type": "organization", "id": ORGANIZATION},
     }
 
 

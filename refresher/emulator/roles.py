@@ -87,7 +87,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/serviceusage.serviceUsageConsumer": ("serviceusage.services.get", "serviceusage.services.list", USE_PROJECT),
     "roles/serviceusage.serviceUsageViewer": ("serviceusage.services.get", "serviceusage.services.list"),
     "roles/orgpolicy.policyAdmin": ("orgpolicy.*",),
-    "roles/orgpolicy.policyViewer": ("orgpolicy.policies.list", "orgpolicy.policy.get"),
+    "roles/orgpolicy.policyViewer": ("orgpolicy.constraints.list", "orgpolicy.policies.list", "orgpolicy.policy.get"),
     "roles/logging.admin": ("logging.*", "resourcemanager.projects.get"),
     "roles/logging.configWriter": ("logging.logMetrics.*", "resourcemanager.projects.get"),
     "roles/logging.viewer": ("logging.logEntries.list", "logging.logMetrics.get", "logging.logMetrics.list"),
@@ -163,7 +163,8 @@ _OTHERS = {
     "run": """builder editor jobsExecutor jobsExecutorWithOverrides serviceAgent servicesInvoker sourceDeveloper
         sourceViewer viewer""",
     "serviceusage": "apiKeysAdmin apiKeysViewer",
-    "storage": "editor folderAdmin hmacKeyAdmin viewer",
+    "storage": """editor expressModeServiceInput expressModeServiceOutput expressModeUserAccess folderAdmin hmacKeyAdmin
+        insightsCollectorService viewer""",
 }
 """The roles that allow nothing here, of the services whose roles are all listed."""
 
@@ -175,6 +176,7 @@ _PREDEFINED = re.compile(r"roles/(?P<service>[a-zA-Z0-9_]+)\.[a-zA-Z0-9_.]+")
 ACCOUNTS = "iam.serviceAccounts."
 POOLS = "iam.workloadIdentityPool"
 BUCKETS = "storage."
+KEYS = "cloudkms."
 RUN_SERVICES = "run."
 
 

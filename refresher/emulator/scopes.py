@@ -5,7 +5,7 @@ https://developers.google.com/identity/protocols/oauth2/scopes.
 
 import re
 
-_SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z]+\.)+?(?:google|googleapis)\.com/[\w.:/-]*", re.ASCII)
+_SCOPE = re.compile(r"openid|email|profile|https://(?:[a-z][a-z-]*\.)+?(?:google|googleapis)\.com/[\w.:/-]*", re.ASCII)
 
 
 def is_scope(value: object) -> bool:

@@ -12,11 +12,13 @@ from typing import Any
 
 import yaml
 
+from refresher.emulator.account_emails import is_project_id
 from refresher.emulator.crypto_keys import EC_P256, ENABLED, CryptoKey
 from refresher.emulator.iam_admin.fields import check_id
 from refresher.emulator.iam_admin.provider_rules import check_provider
 from refresher.emulator.members import bind_member
 from refresher.emulator.policies import Policy
+from refresher.emulator.roles import BUCKETS, KEYS
 from refresher.emulator.seed_fields import (
     ShapeError,
     check_keys,
@@ -114,7 +116,7 @@ def apply_seed(
 def _create(state: State, document: Mapping[str, Any], directory: Path, now: float) -> None:
     for project, settings in iterate_part(document, "projects"):
         with report_place("projects", project):
-            _describe(state.projects.setdefault(project, Project(number="")), settings)
+            _describe(state, project, settings)
     for name, permissions in iterate_part(document, "roles"):
         with report_place("roles", name):
             state.roles[name] = Role(permissions=check_texts(permissions))
@@ -132,7 +134,7 @@ def _create(state: State, document: Mapping[str, Any], directory: Path, now: flo
     for name, bindings in iterate_part(document, "buckets"):
         with report_place("buckets", name):
             bucket = state.buckets.setdefault(name, Bucket(project=next(iter(state.projects)), created=now))
-            grant(state, bucket.policy, bindings)
+            grant(state, bucket.policy, bindings, BUCKETS)
     for name, settings in iterate_part(document, "crypto_keys"):
         with report_place("crypto_keys", name):
             state.crypto_keys[name] = _read_crypto_key(state, name, check_map(settings))
@@ -149,11 +151,18 @@ def _create_pool(state: State, entry: dict[str, Any], number: int, directory: Pa
             pool.providers[provider] = _read_provider(check_map(settings), directory)
 
 
-def _describe(project: Project, settings: object) -> None:
+def _describe(state: State, name: str, settings: object) -> None:
     """Set what a seed describes of a project: its number, or its number, services and perimeter."""
+    if not is_project_id(name):
+        raise ShapeError("an id has 6 to 30 characters a-z 0-9 -, and may begin with a domain or partition and a colon")
     said = settings if isinstance(settings, dict) else {"number": settings}
     check_keys(said, "number", "services", "perimeter")
-    project.number = require_text(said, "number")
+    number = require_text(said, "number")
+    other = state.find_project(number)
+    if not number.isdecimal() or (other is not None and other[0] != name):
+        raise ShapeError("a number of its own is needed, in digits")
+    project = state.projects.setdefault(name, Project(number=number))
+    project.number = number
     project.services = set(check_texts(said.get("services", sorted(project.services))))
     project.perimeter = set(check_texts(said.get("perimeter", sorted(project.perimeter))))
 
@@ -192,7 +201,7 @@ def _read_crypto_key(state: State, name: str, settings: dict[str, Any]) -> Crypt
             key.add_version(number, state=condition)
     except (ValueError, KeyError):
         raise ShapeError("the algorithm or the state of a version is unknown") from None
-    grant(state, key.policy, settings.get("bindings"))
+    grant(state, key.policy, settings.get("bindings"), KEYS)
     return key
 
 

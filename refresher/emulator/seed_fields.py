@@ -112,15 +112,21 @@ def iterate_part(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, 
         return check_map(document.get(name)).items()
 
 
-def grant(state: State, policy: Policy, bindings: object) -> None:
+def grant(state: State, policy: Policy, bindings: object, permissions: str = "") -> None:
     """Add bindings, members by role, to a policy.
+
+    Args:
+        state: The roles that exist.
+        policy: Changed in place.
+        bindings: From the seed.
+        permissions: How the permissions on this kind of resource begin; empty for a project.
 
     Raises:
         ShapeError: They have another shape.
-        Refusal: A role does not exist.
+        Refusal: A role does not exist, or cannot be granted on this kind of resource.
     """
     for role, members in check_map(bindings).items():
-        check_role(state, role)
+        check_role(state, role, permissions)
         for member in check_texts(members):
             policy.allow(role, member)
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from refresher.emulator.account_emails import is_email, read_project
 from refresher.emulator.credentials import USER_SCOPES, AccountKey, UserCredential, read_key
+from refresher.emulator.roles import ACCOUNTS
 from refresher.emulator.scopes import is_scope
 from refresher.emulator.seed_fields import (
     ShapeError,
@@ -19,7 +21,7 @@ from refresher.emulator.seed_fields import (
     report_place,
     require_text,
 )
-from refresher.emulator.state import State
+from refresher.emulator.state import ServiceAccount, State
 
 
 def plant_identities(state: State, document: Mapping[str, Any], directory: Path, now: float) -> None:
@@ -36,14 +38,14 @@ def plant_identities(state: State, document: Mapping[str, Any], directory: Path,
     """
     for email, bindings in iterate_part(document, "service_accounts"):
         with report_place("service_accounts", email):
-            grant(state, state.add_service_account(email).policy, bindings)
+            grant(state, _add_account(state, email).policy, bindings, ACCOUNTS)
     for email, seconds in iterate_part(document, "access_token_lives"):
         with report_place("access_token_lives", email):
-            state.add_service_account(email).longest_life = check_seconds(seconds)
+            _add_account(state, email).longest_life = check_seconds(seconds)
     for email, files in iterate_part(document, "service_account_keys"):
         with report_place("service_account_keys", email):
             keys = [_account_key(directory / file, email, now) for file in check_texts(files)]
-            state.add_service_account(email).keys.update(keys)
+            _add_account(state, email).keys.update(keys)
     for email, settings in iterate_part(document, "users"):
         with report_place("users", email):
             state.users[email] = _user(check_map(settings))
@@ -51,8 +53,17 @@ def plant_identities(state: State, document: Mapping[str, Any], directory: Path,
         with report_place("groups", group):
             state.groups[group] = set(check_texts(members))
     if (metadata_account := document.get("metadata_account")) is not None:
-        state.add_service_account(str(metadata_account))
-        state.metadata_account = str(metadata_account)
+        with report_place("metadata_account"):
+            state.metadata_account = _add_account(state, str(metadata_account)).email
+
+
+def _add_account(state: State, email: str) -> ServiceAccount:
+    if not is_email(email):
+        raise ShapeError(f"{email} is not the e-mail of a service account; its id has 6 to 30 characters a-z 0-9 -")
+    project = read_project(email)
+    if state.find_project(project) is None:
+        raise ShapeError(f"the project {project} does not exist; add it to projects")
+    return state.add_service_account(email)
 
 
 def _account_key(path: Path, email: str, now: float) -> tuple[str, AccountKey]:

@@ -20,6 +20,9 @@ from refresher.emulator.storage_state import Bucket
 
 DEFAULT_PROJECT = "my-project"
 DEFAULT_NUMBER = "123456789012"
+ORGANIZATION = "111"
+"""The number of the organisation that all projects belong to."""
+
 WORKLOAD_IDENTITY_USER = "roles/iam.workloadIdentityUser"
 DEFAULT_MAPPING = {"google.subject": "assertion.sub"}
 KEPT_AFTER_DELETION = 30 * 86_400
@@ -179,8 +182,8 @@ class State:
         groups: Members of Google groups, by the group's e-mail.
         users: Credentials of users, by the user's e-mail.
         run_policies: The IAM policies of Cloud Run services, by resource name.
-        documents: What is only stored and shown (log metrics, alert policies, organisation and deny policies), by kind
-            and resource name.
+        documents: Log metrics, alert policies, organisation and deny policies as the API shows them, by kind and by
+            resource name.
         settings: Single values: `metadata_account` and `clock_offset`.
     """
 

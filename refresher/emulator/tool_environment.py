@@ -63,7 +63,7 @@ def terraform_variables(origin: str, project: str) -> dict[str, str]:
         "GOOGLE_PROJECT": project,
         **endpoints,
         "HTTPS_PROXY": CLOSED,
-        "NO_PROXY": _hosts(origin),
+        **_direct(origin),
     }
 
 
@@ -76,7 +76,7 @@ def gcloud_variables(origin: str, project: str) -> dict[str, str]:
         "CLOUDSDK_CORE_PROJECT": project,
         "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
         **endpoints,
-        "NO_PROXY": _hosts(origin),
+        **_direct(origin),
     }
 
 
@@ -104,6 +104,8 @@ def write_environment(tool: str, directory: Path) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def _hosts(origin: str) -> str:
+def _direct(origin: str) -> dict[str, str]:
+    """Return what keeps requests to the emulator away from a proxy. Programs differ in which case they prefer."""
     names = ["127.0.0.1", "localhost", urlsplit(origin).hostname or ""]
-    return ",".join(dict.fromkeys(name for name in names if name))
+    hosts = ",".join(dict.fromkeys(name for name in names if name))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}

@@ -268,6 +268,7 @@ def _compute_next_moment(entry: Entry, outcome: Outcome, now: datetime, draw: fl
             retryable=outcome.error.retryable,
             life=None if life is None else (life.issued_at, life.expires_at),
             draw=draw,
+            retry_after=outcome.error.retry_after,
         )
     if life is None or outcome.result is Result.WAITING:
         return now + _WAIT if entry.artifact is not None else now

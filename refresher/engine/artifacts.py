@@ -25,7 +25,9 @@ from refresher.publishing.artifacts import (
     get_row,
 )
 from refresher.resources import Impersonation
-from refresher.tokens import AccessToken, UnreadableTokenError, peek
+from refresher.tokens import MAXIMUM_SIZE, AccessToken, UnreadableTokenError, peek
+
+_CHECK_ADDRESS = "check that this address really is Google's API (proxy, DNS, `google.endpoints`)"
 
 
 class TargetFacts(NamedTuple):
@@ -52,13 +54,7 @@ STATIC: Mapping[str, Callable[[TargetFacts], bytes]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MintedToken:
-    """What a minted artifact is to hold.
-
-    Attributes:
-        content: The file's bytes; a secret, so it is in no repr.
-        issued_at: UTC.
-        expires_at: UTC.
-    """
+    """What a minted artifact is to hold: a secret, so it is in no repr, and its life in UTC."""
 
     content: bytes = field(repr=False)
     issued_at: datetime
@@ -66,14 +62,7 @@ class MintedToken:
 
 
 class Minting(NamedTuple):
-    """What an artifact is minted with.
-
-    Attributes:
-        chain: Makes the calls.
-        way: From the subject token to the service account.
-        federated: The federated token.
-        now: The wall clock's time.
-    """
+    """What an artifact is minted with: the calls, the way to the service account, a federated token, and the time."""
 
     chain: Chain
     way: Impersonation
@@ -95,7 +84,7 @@ def _mint_id_token(minting: Minting, options: Mapping[str, object]) -> MintedTok
     except UnreadableTokenError as error:
         raise ImpersonationError(
             f"the ID token of {minting.way.service_account} is not a JWT: {error}",
-            "check that this address really is Google's API (proxy, DNS, `google.endpoints`)",
+            _CHECK_ADDRESS,
             retryable=True,
         ) from error
     return MintedToken(content=token.encode(), issued_at=read.issued_at, expires_at=read.expires_at)
@@ -127,9 +116,17 @@ def mint(artifact: MintedArtifact, minting: Minting) -> MintedToken:
     """Mint what one artifact is to hold.
 
     Raises:
-        ImpersonationError: IAM Credentials refused or did not answer.
+        ImpersonationError: IAM Credentials refused, did not answer, or returned what could not be read back.
     """
-    return MINTED[get_row(artifact.name).name](minting, artifact.options)
+    minted = MINTED[get_row(artifact.name).name](minting, artifact.options)
+    if len(minted.content) > MAXIMUM_SIZE:
+        raise ImpersonationError(
+            f"{artifact.name} of {minting.way.service_account} has {len(minted.content)} bytes, "
+            f"more than {MAXIMUM_SIZE}",
+            _CHECK_ADDRESS,
+            retryable=True,
+        )
+    return minted
 
 
 def compute_request(artifact: MintedArtifact, way: Impersonation) -> str:

@@ -16,7 +16,7 @@ from refresher.errors import TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token
 from refresher.publishing.directory import is_in_place
-from refresher.tokens import SubjectToken, UnreadableTokenError
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def is_worth_publishing(
         token: What the supplier returned.
         present: What the file holds.
         now: The wall clock's time.
-        force: Whether an equally long-lived token is to replace the present one.
+        force: Whether another token is to replace the present one before that is due.
 
     Raises:
         TokenRejectedError: It is not what is configured, or would not serve a reader better.
@@ -105,9 +105,16 @@ def is_worth_publishing(
         and present.state is not State.EXPIRED
         and not policy.is_from_the_future(present.token.issued_at, now)
     )
+    is_later = present.token is not None and token.issued_at > present.token.issued_at
+    wins = is_later and (force or present.state is not State.FRESH)  # the issuer's policy may have changed
     fault: tuple[str, str] | None = None
     if mismatches := target.expected.mismatches(token):
         fault = "; ".join(mismatches), "make the supplier's issuer, subject and audience agree with the token"
+    elif len(token.value) > MAXIMUM_SIZE:
+        fault = (
+            f"it has {len(token.value)} bytes, more than {MAXIMUM_SIZE}",
+            "make the supplier hand out a shorter one",
+        )
     elif policy.is_from_the_future(token.issued_at, now):
         fault = f"claim iat is in the future, {token.issued_at:%FT%TZ}", "set this machine's clock (NTP)"
     elif now >= token.expires_at or token.expires_at <= token.issued_at:
@@ -115,10 +122,10 @@ def is_worth_publishing(
     elif is_comparable and now >= policy.overdue_at(token.issued_at, token.expires_at):
         reason = f"it expires at {token.expires_at:%FT%TZ}, within the minimum validity"
         fault = reason, "renew it earlier at its source"  # little life left is better than nothing, and no more
-    elif is_comparable and present.token is not None and token.expires_at < present.token.expires_at:
+    elif is_comparable and not wins and present.token is not None and token.expires_at < present.token.expires_at:
         fault = "it expires before the present one does", "make the supplier hand out newer tokens"
     if fault is not None:
         raise TokenRejectedError(f"target {target.name}: the supplied token is not published: {fault[0]}", fault[1])
-    if present.token is None or not is_comparable:
+    if present.token is None or not is_comparable or wins:
         return True
     return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)

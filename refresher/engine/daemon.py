@@ -6,7 +6,7 @@ of a tick, does.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import KEYS_LANE, Workers, choose_lane
+from refresher.engine.workers import KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, RefresherError, describe_bug
 from refresher.publishing.retirement import Retirement
 
@@ -62,7 +62,8 @@ class Daemon:
 
     Attributes:
         plans: Where the plan comes from.
-        hold: Takes a root, or makes sure that it is still held; raises `PublishError`.
+        hold: Takes a root, or makes sure that it is still held, and returns whether it had to be taken again; raises
+            `PublishError`.
         retire: Retires what has no reserved name below a root.
         workers: What jobs run on.
         reporter: What events are sent by.
@@ -71,7 +72,7 @@ class Daemon:
     """
 
     plans: Plans
-    hold: Callable[[Path], None]
+    hold: Callable[[Path], bool]
     retire: Callable[[Path, Collection[str], datetime], Retirement]
     workers: Workers
     reporter: Reporter
@@ -110,16 +111,17 @@ class Daemon:
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
         self._confine("reload", self._follow_plan)
-        if self._confine("root", self._keep_roots):
+        if self._confine("root", self._keep_root):
             self._confine("drift", self._look_for_drift)
             self._confine("renewal", self._submit_due)
         self._confine("watch", self._watch_failing)
         self._confine("keys", self._try_keys)
         if self._ticks % SWEEP_TICKS == 0:
             self._confine("retirement", self._retire_strays)
+        self.reporter.flush()
         self._ticks += 1
 
-    def _confine(self, part: str, work: Callable[[], None]) -> bool:
+    def _confine(self, part: str, work: Callable[[], object]) -> bool:
         """Do a part of the tick, and return whether it was done; its failure is reported."""
         try:
             work()
@@ -154,10 +156,16 @@ class Daemon:
         self._held_up = None
         self._adopt(plan)
 
-    def _keep_roots(self) -> None:
-        """Make sure that this is still the daemon of its roots: nothing is published below one that another took."""
-        for root in self._roots:
-            self.hold(root)
+    def _keep_root(self) -> None:
+        """Make sure that this is still the daemon of its root: nothing is published below one that another took."""
+        if self._engine is not None and self.hold(root := self._engine.plan.root):
+            self.reporter.send(
+                "directory.recreated",
+                Severity.ERROR,
+                path=str(root),
+                error=f"directory_root {root} was unmounted, mounted over or removed: containers hold the former one",
+                remedy="start every container again that was started before; mount the root before the daemon starts",
+            )
 
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
@@ -170,6 +178,7 @@ class Daemon:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
         self._rotation.adopt(plan.trials)
+        self.workers.retain(list_lanes(plan))
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
             self.reporter.send("config.reloaded", Severity.INFO, targets=len(plan.targets))
@@ -199,10 +208,14 @@ class Daemon:
         if self._engine is None or self._engine.plan.reserved is None:
             return
         now, reserved = self.clock.now(), self._engine.plan.reserved
-        for root in self._roots:
-            retirement = self.retire(root, reserved if root == self._engine.plan.root else (), now)
+        for root in tuple(self._roots):
+            is_former = root != self._engine.plan.root
+            if is_former and not (root.is_dir() and self._confine(f"former root {root}", partial(self.hold, root))):
+                self._roots.discard(root)  # it is gone, or another daemon's
+                continue
+            retirement = self.retire(root, () if is_former else reserved, now)
             for name in retirement.withdrawn:
-                self.reporter.send("target.retired", Severity.INFO, path=str(root / name))
+                self.reporter.send("target.retired", Severity.INFO, target=name, path=str(root / name))
             for failure in retirement.failures[:1]:
                 self._report_fault(f"retirement below {root}", failure)
             if not retirement.failures:
@@ -244,7 +257,7 @@ class Daemon:
         if self._stopping:
             return
         outcome: Outcome | None = None
-        failures, problem = entry.failures, entry.problem
+        former = replace(entry)
         with self._lock:
             is_wanted = self._agenda.is_wanted(entry)
         try:
@@ -258,7 +271,7 @@ class Daemon:
                     self._agenda.settle(entry, outcome, self.clock.now(), self.draw())
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
-            self.reporter.report(entry, outcome, failures_before=failures, problem_before=problem)
+            self.reporter.report(entry, outcome, former, self.clock.now())
         if sibling is not None:
             self._submit([sibling], engine)
         self._announce_ready()

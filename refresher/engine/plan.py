@@ -76,11 +76,9 @@ class Chain(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyTrial:
-    """A key that waits to be activated.
+    """A key in a keys directory that waits to be activated.
 
     Attributes:
-        directory: The keys directory.
-        kid: The key's id.
         spacing: Time between two attempts.
         prove: Exchanges a token signed with it; raises a `RefresherError` if that fails.
         activate: Makes it sign; raises a `RefresherError` if that fails.

@@ -142,8 +142,15 @@ class _Visit:
             failure = error
         with self.directory.held():
             if self.directory.read_state() != seen:
-                self._require_unchanged_record()
-                present = self._look()
+                if self.directory.read_record() != (self.target.record if self.is_claimed else None):
+                    self.token = None
+                    raise PublishError(
+                        f"another process assigned {self.target.directory.path} to another identity meanwhile",
+                        "run the daemon and `refresher once` with the same configuration",
+                    )
+                former, present = self.token, self._look()
+                if present.state is State.FRESH and self.token != former:
+                    token, failure = None, None  # another process was faster, and its token is as good
             if token is not None:
                 failure = self._publish(token, present)
             if self.is_claimed:
@@ -187,14 +194,6 @@ class _Visit:
         self.directory.publish(RECORD, self.target.record.render())
         self.wrote = self.is_claimed = True
 
-    def _require_unchanged_record(self) -> None:
-        if self.directory.read_record() != (self.target.record if self.is_claimed else None):
-            self.token = None
-            raise PublishError(
-                f"another process assigned {self.target.directory.path} to another identity meanwhile",
-                "run the daemon and `refresher once` with the same configuration",
-            )
-
     def _look(self) -> Assessment:
         self.contents = self.directory.read((*self.target.static, DESCRIPTIONS, TOKEN))
         present = assess_token(self.target, self.contents, self.clock.now())
@@ -207,7 +206,14 @@ class _Visit:
         """Publish a supplied token if it is worth it; return why the supplier is to blame if it is not."""
         try:
             if not is_worth_publishing(self.target, token, present, self.clock.now(), force=self.force):
-                return self._leave_unchanged(present)
+                self.result = Result.UNCHANGED
+                if present.is_usable:
+                    return None
+                return SupplyError(
+                    f"target {self.target.name}: the supplier returned the same token again, and it is {present.state}",
+                    "find out why it is not renewed at its source",
+                    retryable=True,
+                )
         except SupplyError as error:
             return error
         if not self.is_claimed:
@@ -220,16 +226,6 @@ class _Visit:
         self.directory.publish(TOKEN, token.value.encode())
         self.token, self.result = token, Result.PUBLISHED
         return None
-
-    def _leave_unchanged(self, present: Assessment) -> SupplyError | None:
-        self.result = Result.UNCHANGED
-        if present.is_usable:
-            return None
-        return SupplyError(
-            f"target {self.target.name}: the supplier hands out the same token again, and it is {present.state}",
-            "find out why it is not renewed at its source",
-            retryable=True,
-        )
 
     def _finish(self) -> None:
         """Put everything right next to our token, and prove at the first visit that writing works."""
@@ -257,7 +253,7 @@ class _Visit:
         self.directory.publish(name, wanted)
         self.contents.update(self.directory.read((name,)))
         self.wrote = True
-        if not file.is_absent:
+        if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)
 
     def _settle_descriptions(self, token: SubjectToken) -> None:

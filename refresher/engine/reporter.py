@@ -2,17 +2,21 @@
 
 One line per change: a failure that goes on is reported once, then at every doubling of its count, so that a log stays
 readable for years. A file that runs out while nothing succeeds is reported when it is overdue and when it has expired.
+What befalls many targets within a tick for one cause (a full disk, an issuer that is down) is one line with their
+number and the names of the first few.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
+from threading import Lock
 
 from refresher import policy
 from refresher.engine.agenda import Entry, Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
+from refresher.publishing.artifacts import TOKEN
 from refresher.text import escape
 
 Value = str | int | float | None
@@ -25,6 +29,10 @@ _EVENTS = {
     "expired": ("token.expired", "artifact.expired"),
 }
 """Names of events, by what happened: of a token, and of an optional artifact."""
+
+
+_FEW = 3
+"""Lines of one cause that are sent as they are, and names in the line that stands for more."""
 
 
 class Severity(IntEnum):
@@ -61,42 +69,48 @@ class Reporter:
     def __init__(self, listener: Listener) -> None:
         self._listen = listener
         self._advised: set[str] = set()
+        self._collected: dict[tuple[str, Severity, str], list[dict[str, Value]]] = {}
+        self._lock = Lock()
 
-    def report(self, entry: Entry, outcome: Outcome, *, failures_before: int, problem_before: str | None) -> None:
-        """Report how a settled job ended, compared with the failures in a row, and the problem, before this attempt."""
+    def report(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
+        """Report how a settled job ended, compared with the entry as it was before this attempt."""
         duration_ms, kind = round(outcome.duration * 1000), entry.artifact is not None
         if outcome.is_recreated or _is_another_directory(outcome, entry):
             self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
-        for name in outcome.repaired:
-            self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name)
+        elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
+            remedy = f"find out who can write to {entry.target.directory.path}: the files' owner, or root"
+            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=entry.key[1] or TOKEN, remedy=remedy)
+        for name in outcome.repaired:  # by the first attempt under a plan after an edit, and later after a tampering
+            severity = Severity.INFO if entry.former_state is None else Severity.WARNING
+            self._send(entry, "artifact.repaired", severity, artifact=name)
         if outcome.result is Result.PUBLISHED:
             self._send(entry, _EVENTS["published"][kind], Severity.INFO, **_describe(entry), duration_ms=duration_ms)
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
-            if outcome.error.problem != problem_before or entry.failures & (entry.failures - 1) == 0:
-                self._send(
+            if outcome.error.problem != former.problem or entry.failures & (entry.failures - 1) == 0:
+                self._collect(
                     entry,
                     _name_failure(entry, outcome.error),
                     Severity.WARNING,
                     **_describe(entry),
                     error=outcome.error.problem,
                     remedy=outcome.error.remedy,
+                    next_at=None if entry.next_at is None else f"{entry.next_at:%FT%TZ}",
                     failures=entry.failures,
                     duration_ms=duration_ms,
                 )
-        elif failures_before and outcome.result is not Result.WAITING:
+        elif former.failures and outcome.result is not Result.WAITING:
             entry.warned = None
-            self._send(entry, _EVENTS["recovered"][kind], Severity.INFO, **_describe(entry), failures=failures_before)
+            recovered = _EVENTS["recovered"][kind]
+            self._collect(entry, recovered, Severity.INFO, **_describe(entry), failures=former.failures)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
-        if entry.life is None:
-            return
-        state = policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
+        state = _compute_state(entry, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            self._send(entry, _EVENTS[state][entry.artifact is not None], Severity.ERROR, **_describe(entry))
+            self._collect(entry, _EVENTS[state][entry.artifact is not None], Severity.ERROR, **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
@@ -122,11 +136,34 @@ class Reporter:
                 remedy="make the supplier's tokens live an hour, or add service_account: to the identity",
             )
 
+    def flush(self) -> None:
+        """Send what was collected since the last call, one line for each cause that more than a few targets share."""
+        with self._lock:
+            collected, self._collected = self._collected, {}
+        for (name, severity, _), lines in collected.items():
+            if len(lines) <= _FEW:
+                for line in lines:
+                    self.send(name, severity, **line)
+                continue
+            names = list(dict.fromkeys(str(line["target"]) for line in lines))
+            facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "remedy", "next_at")}
+            self.send(name, severity, targets=len(names), first=", ".join(names[:_FEW]), **facts)
+
+    def _collect(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
+        """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done."""
+        with self._lock:
+            cause = (name, severity, str(more.get("remedy")))
+            self._collected.setdefault(cause, []).append(_name_job(entry) | more)
+
     def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
-        fields: dict[str, Value] = {"target": entry.target.name, "supplier": entry.target.supplier}
-        if entry.artifact is not None:
-            fields["artifact"] = entry.artifact.name
-        self._listen(Event(name=name, severity=severity, fields=fields | more))
+        self._listen(Event(name=name, severity=severity, fields=_name_job(entry) | more))
+
+
+def _compute_state(entry: Entry, now: datetime) -> State:
+    """Return the state of what a job's file is known to hold."""
+    if entry.life is None:
+        return State.ABSENT
+    return policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
 
 
 def _is_another_directory(outcome: Outcome, entry: Entry) -> bool:
@@ -135,6 +172,11 @@ def _is_another_directory(outcome: Outcome, entry: Entry) -> bool:
         return False
     present, former = outcome.state[0], entry.former_state[0]
     return present is not None and former is not None and present[:2] != former[:2]
+
+
+def _name_job(entry: Entry) -> dict[str, Value]:
+    job: dict[str, Value] = {"target": entry.target.name, "supplier": entry.target.supplier}
+    return job if entry.artifact is None else {**job, "artifact": entry.artifact.name}
 
 
 def _describe(entry: Entry) -> dict[str, Value]:

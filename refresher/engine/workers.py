@@ -4,7 +4,7 @@ The threads are daemonic: a supplier that hangs in a call must not hold up the e
 cut short by that end leaves a temporary file at most, which the next start sweeps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from queue import SimpleQueue
 from threading import Condition, Thread
 
@@ -30,6 +30,12 @@ def choose_lane(
     way = target.impersonation
     by = (way.credentials or "metadata server") if way.is_own else way.provider.resource_name
     return f":artifacts {by}{' again' if is_failing else ''}", ARTIFACTS_THREADS
+
+
+def list_lanes(plan: Plan) -> set[str]:
+    """Return the lanes of all jobs of a plan, and that of keys."""
+    jobs = ((target, artifact) for target in plan.targets.values() for artifact in (None, *target.minted))
+    return {KEYS_LANE, *(choose_lane(plan, *job, is_failing=failing)[0] for job in jobs for failing in (False, True))}
 
 
 class Workers:
@@ -62,6 +68,12 @@ class Workers:
         """Wait until nothing is pending, at most `timeout` seconds; return whether that came true."""
         with self._changed:
             return self._changed.wait_for(lambda: self._pending == 0, timeout)
+
+    def retain(self, lanes: Collection[str]) -> None:
+        """Make the threads of all other lanes end after what is queued: a supplier that is gone keeps none."""
+        with self._changed:
+            for name in self._lanes.keys() - set(lanes):
+                self._lanes.pop(name).stop()
 
     def stop(self) -> None:
         """Make every thread end after what is queued; waits for none."""

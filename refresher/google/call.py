@@ -7,6 +7,7 @@ try again is decided in `refresher.policy`.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ from refresher.resources import VERIFY_REMEDY
 from refresher.text import redact
 from refresher.tokens import AccessToken
 
+_THROTTLED = (429, 503)
+_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=5)
 _LONGEST_LIFE = 24 * 3600
 """Seconds of an access token; Google's live an hour, by organization policy twelve."""
 
@@ -34,6 +37,17 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        """How long the server asks to wait (RFC 9110, section 10.2.3), at most five minutes; None if it does not.
+
+        A 429 that names no number of seconds counts as one second.
+        """
+        named = re.fullmatch("[0-9]{1,9}", self.headers.get("retry-after", "")) if self.status in _THROTTLED else None
+        if named is not None:
+            return min(timedelta(seconds=int(named[0])), _LONGEST_WAIT)
+        return _SHORTEST_WAIT if self.status == _THROTTLED[0] else None
 
 
 class Transport(Protocol):
@@ -120,6 +134,7 @@ class Call:
             f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),
             (self.explain or entries.find_remedy)(response.status, text),
             retryable=is_retryable(response.status),
+            retry_after=response.retry_after,
         )
 
     def reject(self, fault: str) -> RefresherError:

@@ -8,7 +8,7 @@ works makes the two calls that a client makes and no other: `refresh` starts non
 import json
 import subprocess
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +35,8 @@ _SCOPES = (CLOUD_PLATFORM_SCOPE,)
 _LARGEST = 1024 * 1024
 """Bytes of a document, and of a file that one names as its source."""
 _REMEDY = "use a credentials file that google-auth can load, such as gcloud writes"
+_FILES = frozenset(["file", "output_file", "certificate_config_location", "trust_chain_path"])
+"""Keys of an ADC document that name a file (AIP-4117)."""
 _AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
 _FAILURES = (
@@ -111,8 +113,7 @@ class CredentialsFile:
         """Load credentials of any kind that google-auth knows (else a `SupplyError`), with the scope cloud-platform."""
         try:
             document = json.loads(read_regular(path, most=_LARGEST)[0])
-            files = _list_source_files(document.get("credential_source"))
-            return cls(path=path, credentials=_create(document), source_files=files)
+            return cls(path=path, credentials=_create(document), source_files=tuple(_list_source_files(document)))
         except (OSError, UnsuitableFileError) as error:
             problem = f"the credentials file {path} {explain_failure(error)}"
             raise SupplyError(problem, "name a file that the daemon's user can read") from error
@@ -159,6 +160,7 @@ class CredentialsFile:
             ) from None
 
     def _translate(self, request: _RequestAdapter, kind: str) -> SupplyError:
+        retry_after = None if request.last_answer is None else request.last_answer.retry_after
         if request.last_answer is None:
             retryable, reason = bool(request.last_url), request.last_failure or f"no request was sent ({kind})"
         else:
@@ -168,6 +170,7 @@ class CredentialsFile:
             f"the credentials in {self.path} cannot be refreshed: {reason}",
             "check that file, that its account is enabled, and that this machine reaches Google",
             retryable=retryable,
+            retry_after=retry_after,
         )
 
 
@@ -186,12 +189,13 @@ def _create(document: dict[str, Any]) -> Credentials:
         return credentials
 
 
-def _list_source_files(source: object) -> tuple[Path, ...]:
-    if not isinstance(source, dict):
-        return ()
-    program = source.get("executable")
-    named = (source.get("file"), program.get("output_file") if isinstance(program, dict) else None)
-    return tuple(Path(file) for file in named if isinstance(file, str))
+def _list_source_files(document: Mapping[str, Any]) -> Iterator[Path]:
+    """Return the files that a document names, at any depth: a source may be nested in credentials to impersonate."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _list_source_files(value)
+        elif key in _FILES and isinstance(value, str) and value:
+            yield Path(value)
 
 
 def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, transport: Transport) -> str:

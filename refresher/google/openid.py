@@ -16,12 +16,11 @@ from refresher.resources import account_keys_url
 from refresher.text import quote
 
 _ACCOUNT = re.compile(r"[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com")
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def discover(transport: Transport, issuer: str) -> dict[str, Any]:
     """Return the discovery document of an issuer, which must be an https URL and the document's own `issuer`."""
-    if not is_secure(issuer, loopback=False):
+    if not is_secure(issuer):
         raise SupplyError(f"the issuer {quote(issuer)} is not an https URL", "use the `iss` of an OpenID provider")
     call = Call(
         asked=f"the discovery document of {issuer}",
@@ -41,7 +40,7 @@ def fetch_keys(transport: Transport, issuer: str) -> list[dict[str, Any]]:
     if _ACCOUNT.fullmatch(issuer) is not None:
         return fetch_key_set(transport, account_keys_url(issuer))
     url = discover(transport, issuer).get("jwks_uri")
-    if not isinstance(url, str) or not is_secure(url, loopback=False):
+    if not isinstance(url, str) or not is_secure(url):
         problem = f"the discovery document of {issuer} has no https `jwks_uri`"
         raise SupplyError(problem, "correct it where the issuer serves it")
     return fetch_key_set(transport, url)
@@ -56,14 +55,13 @@ def fetch_key_set(transport: Transport, url: str) -> list[dict[str, Any]]:
     return keys
 
 
-def is_secure(url: str, *, loopback: bool = True) -> bool:
-    """Return whether a secret may be sent to a URL: https, or http on the loopback if that is allowed."""
+def is_secure(url: str) -> bool:
+    """Return whether a URL is of a host that is called by https."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    is_local = loopback and parts.scheme == "http" and parts.hostname in _LOOPBACK
-    return url.isprintable() and bool(parts.hostname) and (parts.scheme == "https" or is_local)
+    return url.isprintable() and bool(parts.hostname) and parts.scheme == "https"
 
 
 def _explain(status: int, _text: str) -> str:

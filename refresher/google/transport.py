@@ -34,9 +34,11 @@ from urllib3.exceptions import (
 )
 
 from refresher.errors import ConfigurationError
+from refresher.files import read_regular
 from refresher.google.call import Response, TransportError
 
 LARGEST_ANSWER = 1024 * 1024
+_LARGEST_TRUST = 16 * 1024 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")
 _PROXY_REMEDY = "set it to http://HOST:PORT or https://HOST:PORT, or unset it"
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -238,9 +240,10 @@ def _load_trust(ca_file: Path | None, ca_key: str) -> ssl.SSLContext:
     context.sslsocket_class = _WatchedSocket
     if ca_file is not None:
         try:
+            read_regular(ca_file, most=_LARGEST_TRUST)  # OpenSSL would wait for a FIFO
             context.load_verify_locations(cafile=str(ca_file))
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            reason = error.strerror if isinstance(error, OSError) else "it is not a path"
+            reason = error.strerror if isinstance(error, OSError) else f"it is {error}"
             raise ConfigurationError(
                 f"{ca_file} cannot be used as trust: {reason}", f"set {ca_key} to a readable PEM file of certificates"
             ) from error

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -22,6 +23,10 @@ from refresher.keys.jose import PrivateKey, UnsupportedKeyError
 from refresher.keys.registry import REGISTRY, KeyRecord, KeyState, list_keys
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCK = ".lock"
+PATIENCE = 5.0
+"""How long to wait for another process that changes the keys, in seconds; it should take milliseconds."""
+_PAUSE = 0.02
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
 
@@ -161,9 +166,16 @@ def _load(directory: Path, record: KeyRecord) -> PrivateKey:
 
 @contextmanager
 def _lock(directory: Path) -> Iterator[int]:
+    """Open a directory to change it, by one process at a time.
+
+    The lock is on a file that only the daemon's user can open: every user who may read the directory could lock the
+    directory itself for ever.
+    """
     with registry.open_keys(directory) as descriptor:
+        lock = None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=descriptor)
+            _take(lock, directory)
             for name in os.listdir(descriptor):  # noqa: PTH208 - relative to the descriptor
                 if _TEMPORARY.fullmatch(name):  # of a killed run: it may hold a private key
                     os.unlink(name, dir_fd=descriptor)
@@ -171,6 +183,34 @@ def _lock(directory: Path) -> Iterator[int]:
         except OSError as error:
             problem = f"{directory} cannot be locked or written: {os.strerror(error.errno or 0)}"
             raise KeysError(problem, "make it writable for this user") from error
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def _take(lock: int, directory: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = _find_holder(lock)
+                problem = f"{directory} has been locked for {PATIENCE:.0f} s by {holder or 'another process'}"
+                raise KeysError(problem, f"end that process{f': kill {holder.split()[1]}' if holder else ''}") from None
+            time.sleep(_PAUSE)
+
+
+def _find_holder(lock: int) -> str | None:
+    """Return the process that holds a lock, as `process ID (NAME)`; None if it can't be known (proc(5), `locks`)."""
+    status = os.fstat(lock)
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if place in fields and "->" not in fields:
+                return f"process {fields[4]} ({Path('/proc', fields[4], 'comm').read_text().strip()})"
+    return None
 
 
 def _generate(records: Sequence[KeyRecord], algorithm: str | None, now: datetime) -> tuple[PrivateKey, KeyRecord]:

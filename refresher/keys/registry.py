@@ -81,12 +81,10 @@ def open_keys(directory: Path) -> Iterator[int]:
     Raises:
         KeysError: It is absent, belongs to another user, or others can read or write it.
     """
+    descriptor = None
     try:
         descriptor = open_directory(directory)
         status = os.fstat(descriptor)
-    except OSError as error:
-        raise _translate(directory, error) from error
-    try:
         if status.st_uid not in (0, os.geteuid()):
             raise KeysError(
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
@@ -98,8 +96,11 @@ def open_keys(directory: Path) -> Iterator[int]:
             remedy = VOLUME_REMEDY if is_volume(directory) else f"chmod 0700 {directory}"
             raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", remedy)
         yield descriptor
+    except OSError as error:
+        raise _translate(directory, error) from error
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def list_keys(directory: Path) -> Records:

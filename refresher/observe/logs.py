@@ -69,7 +69,8 @@ class BoundedHandler(logging.Handler):
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
-            dropped = self._take_dropped()
+            with self._counting:
+                dropped, self.dropped = self.dropped, 0
             if dropped:
                 record = _LOGGER.makeRecord(
                     _LOGGER.name, logging.WARNING, "", 0, "log.dropped", (), None, extra={"fields": {"lines": dropped}}
@@ -79,13 +80,8 @@ class BoundedHandler(logging.Handler):
                 self._stream.write(f"{line}\n")
                 self._stream.flush()
             except (OSError, ValueError):  # a full disk, a closed pipe: the work goes on without a log
-                self._take_dropped(dropped + 1)
-
-    def _take_dropped(self, more: int = 0) -> int:
-        """Return how many lines were dropped since the last call, or add some that were."""
-        with self._counting:
-            dropped, self.dropped = self.dropped, (self.dropped + more if more else 0)
-        return dropped
+                with self._counting:
+                    self.dropped += dropped + 1
 
 
 class _Json(logging.Formatter):

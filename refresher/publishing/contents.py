@@ -13,11 +13,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from refresher.files import FileState, UnsuitableFileError, read_regular
-from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, NAMES, TOKEN
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
-_LARGEST_DESCRIPTIONS = 4 * 1024 * 1024
-"""Bytes of `artifacts.json`, which grows with the ID tokens of a target."""
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a file that is not a token: `artifacts.json` and `env` grow with the ID tokens of a target."""
+
+_TOKENS = frozenset(row.name for row in ARTIFACTS if row.origin in ("supplied", "minted"))
 
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -113,7 +115,7 @@ def read_file(directory: int, name: str) -> PublishedFile:
     Raises:
         OSError: Descriptors or memory are short, which decides nothing about the file.
     """
-    largest = _LARGEST_DESCRIPTIONS if name == DESCRIPTIONS else MAXIMUM_SIZE
+    largest = LARGEST if name in NAMES and name not in _TOKENS else MAXIMUM_SIZE
     try:
         content, state = read_regular(name, most=largest, directory=directory, follow=False)
     except FileNotFoundError:

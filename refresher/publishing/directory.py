@@ -63,12 +63,7 @@ class CredentialsDirectory:
             return dict.fromkeys(names, PublishedFile())
 
     def read_record(self) -> TargetRecord | None:
-        """Read the target record; None if it, or the directory, is absent.
-
-        Raises:
-            NewerRecordError: A later version wrote it.
-            PublishError: It can't be read now.
-        """
+        """Read the target record as `record.read_record` does; None if the directory is absent."""
         try:
             with self._open_to_read() as descriptor:
                 return read_record(descriptor, str(self.path))

@@ -46,19 +46,20 @@ class DirectoryHeldError(PublishError):
 
 
 @contextmanager
-def held_roots() -> Iterator[Callable[[Path], None]]:
+def held_roots() -> Iterator[Callable[[Path], bool]]:
     """Yield a function that takes a root as the daemon, until the end of a `with` block.
 
-    Taking it again looks whether the lock that is held is still the root's: a root that was removed, or covered by a
-    mount, is taken again, so that no second daemon can. Other commands may publish meanwhile. The function raises:
+    Taking it again looks whether the lock that is held is still the root's: a root that was removed, unmounted, or
+    covered by a mount is taken again, so that no second daemon can, and only then the function returns True. Other
+    commands may publish meanwhile. It raises:
         RootHeldError: Another process holds it.
         PublishError: It can't be opened, or not be trusted.
     """
     held: dict[Path, int | None] = {}
 
-    def hold(root: Path) -> None:
+    def hold(root: Path) -> bool:
         if root in held and _is_lock_of(root, held[root]):
-            return
+            return False
         descriptor = _open(root)
         if descriptor is not None and not _take(descriptor, _DAEMON):
             os.close(descriptor)
@@ -67,8 +68,10 @@ def held_roots() -> Iterator[Callable[[Path], None]]:
                 "stop it, or configure another directory_root for this one",
             )
         former, held[root] = held.get(root), descriptor
-        if former is not None:
-            os.close(former)
+        if former is None:
+            return False
+        os.close(former)
+        return True
 
     try:
         yield hold
@@ -92,10 +95,8 @@ def _is_lock_of(root: Path, descriptor: int | None) -> bool:
 def open_lock(root: Path) -> Iterator[int | None]:
     """Open the lock of a root for the length of a `with` block; what was taken on it is released at the end.
 
-    None where it can't be created: in a root that the daemon may not write to, or on a read-only file system.
-
-    Raises:
-        PublishError: The lock can't be opened, or not be trusted.
+    None where it can't be created: in a root that the daemon may not write to, or on a read-only file system. Raises a
+    `PublishError` if it can't be opened, or not be trusted.
     """
     descriptor = _open(root)
     try:
@@ -126,14 +127,8 @@ def is_daemon_running(root: Path) -> bool | None:
 def take_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> int:
     """Keep every other process, and thread, from writing into a credentials directory until `release_directory`.
 
-    Args:
-        lock: Descriptor of the root's lock; None without a lock.
-        directory: Descriptor of the directory, which is known by its inode, by whatever path it was reached.
-        place: Its path, for the message.
-        patience: How long to wait for it, in seconds.
-
-    Returns:
-        What `release_directory` takes.
+    The directory, an open descriptor, is known by its inode, by whatever path it was reached; without a lock nothing is
+    locked. `patience` is in seconds. Returns what `release_directory` takes.
 
     Raises:
         DirectoryHeldError: Another process, or thread, has held it all the time.

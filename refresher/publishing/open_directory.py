@@ -96,12 +96,7 @@ class OpenDirectory:
         )
 
     def read_record(self) -> TargetRecord | None:
-        """Read the target record; None if it is absent.
-
-        Raises:
-            NewerRecordError: A later version wrote it.
-            PublishError: It can't be read now.
-        """
+        """Read the target record as `record.read_record` does."""
         return read_record(self._descriptor, self._path)
 
     def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:

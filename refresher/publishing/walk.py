@@ -7,8 +7,9 @@ the root and no other user can swap a checked directory for another between chec
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from refresher.errors import PublishError
 from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, Ownership, build_publish_error, drop_inherited
@@ -18,6 +19,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FIRST_MODE = 0o711
 """Of a new directory: never more than the final mode lets in, and enough if a crash keeps it from being settled."""
 _ROOT_MODE = 0o755
+_CREATING = Lock()
 
 
 class InsecureDirectoryError(PublishError):
@@ -52,9 +54,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
             if not create:
                 raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
             for directory in reversed([root, *root.parents]):
-                with suppress(FileExistsError):
-                    directory.mkdir()
-                    directory.chmod(_ROOT_MODE)
+                _create_with_final_mode(directory)
             descriptor = os.open(root, _OPEN)
     except OSError as error:
         raise build_publish_error(error, str(root), done="opened") from error
@@ -73,6 +73,22 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
                 f"chmod go-w {root}, or configure a directory_root for each identity",
             )
     return descriptor
+
+
+def _create_with_final_mode(directory: Path) -> None:
+    """Create a directory unless it exists; a run that is cut short leaves an empty one of another name at most."""
+    with _CREATING:
+        if directory.exists():
+            return
+        fresh = directory.with_name(f".{directory.name}.{os.urandom(8).hex()}.tmp")
+        fresh.mkdir()
+        try:
+            fresh.chmod(_ROOT_MODE)
+            fresh.rename(directory)
+        except OSError:
+            fresh.rmdir()
+            if not directory.is_dir():  # else another process was faster
+                raise
 
 
 def can_others_write(status: os.stat_result) -> bool:
@@ -122,14 +138,9 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
 def open_folder(
     parent: int, name: str, place: str, *, settled: Ownership | None = None, to_list: bool = False
 ) -> Iterator[int]:
-    """Open a folder in a credentials directory for the length of a `with` block; as `open_below`.
+    """Open a folder in a credentials directory for the length of a `with` block; arguments as of `open_below`.
 
-    Args:
-        parent: Descriptor of the credentials directory.
-        name: The folder's name.
-        place: Its path, for messages.
-        settled: Its ownership; then it is created if it is missing. None changes nothing.
-        to_list: Whether its entries are to be listed, or its mode changed, although it is not created.
+    With `settled`, its ownership, it is created if it is missing; None changes nothing.
     """
     descriptor = open_below(parent, name, place, create=settled is not None, to_list=to_list)
     try:

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, get_args
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from refresher.limits import LONGEST_SUBJECT
 from refresher.settings.places import Empty, List, Map, Node, OwnMark, Scalar, Value, describe, suggest
 from refresher.text import quote
 
@@ -108,6 +107,8 @@ _RESERVED_CLAIMS = {"iss", "sub", "aud", "exp", "iat", "nbf", "jti"}
 _RESERVED_PARAMETERS = {"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
 """Parameters of a token request that the supplier sets itself (RFC 6749, sections 2.3.1 and 4.4; RFC 7523)."""
 
+_LONGEST_CLAIM = 1024
+"""Bytes of a subject; Google takes fewer of what a provider maps it to (`refresher.limits`)."""
 _PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
@@ -137,9 +138,8 @@ def _read_subject(value: Value) -> str:
         raise refuse("is empty", "write the claim sub that the pool maps to google.subject")
     if not value.text.isprintable():
         raise refuse("has control characters", "delete them")
-    if (size := len(value.text.encode())) > LONGEST_SUBJECT:
-        problem = f"is {size} bytes long, and Google takes at most {LONGEST_SUBJECT}"
-        raise refuse(problem, "shorten it: Google counts bytes of UTF-8, not letters")
+    if (size := len(value.text.encode())) > _LONGEST_CLAIM:
+        raise refuse(f"is {size} bytes long, and no more than {_LONGEST_CLAIM} are read", "shorten it")
     return value.text
 
 
@@ -207,7 +207,7 @@ _ACCOUNT_REMEDY = "write the e-mail alone, in lower case: NAME@PROJECT.iam.gserv
 ServiceAccountEmail = Annotated[str, text_field(_EMAIL, _ACCOUNT, _ACCOUNT_REMEDY)]
 ServiceAccount = Annotated[str, text_field(rf"{_EMAIL}|[0-9]{{10,30}}", f"{_ACCOUNT} or unique id", _ACCOUNT_REMEDY)]
 
-Subject = Annotated[str, NodeField(_read_subject, {"type": "string", "minLength": 1, "maxLength": LONGEST_SUBJECT})]
+Subject = Annotated[str, NodeField(_read_subject, {"type": "string", "minLength": 1, "maxLength": _LONGEST_CLAIM})]
 
 _SCOPE_REMEDY = (
     "write it in full: https://www.googleapis.com/auth/cloud-platform; an audience belongs below artifacts.id_tokens"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 
@@ -39,7 +39,9 @@ class ClientCredentialsSettings(FetchingSettings):
     issuer: Issuer = Field(
         description="The `iss` that its tokens carry; its discovery document contains the token endpoint."
     )
-    token_url: TokenUrl | None = Field(default=None, description="The token endpoint. Default: discovered.")
+    token_url: TokenUrl | None = Field(
+        default=None, description="The token endpoint. Default: discovered at the issuer, of the same origin."
+    )
     client_id: ClientText = Field(description="The client, as the issuer knows it.")
     authentication: Annotated[_Authentication, Choice()] = Field(
         default="client_secret_basic",
@@ -108,10 +110,12 @@ class ClientCredentialsSupplier:
         """Return the token endpoint of the issuer's discovery document."""
         from refresher.google.openid import discover, is_secure
 
-        found = discover(self._transport, self._settings.issuer).get("token_endpoint")
-        if not isinstance(found, str) or not is_secure(found):
-            problem = f"the discovery document of {self._settings.issuer} has no https `token_endpoint`"
-            raise SupplyError(problem, "correct issuer:, or set token_url:", retryable=True)
+        issuer = self._settings.issuer
+        found = discover(self._transport, issuer).get("token_endpoint")
+        # the secret goes where the configuration points, not where a document points
+        if not isinstance(found, str) or not is_secure(found) or urlsplit(found)[:2] != urlsplit(issuer)[:2]:
+            problem = f"the discovery document of {issuer} has no https `token_endpoint` of the same origin"
+            raise SupplyError(problem, "correct issuer:, or set token_url: to what the issuer confirms", retryable=True)
         return found
 
     def _authenticate(self, token_url: str, secret: str, now: datetime) -> tuple[dict[str, str], dict[str, str], str]:

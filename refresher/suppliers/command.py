@@ -1,9 +1,10 @@
 """A subject token that a program prints: the `command` supplier. SPIFFE, AWS and Azure are such commands.
 
 The program is called without a shell, with a bound on its time and its output, in a process group of its own that is
-ended with it and with the daemon, as far as the daemon may: a process that has become another user, or left for a
-session of its own, runs on. It may print the token alone, `{"token": …}`, or what an executable credential source
-prints (AIP-4117). Its standard error is thrown away, since it may quote anything.
+ended with it and with the daemon; a process that has left for a session of its own runs on. It is the daemon's user,
+but holds none of its capabilities, can gain none and cannot read its memory; what that user may read, it may read. It
+may print the token alone, `{"token": …}`, or what an executable credential source prints (AIP-4117). Its standard error
+is thrown away, since it may quote anything.
 """
 
 import atexit
@@ -16,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -37,10 +38,11 @@ _MOST_OUTPUT = 2 * MAXIMUM_SIZE
 _KILL_SECONDS = 5.0
 """How long a killed program may take to end."""
 
-_MOST_LEFT = 8
-"""Programs that could not be ended, in addition to which no more are started."""
-
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+_SET_DUMPABLE, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT, _CLEAR_ALL = 4, 24, 38, 47, 4
+_CAPABILITY_VERSION = 0x20080522
+"""Of prctl(2) and of capset(2)."""
 
 
 class CommandSettings(FetchingSettings):
@@ -90,13 +92,10 @@ class CommandSupplier:
         self._argv = tuple(argv)
         self._seconds = timeout.total_seconds()
         self._environment = environment
-        self._lock = Lock()
-        self._left: list[Popen[bytes]] = []
 
     def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
         """Run the program and read what it printed; a failure is retryable unless it can't be run or ended."""
         self._check_program()
-        self._check_left()
         facts = {"identity": context.identity, "subject": context.subject or "", "audience": context.audience}
         output = self._run(facts)
         try:
@@ -121,9 +120,9 @@ class CommandSupplier:
             argv = [argument.replace(f"{{{name}}}", value) for argument in argv]
             environment[f"REFRESHER_{name.upper()}"] = value
         try:
-            process = _RUNNING.start(argv, environment)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "an argument holds a null byte"
+            process = _start(argv, environment)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
             problem = f"the command {self._argv[0]} cannot be run: {reason}"
             raise SupplyError(problem, "make it executable for the daemon's user") from None
         try:
@@ -162,34 +161,18 @@ class CommandSupplier:
         raise self._fail(f"did not end within {self._seconds:g} s")
 
     def _end(self, process: "Popen[bytes]") -> None:
-        """End what still runs of a program; if the program can't be ended, don't wait, and raise a SupplyError."""
+        """End what still runs of a program; if the program can't be ended, raise a SupplyError."""
         from subprocess import TimeoutExpired
 
         if process.stdout is not None:
             process.stdout.close()
+        _kill(process)
         try:
-            _RUNNING.kill(process)
-            seconds, reason = _KILL_SECONDS, "it does not end when it is killed"
-        except PermissionError:
-            seconds, reason = 0.0, "it has become another user"
-        try:
-            process.wait(seconds)
+            process.wait(_KILL_SECONDS)
         except TimeoutExpired:
-            with self._lock:
-                self._left.append(process)
-            raise self._give_up(f"runs on beyond its bounds (process {process.pid}): {reason}") from None
-
-    def _check_left(self) -> None:
-        """Forget the programs that ended after all; where many did not, start no more."""
-        with self._lock:
-            self._left = [process for process in self._left if process.poll() is None]
-            count = len(self._left)
-        if count >= _MOST_LEFT:
-            raise self._give_up(f"is not started again: {count} of it cannot be ended")
-
-    def _give_up(self, what: str) -> SupplyError:
-        advice = "set argv to a program that ends by itself or stays the daemon's user: no setuid, no sudo"
-        return SupplyError(f"the command {self._argv[0]} {what}", f"end it by hand; {advice}")
+            # not retryable: what is not ended is reaped when it ends, and meanwhile there are few attempts
+            problem = f"the command {self._argv[0]} does not end when it is killed (process {process.pid})"
+            raise SupplyError(problem, "check what it waits for, such as a file system that hangs") from None
 
     def _fail(self, what: str) -> SupplyError:
         remedy = "run it by hand as the daemon's user, with the daemon's environment"
@@ -225,21 +208,22 @@ def _find_token(output: bytes) -> str:
     return token
 
 
-class _RunningPrograms:
-    """All programs that run now, ended with the interpreter: the threads that hold them to their bounds end with it."""
+_running: set["Popen[bytes]"] = set()
+"""All programs that run now, ended with the interpreter: the threads that hold them to their bounds end with it."""
+_running_lock = RLock()
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._processes: set[Popen[bytes]] = set()
-        self._has_ended = False
 
-    def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> "Popen[bytes]":
-        """Start a program without a shell, a terminal or any variables but those given; its output is a pipe.
+def _start(argv: Sequence[str], environment: Mapping[str, str]) -> "Popen[bytes]":
+    """Start a program without a shell, a terminal or any variables but those given; its output is a pipe.
 
-        The caller must `kill` it before it waits for it, even if it has ended by itself.
-        """
-        from subprocess import DEVNULL, PIPE, Popen
+    A program has the capabilities of the thread that starts it, so that a thread of its own drops them first. The
+    caller must `_kill` it before it waits for it, even if it has ended by itself.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from subprocess import DEVNULL, PIPE, Popen
 
+    def start() -> "Popen[bytes]":
+        _give_up_rights()
         process = Popen(  # noqa: S603 - argv of a trusted configuration, no shell
             argv,
             stdin=DEVNULL,
@@ -249,33 +233,38 @@ class _RunningPrograms:
             cwd="/",
             start_new_session=True,
         )
-        with self._lock:
-            self._processes.add(process)
-            is_late = self._has_ended
-        if is_late:
-            self.kill(process)
+        with _running_lock:
+            _running.add(process)
         return process
 
-    def kill(self, process: "Popen[bytes]") -> None:
-        """Kill a program that was not waited for, and its process group as far as we may; else a PermissionError."""
-        # once it is waited for, its number may be another process's
-        with self._lock:
-            self._processes.discard(process)
-        _kill_group(process.pid)
-
-    def end(self) -> None:
-        with self._lock:
-            self._has_ended = True
-            for process in self._processes:
-                with suppress(PermissionError):
-                    _kill_group(process.pid)
+    with ThreadPoolExecutor(1) as thread:  # refuses when the interpreter ends
+        return thread.submit(start).result()
 
 
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    os.kill(pid, signal.SIGKILL)
+def _give_up_rights() -> None:
+    """Take every capability from this thread for good (capabilities(7)), and hide this process's memory (prctl(2))."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+    libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
+    for number in range(64):  # beyond the last one, and without CAP_SETPCAP, it changes nothing
+        libc.prctl(_CAPBSET_DROP, number, 0, 0, 0)
+    libc.capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)())
 
 
-_RUNNING = _RunningPrograms()
-atexit.register(_RUNNING.end)
+def _kill(process: "Popen[bytes]") -> None:
+    """Kill a program that was not waited for, and its process group."""
+    with _running_lock:  # once it is waited for, its number may be another process's
+        _running.discard(process)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
+
+
+@atexit.register
+def _end_all() -> None:
+    with _running_lock:
+        for process in tuple(_running):
+            _kill(process)

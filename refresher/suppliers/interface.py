@@ -136,6 +136,7 @@ class SupplierSettings(Settings):
         kind: Name of the kind; each kind narrows it to one literal, by which pydantic distinguishes kinds.
         provider: Name of the provider that accepts its tokens; None for the only one.
         needs_subject: Whether the kind mints the subject that it is asked for, so that an identity must have one.
+        composes_subject: Whether it writes `sub` itself, so that no provider has to shorten it.
         is_audience_bound: Whether each token is minted for the provider's audience, so that no other pool accepts it.
         token_type: URN of what it supplies (RFC 8693, section 3).
         uploads_keys: Whether its public keys have to be uploaded (`published_jwks`); else Google discovers them.
@@ -146,6 +147,7 @@ class SupplierSettings(Settings):
     provider: Name | None = Field(default=None, description="Which of `providers`. Default: the only one.")
 
     needs_subject: ClassVar[bool] = False
+    composes_subject: ClassVar[bool] = False
     is_audience_bound: ClassVar[bool] = False
     token_type: ClassVar[str] = JWT_TYPE
     uploads_keys: ClassVar[bool] = False
@@ -267,6 +269,7 @@ class MintingSettings(SupplierSettings):
     )
 
     needs_subject: ClassVar[bool] = True
+    composes_subject: ClassVar[bool] = True
 
     def expect_claims(
         self, subject: str | None, audiences: frozenset[str], key_ids: frozenset[str] | None

@@ -45,7 +45,7 @@ class Names:
 
     def account(self, name: str) -> str:
         """Return the e-mail of a client's service account."""
-        return (self.accounts or f"{{}}@{self.project}.iam.gserviceaccount.com").replace("{}", name)
+        return (self.accounts or f"client-{{}}@{self.project}.iam.gserviceaccount.com").replace("{}", name)
 
     def bucket(self, name: str) -> str:
         """Return the bucket that only one client's account may use."""

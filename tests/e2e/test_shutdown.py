@@ -13,6 +13,8 @@ from tests.program import Worker, until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.conftest import Need
+
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
@@ -45,6 +47,20 @@ def test_programs_of_suppliers_end_with_it(
         assert log.end(number) == status
 
     until(lambda: not _is_alive(int(told.read_text())), what="the process group is gone")
+
+
+@pytest.mark.parametrize("command", [["run"], ["once"]], ids=["run", "once"])
+def test_no_core_dump_is_written(worker: Worker, need: Need, command: list[str]) -> None:
+    """SIGQUIT, or a crash, writes no file with the memory, which holds keys and tokens."""
+    prlimit, place = need.tool("prlimit", "apt-get install util-linux"), worker.place / "here"
+    place.mkdir()
+    worker.prefix = [prlimit, "--core=unlimited", "sh", "-c", 'cd "$0" && exec "$@"', str(place)]
+    with worker.running(*command) as log:
+        until((worker.place / "group").exists, what="the program runs")
+
+        assert log.end(signal.SIGQUIT) == -signal.SIGQUIT
+
+    assert list(place.iterdir()) == []
 
 
 def _is_alive(group: int) -> bool:

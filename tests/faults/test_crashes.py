@@ -92,6 +92,18 @@ def test_crash_while_everything_is_new(worker: Worker, need: Need, number: int) 
     assert names_in(worker) == ["credentials.json", "env", "token"]
 
 
+@pytest.mark.parametrize("calls", ["chmod,fchmodat", "rename,renameat,renameat2", "mkdirat"])
+def test_crash_while_the_root_is_new(worker: Worker, need: Need, calls: str) -> None:
+    """Killed at any step of creating the root, under any umask, a later run completes it for the files' readers."""
+    inject(worker, need, calls, "signal=KILL:when=1")
+    worker.run("once", "--config", str(worker.configuration), umask=0o077, status=KILLED)
+    worker.prefix = []
+
+    worker.run("once", "--config", str(worker.configuration), umask=0o077)
+
+    assert [path.stat().st_mode & 0o777 for path in (worker.root, worker.directory("alice"))] == [0o755, 0o711]
+
+
 @pytest.mark.parametrize(
     ("calls", "error", "remedy"),
     [

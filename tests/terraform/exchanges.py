@@ -74,6 +74,22 @@ def impersonate(site: Site, federated: str, target: str, delegates: list[str] | 
     return 200
 
 
+def describe_provider(site: Site, provider: str, member: str) -> int:
+    """Change the description of a provider as a user or account; return the status of the answer."""
+    request = Request(  # noqa: S310 - the emulator's own origin
+        f"{site.google.http}/v1/{provider}?updateMask=description",
+        data=json.dumps({"description": "changed"}).encode(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {site.google.access_token(member)}"},
+        method="PATCH",
+    )
+    try:
+        with urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310 - the emulator's own origin
+            return int(reply.status)
+    except HTTPError as error:
+        with error:
+            return error.code
+
+
 def _post(url: str, body: dict[str, Any], bearer: str | None = None) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
     request = Request(url, data=json.dumps(body).encode(), headers=headers)  # noqa: S310 - the emulator's own origin

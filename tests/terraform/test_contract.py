@@ -196,7 +196,8 @@ def test_root_passes_on_every_input() -> None:
     assert root == federation | {"identities"}
     of_the_root = {"direct", "shared_account"}
     of_the_pool = {"drop_subject_prefix", "pool_name", "provider_name", "subject_prefix", "supplier_name"}
-    assert known == identity - of_the_pool - {"name"} | of_the_root
+    decided_by_the_root = {"grant_chain", "name"}
+    assert known == identity - of_the_pool - decided_by_the_root | of_the_root
 
 
 def test_adc_documents_are_those_of_the_refresher(site: Site) -> None:

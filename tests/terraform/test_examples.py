@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.emulator.state import DEFAULT_NUMBER
-from tests.terraform.exchanges import Issuer, exchange, impersonate
+from tests.terraform.exchanges import Issuer, describe_provider, exchange, impersonate
 from tests.terraform.tool import SECONDS
 
 if TYPE_CHECKING:
@@ -212,13 +212,21 @@ def test_accounts_in_other_projects(site: Site, act: Act) -> None:
 
 
 def test_guard_rails(site: Site, act: Act) -> None:
-    """Everything that shows and limits misuse is there, in one apply with the pool and an empty plan after it."""
+    """Everything that shows and limits misuse is there, in one apply with the pool and an empty plan after it.
+
+    Of two administrators of the pool, only the one whom the deny policy excepts may change the provider.
+    """
+    for name in ("ann", "eve"):
+        site.google.grant("roles/iam.workloadIdentityPoolAdmin", f"user:{name}@example.com")
     terraform = site.root("guardrails")
     outputs = apply_example(site, terraform, "task-alice")
     site.worker.once()
 
     assert principal("user-1042") in outputs["unexpected_filter"]
     assert {name for name, found in site.google.state.documents.items() if found} >= {"orgPolicies", "denyPolicies"}
+    provider = f"{POOL}/providers/refresher"
+    assert describe_provider(site, provider, "user:ann@example.com") == 200
+    assert describe_provider(site, provider, "user:eve@example.com") == 403
     assert act(site.worker.directory("task-alice"), site.google)["service_account"].startswith("task-alice@")
 
 

@@ -77,3 +77,49 @@ def test_writers_at_the_same_time(site: Site) -> None:
 
     assert not site.google.faults.pending
     assert list_grants(account(site, "task-alice")) == EXPECTED
+
+
+def test_users_of_a_chain_keep_it_when_another_is_removed(site: Site) -> None:
+    """The grants between the accounts of a chain are single resources, and stay while an identity needs them."""
+    hops = [f"{name}-hop@my-project.iam.gserviceaccount.com" for name in ("first", "second", "third")]
+    for hop in hops:
+        site.google.add_service_account(hop)
+    chains = {"task-alice": hops, "task-bob": hops, "task-carol": hops[1:]}
+    users = {
+        name: {"subject": f"user-{number}", "delegates": chain} for number, (name, chain) in enumerate(chains.items())
+    }
+    terraform = site.call("chains", identities=users, deletion_protection=False)
+    terraform.apply()
+
+    def list_hops() -> list[set[tuple[str, str]]]:
+        return [list_grants(account(site, hop.partition("@")[0])) for hop in hops]
+
+    first, second, third = (f"serviceAccount:{hop}" for hop in hops)
+    assert list_hops() == [
+        {(CREATOR, principal("user-0")), (CREATOR, principal("user-1"))},
+        {(CREATOR, first), (CREATOR, principal("user-2"))},
+        {(CREATOR, second)},
+    ]
+
+    site.call("chains", identities={"task-bob": users["task-bob"]}, deletion_protection=False)
+    terraform.apply()
+
+    assert list_hops() == [{(CREATOR, principal("user-1"))}, {(CREATOR, first)}, {(CREATOR, second)}]
+    assert terraform.plan() == {}
+    assert third in {member for _, member in list_grants(account(site, "task-bob"))}
+
+
+def test_refused_removal_of_the_last_user_keeps_the_chain(site: Site) -> None:
+    """The protection of an identity is asked before the grants of its chain are touched."""
+    hops = [f"{name}-hop@my-project.iam.gserviceaccount.com" for name in ("first", "second")]
+    for hop in hops:
+        site.google.add_service_account(hop)
+    terraform = site.call("chains", identities={"task-alice": {"subject": "user-1", "delegates": hops}})
+    terraform.apply()
+    before = list_grants(account(site, "second-hop"))
+
+    site.call("chains", identities={})
+    refused = terraform.apply(status=1)
+
+    assert "Set deletion_protection = false" in refused.text
+    assert list_grants(account(site, "second-hop")) == before == {(CREATOR, f"serviceAccount:{hops[0]}")}

@@ -11,7 +11,7 @@ import pytest
 
 from refresher.emulator.state import DEFAULT_NUMBER
 from tests.program import PATIENCE
-from tests.terraform.test_examples import POOL, apply_example, list_living
+from tests.terraform.test_examples import CREATOR, POOL, apply_example, list_grants, list_living
 from tests.terraform.tool import MODULES, SECONDS, replace_source
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(SECONDS)
 
 PLACE = "module.federation.module.federation.google_iam_workload_identity_pool"
+ENTRY = 'task-alice = { subject = "user-1042" }'
 BY_ID = "projects/my-project/locations/global/workloadIdentityPools/workers"
 
 
@@ -143,10 +144,9 @@ def test_remove_a_user(site: Site) -> None:
     terraform = site.root("minimal", deletion_protection=True)
     terraform.apply()
     main = terraform.place / "main.tf"
-    entry = 'task-alice = { subject = "user-1042" }'
     (allowed,) = _blocks("Remove a user")
 
-    main.write_text(main.read_text().replace(entry, allowed))
+    main.write_text(main.read_text().replace(ENTRY, allowed))
     changes = terraform.plan_resources()
     terraform.apply()
     main.write_text(main.read_text().replace(allowed, ""))
@@ -156,14 +156,38 @@ def test_remove_a_user(site: Site) -> None:
     assert list_living(site) == [POOL]
 
 
-def test_move_to_another_issuer(site: Site, act: Act) -> None:
-    """At each step of the move the user acts as the same account; at the end only the old pool is gone."""
+def test_rename_a_user(site: Site) -> None:
+    """The account and its grants stay as they are, with the name of the identity alone changed."""
     terraform = site.root("minimal", deletion_protection=True)
+    terraform.apply()
+    main = terraform.place / "main.tf"
+    before = {email: (found.unique_id, found.bindings) for email, found in site.google.state.service_accounts.items()}
+    block, entry = _blocks("Rename a user")
+
+    main.write_text(main.read_text().replace(ENTRY, entry) + block)
+    changes = terraform.plan_resources()
+    terraform.apply()
+
+    assert {action for actions in changes.values() for action in actions} == {"update"}
+    state = site.google.state.service_accounts
+    assert {email: (found.unique_id, found.bindings) for email, found in state.items()} == before
+    assert "task-ann" in terraform.output()["refresher_yaml"]
+
+
+def test_move_to_another_issuer(site: Site, act: Act) -> None:
+    """At each step of the move the user acts as the same account, with its roles; at the end the old pool is gone."""
+    terraform = site.root("minimal", deletion_protection=True)
+    roles = site.google.add_bucket("data").policy
+    main = terraform.place / "main.tf"
+    call = main.read_text().replace(
+        ENTRY,
+        ENTRY.replace("}", ', signing = true, bucket_roles = { data = ["roles/storage.objectViewer"] } }'),
+    )
+    main.write_text(call)
     apply_example(site, terraform, "task-alice")
     site.worker.once()
     directory, account = site.worker.directory("task-alice"), "task-alice@my-project.iam.gserviceaccount.com"
-    main = terraform.place / "main.tf"
-    call = main.read_text()
+    granted = [(binding.role, set(binding.members)) for binding in roles.bindings]
     addition, removal = (replace_source(block) for block in _blocks("Move to another issuer"))
 
     main.write_text(call + addition)
@@ -181,6 +205,9 @@ def test_move_to_another_issuer(site: Site, act: Act) -> None:
     main.write_text(removal + addition)
     terraform.apply()
 
+    assert granted == [("roles/storage.objectViewer", {f"serviceAccount:{account}"})]
+    assert [(binding.role, set(binding.members)) for binding in roles.bindings] == granted
+    assert (CREATOR, f"serviceAccount:{account}") in list_grants(site.google.state.service_accounts[account])
     assert terraform.plan() == {}
     assert list_living(site) == [f"{POOL}-2", account]
     assert act(directory, site.google)["service_account"] == account

@@ -16,9 +16,13 @@ from refresher.catalogue.entries import (
 from refresher.text import redact
 from refresher.tokens import ACCESS_TOKEN_TYPE, JWT_TYPE
 from tests.docs.words import read_rules
+from tests.unit.emulator.test_catalogue import CAUSES
 
 if TYPE_CHECKING:
     from refresher.catalogue.entries import Entry
+
+SAME = {"I5": "I4", "I11": "I10", "T5b": "T5"}
+"""Refusals with the remedy of another one."""
 
 
 @pytest.mark.parametrize("entry", read_entries(), ids=lambda entry: entry.name)
@@ -57,8 +61,11 @@ def test_names_are_unique() -> None:
         (403, "Request had insufficient authentication scopes.", "I3"),
         (403, "IAM Service Account Credentials API has not been used in project 1 before", "disabled"),
         (403, "another refusal", "I2-other"),
-        (400, "The `issuer` claim in OIDC discovery document does not match the issuer", "E18"),
-        (400, "The mapped attribute attribute.x must be of type STRING.", "E19"),
+        (400, "The `issuer` claim in OIDC discovery document does not match the issuer", "E19"),
+        (400, "The mapped attribute attribute.x must be of type STRING.", "E20"),
+        (400, "ID Token does not contain user's identity in 'sub' claim: x", "E18"),
+        (400, "Role roles/iam.none is not supported for this resource.", "role"),
+        (403, "Permission 'iam.workloadIdentityPoolProviders.update' denied on resource", "T9"),
         (403, "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: x", "E17"),
         (404, "Not found; Gaia id not found for email x", "I4"),
         (429, "throttled due to rate limit: sts", "E13"),
@@ -72,6 +79,37 @@ def test_failures_are_recognised(status: int, text: str, name: str | None) -> No
     entry = recognise(status, text)
 
     assert (entry.name if entry else None) == name
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_every_refusal_of_the_emulator_has_its_entry(name: str) -> None:
+    """Each of Google's exact texts that the emulator sends leads to the entry of its own id, never to a search."""
+    _, status, _, text = CAUSES[name]
+
+    entry = recognise(status, text)
+
+    assert entry is not None
+    assert entry.name == SAME.get(name, name)
+    assert find_remedy(status, text) not in (UNKNOWN_REMEDY, SERVER_REMEDY)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "parts"),
+    [
+        (400, "The mapped attribute attribute.x must be of type STRING.", ("string(",)),
+        (400, "The given credential is rejected by the attribute condition.", ("condition", "refresher inspect")),
+        (400, "`issuer` claim in OIDC discovery document does not match", ("issuer_uri", "discovery", "slash")),
+        (409, "Requested entity already exists", ("undelete",)),
+        (400, "Role roles/x is not supported for this resource.", ("roles/iam.workloadIdentityUser",)),
+        (401, "Request had invalid authentication credentials.", ("pool", "account", "enabled")),
+    ],
+)
+def test_remedy_fits_its_cause(status: int, text: str, parts: tuple[str, ...]) -> None:
+    """A remedy names what is to be changed, not a powerful role."""
+    remedy = find_remedy(status, text)
+
+    assert all(part in remedy for part in parts)
+    assert "serviceAccountTokenCreator" not in remedy
 
 
 def test_remedy_names_the_account() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,9 +9,11 @@ import pytest
 from refresher.app.suppliers import CurrentTrust, open_workshop
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response
+from refresher.google.transport import PooledTransport
 from tests.fakes import FakeTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 URL = "https://cluster.example/api"
@@ -56,6 +60,24 @@ def test_trust_follows_the_file(tmp_path: Path) -> None:
     after = transport.request("GET", URL).body
 
     assert (before, after) == (b"old", b"new")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("is_own", [False, True], ids=["google.ca_file", "of-a-supplier"])
+def test_trust_that_would_be_waited_for_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], None], *, is_own: bool
+) -> None:
+    """A FIFO, a directory or a device in the place of certificates is reported with its key, and no lane hangs."""
+    file = tmp_path / "ca.pem"
+    make(file)
+    own = open_workshop(None).trust(file, "the supplier's ca_file")
+    connect = partial(own.request, "GET", URL) if is_own else partial(PooledTransport, ca_file=file)
+
+    with pytest.raises(ConfigurationError, match="cannot be used as trust: it is not a regular file") as caught:
+        connect()
+
+    assert str(file) in caught.value.problem
+    assert caught.value.remedy.startswith(f"set {'the supplier' if is_own else 'google.ca_file'}")
 
 
 def test_trust_that_cannot_be_used_names_its_key(tmp_path: Path) -> None:

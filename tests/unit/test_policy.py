@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -98,3 +98,14 @@ def test_wait_is_bounded_by_what_is_left_to_lose(age: timedelta, longest: timede
 def test_unchanged_tokens_are_asked_for_again(remaining: timedelta, expected: timedelta) -> None:
     """A supplier that returned the same token is asked again soon, and sooner near the expiry."""
     assert policy.poll_at(NOW, NOW + remaining) - NOW == expected
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+@pytest.mark.parametrize("life", [None, (NOW - HOUR / 2, NOW + HOUR / 2), (NOW - HOUR, NOW + timedelta(seconds=20))])
+def test_moment_that_a_server_names_is_kept(life: tuple[datetime, datetime] | None, draw: float) -> None:
+    """No attempt is earlier than the server asked for, whatever is left to lose; a fleet's are spread after it."""
+    wait = timedelta(seconds=30)
+
+    moment = policy.retry_at(NOW, failures=3, retryable=True, life=life, draw=draw, retry_after=wait)
+
+    assert NOW + wait <= moment <= NOW + wait + timedelta(seconds=4)

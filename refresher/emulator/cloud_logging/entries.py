@@ -10,6 +10,7 @@ from refresher.emulator.authentication import authenticate_administrator, projec
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.cloud_logging.filters import FilterError, Matches, parse_filter
 from refresher.emulator.errors import api_refusal
+from refresher.emulator.fields import find_project
 from refresher.emulator.http import Call, Reply, Route, read_text, read_texts
 from refresher.emulator.permissions import has_permission
 from refresher.emulator.tokens import Bearer
@@ -71,7 +72,7 @@ def _authorize(cloud: Cloud, caller: Bearer, project: str) -> str:
     resource = project_resource(cloud, project, service=SERVICE)
     if not has_permission(cloud, caller, "logging.privateLogEntries.list", resource):
         raise api_refusal("I1", permission="logging.privateLogEntries.list", resource="")
-    return resource.project
+    return find_project(cloud, project)[0]
 
 
 ROUTES = (Route("logging.entries.list", "POST", "/v2/entries:list", list_),)

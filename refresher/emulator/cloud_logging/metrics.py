@@ -47,7 +47,7 @@ def put(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a metric."""
-    documents.remove(cloud, KIND, _name(cloud, call, names, "delete"))
+    documents.remove(cloud, call, KIND, _name(cloud, call, names, "delete"))
     return Reply(document={})
 
 

@@ -14,6 +14,7 @@ from refresher.emulator.fields import find_project, read_mask
 from refresher.emulator.http import Call, Reply, Route, read_object, read_text, read_texts
 from refresher.emulator.iam_admin.fields import drop_empty
 from refresher.emulator.policies import Policy, is_same_etag
+from refresher.emulator.roles import ROLES
 from refresher.emulator.state import Role, is_gone
 
 SERVICE = "iam.googleapis.com"
@@ -59,9 +60,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Change the fields of the mask, and clear those that the body lacks; without a mask, change those that it has."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.update"))
     body = call.json()
-    etag = read_text(body, "etag")
-    if etag and not is_same_etag(etag, _compute_etag(role)):
-        raise api_refusal("conflict")
+    _check_etag(role, body)
     mask = call.query.get("updateMask", "")
     changes = {path: body.get(path) or _EMPTY[path] for path in read_mask(mask, _EMPTY)} if mask else body
     return Reply(document=_describe(name, _update(role, changes)))
@@ -70,6 +69,7 @@ def patch(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Delete a role. From now on it grants nothing. It can be undeleted for a while."""
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.delete"))
+    _check_etag(role, call.query)
     role.deleted_at = cloud.now()
     return Reply(document=_describe(name, role))
 
@@ -79,6 +79,13 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     name, role = _find(cloud, names, _authorize(cloud, call, names, "iam.roles.undelete"))
     role.deleted_at = None
     return Reply(document=_describe(name, role))
+
+
+def query_testable_permissions(cloud: Cloud, call: Call, _: Mapping[str, str]) -> Reply:
+    """List the permissions that the emulator checks. A custom role may include any other, which allows nothing."""
+    authenticate_administrator(cloud, call, service=SERVICE)
+    known = sorted({name for names in ROLES.values() for name in names if "*" not in name})
+    return Reply(document={"permissions": [{"name": name, "stage": "GA"} for name in known]})
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
@@ -105,6 +112,12 @@ def _update(role: Role, body: Mapping[str, Any]) -> Role:
     if "includedPermissions" in body:
         role.permissions = read_texts(body, "includedPermissions")
     return role
+
+
+def _check_etag(role: Role, given: Mapping[str, Any]) -> None:
+    etag = read_text(given, "etag")
+    if etag and not is_same_etag(etag, _compute_etag(role)):
+        raise api_refusal("conflict")
 
 
 def _compute_etag(role: Role) -> str:
@@ -134,5 +147,6 @@ ROUTES = (
     Route("iam.roles.get", "GET", _ROLE, get),
     Route("iam.roles.patch", "PATCH", _ROLE, patch, changes=True),
     Route("iam.roles.delete", "DELETE", _ROLE, delete, changes=True),
+    Route("iam.permissions.query", "POST", "/v1/permissions:queryTestablePermissions", query_testable_permissions),
     Route("iam.roles.undelete", "POST", f"{_ROLE}:undelete", undelete, changes=True),
 )

@@ -1,4 +1,4 @@
-"""Deny policies (IAM v2), stored and shown. They have no effect on access.
+"""Deny policies (IAM v2). What they deny is in `refresher.emulator.denials`.
 
 https://cloud.google.com/iam/docs/reference/rest/v2/policies. In the path, their parent is one encoded segment.
 """
@@ -9,12 +9,11 @@ from typing import Any
 from refresher.emulator import documents
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.cloud import Cloud
+from refresher.emulator.denials import KIND, is_permission, is_principal
 from refresher.emulator.errors import api_refusal
-from refresher.emulator.fields import format_time
-from refresher.emulator.http import Call, Reply, Route
+from refresher.emulator.fields import find_project, format_time
+from refresher.emulator.http import Call, Reply, Route, read_list, read_object, read_texts
 from refresher.emulator.iam_admin.operations import start_operation
-
-KIND = "denyPolicies"
 
 
 def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
@@ -24,7 +23,8 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if not policy_id:
         raise api_refusal("bad_field", field="policyId")
     name = f"{parent}/{policy_id}"
-    documents.add(cloud, KIND, name, _complete(cloud, name, call.json()))
+    body = _check_rules(call.json())
+    documents.add(cloud, KIND, name, _complete(name, body | {"createTime": format_time(cloud.now())}))
     return Reply(document=start_operation(cloud, name))
 
 
@@ -44,30 +44,55 @@ def list_(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
 def update(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Replace a deny policy."""
     name = f"{_authorize(cloud, call, names, 'iam.denypolicies.update')}/{names['policy']}"
-    known, body = documents.find(cloud, KIND, name), call.json()
+    known, body = documents.find(cloud, KIND, name), _check_rules(call.json())
     documents.check_etag(known, body)
-    documents.put(cloud, KIND, name, _complete(cloud, name, body))
+    times = {"createTime": known["createTime"], "updateTime": format_time(cloud.now())}
+    documents.put(cloud, KIND, name, _complete(name, body | times))
     return Reply(document=start_operation(cloud, name))
 
 
 def delete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     """Remove a deny policy."""
     name = f"{_authorize(cloud, call, names, 'iam.denypolicies.delete')}/{names['policy']}"
-    documents.remove(cloud, KIND, name)
+    documents.remove(cloud, call, KIND, name)
     return Reply(document=start_operation(cloud, name))
 
 
 def _authorize(cloud: Cloud, call: Call, names: Mapping[str, str], permission: str) -> str:
     caller = authenticate_administrator(cloud, call, service="iam.googleapis.com")
     parent = names["parent"]
-    require_permission(
-        cloud, caller, permission, project_resource(cloud, parent.rpartition("/")[2], service="iam.googleapis.com")
-    )
+    _, kind, name = f"//{parent}".rsplit("/", 2)
+    require_permission(cloud, caller, permission, project_resource(cloud, name, service="iam.googleapis.com"))
+    if kind == "projects":
+        find_project(cloud, name)
     return f"policies/{parent.replace('/', '%2F')}/denypolicies"
 
 
-def _complete(cloud: Cloud, name: str, body: dict[str, Any]) -> dict[str, Any]:
-    document = body | {"name": name, "kind": "DenyPolicy", "createTime": format_time(cloud.now())}
+def _check_rules(body: dict[str, Any]) -> dict[str, Any]:
+    """Check that the rules have the forms that deny policies have, which those of IAM policies are not.
+
+    Raises:
+        Refusal: A principal or permission has another form, or a rule depends on tags, which do not exist here.
+    """
+    for rule in read_list(body, "rules"):
+        if not isinstance(rule, dict):
+            raise api_refusal("bad_field", field="policy.rules")
+        denied = read_object(rule, "denyRule")
+        for field in ("deniedPrincipals", "exceptionPrincipals"):
+            if not all(map(is_principal, read_texts(denied, field))):
+                raise api_refusal("bad_field", field=f"policy.rules.deny_rule.{field}")
+        for field in ("deniedPermissions", "exceptionPermissions"):
+            if not all(map(is_permission, read_texts(denied, field))):
+                raise api_refusal("bad_field", field=f"policy.rules.deny_rule.{field}")
+        if denied.get("denialCondition"):
+            raise api_refusal(
+                "invalid", problem="Conditions of deny rules need tags, which the emulator does not have."
+            )
+    return body
+
+
+def _complete(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    document = body | {"name": name, "kind": "DenyPolicy"}
     return document | {"etag": documents.compute_etag(document)}
 
 

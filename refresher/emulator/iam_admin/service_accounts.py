@@ -4,13 +4,12 @@ https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Th
 `refresher.emulator.iam_admin.service_account_keys`.
 """
 
-import re
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
 from refresher.emulator import policy_changes
-from refresher.emulator.account_emails import compose_email
+from refresher.emulator.account_emails import compose_email, is_account_id
 from refresher.emulator.authentication import authenticate_administrator, project_resource, require_permission
 from refresher.emulator.cloud import Cloud
 from refresher.emulator.errors import api_refusal
@@ -24,7 +23,6 @@ from refresher.emulator.roles import ACCOUNTS
 from refresher.emulator.state import ServiceAccount, derive_unique_id, is_gone
 
 SERVICE = "iam.googleapis.com"
-_ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
 _MASK = {"displayName": "display_name", "description": "description"}
 
 
@@ -37,7 +35,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     project, _ = find_project(cloud, names["project"])
     body = call.json()
     account_id, settings = read_text(body, "accountId"), read_object(body, "serviceAccount")
-    if not _ACCOUNT_ID.fullmatch(account_id):
+    if not is_account_id(account_id):
         raise api_refusal("bad_field", field="account_id")
     email = compose_email(account_id, project)
     _check_free(cloud, email)

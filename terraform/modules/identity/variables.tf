@@ -107,6 +107,13 @@ variable "drop_subject_prefix" {
   nullable    = false
 }
 
+variable "grant_chain" {
+  description = "Whether each of delegates gets its grant on the next one here. Set it to false where several identities share a chain, and grant it once: a grant that two identities make is gone when one of them is removed. The root does so. Default: true."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "lifetime_seconds" {
   description = "Lifetime of impersonated access tokens, 600 to 43200 seconds. More than 3600 needs the organisation policy iam.allowServiceAccountCredentialLifetimeExtension. Default: the client's, an hour."
   type        = number

@@ -68,6 +68,42 @@ CASES = {
             "b": {"subject": "user-2", "shared_account": True, "service_account": {"account_id": "task-a"}},
         },
     ),
+    **{
+        f"root_twice_{name}": root(
+            f"(task-a and task-b: {text} for task-a@my-project.iam.gserviceaccount.com)",
+            "set it for one of them",
+            identities={
+                "task-a": {"subject": "user-1", "shared_account": True, **grant},
+                "task-b": {"subject": "user-2", "shared_account": True, **AS_TASK_A, **grant},
+            },
+        )
+        for name, text, grant in (
+            ("bucket", "roles/storage.admin on bucket data", {"bucket_roles": {"data": ["roles/storage.admin"]}}),
+            (
+                "project",
+                "roles/run.viewer on project my-project",
+                {"project_roles": {"my-project": ["roles/run.viewer"]}},
+            ),
+            ("service", "invocation of api in eu", {"run_services": {"x": {"location": "eu", "name": "api"}}}),
+            ("person", "impersonation by user:a@b.co", {"additional_impersonators": ["user:a@b.co"]}),
+            ("signing", "signing", {"signing": True}),
+            ("chain", f"impersonation by {HOP}", {"delegates": [HOP]}),
+        )
+    },
+    **{
+        f"root_undone_{name}": root(
+            "(task-b on that of task-a@my-project.iam.gserviceaccount.com)",
+            "set it to false there",
+            identities={
+                "task-a": {"subject": "user-1", "authoritative_impersonation": True, "shared_account": True},
+                "task-b": {"subject": "user-2", "shared_account": True, **other},
+            },
+        )
+        for name, other in (
+            ("account", AS_TASK_A),
+            ("chain", {"delegates": ["task-a@my-project.iam.gserviceaccount.com"]}),
+        )
+    },
     "root_prefix": root(
         "Identity task-a: subject does not begin with",
         "rename it",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,38 @@ def test_an_empty_drop_in_is_an_empty_body(workspace: Workspace) -> None:
     workspace.write("", "targets.d/bob.yaml")
 
     assert workspace.load().targets["bob"].identity == "bob"
+
+
+@pytest.mark.parametrize("body", [b"[" + b"a," * 5_000_000 + b"]", b"a: 1\n" * 4_000, b"#" * 20_000])
+def test_a_drop_in_is_no_larger_than_a_body_can_be(workspace: Workspace, body: bytes) -> None:
+    """Ten megabytes are refused unread, with one problem; the other targets are unaffected."""
+    workspace.write("", "targets.d/bob.yaml")
+    (workspace.drop_ins / "train.yaml").write_bytes(body)
+    (workspace.drop_ins / "train.yaml").chmod(0o600)
+    began = time.process_time()
+
+    loaded = workspace.load()
+
+    (problem,) = _problems(workspace, loaded)
+    assert problem == (
+        "targets.d/train.yaml:1:1: targets.d/train.yaml is larger than 16384 bytes"
+        " — write the body of one target there, in a regular file"
+    )
+    assert set(loaded.targets) == {"alice", "bob"}
+    assert time.process_time() - began < 1  # read whole, it would take a quarter of a minute and a gigabyte
+
+
+def test_the_problems_of_one_drop_in_are_bounded(workspace: Workspace) -> None:
+    """Of fifteen hundred unknown keys twenty are reported, and how many more there are."""
+    workspace.write("".join(f"k{number}: 1\n" for number in range(1_500)), "targets.d/train.yaml")
+
+    problems = _problems(workspace, workspace.load())
+
+    assert len(problems) == 21
+    assert problems[19].startswith("targets.d/train.yaml:20:1: k19 is not a known key")
+    assert problems[20] == (
+        "targets.d/train.yaml:21:1: this and 1479 more are wrong in this file — fix those that are reported first"
+    )
 
 
 @pytest.mark.parametrize("name", [".hidden.yaml", "task.yml", "task.yaml.tmp", "README", ".task.yaml.x1"])

@@ -29,17 +29,7 @@ from tests.unit.emulator.catalogue_causes import (
     recreate,
     with_key,
 )
-from tests.unit.emulator.conftest import (
-    ALICE,
-    BOB,
-    ISSUER,
-    NOW_SECONDS,
-    POOL,
-    PROVIDER,
-    Google,
-    Issuer,
-    principal,
-)
+from tests.unit.emulator.conftest import ALICE, BOB, ISSUER, NOW_SECONDS, POOL, PROVIDER, Google, Issuer, principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from refresher.emulator.http import Reply
     from tests.unit.emulator.conftest import Google, Issuer
 
+PERMISSION = "iam.googleapis.com/workloadIdentityPoolProviders.update"
 DENY = "/v2/policies/cloudresourcemanager.googleapis.com%2Fprojects%2Fmy-project/denypolicies"
 ORG = "/v2/projects/my-project/policies"
 METRICS = "/v2/projects/my-project/metrics"
@@ -25,7 +26,7 @@ def admin(google: Google, method: str, path: str, document: Any = None, **query:
 
 def test_deny_policies_are_stored(google: Google) -> None:
     """A deny policy is created, read, replaced with its etag, listed and removed below its encoded parent."""
-    rules = [{"denyRule": {"deniedPrincipals": ["principalSet://goog/public:all"], "deniedPermissions": ["iam.x"]}}]
+    rules = [{"denyRule": {"deniedPrincipals": ["principalSet://goog/public:all"], "deniedPermissions": [PERMISSION]}}]
 
     operation = admin(google, "POST", DENY, {"displayName": "D", "rules": rules}, policyId="no-keys").document["name"]
 
@@ -36,9 +37,37 @@ def test_deny_policies_are_stored(google: Google) -> None:
     assert admin(google, "PUT", f"{DENY}/no-keys", {"rules": [], "etag": shown["etag"]}).status == 200
     assert admin(google, "PUT", f"{DENY}/no-keys", {"rules": [], "etag": shown["etag"]}).status == 409
     assert len(admin(google, "GET", DENY).document["policies"]) == 1
+    assert admin(google, "DELETE", f"{DENY}/no-keys", etag=shown["etag"]).status == 409
     assert admin(google, "DELETE", f"{DENY}/no-keys").status == 200
     assert admin(google, "GET", f"{DENY}/no-keys").status == 404
     assert admin(google, "POST", DENY, {}).status == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", ORG.replace("my-project", "no-project"), None),
+        ("POST", ORG.replace("my-project", "no-project"), {"name": "projects/no-project/policies/a.b"}),
+        ("GET", DENY.replace("my-project", "no-project"), None),
+        ("GET", METRICS.replace("my-project", "no-project"), None),
+        ("GET", ALERTS.replace("my-project", "no-project"), None),
+        ("POST", "/v2/entries:list", {"resourceNames": ["projects/no-project"]}),
+    ],
+)
+def test_project_that_does_not_exist_is_refused(google: Google, method: str, path: str, body: Any) -> None:  # noqa: ANN401 - JSON
+    """A project that does not exist is refused in the same way everywhere, also to the administrator."""
+    assert admin(google, method, path, body).status == 403
+
+
+@pytest.mark.parametrize("parent", ["projects/my-project", "projects/123456789012", "organizations/111", "folders/5"])
+def test_constraints_with_an_effect_are_listed(google: Google, parent: str) -> None:
+    """The list that gcloud reads before it sets a policy has them, and none has another constraint that replaces it."""
+    listed = admin(google, "GET", f"/v2/{parent}/constraints").document["constraints"]
+
+    known = parent.replace("123456789012", "my-project")
+    assert {"name": f"{known}/constraints/iam.workloadIdentityPoolProviders"} in listed
+    assert {tuple(entry) for entry in listed} == {("name",)}
+    assert admin(google, "GET", "/v2/projects/no-project/constraints").status == 403
 
 
 def test_organisation_policies_are_stored(google: Google) -> None:

@@ -199,29 +199,6 @@ def test_sufficient_scope_is_required(google: Google, federated: str, issuer: Is
     assert federated
 
 
-def test_each_delegate_needs_implicit_delegation(google: Google, federated: str) -> None:
-    """Each delegate needs implicit delegation on the next, and the last one the permission on the target."""
-    google.cloud.state.allow(ALICE, principal("user-1"), TOKEN_CREATOR)
-    google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
-    carol = "carol@my-project.iam.gserviceaccount.com"
-    google.cloud.state.allow(carol, f"serviceAccount:{BOB}", TOKEN_CREATOR)
-    names = [f"projects/-/serviceAccounts/{name}" for name in (ALICE, BOB)]
-
-    assert google.impersonate(carol, federated, delegates=names).status == 200
-    assert google.impersonate(carol, federated, delegates=names[:1]).status == 403
-    assert google.impersonate(carol, federated, delegates=names[::-1]).status == 403
-    assert google.impersonate(carol, federated).status == 403
-
-
-def test_workload_identity_user_does_not_delegate(google: Google, federated: str) -> None:
-    """The role workloadIdentityUser includes tokens, but not implicit delegation."""
-    google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
-
-    reply = google.impersonate(BOB, federated, delegates=[f"projects/-/serviceAccounts/{ALICE}"])
-
-    assert read_refusal(reply) == denied("iam.serviceAccounts.implicitDelegation")
-
-
 @pytest.mark.parametrize("method", ["generateAccessToken", "generateIdToken", "signJwt", "signBlob"])
 def test_account_is_below_the_wildcard_project(google: Google, federated: str, method: str) -> None:
     """I6: an account is below `projects/-`; a project in its place is an invalid argument."""
@@ -236,24 +213,6 @@ def test_account_is_below_the_wildcard_project(google: Google, federated: str, m
     assert ask("-").status == 200
     for project in ("my-project", "123456789012"):
         assert read_refusal(ask(project)) == (400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
-
-
-@pytest.mark.parametrize(
-    "name", [ALICE, f"serviceAccounts/{ALICE}", f"projects/my-project/serviceAccounts/{ALICE}", ""]
-)
-def test_delegates_need_their_resource_names(google: Google, federated: str, name: str) -> None:
-    """I6: a delegate is `projects/-/serviceAccounts/NAME`, in no other form."""
-    google.cloud.state.allow(ALICE, principal("user-1"), TOKEN_CREATOR)
-    google.cloud.state.allow(BOB, f"serviceAccount:{ALICE}", TOKEN_CREATOR)
-
-    assert google.impersonate(BOB, federated, delegates=[f"projects/-/serviceAccounts/{ALICE}"]).status == 200
-    assert google.impersonate(BOB, federated, delegates=[name]).status == 400
-
-
-@pytest.mark.parametrize("delegates", [None, []])
-def test_delegates_can_be_absent_in_any_form(google: Google, federated: str, delegates: object) -> None:
-    """Python sends null and Java an empty list."""
-    assert google.impersonate(ALICE, federated, delegates=delegates).status == 200
 
 
 def test_id_tokens_are_issued(google: Google, federated: str) -> None:

@@ -257,3 +257,31 @@ def test_policies_apply_to_tokens_of_the_emulator(
     written = google.ask("PATCH", f"/v1/{POOL}", document={}, query={"updateMask": "disabled"}, token=carol)
 
     assert (read.status, written.status) == (200 if may_read else 403, 200 if may_write else 403)
+
+
+@pytest.mark.parametrize("mask", ["policy.bindings", "*", "bindings,nonsense", "audit-configs", ","])
+def test_unknown_mask_is_refused(google: Google, mask: str) -> None:
+    """A mask that names no field of a policy is 400 instead of a write that changes nothing."""
+    assert bind(google, PROJECT, binding(role="roles/viewer"), updateMask=mask).status == 400
+    assert google.cloud.state.projects["my-project"].policy.bindings == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "changed"),
+    [
+        ({}, {"bindings"}),
+        ({"updateMask": ""}, {"bindings"}),
+        ({"updateMask": "bindings, etag"}, {"bindings"}),
+        ({"updateMask": "auditConfigs"}, {"auditConfigs"}),
+        ({"updateMask": "audit_configs,bindings"}, {"auditConfigs", "bindings"}),
+        ({"updateMask": "etag"}, set()),
+    ],
+)
+def test_mask_decides_what_is_replaced(google: Google, mask: dict[str, str], changed: set[str]) -> None:
+    """By default the bindings of a policy are replaced, with a mask what it names."""
+    audit = [{"service": "allServices", "auditLogConfigs": [{"logType": "DATA_READ"}]}]
+    document = {"policy": {"bindings": [binding(role="roles/viewer")], "auditConfigs": audit}, **mask}
+
+    shown = google.ask("POST", f"{PROJECT}:setIamPolicy", document=document, token="anything").document
+
+    assert {"bindings", "auditConfigs"} & shown.keys() == changed

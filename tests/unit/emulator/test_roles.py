@@ -180,3 +180,16 @@ def test_every_role_with_permissions_exists(role: str) -> None:
     """Each role in the table of permissions can be granted on a project."""
     assert is_role(State(), role)
     assert is_grantable(role, "")
+
+
+def test_permissions_of_a_custom_role_can_be_queried(google: Google) -> None:
+    """The list that gcloud reads before it creates a role has the permissions that are checked, each once."""
+    body = {"fullResourceName": "//cloudresourcemanager.googleapis.com/projects/my-project"}
+
+    path = "/v1/permissions:queryTestablePermissions"
+    names = [
+        entry["name"] for entry in google.ask("POST", path, document=body, token="anything").document["permissions"]
+    ]
+
+    assert {"iam.serviceAccounts.getAccessToken", "storage.objects.get"} <= set(names)
+    assert (len(names), [name for name in names if "*" in name]) == (len(set(names)), [])

@@ -25,6 +25,7 @@ VALID = [
     f" {SCOPE}  openid ",
     "https://mail.google.com/",
     "https://www.google.com/m8/feeds/",
+    "https://apps-apis.google.com/a/feeds/groups/",
 ]
 INVALID = [
     " ".join(READ_WRITE),
@@ -38,6 +39,8 @@ INVALID = [
     "https://example.com/x",
     "https://svc-abc123-ew.a.run.app",
     "https://googleapis.com.example.com/auth/iam",
+    "https://example-googleapis.com/auth/iam",
+    "https://-.google.com/x",
     "http://www.googleapis.com/auth/iam",
     "https:// www.googleapis.com/auth/iam",
     "OPENID",

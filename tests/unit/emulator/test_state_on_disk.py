@@ -113,7 +113,7 @@ def test_seed_creates_every_kind_of_resource(tmp_path: Path, issuer: Issuer) -> 
     (tmp_path / "seed.yaml").write_text(
         yaml.safe_dump(
             {
-                "projects": {"other": "42"},
+                "projects": {"other-project": "42"},
                 "pools": [
                     {
                         "pool": "others",
@@ -124,7 +124,7 @@ def test_seed_creates_every_kind_of_resource(tmp_path: Path, issuer: Issuer) -> 
                     }
                 ],
                 "service_accounts": {ALICE: {"roles/iam.workloadIdentityUser": [principal("user-1")]}},
-                "metadata_account": "worker@other.iam.gserviceaccount.com",
+                "metadata_account": "worker@other-project.iam.gserviceaccount.com",
             }
         )
     )
@@ -134,8 +134,8 @@ def test_seed_creates_every_kind_of_resource(tmp_path: Path, issuer: Issuer) -> 
 
     provider = state.add_pool("others", project_number="42").providers["first"]
     assert (provider.issuer, provider.jwks, provider.allowed_audiences) == (ISSUER, issuer.jwks, ["a"])
-    assert set(state.service_accounts) == {ALICE, "worker@other.iam.gserviceaccount.com"}
-    assert state.metadata_account == "worker@other.iam.gserviceaccount.com"
+    assert set(state.service_accounts) == {ALICE, "worker@other-project.iam.gserviceaccount.com"}
+    assert state.metadata_account == "worker@other-project.iam.gserviceaccount.com"
 
 
 def test_seed_adds_to_present_resources() -> None:

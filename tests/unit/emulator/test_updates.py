@@ -166,6 +166,18 @@ def test_mask_of_an_organisation_policy_clears(google: Google, mask: str, body: 
     assert admin(google, "PATCH", ORG, body, updateMask="policy.name").status == 400
 
 
+@pytest.mark.parametrize("path", [ORG, f"{PROJECT}/roles/mine", f"{DENY}/no-keys"])
+def test_deletion_with_an_old_etag_is_a_conflict(google: Google, path: str) -> None:
+    """Where a deletion takes an etag, only the present version is deleted, in both alphabets of base64."""
+    admin(google, "POST", ORG.rpartition("/")[0], {"name": ORG.removeprefix("/v2/"), "spec": RULES})
+    admin(google, "POST", f"{PROJECT}/roles", {"roleId": "mine", "role": {"title": "T"}})
+    admin(google, "POST", DENY, {}, policyId="no-keys")
+    etag = admin(google, "GET", path).document["etag"]
+
+    assert admin(google, "DELETE", path, etag="AAAA").status == 409
+    assert admin(google, "DELETE", path, etag=etag.replace("+", "-").replace("/", "_").rstrip("=")).status == 200
+
+
 @pytest.mark.parametrize("spec", ["spec", "dryRunSpec", None])
 def test_old_etag_of_either_spec_is_a_conflict(google: Google, spec: str | None) -> None:
     """The whole policy and both of its specs have an etag, and each of them is compared."""
@@ -220,6 +232,7 @@ def test_mask_of_an_alert_policy_clears(
 
     shown = admin(google, "GET", f"/v3/{name}").document
     assert shown == {**expected, "name": name}
+    assert admin(google, "PATCH", f"/v3/{name}", body, updateMask="displayName,nonsense").status == 400
 
 
 @pytest.mark.parametrize("mask", ["displayName,description,disabled", "display_name", "description", "disabled"])

@@ -78,7 +78,7 @@ class Stage:
         self.workers = Workers()
         self._daemon = Daemon(
             plans=self,
-            hold=lambda _root: None,
+            hold=lambda _root: False,
             retire=lambda _root, _reserved, _now: Retirement(),
             workers=self.workers,
             reporter=Reporter(lambda _event: None),

@@ -15,6 +15,7 @@ from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.errors import ImpersonationError
 from refresher.publishing.artifacts import ARTIFACTS, Artifact, Origin
+from refresher.tokens import MAXIMUM_SIZE
 from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.tokens import make_jwt
 
@@ -122,6 +123,17 @@ def test_directory_changes_hands_while_google_is_asked(stage: Stage, alice: Targ
     stage.chain.meanwhile = bool
     assert stage.refresh(bob).result is Result.PUBLISHED
     assert (content(bob, "access_token") or "").startswith("ya29.bob@")
+
+
+def test_minted_artifact_that_could_not_be_read_back_is_refused(stage: Stage, target_of: MakeTarget) -> None:
+    """An access token that is larger than what may be read back is not published."""
+    alice = target_of(account="a" * MAXIMUM_SIZE, minted=(ACCESS,))
+    stage.settle(alice)
+
+    outcome = stage.refresh(alice)
+
+    assert isinstance(outcome.error, ImpersonationError)
+    assert content(alice, "access_token") is None
 
 
 def test_target_is_retired_while_google_is_asked(stage: Stage, alice: Target) -> None:

@@ -30,6 +30,7 @@ class LateWorkers:
     def __init__(self) -> None:
         self._jobs: list[Callable[[], None]] = []
         self.refuses = False
+        self.retained: set[str] = set()
 
     def submit(self, lane: str, job: Callable[[], None], *, threads: int) -> None:
         """Queue a job."""
@@ -38,6 +39,10 @@ class LateWorkers:
         if self.refuses:
             raise RuntimeError("can't start new thread")
         self._jobs.append(job)
+
+    def retain(self, lanes: Collection[str]) -> None:
+        """Note which lanes stay."""
+        self.retained = set(lanes)
 
     def work(self) -> None:
         """Run the queued jobs, and those that they queue."""
@@ -51,8 +56,10 @@ class Stage:
     def __init__(self, clock: FakeClock) -> None:
         self.plan: Plan | None = None
         self.refused: Path | None = None
+        self.lost: Path | None = None
         self.events: list[str] = []
         self.reserved: list[frozenset[str]] = []
+        self.strays: dict[Path, tuple[str, ...]] = {}
         self.fields: list[dict[str, object]] = []
         self.retiring_fails = False
         self.workers = LateWorkers()
@@ -86,11 +93,13 @@ class Stage:
         if self.retiring_fails:
             raise OSError(5, "Input/output error")
         self.reserved.append(frozenset(reserved))
-        return Retirement()
+        return Retirement(self.strays.pop(root, ()))
 
-    def _hold(self, root: Path) -> None:
+    def _hold(self, root: Path) -> bool:
         if root == self.refused:
             raise RootHeldError("another daemon already publishes there", "stop it")
+        was_lost, self.lost = root == self.lost, None
+        return was_lost
 
     def _hear(self, event: Any) -> None:  # noqa: ANN401 - as the reporter sends it
         self.events.append(event.name)
@@ -192,6 +201,7 @@ def test_bug_of_one_job_is_its_failure_alone(stage: Stage, target_of: MakeTarget
     stage.follow(target_of(), supplier)
     stage.daemon.tick()
     stage.workers.work()
+    stage.daemon.tick()
 
     assert stage.events.count("token.supply_failed") == 1
     assert "eyJ" not in repr(stage.fields)
@@ -256,3 +266,54 @@ def test_nothing_is_published_below_a_root_that_another_daemon_took(
 
     assert (meanwhile, stage.events.count("token.published")) == (1, 2)
     assert stage.events.count("daemon.fault") == 1
+
+
+def test_root_that_was_unmounted_is_reported(stage: Stage, target_of: MakeTarget) -> None:
+    """A root that had to be taken again is one event with what to do: containers hold the directories of the former."""
+    target = target_of()
+    stage.follow(target, FakeSupplier())
+    stage.daemon.tick()
+    stage.lost = target.directory.root
+
+    for _ in range(3):
+        stage.daemon.tick()
+
+    (found,) = (fields for fields in stage.fields if fields.get("path") == str(target.directory.root))
+    assert "unmounted" in str(found["error"])
+    assert "start every container again" in str(found["remedy"])
+    assert stage.events.count("directory.recreated") == 1
+
+
+def test_former_root_is_retired_and_delays_nothing(stage: Stage, target_of: MakeTarget, tmp_path: Path) -> None:
+    """After a change of root the directories in the former are retired; one that another daemon took is left alone."""
+    target, supplier = target_of(), FakeSupplier()
+    former = target.directory.root
+    former.mkdir()
+    stage.follow(target, supplier)
+    stage.daemon.tick()
+    stage.follow(replace(target, directory=replace(target.directory, root=tmp_path / "b")), supplier)
+    stage.strays[former] = ("alice",)
+    stage.daemon.tick()
+    stage.workers.work()
+    stage.refused = former
+
+    for _ in range(10):
+        stage.daemon.tick()
+
+    retired = [fields for name, fields in zip(stage.events, stage.fields, strict=True) if name == "target.retired"]
+    assert retired == [{"target": "alice", "path": str(former / "alice")}]
+    assert (tmp_path / "b" / "alice" / "env").exists()
+    assert stage.events.count("daemon.fault") == 1
+
+
+def test_supplier_that_is_gone_keeps_no_lane(stage: Stage, target_of: MakeTarget) -> None:
+    """After a change of the plan only the lanes of its own jobs stay."""
+    target, supplier = target_of(), FakeSupplier()
+    stage.follow(target, supplier)
+    stage.daemon.tick()
+    assert stage.workers.retained == {"worker", ":keys"}
+
+    stage.follow(replace(target, supplier="other"), supplier)
+    stage.daemon.tick()
+
+    assert stage.workers.retained == {"other", ":keys"}

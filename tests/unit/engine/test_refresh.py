@@ -17,7 +17,7 @@ from refresher.errors import PublishError, SupplyError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, RECORD, TOKEN
 from refresher.publishing.record import compute_fingerprint
-from refresher.tokens import SubjectToken
+from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 from tests.tokens import NOW, jwt_of, make_jwt
 
 if TYPE_CHECKING:
@@ -197,19 +197,58 @@ def test_unworthy_token_is_not_published(
     assert target.directory.read_state() == before
 
 
-def test_token_that_ends_sooner_is_not_published(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+@pytest.mark.parametrize("force", [False, True])
+def test_token_that_was_issued_before_and_ends_sooner_is_not_published(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, *, force: bool
 ) -> None:
-    """A token that expires before the present one never replaces it."""
+    """A token that was issued no later than the present one and expires before it never replaces it."""
     target = target_of()
     refresh(target, supplier, clock)
     clock.pass_(timedelta(minutes=30))
-    supplier.lifetime = timedelta(minutes=20)
+    supplier.fixed = make_jwt(issued_at=NOW, lifetime=timedelta(minutes=50))
 
-    outcome = refresh(target, supplier, clock)
+    outcome = refresh(target, supplier, clock, force=force)
 
     assert isinstance(outcome.error, TokenRejectedError)
     assert read_files(target)["token"] == make_jwt().encode()
+
+
+@pytest.mark.parametrize(("passed", "force"), [(1, True), (30, False), (55, False)], ids=["forced", "due", "overdue"])
+def test_token_that_was_issued_later_wins_though_it_ends_sooner(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, *, passed: int, force: bool
+) -> None:
+    """When the present token is due, or with force, a later-issued one replaces it: the issuer's policy was cut."""
+    target = target_of()
+    supplier.lifetime = timedelta(hours=1)
+    refresh(target, supplier, clock)
+    clock.pass_(timedelta(minutes=passed))
+    supplier.lifetime = timedelta(minutes=20) if passed < 55 else timedelta(minutes=4)
+
+    outcome = refresh(target, supplier, clock, force=force)
+
+    assert (outcome.result, outcome.error) == (Result.PUBLISHED, None)
+    assert outcome.life is not None
+    assert outcome.life.issued_at == NOW + timedelta(minutes=passed)
+
+
+def test_token_of_a_year_is_worth_a_day(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
+    """A token that claims a year ends for us 24 h after its issue, is due after 12, and a new one follows then."""
+    target = target_of()
+    target = replace(target, expected=replace(target.expected, maximum_lifetime=None))
+    supplier.fixed = make_jwt(lifetime=timedelta(days=365))
+    first = refresh(target, supplier, clock)
+    clock.pass_(timedelta(hours=12))
+    supplier.fixed = make_jwt(issued_at=clock.now())
+    second = refresh(target, supplier, clock)
+    supplier.fixed = make_jwt(issued_at=NOW, lifetime=timedelta(days=365))
+    clock.pass_(timedelta(hours=13))
+    late = refresh(target, supplier, clock)
+
+    assert first.life is not None
+    assert first.life.expires_at == NOW + timedelta(hours=24)
+    assert second.result is Result.PUBLISHED
+    assert isinstance(late.error, TokenRejectedError)
+    assert "it expired at" in late.error.problem
 
 
 def test_same_token_again_is_unchanged_until_overdue(
@@ -524,6 +563,51 @@ def test_opaque_token_is_described(target_of: MakeTarget, clock: FakeClock) -> N
     assert b"ya29" not in read_files(target)["artifacts.json"]
 
 
+@pytest.mark.parametrize("name", ["env", "credentials.json"])
+def test_removed_file_is_written_again_and_reported(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str
+) -> None:
+    """A static file that is removed under a running daemon is in the outcome; one that is new is not."""
+    target, refresher = target_of(), Refresher(suppliers={"worker": supplier}, clock=clock)
+    supplier.failure = SupplyError("p", "r")
+    assert refresher.refresh(target, first=True).repaired == ()
+    supplier.failure = None
+    assert refresher.refresh(target).repaired == ()
+    (target.directory.path / name).unlink()
+
+    assert refresher.refresh(target).repaired == (name,)
+
+
+@pytest.mark.parametrize(("size", "result"), [(MAXIMUM_SIZE, Result.KEPT), (MAXIMUM_SIZE + 1, Result.FAILED)])
+def test_limit_of_a_token_is_one_on_both_sides(
+    target_of: MakeTarget, clock: FakeClock, size: int, result: Result
+) -> None:
+    """The largest token that may be supplied is published and read back; a larger one is refused and not written."""
+    target = target_of()
+    target = replace(target, expected=replace(target.expected, is_jwt=False))
+    life = {"issued_at": NOW, "expires_at": NOW + timedelta(hours=1)}
+
+    class Opaque:
+        def supply(self, context: object, now: object) -> SubjectToken:
+            return SubjectToken(value="a" * size, unverified_claims=None, **life)
+
+    refresh(target, Opaque(), clock)
+    again = refresh(target, Opaque(), clock)
+
+    assert again.result is result
+    assert again.error is None or "more than 65536" in again.error.problem
+    assert (target.directory.path / "token").exists() is (result is Result.KEPT)
+
+
+def test_static_file_of_any_size_is_read_back(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock) -> None:
+    """An `env` with hundreds of ID tokens is larger than a token may be; it is written once and not again and again."""
+    target = target_of()
+    target = replace(target, static={**target.static, ENVIRONMENT: b"A=b\n" * 50_000})
+    refresh(target, supplier, clock)
+
+    assert refresh(target, supplier, clock).repaired == ()
+
+
 def test_unwritable_directory_is_a_publish_error(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
 ) -> None:
@@ -648,22 +732,23 @@ def test_directory_that_another_process_takes_over_meanwhile_is_left_alone(
     assert read_files(alice) == theirs[0]
 
 
+@pytest.mark.parametrize("force", [False, True], ids=["due", "forced"])
 def test_better_token_of_another_process_is_kept(
-    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, *, force: bool
 ) -> None:
-    """A token that another process published in the meantime for the same identity is compared, not overwritten."""
+    """A newer token that another process published in the meantime is neither overwritten nor a failure."""
     target = target_of()
 
     class Overtaken:
         def supply(self, context: SupplierContext, now: datetime) -> SubjectToken:
             early = supplier.supply(context, now)
             clock.pass_(timedelta(minutes=1))
-            assert refresh(target, supplier, clock).result is Result.PUBLISHED
+            assert refresh(target, supplier, clock, force=force).result is Result.PUBLISHED
             return early
 
-    outcome = refresh(target, Overtaken(), clock)
+    outcome = refresh(target, Overtaken(), clock, force=force)
 
-    assert isinstance(outcome.error, TokenRejectedError)
+    assert (outcome.result, outcome.error) == (Result.KEPT, None)
     assert outcome.life is not None
     assert outcome.life.issued_at == NOW + timedelta(minutes=1)
 

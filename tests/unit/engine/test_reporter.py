@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,14 +40,15 @@ class Desk:
         self.reporter = Reporter(self.events.append)
         self.entry = Entry(target=target, artifact=artifact)
 
-    def report(self, outcome: Outcome, entry: Entry | None = None) -> None:
+    def report(self, outcome: Outcome, entry: Entry | None = None, now: datetime = NOW) -> None:
         """Settle and report an outcome, as the daemon does."""
         entry = entry or self.entry
-        before = entry.failures, entry.problem
+        former = replace(entry)
         entry.life, entry.former_state, entry.state = outcome.life, entry.state, outcome.state
         entry.failures = entry.failures + 1 if outcome.error else 0
         entry.problem = outcome.error.problem if outcome.error else None
-        self.reporter.report(entry, outcome, failures_before=before[0], problem_before=before[1])
+        self.reporter.report(entry, outcome, former, now)
+        self.reporter.flush()
 
     @property
     def names(self) -> list[str]:
@@ -120,6 +121,7 @@ def test_file_that_runs_out_is_reported_once_each(
 
     for minutes in (50, 55, 56, 60, 70):
         desk.reporter.watch(desk.entry, NOW + timedelta(minutes=minutes))
+    desk.reporter.flush()
 
     assert desk.names == [f"{kind}.overdue", f"{kind}.expired"]
     desk.entry.failures = 1
@@ -169,3 +171,86 @@ def test_direct_access_by_short_tokens_is_reported_once(
     reported = [event for event in desk.events if event.name == "token.short_lived"]
     assert len(reported) == count
     assert all("Node" in str(event.fields["error"]) and event.fields["remedy"] for event in reported)
+
+
+def test_one_cause_is_one_line_for_many_targets(target_of: MakeTarget) -> None:
+    """A full disk under a thousand targets is one line with their number, the names of the first, and the remedy."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for number in range(1000):
+        entry = Entry(target=target_of(f"t{number}"), failures=1, next_at=NOW)
+        error = PublishError(f"/run/t{number}/token can't be written: No space left on device", "free space")
+        reporter.report(entry, build_outcome(error), Entry(target=entry.target), NOW)
+    assert events == []
+
+    reporter.flush()
+    reporter.flush()
+
+    (event,) = events
+    assert event.name == "token.publish_failed"
+    assert event.fields == {
+        "targets": 1000,
+        "first": "t0, t1, t2",
+        "error": "/run/t0/token can't be written: No space left on device",
+        "remedy": "free space",
+        "next_at": "2026-01-01T00:00:00Z",
+    }
+
+
+@pytest.mark.parametrize("happening", ["refused", "overdue", "recovered"])
+def test_artifacts_of_many_targets_are_one_line_too(target_of: MakeTarget, happening: str) -> None:
+    """While Google does not answer, and when it does again, the artifacts of all targets have one line together."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for number in range(10):
+        former = Entry(target=target_of(f"t{number}"), artifact=ACCESS, life=LONG, failures=happening == "recovered")
+        if happening == "overdue":
+            reporter.watch(former, NOW + timedelta(minutes=55))
+        else:
+            error = ImpersonationError(f"t{number}: 503", "wait") if happening == "refused" else None
+            outcome = replace(build_outcome(error), result=Result.KEPT)
+            reporter.report(replace(former, failures=error is not None), outcome, former, NOW)
+
+    reporter.flush()
+
+    (event,) = events
+    assert event.name == ("exchange.refused" if happening == "refused" else f"artifact.{happening}")
+    assert (event.fields["targets"], event.fields["first"]) == (10, "t0, t1, t2")
+
+
+def test_causes_that_differ_have_lines_of_their_own(target_of: MakeTarget) -> None:
+    """Failures with different remedies, and a few with the same one, each have their own line with their target."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for name, remedy in (("alice", "grant a role"), ("bob", "free space"), ("carol", "free space")):
+        entry = Entry(target=target_of(name), failures=1, next_at=NOW)
+        reporter.report(entry, build_outcome(PublishError("p", remedy)), Entry(target=entry.target), NOW)
+
+    reporter.flush()
+
+    assert [event.fields["target"] for event in events] == ["alice", "bob", "carol"]
+    assert {event.fields["next_at"] for event in events} == {"2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(("minutes", "count"), [(10, 1), (31, 0)], ids=["fresh", "due"])
+def test_token_that_another_process_replaced_is_reported(target_of: MakeTarget, minutes: int, count: int) -> None:
+    """A token that is published again while the former one was fresh had been changed; one that was due had not."""
+    desk = Desk(target_of())
+    desk.report(build_outcome())
+
+    desk.report(build_outcome(), now=NOW + timedelta(minutes=minutes))
+
+    found = [event for event in desk.events if event.name == "artifact.tampered"]
+    assert len(found) == count
+    assert all(event.fields["artifact"] == "token" and "find out who" in str(event.fields["remedy"]) for event in found)
+
+
+def test_repair_after_an_edit_is_no_warning(target_of: MakeTarget) -> None:
+    """Files that change with the configuration are information; files that another process changed are a warning."""
+    desk = Desk(target_of())
+    repaired = replace(build_outcome(), result=Result.KEPT, repaired=("env",), state=(FileState(1, 1, 0, 0, 0, 0, 0),))
+
+    for _ in range(2):
+        desk.report(repaired)
+
+    assert [event.severity.name for event in desk.events] == ["INFO", "WARNING"]

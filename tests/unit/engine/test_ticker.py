@@ -6,6 +6,7 @@ from functools import partial
 
 from refresher.engine.ticker import Ticker
 from refresher.engine.workers import Workers
+from tests.program import until
 
 DEADLINE = 10.0
 
@@ -72,5 +73,24 @@ def test_wait_ends_at_its_timeout() -> None:
     release.set()
 
     assert not came_true
+    assert workers.wait(DEADLINE)
+    workers.stop()
+
+
+def test_lane_that_is_not_wanted_any_more_keeps_no_thread() -> None:
+    """The threads of a supplier that is gone end after what is queued; those of the others stay, and all still work."""
+    release, done = threading.Event(), threading.Event()
+    workers = Workers()
+    for lane in ("former", "present"):
+        workers.submit(lane, partial(hang_until, release), threads=1)
+    workers.submit("former", done.set, threads=1)
+
+    workers.retain({"present"})
+    release.set()
+
+    assert done.wait(DEADLINE)
+    until(lambda: not any("-former-" in thread.name for thread in threading.enumerate()), what="the threads end")
+    assert any("-present-" in thread.name for thread in threading.enumerate())
+    workers.submit("former", done.clear, threads=1)
     assert workers.wait(DEADLINE)
     workers.stop()

@@ -148,7 +148,7 @@ def test_key_of_another_algorithm_is_refused() -> None:
         (400, f"{VERSION} is not enabled, current state is: DESTROYED.", "an enabled version of the key"),
         (400, "The key is for something else.", "EC_SIGN_P256_SHA256"),
         (404, f"CryptoKeyVersion {VERSION} not found.", f"letter by letter: {KEY}"),
-        (401, "Request had invalid authentication credentials.", "source credentials"),
+        (401, "Request had invalid authentication credentials.", "the supplier's own credentials"),
     ],
 )
 def test_refusal_has_a_remedy(status: int, text: str, remedy: str) -> None:

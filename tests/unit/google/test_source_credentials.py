@@ -306,11 +306,15 @@ def test_endless_credentials_are_not_read_to_their_end(tmp_path: Path, size: int
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
-def test_other_than_regular_source_file_is_reported_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("key", ["file", "certificate_config_location", "trust_chain_path"])
+def test_other_than_regular_source_file_is_reported_at_once(
+    tmp_path: Path, make: Callable[[Path], None], key: str
+) -> None:
     """A source file of a federated identity that google-auth would wait for is reported, with both files' names."""
     source = tmp_path / "subject-token"
     make(source)
-    path = federated(tmp_path, {"file": str(source)})
+    config = {"certificate_config_location": str(tmp_path / "absent")}
+    path = federated(tmp_path, {key: str(source)} if key == "file" else {"certificate": config | {key: str(source)}})
     transport = FakeTransport(oauth)
 
     with pytest.raises(SupplyError, match="not a regular file", check=is_retryable) as caught:

@@ -67,19 +67,19 @@ def test_first_key_is_active_and_private(tmp_path: Path, algorithm: str) -> None
     assert published_key_ids(directory) == {record.kid}
     assert load_signing_key(directory).kid == record.kid
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o400}
-    assert sorted(os.listdir(directory)) == sorted([f"{record.kid}.pem", "keys.json"])
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.glob("[!.]*")} == {0o400}
+    assert sorted(path.name for path in directory.glob("[!.]*")) == sorted([f"{record.kid}.pem", "keys.json"])
 
 
 def test_second_key_is_refused(keys: Path) -> None:
     """A directory with a key does not change, and the remedy is the command that prints the key."""
-    before = {path.name: path.read_bytes() for path in keys.iterdir()}
+    before = {path.name: path.read_bytes() for path in keys.glob("[!.]*")}
 
     with pytest.raises(KeysError) as caught:
         create(keys, algorithm="ES256", now=NOW + timedelta(days=1))
 
     assert "refresher keys jwks" in caught.value.remedy
-    assert {path.name: path.read_bytes() for path in keys.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in keys.glob("[!.]*")} == before
 
 
 def test_interrupted_creation_starts_again(keys: Path) -> None:

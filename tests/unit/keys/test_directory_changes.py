@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -58,8 +59,8 @@ def test_rotation_from_beginning_to_end(keys: Path) -> None:
     (gone,) = retire(keys, now=NOW + HOUR + SKEW)
     assert gone.kid == old
     assert kids(keys) == {new}
-    assert {path.name for path in keys.iterdir()} == {f"{new}.pem", "keys.json"}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o400}
+    assert {path.name for path in keys.glob("[!.]*")} == {f"{new}.pem", "keys.json"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys.glob("[!.]*")} == {0o400}
 
 
 def test_half_written_files_of_a_killed_run_are_removed(keys: Path) -> None:
@@ -87,7 +88,7 @@ def test_created_directories_are_closed_to_others(tmp_path: Path) -> None:
 def test_refused_change_leaves_everything(keys: Path) -> None:
     """A refused change changes no file."""
     rotate(keys, algorithm="ES256", now=NOW)
-    before = {path.name: path.read_bytes() for path in keys.iterdir()}
+    before = {path.name: path.read_bytes() for path in keys.glob("[!.]*")}
 
     with pytest.raises(KeysError):
         rotate(keys, algorithm=None, now=NOW)
@@ -96,7 +97,7 @@ def test_refused_change_leaves_everything(keys: Path) -> None:
     with pytest.raises(KeysError):
         revoke(keys, "unknown", now=NOW)
 
-    assert {path.name: path.read_bytes() for path in keys.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in keys.glob("[!.]*")} == before
 
 
 def test_revoked_key_leaves_the_disk(keys: Path) -> None:
@@ -153,3 +154,42 @@ def test_registry_of_an_earlier_version_is_read(keys: Path) -> None:
 
     assert record.state is KeyState.ACTIVE
     assert record.keep_until is None
+
+
+def test_reader_of_the_directory_holds_up_nobody(keys: Path) -> None:
+    """A user who may read the directory can lock it for ever: keys are rotated and revoked nevertheless."""
+    descriptor = os.open(keys, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    leaked = load_signing_key(keys).kid
+
+    new = rotate(keys, algorithm=None, now=NOW).kid
+
+    assert revoke(keys, leaked, now=NOW).kid == new
+    os.close(descriptor)
+
+
+@pytest.mark.slow  # waits for the limit
+def test_process_that_locks_the_keys_is_named_in_time(keys: Path) -> None:
+    """A process that never lets go of the keys is named with its id after a limited time."""
+    rotate(keys, algorithm=None, now=NOW)
+    descriptor = os.open(keys / ".lock", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    with pytest.raises(KeysError) as caught:
+        activate(keys, None, lifetime=HOUR, now=NOW)
+
+    assert f"process {os.getpid()} (" in caught.value.problem
+    assert caught.value.remedy == f"end that process: kill {os.getpid()}"
+    os.close(descriptor)
+
+
+def test_key_that_a_killed_run_left_is_removed(keys: Path) -> None:
+    """A key that is gone in `keys.json`, but whose file a killed run left, is removed by the next change."""
+    former = load_signing_key(keys).kid
+    left = (keys / f"{former}.pem").read_bytes()
+    revoke(keys, former, now=NOW)
+    (keys / f"{former}.pem").write_bytes(left)
+
+    rotate(keys, algorithm=None, now=NOW)
+
+    assert not (keys / f"{former}.pem").exists()

@@ -281,3 +281,14 @@ def test_remedy_depends_on_whether_a_daemon_runs(alice: Target, *, is_running: b
 
     assert ("read the daemon's log" in remedy) is is_running
     assert ("start the daemon" in remedy) is not is_running
+
+
+def test_absent_root_is_reported_as_such(alice: Target) -> None:
+    """Without its directory_root a target is absent, and the problem is the root, which may be an unmounted one."""
+    alice.directory.root.rename(alice.directory.root.with_name("elsewhere"))
+
+    health = examine(alice, NOW)
+
+    assert health.state is State.ABSENT
+    assert f"directory_root {alice.directory.root} does not exist" in (health.problem or "")
+    assert "mount it again first" in (health.remedy or "")

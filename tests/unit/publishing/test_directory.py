@@ -4,6 +4,7 @@ import os
 import resource
 import stat
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -524,3 +525,22 @@ def test_missing_root_is_made_with_its_parents(tmp_path: Path, umask: int) -> No
         os.umask(former)
 
     assert [mode_of(path) for path in (root, root.parent, root.parent.parent)] == [0o755] * 3
+
+
+def test_many_threads_create_one_root(root: Path) -> None:
+    """Threads that find no root at the same moment all publish into one, and leave nothing next to it."""
+    place = root / "a" / "b"
+    with ThreadPoolExecutor(8) as pool:
+        for round_ in range(20):
+            names = [f"{round_}-{number}" for number in range(8)]
+            directories = [build_directory(place / str(round_), name) for name in names]
+            list(pool.map(_publish_token, directories))
+
+            assert sorted(os.listdir(place / str(round_))) == sorted([".lock", *names])
+    assert os.listdir(root) == ["a"]
+    assert sorted(os.listdir(place)) == sorted(map(str, range(20)))
+
+
+def _publish_token(directory: CredentialsDirectory) -> None:
+    with open_to_publish(directory) as opened:
+        opened.publish(TOKEN, b"t")

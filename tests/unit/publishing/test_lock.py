@@ -89,7 +89,8 @@ def test_root_whose_lock_is_gone_is_taken_again(root: Path, loss: str) -> None:
             (root / ".lock").unlink()
         else:
             root.rename(root.with_name("former"))
-        hold(root)
+        assert hold(root)
+        assert not hold(root)
 
         with pytest.raises(RootHeldError):
             second(root)

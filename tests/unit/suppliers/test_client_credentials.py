@@ -160,9 +160,24 @@ def test_token_url_is_discovered_once() -> None:
     [
         ({}, "is of the issuer"),
         ({"issuer": "https://other.example", "token_endpoint": TOKEN_URL}, "is of the issuer"),
-        ({"issuer": ISSUER}, "has no https `token_endpoint`"),
-        ({"issuer": ISSUER, "token_endpoint": "http://idp.example/token"}, "has no https `token_endpoint`"),
-        ({"issuer": ISSUER, "token_endpoint": "//[bad"}, "has no https `token_endpoint`"),
+        ({"issuer": ISSUER}, "has no https `token_endpoint` of the same origin"),
+        (
+            {"issuer": ISSUER, "token_endpoint": "http://idp.example/token"},
+            "has no https `token_endpoint` of the same origin",
+        ),
+        ({"issuer": ISSUER, "token_endpoint": "//[bad"}, "has no https `token_endpoint` of the same origin"),
+        (
+            {"issuer": ISSUER, "token_endpoint": "https://evil.example/token"},
+            "has no https `token_endpoint` of the same origin",
+        ),
+        (
+            {"issuer": ISSUER, "token_endpoint": "https://idp.example.evil.example/token"},
+            "has no https `token_endpoint` of the same origin",
+        ),
+        (
+            {"issuer": ISSUER, "token_endpoint": "https://idp.example:8443/token"},
+            "has no https `token_endpoint` of the same origin",
+        ),
     ],
 )
 def test_unsuitable_discovery_document_gets_no_secret(discovery: dict[str, str], fault: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -135,6 +136,27 @@ def test_program_that_hangs_is_ended_with_its_children(
 
     group = int((tmp_path / "pid").read_text())
     until(lambda: not _is_alive(group), what="the process group is gone")
+
+
+def test_program_holds_no_right_of_the_daemon(tmp_path: Path, program: Callable[[str], Path]) -> None:
+    """A program has no capability, can gain none, and cannot read the daemon's memory; the daemon keeps its own."""
+    before = _read_capabilities(Path("/proc/self/status").read_text())
+    path = program(
+        f"cat /proc/self/status > {tmp_path}/status; cat /proc/$PPID/environ 2> {tmp_path}/refusal; echo {TOKEN}"
+    )
+
+    token = make_supplier(path).supply(CONTEXT, NOW)
+
+    status = (tmp_path / "status").read_text()
+    assert token.value == TOKEN
+    assert set(_read_capabilities(status).values()) == {0}
+    assert "NoNewPrivs:\t1\n" in status
+    assert "Permission denied" in (tmp_path / "refusal").read_text()
+    assert _read_capabilities(Path("/proc/self/status").read_text()) == before
+
+
+def _read_capabilities(status: str) -> dict[str, int]:
+    return {name: int(bits, 16) for name, bits in re.findall(r"^(Cap\w+):\s(\w+)$", status, re.MULTILINE)}
 
 
 def test_child_that_holds_the_output_does_not_delay(tmp_path: Path, program: Callable[[str], Path]) -> None:

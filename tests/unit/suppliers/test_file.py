@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from refresher.errors import SupplyError
-from refresher.suppliers.file import FileSupplier
-from refresher.suppliers.interface import SupplierContext
+from refresher.suppliers.file import FileSettings
+from refresher.suppliers.interface import Supplier, SupplierContext
 from refresher.tokens import MAXIMUM_SIZE
 from tests.contract.cases import ContractCase
 from tests.failures import is_retryable
+from tests.fakes import FakeTransport, FakeWorkshop
 from tests.tokens import AUDIENCE, NOW, make_jwt
 
+NOWHERE = FakeTransport(lambda _: None)
 CONTEXT = SupplierContext(identity="alice", subject="user-1", audience=AUDIENCE)
 
 
@@ -22,7 +25,24 @@ def prepare(directory: Path) -> None:
     (directory / "source-token").write_text(make_jwt(issued_at=datetime.now(UTC)))
 
 
-CONTRACT = {"file": ContractCase(supplier="{kind: file, path: source-token}", prepare=prepare)}
+def prepare_json(directory: Path) -> None:
+    """Create the file, with a JSON object that holds a token that is issued now."""
+    (directory / "source.json").write_text(json.dumps({"id_token": make_jwt(issued_at=datetime.now(UTC))}))
+
+
+CONTRACT = {
+    "file": ContractCase(supplier="{kind: file, path: source-token}", prepare=prepare),
+    "file-json": ContractCase(
+        supplier="{kind: file, path: source.json, format: json, subject_token_field_name: id_token}",
+        prepare=prepare_json,
+    ),
+}
+
+
+def make_supplier(path: Path, field: str | None = None) -> Supplier:
+    """Return the supplier that reads a file, or a field of it."""
+    fields = {} if field is None else {"format": "json", "subject_token_field_name": field}
+    return FileSettings.model_validate({"kind": "file", "path": path, **fields}).build(FakeWorkshop.over(NOWHERE))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +58,7 @@ def test_token_is_trimmed(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token"
     path.write_bytes(content)
 
-    assert FileSupplier(path=path).supply(CONTEXT, NOW).value == make_jwt()
+    assert make_supplier(path).supply(CONTEXT, NOW).value == make_jwt()
 
 
 def test_links_are_followed_to_what_is_projected_now(tmp_path: Path) -> None:
@@ -46,7 +66,7 @@ def test_links_are_followed_to_what_is_projected_now(tmp_path: Path) -> None:
     (tmp_path / "1").write_text(make_jwt())
     (tmp_path / "2").write_text(make_jwt(issued_at=NOW + timedelta(minutes=1)))
     link = tmp_path / "token"
-    supplier = FileSupplier(path=link)
+    supplier = make_supplier(link)
     link.symlink_to("1")
     first = supplier.supply(CONTEXT, NOW)
 
@@ -60,9 +80,14 @@ def test_links_are_followed_to_what_is_projected_now(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        pytest.param(b"", "not a JWT", id="empty"),
+        pytest.param(b"", "it is empty", id="empty"),
+        pytest.param(b" \n", "it is empty", id="whitespace"),
         pytest.param(b"ya29.opaque", "not a JWT", id="opaque"),
-        pytest.param(b'{"token": "x"}', "not a JWT", id="json"),
+        pytest.param(f'{{"id_token": "{make_jwt()}"}}'.encode(), "it is JSON", id="json"),
+        pytest.param(f'["{make_jwt()}"]'.encode(), "it is JSON", id="json-list"),
+        pytest.param(f'"{make_jwt()}"'.encode(), "it is quoted", id="quoted"),
+        pytest.param(f"Bearer {make_jwt()}".encode(), "it begins with Bearer", id="bearer"),
+        pytest.param(f"bearer {make_jwt()}".encode(), "it begins with Bearer", id="bearer-in-lower-case"),
         pytest.param(b"\xff\xfea", "not text", id="utf-16"),
         pytest.param(b"a" * (MAXIMUM_SIZE + 1), "larger than", id="too-large"),
         pytest.param(make_jwt(issued_at=NOW - timedelta(hours=2)).encode(), "expired at", id="expired"),
@@ -75,12 +100,33 @@ def test_unusable_content_may_be_renewed(tmp_path: Path, content: bytes, reason:
     path.write_bytes(content)
 
     with pytest.raises(SupplyError, match=reason, check=is_retryable) as caught:
-        FileSupplier(path=path).supply(CONTEXT, NOW)
+        make_supplier(path).supply(CONTEXT, NOW)
 
     assert str(path) in caught.value.problem
     assert caught.value.remedy
     assert "eyJ" not in str(caught.value)
     assert "ya29" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["id_token", "access_token", "value"])
+def test_token_is_a_field_of_json(tmp_path: Path, field: str) -> None:
+    """With `format: json` the token is the text of the field that the configuration names, as clients read it."""
+    path = tmp_path / "source.json"
+    path.write_text(json.dumps({"other": "x", field: make_jwt()}))
+
+    assert make_supplier(path, field).supply(CONTEXT, NOW).value == make_jwt()
+
+
+@pytest.mark.parametrize("content", [make_jwt(), "{", "[]", '{"token": "x"}', '{"id_token": 5}', '{"id_token": ""}'])
+def test_json_without_the_field_may_be_renewed(tmp_path: Path, content: str) -> None:
+    """Broken JSON, and JSON without text in the field, are retryable failures that name the field."""
+    path = tmp_path / "source.json"
+    path.write_text(content)
+
+    with pytest.raises(SupplyError, match="not a JSON object with text in `id_token`", check=is_retryable) as caught:
+        make_supplier(path, "id_token").supply(CONTEXT, NOW)
+
+    assert "eyJ" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["absent", "fifo", "directory", "device", "loop", "below-a-file"])
@@ -96,7 +142,7 @@ def test_other_than_a_file_is_reported_at_once(tmp_path: Path, kind: str) -> Non
     elif kind == "below-a-file":
         path.write_text("")
         path /= "token"
-    supplier = FileSupplier(path=Path("/dev/zero") if kind == "device" else path)
+    supplier = make_supplier(Path("/dev/zero") if kind == "device" else path)
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(3):

@@ -199,6 +199,25 @@ run "chain" {
   }
 }
 
+run "shared_chain" {
+  command = plan
+
+  variables {
+    delegates   = ["first-hop@my-project.iam.gserviceaccount.com", "second-hop@my-project.iam.gserviceaccount.com"]
+    grant_chain = false
+  }
+
+  assert {
+    condition     = [for link in google_service_account_iam_member.link : link.service_account_id] == ["projects/-/serviceAccounts/first-hop@my-project.iam.gserviceaccount.com"]
+    error_message = "The identity makes a grant that other identities make too, or lacks its own."
+  }
+
+  assert {
+    condition     = length(google_service_account_iam_member.last_link) == 1
+    error_message = "The last link is missing."
+  }
+}
+
 run "direct_access" {
   command = plan
 
