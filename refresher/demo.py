@@ -1,8 +1,7 @@
 """The main job on the emulator, shown: two users with isolated identities, refreshes, exchanges and a refused theft.
 
-The steps are: set up, watch refreshes, act as each user, try a theft, sum up. A container's program calls Google with
-plain google-auth and a credentials directory, nothing else. Only the short lifetime of the tokens is special; the
-daemon is the real one. Lines are readable in a file, and coloured on a terminal that supports colours.
+A container's program calls Google with plain google-auth and a credentials directory, nothing else. Only the short
+lifetime of the tokens is special; the daemon is the real one.
 """
 
 import json

@@ -13,11 +13,7 @@ _DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a duration of hours, minutes and seconds, in that order, each with its unit.
-
-    Raises:
-        ValueError: It is not one; the message does not repeat the text.
-    """
+    """Read hours, minutes and seconds, in that order, each with its unit; the `ValueError` does not repeat the text."""
     found = _DURATION.fullmatch(text)
     if found is None or not text:
         raise ValueError("it is not a duration such as 90s, 15m, 1h or 1h30m")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from refresher import policy
-from refresher.app.targets import build_endpoints, get_provider, list_audiences, list_optional
+from refresher.app.targets import build_endpoints, get_provider, list_audiences, read_options
 from refresher.config.drop_ins import SUFFIX
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
@@ -116,7 +116,7 @@ def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         "container_directory": target.container_directory,
         "owner": ("" if target.uid is None else str(target.uid)) + group or None,
         "mode": f"{stat.S_IMODE(target.mode):04o}",
-        "artifacts": list(list_optional(target)),
+        "artifacts": list(read_options(target)),
         "lifetime": lifetime and format_duration(lifetime),
         "least_runway": runway and format_duration(runway),
     }

@@ -105,10 +105,8 @@ class Inspector:
     def inspect_text(self, content: str, *, is_subject_token: bool = True, is_file: bool = True) -> Findings:
         """Explain a text, of which a JWT is compared with the configuration if it is to be a subject token.
 
-        If it is not the content of a file, which a client reads as it is, whitespace around it does not matter.
-
-        Raises:
-            UsageError: It can't be read at all.
+        If it is not the content of a file, which a client reads as it is, whitespace around it does not matter. What
+        has no kind known here is a `UsageError`.
         """
         text = content.removeprefix(_BOM).strip()
         fault = next((fault for begin, fault in _WRAPPINGS.items() if text.startswith(begin)), None)
@@ -219,11 +217,7 @@ class Inspector:
 
 
 def read_input(path: Path) -> str:
-    """Read a file as text.
-
-    Raises:
-        UsageError: It can't be read, is not a regular file, too large, or not text.
-    """
+    """Read a regular file of text that is not too large; any other is a `UsageError`."""
     remedy = "use a token, an ADC document, a JWKS, or a credentials directory"
     try:
         return read_regular(path, most=LARGEST)[0].decode()

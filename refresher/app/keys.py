@@ -40,11 +40,7 @@ def compose_jwks(loaded: LoadedConfiguration, supplier: str, versions: Sequence[
 
 
 def compose_discovery_document(loaded: LoadedConfiguration, supplier: str) -> dict[str, Any]:
-    """Return the discovery document that the issuer of a supplier has to serve.
-
-    Raises:
-        UsageError: There is no such supplier, or its issuer needs none.
-    """
+    """Return the discovery document that the issuer of a supplier has to serve; a `UsageError` shows which have one."""
     documents = {name: each.discovery_document() for name, each in loaded.configuration.suppliers.items()}
     if (found := documents.get(supplier)) is None:
         raise _refuse(supplier, "has no discovery document", filter(documents.get, documents))

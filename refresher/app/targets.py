@@ -36,18 +36,13 @@ def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         container_directory=target.container_directory,
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
-        files=name_variables(list_optional(target)),
+        files=name_variables(read_options(target)),
         is_chain=bool(identity.delegates) or identity.via == "impersonation",
     )
 
 
-def list_optional(target: ResolvedTarget) -> tuple[str, ...]:
-    """Return the names of the optional artifacts that a target asks for, in the order of writing."""
-    return tuple(sort_for_writing(_read_options(target)))
-
-
-def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
-    """Return what a target asks for of each optional artifact, by its name.
+def read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
+    """Return what a target asks for of each optional artifact, by its name, in the order of writing.
 
     A key of `artifacts` has the name of its row in the table; a map asks for one file of a folder for each of its keys.
     """
@@ -58,7 +53,7 @@ def _read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
             found |= {f"{row.name}/{name}": options.model_dump() for name, options in wanted.items()}
         elif wanted:
             found[row.name] = {}
-    return found
+    return {name: found[name] for name in sort_for_writing(found)}
 
 
 def build_targets(loaded: LoadedConfiguration) -> dict[str, Target]:
@@ -88,7 +83,7 @@ def _build_target(
     supplier_name = loaded.get_supplier_name(identity)
     settings = loaded.configuration.suppliers[supplier_name]
     provider, audiences = get_provider(loaded, settings), list_audiences(loaded, settings)
-    options = _read_options(target)
+    options = read_options(target)
     document = adc.adc_document(
         provider=provider,
         token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
@@ -139,8 +134,8 @@ def _build_target(
             credentials=identity.credentials,
         ),
         minted=tuple(
-            MintedArtifact(name=name, options=options[name])
-            for name in sort_for_writing(options)
+            MintedArtifact(name=name, options=asked)
+            for name, asked in options.items()
             if get_row(name).origin == "minted"
         ),
     )

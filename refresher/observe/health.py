@@ -88,19 +88,16 @@ class TargetHealth:
             return problem, "wait for its refresh, or ask for less: --min-validity"
         for artifact in self.artifacts:
             lasts = artifact.runway is None or minimum_validity is None or artifact.runway > minimum_validity
-            if artifact.name in artifacts and not (lasts and artifact.state in _SERVING):
-                return self._describe_artifact(artifact)
+            if artifact.name not in artifacts or (lasts and artifact.state in _SERVING):
+                continue
+            left = "has expired" if not artifact.runway else f"has only {format_span(artifact.runway)} left"
+            problem = f"{artifact.name} of target {self.name} {_SHORTAGES.get(artifact.state, left)}"
+            if get_row(artifact.name).origin != "minted":
+                return problem, _REMEDIES[None]
+            reason = ": it is not minted yet, or Google refuses it" if artifact.state is State.ABSENT else ""
+            remedy = f"run `refresher wait --exchange {self.name}`: it shows what Google answers; {TRIES_AGAIN}"
+            return problem + reason, remedy
         return None
-
-    def _describe_artifact(self, artifact: ArtifactHealth) -> tuple[str, str]:
-        left = "has expired" if not artifact.runway else f"has only {format_span(artifact.runway)} left"
-        problem = f"{artifact.name} of target {self.name} {_SHORTAGES.get(artifact.state, left)}"
-        if get_row(artifact.name).origin != "minted":
-            return problem, _REMEDIES[None]
-        reason = ": it is not minted yet, or Google refuses it" if artifact.state is State.ABSENT else ""
-        return problem + reason, (
-            f"run `refresher wait --exchange {self.name}`: it shows what Google answers; {TRIES_AGAIN}"
-        )
 
 
 def examine(target: Target, now: datetime) -> TargetHealth:
