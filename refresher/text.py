@@ -3,7 +3,6 @@
 import json
 import re
 
-_LONGEST = 256
 _LONGEST_QUOTED = 64
 _LONGEST_REDACTED = 500
 _SHORTEST_BLANKED = 7
@@ -20,7 +19,7 @@ _SECRETS = re.compile(
 )
 
 
-def escape(text: str, *, longest: int = _LONGEST) -> str:
+def escape(text: str, *, longest: int = 256) -> str:
     """Return a text with every unprintable character escaped as Python does; of a longer one the first characters.
 
     The result can be encoded, whatever undecodable bytes or lone surrogates were in the text.

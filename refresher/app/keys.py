@@ -78,8 +78,15 @@ def _prove(
 ) -> None:
     from refresher.google.chain import exchange
 
+    identities = loaded.configuration.identities
+    preferred = (*(target.identity for target in loaded.targets.values()), *identities)
     for name, settings in suppliers.items():
-        context = _choose_identity(loaded, name, settings)
+        chosen = next((each for each in preferred if loaded.get_supplier_name(identities[each]) == name), None)
+        if chosen is None:
+            problem = f"supplier {name} has no identity, so that its next key cannot be tried"
+            raise KeysError(problem, "activate it: refresher keys activate")
+        audience = list_audiences(loaded, settings)[0]
+        context = SupplierContext(identity=chosen, subject=identities[chosen].subject, audience=audience)
         token = settings.build_with_next_key(kid, workshop).supply(context, now)
         exchange(
             workshop.transport(),
@@ -96,14 +103,3 @@ def _activate(directory: Path, kid: str, lifetime: timedelta, now: datetime) -> 
     from refresher.keys.directory import activate
 
     activate(directory, kid, lifetime=lifetime, now=now)
-
-
-def _choose_identity(loaded: LoadedConfiguration, supplier: str, settings: SupplierSettings) -> SupplierContext:
-    """Return an identity of a supplier, one with a target if there is any; a `KeysError` shows that it has none."""
-    identities = loaded.configuration.identities
-    for name in (*(target.identity for target in loaded.targets.values()), *identities):
-        if loaded.get_supplier_name(identities[name]) == supplier:
-            audience = list_audiences(loaded, settings)[0]
-            return SupplierContext(identity=name, subject=identities[name].subject, audience=audience)
-    problem = f"supplier {supplier} has no identity, so that its next key cannot be tried"
-    raise KeysError(problem, "activate it: refresher keys activate")

@@ -34,9 +34,6 @@ from refresher.publishing.retirement import retire_strays
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
 
-_SIGNAL_SECONDS = 0.2
-"""How long a signal may wait for its handler."""
-
 _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
@@ -161,7 +158,7 @@ def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> N
     with start_daemon(path, loaded, listener) as daemon:
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
         # Python runs handlers on this thread alone, which a signal that the kernel delivers to another does not wake
-        while not stopping.wait(_SIGNAL_SECONDS):
+        while not stopping.wait(0.2):
             pass
 
 

@@ -23,7 +23,6 @@ PATH = click.Path(path_type=Path, readable=False)
 """A path that is not checked: only opening it shows whether a user with capabilities may read it."""
 
 _MOST_NAMES = 10
-_LONGEST_LINE = 8192
 
 
 class Duration(click.ParamType["timedelta"]):
@@ -145,7 +144,7 @@ def select_targets(known: Mapping[str, T], names: Collection[str]) -> dict[str, 
 
 def clean(text: str) -> str:
     """Return a text of one or more lines without control characters, which a name in it could send to a terminal."""
-    return "\n".join(escape(line, longest=_LONGEST_LINE) for line in text.split("\n"))
+    return "\n".join(escape(line, longest=8192) for line in text.split("\n"))
 
 
 def print_note(text: str) -> None:
