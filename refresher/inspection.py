@@ -154,8 +154,7 @@ def inspect_jwt(
 ) -> Findings:
     """Explain a JWT, with the JWKs of its issuer or why they are missing, and with what each target's token must be.
 
-    Raises:
-        UnreadableTokenError: Its segments can't be read.
+    A JWT whose segments can't be read is an `UnreadableTokenError`.
     """
     header, claims = read_segments(text)
     found = Findings("JWT", _describe_secret(text))

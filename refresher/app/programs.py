@@ -38,8 +38,6 @@ _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
 
-_PR_SET_DUMPABLE = 4
-
 _GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
@@ -143,7 +141,7 @@ def forbid_core_dumps() -> None:
     """
     import ctypes
 
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
 def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:

@@ -117,8 +117,7 @@ def configure_logs() -> None:
 def load_configuration(path: Path, *, strict: bool = False) -> LoadedConfiguration:
     """Load a configuration as the daemon does: without the drop-ins that can't be used, whose problems are printed.
 
-    Raises:
-        InvalidConfigurationError: The main file or what it includes can't be used; if `strict`, a drop-in too.
+    Other files that can't be used, and if `strict` drop-ins too, are an `InvalidConfigurationError`.
     """
     from refresher.config.loader import load
 
