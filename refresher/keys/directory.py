@@ -102,7 +102,7 @@ def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
 
 
 def read_jwks(directory: Path) -> dict[str, Any]:
-    """Return the JWKS (RFC 7517, section 5) of all keys but the gone ones: only what Google accepts in an upload."""
+    """Return the JWKS (RFC 7517, section 5) of all keys that are not gone: only what Google accepts in an upload."""
     published = [record for record in list_keys(directory) if record.state is not KeyState.GONE]
     return {"keys": [_load(directory, record).public_jwk for record in published]}
 
