@@ -25,8 +25,8 @@ def measure() -> Iterator[dict[str, Any]]:
         subprocess.run([*COMMAND, "once", "--config", configuration], check=True, capture_output=True)
         probe = ["wait", "--directory", str(Path(directory, "run", "t0").absolute()), "--timeout", "0s"]
         yield _measure("probe", 5, [*COMMAND, *probe])
-        yield _measure("status_10", 20, [*COMMAND, "status", "--config", configuration])
-        yield _measure("wait_10", 20, [*COMMAND, "wait", "--config", configuration, "--timeout", "0s"])
+        yield _measure("status_10", 15, [*COMMAND, "status", "--config", configuration])
+        yield _measure("wait_10", 15, [*COMMAND, "wait", "--config", configuration, "--timeout", "0s"])
 
 
 def _measure(name: str, limit: float, command: list[str]) -> dict[str, Any]:
