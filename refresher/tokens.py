@@ -45,7 +45,7 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedClaims:
-    """What a JWT claims and its header says, None where that is absent; its signature is not checked.
+    """Claims of a JWT and of its header, each None if it is absent; the signature is not checked.
 
     Attributes:
         audience: `aud` as a tuple, whether it was a string or a list; empty if absent.

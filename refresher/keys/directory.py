@@ -83,7 +83,7 @@ def activate(directory: Path, kid: str | None, *, lifetime: timedelta, now: date
 
 
 def retire(directory: Path, *, now: datetime) -> tuple[KeyRecord, ...]:
-    """Remove and return the retiring keys whose last token has expired; it is a `KeysError` if there are none."""
+    """Remove and return the retiring keys whose last token has expired; without one it is a `KeysError`."""
     with _lock(directory) as descriptor:
         before = registry.read_registry(descriptor, directory)
         after = registry.drop_retired(before, now)
