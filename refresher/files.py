@@ -10,8 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-
-
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _VOLUME = "..data"
@@ -32,16 +30,8 @@ class UnsuitableFileError(ValueError):
 class FileState(NamedTuple):
     """What changes whenever a file is replaced, rewritten, given away or gets another mode (inode(7)).
 
-    The change time covers the modification time: it can't be set back, and every write moves both.
-
-    Attributes:
-        device: Number of the file system.
-        inode: Number of the file on it.
-        changed_ns: Change time in nanoseconds since the epoch.
-        size: In bytes.
-        mode: Permission bits, without the file's type.
-        uid: Owner.
-        gid: Group.
+    The change time, in nanoseconds since the epoch, covers the modification time: it can't be set back, and every write
+    moves both. The mode is the permission bits, without the file's type; the size is in bytes.
     """
 
     device: int

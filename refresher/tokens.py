@@ -45,15 +45,11 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedClaims:
-    """What a JWT claims; its signature is not checked.
+    """Claims of a JWT and of its header, each None if it is absent; the signature is not checked.
 
     Attributes:
-        issuer: `iss`, or None.
-        subject: `sub`, or None.
         audience: `aud` as a tuple, whether it was a string or a list; empty if absent.
         expires_at: `exp`, UTC, even if Google accepts the token for a shorter time.
-        key_id: `kid` of the header, or None.
-        algorithm: `alg` of the header, or None.
         other: Claims that RFC 7519 does not register, as far as they are scalars; in no repr, since another issuer
             may put anything there.
     """

@@ -31,12 +31,9 @@ class Entry:
     """One known failure.
 
     Attributes:
-        name: Its id.
         service: What reports it: `google` for STS and IAM Credentials, `kms` for Cloud KMS, `any` for both.
-        status: Its HTTP status.
         text: A part of the server's message; empty to recognise it by the status alone.
-        cause: Why it happens.
-        remedy: What to do, imperative; may contain the facts of `find_remedy` in braces.
+        remedy: Imperative; may contain the facts of `find_remedy` in braces.
         source: Where it is documented or was measured.
         is_missing_role: Whether the caller lacks a role; a module that knows the caller replaces the remedy.
     """

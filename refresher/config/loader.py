@@ -27,7 +27,6 @@ class LoadedConfiguration(NamedTuple):
 
     Attributes:
         path: The main file, as it was asked for.
-        configuration: The models of the main file and what it includes.
         own: Its own targets, by name.
         warnings: What is allowed and yet worth a warning, by place.
         states: The state of every file that was read but the drop-ins.

@@ -37,7 +37,6 @@ class ResolvedTarget(NamedTuple):
         uid: Owner of the files; None for the daemon's own.
         gid: Group of the files; None if no group is configured.
         mode: Permission bits of the files.
-        artifacts: The optional artifacts that are asked for.
         location: `file:line:column` where it is configured.
     """
 

@@ -56,11 +56,7 @@ class Transport(Protocol):
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Response:
-        """Make one call and return its answer, whatever the status.
-
-        Raises:
-            TransportError: No answer came within the time.
-        """
+        """Make one call and return its answer, whatever the status; if none comes in time, raise a `TransportError`."""
         ...
 
 
@@ -72,13 +68,8 @@ class Call:
 
     Attributes:
         asked: What is asked for, and of whom; every problem begins with it.
-        url: Where.
-        method: HTTP method.
-        error: The class of its failures.
-        headers: Further headers.
         bearer: Access token to send; None for none.
-        form: What is sent as a form.
-        document: What is sent as JSON, instead of a form.
+        document: What is sent as JSON, instead of a `form`.
         secrets: What else is sent and must not come back.
         accepted: The statuses of success.
         explain: Returns the remedy of a refusal from its status and the server's words; None looks it up in
@@ -151,9 +142,7 @@ class Call:
     def read_access_token(self, document: Mapping[str, Any], now: datetime) -> AccessToken:
         """Return the access token of a token endpoint's answer (RFC 6749, section 5.1).
 
-        Args:
-            document: The answer.
-            now: The wall clock's time, UTC, from which `expires_in` counts; a day is the longest.
+        Its `expires_in` counts from `now`, the wall clock's time, UTC; a day is the longest.
         """
         seconds = document.get("expires_in")
         if not isinstance(seconds, int) or not 0 < seconds <= _LONGEST_LIFE:
@@ -186,14 +175,10 @@ def _parse_object(response: Response) -> dict[str, Any] | None:
 
 
 def read_error_text(response: Response, *secrets: str) -> str:
-    """Return the server's own words in an error answer, fit to be shown; an empty text if it has no words.
+    """Return the server's own words in an error answer, without the secrets that were sent; empty if it has no words.
 
     Three shapes are read: `google.rpc.Status` of the APIs, the flat one of OAuth (RFC 6749, section 5.2), and the
     `Status` of Kubernetes.
-
-    Args:
-        response: The answer.
-        secrets: What was sent and must not come back.
     """
     document = _parse_object(response) or {}
     error = document.get("error", document.get("message"))

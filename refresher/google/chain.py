@@ -37,13 +37,9 @@ class IamCredentials:
     e-mails of the chain from the caller to the account.
 
     Attributes:
-        transport: Makes the calls.
-        endpoints: Where the API is.
         access_token: The caller's.
-        error: The class of failures.
         caller: Names the caller in problems; empty for the worker itself.
-        explain: Returns the remedy of a refusal from its status and Google's words; None looks it up in
-            `refresher.catalogue`.
+        explain: As in a `Call`.
     """
 
     transport: Transport
@@ -123,7 +119,6 @@ class GoogleChain:
 
     Attributes:
         transport: Returns what makes them; asked at the first one.
-        endpoints: Where they go.
         own: Returns an access token of the worker's own, of a credentials file or (None) of the metadata server.
     """
 
@@ -198,10 +193,8 @@ def exchange(
     exchange; the proof that a client's own way works is in `refresher.google.google_auth`.
 
     The token's type is a URN of RFC 8693, section 3; the federated token needs at least one scope; the answer's
-    `expires_in` counts from `now`, the wall clock's time, UTC.
-
-    Raises:
-        ExchangeError: STS refused, and the remedy names what to fix; or it did not answer, or not as it should.
+    `expires_in` counts from `now`, the wall clock's time, UTC. It is an `ExchangeError` if STS refused, and the remedy
+    names what to fix; or if it did not answer, or not as it should.
     """
     call = Call(
         asked=f"the exchange with {endpoints.sts} at {provider.resource_name}",

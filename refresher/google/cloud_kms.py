@@ -31,8 +31,6 @@ class KmsKey:
 
     Attributes:
         version: Resource name, `projects/…/cryptoKeyVersions/N`.
-        transport: Makes the calls.
-        endpoints: Where Cloud KMS is.
         caller: Whose access token is sent, for messages.
     """
 

@@ -106,11 +106,8 @@ class SourceCredential:
 def open_credentials(path: Path | None, transport: Transport, *, metadata: str) -> SourceCredential:
     """Return the worker's own credentials; nothing is read or called before the first token is needed.
 
-    Args:
-        path: A file that google-auth can load: of a user, a service account, a federated identity; None for the
-            metadata server. It is read when a token is first needed, and again after a failure.
-        transport: Makes the calls.
-        metadata: Origin of the metadata server.
+    A path names a file that google-auth can load, of a user, a service account or a federated identity; it is read
+    again after a failure. Without a path they are the metadata server's, whose origin is `metadata`.
     """
     if path is None:
         return SourceCredential(MetadataServer(transport=transport, origin=metadata).access_token)

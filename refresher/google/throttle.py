@@ -14,9 +14,7 @@ from refresher.google.call import Response, Transport
 class PacedTransport:
     """A transport that asks no server before the moment that it named; safe to use from several threads.
 
-    Args:
-        transport: Makes the calls.
-        monotonic: Returns the seconds of a clock that never steps.
+    `monotonic` returns the seconds of a clock that never steps.
     """
 
     def __init__(self, transport: Transport, monotonic: Callable[[], float]) -> None:

@@ -20,18 +20,9 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass
 
 import urllib3
+from urllib3 import exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    SSLError,
-    TimeoutError,  # noqa: A004 - urllib3's own, from which its read and connect timeouts descend
-)
 
 from refresher.errors import ConfigurationError
 from refresher.files import read_regular
@@ -42,14 +33,15 @@ _LARGEST_TRUST = 16 * 1024 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")
 _PROXY_REMEDY = "set it to http://HOST:PORT or https://HOST:PORT, or unset it"
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (ProxyError, "the proxy of HTTPS_PROXY cannot be reached, or does not connect us"),
-    (NameResolutionError, "its name is unknown"),
-    (NewConnectionError, "it cannot be reached"),
-    (ConnectTimeoutError, "it cannot be reached in time"),
-    (TimeoutError, "it did not answer in time"),
-    (SSLError, "its certificate is not trusted, or it does not speak TLS"),
-    (ProtocolError, "it broke the connection off, or does not speak HTTP"),
+    (exceptions.ProxyError, "the proxy of HTTPS_PROXY cannot be reached, or does not connect us"),
+    (exceptions.NameResolutionError, "its name is unknown"),
+    (exceptions.NewConnectionError, "it cannot be reached"),
+    (exceptions.ConnectTimeoutError, "it cannot be reached in time"),
+    (exceptions.TimeoutError, "it did not answer in time"),
+    (exceptions.SSLError, "its certificate is not trusted, or it does not speak TLS"),
+    (exceptions.ProtocolError, "it broke the connection off, or does not speak HTTP"),
 )
+"""The first that fits counts: urllib3's read and connect timeouts are a `TimeoutError` too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +160,6 @@ class PooledTransport:
     Args:
         ca_file: Certificates to trust in addition to the system's; None for the system's alone.
         ca_key: The key of the configuration that names `ca_file`.
-        limits: How long a call may take.
         proxies: Proxies by scheme, and exempt hosts as `no`, as `urllib.request.getproxies_environment` returns them.
 
     Raises:
@@ -215,9 +206,9 @@ class PooledTransport:
                 )
                 lowered = {name.lower(): value for name, value in answer.headers.items()}
                 response = Response(status=answer.status, headers=lowered, body=_read(answer, host))
-        except (HTTPError, OSError, ValueError) as error:
+        except (exceptions.HTTPError, OSError, ValueError) as error:
             reason = _explain(error)
-            if isinstance(error, ProxyError):
+            if isinstance(error, exceptions.ProxyError):
                 reason += f" ({urlsplit(parse_proxy(self._proxies['https'])[0]).netloc})"
         if deadline.has_passed:
             reason = f"no complete response within {self._limits.call:g} s"

@@ -2,7 +2,8 @@
 
 `KID.pem` holds a key, `keys.json` lists the keys that there are. A key counts only once `keys.json` names it, so a run
 that ends between the two writes leaves a file that nothing uses. Files are replaced as tokens are, and under a lock.
-Private halves of keys that are gone are removed. Which change is allowed is decided in `refresher.keys.registry`.
+Private halves of keys that are gone are removed. Which change is allowed is decided in `refresher.keys.registry`. Each
+function raises a `KeysError` also if the directory, its `keys.json` or a key in it can't be used.
 """
 
 import fcntl
@@ -33,10 +34,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
     """Create the first key of a directory, for ES256 or RS256; it is active at once.
 
-    A directory that is absent is created with mode 0700.
-
-    Raises:
-        KeysError: There is a key already, or the directory can't be used.
+    A directory that is absent is created with mode 0700; it is a `KeysError` if there is a key already.
     """
     try:
         # with those above it, to which no other user can write, whatever the umask
@@ -63,10 +61,8 @@ def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
 def rotate(directory: Path, *, algorithm: str | None, now: datetime) -> KeyRecord:
     """Add the next key, which signs nothing before it is activated, and return it.
 
-    Without an algorithm (ES256 or RS256) it has that of the active key.
-
-    Raises:
-        KeysError: A key is next already, there are too many, or the directory can't be used.
+    Without an algorithm (ES256 or RS256) it has that of the active key. It is a `KeysError` if a key is next already,
+    or there are too many.
     """
     with _lock(directory) as descriptor:
         records = registry.read_registry(descriptor, directory)
@@ -78,11 +74,7 @@ def rotate(directory: Path, *, algorithm: str | None, now: datetime) -> KeyRecor
 def activate(directory: Path, kid: str | None, *, lifetime: timedelta, now: datetime) -> KeyRecord:
     """Activate the next key, retire the active one, and return the key that signs now.
 
-    `kid` is the id of the next key, if it must be a certain one; `lifetime` is the longest life of a token that the
-    active key has signed.
-
-    Raises:
-        KeysError: No such key is next, or the directory can't be used.
+    `kid` and `lifetime` are as for `refresher.keys.registry.activate_key`; it is a `KeysError` if no such key is next.
     """
     with _lock(directory) as descriptor:
         records = registry.activate_key(registry.read_registry(descriptor, directory), kid, now, lifetime)
@@ -91,11 +83,7 @@ def activate(directory: Path, kid: str | None, *, lifetime: timedelta, now: date
 
 
 def retire(directory: Path, *, now: datetime) -> tuple[KeyRecord, ...]:
-    """Remove the retiring keys whose last token has expired, with their private halves, and return them.
-
-    Raises:
-        KeysError: No such key exists, or the directory can't be used.
-    """
+    """Remove and return the retiring keys whose last token has expired; without one it is a `KeysError`."""
     with _lock(directory) as descriptor:
         before = registry.read_registry(descriptor, directory)
         after = registry.drop_retired(before, now)
@@ -104,11 +92,7 @@ def retire(directory: Path, *, now: datetime) -> tuple[KeyRecord, ...]:
 
 
 def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
-    """Remove a key at once, with its private half, and return the key that signs now.
-
-    Raises:
-        KeysError: There is no such key, or the directory can't be used.
-    """
+    """Remove a key at once, and return the key that signs now; it is a `KeysError` if there is no such key."""
     with _lock(directory) as descriptor:
         before = registry.read_registry(descriptor, directory)
         key, replacement = _generate(before, None, now)
@@ -118,21 +102,13 @@ def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
 
 
 def read_jwks(directory: Path) -> dict[str, Any]:
-    """Return the JWKS (RFC 7517, section 5) of all keys but those that are gone: only what Google accepts in an upload.
-
-    Raises:
-        KeysError: The directory, its `keys.json` or one of the keys can't be used.
-    """
+    """Return the JWKS (RFC 7517, section 5) of all keys that are not gone: only what Google accepts in an upload."""
     published = [record for record in list_keys(directory) if record.state is not KeyState.GONE]
     return {"keys": [_load(directory, record).public_jwk for record in published]}
 
 
 def load_signing_key(directory: Path) -> PrivateKey:
-    """Load the active key; loading is slow (RSA 50 ms), so keep it.
-
-    Raises:
-        KeysError: There is no active key, or it can't be used.
-    """
+    """Load the active key; without one it is a `KeysError`. Loading is slow (RSA 50 ms), so keep it."""
     active = next((record for record in list_keys(directory) if record.state is KeyState.ACTIVE), None)
     if active is None:
         raise KeysError(f"{directory} holds no active key", "create one in an empty directory: refresher keys new")
@@ -140,11 +116,7 @@ def load_signing_key(directory: Path) -> PrivateKey:
 
 
 def load_next_key(directory: Path, kid: str) -> PrivateKey:
-    """Load a key that is next.
-
-    Raises:
-        KeysError: It is not next any more, or can't be used.
-    """
+    """Load a key that is next; it is a `KeysError` if it is not next any more."""
     for record in list_keys(directory):
         if record.kid == kid and record.state is KeyState.NEXT:
             return _load(directory, record)

@@ -58,11 +58,7 @@ class PrivateKey:
 
     @classmethod
     def from_pem(cls, pem: bytes) -> Self:
-        """Load a key from PKCS#8.
-
-        Raises:
-            UnsupportedKeyError: It is not such a key.
-        """
+        """Load a key from PKCS#8; any other content is an `UnsupportedKeyError`."""
         try:
             key = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -87,11 +83,7 @@ class PrivateKey:
 
 
 def convert_signature(der: bytes) -> bytes:
-    """Return an EC P-256 signature as JWS has it (r and s, 32 bytes each), from its DER form.
-
-    Raises:
-        ValueError: It is not such a signature.
-    """
+    """Return an EC P-256 signature as JWS has it (r and s, 32 bytes each); what is not one in DER is a `ValueError`."""
     r, s = decode_dss_signature(der)
     try:
         return r.to_bytes(_P256_BYTES, "big") + s.to_bytes(_P256_BYTES, "big")
@@ -102,8 +94,7 @@ def convert_signature(der: bytes) -> bytes:
 def load_public_jwk(pem: bytes) -> dict[str, str]:
     """Return the public JWK of an EC P-256 public key in PEM (SubjectPublicKeyInfo), its thumbprint as `kid`.
 
-    Raises:
-        UnsupportedKeyError: It is not such a key.
+    Any other content is an `UnsupportedKeyError`.
     """
     try:
         key = serialization.load_pem_public_key(pem)

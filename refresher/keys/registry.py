@@ -26,7 +26,6 @@ from refresher.limits import MOST_PUBLISHED_KEYS
 
 Records = tuple["KeyRecord", ...]
 
-
 REGISTRY = "keys.json"
 _LARGEST = 1024 * 1024
 _WORD = re.compile("[A-Za-z0-9_-]{1,128}")
@@ -48,17 +47,15 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """One key of a directory.
+    """One key of a directory; each time is UTC, and None before its event.
 
     Attributes:
         kid: Its key id, the RFC 7638 thumbprint (SHA-256, base64url).
         algorithm: ES256 or RS256.
-        state: Where it is in its life.
-        created_at: When it was created, UTC.
-        activated_at: When it began to sign, UTC; None before.
-        retiring_at: When it ceased to sign, UTC; None before.
-        keep_until: Until when tokens that it signed may be in use, UTC; None as long as it signs.
-        gone_at: When its public half was withdrawn, UTC; None before.
+        activated_at: When it began to sign.
+        retiring_at: When it ceased to sign.
+        keep_until: Until when tokens that it signed may be in use; None as long as it signs.
+        gone_at: When its public half was withdrawn.
     """
 
     kid: str
@@ -78,8 +75,7 @@ _TIMES = ("created_at", "activated_at", "retiring_at", "keep_until", "gone_at")
 def open_keys(directory: Path) -> Iterator[int]:
     """Open a keys directory for the length of a `with` block, and return its descriptor.
 
-    Raises:
-        KeysError: It is absent, belongs to another user, or others can read or write it.
+    It is a `KeysError` if it is absent, belongs to another user, or others can read or write it.
     """
     descriptor = None
     try:
@@ -104,11 +100,7 @@ def open_keys(directory: Path) -> Iterator[int]:
 
 
 def list_keys(directory: Path) -> Records:
-    """Return all keys of a directory, oldest first.
-
-    Raises:
-        KeysError: The directory or its `keys.json` can't be used.
-    """
+    """Return all keys of a directory, oldest first; raises as `open_keys` and `read_registry` do."""
     with open_keys(directory) as descriptor:
         return read_registry(descriptor, directory)
 
@@ -119,11 +111,7 @@ def published_key_ids(directory: Path) -> frozenset[str]:
 
 
 def read_registry(descriptor: int, directory: Path) -> Records:
-    """Read `keys.json` of an open directory.
-
-    Raises:
-        KeysError: It is absent, unreadable or not what we write.
-    """
+    """Read `keys.json` of an open directory; it is a `KeysError` if it is absent, unreadable or not what we write."""
     content = read_key_file(descriptor, directory / REGISTRY)
     try:
         return tuple(_parse(entry) for entry in json.loads(content)["keys"])
@@ -134,8 +122,7 @@ def read_registry(descriptor: int, directory: Path) -> Records:
 def read_key_file(descriptor: int, path: Path) -> bytes:
     """Read a file of an open keys directory; symbolic links are followed, since mounted secrets consist of them.
 
-    Raises:
-        KeysError: It is absent or unreadable, or others can read or write it.
+    It is a `KeysError` if it is absent or unreadable, or others can read or write it.
     """
 
     def check(status: os.stat_result) -> None:
@@ -180,11 +167,7 @@ def _translate(path: Path, error: OSError) -> KeysError:
 
 
 def add_key(records: Sequence[KeyRecord], key: KeyRecord) -> Records:
-    """Return the records with a next key.
-
-    Raises:
-        KeysError: Another key is next already, or the provider would not accept so many.
-    """
+    """Return the records with a next key, unless another is next already or the provider would not accept so many."""
     if waiting := _select(records, KeyState.NEXT):
         raise KeysError(
             f"key {waiting[0].kid} is next already and does not sign yet",
@@ -202,10 +185,7 @@ def activate_key(records: Sequence[KeyRecord], kid: str | None, now: datetime, l
     """Return the records with the next key active and the active one retiring.
 
     `kid` is the id of the next key, if it must be a certain one; `lifetime` is the longest life of a token that the
-    active key has signed.
-
-    Raises:
-        KeysError: No such key is next.
+    active key has signed. It is a `KeysError` if no such key is next.
     """
     waiting = [record for record in _select(records, KeyState.NEXT) if kid in (None, record.kid)]
     if not waiting:
@@ -223,11 +203,7 @@ def activate_key(records: Sequence[KeyRecord], kid: str | None, now: datetime, l
 
 
 def drop_retired(records: Sequence[KeyRecord], now: datetime) -> Records:
-    """Return the records with those retiring keys gone whose last token has expired.
-
-    Raises:
-        KeysError: No such key exists; the message shows when one will.
-    """
+    """Return the records with those retiring keys gone whose last token has expired; the error shows when one will."""
     retiring = _select(records, KeyState.RETIRING)
     if not retiring:
         raise KeysError("no key is retiring", "begin with: refresher keys rotate")
@@ -244,8 +220,7 @@ def drop_retired(records: Sequence[KeyRecord], now: datetime) -> Records:
 def revoke_key(records: Sequence[KeyRecord], kid: str, replacement: KeyRecord, now: datetime) -> Records:
     """Return the records with a key gone; if it was active, the next key signs, or the replacement if none is next.
 
-    Raises:
-        KeysError: There is no such key, or it is gone already.
+    It is a `KeysError` if there is no such key, or it is gone already.
     """
     key = next((record for record in records if record.kid == kid), None)
     if key is None or key.state is KeyState.GONE:

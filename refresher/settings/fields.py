@@ -85,12 +85,7 @@ def choice_field(words: Collection[str]) -> NodeField:
 
 
 def refuse(problem: str, remedy: str) -> PydanticCustomError:
-    """Return the error that a field raises.
-
-    Args:
-        problem: A clause that goes on from the path of the key.
-        remedy: An imperative clause.
-    """
+    """Return the error that a field raises: a clause that goes on from the path of the key, and an imperative one."""
     return PydanticCustomError("refused", "{problem}", {"problem": problem, "remedy": remedy})
 
 

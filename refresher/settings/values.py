@@ -11,13 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from refresher import durations
-from refresher.limits import (
-    LONGEST_ACCESS_TOKEN_LIFE,
-    LONGEST_SIGNED_JWT_LIFE,
-    LONGEST_SUBJECT_TOKEN_LIFE,
-    SHORTEST_ACCESS_TOKEN_LIFE,
-)
+from refresher import durations, limits
 from refresher.settings.fields import NodeField, explain_shape, refuse
 from refresher.settings.places import List, Repeated, Value, locate
 from refresher.text import quote
@@ -75,10 +69,10 @@ def _read_duration(value: Value) -> timedelta:
         raise refuse(f"is {quote(value.text)}, not a duration", "write it such as 90s, 15m, 1h or 1h30m") from None
 
 
-def duration_field(limits: tuple[timedelta, timedelta], remedy: str) -> NodeField:
+def duration_field(both_ends: tuple[timedelta, timedelta], remedy: str) -> NodeField:
     """Return the kind of duration that lies in a range, both ends included; the remedy is for those outside it."""
-    least, most = limits
-    low, high = map(durations.format_duration, limits)
+    least, most = both_ends
+    low, high = map(durations.format_duration, both_ends)
 
     def read(value: Value) -> timedelta:
         duration = _read_duration(value)
@@ -152,12 +146,12 @@ _AMBIGUOUS = (
 )
 """What YAML 1.1 takes for a number or a date that no claim can be here: a person may have meant text."""
 
-SUPPLIED_RANGE = timedelta(seconds=2), LONGEST_SUBJECT_TOKEN_LIFE
+SUPPLIED_RANGE = timedelta(seconds=2), limits.LONGEST_SUBJECT_TOKEN_LIFE
 """Least and most life of a subject token that we sign."""
-SIGNED_RANGE = timedelta(seconds=2), LONGEST_SIGNED_JWT_LIFE
+SIGNED_RANGE = timedelta(seconds=2), limits.LONGEST_SIGNED_JWT_LIFE
 """Least and most life of a JWT that a service account signs."""
-_REQUESTED_RANGE = timedelta(minutes=10), LONGEST_SUBJECT_TOKEN_LIFE
-_IMPERSONATED_RANGE = SHORTEST_ACCESS_TOKEN_LIFE, LONGEST_ACCESS_TOKEN_LIFE
+_REQUESTED_RANGE = timedelta(minutes=10), limits.LONGEST_SUBJECT_TOKEN_LIFE
+_IMPERSONATED_RANGE = limits.SHORTEST_ACCESS_TOKEN_LIFE, limits.LONGEST_ACCESS_TOKEN_LIFE
 _TIMEOUT_RANGE = timedelta(seconds=1), timedelta(minutes=2)
 
 _IMPERSONATED_REMEDY = "leave it out for 1h; more needs an organization policy"

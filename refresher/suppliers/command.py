@@ -31,7 +31,6 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, p
 if TYPE_CHECKING:
     from subprocess import Popen
 
-
 _MOST_OUTPUT = 2 * MAXIMUM_SIZE
 """Bytes: a token and what JSON adds to it."""
 
@@ -82,10 +81,7 @@ class CommandSettings(FetchingSettings):
 class CommandSupplier:
     """Returns what a program prints; safe to use from several threads.
 
-    Args:
-        argv: Absolute path of the program and its arguments, with placeholders.
-        timeout: How long it may take.
-        environment: All variables it gets, in addition to REFRESHER_IDENTITY, REFRESHER_SUBJECT, REFRESHER_AUDIENCE.
+    `environment` holds all variables it gets, in addition to REFRESHER_IDENTITY, REFRESHER_SUBJECT, REFRESHER_AUDIENCE.
     """
 
     def __init__(self, *, argv: Sequence[str], timeout: timedelta, environment: Mapping[str, str]) -> None:

@@ -180,16 +180,10 @@ class SupplierSettings(Settings):
         return None
 
     def subject_source(self, *, has_subject: bool = True) -> tuple[object, ...] | None:
-        """Return what chooses the subject where the supplier alone knows it.
+        """Return what chooses the subject where the supplier alone knows it; None if each identity gets one of its own.
 
         Equal results mean one subject. The elements are declared keys in a canonical form: text, numbers, None, and
-        `Path` for what lies on this machine.
-
-        Args:
-            has_subject: Whether the identity concerned has a configured subject.
-
-        Returns:
-            None where each identity gets a subject of its own.
+        `Path` for what lies on this machine. `has_subject` is whether the identity has a configured subject.
         """
         return None
 
@@ -227,10 +221,7 @@ class SupplierSettings(Settings):
     def published_jwks(self, workshop: Workshop, versions: Sequence[int], now: datetime) -> dict[str, Any]:
         """Return the JWKS that has to be uploaded to its provider; only where `uploads_keys` is true.
 
-        Args:
-            workshop: What asking for keys needs.
-            versions: Versions of the key to publish; empty for the one that signs.
-            now: The wall clock's time.
+        `versions` are those of the key to publish; empty for the one that signs.
 
         Raises:
             UsageError: `versions` are given, and its keys have none.

@@ -22,7 +22,6 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 if TYPE_CHECKING:
     from refresher.google.call import Transport
 
-
 _MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod has its own token and its cluster's authority."""
 

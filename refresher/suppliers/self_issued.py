@@ -119,10 +119,7 @@ class SelfIssuedSettings(MintingSettings):
 class SelfIssuedSupplier:
     """Mints subject tokens; safe to use from several threads.
 
-    Args:
-        settings: The claims of the tokens.
-        open_key: Returns what signs a token that is issued now.
-        random: Returns a new `jti`.
+    `open_key` returns what signs a token that is issued at a time, `random` a new `jti`.
     """
 
     def __init__(
