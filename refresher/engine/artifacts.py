@@ -15,15 +15,7 @@ from typing import NamedTuple
 from refresher import adc, environment
 from refresher.engine.plan import Chain, MintedArtifact
 from refresher.errors import ImpersonationError
-from refresher.publishing.artifacts import (
-    ACCESS_TOKEN,
-    ARTIFACTS,
-    BOTO,
-    CREDENTIALS,
-    ENVIRONMENT,
-    ID_TOKENS,
-    get_row,
-)
+from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, BOTO, CREDENTIALS, ENVIRONMENT, ID_TOKENS, get_row
 from refresher.resources import Impersonation
 from refresher.tokens import MAXIMUM_SIZE, AccessToken, UnreadableTokenError, peek
 
