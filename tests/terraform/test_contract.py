@@ -92,7 +92,7 @@ HOSTS_PART: dict[str, set[str]] = {
     "self_issued": {"credentials"},
     "google_id_token": {"credentials"},
     "google_access_token": {"accept_unsupported", "credentials"},
-    "file": set(),
+    "file": {"format", "subject_token_field_name"},
     "client_credentials": {
         "authentication",
         "client_id",
