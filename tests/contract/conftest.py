@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +51,8 @@ class Server:
     def __init__(self) -> None:
         self.answer: Callable[[str, bytes], bytes | None] = lambda _path, _content: None
         self.calls = 0
+        self.repeated: list[str] = []
+        self._repeats = False
         self._failure: tuple[int, bytes] | None = None
         self._lock = Lock()
         outer = self
@@ -58,11 +61,18 @@ class Server:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self._answer(*outer.respond(self.path, b""))
+                self._answer(*outer.respond(self.path, b"", self._list_secrets()))
 
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
-                self._answer(*outer.respond(self.path, content))
+                self._answer(*outer.respond(self.path, content, self._list_secrets()))
+
+            def _list_secrets(self) -> list[str]:
+                """Return the values of the headers that may authorise: the standard one and each server's own."""
+                found = [
+                    value for name, value in self.headers.items() if name.lower().startswith(("authorization", "x-"))
+                ]
+                return [value.rpartition(" ")[2] for value in found]
 
             def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
@@ -79,10 +89,15 @@ class Server:
         self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
-    def respond(self, path: str, content: bytes) -> tuple[int, bytes]:
-        """Return status and body for a call."""
+    def respond(self, path: str, content: bytes, secrets: list[str]) -> tuple[int, bytes]:
+        """Return status and body for a call, which was made with these secrets in its headers."""
         with self._lock:
             self.calls += 1
+        if self._repeats and (secrets or content):
+            self.repeated += secrets
+            said = " ".join([*secrets, content.decode()])
+            error = {"error": {"message": said}, "error_description": said, "message": said, "errors": [said]}
+            return 400, json.dumps(error).encode()
         if self._failure is not None:
             return self._failure
         body = self.answer(path, content)
@@ -93,6 +108,10 @@ class Server:
     def fail(self, status: int, body: bytes = b"rubbish") -> None:
         """Answer every call with this from now on."""
         self._failure = status, body
+
+    def repeat(self) -> None:
+        """Refuse every call that has something to authorise it, in its own words, from now on."""
+        self._repeats = True
 
     def recover(self) -> None:
         """Answer well again."""

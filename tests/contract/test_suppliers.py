@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     MakeCase = Callable[..., Case]
 
 
+ASKED_WITHOUT_SECRETS = {"google_id_token-metadata", "google_access_token"}
+"""The metadata server asks for no secret."""
+
+
 def catch_failure(case: Case) -> SupplyError:
     """Return the failure of a supply, having checked that it has problem and remedy and shows no secret anywhere."""
     with pytest.raises(SupplyError) as caught:
@@ -164,6 +168,18 @@ def test_only_some_refusals_are_retryable(make_case: MakeCase, name: str, status
     case.server.fail(status, b'{"error": {"message": "No: ya29.source, eyJhbGciOi.eyJzdWIi.c2VjcmV0"}}')
 
     assert catch_failure(case).retryable is retryable
+
+
+@pytest.mark.parametrize("name", sorted(set(REMOTE) - ASKED_WITHOUT_SECRETS))
+def test_request_that_is_repeated_shows_no_secret(make_case: MakeCase, name: str) -> None:
+    """A server that refuses a request in the request's own words reveals nothing that authorises."""
+    case = make_case(CASES[name])
+    case.server.repeat()
+
+    shown = str(catch_failure(case))
+
+    assert case.server.repeated
+    assert not [secret for secret in case.server.repeated if secret in shown]
 
 
 @pytest.mark.parametrize("name", REMOTE)
