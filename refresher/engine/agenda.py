@@ -106,7 +106,7 @@ class Entry:
         life: The life of what its file held after the last attempt.
         state: The directory's state after the last attempt; of tokens only.
         former_state: The same, one attempt earlier.
-        is_known: Whether this process has worked on it before.
+        is_known: Whether this process has worked on it before, without a failure.
         warned: The last state of a failing file that was reported.
     """
 
@@ -214,7 +214,7 @@ class Agenda:
 
     def settle(self, entry: Entry, outcome: Outcome, now: datetime, draw: float) -> None:
         """Note how a job ended, and when it is due next; `draw` in [0, 1) is the jitter after a failure."""
-        entry.is_known = True
+        entry.is_known = entry.is_known or outcome.error is None
         if outcome.error is None or outcome.life is not None or outcome.state is not None:
             entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still
         entry.former_state, entry.state = entry.state or entry.former_state, outcome.state

@@ -58,7 +58,7 @@ class Refresher:
         5. Put right what comes after the token, `env` last; withdraw optional artifacts that are no longer asked for.
         6. At the first visit of a directory in which nothing had to be written, prove that writing would work.
 
-        With `force` a fresh token is replaced too; `first` means that this process has not been there yet.
+        With `force` a fresh token is replaced too; `first` means that this process has not succeeded there yet.
 
         Returns:
             How it ended; failures are in it, and nothing but a bug is raised.

@@ -82,9 +82,9 @@ def held_roots() -> Iterator[Callable[[Path], bool]]:
 
 
 def _is_lock_of(root: Path, descriptor: int | None) -> bool:
-    """Return whether an open lock is the one that lies in the root now; also where the root can have none."""
+    """Return whether an open lock is the one that lies in the root now; without one, there may be one now."""
     if descriptor is None:
-        return True
+        return False
     try:
         return os.path.samestat((root / LOCK).lstat(), os.fstat(descriptor))
     except OSError:

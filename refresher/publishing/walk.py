@@ -131,6 +131,8 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
             raise InsecureDirectoryError(
                 f"others can write to {place} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {place}"
             )
+        if create and status.st_mode & stat.S_IRWXU != stat.S_IRWXU:  # without it not even the record can be read
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)
     return descriptor
 
 
@@ -177,6 +179,10 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
         raise InsecureDirectoryError(
             f"{place} is a symlink or a file where a directory belongs", f"remove {place}; the daemon creates it again"
         ) from None
+    except PermissionError:
+        if not create:
+            raise
+        return _open_closed_below(parent, name, flags)
     os.mkdir(name, _FIRST_MODE, dir_fd=parent)
     os.fsync(parent)
     descriptor = os.open(name, flags, dir_fd=parent)
@@ -184,6 +190,21 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
         drop_inherited(descriptor, ACCESS_LIST, DEFAULT_LIST)
         os.fchmod(descriptor, _FIRST_MODE)  # whatever the umask
     return descriptor
+
+
+def _open_closed_below(parent: int, name: str, flags: int) -> int:
+    """Open a directory whose mode keeps its owner out: the daemon's own gets a mode that works, until it is settled.
+
+    Another user's is opened as it is, so that it can be reported whose it is.
+    """
+    descriptor = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=parent)
+    if os.fstat(descriptor).st_uid != os.geteuid():
+        return descriptor
+    try:
+        os.chmod(f"/proc/self/fd/{descriptor}", _FIRST_MODE)  # noqa: PTH101 - by descriptor: the name may change
+    finally:
+        os.close(descriptor)
+    return os.open(name, flags, dir_fd=parent)
 
 
 @contextmanager

@@ -266,9 +266,12 @@ def test_once_without_the_daemons_rights_takes_nothing_away(worker: Worker, need
     assert {name: worker.files(name) for name in ("alice", "bob")} == before
 
 
-def test_daemon_that_restarts_without_its_rights_takes_nothing_away(worker: Worker, need: Need) -> None:
+@pytest.mark.parametrize("owner", ["{}", ":{}"])
+def test_daemon_that_restarts_without_its_rights_takes_nothing_away(worker: Worker, need: Need, owner: str) -> None:
     """With an edited unit without capabilities every file stays as it was, and the log shows the missing right."""
-    worker.configure("alice", "bob", targets={name: {"owner": f"{CONTAINER}"} for name in ("alice", "bob")})
+    names = ("alice", "bob")
+    owners = {name: {"owner": owner.format(number)} for number, name in enumerate(names, CONTAINER)}
+    worker.configure(*names, targets=owners)
     as_daemon_user(worker, need, "+chown,+dac_read_search")
     worker.once()
     before = {name: worker.files(name) for name in ("alice", "bob")}
@@ -276,8 +279,24 @@ def test_daemon_that_restarts_without_its_rights_takes_nothing_away(worker: Work
 
     with worker.daemon() as log:
         for name in ("alice", "bob"):
-            assert "CAP_CHOWN" in log.wait_for("token.publish_failed", target=name)["remedy"]
+            assert "CAP_CHOWN" in log.wait_for("token.publish_failed", target=name, count=2)["remedy"]
+        assert not log.events("token.recovered")
         assert {name: worker.files(name) for name in ("alice", "bob")} == before
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o300, 0o600])
+def test_directory_that_keeps_the_daemon_out_is_repaired(worker: Worker, need: Need, mode: int) -> None:
+    """A credentials directory whose mode was changed gets it back, although the daemon itself could not enter it."""
+    worker.configure("alice")
+    as_daemon_user(worker, need, "+chown")
+    worker.once()
+    before = worker.files("alice")
+    worker.directory("alice").chmod(mode)
+
+    worker.once()
+
+    assert stat.S_IMODE(worker.directory("alice").stat().st_mode) == 0o711
+    assert worker.files("alice") == before
 
 
 def test_symlinks_are_not_followed(worker: Worker) -> None:

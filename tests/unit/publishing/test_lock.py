@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from refresher.publishing.lock import (
     release_directory,
     take_directory,
 )
+from tests.program import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,15 +151,40 @@ def test_lock_that_is_not_the_daemons_alone_is_refused(root: Path, tmp_path: Pat
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_root_that_is_not_the_daemons_to_write_to_has_no_lock(need: Need) -> None:
-    """If the daemon cannot create a file, there is no lock, and nothing is refused for that."""
+WITHOUT_A_LOCK = """
+import os, sys
+from pathlib import Path
+from refresher.publishing.lock import RootHeldError, held_roots
+root = Path(sys.argv[1])
+os.setuid(54321)
+with held_roots() as hold, held_roots() as second:
+    hold(root), hold(root)
+    print(list(root.iterdir()), flush=True)
+    sys.stdin.readline()
+    hold(root)
+    try:
+        second(root)
+    except RootHeldError:
+        print("held")
+"""
+
+
+def test_root_that_cannot_hold_a_lock_is_locked_once_it_can(need: Need) -> None:
+    """If the daemon cannot create a file, nothing is refused for that; once it can, no second daemon starts."""
     need.root()
-    script = "import os, sys; from pathlib import Path; from refresher.publishing.lock import held_roots\n"
-    script += "os.setuid(54321)\nwith held_roots() as hold: hold(Path(sys.argv[1]))"
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
     try:
-        subprocess.run([sys.executable, "-c", script, str(place)], check=True)
-        assert list(place.iterdir()) == []
+        with subprocess.Popen(
+            [sys.executable, "-c", WITHOUT_A_LOCK, str(place)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "[]\n"
+            os.chown(place, TENANT, TENANT)
+            output, _ = process.communicate("go on\n", timeout=PATIENCE)
+        assert (process.returncode, output) == (0, "held\n")
     finally:
-        place.rmdir()
+        shutil.rmtree(place)
