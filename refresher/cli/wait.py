@@ -97,7 +97,7 @@ def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) 
     selected = list(select_targets(dict.fromkeys(found.names), names))
     if found.loaded is not None and not names:
         if found.problems:
-            raise NotReadyError(f"{len(found.problems)} problems keep drop-ins from being used", "fix them: see above")
+            raise NotReadyError(f"drop-ins can't be used: {len(found.problems)} found wrong", "fix them: see above")
         if not selected and not found.is_empty_fine:
             raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
     for artifact in artifacts:

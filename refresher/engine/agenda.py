@@ -186,7 +186,7 @@ class Agenda:
                     if has_new_suppliers and entry.failures:
                         entry.next_at = None
                 elif known is not None and known.target.directory.path == target.directory.path:
-                    entry.is_known = known.is_known
+                    entry.is_known, entry.failures = known.is_known, known.failures  # a success is then a recovery
                 self._entries[entry.key] = entry
                 self._groups.setdefault(entry.group, []).append(entry)
 

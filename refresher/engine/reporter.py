@@ -8,7 +8,7 @@ number and the names of the first few.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from threading import Lock
 
@@ -31,6 +31,7 @@ _EVENTS = {
 """Names of events, by what happened: of a token, and of an optional artifact."""
 
 
+_ROUNDED_UP = timedelta(milliseconds=999)  # so that the next attempt is never before its line
 _FEW = 3
 """Lines of one cause that are sent as they are, and names in the line that stands for more."""
 
@@ -96,7 +97,7 @@ class Reporter:
                     **_describe(entry),
                     error=outcome.error.problem,
                     remedy=outcome.error.remedy,
-                    next_at=None if entry.next_at is None else f"{entry.next_at:%FT%TZ}",
+                    next_at=None if entry.next_at is None else f"{entry.next_at + _ROUNDED_UP:%FT%TZ}",
                     failures=entry.failures,
                     duration_ms=duration_ms,
                 )

@@ -81,16 +81,16 @@ def open_keys(directory: Path) -> Iterator[int]:
     try:
         descriptor = open_directory(directory)
         status = os.fstat(descriptor)
-        if status.st_uid not in (0, os.geteuid()):
-            raise KeysError(
-                f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
-                f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
-            )
         allowed = stat.S_IROTH | stat.S_IXOTH if is_volume(directory) else stat.S_IXOTH
         if status.st_mode & (_OPEN_TO_OTHERS & ~allowed):
             problem = f"the keys directory {directory} can be read or written by others"
             remedy = VOLUME_REMEDY if is_volume(directory) else f"chmod 0700 {directory}"
             raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", remedy)
+        if status.st_uid not in (0, os.geteuid()):
+            raise KeysError(
+                f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
+                f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
+            )
         yield descriptor
     except OSError as error:
         raise _translate(directory, error) from error

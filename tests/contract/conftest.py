@@ -90,7 +90,7 @@ class Server:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def respond(self, path: str, content: bytes, secrets: list[str]) -> tuple[int, bytes]:
-        """Return status and body for a call, which was made with these secrets in its headers."""
+        """Return status and body for a call, with these secrets in its headers."""
         with self._lock:
             self.calls += 1
         if self._repeats and (secrets or content):
