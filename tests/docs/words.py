@@ -34,6 +34,8 @@ SKIPPED = {
     ".mypy_cache",
     ".ruff_cache",
     ".hypothesis",
+    ".coverage",
+    "dist",
     "requirements",
 }
 OWN = {"words.py", "banned_words.yaml", "test_words.py"}
