@@ -139,6 +139,19 @@ def test_unchanged_targets_keep_their_moment_over_a_new_plan(target_of: MakeTarg
     assert {entry.target.name for entry in agenda if entry.next_at is None} == {"changed", "new"}
 
 
+def test_failures_outlive_an_edit_so_that_a_success_is_a_recovery(target_of: MakeTarget) -> None:
+    """A changed target that failed before still counts its failures, its problem is news, and it is still a first."""
+    alice = target_of("alice")
+    agenda = build_agenda(alice)
+    (failed,) = agenda.take_due(NOW)
+    settle(agenda, failed, build_outcome(Result.FAILED, SupplyError("no key", "restore it")))
+
+    agenda.adopt({"alice": replace(alice, static={**alice.static, "env": b"X=y\n"})})
+
+    entry = get(agenda, "alice")
+    assert (entry.failures, entry.problem, entry.is_known, entry.next_at) == (1, None, False, None)
+
+
 def test_jump_back_makes_tokens_from_the_future_due(target_of: MakeTarget) -> None:
     """After the clock moves back an hour, everything that was issued since then is due at once."""
     agenda = build_agenda(target_of())

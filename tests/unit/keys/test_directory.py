@@ -200,6 +200,19 @@ def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
         load_signing_key(keys)
 
 
+def test_directory_open_to_others_is_reported_to_any_user(keys: Path, need: Need) -> None:
+    """Root, whose directory it is not, learns that others can read it, and not only that it is another user's."""
+    need.root()
+    os.chown(keys, 54_321, 54_321)
+
+    keys.chmod(0o700)
+    with pytest.raises(KeysError, match="belongs to uid 54321"):
+        load_signing_key(keys)
+    keys.chmod(0o755)
+    with pytest.raises(KeysError, match="read or written by others"):
+        load_signing_key(keys)
+
+
 @pytest.mark.parametrize("what", ["directory", "registry", "pem"])
 def test_absent_file_is_named(keys: Path, what: str) -> None:
     """A file that is absent is named, with a remedy."""
