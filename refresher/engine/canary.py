@@ -181,7 +181,7 @@ class Canary:
                 chosen.is_busy = False
 
     def _find_token(self, chosen: _Round) -> tuple[Target, Impersonation, str] | None:
-        """Return the first target with a token that we published and that has not expired, the way from it, and the token."""
+        """Return the first target with a published token that has not expired, the way from it, and the token."""
         for target in tuple(chosen.targets):
             way = target.impersonation
             if way.is_own:
