@@ -26,7 +26,7 @@ from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
-from refresher.observe.health import TRIES_AGAIN
+from refresher.observe.health import describe_retry
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_daemon_running
@@ -112,7 +112,7 @@ def _complete_remedy(error: RefresherError, target: Target) -> RefresherError:
     """Return why a target was not proved, with what its daemon does about its artifacts."""
     found = error.copy()
     if target.minted:
-        found.remedy += f"; for their artifacts {TRIES_AGAIN}"
+        found.remedy += f"; {describe_retry(target.directory.root)}"
     return found
 
 
