@@ -19,6 +19,7 @@ from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
+from refresher.durations import format_seconds
 from refresher.engine import once
 from refresher.engine.agenda import Key, Outcome
 from refresher.engine.daemon import Daemon
@@ -99,10 +100,11 @@ def prove_targets(
             reported.add(name)
         time.sleep(pause)
     workers.stop()
-    endpoints, proved = workshop.endpoints, dict(principals)  # what is still under way failed
+    proved = dict(principals)  # what is still under way failed
+    places = dict.fromkeys((workshop.endpoints.sts, workshop.endpoints.iam_credentials))
     late = ExchangeError(
-        f"no complete answer of Google's within {allowed:g} s",
-        f"make this machine reach {endpoints.sts} and {endpoints.iam_credentials}, or allow more time: --timeout",
+        f"no complete answer of Google's within {format_seconds(allowed)}",
+        f"make this machine reach {' and '.join(places)}, or allow more time: --timeout",
     )
     failed = [targets[name] for name in names if name not in proved]
     return proved, {each.name: _complete_remedy(errors.get(each.name, late), each) for each in failed}

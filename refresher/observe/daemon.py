@@ -27,9 +27,9 @@ class DaemonHealth:
 
     Attributes:
         is_running: Whether a process holds the lock; None if this user can't know.
-        pid: That process; None if there is none, or it can't be seen (another user's, or of another container).
+        pid: That process; None if it does not exist, or can't be seen (another user's, or of another container).
         is_stopped: Whether it is known to be stopped.
-        refreshed_at: When the last token or minted artifact was written, UTC; None if there is none.
+        refreshed_at: When the last token or minted artifact was written, UTC; None if nothing was.
         problem: What the daemon leaves undone, with its `remedy`; None if nothing is due.
     """
 

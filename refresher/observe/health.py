@@ -67,7 +67,7 @@ class TargetHealth:
         runway: How long what is in the file still serves; zero if it does not.
         problem: What is wrong, with its `remedy`; None if nothing is.
         note: What could not be checked; None if everything was.
-        written_at: When its token or a minted artifact was last written, UTC; None if there is none.
+        written_at: When its token or a minted artifact was last written, UTC; None if nothing was.
     """
 
     name: str
@@ -187,7 +187,7 @@ def build_artifact(
 
 
 def find_last_write(contents: Mapping[str, PublishedFile]) -> datetime | None:
-    """Return when the token or a minted artifact was last written, UTC; None if there is none."""
+    """Return when the token or a minted artifact was last written, UTC; None if nothing was."""
     states = [file.state for name, file in contents.items() if get_row(name).origin in ("supplied", "minted")]
     changes = [state.changed_ns for state in states if state is not None]
     return datetime.fromtimestamp(max(changes) / 1e9, UTC) if changes else None

@@ -82,7 +82,7 @@ REFUSED = {
     'The target service indicated by the "audience" parameters is invalid.': "providers.main",
     "The given credential is rejected by the attribute condition.": "refresher inspect {token}",
     "`issuer` claim in OIDC discovery document does not match": "issuer_uri and `issuer` of the discovery document",
-    "The mapped attribute attribute.email_verified must be of type STRING.": "string(assertion.CLAIM)",
+    "The mapped attribute attribute.email_verified must be of type STRING.": "map attribute.email_verified as text",
 }
 
 

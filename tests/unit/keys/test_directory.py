@@ -227,7 +227,7 @@ FAULTS = {
 def test_root_judges_keys_as_the_daemon_would(
     keys: Path, need: Need, pattern: str, mode: int, owner: int, daemon: int | None, problem: str, remedy: str
 ) -> None:
-    """Whoever runs a check, keys are judged for the daemon's user, with mode, owner and the path in the remedy."""
+    """In a check by root, keys are judged for the daemon's user, with mode, owner and the path in the remedy."""
     need.root()
     for path in (keys, *keys.iterdir()):
         os.chown(path, 54_321, 54_321)
