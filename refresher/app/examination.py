@@ -103,6 +103,11 @@ class Examination(NamedTuple):
         refused = "its drop-in" if self.since is None else "the configuration"
         return _examine_files(self.root, name, now, f"{refused} is refused: judged by its files alone")
 
+    def find_container_directory(self, name: str) -> str | None:
+        """Return where a target's container mounts its directory; None if that is unknown."""
+        target = None if self.loaded is None else self.loaded.targets.get(name)
+        return None if target is None else target.container_directory
+
     def examine_daemon(self, verdicts: Sequence[TargetHealth], now: datetime) -> DaemonHealth:
         """Return what is known of the daemon that keeps these targets."""
         prompt = [] if self.loaded is None else [name for name in self.targets if _is_prompt(self.loaded, name)]

@@ -27,7 +27,7 @@ def command(config: Path, *, as_json: bool) -> None:
 
     Always exits 0; in scripts, use `refresher wait --timeout 0s`. While the configuration is refused, it shows every
     directory that the daemon has published. If root runs it, it also warns about containers that have mounted a single
-    file, or a directory that was removed.
+    file, a directory that was removed, or the directory at another place than its documents name.
     """
     now = datetime.now(UTC)
     found = open_examination(config, now)
@@ -48,7 +48,7 @@ def command(config: Path, *, as_json: bool) -> None:
         click.echo(json.dumps({**report, "retiring": list(found.retiring), "refused": refused}, indent=2))
     else:
         _print(report, daemon)
-    print_warnings(find_holders(found.root / name for name in found.names))
+    print_warnings(find_holders({found.root / name: found.find_container_directory(name) for name in found.names}))
 
 
 def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
@@ -130,10 +130,9 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
         for artifact in target["artifacts"]:
             end = f"until {artifact['expires_at']}" if artifact["expires_at"] else ""
             click.echo(f"{'':{width}}  {_style(artifact)}  {clean(artifact['name'])} {end}".rstrip())
-        notes = [target["note"]]
-        for each in (target, *target["artifacts"]):
-            notes += [each["problem"], each["problem"] and f"remedy: {each['remedy']}"]
-        for note in filter(None, notes):
+        failing = [each for each in (target, *target["artifacts"]) if each["problem"]]
+        remedies = [f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing)]
+        for note in filter(None, [target["note"], *(each["problem"] for each in failing), *remedies]):
             click.echo(f"{'':{width}}  {clean(note)}")
     click.echo(clean(daemon.description))
     if daemon.problem is not None:

@@ -49,8 +49,8 @@ class DaemonHealth:
             False: f"no daemon holds {self.root}",
             None: f"this user can't see whether a daemon holds {self.root}",
         }[self.is_running]
-        last = f"the last refresh was at {self.refreshed_at:%FT%TZ}" if self.refreshed_at else "nothing was refreshed"
-        return f"{holder}{' and is stopped' if self.is_stopped else ''}; {last}"
+        last = f"; the last refresh was at {self.refreshed_at:%FT%TZ}" if self.refreshed_at else ""
+        return f"{holder}{' and is stopped' if self.is_stopped else ''}{last}"
 
 
 def examine_daemon(
