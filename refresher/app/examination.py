@@ -71,12 +71,12 @@ class Examination(NamedTuple):
         if self.since is not None:
             begin = f"the configuration is refused since {self.since:%FT%TZ}; a daemon that runs goes on with the last"
             lines.insert(0, f"{begin} one it accepted, and targets are judged by their files alone")
-        return (*lines, *(f"{self._describe_retirement(name)}: it is not a target any more" for name in self.retiring))
+        return (*lines, *map(self._describe_retirement, self.retiring))
 
     def _describe_retirement(self, name: str) -> str:
-        began = self.retiring[name]
+        began, end = self.retiring[name], self.retiring[name] + GRACE
         return (
-            f"{name} is being retired: its env was removed at {began:%FT%TZ}, the rest follows at {began + GRACE:%TZ}"
+            f"{name} is not a target any more: its env was removed at {began:%FT%TZ}, the rest follows at {end:%FT%TZ}"
         )
 
     def find_refused(self, name: str) -> tuple[str, str] | None:
