@@ -130,7 +130,8 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
         for artifact in target["artifacts"]:
             end = f"until {artifact['expires_at']}" if artifact["expires_at"] else ""
             click.echo(f"{'':{width}}  {_style(artifact)}  {clean(artifact['name'])} {end}".rstrip())
-        failing = [each for each in (target, *target["artifacts"]) if each["problem"]]
+        # without a good token no artifact can be good: its own problem is the cause
+        failing = [target] if target["problem"] else [each for each in target["artifacts"] if each["problem"]]
         remedies = [f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing)]
         for note in filter(None, [target["note"], *(each["problem"] for each in failing), *remedies]):
             click.echo(f"{'':{width}}  {clean(note)}")

@@ -244,7 +244,7 @@ def _complain_of_token(
         return f"the token of target {directory.name} can't be examined: this user may not read it", _AS_ROOT
     if assessment.state is State.ABSENT and not directory.root.is_dir():
         problem = f"directory_root {directory.root} does not exist: it was not created yet, or it was unmounted"
-        return problem, f"{choose_remedy(directory)}; if {directory.root} was a mount, mount it again first"
+        return problem, f"if {directory.root} was a mount, mount it again; then {choose_remedy(directory)}"
     if assessment.state not in _SERVING:
         problem = f"the token of target {directory.name} is {assessment.state}{reason and ': '}{reason}"
         return problem, choose_remedy(directory)

@@ -89,7 +89,7 @@ def _list_misplaced(
         for directory, wanted in directories.items():
             if wanted == mount.point and Path(mount.root).name == directory.name and mount.device not in devices:
                 yield (
-                    f"a directory of another file system mounted at {escape(mount.point)} instead of {directory}: "
+                    f"a directory of another file system mounted at {escape(mount.point)} instead of the present {directory}: "
                     "directory_root was unmounted or covered, and nothing that is published since is seen there — "
                     "start the container again"
                 )

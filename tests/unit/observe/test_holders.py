@@ -52,7 +52,7 @@ MISPLACED = {
     "another place": (b"0:9 %s /d", "mounted at /d, but its documents name /c — mount it at /c"),
     "both places": (b"0:9 %s /d rw - tmpfs t rw\n33 1 0:9 %s /c", ""),
     "own path": (b"0:9 %s %s", ""),
-    "unmounted root": (b"0:8 /alice /c", "a directory of another file system mounted at /c instead of"),
+    "unmounted root": (b"0:8 /alice /c", "a directory of another file system mounted at /c instead of the present"),
     "another's directory": (b"0:8 /other /c", ""),
     "another's place": (b"0:8 /alice /d", ""),
 }
