@@ -76,7 +76,7 @@ def _describe_fault(mount: Mount, places: Mapping[tuple[str, str], Path]) -> str
 def _list_misplaced(
     mounts: list[Mount], places: Mapping[tuple[str, str], Path], directories: Mapping[Path, str | None]
 ) -> Iterator[str]:
-    """Find what a container has mounted elsewhere than its documents say, and directories of an unmounted root."""
+    """Find what a container has mounted elsewhere than its documents name, and directories of an unmounted root."""
     points = {mount.point for mount in mounts if (mount.device, mount.root) in places}
     devices = {device for device, _ in places}
     for mount in mounts:
@@ -89,8 +89,8 @@ def _list_misplaced(
         for directory, wanted in directories.items():
             if wanted == mount.point and Path(mount.root).name == directory.name and mount.device not in devices:
                 yield (
-                    f"a directory of another file system mounted at {escape(mount.point)} instead of the present {directory}: "
-                    "directory_root was unmounted or covered, and nothing that is published since is seen there — "
+                    f"a directory of another file system mounted at {escape(mount.point)} instead of the present "
+                    f"{directory}: directory_root was unmounted or covered, and nothing published since is seen there — "
                     "start the container again"
                 )
 
