@@ -90,7 +90,7 @@ def _list_misplaced(
             if wanted == mount.point and Path(mount.root).name == directory.name and mount.device not in devices:
                 yield (
                     f"a directory of another file system mounted at {escape(mount.point)} instead of the present "
-                    f"{directory}: directory_root was unmounted or covered, and nothing published since is seen there — "
+                    f"{directory}: directory_root was unmounted or covered, and nothing that is newer is seen there — "
                     "start the container again"
                 )
 
