@@ -188,7 +188,10 @@ def _parse(entry: dict[str, Any]) -> KeyRecord:
 
 def _translate(path: Path, error: OSError) -> KeysError:
     if error.errno != errno.ENOENT:
-        return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", "make it readable for this user")
+        remedy = "check that disk, and restore the directory from a backup if it is lost"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            remedy = f"run this as root or as the daemon's user, who must own {path}"
+        return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy)
     if path.suffix == ".pem":
         return KeysError(f"{path} does not exist", "restore it from a backup, with mode 0400 for the daemon's user")
     directory = path.parent if path.name == REGISTRY else path

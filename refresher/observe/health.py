@@ -111,22 +111,24 @@ def examine(target: Target, now: datetime) -> TargetHealth:
 
     The target record shows whose the directory is. For a user who may not read it, the files alone are judged.
     """
-    note = None
+    note = complaint = None
     place, ownership = read_state(target.directory.path), target.directory.ownership
     if place is not None and ownership.uid is None:  # the files are the daemon's, whose user need not be this command's
         target = replace(target, directory=replace(target.directory, ownership=ownership._replace(uid=place.uid)))
     try:
         contents = target.directory.read((*target.static, TOKEN, DESCRIPTIONS, *(each.name for each in target.minted)))
         assessment = assess_token(target, contents, now)
-        if place is None or target.directory.may_read_record():
-            assessment = _judge_ownership(target, assessment)
-        else:
-            note = "ownership not checked: this user may not read the target record"
+        try:
+            if place is None or target.directory.may_read_record():
+                assessment = _judge_ownership(target, assessment)
+            else:
+                note = "ownership not checked: this user may not read the target record"
+        except NewerRecordError as error:
+            assessment, complaint = replace(assessment, state=State.FOREIGN), (error.problem, error.remedy)
     except PublishError as error:
         return build_unreadable(target.directory, error, now)
     wanted = {TOKEN: contents[TOKEN].content or b""}
     wanted |= {name: content for name, content in target.static.items() if not get_row(name).is_optional}
-    complaint = None
     for name, content in wanted.items() if assessment.is_usable else ():
         if complaint is None and not is_in_place(contents[name], content, target.directory.ownership):
             complaint = f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
@@ -136,15 +138,17 @@ def examine(target: Target, now: datetime) -> TargetHealth:
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
-    """Return the assessment, foreign if the record or the owner shows that the directory is another's."""
+    """Return the assessment, foreign if the record or the owner shows that the directory is another's.
+
+    Raises:
+        NewerRecordError: A later version wrote the record.
+        PublishError: It can't be read.
+    """
     lock, place = read_state(target.directory.root / LOCK), read_state(target.directory.path)
     if lock is not None and place is not None and place.uid != lock.uid:
         reason = f"its directory belongs to uid {place.uid}, not to the daemon (uid {lock.uid})"
         return Assessment(state=State.FOREIGN, token=assessment.token, reason=reason)
-    try:
-        record = target.directory.read_record()
-    except NewerRecordError as error:
-        return Assessment(state=State.FOREIGN, token=assessment.token, reason=error.problem)
+    record = target.directory.read_record()
     if record == target.record or assessment.state is State.ABSENT:
         return assessment
     reason = f"its directory is of identity {record.identity}" if record else "its directory has no target record"

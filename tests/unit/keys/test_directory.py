@@ -244,6 +244,24 @@ def test_root_judges_keys_as_the_daemon_would(
         assert error.remedy == remedy.format(path=path)
 
 
+def test_user_who_may_not_read_keys_is_not_told_to_open_them(keys: Path, need: Need) -> None:
+    """The remedy for a user without rights is another user, never wider rights on private keys."""
+    need.root()
+    keys.chmod(0o700)
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.setresgid(54_321, 54_321, 54_321)
+        os.setresuid(54_321, 54_321, 54_321)
+        found = list(list_faults(keys, 0))
+        os.write(writer, "\n".join(error.remedy for error in found).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+
+    assert os.read(reader, 500).decode().startswith("run this as root or as the daemon's user")
+    os.close(reader)
+
+
 def test_keys_that_root_may_not_judge_are_a_fault(tmp_path: Path) -> None:
     """An absent keys directory is a fault with the command that creates one."""
     (error,) = list_faults(tmp_path / "none", None)

@@ -294,6 +294,16 @@ def test_good_artifacts_are_no_shortage(alice: Target) -> None:
     )
 
 
+def test_record_of_a_later_version_has_the_remedy_of_its_own(alice: Target) -> None:
+    """What a later version wrote is not a question for the daemon's log: the remedy is that version."""
+    (alice.directory.path / RECORD).write_bytes(BOBS.replace(b'"version": 1', b'"version": 2'))
+
+    health = examine(alice, NOW)
+
+    assert (health.state, health.runway) == (State.FOREIGN, timedelta(0))
+    assert "run that version" in (health.remedy or "")
+
+
 def test_absent_directory_of_root_is_not_a_question_of_rights(alice: Target) -> None:
     """Where there is no directory nothing was left unchecked, so there is no note."""
     alice.directory.path.rename(alice.directory.path.with_name("elsewhere"))
