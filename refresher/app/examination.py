@@ -213,7 +213,7 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
     artifacts = tuple(_judge_artifact(directory, each, described[each], file, now) for each, file in files.items())
     complaint = None
     if missing := [each for each in REQUIRED if token is not None and not contents[each].content]:
-        complaint = f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(directory)
+        complaint = f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(root)
     assessment = Assessment(state=state, token=token)
     verdict = health.build_verdict(directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
     return replace(verdict, written_at=health.find_last_write({TOKEN: contents[TOKEN], **files}))

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from refresher import policy
-from refresher.observe.health import REMEDIES, TargetHealth
+from refresher.observe.health import REMEDIES, TargetHealth, choose_remedy
 from refresher.policy import State
 from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK
@@ -80,7 +80,7 @@ def examine_daemon(
         remedy = f"{REMEDIES[True]}; if its log is silent: systemctl restart refresher"
     elif is_running is False and due:
         problem = f"no daemon refreshes what is due: {_join(due)}"
-        remedy = f"{REMEDIES[False]}; if a timer runs that, look why it did not (systemctl list-timers)"
+        remedy = f"{choose_remedy(root)}; if a timer runs that, look why it did not (systemctl list-timers)"
     written = [verdict.written_at for verdict in verdicts if verdict.written_at is not None]
     return DaemonHealth(
         root=root,

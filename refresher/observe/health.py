@@ -30,10 +30,10 @@ _DENIED = os.strerror(errno.EACCES)
 _AS_ROOT = "run this command as root"
 REMEDIES = {
     True: "read the daemon's log (journalctl -u refresher), fix what it reports, then: systemctl reload refresher",
-    False: "start the daemon, since none publishes there now (systemctl start refresher); or run `refresher once`",
     None: "read the daemon's log; without a daemon, start one, or run `refresher once`",
 }
-"""By whether a daemon publishes below the root; None where this user can't know."""
+"""Where a daemon publishes below the root, and (None) where this user can't know; else see `choose_remedy`."""
+_START = "start the daemon (systemctl start refresher)"
 
 _SHORTAGES = {
     State.ABSENT: "is absent",
@@ -131,10 +131,19 @@ def examine(target: Target, now: datetime) -> TargetHealth:
     wanted |= {name: content for name, content in target.static.items() if not get_row(name).is_optional}
     for name, content in wanted.items() if assessment.is_usable else ():
         if complaint is None and not is_in_place(contents[name], content, target.directory.ownership):
-            complaint = f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
+            complaint = (
+                f"{target.directory.path / name} {_describe_drift(contents[name], content)}",
+                choose_remedy(target.directory.root),
+            )
     artifacts = tuple(_examine_artifacts(target, contents, now))
     verdict = build_verdict(target.directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
     return replace(verdict, written_at=find_last_write(contents))
+
+
+def _describe_drift(file: PublishedFile, content: bytes) -> str:
+    if file.content is None:
+        return "can't be read" if file.problem else "is absent"
+    return "has another content than configured" if file.content != content else "has another owner or mode"
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
@@ -177,13 +186,13 @@ def build_artifact(
     if state in _SERVING:
         return ArtifactHealth(name=name, state=state, expires_at=end, runway=runway)
     left = "has expired" if not runway else f"has only {format_span(runway)} left"
-    problem, remedy = f"{name} of target {directory.name} {_SHORTAGES.get(state, left)}", choose_remedy(directory)
+    problem, remedy = f"{name} of target {directory.name} {_SHORTAGES.get(state, left)}", choose_remedy(directory.root)
     if get_row(name).origin == "minted":
         if state is State.ABSENT:
             problem += ": it is not minted yet, or Google refuses it"
         if is_daemon_running(directory.root) is False:
-            start = "or start the daemon (systemctl start refresher)"
-            remedy = f"run `refresher once {directory.name}`, which shows what Google answers, {start}"
+            once = suggest_once(directory.root, directory.name)
+            remedy = f"{once}, which shows what Google answers; or {_START}"
         else:
             ask = f"run `refresher wait --exchange {directory.name}`, or read exchange.refused in the daemon's log"
             remedy = f"{ask}: both show what Google answers; {_TRIES_AGAIN}"
@@ -200,7 +209,7 @@ def find_last_write(contents: Mapping[str, PublishedFile]) -> datetime | None:
 def describe_retry(root: Path) -> str:
     """Return what tries a failed artifact again, and how to try at once."""
     if is_daemon_running(root) is False:
-        return "then start the daemon (systemctl start refresher), or run `refresher once`"
+        return f"then {_START}, or {suggest_once(root)}"
     return _TRIES_AGAIN
 
 
@@ -248,15 +257,27 @@ def _complain_of_token(
         return f"the token of target {directory.name} can't be examined: this user may not read it", _AS_ROOT
     if assessment.state is State.ABSENT and not directory.root.is_dir():
         problem = f"directory_root {directory.root} does not exist: it was not created yet, or it was unmounted"
-        return problem, f"if {directory.root} was a mount, mount it again; then {choose_remedy(directory)}"
+        return problem, f"if {directory.root} was a mount, mount it again; then {choose_remedy(directory.root)}"
     if assessment.state not in _SERVING:
         problem = f"the token of target {directory.name} is {assessment.state}{reason and ': '}{reason}"
-        return problem, choose_remedy(directory)
+        return problem, choose_remedy(directory.root)
     if token is not None and policy.is_from_the_future(token.issued_at, now):
         return f"the token of target {directory.name} was issued in the future", "set this machine's clock (NTP)"
     return None
 
 
-def choose_remedy(directory: CredentialsDirectory) -> str:
+def choose_remedy(root: Path) -> str:
     """Return what to do about a file that the daemon should have written."""
-    return REMEDIES[is_daemon_running(directory.root)]
+    is_running = is_daemon_running(root)
+    return (
+        REMEDIES[is_running]
+        if is_running is not False
+        else f"{_START}, since none publishes there now; or {suggest_once(root)}"
+    )
+
+
+def suggest_once(root: Path, name: str = "") -> str:
+    """Return how to run `refresher once`, for a target or for all, in a root whose daemon may be another user."""
+    lock = read_state(root / LOCK)
+    user = f" as uid {lock.uid} with the unit's rights (docs/operating.md)" if lock and lock.uid != os.geteuid() else ""
+    return f"run `{' '.join(filter(None, ('refresher once', name)))}`{user}"

@@ -260,7 +260,7 @@ def test_remedy_depends_on_whether_a_daemon_runs(worker: Worker) -> None:
         (worker.directory("alice") / "token").unlink()
         beside = worker.status()["alice"]["remedy"]
 
-    assert "start the daemon, since none publishes there now" in alone
+    assert "start the daemon (systemctl start refresher), since none publishes there now" in alone
     assert "read the daemon's log" in beside
 
 

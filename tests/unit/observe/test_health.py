@@ -92,9 +92,9 @@ HARMS: dict[str, tuple[Callable[[Path], object], State, str]] = {
     "token spoilt": (spoil_token, State.UNREADABLE, "is unreadable"),
     "token of another subject": (put_foreign_token, State.FOREIGN, "sub is 'user-2', not 'user-1'"),
     "token from the future": (put_future_token, State.DUE, "was issued in the future"),
-    "env gone": (lambda place: (place / "env").unlink(), State.FRESH, "env is not as configured"),
-    "env changed": (lambda place: write(place / "env", b"A=b\n"), State.FRESH, "env is not as configured"),
-    "mode changed": (lambda place: (place / "credentials.json").chmod(0o444), State.FRESH, "credentials.json is"),
+    "env gone": (lambda place: (place / "env").unlink(), State.FRESH, "env is absent"),
+    "env changed": (lambda place: write(place / "env", b"A=b\n"), State.FRESH, "env has another content"),
+    "mode changed": (lambda place: (place / "credentials.json").chmod(0o444), State.FRESH, "json has another owner or mode"),
     "record gone": (lambda place: (place / RECORD).unlink(), State.FOREIGN, "has no target record"),
     "record of another": (
         lambda place: (place / RECORD).write_bytes(BOBS),
@@ -302,6 +302,22 @@ def test_record_of_a_later_version_has_the_remedy_of_its_own(alice: Target) -> N
 
     assert (health.state, health.runway) == (State.FOREIGN, timedelta(0))
     assert "run that version" in (health.remedy or "")
+
+
+@pytest.mark.parametrize("owner", [0, 54_321])
+def test_remedy_shows_as_whom_once_has_to_run(alice: Target, need: Need, owner: int) -> None:
+    """Root is not sent to a command that only the daemon's user may run: the lock shows who that is."""
+    need.root()
+    for path in (alice.directory.root, *alice.directory.root.rglob("*")):
+        os.chown(path, owner, owner)
+    (alice.directory.path / "token").unlink()
+
+    remedy = examine(alice, NOW).remedy or ""
+    artifact = build_artifact(alice.directory, "access_token", State.ABSENT, NOW).remedy or ""
+
+    for text in (remedy, artifact):
+        assert "run `refresher once" in text
+        assert ("as uid 54321 with the unit's rights" in text) is (owner == 54_321)
 
 
 def test_absent_directory_of_root_is_not_a_question_of_rights(alice: Target) -> None:
