@@ -94,7 +94,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], State, str]] = {
     "token from the future": (put_future_token, State.DUE, "was issued in the future"),
     "env gone": (lambda place: (place / "env").unlink(), State.FRESH, "env is absent"),
     "env changed": (lambda place: write(place / "env", b"A=b\n"), State.FRESH, "env has another content"),
-    "mode changed": (lambda place: (place / "credentials.json").chmod(0o444), State.FRESH, "json has another owner or mode"),
+    "mode changed": (lambda place: (place / "credentials.json").chmod(0o444), State.FRESH, "has another owner or mode"),
     "record gone": (lambda place: (place / RECORD).unlink(), State.FOREIGN, "has no target record"),
     "record of another": (
         lambda place: (place / RECORD).write_bytes(BOBS),
