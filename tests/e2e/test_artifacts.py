@@ -238,7 +238,7 @@ def test_hanging_google_holds_up_no_token(cloud: tuple[Worker, Scenario]) -> Non
 
 
 def test_wait_for_an_artifact(cloud: tuple[Worker, Scenario]) -> None:
-    """`wait --artifact` waits for the token and that artifact only, without it for all; an unconfigured one is refused."""
+    """`wait --artifact` waits for the token and that artifact only, `wait` for all; an unknown one is refused."""
     worker, google = cloud
     worker.configure("alice", "carol", targets={name: {"artifacts": ALL} for name in ("alice", "carol")})
     google.add_service_account(account_of("carol"))
