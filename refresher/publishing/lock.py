@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from refresher.errors import PublishError
+from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import build_publish_error
-from refresher.publishing.walk import InsecureDirectoryError, open_root
+from refresher.publishing.walk import LOCK, InsecureDirectoryError, open_root
 
-LOCK = ".lock"
 PATIENCE = 10.0
 """How long to wait for another process that writes into a directory, in seconds; it should take milliseconds."""
 
@@ -107,11 +107,14 @@ def open_lock(root: Path) -> Iterator[int | None]:
 
 
 def is_daemon_running(root: Path) -> bool | None:
-    """Return whether a daemon publishes below a root now; None if this user can't know. It creates nothing."""
+    """Return whether a daemon publishes below a root now; None if this user can't know. It creates nothing.
+
+    No one can know it of a root with records and without a lock: the daemon may create no file there.
+    """
     try:
         descriptor = os.open(root / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None if any(root.glob(f"*/{RECORD}")) else False
     except OSError:
         return None
     try:
@@ -172,7 +175,14 @@ def _open(root: Path) -> int | None:
         os.close(directory)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(descriptor)
-        raise InsecureDirectoryError(f"{root}/{LOCK} is not the daemon's alone", f"remove {root}/{LOCK}")
+        owner, mode = status.st_uid, stat.S_IMODE(status.st_mode)
+        problem, remedy = (
+            f"{root}/{LOCK} is not the daemon's alone (uid {owner}, mode {mode:04o})",
+            f"remove {root}/{LOCK}",
+        )
+        if owner != os.geteuid():
+            remedy = f"run this as uid {owner} if that is the daemon's user, else {remedy}"
+        raise InsecureDirectoryError(problem, remedy)
     return descriptor
 
 
