@@ -43,7 +43,7 @@ def retire_strays(root: Path, reserved: Collection[str], now: datetime) -> Retir
     withdrawn: list[str] = []
     failures: list[PublishError] = []
     try:
-        with _open_entries(root) as (descriptor, names), open_lock(root) as lock:
+        with _open_entries(root) as (descriptor, names), open_lock(root) as (_, lock):
             for name in names:
                 if name not in reserved:
                     try:
