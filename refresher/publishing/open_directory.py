@@ -55,7 +55,11 @@ class OpenDirectory:
         self._byte = 0
         self._entries: set[str] | None = None
         """Names that it may hold, which only this process adds to while it is held; None where that is unknown."""
-        self._descriptor = open_below(root, self._name, self._path, create=True)
+        self._descriptor = self._open()
+
+    def _open(self) -> int:
+        """Return a descriptor of what has the name now; one that is created is synchronised with its record."""
+        return open_below(self._root, self._name, self._path, create=True, is_synced=False)
 
     def close(self) -> None:
         """Close it; called once, at the end of the `with` block."""
@@ -89,7 +93,7 @@ class OpenDirectory:
                 raise build_publish_error(error, self._path, done="opened") from error
             release_directory(self._lock, self._byte)
             former = self._descriptor
-            self._descriptor = open_below(self._root, self._name, self._path, create=True)
+            self._descriptor = self._open()
             os.close(former)
         raise PublishError(
             f"{self._path} was replaced again and again while it was opened",
@@ -130,12 +134,14 @@ class OpenDirectory:
         return self._entries is None or name.partition("/")[0] in self._entries
 
     def publish(self, name: str, content: bytes) -> None:
-        """Replace one artifact atomically."""
+        """Replace one artifact atomically; with the record, before which nothing is published, the directory's name."""
         ownership = OWN if name == RECORD else self.ownership
         with self._translated(name), self._around(name, create=True) as (directory, file):
             if self._entries is not None:
                 self._entries.add(name.partition("/")[0])
             atomic.replace(directory, file, content, ownership=ownership, random_name=self._random_name)
+            if name == RECORD:
+                os.fsync(self._root)
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove artifacts, in the order of withdrawal; absent ones are fine.
@@ -185,7 +191,7 @@ class OpenDirectory:
             os.rename(self._name, aside, src_dir_fd=self._root, dst_dir_fd=self._root)
             os.fsync(self._root)
         try:
-            self._descriptor = open_below(self._root, self._name, self._path, create=True)
+            self._descriptor = self._open()
             self._entries = None
             released, self._byte = self._byte, take_directory(self._lock, self._descriptor, self._path)
             release_directory(self._lock, released)
