@@ -5,7 +5,7 @@ read, in `refresher.publishing.directory`. Used by one thread at a time.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from refresher.errors import PublishError
@@ -69,9 +69,9 @@ class OpenDirectory:
     def held(self) -> Iterator[None]:
         """Keep every other process from writing here for the length of a `with` block: `once` may run meanwhile."""
         self._take()
-        with suppress(OSError):  # else each name is asked for
-            self._entries = set(os.listdir(self._descriptor))
         try:
+            with suppress(OSError):  # else each name is asked for
+                self._entries = set(os.listdir(self._descriptor))
             yield
         finally:
             self._entries = None
@@ -104,7 +104,7 @@ class OpenDirectory:
         """Read the target record as `record.read_record` does."""
         return read_record(self._descriptor, self._path)
 
-    def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
+    def read(self, names: Collection[str]) -> dict[str, PublishedFile]:
         """Read files."""
         absent = {name: PublishedFile() for name in names if not self._may_hold(name)}
         with self._translated(done="read"):
