@@ -131,20 +131,16 @@ def is_daemon_running(root: Path) -> bool | None:
     return bool(found[0] != fcntl.F_UNLCK)
 
 
-def take_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> int:
+def take_directory(lock: int | None, status: os.stat_result, place: str, *, patience: float = PATIENCE) -> int:
     """Keep every other process, and thread, from writing into a credentials directory until `release_directory`.
 
-    The directory, an open descriptor, is known by its inode, by whatever path it was reached; without a lock nothing is
-    locked. `patience` is in seconds. Returns what `release_directory` takes.
+    The directory, open and of this `status`, is known by its inode, by whatever path it was reached; without a lock
+    nothing is locked. `patience` is in seconds. Returns what `release_directory` takes.
 
     Raises:
         DirectoryHeldError: Another process, or thread, has held it all the time.
-        PublishError: The system refused.
     """
-    try:
-        byte = _compute_byte(directory)
-    except OSError as error:
-        raise build_publish_error(error, place, done="locked") from error
+    byte = _compute_byte(status)
     if lock is None:
         return byte
     deadline = time.monotonic() + patience
@@ -190,8 +186,7 @@ def _take(descriptor: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
     return True
 
 
-def _compute_byte(directory: int) -> int:
-    """Return the byte that stands for an open directory; two that share one only wait for each other."""
-    status = os.fstat(directory)
+def _compute_byte(status: os.stat_result) -> int:
+    """Return the byte that stands for a directory; two that share one only wait for each other."""
     known_by = f"{status.st_dev}:{status.st_ino}".encode()
     return 1 + int.from_bytes(hashlib.sha256(known_by).digest()[:7])

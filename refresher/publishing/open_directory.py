@@ -80,9 +80,10 @@ class OpenDirectory:
     def _take(self) -> None:
         """Lock the directory that has the name now: another process may have replaced it since it was opened."""
         for _ in range(_ATTEMPTS):
-            self._byte = take_directory(self._lock, self._descriptor, self._path)
-            try:
+            with self._translated(done="locked"):
                 status = os.fstat(self._descriptor)
+            self._byte = take_directory(self._lock, status, self._path)
+            try:
                 present = os.stat(self._name, dir_fd=self._root, follow_symlinks=False)
                 if (present.st_dev, present.st_ino) == (status.st_dev, status.st_ino):
                     return
@@ -193,7 +194,9 @@ class OpenDirectory:
         try:
             self._descriptor = self._open()
             self._entries = None
-            released, self._byte = self._byte, take_directory(self._lock, self._descriptor, self._path)
+            with self._translated(done="locked"):
+                status = os.fstat(self._descriptor)
+            released, self._byte = self._byte, take_directory(self._lock, status, self._path)
             release_directory(self._lock, released)
             with suppress(OSError):  # else retirement removes it
                 _remove(former, RECORD)
