@@ -98,7 +98,9 @@ def can_others_write(status: os.stat_result) -> bool:
     return bool(status.st_mode & _OTHERS_MAY_WRITE) and not status.st_mode & stat.S_ISVTX
 
 
-def open_below(parent: int, name: str, place: str, *, create: bool, to_list: bool = False) -> int:
+def open_below(
+    parent: int, name: str, place: str, *, create: bool, to_list: bool = False, is_synced: bool = True
+) -> int:
     """Return a descriptor of a directory in an open one, once it is known to be trustworthy.
 
     Args:
@@ -107,6 +109,7 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
         place: Its path, for messages.
         create: Whether a missing one is created; without it nothing is changed, and the right to traverse it is enough.
         to_list: Whether its entries are to be listed although it is not created.
+        is_synced: Whether the name of one that is created is synchronised here; else that is left to the caller.
 
     Raises:
         AbsentDirectoryError: It does not exist and `create` is not set.
@@ -115,7 +118,9 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
     """
     try:
         flags = _OPEN if create or to_list else os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        descriptor = _open_or_create_below(parent, name, place, flags | os.O_NOFOLLOW, create=create)
+        descriptor = _open_or_create_below(
+            parent, name, place, flags | os.O_NOFOLLOW, create=create, is_synced=is_synced
+        )
     except OSError as error:
         raise build_publish_error(error, place, done="opened") from error
     with _closed_on_error(descriptor, place):
@@ -185,7 +190,7 @@ def settle(descriptor: int, place: str, ownership: Ownership) -> None:
         raise build_publish_error(error, place) from error
 
 
-def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool) -> int:
+def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool, is_synced: bool) -> int:
     try:
         return os.open(name, flags, dir_fd=parent)
     except FileNotFoundError:
@@ -200,7 +205,8 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
             raise
         return _open_closed_below(parent, name, flags)
     os.mkdir(name, _FIRST_MODE, dir_fd=parent)
-    os.fsync(parent)
+    if is_synced:
+        os.fsync(parent)
     descriptor = os.open(name, flags, dir_fd=parent)
     with _closed_on_error(descriptor, place):
         drop_inherited(descriptor, ACCESS_LIST, DEFAULT_LIST)
