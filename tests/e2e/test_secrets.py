@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from tests.program import Worker
 
 TARGETS = ("alice", "carol", "dave")
-"""Alice works; carol's supplier holds no token; nobody granted dave's account, so that his artifacts are refused."""
+"""Alice works; carol's supplier holds no token; dave's account is granted to no one, so that his artifacts are refused."""
 
 EXEMPT = {"token"}
 """Prints a token on standard output, and only there."""
 
 APART = {"run", "demo", "emulator"}
-"""They run on: the daemon's log is searched here, the others' output where they are tested."""
+"""They run on: the daemon's log is searched here, the output of demo and emulator where they are tested."""
 
 PATHS = ("/", "/status.json", "/metrics", "/livez", "/readyz", "/absent", *(f"/readyz/{name}" for name in TARGETS))
 QUERIES = ("", "?exchange", "?artifact=access_token", "?page=2&search=alice")
@@ -35,7 +35,7 @@ def invocations(worker: Worker, name: str) -> list[list[str]]:
     config = ["--config", str(worker.configuration)]
     keys = ["--directory", str(worker.place / "keys")]
     directory = worker.directory("alice")
-    known = {
+    known: dict[str, list[list[str]]] = {
         "once": [[*config, "--force"], config, [*config, "dave"]],
         "check": [config, [*config, "--json"]],
         "adc": [[*config, target] for target in TARGETS],
