@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.program import Worker
 
 TARGETS = ("alice", "carol", "dave")
-"""Alice works; carol's supplier holds no token; dave's account is granted to no one, so that his artifacts are refused."""
+"""Alice works; the supplier of carol holds no token; the account of dave is granted to no one."""
 
 EXEMPT = {"token"}
 """Prints a token on standard output, and only there."""
