@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 
 from refresher import __version__
-from refresher.app.explanation import list_unrecorded
 from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine import once
-from refresher.engine.agenda import Key, Outcome
+from refresher.engine.agenda import Key
 from refresher.engine.daemon import Daemon
+from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.workers import Workers
@@ -183,10 +183,6 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
             draw=random.random,
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
-        warnings = [(f"{each.location}: {each.problem}", each.remedy) for each in loaded.warnings]
-        warnings += [(error.problem, error.remedy) for error in list_unrecorded(loaded)]
-        for problem, remedy in warnings:
-            reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
 
         def jump(seconds: float) -> None:
             daemon.clock_jumped(seconds)

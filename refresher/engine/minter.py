@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Life, Outcome, Result
 from refresher.engine.artifacts import MintedToken, Minting, compute_request, mint
 from refresher.engine.assessment import assess_minted, assess_token
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Target
 from refresher.errors import RefresherError
 from refresher.policy import State

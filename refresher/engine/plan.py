@@ -105,7 +105,8 @@ class Plan:
         reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
             None if that can't be known now; then nothing is retired.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
-        is_reloaded: Whether the configuration was read and is in force; else something else changed.
+        warnings: Problem and remedy of what is allowed or missing, and yet worth a warning.
+        is_reloaded: Whether another configuration is in force now, or loading it was asked for and succeeded.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
     """
 
@@ -117,5 +118,6 @@ class Plan:
     trials: tuple[KeyTrial, ...] = ()
     reserved: frozenset[str] | None = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()

@@ -8,9 +8,9 @@ import pytest
 
 from refresher.config.document import read_document
 from refresher.config.models import ArtifactSettings
-from refresher.engine.agenda import Outcome, Result
 from refresher.engine.artifacts import MINTED, STATIC, TargetFacts, build_static, name_variables
 from refresher.engine.minter import LEAST_LIFE, Minter
+from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.errors import ImpersonationError
