@@ -53,7 +53,7 @@ def hanging_mount(place: Path) -> Iterator[None]:
 
 
 def test_daemon_ends_while_its_root_hangs(worker: Worker) -> None:
-    """A root that no longer answers is a fault with a remedy within seconds; SIGTERM ends the daemon, after SIGHUP too."""
+    """A root that no longer answers is a fault with a remedy within seconds, and SIGTERM ends the daemon."""
     with worker.daemon() as log:
         log.wait_for("daemon.ready")
         with hanging_mount(worker.root):
