@@ -127,8 +127,8 @@ def _prove(target: Target, workshop: Workshop) -> str:
         return str(way.service_account)
     with suppress(PublishError, UnreadableTokenError):
         token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
-        if way.subject is None and token is not None and token.unverified_claims is not None:
-            way = replace(way, subject=token.unverified_claims.subject)
+        if token is not None and token.unverified_claims is not None:
+            way = way.for_subject(token.unverified_claims.subject)
     document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
     return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())

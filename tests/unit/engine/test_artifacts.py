@@ -194,7 +194,9 @@ def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, target_of: Mak
         stage.tokens.refresh(alice, force=True, first=True)
         assert stage.refresh(alice, artifact).result is Result.PUBLISHED
 
-    assert len(stage.chain.exchanged) == 2
+    # so that a refusal's remedy has the principal
+    assert stage.chain.exchanged == ["user-1", "user-2"]
+    assert [way.subject for way in stage.chain.ways] == ["user-1", "user-2"]
 
 
 def test_rubbish_for_an_id_token_is_refused(stage: Stage, alice: Target) -> None:
