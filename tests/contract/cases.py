@@ -33,6 +33,8 @@ class ContractCase:
             that the server of every case answers: an access token of the metadata server.
         subject: The subject of a user in the form that the kind needs.
         takes_credentials: Whether it can ask with a credentials file instead of the metadata server's token.
+        subject_keys: Of a kind that supplies one token to every identity: its keys that choose the subject.
+        other_keys: Its keys that choose no subject. Together they are all keys of the kind.
     """
 
     supplier: str
@@ -40,6 +42,8 @@ class ContractCase:
     answer: Callable[[str, bytes], bytes | None] = refuse_all
     subject: str = "{user}"
     takes_credentials: bool = False
+    subject_keys: frozenset[str] = frozenset()
+    other_keys: frozenset[str] = frozenset()
 
     @property
     def is_remote(self) -> bool:
