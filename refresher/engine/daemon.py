@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
+from refresher.engine.canary import Canary
 from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.parts import PATIENCE, Parts
@@ -23,11 +24,12 @@ from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import KEYS_LANE, Workers, choose_lane, list_lanes
+from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, describe_bug
 from refresher.publishing.directory import DirectoryState
 from refresher.publishing.retirement import Retirement
 
+_CANARY_THREADS = 4
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once for drift, a share of them at each."""
 
@@ -89,6 +91,7 @@ class Daemon:
         self._lock = Lock()
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=self.reporter, clock=self.clock)
+        self._canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
         self._engine: _Engine | None = None
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
@@ -116,6 +119,7 @@ class Daemon:
         with self._lock:
             self._agenda.reconsider(self.clock.now())
         self._rotation.reconsider()
+        self._canary.reconsider()
 
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
@@ -126,6 +130,7 @@ class Daemon:
             self._parts.do("renewal", self._submit_due)
         self._parts.do("watch", self._watch_failing)
         self._parts.do("keys", self._try_keys)
+        self._parts.do("canary", self._probe)
         if has_looked and (self._is_adopted or self._ticks % SWEEP_TICKS == 0):
             self._is_adopted = False
             self._parts.do_in_time("retirement", self._retire_strays, place=f"{place}, or a former one")
@@ -162,14 +167,7 @@ class Daemon:
         if self.hold(root):
             with self._lock:
                 self._agenda.forget()
-            self.reporter.send(
-                "directory.recreated",
-                Severity.ERROR,
-                path=str(root),
-                error=f"directory_root {root} was unmounted, mounted over or removed: containers hold the former one",
-                remedy=f"start every container again that was started before; for each target, "
-                f"`docker ps --filter volume={root}/TARGET` lists them; mount the root before the daemon starts",
-            )
+            self.reporter.report_lost_root(root)
 
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
@@ -182,6 +180,7 @@ class Daemon:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
         self._rotation.adopt(plan.trials)
+        self._canary.adopt(plan)
         self.workers.retain(list_lanes(plan))
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
@@ -190,12 +189,9 @@ class Daemon:
             self.reporter.send("target.added", Severity.INFO, target=name)
         for name in sorted(former - plan.targets.keys()):
             self.reporter.send("target.removed", Severity.INFO, target=name)
-        fresh = (complaint for complaint in plan.complaints if complaint not in self._complaints)
-        for problem, remedy in (*plan.refusal, *fresh):
-            self.reporter.send("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
-        for problem, remedy in plan.warnings:
-            if (problem, remedy) not in self._warnings:
-                self.reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
+        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.refusal)
+        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.complaints, known=self._complaints)
+        self.reporter.report_texts("config.warning", Severity.WARNING, plan.warnings, known=self._warnings)
         self._complaints, self._warnings = plan.complaints, plan.warnings
         self._is_adopted = True
 
@@ -243,6 +239,10 @@ class Daemon:
         for attempt in self._rotation.take_due(self.clock.now()):
             self.workers.submit(KEYS_LANE, attempt, threads=1)
 
+    def _probe(self) -> None:
+        for attempt in self._canary.take_due(self.clock.now()):
+            self.workers.submit(CANARY_LANE, attempt, threads=_CANARY_THREADS)
+
     def _submit_due(self) -> None:
         with self._lock:
             due, engine = self._agenda.take_due(self.clock.now()), self._engine
@@ -283,6 +283,7 @@ class Daemon:
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())
+            self._canary.note(entry, outcome)
         if sibling is not None:
             self._submit([sibling], engine)
         self._announce_ready()

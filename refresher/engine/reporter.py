@@ -7,10 +7,11 @@ number and the names of the first few.
 """
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
+from pathlib import Path
 from threading import Lock
 
 from refresher import policy
@@ -23,6 +24,8 @@ from refresher.publishing.directory import is_another_directory
 from refresher.text import escape
 
 Value = str | int | float | None
+Text = tuple[str, str]
+"""A problem and its remedy."""
 
 
 _EVENTS = {
@@ -86,10 +89,10 @@ class Reporter:
             self._advise(entry, outcome)
         if outcome.error is not None:
             if outcome.error.problem != former.problem or entry.failures & (entry.failures - 1) == 0:
-                self._collect(
-                    entry,
+                self.collect(
                     _name_failure(entry, outcome.error),
                     Severity.WARNING,
+                    **_name_job(entry),
                     **_describe(entry),
                     error=outcome.error.problem,
                     remedy=outcome.error.remedy,
@@ -100,18 +103,39 @@ class Reporter:
         elif former.failures and outcome.result is not Result.WAITING:
             entry.warned = None
             recovered = _EVENTS["recovered"][kind]
-            self._collect(entry, recovered, Severity.INFO, **_describe(entry), failures=former.failures)
+            self.collect(recovered, Severity.INFO, **_name_job(entry), **_describe(entry), failures=former.failures)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
         state = _compute_state(entry, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            self._collect(entry, _EVENTS[state][entry.artifact is not None], Severity.ERROR, **_describe(entry))
+            name = _EVENTS[state][entry.artifact is not None]
+            self.collect(name, Severity.ERROR, **_name_job(entry), **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
         self._listen(Event(name=name, severity=severity, fields=fields))
+
+    def report_texts(
+        self, name: str, severity: Severity, texts: Collection[Text], *, known: Collection[Text] = ()
+    ) -> None:
+        """Send an event for each problem with its remedy, unless it is known already."""
+        for problem, remedy in texts:
+            if (problem, remedy) not in known:
+                self.send(name, severity, error=problem, remedy=remedy)
+
+    def report_lost_root(self, root: Path) -> None:
+        """Report that `directory_root` is another one than before, and what to do about the containers."""
+        self.send(
+            "directory.recreated",
+            Severity.ERROR,
+            path=str(root),
+            error=f"directory_root {root} was unmounted, mounted over or removed: containers hold the former one",
+            remedy=f"start every container again that was started before; for each target, "
+            f"`docker ps --filter volume={shlex.quote(str(root))}/TARGET` lists them; mount the root before the daemon "
+            "starts",
+        )
 
     def _report_files(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report what was found otherwise than it was left, and what an edit changed under running containers."""
@@ -179,11 +203,13 @@ class Reporter:
             facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "remedy", "next_at")}
             self.send(name, severity, targets=len(names), first=", ".join(names[:_FEW]), **facts)
 
-    def _collect(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
-        """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done."""
+    def collect(self, name: str, severity: Severity, **fields: Value) -> None:
+        """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done.
+
+        Its `fields` name a `target`.
+        """
         with self._lock:
-            cause = (name, severity, str(more.get("remedy")))
-            self._collected.setdefault(cause, []).append(_name_job(entry) | more)
+            self._collected.setdefault((name, severity, str(fields.get("remedy"))), []).append(fields)
 
     def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
         self._listen(Event(name=name, severity=severity, fields=_name_job(entry) | more))
