@@ -90,7 +90,7 @@ def test_edit_under_running_containers_is_a_warning(worker: Worker) -> None:
 
 
 def test_drop_in_that_is_not_read_is_a_warning_and_no_reload(worker: Worker) -> None:
-    """A drop-in with another suffix is logged as `check` prints it; what takes nothing over is no reload."""
+    """A drop-in with another suffix is logged as `check` prints it; a file that takes nothing over reloads nothing."""
     worker.configure("alice", targets_directory=str(worker.drop_ins))
     worker.drop_ins.mkdir(mode=0o755)
 
