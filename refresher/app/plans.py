@@ -16,6 +16,7 @@ from refresher.engine.plan import Chain, Plan
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
 from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.settings.values import Listen
 from refresher.suppliers.interface import Supplier, Workshop
 
 _LOCAL_THREADS = 3
@@ -48,6 +49,7 @@ def build_plan(
         complaints=_describe(loaded.drop_in_problems),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
+        is_empty_fine=loaded.configuration.targets_directory is not None,
     )
 
 
@@ -77,6 +79,11 @@ class ConfiguredPlans:
         self._suppliers: Mapping[str, Supplier] | None = None
         self._seen: object = None
         self._keys: object = None
+
+    @property
+    def listen(self) -> tuple[Listen, str | None]:
+        """Where the configuration in force wants HTTP answered, and the group that may ask there."""
+        return self._loaded.configuration.listen, self._loaded.configuration.listen_group
 
     def poll(self, *, force: bool) -> Plan | None:
         """Return the plan if it is the first, if anything changed, or in any case with `force`; else None."""

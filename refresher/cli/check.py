@@ -28,7 +28,7 @@ def command(config: Path, *, as_json: bool) -> None:
     lines = [line for target in targets for line in _describe(target)]
     lines.append(f"Google is {google['universe_domain']}: {google['sts']}, {google['iam_credentials']}")
     if listen:
-        lines.append(f"{listen} is where status will be served: nothing answers there yet")
+        lines.append(f"the daemon answers HTTP on {listen}: status page, probes, metrics")
     lines.append(f"{config}: fine, {len(targets)} target{'' if len(targets) == 1 else 's'}")
     click.echo(clean("\n".join(lines)))
 

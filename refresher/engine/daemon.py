@@ -6,7 +6,7 @@ of a tick, does.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry, Outcome, Result
 from refresher.engine.minter import Minter
+from refresher.engine.observer import Observer
 from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
@@ -69,6 +70,7 @@ class Daemon:
         reporter: What events are sent by.
         clock: Where the time comes from.
         draw: Returns a random number in [0, 1).
+        observer: Learns of ticks, plans and jobs.
     """
 
     plans: Plans
@@ -78,6 +80,7 @@ class Daemon:
     reporter: Reporter
     clock: Clock
     draw: Callable[[], float]
+    observer: Observer = field(default_factory=Observer)
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -120,6 +123,7 @@ class Daemon:
             self._confine("retirement", self._retire_strays)
         self.reporter.flush()
         self._ticks += 1
+        self.observer.note_tick()
 
     def _confine(self, part: str, work: Callable[[], object]) -> bool:
         """Do a part of the tick, and return whether it was done; its failure is reported."""
@@ -177,6 +181,7 @@ class Daemon:
             else:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
+        self.observer.note_plan(plan)
         self._rotation.adopt(plan.trials)
         self.workers.retain(list_lanes(plan))
         self._roots.add(plan.root)
@@ -272,6 +277,7 @@ class Daemon:
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())
+            self.observer.note_job(entry, outcome, self.clock.now())
         if sibling is not None:
             self._submit([sibling], engine)
         self._announce_ready()

@@ -107,6 +107,7 @@ class Plan:
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
         is_reloaded: Whether the configuration was read and is in force; else something else changed.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
+        is_empty_fine: Whether a node without targets is ready, since drop-ins may bring some.
     """
 
     root: Path
@@ -119,3 +120,4 @@ class Plan:
     complaints: tuple[tuple[str, str], ...] = ()
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()
+    is_empty_fine: bool = False

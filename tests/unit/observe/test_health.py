@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.cli.status import as_document, as_report
+from refresher.observe.report import as_document, as_report
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.observe.health import ArtifactHealth, TargetHealth, examine
