@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from refresher import __version__
-from refresher.observe.board import Board, ExchangeResult
+from refresher.engine.canary import ExchangeHealth
+from refresher.observe.board import Board
 from refresher.observe.messages import Request, Response
 from refresher.observe.metrics import CONTENT_TYPE, write_metrics
 from refresher.observe.page import SECURITY_HEADERS, write_page
@@ -100,13 +101,13 @@ def _answer_target(request: Request, board: Board, survey: Survey) -> Response:
             return Response(404, f"target {name} has no artifact {escape(unknown[0], longest=64)}\n".encode())
         shortage = next((verdict.shortages[each] for each in ("", *names) if each in verdict.shortages), None)
     if shortage is None and any(key == "exchange" for key, _ in request.query):
-        shortage = _find_refusal(verdict.identity, board.get_exchange(verdict.identity))
+        shortage = _find_refusal(verdict.identity, board.exchanges.get(verdict.identity))
     if shortage is None:
         return Response(200, b"ready\n")
     return Response(503, f"not ready\n{shortage[0]}\n  remedy: {shortage[1]}\n".encode())
 
 
-def _find_refusal(identity: str, result: ExchangeResult | None) -> tuple[str, str] | None:
+def _find_refusal(identity: str, result: ExchangeHealth | None) -> tuple[str, str] | None:
     if result is None:
         problem = f"identity {identity} was not tried at Google yet"
         return problem, f"wait for the daemon to try it, or run `refresher wait --exchange {identity}`"
@@ -130,11 +131,7 @@ def write_status(board: Board, found: Sequence[Verdict], as_of: datetime | None,
             "verdicts_as_of": _format(as_of),
             "targets_not_looked_at": 0 if plan is None else len(plan.targets) - len(found),
         },
-        "exchanges": [
-            _describe_exchange(name, result)
-            for name in board.identities
-            if (result := board.get_exchange(name)) is not None
-        ],
+        "exchanges": [_describe_exchange(each) for each in board.exchanges.values()],
     }
     targets = [
         f'{{{each.members}, "remaining_seconds": '
@@ -156,15 +153,16 @@ def _write_job(board: Board, verdict: Verdict) -> str:
     )
 
 
-def _describe_exchange(identity: str, result: ExchangeResult) -> Mapping[str, str | None]:
+def _describe_exchange(found: ExchangeHealth) -> Mapping[str, str | int | None]:
     return {
-        "identity": identity,
-        "state": "accepted" if result.problem is None else "refused",
-        "tried_at": _format(result.tried_at),
-        "accepted_at": _format(result.accepted_at),
-        "refused_at": _format(result.refused_at),
-        "problem": result.problem,
-        "remedy": result.remedy,
+        "identity": found.identity,
+        "state": found.state.value,
+        "target": found.target,
+        "checked_at": _format(found.checked_at),
+        "accepted_at": _format(found.accepted_at),
+        "failures": found.failures,
+        "problem": found.problem,
+        "remedy": found.remedy,
     }
 
 

@@ -6,14 +6,14 @@ does), and nothing waits: a lock is held for the length of an assignment.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import NamedTuple
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry, Key, Outcome, Result
+from refresher.engine.canary import ExchangeHealth
 from refresher.engine.observer import Observer
 from refresher.engine.plan import Plan
 from refresher.errors import ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
@@ -56,24 +56,6 @@ class Job(NamedTuple):
     next_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeResult:
-    """What Google answered when an identity was tried.
-
-    Attributes:
-        tried_at: UTC.
-        problem: Why it was refused, with its `remedy`; None if it was accepted.
-        accepted_at: When it was last accepted, UTC; None if it never was.
-        refused_at: When it was first refused since then, UTC; None if it is accepted.
-    """
-
-    tried_at: datetime
-    problem: str | None = None
-    remedy: str | None = None
-    accepted_at: datetime | None = None
-    refused_at: datetime | None = None
-
-
 class Tally(NamedTuple):
     """Counts of all jobs since the start.
 
@@ -96,7 +78,6 @@ class Board(Observer):
         self._lock = Lock()
         self._ticked = clock.monotonic()
         self._jobs: dict[Key, Job] = {}
-        self._exchanges: dict[str, ExchangeResult] = {}
         self._ended = Counter(dict.fromkeys(OUTCOMES, 0))
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -105,10 +86,13 @@ class Board(Observer):
         self.planned_at: datetime | None = None
         self.identities: Mapping[str, tuple[str, ...]] = {}
         """The names of the targets of each identity of the plan."""
+        self.exchanges: Mapping[str, ExchangeHealth] = {}
+        """What Google answered last, by the identity that was tried."""
 
-    def note_tick(self) -> None:
-        """Note that a tick ended."""
+    def note_tick(self, exchanges: Sequence[ExchangeHealth]) -> None:
+        """Note that a tick ended, and what the canary knows."""
         self._ticked = self._clock.monotonic()
+        self.exchanges = {each.identity: each for each in exchanges}
 
     def note_plan(self, plan: Plan) -> None:
         """Note which plan is in force, and forget what is not in it."""
@@ -119,7 +103,6 @@ class Board(Observer):
             identities.setdefault(target.context.identity, []).append(name)
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if key in keys}
-            self._exchanges = {name: each for name, each in self._exchanges.items() if name in identities}
             self.identities = {name: tuple(targets) for name, targets in identities.items()}
             self.plan, self.planned_at = plan, self._clock.now()
 
@@ -143,21 +126,6 @@ class Board(Observer):
                 next_at=entry.next_at,
             )
 
-    def note_exchange(self, identity: str, tried_at: datetime, error: RefresherError | None) -> None:
-        """Note what Google answered when an identity was tried at a time (UTC); None if it was accepted."""
-        with self._lock:
-            if error is None:
-                self._exchanges[identity] = ExchangeResult(tried_at=tried_at, accepted_at=tried_at)
-                return
-            former = self._exchanges.get(identity)
-            self._exchanges[identity] = ExchangeResult(
-                tried_at=tried_at,
-                problem=error.problem,
-                remedy=error.remedy,
-                accepted_at=None if former is None else former.accepted_at,
-                refused_at=(None if former is None else former.refused_at) or tried_at,
-            )
-
     @property
     def is_live(self) -> bool:
         """Whether the daemon ticks."""
@@ -171,10 +139,6 @@ class Board(Observer):
     def get_job(self, target: str, artifact: str = "") -> Job:
         """Return how a job ended last."""
         return self._jobs.get((target, artifact), _NEVER)
-
-    def get_exchange(self, identity: str) -> ExchangeResult | None:
-        """Return what Google answered last for an identity; None if it was not tried."""
-        return self._exchanges.get(identity)
 
     def count_jobs(self) -> Tally:
         """Return the counts of all jobs since the start."""

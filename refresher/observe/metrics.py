@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from refresher import __version__
+from refresher.engine.canary import ExchangeState
 from refresher.observe.board import BUCKETS, Board
 from refresher.observe.survey import Verdict
 from refresher.policy import State
@@ -112,7 +113,7 @@ def _list_jobs(board: Board, verdicts: Sequence[Verdict]) -> Iterator[tuple[str,
 
 
 def _list_exchanges(board: Board) -> Iterator[tuple[str, list[str]]]:
-    tried = [(name, result) for name in board.identities if (result := board.get_exchange(name)) is not None]
+    tried = board.exchanges.items()
     yield (
         (name := "refresher_exchange_last_success_timestamp_seconds"),
         [
@@ -123,7 +124,10 @@ def _list_exchanges(board: Board) -> Iterator[tuple[str, list[str]]]:
     )
     yield (
         (name := "refresher_exchange_refused"),
-        [f'{name}{{identity="{identity}"}} {0 if result.problem is None else 1}' for identity, result in tried],
+        [
+            f'{name}{{identity="{identity}"}} {1 if result.state is ExchangeState.REFUSED else 0}'
+            for identity, result in tried
+        ],
     )
 
 

@@ -18,8 +18,9 @@ from urllib.parse import urlencode
 
 from refresher import __version__, text
 from refresher.durations import format_span
-from refresher.observe.board import Board, ExchangeResult
-from refresher.observe.findings import Finding, Weight, list_findings
+from refresher.engine.canary import ExchangeHealth, ExchangeState
+from refresher.observe.board import Board
+from refresher.observe.causes import Finding, Weight, list_findings
 from refresher.observe.survey import Verdict, format_time
 from refresher.policy import State
 
@@ -63,6 +64,11 @@ _SIGNS = {
 }
 _SIGNS["warn"] = _SIGNS["bad"]
 _COLOURS = {State.FRESH: "good", State.DUE: "good", State.OVERDUE: "warn"}
+_ANSWERS = {
+    ExchangeState.ACCEPTED: ("good", "accepts"),
+    ExchangeState.REFUSED: ("bad", "refuses"),
+    ExchangeState.UNANSWERED: ("warn", "no answer"),
+}
 _FINDING_COLOURS = {Weight.FAILING: "bad", Weight.THREATENED: "warn", Weight.NOTABLE: "note"}
 _ORDER = (State.EXPIRED, State.ABSENT, State.UNREADABLE, State.FOREIGN, State.OVERDUE, State.DUE, State.FRESH)
 """The worst first."""
@@ -136,7 +142,8 @@ def _write_findings(findings: Sequence[Finding]) -> Iterator[str]:
         soft = f'<p class="soft">{"; ".join(facts)}</p>' if facts else ""
         yield (
             f'<article class="finding {_FINDING_COLOURS[finding.weight]}"><h3>{_clean(finding.effect)}</h3>'
-            f'<p>{_mark_code(finding.problem)}</p><p class="do"><b>Do</b>{_mark_code(finding.remedy)}</p>{soft}</article>\n'
+            f'<p>{_mark_code(finding.problem)}</p><p class="do"><b>Do</b>{_mark_code(finding.remedy)}</p>{soft}'
+            "</article>\n"
         )
     if len(findings) > _MOST_FINDINGS:
         rest = len(findings) - _MOST_FINDINGS
@@ -195,7 +202,7 @@ def _write_row(board: Board, verdict: Verdict, now: datetime) -> str:
     return (
         f'<tr><td><b>{_clean(verdict.name)}</b>{identity}</td><td><span class="badge {colour}">{verdict.state}</span>'
         f"{artifacts}</td><td>{_write_life(verdict, moment)}</td>"
-        f"<td>{_describe_exchange(board.get_exchange(verdict.identity), now)}</td><td>{refreshed}</td></tr>\n"
+        f"<td>{_describe_exchange(board.exchanges.get(verdict.identity), now)}</td><td>{refreshed}</td></tr>\n"
     )
 
 
@@ -215,11 +222,11 @@ def _write_life(verdict: Verdict, now: float) -> str:
     )
 
 
-def _describe_exchange(result: ExchangeResult | None, now: datetime) -> str:
-    if result is None:
+def _describe_exchange(found: ExchangeHealth | None, now: datetime) -> str:
+    if found is None:
         return '<span class="soft">not tried</span>'
-    when = f'<div class="soft">{format_span(now - result.tried_at)} ago</div>'
-    colour, shown = ("good", "accepts") if result.problem is None else ("bad", "refuses")
+    colour, shown = _ANSWERS[found.state]
+    when = f'<div class="soft">{format_span(now - found.checked_at)} ago</div>'
     return f'<span class="badge {colour}">{shown}</span>{when}'
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from refresher.durations import format_span
+from refresher.engine.canary import ExchangeState
 from refresher.observe.board import Board, Job
 from refresher.observe.survey import Verdict
 from refresher.policy import State
@@ -84,20 +85,23 @@ def _judge_daemon(board: Board) -> Iterator[Finding]:
 
 
 def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
-    causes: dict[tuple[str, str], Finding] = {}
+    causes: dict[tuple[str, ...], Finding] = {}
     for identity, names in board.identities.items():
-        result = board.get_exchange(identity)
-        if result is None or result.problem is None:
+        found = board.exchanges.get(identity)
+        if found is None or found.problem is None:
             continue
-        since = "" if result.refused_at is None else f" since {format_span(now - result.refused_at)}"
+        is_refused, remedy = found.state is ExchangeState.REFUSED, found.remedy or ""
+        facts = [f"{found.failures} probe{'s' * (found.failures > 1)} in a row"]
+        if found.accepted_at is not None:
+            facts.append(f"last accepted {format_span(now - found.accepted_at)} ago")
         finding = Finding(
-            weight=Weight.FAILING,
-            effect=f"Google refuses identity {identity}{since}",
-            problem=result.problem,
-            remedy=result.remedy or "",
-            targets=[],
+            weight=Weight.FAILING if is_refused else Weight.THREATENED,
+            effect=f"Google {'refuses' if is_refused else 'does not answer'} identity {identity}",
+            problem=found.problem,
+            remedy=remedy,
+            facts=tuple(facts),
         )
-        key = result.problem.replace(identity, "…"), (result.remedy or "").replace(identity, "…")
+        key = (found.state.value, found.problem.replace(identity, "…"), remedy.replace(identity, "…"))
         causes.setdefault(key, finding).targets.extend(names)
     yield from causes.values()
 
