@@ -43,14 +43,15 @@ class Request(NamedTuple):
 
     @classmethod
     def parse(cls, target: str) -> "Request":
-        """Return what the target of a request line asks for.
+        """Return what the target of a request line asks for; paths that take no fields have none.
 
         Raises:
             ValueError: It has too many fields.
         """
-        path, _, query = target.partition("?")
+        encoded, _, query = target.partition("?")
         fields = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-        return cls(unquote(path), tuple(fields))
+        path = unquote(encoded)
+        return cls(path, tuple(fields) if path == "/" or path.startswith("/readyz/") else ())
 
     @property
     def target(self) -> str | None:

@@ -1,11 +1,10 @@
-"""The HTTP server of `listen`: one thread, many connections, each bounded in bytes and in time.
+"""The HTTP server of `listen`: one thread that serves many connections and is held up by none.
 
 It speaks as much of HTTP/1.1 (RFC 9112) as probes, scrapers and browsers need: GET and HEAD, one request a connection.
 The standard library's server has a thread for each connection and a time limit for each read, so that a few slow peers
-hold it; here no peer holds anything. The steps of a connection: (1) its head arrives, at most 8 KiB within 5 s,
-(2) what asks about files waits for the thread that looks at them, (3) the response is written, within 20 s, from bytes
-that all connections share, (4) the rest of what the peer sends is dropped for a moment, so that it reads the response
-before the end. When all places are taken, the connection that has idled longest is closed for the next one.
+keep all others out. Here (1) the head of a request arrives, at most 8 KiB within 5 s, (2) what asks about files waits
+for the survey to look at them, and for nothing else, (3) the response is written within 20 s, from bytes that all
+connections share, (4) what the peer still sends is dropped for a moment, so that it reads the response before the end.
 """
 
 import socket
@@ -22,42 +21,25 @@ from refresher.clock import Clock
 from refresher.errors import RefresherError, describe_bug
 from refresher.observe.answers import answer, list_wanted
 from refresher.observe.board import Board
-from refresher.observe.messages import Head, Request, Response, encode, parse_head
+from refresher.observe.connections import MOST_CONNECTIONS, Connection, Crowd
+from refresher.observe.messages import Head, Request, Response, parse_head
 from refresher.observe.sockets import ListenError, open_listener
 from refresher.observe.survey import Survey
 from refresher.settings.values import Listen, TcpSocket, UnixSocket
 
-MOST_CONNECTIONS = 64
-LONGEST_HEAD = 8192
-HEAD_SECONDS = 5.0
-LOOK_SECONDS = 3.0
-WRITE_SECONDS = 20.0
-LINGER_SECONDS = 1.0
 _KEEP_SECONDS = 1.0
 """How long a response that is costly to write serves all who ask for the same."""
 _KEPT = frozenset(["/", "/metrics", "/status.json", "/readyz"])
 _MOST_KEPT = 8
-_MOST_ACCEPTED = 8
-"""At a time, so that earlier ones are served in between."""
-_LEAST_IDLE_SECONDS = 0.02
-"""How long a connection has at least before another one may take its place."""
-_CHUNK = 65536
 _PAUSE = 1.0
 _RETRY_SECONDS = 5.0
-_BUDGET_SECONDS = 0.1
-"""How long one probe may have files looked at."""
-
-
-class _Connection:
-    """A connection and how far it is: it reads, then waits, then writes, then lingers."""
-
-    def __init__(self, peer: socket.socket, now: float) -> None:
-        self.peer = peer
-        self.head = b""
-        self.outgoing: deque[memoryview] = deque()
-        self.is_lingering = False
-        self.deadline = now + HEAD_SECONDS
-        self.active_at = now
+_SHORTAGE_SECONDS = 0.02
+_LOOK_SECONDS = 0.1
+"""How long one probe may keep the survey looking at files."""
+_FREE_SECONDS = 0.0005
+"""Work in a turn that is not followed by a rest of the same length."""
+_TOO_LARGE = Response(431, b"the head of the request is too large\n")
+_TOO_LATE = Response(503, b"not ready\nthe files could not be looked at in time\n  remedy: read the daemon's log\n")
 
 
 class Server:
@@ -88,10 +70,11 @@ class Server:
         self._report = report
         self._report_address = report_address
         self._selector = DefaultSelector()
-        self._connections: dict[_Connection, None] = {}
+        self._crowd = Crowd()
         self._kept: dict[Request, tuple[float, Response]] = {}
-        self._looked: deque[tuple[_Connection, Head]] = deque()
-        self._costly: deque[tuple[_Connection, Head]] = deque()
+        self._waiting: dict[Request, list[tuple[Connection, Head]]] = {}
+        self._looked: deque[Request] = deque()
+        self._costly: deque[Request] = deque()
         self._stopping = Event()
         self._own_host: str | None = None
         self._fault: str | None = None
@@ -130,19 +113,20 @@ class Server:
                     self._report_address(_describe(address, listener))
                     self._serve(listener, (address, group))
             except ListenError as error:
-                self._tell(error)
+                self._report_fault(error)
                 self._stopping.wait(_RETRY_SECONDS)
             except Exception as bug:  # noqa: BLE001 - observers must not end: a bug is reported
-                self._tell(describe_bug("the HTTP server", bug))
+                self._report_fault(describe_bug("the HTTP server", bug))
                 self._stopping.wait(_RETRY_SECONDS)
 
-    def _tell(self, error: RefresherError) -> None:
+    def _report_fault(self, error: RefresherError) -> None:
         if self._fault != error.problem:
             self._fault = error.problem
             self._report(error)
 
     def _serve(self, listener: socket.socket, address: tuple[Listen, str | None]) -> None:
         """Serve until the end, or until the configuration wants another address."""
+        self._watch(listener, EVENT_READ)
         try:
             while not self._stopping.is_set():
                 until = time.monotonic() + _PAUSE
@@ -152,60 +136,51 @@ class Server:
                     return
         finally:
             self._watch(listener, 0)
-            for connection in list(self._connections):
+            for connection in self._crowd:
                 self._end(connection)
 
     def _turn(self, listener: socket.socket) -> None:
         """Wait for what happens next, at most a second, and do one step of each connection that it concerns."""
-        has_place = self._has_place()
-        self._watch(listener, EVENT_READ if has_place else 0)
-        pause = 0.0 if self._costly or self._looked else _PAUSE if has_place else _LEAST_IDLE_SECONDS / 2
-        ready = [key for key, _ in self._selector.select(pause)]
+        ready = [key for key, _ in self._selector.select(0.0 if self._costly or self._looked else _PAUSE)]
+        began = time.thread_time()
         for key in ready:
             if key.fileobj is self._wakened:
                 with suppress(OSError):
-                    self._wakened.recv(_CHUNK)
-            elif key.data in self._connections:
+                    self._wakened.recv(MOST_CONNECTIONS)
+            elif key.data in self._crowd:
                 self._proceed(key.data)
         if any(key.fileobj is listener for key in ready):
             self._accept(listener)
-        if self._looked:
-            self._finish(*self._looked.popleft())
-        elif self._costly:  # one at a time, so that probes never wait for a long row of pages
-            self._finish(*self._costly.popleft())
+        while self._looked:
+            self._finish(self._looked.popleft())
+        if self._costly:  # one at a time, so that probes never wait for a long row of pages
+            self._finish(self._costly.popleft())
         now = time.monotonic()
-        for connection in [each for each in self._connections if each.deadline < now]:
-            self._end(connection)
+        for connection in self._crowd:
+            if connection.deadline < now:
+                self._give_up(connection)
+        if (spent := time.thread_time() - began) > _FREE_SECONDS:
+            self._stopping.wait(spent)  # each call of other threads to the system waits for a busy one (the GIL)
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_MOST_ACCEPTED):
-            if not self._has_place():
-                return
+        for _ in range(MOST_CONNECTIONS):  # then those that were accepted have their turn
             try:
-                peer, _ = listener.accept()
+                peer, address = listener.accept()
             except BlockingIOError:
                 return
             except OSError:  # no descriptor is left, or the peer is gone already
-                self._stopping.wait(_LEAST_IDLE_SECONDS)
+                self._stopping.wait(_SHORTAGE_SECONDS)
                 return
-            if len(self._connections) >= MOST_CONNECTIONS:
-                self._end(self._find_idlest())
             peer.settimeout(0)
-            connection = _Connection(peer, time.monotonic())
-            self._connections[connection] = None
+            connection = Connection(peer, address)
+            excess = self._crowd.add(connection)
             self._watch(peer, EVENT_READ, connection)
-            self._proceed(connection)
+            if excess is not None:
+                self._end(excess)
+            if connection in self._crowd:
+                self._proceed(connection)
 
-    def _has_place(self) -> bool:
-        """Return whether another connection can be accepted: a place is free, or has been idle for a moment."""
-        if len(self._connections) < MOST_CONNECTIONS:
-            return True
-        return time.monotonic() - self._find_idlest().active_at > _LEAST_IDLE_SECONDS
-
-    def _find_idlest(self) -> _Connection:
-        return min(self._connections, key=lambda each: each.active_at)
-
-    def _watch(self, peer: socket.socket, events: int, connection: _Connection | None = None) -> None:
+    def _watch(self, peer: socket.socket, events: int, connection: Connection | None = None) -> None:
         """Wait for these events of a socket from now on; 0 for none."""
         is_watched = peer.fileno() in self._selector.get_map()
         if is_watched and events:
@@ -215,96 +190,83 @@ class Server:
         elif events:
             self._selector.register(peer, events, connection)
 
-    def _end(self, connection: _Connection) -> None:
-        if connection in self._connections:
-            del self._connections[connection]
-            self._watch(connection.peer, 0)
-            connection.peer.close()
+    def _end(self, connection: Connection) -> None:
+        self._crowd.remove(connection)
+        self._watch(connection.peer, 0)
+        connection.peer.close()
 
-    def _proceed(self, connection: _Connection) -> None:
+    def _give_up(self, connection: Connection) -> None:
+        if connection.is_waiting:
+            self._respond(connection, _TOO_LATE)
+        else:
+            self._end(connection)
+
+    def _proceed(self, connection: Connection) -> None:
+        """Do the step of a connection that its socket is ready for."""
         try:
-            if connection.outgoing:
-                self._write(connection)
+            if connection.is_writing:
+                connection.write()  # 3
+                self._watch(connection.peer, EVENT_READ, connection)
             elif connection.is_lingering:
-                if not connection.peer.recv(_CHUNK):
+                if connection.drain():  # 4
                     self._end(connection)
-            else:
-                self._read(connection)
+            elif (head := connection.read_head()) is not None:  # 1
+                self._watch(connection.peer, 0)
+                self._take(connection, parse_head(head, self._own_host))
+        except ValueError:
+            self._respond(connection, _TOO_LARGE)
         except BlockingIOError:
             pass
         except OSError:
             self._end(connection)
 
-    def _read(self, connection: _Connection) -> None:
-        """Step 1."""
-        more = connection.peer.recv(LONGEST_HEAD + 1 - len(connection.head))
-        connection.head += more
-        head, found, _ = connection.head.replace(b"\r\n", b"\n").partition(b"\n\n")
-        if not found:
-            if not more:
-                self._end(connection)
-            elif len(connection.head) > LONGEST_HEAD:
-                self._respond(connection, Response(431, b"the head of the request is too large\n"))
+    def _take(self, connection: Connection, head: Head | Response) -> None:
+        """Answer a request at once, or queue it; all who ask for the same wait for one answer."""
+        if isinstance(head, Response):
+            self._respond(connection, head)
             return
-        parsed = parse_head(head, self._own_host)
-        if isinstance(parsed, Response):
-            self._respond(connection, parsed)
+        request = head.request
+        written_at, response = self._kept.get(request, (-_KEEP_SECONDS, None))
+        if response is not None and time.monotonic() - written_at < _KEEP_SECONDS:
+            self._respond(connection, response, is_head=head.is_head)
             return
-        self._watch(connection.peer, 0)
-        connection.deadline = time.monotonic() + LOOK_SECONDS
-        kept = self._kept.get(parsed.request)
-        if kept is not None and time.monotonic() - kept[0] < _KEEP_SECONDS:
-            self._respond(connection, kept[1], is_head=parsed.is_head)
-        elif names := list_wanted(parsed.request, self._board):  # step 2
-            if not self._survey.ask(names, _BUDGET_SECONDS, lambda: self._note_looked(connection, parsed)):
-                self._end(connection)
-        elif parsed.request.path in _KEPT:
-            connection.deadline += WRITE_SECONDS
-            self._costly.append((connection, parsed))
+        is_asked = request in self._waiting
+        waiting = [each for each in self._waiting.get(request, ()) if each[0] in self._crowd]
+        self._waiting[request] = [*waiting, (connection, head)]
+        if is_asked:
+            return
+        if names := list_wanted(request, self._board):  # 2
+            if not self._survey.ask(names, _LOOK_SECONDS, lambda: self._note_looked(request)):
+                del self._waiting[request]
+                self._respond(connection, _TOO_LATE)
+        elif request.path in _KEPT:
+            self._costly.append(request)
         else:
-            self._finish(connection, parsed)
+            self._finish(request)
 
-    def _note_looked(self, connection: _Connection, head: Head) -> None:
+    def _note_looked(self, request: Request) -> None:
         """Queue what was waiting for a look at files; called on the other thread."""
-        self._looked.append((connection, head))
+        self._looked.append(request)
         self._wake()
 
-    def _finish(self, connection: _Connection, head: Head) -> None:
-        if connection not in self._connections:
+    def _finish(self, request: Request) -> None:
+        """Answer all who wait for the answer to a request."""
+        waiting = [each for each in self._waiting.pop(request, ()) if each[0] in self._crowd and each[0].is_waiting]
+        if not waiting:
             return
-        now, request = time.monotonic(), head.request
-        kept = self._kept.get(request)
-        if kept is None or now - kept[0] >= _KEEP_SECONDS:
-            kept = now, answer(request, self._board, self._survey, self._clock.now())
-            if request.path in _KEPT:
-                self._kept = {each: entry for each, entry in self._kept.items() if now - entry[0] < _KEEP_SECONDS}
-                if len(self._kept) < _MOST_KEPT:
-                    self._kept[request] = kept
-        self._respond(connection, kept[1], is_head=head.is_head)
+        response = answer(request, self._board, self._survey, self._clock.now())
+        if request.path in _KEPT:
+            now = time.monotonic()
+            self._kept = {each: entry for each, entry in self._kept.items() if now - entry[0] < _KEEP_SECONDS}
+            if len(self._kept) < _MOST_KEPT:
+                self._kept[request] = now, response
+        for connection, head in waiting:
+            self._respond(connection, response, is_head=head.is_head)
 
-    def _respond(self, connection: _Connection, response: Response, *, is_head: bool = False) -> None:
-        """Step 3."""
-        connection.outgoing.append(memoryview(encode(response)))
-        if not is_head and response.body:
-            connection.outgoing.append(memoryview(response.body))
-        now = time.monotonic()
-        connection.deadline, connection.active_at = now + WRITE_SECONDS, now
+    def _respond(self, connection: Connection, response: Response, *, is_head: bool = False) -> None:
+        connection.respond(response, is_head=is_head)
         self._watch(connection.peer, EVENT_WRITE, connection)
         self._proceed(connection)
-
-    def _write(self, connection: _Connection) -> None:
-        while connection.outgoing:
-            part = connection.outgoing[0]
-            sent = connection.peer.send(part)
-            connection.active_at = time.monotonic()
-            if sent < len(part):
-                connection.outgoing[0] = part[sent:]
-            else:
-                connection.outgoing.popleft()
-        connection.peer.shutdown(socket.SHUT_WR)  # step 4
-        connection.is_lingering = True
-        connection.deadline = time.monotonic() + LINGER_SECONDS
-        self._watch(connection.peer, EVENT_READ, connection)
 
 
 def _describe(address: UnixSocket | TcpSocket, listener: socket.socket) -> str:

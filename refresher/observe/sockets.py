@@ -21,7 +21,8 @@ from refresher.settings.values import TcpSocket, UnixSocket
 _DIRECTORY_MODE = 0o750
 _SOCKET_MODE = 0o660
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_BACKLOG = 1024
+_BACKLOG = 512
+"""Long enough for a burst, and short enough that the last of it is served within a tenth of a second."""
 _REMEDIES = {
     errno.EACCES: "run the daemon as a user who may write there (systemd: RuntimeDirectory=), or change `listen`",
     errno.EPERM: "make the daemon's user a member of listen_group, or add CAP_CHOWN to the unit",

@@ -103,7 +103,7 @@ def test_round_looks_at_all_of_a_large_fleet(fleet: Fleet) -> None:
 
 
 def test_target_that_is_asked_for_is_looked_at_out_of_turn(fleet: Fleet) -> None:
-    """The thread looks at what a probe asks for at once, and tells the asker when it has."""
+    """The thread looks at what a probe asks for at once, and the asker learns when it is done."""
     fleet.adopt("alice")
     done = Event()
 
