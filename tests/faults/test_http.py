@@ -1,11 +1,8 @@
 """HTTP under attack: other clients' probes are answered within a second, the tick is not late, memory is bounded."""
 
-import errno
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pytest
 
 from tests.faults.http_attacker import ATTACKS
 from tests.program import Log, Worker, until
+from tests.status_socket import ask
 
 TARGETS = 500
 PROBES = 30
@@ -30,32 +28,17 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Log, Pa
     worker.configure(*(f"t{number}" for number in range(TARGETS)), listen=f"unix:{path}")
     with worker.daemon("-q") as log:
         until(path.is_socket, what="a socket")
-        until(lambda: ask(path, "/readyz")[0] == 200, what="a ready daemon")
+        until(lambda: ask(path, "/readyz").status == 200, what="a ready daemon")
         yield log, path
         assert log.process.poll() is None
         assert log.events("daemon.fault") == []
 
 
-def ask(path: Path, target: str) -> tuple[int, str, float]:
-    """Ask the daemon; return the status, the body, and the seconds that it took.
-
-    A socket with a time limit does not wait for a place in the queue of a unix socket (connect(2), EAGAIN).
-    """
-    began, parts = time.monotonic(), []
-    with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(20)
-        while peer.connect_ex(str(path)) == errno.EAGAIN:
-            assert time.monotonic() < began + 20
-        peer.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        while part := peer.recv(65536):
-            parts.append(part)
-    head, _, body = b"".join(parts).decode().partition("\r\n\r\n")
-    return int(head[9:12]), body, time.monotonic() - began
-
-
 def read_metrics(path: Path) -> dict[str, float]:
     """Return the metrics without labels."""
-    return {name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", ask(path, "/metrics")[1], re.MULTILINE)}
+    return {
+        name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", ask(path, "/metrics").body, re.MULTILINE)
+    }
 
 
 @pytest.mark.slow
