@@ -30,6 +30,7 @@ METRICS = {
     "refresher_consecutive_failures": ("gauge", "Failed attempts in a row, of the token or of an optional artifact."),
     "refresher_exchange_last_success_timestamp_seconds": ("gauge", "When Google last accepted the identity."),
     "refresher_exchange_refused": ("gauge", "1 if Google refused the identity when it was last tried, else 0."),
+    "refresher_exchange_consecutive_failures": ("gauge", "Probes of an identity in a row that Google did not accept."),
     "refresher_refreshes_total": ("counter", "Attempts by how they ended; `stage` is the one that failed, or done."),
     "refresher_refresh_duration_seconds": ("histogram", "Duration of attempts."),
     "refresher_configuration_problems": ("gauge", "Problems that keep the configuration or drop-ins from being used."),
@@ -117,17 +118,21 @@ def _list_exchanges(board: Board) -> Iterator[tuple[str, list[str]]]:
     yield (
         (name := "refresher_exchange_last_success_timestamp_seconds"),
         [
-            f'{name}{{identity="{identity}"}} {result.accepted_at.timestamp():.0f}'
-            for identity, result in tried
-            if result.accepted_at is not None
+            f'{name}{{identity="{identity}"}} {found.accepted_at.timestamp():.0f}'
+            for identity, found in tried
+            if found.accepted_at is not None
         ],
     )
     yield (
         (name := "refresher_exchange_refused"),
         [
-            f'{name}{{identity="{identity}"}} {1 if result.state is ExchangeState.REFUSED else 0}'
-            for identity, result in tried
+            f'{name}{{identity="{identity}"}} {1 if found.state is ExchangeState.REFUSED else 0}'
+            for identity, found in tried
         ],
+    )
+    yield (
+        (name := "refresher_exchange_consecutive_failures"),
+        [f'{name}{{identity="{identity}"}} {found.failures}' for identity, found in tried],
     )
 
 

@@ -100,6 +100,10 @@ class Server:
             self._waker.send(b"\0")
 
     def _run(self) -> None:
+        with self._selector, self._waker, self._wakened:
+            self._listen()
+
+    def _listen(self) -> None:
         while not self._stopping.is_set():
             address, group = self._find_address()
             try:
