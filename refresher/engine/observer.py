@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from refresher.engine.agenda import Entry, Outcome
+from refresher.engine.agenda import Entry
 from refresher.engine.canary import ExchangeHealth
+from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Plan
 
 

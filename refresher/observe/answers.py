@@ -5,6 +5,7 @@ server). No path serves a token.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ from refresher.text import escape
 
 _MOST_LINES = 20
 """Of targets that are not ready, in the answer to `/readyz`."""
+_RESTART = "read the daemon's log, then restart it: systemctl restart refresher"
 _NOT_FOUND = (
     "there is nothing here: use /, /status.json, /livez, /readyz, /readyz/TARGET or /metrics\n"
     "/readyz/TARGET takes ?artifact=NAME and ?exchange\n"
@@ -57,9 +59,7 @@ def answer(request: Request, board: Board, survey: Survey, now: datetime) -> Res
 def _answer_live(board: Board) -> Response:
     if board.is_live:
         return Response(200, b"live\n")
-    problem = f"not live: the last tick ended {board.seconds_since_tick:.0f} s ago"
-    remedy = "read the daemon's log, then restart it: systemctl restart refresher"
-    return Response(503, f"{problem}\n  remedy: {remedy}\n".encode())
+    return Response(503, f"not live\n{_describe_lateness(board)}\n  remedy: {_RESTART}\n".encode())
 
 
 def is_ready(board: Board, found: Sequence[Verdict]) -> bool:
@@ -123,14 +123,7 @@ def write_status(board: Board, found: Sequence[Verdict], as_of: datetime | None,
         "ready": is_ready(board, found),
         "problems": [f"{problem} — {remedy}" for problem, remedy in complaints],
         "refused": refused if refusal else None,
-        "daemon": {
-            "version": __version__,
-            "live": board.is_live,
-            "last_tick_seconds": round(board.seconds_since_tick, 3),
-            "started_at": _format(board.started_at),
-            "verdicts_as_of": _format(as_of),
-            "targets_not_looked_at": 0 if plan is None else len(plan.targets) - len(found),
-        },
+        "daemon": _describe_daemon(board, found, as_of),
         "exchanges": [_describe_exchange(each) for each in board.exchanges.values()],
     }
     targets = [
@@ -140,6 +133,29 @@ def write_status(board: Board, found: Sequence[Verdict], as_of: datetime | None,
         for each in found
     ]
     return f'{json.dumps(head)[:-1]}, "targets": [{", ".join(targets)}]}}\n'
+
+
+def _describe_daemon(board: Board, found: Sequence[Verdict], as_of: datetime | None) -> Mapping[str, Any]:
+    """Return what `status` shows of the daemon, and what only the daemon knows of itself."""
+    is_live = board.is_live
+    return {
+        "running": True,
+        "pid": os.getpid(),
+        "stopped": False,
+        "last_refresh_at": _format(max((each.written_at for each in found if each.written_at), default=None)),
+        "problem": None if is_live else _describe_lateness(board),
+        "remedy": None if is_live else _RESTART,
+        "version": __version__,
+        "live": is_live,
+        "last_tick_seconds": round(board.seconds_since_tick, 3),
+        "started_at": _format(board.started_at),
+        "verdicts_as_of": _format(as_of),
+        "targets_not_looked_at": 0 if board.plan is None else len(board.plan.targets) - len(found),
+    }
+
+
+def _describe_lateness(board: Board) -> str:
+    return f"the daemon's last tick ended {board.seconds_since_tick:.0f} s ago"
 
 
 def _write_job(board: Board, verdict: Verdict) -> str:

@@ -12,9 +12,10 @@ from threading import Lock
 from typing import NamedTuple
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Entry, Key, Outcome, Result
+from refresher.engine.agenda import Entry, Key
 from refresher.engine.canary import ExchangeHealth
 from refresher.engine.observer import Observer
+from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan
 from refresher.errors import ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
 

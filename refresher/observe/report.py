@@ -1,9 +1,10 @@
-"""Survey as the JSON document that `status --json` prints and `/status.json` serves; its format is stable."""
+"""Verdicts as the JSON document that `status --json` prints and `/status.json` serves; its format is stable."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from refresher.observe.daemon import DaemonHealth
 from refresher.observe.health import TargetHealth
 from refresher.text import escape
 
@@ -36,6 +37,8 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
                 "name": each.name,
                 "state": each.state.value,
                 "expires_at": each.expires_at and f"{each.expires_at:%FT%TZ}",
+                "problem": each.problem,
+                "remedy": each.remedy,
             }
             for each in health.artifacts
         ],
@@ -46,7 +49,12 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
 
 
 def as_report(
-    verdicts: Sequence[TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
+    verdicts: Sequence[TargetHealth],
+    now: datetime,
+    *,
+    daemon: DaemonHealth | None = None,
+    is_empty_fine: bool,
+    problems: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the whole document of `status --json`, from one verdict per target, reached at a time of the wall clock.
 
@@ -57,5 +65,17 @@ def as_report(
     return {
         "ready": ready and not problems,
         "problems": list(problems),
+        "daemon": daemon and _as_daemon_document(daemon),
         "targets": [as_document(health, now) for health in verdicts],
+    }
+
+
+def _as_daemon_document(daemon: DaemonHealth) -> dict[str, Any]:
+    return {
+        "running": daemon.is_running,
+        "pid": daemon.pid,
+        "stopped": daemon.is_stopped,
+        "last_refresh_at": daemon.refreshed_at and f"{daemon.refreshed_at:%FT%TZ}",
+        "problem": daemon.problem,
+        "remedy": daemon.remedy,
     }

@@ -53,6 +53,7 @@ class Verdict(NamedTuple):
         shortages: Problem and remedy of what a client lacks: of the token by the name "", of optional artifacts by
             theirs.
         note: What could not be checked; None if everything was.
+        written_at: When its token or a minted artifact was last written, UTC; None if nothing was.
         members: The members of its JSON document that stand still, without braces.
         target: What was examined.
         files: A hash of the files' state; None if that could not be read.
@@ -69,6 +70,7 @@ class Verdict(NamedTuple):
     artifacts: tuple[ArtifactHealth, ...]
     shortages: Mapping[str, tuple[str, str]]
     note: str | None
+    written_at: datetime | None
     members: str
     target: Target
     files: int | None
@@ -106,6 +108,7 @@ def build_verdict(target: Target, found: TargetHealth, files: int | None, now: d
         artifacts=found.artifacts,
         shortages={name: shortage for name, shortage in lacking if shortage} or _NOTHING,
         note=found.note,
+        written_at=found.written_at,
         members=members,
         target=target,
         files=files,

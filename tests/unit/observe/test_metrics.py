@@ -4,8 +4,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from refresher import __version__
-from refresher.engine.agenda import Outcome, Result
 from refresher.engine.canary import ExchangeState
+from refresher.engine.outcome import Outcome, Result
 from refresher.errors import ImpersonationError, PublishError
 from refresher.observe.metrics import METRICS
 from tests.unit.observe.conftest import ACCESS, Fleet
