@@ -36,8 +36,8 @@ _RETRY_SECONDS = 5.0
 _SHORTAGE_SECONDS = 0.02
 _LOOK_SECONDS = 0.1
 """How long one probe may keep the survey looking at files."""
-_FREE_SECONDS = 0.0005
-"""Work in a turn that is not followed by a rest of the same length."""
+_FREE_SECONDS, _LONGEST_REST = 0.0005, 0.01
+"""Work in a turn that is not followed by a rest of the same length, and the longest rest."""
 _TOO_LARGE = Response(431, b"the head of the request is too large\n")
 _TOO_LATE = Response(503, b"not ready\nthe files could not be looked at in time\n  remedy: read the daemon's log\n")
 
@@ -164,7 +164,9 @@ class Server:
             if connection.deadline < now:
                 self._give_up(connection)
         if (spent := time.thread_time() - began) > _FREE_SECONDS:
-            self._stopping.wait(spent)  # each call of other threads to the system waits for a busy one (the GIL)
+            self._stopping.wait(
+                min(spent, _LONGEST_REST)
+            )  # each call of other threads to the system waits for a busy one (the GIL)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(MOST_CONNECTIONS):  # then those that were accepted have their turn

@@ -23,7 +23,7 @@ __all__ = ["clock", "target_of"]
 pytestmark = pytest.mark.slow
 
 LATER = "--virtual-time-budget=200000"
-"""Lets the page's timers run for 200 s, as fast as its requests are answered."""
+"""Makes the page's timers run for 200 s, as fast as its requests are answered."""
 
 
 class VisitClock(FakeClock):
