@@ -16,7 +16,7 @@ from refresher.observe.board import Board
 from refresher.observe.messages import Request, Response
 from refresher.observe.metrics import CONTENT_TYPE, write_metrics
 from refresher.observe.page import SECURITY_HEADERS, write_page
-from refresher.observe.survey import Survey, Verdict
+from refresher.observe.survey import Survey, Verdict, format_time
 from refresher.text import escape
 
 _MOST_LINES = 20
@@ -186,7 +186,5 @@ def _format(moment: datetime | None) -> str | None:
     return None if moment is None else f"{moment:%FT%TZ}"
 
 
-def _quote(moment: datetime | None) -> str:
-    return (
-        "null" if moment is None else f'"{moment.isoformat(timespec="seconds")[:-6]}Z"'
-    )  # strftime takes ten times as long
+def _quote(moment: float | None) -> str:
+    return "null" if moment is None else f'"{format_time(moment)}"'

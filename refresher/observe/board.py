@@ -41,20 +41,20 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Job(NamedTuple):
-    """How a job of the plan ended last.
+    """How a job of the plan ended last; times are in seconds since the epoch.
 
     Attributes:
-        succeeded_at: When it last ended without a failure, UTC; None if it never did.
+        succeeded_at: When it last ended without a failure; None if it never did.
         failures: In a row.
         problem: Why the last attempt failed, with its `remedy`; None if it did not.
-        next_at: When it is worked on next, UTC; None for at once.
+        next_at: When it is worked on next; None for at once.
     """
 
-    succeeded_at: datetime | None = None
+    succeeded_at: float | None = None
     failures: int = 0
     problem: str | None = None
     remedy: str | None = None
-    next_at: datetime | None = None
+    next_at: float | None = None
 
 
 class Tally(NamedTuple):
@@ -120,11 +120,11 @@ class Board(Observer):
             self._durations[sum(outcome.duration > bound for bound in BUCKETS)] += 1
             is_success = error is None and outcome.result is not Result.WAITING
             self._jobs[entry.key] = Job(
-                succeeded_at=now if is_success else former.succeeded_at,
+                succeeded_at=now.timestamp() if is_success else former.succeeded_at,
                 failures=entry.failures,
                 problem=None if error is None else error.problem,
                 remedy=None if error is None else error.remedy,
-                next_at=entry.next_at,
+                next_at=None if entry.next_at is None else entry.next_at.timestamp(),
             )
 
     @property

@@ -131,10 +131,10 @@ def _judge(verdict: Verdict, name: str, job: Job, shortage: tuple[str, str] | No
     facts = []
     if job.failures:
         facts.append(f"{job.failures} failed attempt{'s' * (job.failures > 1)} in a row")
-        if job.next_at is not None and job.next_at > now:
-            facts.append(f"next attempt in {format_span(job.next_at - now)}")
+        if job.next_at is not None and job.next_at > now.timestamp():
+            facts.append(f"next attempt in {format_span(timedelta(seconds=job.next_at - now.timestamp()))}")
         if job.succeeded_at is not None:
-            facts.append(f"last success {format_span(now - job.succeeded_at)} ago")
+            facts.append(f"last success {format_span(timedelta(seconds=now.timestamp() - job.succeeded_at))} ago")
     if shortage is None:
         left = format_span(timedelta(seconds=verdict.compute_runway(now.timestamp())))
         weight, effect = Weight.THREATENED, f"Refreshing fails; containers work for another {left}"

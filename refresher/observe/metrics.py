@@ -98,7 +98,7 @@ def _list_jobs(board: Board, verdicts: Sequence[Verdict]) -> Iterator[tuple[str,
     yield (
         (name := "refresher_last_success_timestamp_seconds"),
         [
-            f'{name}{{target="{target}"}} {job.succeeded_at.timestamp():.0f}'
+            f'{name}{{target="{target}"}} {job.succeeded_at:.0f}'
             for target, job in tokens
             if job.succeeded_at is not None
         ],

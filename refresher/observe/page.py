@@ -196,9 +196,9 @@ def _write_row(board: Board, verdict: Verdict, now: datetime) -> str:
     colour = "bad" if verdict.shortages and verdict.state in _COLOURS else _COLOURS.get(verdict.state, "bad")
     identity = "" if verdict.identity == verdict.name else f'<div class="soft">{_clean(verdict.identity)}</div>'
     artifacts = "".join(f'<div class="soft">{_clean(each.name)}: {each.state}</div>' for each in verdict.artifacts)
-    refreshed = "" if job.succeeded_at is None else f"{format_span(now - job.succeeded_at)} ago"
-    if job.next_at is not None and job.next_at > now:
-        refreshed += f'<div class="soft">next in {format_span(job.next_at - now)}</div>'
+    refreshed = "" if job.succeeded_at is None else f"{format_span(timedelta(seconds=moment - job.succeeded_at))} ago"
+    if job.next_at is not None and job.next_at > moment:
+        refreshed += f'<div class="soft">next in {format_span(timedelta(seconds=job.next_at - moment))}</div>'
     return (
         f'<tr><td><b>{_clean(verdict.name)}</b>{identity}</td><td><span class="badge {colour}">{verdict.state}</span>'
         f"{artifacts}</td><td>{_write_life(verdict, moment)}</td>"

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from queue import Empty, Full, Queue
 from threading import Event, Thread
@@ -235,6 +236,11 @@ class Survey:
                 rest_until = time.monotonic() + _ROUND_SECONDS
 
 
-def format_time(moment: float | None) -> str | None:
-    """Return a moment in seconds since the epoch as text, UTC."""
-    return None if moment is None else f"{datetime.fromtimestamp(moment, UTC):%FT%TZ}"
+def format_time(moment: float) -> str:
+    """Return a moment in seconds since the epoch as text, UTC, to the second."""
+    return _format_second(int(moment))
+
+
+@lru_cache(maxsize=8192)  # what many targets share: 10,000 times are written for one document
+def _format_second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%FT%TZ}"
