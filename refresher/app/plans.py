@@ -22,6 +22,7 @@ from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
 from refresher.resources import Impersonation
 from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.settings.values import Listen
 from refresher.suppliers.interface import Supplier, Workshop
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def build_plan(
         list_warnings=partial(_list_warnings, loaded),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
+        is_empty_fine=loaded.configuration.targets_directory is not None,
     )
 
 
@@ -125,6 +127,11 @@ class ConfiguredPlans:
         self._suppliers: Mapping[str, Supplier] | None = None
         self._seen: object = None
         self._keys: object = None
+
+    @property
+    def listen(self) -> tuple[Listen, str | None]:
+        """Where the configuration in force wants HTTP answered, and the group that may ask there."""
+        return self._loaded.configuration.listen, self._loaded.configuration.listen_group
 
     def poll(self, *, force: bool) -> Plan | None:
         """Return the plan if it is the first, if anything changed, or in any case with `force`; else None."""

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -170,27 +170,43 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
         PublishError: Another daemon holds the same `directory_root`, or it can't be trusted.
     """
     from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
+    from refresher.observe.board import Board
+    from refresher.observe.server import Server
+    from refresher.observe.survey import Survey
 
     clock, workers = SystemClock(), Workers()
-    reporter = Reporter(listener)
+    reporter, board = Reporter(listener), Board(clock)
+    plans = ConfiguredPlans(path, loaded)
+
+    def report_fault(error: RefresherError) -> None:
+        reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
+
     with held_roots() as hold:
         hold(Path(loaded.configuration.directory_root))
         daemon = Daemon(
-            plans=ConfiguredPlans(path, loaded),
+            plans=plans,
             hold=hold,
             retire=retire_strays,
             workers=workers,
             reporter=reporter,
             clock=clock,
             draw=random.random,
+            observer=board,
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
+
+        def report_address(address: str) -> None:
+            reporter.send("daemon.listening", Severity.INFO, address=address)
 
         def jump(seconds: float) -> None:
             daemon.clock_jumped(seconds)
             ticker.tick_now()
 
-        with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=jump):
+        with ExitStack() as stack:
+            ticker = stack.enter_context(Ticker(daemon.tick))
+            stack.enter_context(ClockGuard(clock=clock, jumped=jump))
+            survey = stack.enter_context(Survey(board, clock, report_fault))
+            stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
             yield daemon
         daemon.stop()
         workers.wait(_GRACE_SECONDS)

@@ -7,7 +7,7 @@ of a tick, does.
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
 from refresher.engine.minter import Minter
+from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.parts import PATIENCE, Parts
 from refresher.engine.plan import Plan, Plans
@@ -29,7 +30,6 @@ from refresher.errors import PublishError, describe_bug
 from refresher.publishing.directory import DirectoryState
 from refresher.publishing.retirement import Retirement
 
-_CANARY_THREADS = 4
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once for drift, a share of them at each."""
 
@@ -65,6 +65,7 @@ class Daemon:
         clock: Where the time comes from.
         draw: Returns a random number in [0, 1).
         patience: Seconds that a tick waits for file systems that do not answer.
+        observer: Learns of ticks, plans and jobs.
     """
 
     plans: Plans
@@ -75,6 +76,7 @@ class Daemon:
     clock: Clock
     draw: Callable[[], float]
     patience: float = PATIENCE
+    observer: Observer = field(default_factory=Observer)
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -127,6 +129,7 @@ class Daemon:
             self._parts.do_in_time("retirement", self._retire_strays, place=f"{place}, or a former one")
         self.reporter.flush()
         self._ticks += 1
+        self.observer.note_tick(self._canary.list_health())
 
     def _look_around(self) -> None:
         self._parts.do("reload", self._follow_plan)
@@ -170,6 +173,7 @@ class Daemon:
             else:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
+        self.observer.note_plan(plan)
         self._rotation.adopt(plan.trials)
         self._canary.adopt(plan)
         self.workers.retain(list_lanes(plan))
@@ -238,7 +242,7 @@ class Daemon:
 
     def _probe(self) -> None:
         for attempt in self._canary.take_due(self.clock.now()):
-            self.workers.submit(CANARY_LANE, attempt, threads=_CANARY_THREADS)
+            self.workers.submit(CANARY_LANE, attempt, threads=4)
 
     def _submit_due(self) -> None:
         with self._lock:
@@ -280,6 +284,7 @@ class Daemon:
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())
+            self.observer.note_job(entry, outcome, self.clock.now())
             self._canary.note(entry, outcome)
         if sibling is not None:
             self._submit([sibling], engine)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from refresher.config.models import ArtifactSettings
+from refresher.observe.metrics import METRICS
 from refresher.publishing.artifacts import ARTIFACTS
 from refresher.settings.model import Settings
 from refresher.suppliers.interface import KINDS, load_kind
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
 CLIENTS = REPOSITORY / "docs" / "clients.md"
+OPERATIONS = REPOSITORY / "docs" / "operations.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
 BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
 
@@ -81,7 +83,13 @@ def list_artifacts() -> str:
     return "\n".join(["| file | its variable in `env` | what it is |", "| --- | --- | --- |", *rows, ""])
 
 
-WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts}
+def list_metrics() -> str:
+    """Return the table of metrics as Markdown: name, type and meaning."""
+    rows = [f"| `{name}` | {kind} | {text} |" for name, (kind, text) in METRICS.items()]
+    return "\n".join(["| metric | type | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts, OPERATIONS: list_metrics}
 """What is written into which guide."""
 
 
