@@ -168,31 +168,49 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
         PublishError: Another daemon holds the same `directory_root`, or it can't be trusted.
     """
     from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
+    from refresher.engine.watcher import Watcher
 
     clock, workers = SystemClock(), Workers()
     reporter = Reporter(listener)
     with held_roots() as hold:
         hold(Path(loaded.configuration.directory_root))
+        plans = ConfiguredPlans(path, loaded)
         daemon = Daemon(
-            plans=ConfiguredPlans(path, loaded),
+            plans=plans,
             hold=hold,
             retire=retire_strays,
             workers=workers,
             reporter=reporter,
             clock=clock,
             draw=random.random,
+            interrupt=lambda: follow(),
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
         warnings = [(f"{each.location}: {each.problem}", each.remedy) for each in loaded.warnings]
         warnings += [(error.problem, error.remedy) for error in list_unrecorded(loaded)]
-        for problem, remedy in warnings:
+
+        def warn(problem: str, remedy: str) -> None:
             reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
+
+        for problem, remedy in warnings:
+            warn(problem, remedy)
+
+        def tick() -> None:
+            daemon.tick()
+            watcher.watch(plans.watched)
+
+        def follow() -> None:
+            changed = watcher.take()
+            if changed is None or changed:
+                daemon.follow(changed)
 
         def jump(seconds: float) -> None:
             daemon.clock_jumped(seconds)
             ticker.tick_now()
 
-        with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=jump):
+        ticker = Ticker(tick, follow)
+        watcher = Watcher(changed=ticker.follow_now, complain=warn)
+        with ticker, watcher, ClockGuard(clock=clock, jumped=jump):
             yield daemon
         daemon.stop()
         workers.wait(_GRACE_SECONDS)

@@ -31,9 +31,10 @@ SWEEP_TICKS = 5
 class Plans(Protocol):
     """Where the plan comes from."""
 
-    def poll(self, *, force: bool) -> Plan | None:
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return a plan at first, if the configuration changed, or in any case with `force`; else None.
 
+        With the names of drop-ins that may have `changed`, nothing else has to be looked at.
         What can't be used is left out, or kept as it was, and is among the plan's complaints.
         """
         ...
@@ -69,6 +70,7 @@ class Daemon:
         reporter: What events are sent by.
         clock: Where the time comes from.
         draw: Returns a random number in [0, 1).
+        interrupt: Called often during the long part of a tick; may call `follow`.
     """
 
     plans: Plans
@@ -78,6 +80,7 @@ class Daemon:
     reporter: Reporter
     clock: Clock
     draw: Callable[[], float]
+    interrupt: Callable[[], None] = lambda: None  # noqa: E731 - a field
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -121,6 +124,12 @@ class Daemon:
         self.reporter.flush()
         self._ticks += 1
 
+    def follow(self, changed: Collection[str] | None) -> None:
+        """Do between two ticks what must not wait: follow drop-ins of these names, or with None the configuration."""
+        self._confine("reload", partial(self._follow_plan, changed))
+        if self._confine("root", self._keep_root):
+            self._confine("renewal", self._submit_due)
+
     def _confine(self, part: str, work: Callable[[], object]) -> bool:
         """Do a part of the tick, and return whether it was done; its failure is reported."""
         try:
@@ -140,9 +149,9 @@ class Daemon:
             self._faults[part] = error.problem
             self.reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
 
-    def _follow_plan(self) -> None:
+    def _follow_plan(self, changed: Collection[str] | None = None) -> None:
         force, self._is_reload_asked = self._is_reload_asked, False
-        found = self.plans.poll(force=force)
+        found = self.plans.poll(force=force, changed=changed)
         plan = found or self._held_up
         if plan is None:
             return
@@ -190,19 +199,24 @@ class Daemon:
         for problem, remedy in (*plan.refusal, *fresh):
             self.reporter.send("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
         self._complaints = plan.complaints
-        self._retire_strays()
+        if former - plan.targets.keys() or not self._ticks:
+            self._retire_strays()
 
     def _look_for_drift(self) -> None:
         with self._lock:
-            for index, entry in enumerate(self._agenda.tokens):
-                if index % SWEEP_TICKS == self._ticks % SWEEP_TICKS and entry.state is not None:
-                    try:
-                        has_drifted = entry.target.directory.read_state() != entry.state
-                    except PublishError:
-                        has_drifted = True
-                    if has_drifted:
-                        entry.next_at = None
-                        self._agenda.look_again(entry.target)
+            share = [*self._agenda.tokens][self._ticks % SWEEP_TICKS :: SWEEP_TICKS]
+        for entry in share:
+            self.interrupt()
+            if (known := entry.state) is None:
+                continue
+            try:
+                has_drifted = entry.target.directory.read_state() != known
+            except PublishError:
+                has_drifted = True
+            with self._lock:
+                if has_drifted and entry.state is known:  # else it was refreshed meanwhile
+                    entry.next_at = None
+                    self._agenda.look_again(entry.target)
 
     def _retire_strays(self) -> None:
         if self._engine is None or self._engine.plan.reserved is None:

@@ -14,6 +14,7 @@ suspend. Either way what was planned by the clock is void.
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
+from time import monotonic
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -25,6 +26,9 @@ from refresher.clock import Clock
 
 TICK = timedelta(seconds=1)
 
+_LEAST = 0.9
+"""Seconds between two ticks that are not asked for; a little less than the trigger counts by another clock."""
+
 
 class _FromNow(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 ships no types
     """Fires one tick after the moment it is asked."""
@@ -34,15 +38,20 @@ class _FromNow(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 ships no typ
 
 
 class Ticker:
-    """Calls a function every second from `__enter__` to `__exit__`, whatever happens to the wall clock."""
+    """Calls a function every second from `__enter__` to `__exit__`, whatever happens to the wall clock.
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    Between two calls it calls another one, as soon as that is asked for; the two never overlap.
+    """
+
+    def __init__(self, tick: Callable[[], None], follow: Callable[[], None] | None = None) -> None:
         self._tick = tick
+        self._follow = follow or tick
+        self._tick_at = 0.0  # on the monotonic clock
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": DebugExecutor()})
 
     def __enter__(self) -> Self:
         self._scheduler.add_job(
-            self._tick,
+            self._run,
             trigger=_FromNow(),
             id="tick",
             next_run_time=datetime.now(UTC),
@@ -63,7 +72,20 @@ class Ticker:
 
         The scheduler holds the next run as a wall clock time: after that clock was set back only this moves it.
         """
+        self._tick_at = 0.0
         self._scheduler.modify_job("tick", next_run_time=datetime.now(UTC))
+
+    def follow_now(self) -> None:
+        """Call the other function at this moment, or the tick if it is due by then; waits for a call under way."""
+        self._scheduler.modify_job("tick", next_run_time=datetime.now(UTC))
+
+    def _run(self) -> None:
+        now = monotonic()
+        if now < self._tick_at:  # brought forward: calls in a row must not keep the tick from its turn
+            self._follow()
+            return
+        self._tick_at = now + _LEAST
+        self._tick()
 
 
 TOLERANCE = 2.0

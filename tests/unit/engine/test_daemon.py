@@ -73,7 +73,7 @@ class Stage:
             draw=lambda: 0.5,
         )
 
-    def poll(self, *, force: bool) -> Plan | None:
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return a plan once."""
         assert not force
         plan, self.plan = self.plan, None
