@@ -183,7 +183,7 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
             reporter=reporter,
             clock=clock,
             draw=random.random,
-            interrupt=lambda: follow(),
+            interrupt=lambda: follow(),  # noqa: PLW0108 - it is defined below, with the watcher
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
         warnings = [(f"{each.location}: {each.problem}", each.remedy) for each in loaded.warnings]

@@ -80,7 +80,7 @@ class Daemon:
     reporter: Reporter
     clock: Clock
     draw: Callable[[], float]
-    interrupt: Callable[[], None] = lambda: None  # noqa: E731 - a field
+    interrupt: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -179,6 +179,7 @@ class Daemon:
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
             former = {entry.target.name for entry in self._agenda.tokens}
+            has_only_more = self._engine is not None and plan.has_only_more_than(self._engine.plan)
             has_new_suppliers = self._engine is None or plan.suppliers is not self._engine.plan.suppliers
             if self._engine is None or has_new_suppliers:
                 refresher = Refresher(suppliers=plan.suppliers, clock=self.clock)
@@ -199,7 +200,7 @@ class Daemon:
         for problem, remedy in (*plan.refusal, *fresh):
             self.reporter.send("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
         self._complaints = plan.complaints
-        if former - plan.targets.keys() or not self._ticks:
+        if not has_only_more:
             self._retire_strays()
 
     def _look_for_drift(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord
@@ -119,3 +119,9 @@ class Plan:
     complaints: tuple[tuple[str, str], ...] = ()
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()
+
+    def has_only_more_than(self, former: Self) -> bool:
+        """Return whether no name that a former plan reserved is free now, so that there is nothing to retire."""
+        if self.root != former.root or self.reserved is None or former.reserved is None:
+            return False
+        return former.reserved <= self.reserved
