@@ -196,6 +196,7 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
             warn(problem, remedy)
 
         def tick() -> None:
+            follow()  # what is known to have changed must not wait until everything is looked at
             daemon.tick()
             watcher.watch(plans.watched)
 
