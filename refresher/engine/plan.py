@@ -1,6 +1,6 @@
 """What the engine keeps alive: targets with everything decided, and what serves them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,6 +91,10 @@ class KeyTrial:
     activate: Callable[[datetime], None]
 
 
+Probe = Callable[[Impersonation, str, datetime], None]
+"""Exchanges a subject token and impersonates, for the answer alone; raises a `RefresherError` if that fails."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that the daemon is to keep alive, and with what.
@@ -102,6 +106,8 @@ class Plan:
         threads: By supplier, how many of its targets are worked on at a time.
         chain: Returns what mints optional artifacts, created when the first is wanted.
         trials: The keys that wait to be activated.
+        probe: What the canary asks with.
+        probe_intervals: How often it asks for an identity, by name; an identity that is left out is not probed.
         reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
             None if that can't be known now; then nothing is retired.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
@@ -115,6 +121,8 @@ class Plan:
     threads: Mapping[str, int]
     chain: Callable[[], Chain]
     trials: tuple[KeyTrial, ...] = ()
+    probe: Probe | None = None
+    probe_intervals: Mapping[str, timedelta] = field(default_factory=dict)
     reserved: frozenset[str] | None = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
     is_reloaded: bool = True
@@ -125,3 +133,15 @@ class Plan:
         if self.root != former.root or self.reserved is None or former.reserved is None:
             return False
         return former.reserved <= self.reserved
+
+
+class Plans(Protocol):
+    """Where the plan comes from."""
+
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
+        """Return a plan at first, if the configuration changed, or in any case with `force`; else None.
+
+        With the names of drop-ins that may have `changed`, nothing else has to be looked at.
+        What can't be used is left out, or kept as it was, and is among the plan's complaints.
+        """
+        ...
