@@ -88,7 +88,8 @@ def scan(
     problems: list[Problem] = []
     states: dict[str, FileState | None] = {}
     try:
-        found, file_names = _read_all(str(configuration.targets_directory), previous, only, states, problems)
+        place, root = str(configuration.targets_directory), configuration.directory_root
+        found, file_names = _read_all(place, root, previous, only, states, problems)
     except UnusableFileError as error:
         # this shows nothing about the targets that were good before
         found, file_names = dict(previous.drop_ins), None
@@ -112,12 +113,8 @@ def scan(
         for body in (drop_in.settings, drop_in.in_force):
             if body is None or in_force is not None:
                 continue
-            wrong = []
-            if name in main:
-                wrong.append(
-                    body.problem(f"has the name of a target at {main[name].location}", "delete one of the two")
-                )
-            target = resolver.resolve(name, body, wrong)
+            wrong: list[Problem] = []
+            target = _resolve(resolver, main, name, body, wrong)
             if target is not None:
                 targets[name], in_force = target, body
             if body is drop_in.settings:
@@ -127,8 +124,32 @@ def scan(
     return Scan(found, targets, sort_problems(problems), file_names, states)
 
 
+def check_body(
+    configuration: Configuration, main: Mapping[str, ResolvedTarget], scanned: Scan, name: str, content: bytes
+) -> tuple[ResolvedTarget | None, tuple[Problem, ...]]:
+    """Return the target that a drop-in of this content would be, and what is wrong with it, as a scan would find it."""
+    settings, problems = _parse(content, f"{configuration.targets_directory}/{name}{SUFFIX}")
+    others = (*main.values(), *(target for target in scanned.targets.values() if target.name != name))
+    resolver = TargetResolver(configuration, others, open_mode=read_open_mode(configuration.directory_root))
+    target = _resolve(resolver, main, name, settings, problems)
+    return target, sort_problems(problems)
+
+
+def _resolve(
+    resolver: TargetResolver,
+    main: Mapping[str, ResolvedTarget],
+    name: str,
+    body: TargetSettings,
+    wrong: list[Problem],
+) -> ResolvedTarget | None:
+    if name in main:
+        wrong.append(body.problem(f"has the name of a target at {main[name].location}", "delete one of the two"))
+    return resolver.resolve(name, body, wrong)
+
+
 def _read_all(
     path: str,
+    root: str,
     previous: Scan,
     only: Collection[str] | None,
     states: dict[str, FileState | None],
@@ -138,7 +159,8 @@ def _read_all(
         descriptor = open_directory(path)
         try:
             status = os.fstat(descriptor)
-            check_trusted(path, status)
+            daemon = _find_daemon(root)
+            check_trusted(path, status, daemon=daemon)
             states[""] = _without_entries(status)
             names = _list_names(descriptor)
             found = {}
@@ -151,7 +173,7 @@ def _read_all(
                     location = f"{escape(f'{path}/{name}{SUFFIX}', longest=4096)}:1:1"
                     problem, remedy = "the file's name is not the name of a target", f"{NAME_REMEDY}, then .yaml"
                     problems.append(Problem(location, problem, remedy))
-                elif (drop_in := _read(descriptor, path, name, before)) is not None:
+                elif (drop_in := _read(descriptor, path, name, before, daemon)) is not None:
                     found[name], states[name] = drop_in, drop_in.state
         finally:
             os.close(descriptor)
@@ -159,6 +181,12 @@ def _read_all(
         remedy = "create the directory, or fix targets_directory"
         raise UnusableFileError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy) from error
     return found, frozenset(names)
+
+
+def _find_daemon(directory_root: str) -> int | None:
+    """Return whose drop-ins root trusts too: the owner of the directory root, which is the daemon's or no one's."""
+    state = read_state(directory_root) if os.geteuid() == 0 else None
+    return None if state is None else state.uid
 
 
 def read_states(path: str) -> dict[str, FileState | None]:
@@ -192,7 +220,7 @@ def _without_entries(status: os.stat_result) -> FileState:
     return FileState.from_stat(status)._replace(changed_ns=0, size=0)
 
 
-def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropIn | None:
+def _read(descriptor: int, path: str, name: str, before: DropIn | None, daemon: int | None) -> DropIn | None:
     """Return what a file holds; None if it was removed since it was listed."""
     file, shown = f"{name}{SUFFIX}", f"{path}/{name}{SUFFIX}"
     state = read_state(file, directory=descriptor, follow=False)
@@ -201,18 +229,24 @@ def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropI
     problems: list[Problem] = []
     settings = None
     try:
-        content, state = read_trusted(file, directory=descriptor, shown_as=shown)
+        content, state = read_trusted(file, directory=descriptor, shown_as=shown, daemon=daemon)
     except UnusableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         problems.append(Problem(f"{shown}:1:1", error.problem, error.remedy))
     else:
-        document = read_document(content, shown)
-        problems += document.problems
-        settings = TargetSettings.read(document.root, problems)
-        if (more := len(problems) - _MOST_PROBLEMS) > 0:
-            problems = [*sort_problems(problems)[: _MOST_PROBLEMS + 1]]
-            rest = f"this and {more - 1} more are wrong in this file"
-            problems[-1] = Problem(problems[-1].location, rest, "fix those that are reported first")
+        settings, problems = _parse(content, shown)
     in_force = None if before is None else before.in_force
     return DropIn(state, None if problems else settings, tuple(problems), in_force)
+
+
+def _parse(content: bytes, shown: str) -> tuple[TargetSettings, list[Problem]]:
+    """Return a body, as much of it as can be used, and what is wrong with it."""
+    document = read_document(content, shown)
+    problems = [*document.problems]
+    settings = TargetSettings.read(document.root, problems)
+    if (more := len(problems) - _MOST_PROBLEMS) > 0:
+        problems = [*sort_problems(problems)[: _MOST_PROBLEMS + 1]]
+        rest = f"this and {more - 1} more are wrong in this file"
+        problems[-1] = Problem(problems[-1].location, rest, "fix those that are reported first")
+    return settings, problems

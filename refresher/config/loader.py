@@ -102,6 +102,21 @@ def rescan(previous: LoadedConfiguration, only: Collection[str] | None = None) -
         return _read_drop_ins(previous, previous.scanned, is_same_main=True, only=only)
 
 
+def find_targets_directory(path: Path) -> Path | None:
+    """Return the drop-in directory of a configuration, also of one that is refused for something else.
+
+    Raises:
+        InvalidConfigurationError: It can't be known: the main file or the key itself is broken.
+    """
+    sources, found = read_sources(path), list[Problem]()
+    if not sources.documents or sources.documents[0].is_broken:
+        raise InvalidConfigurationError(sources.problems, sources.states)
+    configuration = Configuration.read(sources.documents[0].root, found)
+    if "targets_directory" in configuration.broken or not sources.is_complete:
+        raise InvalidConfigurationError([*sources.problems, *found], sources.states)
+    return None if configuration.targets_directory is None else Path(configuration.targets_directory)
+
+
 def read_signature(
     loaded: LoadedConfiguration, also: Iterable[Path] = ()
 ) -> tuple[object, Mapping[str, FileState | None]]:

@@ -20,7 +20,7 @@ from tests.fakes import FakeChain, FakeSupplier
 from tests.program import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from refresher.engine.plan import Target
     from refresher.resources import Impersonation
