@@ -16,18 +16,17 @@ from typing import NamedTuple
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry, Outcome, Result
 from refresher.engine.canary import Canary
+from refresher.engine.drift import SWEEP_TICKS, look_for_drift
 from refresher.engine.minter import Minter
 from refresher.engine.plan import Plan, Plans
 from refresher.engine.refresh import Refresher
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.reporter import Reporter, Severity, summarize
 from refresher.engine.rotation import Rotation
 from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, RefresherError, describe_bug
 from refresher.publishing.retirement import Retirement
 
 _CANARY_THREADS = 4
-SWEEP_TICKS = 5
-"""Ticks in which every directory is looked at once for drift, a share of them at each."""
 
 
 class _Engine(NamedTuple):
@@ -95,6 +94,11 @@ class Daemon:
         """Make the next tick load the configuration again, changed or not."""
         self._is_reload_asked = True
 
+    def summarize(self) -> str:
+        """Return how many targets are in which state, in words; empty before the first plan."""
+        with self._lock:
+            return "" if self._engine is None else summarize(self._agenda, self.clock.now())
+
     def clock_jumped(self, seconds: float) -> None:
         """Work out again what is due, after the clocks moved apart by this many seconds."""
         self.reporter.send("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
@@ -107,7 +111,7 @@ class Daemon:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
         self._confine("reload", self._follow_plan)
         if self._confine("root", self._keep_root):
-            self._confine("drift", self._look_for_drift)
+            self._confine("drift", partial(look_for_drift, self._agenda, self._lock, self._ticks, self.interrupt))
             self._confine("renewal", self._submit_due)
         self._confine("watch", self._watch_failing)
         self._confine("keys", self._try_keys)
@@ -196,22 +200,6 @@ class Daemon:
         self._complaints = plan.complaints
         if not has_only_more:
             self._retire_strays()
-
-    def _look_for_drift(self) -> None:
-        with self._lock:
-            share = [*self._agenda.tokens][self._ticks % SWEEP_TICKS :: SWEEP_TICKS]
-        for entry in share:
-            self.interrupt()
-            if (known := entry.state) is None:
-                continue
-            try:
-                has_drifted = entry.target.directory.read_state() != known
-            except PublishError:
-                has_drifted = True
-            with self._lock:
-                if has_drifted and entry.state is known:  # else it was refreshed meanwhile
-                    entry.next_at = None
-                    self._agenda.look_again(entry.target)
 
     def _retire_strays(self) -> None:
         if self._engine is None or self._engine.plan.reserved is None:
