@@ -25,7 +25,7 @@ _NETTED = re.compile(
         (?:\b(?:client_|)(?:assertion|secret)|_token|\bpassword|\bprivate_key)["']?\s*[=:]\s*["']?
         | \bBearer[ ]
     )
-    [^\s"'&,;}]{8,}
+    (?!-----)[^\s"'&,;}]{8,}
     | eyJ[\w-]{8,}(?:\.[\w-]*)*     # a JWT, whole or cut off
     | \bya29\.[\w.-]+               # Google's access tokens
     | \b1//[\w-]{10,}               # Google's refresh tokens
