@@ -6,7 +6,7 @@ and provider id; a principal by pool and subject, without the provider. Nothing 
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -104,6 +104,7 @@ class Impersonation:
         lifetime: The life of access tokens, which have the `scopes`; None leaves it to Google (an hour).
         is_own: Whether the worker's own credentials impersonate, instead of a federated token.
         credentials: The file that holds them; None for the metadata server.
+        token_path: A file that holds the subject token, for remedies; None if it is unknown.
     """
 
     provider: WorkloadIdentityProvider
@@ -115,6 +116,13 @@ class Impersonation:
     lifetime: timedelta | None
     is_own: bool = False
     credentials: Path | None = None
+    token_path: str | None = field(default=None, compare=False)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a remedy can name: the provider's entry, the caller, and the token's file."""
+        found = {"provider": self.provider.name, "caller": self.principal}
+        return found if self.token_path is None else {**found, "file": self.token_path}
 
     @property
     def principal(self) -> str:
@@ -124,6 +132,10 @@ class Impersonation:
         if self.subject is None or not is_mappable(self.subject):
             return "the federated principal"
         return self.provider.principal(self.subject)
+
+    def for_subject(self, subject: str | None) -> Self:
+        """Return the same way for a token's own subject, unless the configuration has one: remedies can name it."""
+        return self if self.subject is not None or subject is None else replace(self, subject=subject)
 
     def describe_grant(self, role: str) -> str:
         """Return what grants a role on the service account to the principal: with the command, where both are known."""

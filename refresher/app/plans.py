@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from refresher import __version__
+from refresher.app.explanation import list_faults
 from refresher.app.keys import list_trials
 from refresher.app.suppliers import Once, build_suppliers, open_workshop
 from refresher.app.targets import build_targets, compute_probe_intervals
@@ -28,7 +29,7 @@ from refresher.suppliers.interface import Supplier, Workshop
 if TYPE_CHECKING:
     from refresher.google.call import Response, Transport
 
-_LOCAL_THREADS = 3
+_LOCAL_THREADS = 4
 """For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
 _REMOTE_THREADS = 16
 """For suppliers that wait for an answer most of the time."""
@@ -66,9 +67,14 @@ def build_plan(
         threads={name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in kinds.items()},
         reserved=loaded.reserved_names,
         complaints=_describe(loaded.drop_in_problems),
+        list_warnings=partial(_list_warnings, loaded),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
     )
+
+
+def _list_warnings(loaded: LoadedConfiguration) -> tuple[tuple[str, str], ...]:
+    return _describe(loaded.warnings) + tuple((each.problem, each.remedy) for each in list_faults(loaded))
 
 
 def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
@@ -138,7 +144,7 @@ class ConfiguredPlans:
 
         If only drop-ins of the names `changed` may have changed since the last poll, nothing else is looked at.
         """
-        former = self._loaded
+        former, was_refused = self._loaded, self._refused is not None
         if changed is not None and self._suppliers is not None and not force:
             self._loaded = rescan(former, changed)
             if self._loaded.scanned.states == former.scanned.states:
@@ -160,7 +166,8 @@ class ConfiguredPlans:
         self._targets = build_targets(self._loaded, *kept)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
-        is_reloaded = force or self._loaded is not former
+        is_other = (was is not now and was != now) or not _has_same_bodies(former, self._loaded)
+        is_reloaded = force or is_other or was_refused
         return build_plan(
             self._loaded, self._workshop, self._suppliers, problems, targets=self._targets, is_reloaded=is_reloaded
         )
@@ -194,6 +201,14 @@ class ConfiguredPlans:
     def _look(self) -> _Look:
         also = self._refused.files if self._refused else ()
         return _Look(_read_key_states(self._loaded), *read_signature(self._loaded, also))
+
+
+def _has_same_bodies(former: LoadedConfiguration, loaded: LoadedConfiguration) -> bool:
+    """Return whether each target is what it was, wherever it is written."""
+    if former.targets.keys() != loaded.targets.keys():
+        return False
+    pairs = ((former.targets[name], target) for name, target in loaded.targets.items())
+    return all(was is now or was._replace(location="") == now._replace(location="") for was, now in pairs)
 
 
 def _read_key_states(loaded: LoadedConfiguration) -> dict[str, object]:

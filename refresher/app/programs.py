@@ -13,20 +13,21 @@ from functools import partial
 from pathlib import Path
 
 from refresher import __version__
-from refresher.app.explanation import list_unrecorded
 from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
+from refresher.durations import format_seconds
 from refresher.engine import once
-from refresher.engine.agenda import Key, Outcome
+from refresher.engine.agenda import Key
 from refresher.engine.daemon import Daemon
+from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
 from refresher.engine.reporter import Event, Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
-from refresher.observe.health import TRIES_AGAIN
+from refresher.observe.health import describe_retry
 from refresher.observe.supervisor import Supervisor
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
@@ -101,10 +102,11 @@ def prove_targets(
             reported.add(name)
         time.sleep(pause)
     workers.stop()
-    endpoints, proved = workshop.endpoints, dict(principals)  # what is still under way failed
+    proved = dict(principals)  # what is still under way failed
+    places = dict.fromkeys((workshop.endpoints.sts, workshop.endpoints.iam_credentials))
     late = ExchangeError(
-        f"no complete answer of Google's within {allowed:g} s",
-        f"make this machine reach {endpoints.sts} and {endpoints.iam_credentials}, or allow more time: --timeout",
+        f"no complete answer of Google's within {format_seconds(allowed)}",
+        f"make this machine reach {' and '.join(places)}, or allow more time: --timeout",
     )
     failed = [targets[name] for name in names if name not in proved]
     return proved, {each.name: _complete_remedy(errors.get(each.name, late), each) for each in failed}
@@ -114,7 +116,7 @@ def _complete_remedy(error: RefresherError, target: Target) -> RefresherError:
     """Return why a target was not proved, with what its daemon does about its artifacts."""
     found = error.copy()
     if target.minted:
-        found.remedy += f"; for their artifacts {TRIES_AGAIN}"
+        found.remedy += f"; {describe_retry(target.directory.root)}"
     return found
 
 
@@ -129,8 +131,8 @@ def _prove(target: Target, workshop: Workshop) -> str:
         return str(way.service_account)
     with suppress(PublishError, UnreadableTokenError):
         token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
-        if way.subject is None and token is not None and token.unverified_claims is not None:
-            way = replace(way, subject=token.unverified_claims.subject)
+        if token is not None and token.unverified_claims is not None:
+            way = way.for_subject(token.unverified_claims.subject)
     document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
     return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
@@ -207,14 +209,9 @@ def start_daemon(
             interrupt=lambda: follow(),  # noqa: PLW0108 - it is defined below, with the watcher
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
-        warnings = [(f"{each.location}: {each.problem}", each.remedy) for each in loaded.warnings]
-        warnings += [(error.problem, error.remedy) for error in list_unrecorded(loaded)]
 
         def warn(problem: str, remedy: str) -> None:
             reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
-
-        for problem, remedy in warnings:
-            warn(problem, remedy)
 
         def tick() -> None:
             has_reloaded = supervisor is not None and supervisor.is_reloading

@@ -14,7 +14,7 @@ OPAQUE_REMEDY = (
 )
 """Google documents that it refuses (guide to other providers), and in which words is not published."""
 
-SERVER_REMEDY = "wait: Google's side failed, and it is tried again by itself; until then keep what is published"
+SERVER_REMEDY = "wait some minutes, then try again, as a daemon does: Google's side failed; what is published is kept"
 _APIS = {
     "Service Account Credentials": "iamcredentials.googleapis.com",
     "Security Token Service": "sts.googleapis.com",
@@ -23,6 +23,8 @@ _APIS = {
 """The APIs that we call, by a part of their titles, by which Google names one that is disabled."""
 
 _PROJECT = re.compile(r"in project ([a-z0-9:.-]*[a-z0-9])")
+_QUOTA_PROJECT = re.compile(r"to use project ([a-z0-9:.-]*[a-z0-9])")
+_ATTRIBUTE = re.compile(r"(?:attribute|google)\.[a-z0-9_]+")
 _UNPARSED = "E9"
 
 
@@ -66,17 +68,19 @@ def recognise(status: int, text: str, *, service: str = "google") -> Entry | Non
 def find_remedy(status: int, text: str, *, service: str = "google", **facts: str) -> str:
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
-    The remedies of `google` mention the `service_account`, the name of the `provider` in the configuration and the
-    token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
+    The remedies of `google` mention the `service_account`, the `caller`, the name of the `provider` in the
+    configuration and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:
         return SERVER_REMEDY if status >= 500 else UNKNOWN_REMEDY  # noqa: PLR2004 - server errors
-    named = {"service_account": "the account", "project": "PROJECT", "provider": "NAME", "file": "FILE", **facts}
+    named = {"service_account": "the account", "caller": "the caller", "provider": "NAME", "file": "FILE", **facts}
+    found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
+    named["project"] = found[0][1] if found[0] else "PROJECT"
+    named["quota_project"] = f"project {found[1][1]}" if found[1] else "the quota project"
+    named["attribute"] = found[2][0] if found[2] else "the attribute"
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
-    if (project := _PROJECT.search(text)) is not None:
-        named["project"] = project[1]
     return entry.remedy.format(**named)
 
 

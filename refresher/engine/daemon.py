@@ -14,16 +14,18 @@ from threading import Lock
 from typing import NamedTuple
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Agenda, Entry, Outcome, Result
+from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
 from refresher.engine.drift import SWEEP_TICKS, look_for_drift
 from refresher.engine.minter import Minter
+from refresher.engine.outcome import Outcome, Result
+from refresher.engine.parts import PATIENCE, Parts
 from refresher.engine.plan import Plan, Plans
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity, summarize
 from refresher.engine.rotation import Rotation
 from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
-from refresher.errors import PublishError, RefresherError, describe_bug
+from refresher.errors import PublishError, describe_bug
 from refresher.publishing.retirement import Retirement
 
 _CANARY_THREADS = 4
@@ -60,6 +62,7 @@ class Daemon:
         clock: Where the time comes from.
         draw: Returns a random number in [0, 1).
         interrupt: Called often during the long part of a tick; may call `follow`.
+        patience: Seconds that a tick waits for file systems that do not answer.
     """
 
     plans: Plans
@@ -70,16 +73,21 @@ class Daemon:
     clock: Clock
     draw: Callable[[], float]
     interrupt: Callable[[], None] = lambda: None
+    patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         self._lock = Lock()
+        self._looking = Lock()
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=self.reporter, clock=self.clock)
         self._canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
         self._engine: _Engine | None = None
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
-        self._faults: dict[str, str] = {}
+        self._warnings: tuple[tuple[str, str], ...] = ()
+        self._is_root_kept = False
+        self._is_adopted = False
+        self._parts = Parts(self.reporter, self.clock, patience=self.patience)
         self._ticks = 0
         self._is_reload_asked = False
         self._was_ready = False
@@ -109,51 +117,48 @@ class Daemon:
 
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
-        self._confine("reload", self._follow_plan)
-        if self._confine("root", self._keep_root):
-            self._confine("drift", partial(look_for_drift, self._agenda, self._lock, self._ticks, self.interrupt))
-            self._confine("renewal", self._submit_due)
-        self._confine("watch", self._watch_failing)
-        self._confine("keys", self._try_keys)
-        self._confine("canary", self._probe)
-        if self._ticks % SWEEP_TICKS == 0:
-            self._confine("retirement", self._retire_strays)
+        has_looked = self._look(None)
+        if has_looked and self._is_root_kept:
+            look = partial(look_for_drift, self._agenda, self._lock, self._ticks, self.interrupt)
+            self._parts.do_in_time("drift look", look, place=f"{self._place}, or a directory in it")
+            self._parts.do("renewal", self._submit_due)
+        self._parts.do("watch", self._watch_failing)
+        self._parts.do("keys", self._try_keys)
+        self._parts.do("canary", self._probe)
+        if has_looked and (self._is_adopted or self._ticks % SWEEP_TICKS == 0):
+            if self._is_adopted:
+                self._parts.do_in_time("warnings", self._warn, place=f"{self._place}, or a file of the configuration")
+            self._is_adopted = False
+            self._parts.do_in_time("retirement", self._retire_strays, place=f"{self._place}, or a former one")
         self.reporter.flush()
         self._ticks += 1
 
     def follow(self, changed: Collection[str] | None) -> None:
         """Do between two ticks what must not wait: follow drop-ins of these names, or with None the configuration."""
-        self._confine("reload", partial(self._follow_plan, changed))
-        if self._confine("root", self._keep_root):
-            self._confine("renewal", self._submit_due)
+        if self._look(changed) and self._is_root_kept:
+            self._parts.do("renewal", self._submit_due)
 
-    def _confine(self, part: str, work: Callable[[], object]) -> bool:
-        """Do a part of the tick, and return whether it was done; its failure is reported."""
-        try:
-            work()
-        except PublishError as error:
-            self._report_fault(part, error)
-        except Exception as bug:  # noqa: BLE001 - around one part of a tick: the others must go on
-            self._report_fault(part, describe_bug(f"the daemon's part {part}", bug))
-        else:
-            self._faults.pop(part, None)
-            return True
-        return False
+    @property
+    def _place(self) -> str:
+        return "a directory_root" if self._engine is None else f"directory_root {self._engine.plan.root}"
 
-    def _report_fault(self, part: str, error: RefresherError) -> None:
-        """Report once what goes wrong in a part of the tick, and again when it changes."""
-        if self._faults.get(part) != error.problem:
-            self._faults[part] = error.problem
-            self.reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
+    def _look(self, changed: Collection[str] | None) -> bool:
+        look = partial(self._look_around, changed)
+        return self._parts.do_in_time("look", look, place=f"{self._place}, or the configuration")
 
-    def _follow_plan(self, changed: Collection[str] | None = None) -> None:
+    def _look_around(self, changed: Collection[str] | None) -> None:
+        with self._looking:
+            self._parts.do("reload", partial(self._follow_plan, changed))
+            self._is_root_kept = self._parts.do("root", self._keep_root)
+
+    def _follow_plan(self, changed: Collection[str] | None) -> None:
         force, self._is_reload_asked = self._is_reload_asked, False
         found = self.plans.poll(force=force, changed=changed)
         plan = found or self._held_up
         if plan is None:
             return
         try:
-            self.hold(plan.root)
+            self._take_root(plan.root)
         except PublishError as error:
             self._held_up = plan
             if found is not None:
@@ -164,19 +169,19 @@ class Daemon:
 
     def _keep_root(self) -> None:
         """Make sure that this is still the daemon of its root: nothing is published below one that another took."""
-        if self._engine is not None and self.hold(root := self._engine.plan.root):
-            self.reporter.send(
-                "directory.recreated",
-                Severity.ERROR,
-                path=str(root),
-                error=f"directory_root {root} was unmounted, mounted over or removed: containers hold the former one",
-                remedy="start every container again that was started before; mount the root before the daemon starts",
-            )
+        if self._engine is not None:
+            self._take_root(self._engine.plan.root)
+
+    def _take_root(self, root: Path) -> None:
+        """Hold a root; of one that had to be taken again nothing is known any more."""
+        if self.hold(root):
+            with self._lock:
+                self._agenda.forget()
+            self.reporter.report_lost_root(root)
 
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
             former = {entry.target.name for entry in self._agenda.tokens}
-            has_only_more = self._engine is not None and plan.has_only_more_than(self._engine.plan)
             has_new_suppliers = self._engine is None or plan.suppliers is not self._engine.plan.suppliers
             if self._engine is None or has_new_suppliers:
                 refresher = Refresher(suppliers=plan.suppliers, clock=self.clock)
@@ -194,12 +199,17 @@ class Daemon:
             self.reporter.send("target.added", Severity.INFO, target=name)
         for name in sorted(former - plan.targets.keys()):
             self.reporter.send("target.removed", Severity.INFO, target=name)
-        fresh = (complaint for complaint in plan.complaints if complaint not in self._complaints)
-        for problem, remedy in (*plan.refusal, *fresh):
-            self.reporter.send("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
+        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.refusal)
+        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.complaints, known=self._complaints)
         self._complaints = plan.complaints
-        if not has_only_more:
-            self._retire_strays()
+        self._is_adopted = True
+
+    def _warn(self) -> None:
+        """Report what is unwise about the plan, once it is at work: looking for that takes a while."""
+        if self._engine is not None:
+            warnings = self._engine.plan.list_warnings()
+            self.reporter.report_texts("config.warning", Severity.WARNING, warnings, known=self._warnings)
+            self._warnings = warnings
 
     def _retire_strays(self) -> None:
         if self._engine is None or self._engine.plan.reserved is None:
@@ -207,16 +217,16 @@ class Daemon:
         now, reserved = self.clock.now(), self._engine.plan.reserved
         for root in tuple(self._roots):
             is_former = root != self._engine.plan.root
-            if is_former and not (root.is_dir() and self._confine(f"former root {root}", partial(self.hold, root))):
+            if is_former and not (root.is_dir() and self._parts.do(f"former root {root}", partial(self.hold, root))):
                 self._roots.discard(root)  # it is gone, or another daemon's
                 continue
             retirement = self.retire(root, () if is_former else reserved, now)
             for name in retirement.withdrawn:
                 self.reporter.send("target.retired", Severity.INFO, target=name, path=str(root / name))
             for failure in retirement.failures[:1]:
-                self._report_fault(f"retirement below {root}", failure)
+                self._parts.report(f"retirement below {root}", failure)
             if not retirement.failures:
-                self._faults.pop(f"retirement below {root}", None)
+                self._parts.clear(f"retirement below {root}")
 
     def _watch_failing(self) -> None:
         now = self.clock.now()
@@ -246,7 +256,7 @@ class Daemon:
             lane, threads = choose_lane(engine.plan, entry.target, entry.artifact, is_failing=entry.failures > 0)
             try:
                 work = partial(self._work, entry, engine)
-                self.workers.submit(lane, partial(self._confine, "work", work), threads=threads)
+                self.workers.submit(lane, partial(self._parts.do, "work", work), threads=threads)
             except BaseException:
                 with self._lock:
                     for unserved in entries[index:]:

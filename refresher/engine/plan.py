@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord
@@ -111,7 +111,8 @@ class Plan:
         reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
             None if that can't be known now; then nothing is retired.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
-        is_reloaded: Whether the configuration was read and is in force; else something else changed.
+        list_warnings: Returns problem and remedy of what is allowed or missing, and yet worth a warning.
+        is_reloaded: Whether another configuration is in force now, or loading it was asked for and succeeded.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
     """
 
@@ -125,14 +126,9 @@ class Plan:
     probe_intervals: Mapping[str, timedelta] = field(default_factory=dict)
     reserved: frozenset[str] | None = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
+    list_warnings: Callable[[], tuple[tuple[str, str], ...]] = tuple
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()
-
-    def has_only_more_than(self, former: Self) -> bool:
-        """Return whether no name that a former plan reserved is free now, so that there is nothing to retire."""
-        if self.root != former.root or self.reserved is None or former.reserved is None:
-            return False
-        return former.reserved <= self.reserved
 
 
 class Plans(Protocol):

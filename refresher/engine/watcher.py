@@ -19,7 +19,7 @@ from typing import NamedTuple, Self
 
 _EVENT = struct.Struct("iIII")
 _CREATE = 0x100
-_LOST = 0x4000 | 0x8000  # IN_Q_OVERFLOW, IN_IGNORED
+_OVERFLOW = 0x4000
 _MASK = 0x4 | 0x8 | 0x40 | 0x80 | _CREATE | 0x200 | 0x400 | 0x800 | 0x01000000
 """IN_ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF, ONLYDIR."""
 
@@ -134,7 +134,7 @@ class Watcher:
 
     def _note_event(self, number: int, mask: int, name: str) -> bool:
         path, watched = self._places.get(number, (None, Watched()))
-        if mask & _LOST or name == _VOLUME or (not name and path is not None) or name in watched.names:
+        if mask & _OVERFLOW or name == _VOLUME or (not name and path is not None) or name in watched.names:
             return self._note(None)
         stem = name.removesuffix(watched.suffix or "")
         if path is None or stem == name or name.startswith("."):

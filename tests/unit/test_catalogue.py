@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,8 +31,39 @@ def test_known_texts_stay_whole(entry: Entry) -> None:
     """No text by which an error is recognised looks like a secret, and each entry has cause, remedy and source."""
     assert redact(entry.text) == entry.text
     assert entry.service in {"google", "kms", "any"}
-    facts = ("service_account", "key", "caller", "api", "project", "provider", "file")
+    facts = ("service_account", "key", "caller", "api", "project", "quota_project", "provider", "file", "attribute")
     assert all((entry.cause, entry.remedy.format(**dict.fromkeys(facts, "x")), entry.source))
+
+
+FACTS = {
+    "service_account": "alice@my-project.iam.gserviceaccount.com",
+    "caller": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/user-1",
+    "provider": "main",
+    "file": "/run/refresher/alice/token",
+    "key": "projects/my-project/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
+}
+PLACEHOLDER = re.compile(
+    r"(?<![A-Za-z_])(?:NAME|FILE|CLAIM|HOST|PATH|PROJECT|API|ACCOUNT|DIR)(?![A-Za-z_])"
+    r"|the (?:caller|principal|account|quota project|attribute)(?![A-Za-z'])"
+)
+
+
+@pytest.mark.parametrize("entry", read_entries(), ids=lambda entry: entry.name)
+def test_remedies_have_no_placeholder_where_the_facts_are_known(entry: Entry) -> None:
+    """With what our calls know, and what Google's own words name, nothing is left for the reader to fill in."""
+    words = {
+        "disabled": "Security Token Service API has not been used in project 123 before",
+        "E20": "The mapped attribute attribute.team must be of type STRING.",
+        "I12": "Caller does not have required permission to use project my-quota. Grant the caller the "
+        "roles/serviceusage.serviceUsageConsumer role",
+    }
+    text = words.get(entry.name, entry.text)
+    service = "google" if entry.service == "any" else entry.service
+
+    remedy = find_remedy(entry.status, text, service=service, **FACTS)
+
+    assert recognise(entry.status, text, service=service) == entry
+    assert PLACEHOLDER.findall(remedy) == []
 
 
 @pytest.mark.parametrize("entry", read_entries(), ids=lambda entry: entry.name)
@@ -118,6 +150,7 @@ def test_remedy_names_the_account() -> None:
     assert "the account is spelled correctly, and neither deleted nor disabled" in find_remedy(404, "x")
     assert find_remedy(418, "teapot") == UNKNOWN_REMEDY
     assert find_remedy(503, "") == SERVER_REMEDY
+    assert "by itself" not in SERVER_REMEDY
 
 
 @pytest.mark.parametrize("service", ["google", "kms"])

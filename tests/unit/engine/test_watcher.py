@@ -139,7 +139,11 @@ def test_lost_events_make_everything_be_looked_at(site: Site) -> None:
     if limit > 50_000:
         pytest.skip("the kernel keeps more events than a test should cause")
     blocked = threading.Event()
-    watcher = Watcher(changed=lambda: blocked.wait(PATIENCE) and None, complain=lambda *_: None)
+
+    def hang() -> None:
+        blocked.wait(PATIENCE)
+
+    watcher = Watcher(changed=hang, complain=lambda *_: None)
     watcher.watch({site.drop_ins: Watched(suffix=".yaml")})
     with watcher:
         for number in range(limit + 10):

@@ -10,7 +10,7 @@ from threading import Event as Signal
 
 import pytest
 
-from refresher.engine.reporter import Event, Severity
+from refresher.engine.reporter import Event, Severity, Value
 from refresher.observe import logs
 from tests.program import until
 
@@ -196,7 +196,7 @@ def test_rest_of_a_text_stays() -> None:
 
 def test_net_leaves_ordinary_fields_alone() -> None:
     """What the daemon logs every day goes through as it is."""
-    fields = {
+    fields: dict[str, Value] = {
         "subject": "user-1042",
         "issuer": "https://workers.example.com",
         "expires_at": "2026-01-01T00:00:00Z",
