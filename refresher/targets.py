@@ -289,7 +289,8 @@ def _write(place: Path, file: str, content: bytes, *, replace: bool) -> bool:
 def _explain(place: Path, error: OSError) -> ConfigurationError:
     if error.errno in (errno.EACCES, errno.EPERM):
         try:
-            owner = f"root or as user {place.stat().st_uid}, whose directory it is"
+            uid = place.stat().st_uid
+            owner = f"root, or as user {uid}, who owns that directory" if uid else "root"
         except OSError:
             owner = "root"
         return ConfigurationError(f"user {os.geteuid()} may not change {place}", f"run this as {owner}")
