@@ -96,11 +96,11 @@ def add(
     """Add a target, by a drop-in that is written in one step; with the same body again, change nothing.
 
     Args:
-        name: Of the target, and of its directory.
+        name: The name of the target, and of its directory.
         config: The configuration file.
         identity: Which of `identities`; by default the one of the target's name.
-        owner: Of the files: `:GROUP`, `USER` or `USER:GROUP`, names or numbers; by default the daemon.
-        mode: Of the files, octal digits as for chmod; by default 0400, with a group 0440.
+        owner: The owner of the files: `:GROUP`, `USER` or `USER:GROUP`, names or numbers; by default the daemon.
+        mode: The mode of the files, octal digits as for chmod; by default 0400, with a group 0440.
         container_directory: Where the container mounts the directory; by default the same path.
         artifacts: Optional artifacts as in a configuration file, such as `{"access_token": True}`.
         replace: Whether another body of a drop-in of this name is overwritten.
@@ -188,7 +188,7 @@ def wait(
     """Return as soon as the files of a target are usable.
 
     Args:
-        name: Of the target.
+        name: The name of the target.
         config: The configuration file.
         timeout: How long to wait; zero looks once.
         min_validity: How long the token must still be valid; by default a third of its lifetime, at most six minutes.

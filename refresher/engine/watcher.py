@@ -94,7 +94,7 @@ class Watcher:
             number = self._libc.inotify_add_watch(self._inotify, os.fsencode(path), _MASK)
             if number >= 0:
                 found[number] = (path, watched)
-            elif ctypes.get_errno() not in (errno.ENOENT, errno.ENOTDIR):  # that is no fault of the watch
+            elif ctypes.get_errno() not in (errno.ENOENT, errno.ENOTDIR):  # what is absent is reported elsewhere
                 self._explain(ctypes.get_errno(), "max_user_watches")
         if found == self._places:
             return

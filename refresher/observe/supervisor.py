@@ -14,11 +14,11 @@ _LONGEST = 1024
 """Characters of a status."""
 
 _PETTINGS = 4
-"""In each interval of the watchdog at most, so that a late one is no harm."""
+"""In each interval of the watchdog at most; it bears a late one."""
 
 
 class Supervisor:
-    """What is told to the supervisor, from several threads; without one, nothing is done.
+    """Sends notifications to the supervisor, from several threads; without one, nothing.
 
     It is ready after the first tick that followed a plan, and alive by each tick that ran to its end.
     """

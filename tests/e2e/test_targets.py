@@ -98,7 +98,7 @@ def test_daemon_keeps_refreshing_while_it_drains(machine: Worker) -> None:
 
 
 def test_drain_ends_by_itself(machine: Worker) -> None:
-    """The daemon ends when its time is over, without another signal."""
+    """The daemon ends when its time has passed, without another signal."""
     with machine.daemon("--drain", "1s") as log:
         log.wait_for("daemon.started")
         began = time.monotonic()

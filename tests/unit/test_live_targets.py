@@ -150,7 +150,7 @@ def test_group_of_another_identity_is_refused(config: Path) -> None:
 
 @pytest.mark.parametrize("name", ["alice", "../up", ".hidden", "Task", ""])
 def test_name_that_cannot_be_a_drop_in_is_refused(config: Path, name: str) -> None:
-    """A name of the main file is taken, and a path is no name."""
+    """A name of the main file is taken, and a path is not a name."""
     with pytest.raises(ConfigurationError if name == "alice" else UsageError):
         targets.add(name, config=config, identity="bob")
 
@@ -211,7 +211,7 @@ def test_unreadable_configuration_removes_nothing(config: Path) -> None:
 
 
 def test_many_schedulers_add_and_remove_at_a_time(config: Path) -> None:
-    """All names arrive whole; of one name that all want, one body wins, and the others are told."""
+    """All names arrive whole; of one name that all want, one body wins, and the others get an error."""
 
     def work(number: int) -> str:
         targets.add(f"task-{number}", config=config, identity="bob")
@@ -256,7 +256,7 @@ def test_wait_explains_what_is_missing(config: Path) -> None:
         lambda config: targets.remove("task", config=config),
     ],
 )
-def test_user_without_rights_is_told_who_has_them(change: Callable[[Path], object]) -> None:
+def test_user_without_rights_learns_who_has_them(change: Callable[[Path], object]) -> None:
     """The error names the directory and the users that may change it."""
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)

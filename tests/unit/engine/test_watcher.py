@@ -95,7 +95,7 @@ def test_other_files_are_no_change(site: Site, name: str) -> None:
 
 
 def test_everything_is_looked_at_after_a_change_of_the_main_file(site: Site) -> None:
-    """A changed configuration file is no name: all may be different."""
+    """A changed configuration file may change every target."""
     site.main.write_text("version: 2")
 
     assert site.take() is None
@@ -125,7 +125,7 @@ def test_replaced_directory_is_watched_from_the_next_tick_on(site: Site) -> None
 
 
 def test_absent_directory_is_no_complaint(site: Site) -> None:
-    """A directory that does not exist is reported by those who read it."""
+    """A directory that does not exist is reported by what reads it."""
     site.drop_ins.rmdir()
 
     site.watch()
@@ -157,7 +157,7 @@ def test_lost_events_make_everything_be_looked_at(site: Site) -> None:
 
 
 def test_limit_of_watches_is_complained_of_once(tmp_path: Path) -> None:
-    """Without inotify the ticks still notice everything; why it is slower is said once."""
+    """Without inotify the ticks still notice everything; the reason is reported once."""
     complaints: list[tuple[str, str]] = []
     watchers = []
     for _ in range(int(Path("/proc/sys/fs/inotify/max_user_instances").read_text()) + 1):

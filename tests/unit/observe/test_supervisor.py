@@ -118,7 +118,7 @@ def test_supervisor_that_never_reads_holds_up_nothing(systemd: Systemd) -> None:
 
 @pytest.mark.parametrize("variables", [{}, {"NOTIFY_SOCKET": "/nonexistent/socket"}], ids=["none", "gone"])
 def test_program_without_a_supervisor_works(variables: dict[str, str]) -> None:
-    """Where nobody listens, nothing happens."""
+    """Where no process listens, nothing happens."""
     supervisor = Supervisor(variables, monotonic=lambda: 1.0)
 
     supervisor.report("fresh", has_reloaded=False)
