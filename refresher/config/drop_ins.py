@@ -162,7 +162,8 @@ def _read_all(
             daemon = _find_daemon(root)
             check_trusted(path, status, daemon=daemon)
             states[""] = _without_entries(status)
-            names = _list_names(descriptor)
+            names, others = _list_names(descriptor)
+            states |= others
             found = {}
             for name in names:
                 before = previous.drop_ins.get(name)
@@ -199,9 +200,8 @@ def read_states(path: str) -> dict[str, FileState | None]:
     except OSError:
         return {}
     try:
-        states = {
-            name: read_state(f"{name}{SUFFIX}", directory=descriptor, follow=False) for name in _list_names(descriptor)
-        }
+        names, states = _list_names(descriptor)
+        states |= {name: read_state(f"{name}{SUFFIX}", directory=descriptor, follow=False) for name in names}
         states[""] = _without_entries(os.fstat(descriptor))
     except OSError:
         return {}
@@ -210,9 +210,11 @@ def read_states(path: str) -> dict[str, FileState | None]:
     return states
 
 
-def _list_names(descriptor: int) -> list[str]:
-    files = os.listdir(descriptor)
-    return [file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX) and not file.startswith(".")]
+def _list_names(descriptor: int) -> tuple[list[str], dict[str, FileState | None]]:
+    """Return the names of drop-ins, and what other files add to the states: that they are there and are not read."""
+    files = [file for file in os.listdir(descriptor) if not file.startswith(".")]
+    names = [file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX)]
+    return names, {f"/{file}": None for file in files if not file.endswith(SUFFIX)}
 
 
 def _without_entries(status: os.stat_result) -> FileState:
