@@ -25,40 +25,71 @@ _APIS = {
 _PROJECT = re.compile(r"in project ([a-z0-9:.-]*[a-z0-9])")
 _UNPARSED = "E9"
 
+HTML_PAGE = "an HTML page"
+"""How the message of an error begins that is a page for people, which no API sends; followed by its title."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One known failure.
 
     Attributes:
-        service: What reports it: `google` for STS and IAM Credentials, `kms` for Cloud KMS, `any` for both.
-        text: A part of the server's message; empty to recognise it by the status alone.
+        service: What reports it: `google` for STS and IAM Credentials, `kms` for Cloud KMS, `any` for both; or `client`
+            for what a client of Google's prints.
+        status: HTTP status; 0 for any.
+        texts: Parts of the message, of which one is enough.
+        cause: Why it happens; one phrase.
         remedy: Imperative; may contain the facts of `find_remedy` in braces.
-        source: Where it is documented or was measured.
+        source: Where it is documented, or `measured`.
+        link: The part of the chain that is broken; `set-up` for what only gcloud and Terraform meet; empty for the part
+            that made the call.
+        by_status: Whether the status alone is enough too.
         is_missing_role: Whether the caller lacks a role; a module that knows the caller replaces the remedy.
+        is_verified: Whether the source shows these very words.
     """
 
     name: str
     service: str
     status: int
-    text: str
+    texts: tuple[str, ...]
     cause: str
     remedy: str
     source: str
+    link: str = ""
+    by_status: bool = False
     is_missing_role: bool = False
+    is_verified: bool = True
+
+    def is_in(self, message: str) -> bool:
+        """Return whether a message contains one of the texts."""
+        return any(text in message for text in self.texts)
 
 
 @cache
 def read_entries() -> tuple[Entry, ...]:
     """Return all entries; of those that recognise an error the first counts."""
     text = Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")
-    return tuple(Entry(**row) for row in tomllib.loads(text)["entry"])
+    return tuple(Entry(**{**row, "texts": tuple(row["texts"])}) for row in tomllib.loads(text)["entry"])
+
+
+def get_entry(name: str) -> Entry | None:
+    """Return the entry of this name; None for none, as for a failure that is not recognised."""
+    return next((entry for entry in read_entries() if entry.name == name), None)
+
+
+def recognise_message(message: str) -> Entry | None:
+    """Return the entry of a message that any program printed, whose HTTP status is not known; None for an unknown one."""
+    return next((entry for entry in read_entries() if entry.is_in(message)), None)
 
 
 def recognise(status: int, text: str, *, service: str = "google") -> Entry | None:
-    """Return the entry of an error by its HTTP status and the server's message; None for an unknown one."""
+    """Return the entry of an error by its HTTP status and the server's message; None for an unknown one.
+
+    Of a `service` that is none of the catalogue's, nothing is known.
+    """
+    services = (service, "any") if service in ("google", "kms") else ()
     for entry in read_entries():
-        if entry.service in (service, "any") and entry.status == status and entry.text in text:
+        if entry.service in services and entry.status in (0, status) and (entry.by_status or entry.is_in(text)):
             return entry
     return None
 
@@ -72,7 +103,13 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
     entry = recognise(status, text, service=service)
     if entry is None:
         return SERVER_REMEDY if status >= 500 else UNKNOWN_REMEDY  # noqa: PLR2004 - server errors
-    named = {"service_account": "the account", "project": "PROJECT", "provider": "NAME", "file": "FILE", **facts}
+    return compose_remedy(entry, text, **facts)
+
+
+def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
+    """Return the remedy of an entry, with the facts of `find_remedy` and what the server's message names."""
+    named = {"service_account": "the account", "project": "PROJECT", "provider": "NAME", "file": "FILE"}
+    named |= {"key": "the key", "caller": "the caller"} | facts
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
     if (project := _PROJECT.search(text)) is not None:
