@@ -1,4 +1,4 @@
-"""The known failures of `failures.toml`: which one an error is, and what to do about it."""
+"""The known failures of `failures.toml` and `local.toml`: which one an error is, and what to do about it."""
 
 import re
 import tomllib
@@ -34,8 +34,8 @@ class Entry:
     """One known failure.
 
     Attributes:
-        service: What reports it: `google` for STS and IAM Credentials, `kms` for Cloud KMS, `any` for both; or `client`
-            for what a client of Google's prints.
+        service: What reports it: `google` for STS and IAM Credentials, `kms` for Cloud KMS, `any` for both; `client`
+            for what a client of Google's prints, `local` for what `refresher doctor` finds on the worker.
         status: HTTP status; 0 for any.
         texts: Parts of the message, of which one is enough.
         cause: Why it happens; one phrase.
@@ -68,8 +68,9 @@ class Entry:
 @cache
 def read_entries() -> tuple[Entry, ...]:
     """Return all entries; of those that recognise an error the first counts."""
-    text = Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")
-    return tuple(Entry(**{**row, "texts": tuple(row["texts"])}) for row in tomllib.loads(text)["entry"])
+    texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("failures.toml", "local.toml")]
+    rows = [row for text in texts for row in tomllib.loads(text)["entry"]]
+    return tuple(Entry(**{**row, "texts": tuple(row["texts"])}) for row in rows)
 
 
 def get_entry(name: str) -> Entry | None:
@@ -78,7 +79,7 @@ def get_entry(name: str) -> Entry | None:
 
 
 def recognise_message(message: str) -> Entry | None:
-    """Return the entry of a message that any program printed, whose HTTP status is not known; None for an unknown one."""
+    """Return the entry of a message that any program printed, of unknown HTTP status; None for an unknown one."""
     return next((entry for entry in read_entries() if entry.is_in(message)), None)
 
 
@@ -108,13 +109,19 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
 
 def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     """Return the remedy of an entry, with the facts of `find_remedy` and what the server's message names."""
-    named = {"service_account": "the account", "project": "PROJECT", "provider": "NAME", "file": "FILE"}
-    named |= {"key": "the key", "caller": "the caller"} | facts
+    named = {"service_account": "the account", "provider": "NAME", "key": "the key", "caller": "the caller", **facts}
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
     if (project := _PROJECT.search(text)) is not None:
         named["project"] = project[1]
-    return entry.remedy.format(**named)
+    return entry.remedy.format_map(_Named(named))
+
+
+class _Named(dict[str, str]):
+    """Facts by name; one that is not known stands as its name in capitals, to be filled in by the reader."""
+
+    def __missing__(self, key: str) -> str:
+        return key.upper()
 
 
 def find_exchange_remedy(subject_token_type: str, status: int, text: str, **facts: str) -> str:

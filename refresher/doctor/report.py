@@ -1,0 +1,193 @@
+"""A whole check-up: configuration, the chain of each target, the worker's own rights."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from refresher.app.explanation import list_faults
+from refresher.app.suppliers import Once, open_workshop
+from refresher.app.targets import build_endpoints, build_targets, build_variables
+from refresher.config.loader import LoadedConfiguration, load
+from refresher.doctor.chain import CONFIGURATION, NAMES, WORKER, walk
+from refresher.doctor.container import describe_published
+from refresher.doctor.facts import Facts, Trial
+from refresher.doctor.finding import Finding, State, find_status, ok, skip
+from refresher.doctor.rights import check_rights
+from refresher.doctor.sight import Sight
+from refresher.doctor.transport import ObservingTransport
+from refresher.doctor.trials import OFFLINE, Trials
+from refresher.engine.plan import MintedArtifact, Target
+from refresher.errors import ExitStatus, KeysError, SupplyError
+from refresher.google.transport import Limits
+from refresher.observe import health
+from refresher.observe.health import TargetHealth
+from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.tokens import AccessToken
+
+_LIMITS = Limits(connect=3.0, read=5.0, call=8.0)
+"""Seconds; a person waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a check-up found.
+
+    Attributes:
+        checked_at: UTC.
+        worker: Findings of no single target, the configuration's first.
+        targets: Findings of each target by name, in the order of the chain.
+        notes: What the reader has to know of the whole, such as that Google is an emulator.
+    """
+
+    checked_at: datetime
+    worker: tuple[Finding, ...]
+    targets: Mapping[str, tuple[Finding, ...]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status of the first stage that failed."""
+        return find_status([*self.worker, *(each for findings in self.targets.values() for each in findings)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that `docs/operating.md` describes."""
+        return {
+            "ok": self.status is ExitStatus.DONE,
+            "exit_status": int(self.status),
+            "checked_at": f"{self.checked_at:%FT%TZ}",
+            "notes": list(self.notes),
+            "worker": [finding.to_json() for finding in self.worker],
+            "targets": [
+                {"name": name, "findings": [finding.to_json() for finding in findings]}
+                for name, findings in self.targets.items()
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to check, and how.
+
+    Attributes:
+        path: The configuration file.
+        names: Targets; empty for all.
+        is_offline: Whether nothing that needs the network is done.
+        select: Returns the targets of some names, all for no names; an unknown name is a `UsageError`.
+        look: Returns what the container of a target sees, with the variables of its `env`; or why that is not known.
+        report: Called with the number of targets whose way was tried, and of all.
+    """
+
+    path: Path
+    names: tuple[str, ...] = ()
+    is_offline: bool = False
+    select: Callable[[Mapping[str, Target], Sequence[str]], Mapping[str, Target]]
+    look: Callable[[LoadedConfiguration, Target, Mapping[str, str]], Sight | str]
+    report: Callable[[int, int], None]
+
+
+def check_up(request: Request) -> Report:
+    """Check everything."""
+    now = datetime.now(UTC)
+    try:
+        loaded = load(request.path)
+    except InvalidConfigurationError as error:
+        broken = tuple(_report_problem(each, State.FAILED) for each in error.problems)
+        because = f"because {CONFIGURATION} is broken"
+        return Report(checked_at=now, worker=(*broken, *(skip(name, because) for name in NAMES[1:])), targets={})
+    known, files = build_targets(loaded), loaded.scanned.file_names or frozenset()
+    names = [name for name in request.names if name in known or name not in files]  # others are refused drop-ins
+    targets = request.select(known, names) if names or not request.names else {}
+    checkup = _CheckUp(loaded, request, targets)
+    return Report(
+        checked_at=now,
+        worker=(*_check_configuration(loaded, request.path), *checkup.check_worker()),
+        targets={facts.target.name: walk(facts) for facts in checkup.gather()},
+        notes=tuple(_list_notes(loaded)),
+    )
+
+
+class _CheckUp:
+    """Collects the facts of targets of a configuration that can be used."""
+
+    def __init__(self, loaded: LoadedConfiguration, request: Request, targets: Mapping[str, Target]) -> None:
+        self._loaded = loaded
+        self._request = request
+        self._targets = targets
+        usual = open_workshop(loaded, limits=_LIMITS)
+        self._transport = Once(lambda: ObservingTransport(usual.transport(), partial(datetime.now, UTC)))
+        self._workshop = replace(usual, transport=self._transport.get)
+
+    def check_worker(self) -> Iterator[Finding]:
+        """Return what is found about the worker's own rights."""
+        if self._request.is_offline:
+            return iter((skip(WORKER, OFFLINE),))
+        return check_rights(self._loaded, self._workshop, self._targets.values())
+
+    def gather(self) -> Iterator[Facts]:
+        """Return the facts of each target."""
+        trials = Trials(
+            self._loaded, self._workshop, is_offline=self._request.is_offline, now=partial(datetime.now, UTC)
+        )
+        tried = trials.run(self._targets.values(), lambda done: self._request.report(done, len(self._targets)))
+        now = datetime.now(UTC)
+        verdicts = {name: health.examine(target, now) for name, target in self._targets.items()}
+        minted = trials.mint(_list_lacking(self._targets, tried, verdicts))
+        skew = None if self._request.is_offline else self._transport.get().get_skew(self._workshop.endpoints.sts)
+        for name, target in self._targets.items():
+            resolved = self._loaded.targets[name]
+            variables = build_variables(self._loaded, resolved)
+            yield Facts(
+                target=target,
+                settings=self._loaded.configuration.suppliers[target.supplier],
+                container_directory=resolved.container_directory,
+                variables=variables,
+                health=verdicts[name],
+                trial=tried[name],
+                artifacts={artifact: found for (owner, artifact), found in minted.items() if owner == name},
+                sight=self._request.look(self._loaded, target, variables),
+                published=describe_published(target.directory.path),
+                skew=skew,
+                now=now,
+            )
+
+
+def _list_lacking(
+    targets: Mapping[str, Target], tried: Mapping[str, Trial], verdicts: Mapping[str, TargetHealth]
+) -> Iterator[tuple[Target, MintedArtifact, AccessToken]]:
+    """Return the minted artifacts that do not serve and can be tried, with the token to mint them with."""
+    for name, target in targets.items():
+        states = {each.name: each.state for each in verdicts[name].artifacts}
+        federated = tried[name].exchange.result
+        for artifact in target.minted:
+            if federated is not None and states.get(artifact.name) not in ("fresh", "due"):
+                yield target, artifact, federated
+
+
+def _report_problem(problem: Problem, state: State) -> Finding:
+    evidence = f"{problem.location}: {problem.problem}"
+    return Finding(
+        link=CONFIGURATION, state=state, evidence=evidence, remedy=problem.remedy, stage=ExitStatus.CONFIGURATION
+    )
+
+
+def _check_configuration(loaded: LoadedConfiguration, path: Path) -> Iterator[Finding]:
+    """Return what is wrong or unwise in the configuration; what the supplier link shows of its files is left to it."""
+    count = len(loaded.targets)
+    found = [_report_problem(each, State.FAILED) for each in loaded.drop_in_problems]
+    found += [_report_problem(each, State.WARNING) for each in loaded.warnings]
+    for error in list_faults(loaded):
+        if not isinstance(error, (KeysError, SupplyError)) and not error.problem.startswith("google.emulator"):
+            found.append(Finding.of_error(CONFIGURATION, error, State.WARNING))
+    return iter(found or [ok(CONFIGURATION, f"{path}: {count} target{'' if count == 1 else 's'}")])
+
+
+def _list_notes(loaded: LoadedConfiguration) -> Iterator[str]:
+    if loaded.configuration.google.emulator:
+        endpoints = build_endpoints(loaded)
+        yield (
+            f"google.emulator is true: {endpoints.sts} and {endpoints.iam_credentials} were asked, which need not be "
+            "Google's; delete it on a machine that uses the real Google"
+        )
