@@ -1,6 +1,6 @@
 """What was found about one link of the chain: its state, the evidence, and where it is broken cause and remedy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -108,9 +108,3 @@ def ok(link: str, evidence: str) -> Finding:
 def skip(link: str, reason: str) -> Finding:
     """Return that a link was not checked."""
     return Finding(link=link, state=State.SKIPPED, evidence=reason)
-
-
-def find_status(findings: Iterable[Finding]) -> ExitStatus:
-    """Return the exit status of the first stage that failed: the lowest; 0 if nothing did."""
-    failed = [finding.stage for finding in findings if finding.state is State.FAILED]
-    return min(failed, default=ExitStatus.DONE)

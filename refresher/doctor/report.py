@@ -12,15 +12,16 @@ from refresher.app.suppliers import Once, open_workshop
 from refresher.app.targets import build_endpoints, build_targets, build_variables
 from refresher.config.loader import LoadedConfiguration, load
 from refresher.doctor.chain import CONFIGURATION, NAMES, WORKER, walk
-from refresher.doctor.container import describe_published
+from refresher.doctor.container import describe_published, look
 from refresher.doctor.facts import Facts, Trial
-from refresher.doctor.finding import Finding, State, find_status, ok, skip
+from refresher.doctor.finding import Finding, State, ok, skip
+from refresher.doctor.process import open_process
 from refresher.doctor.rights import check_rights
 from refresher.doctor.sight import Sight
 from refresher.doctor.transport import ObservingTransport
 from refresher.doctor.trials import OFFLINE, Trials
 from refresher.engine.plan import MintedArtifact, Target
-from refresher.errors import ExitStatus, KeysError, SupplyError
+from refresher.errors import ExitStatus, KeysError, SupplyError, UsageError
 from refresher.google.transport import Limits
 from refresher.observe import health
 from refresher.observe.health import TargetHealth
@@ -49,8 +50,11 @@ class Report:
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status of the first stage that failed."""
-        return find_status([*self.worker, *(each for findings in self.targets.values() for each in findings)])
+        """The exit status of the first link of the chain that failed, for any target; 0 if none did."""
+        everything = [*self.worker, *(each for findings in self.targets.values() for each in findings)]
+        failed = [finding for finding in everything if finding.state is State.FAILED]
+        first = min(failed, key=lambda finding: NAMES.index(finding.link), default=None)
+        return ExitStatus.DONE if first is None else first.stage
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `docs/operating.md` describes."""
@@ -76,15 +80,15 @@ class Request:
         names: Targets; empty for all.
         is_offline: Whether nothing that needs the network is done.
         select: Returns the targets of some names, all for no names; an unknown name is a `UsageError`.
-        look: Returns what the container of a target sees, with the variables of its `env`; or why that is not known.
+        pid: A process in a container to look into; None for none.
         report: Called with the number of targets whose way was tried, and of all.
     """
 
     path: Path
     names: tuple[str, ...] = ()
     is_offline: bool = False
+    pid: int | None = None
     select: Callable[[Mapping[str, Target], Sequence[str]], Mapping[str, Target]]
-    look: Callable[[LoadedConfiguration, Target, Mapping[str, str]], Sight | str]
     report: Callable[[int, int], None]
 
 
@@ -135,6 +139,7 @@ class _CheckUp:
         now = datetime.now(UTC)
         verdicts = {name: health.examine(target, now) for name, target in self._targets.items()}
         minted = trials.mint(_list_lacking(self._targets, tried, verdicts))
+        sights = self._look()
         skew = None if self._request.is_offline else self._transport.get().get_skew(self._workshop.endpoints.sts)
         for name, target in self._targets.items():
             resolved = self._loaded.targets[name]
@@ -147,11 +152,34 @@ class _CheckUp:
                 health=verdicts[name],
                 trial=tried[name],
                 artifacts={artifact: found for (owner, artifact), found in minted.items() if owner == name},
-                sight=self._request.look(self._loaded, target, variables),
+                sight=sights.get(name, "give --pid or --container to look into a container"),
                 published=describe_published(target.directory.path),
                 skew=skew,
                 now=now,
             )
+
+    def _look(self) -> dict[str, Sight | str]:
+        """Return what the given process sees of each target that it has mounted, or of the only one."""
+        if self._request.pid is None:
+            return {}
+        places = {name: self._loaded.targets[name].container_directory for name in self._targets}
+        with open_process(self._request.pid) as process:
+            chosen = [name for name, place in places.items() if process.is_mounted(name, place)]
+            if not chosen and len(places) > 1:
+                problem = f"process {process.pid} has none of {len(places)} targets mounted"
+                raise UsageError(problem, "name the TARGET that it should have")
+            endpoint = None if self._request.is_offline else self._workshop.endpoints.sts
+            others = dict.fromkeys(places, f"process {process.pid} has another target mounted")
+            return others | {
+                name: look(
+                    process,
+                    container_directory=places[name],
+                    names=self._targets[name].directory.artifacts,
+                    variables=build_variables(self._loaded, self._loaded.targets[name]),
+                    sts=endpoint,
+                )
+                for name in chosen or places
+            }
 
 
 def _list_lacking(
