@@ -30,7 +30,7 @@ class RefresherError(Exception):
         remedy: An imperative sentence with the key, role, flag or command that fixes it.
         retryable: Whether the same attempt may succeed later although nothing was fixed.
         retry_after: How long the server that refused asks everybody to wait; None if it does not.
-        entry: The entry of `refresher.catalogue` that recognises the server's refusal; empty for any other failure.
+        entry: The entry of `refresher.catalogue` that knows what a server answered; empty for any other failure.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.UNEXPECTED

@@ -95,11 +95,22 @@ def recognise(status: int, text: str, *, service: str = "google") -> Entry | Non
     return None
 
 
+def name_refusal(status: int, text: str, *, service: str) -> str:
+    """Return the name of the entry of an error; of one that is not recognised, `server` from 500 on, else `unknown`.
+
+    It is empty for a service that is none of the catalogue's.
+    """
+    entry = recognise(status, text, service=service)
+    if entry is not None or service == "other":
+        return entry.name if entry is not None else ""
+    return "server" if status >= 500 else "unknown"  # noqa: PLR2004 - server errors
+
+
 def find_remedy(status: int, text: str, *, service: str = "google", **facts: str) -> str:
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
-    The remedies of `google` mention the `service_account`, the name of the `provider` in the configuration and the
-    token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
+    The remedies of `google` mention the `service_account`, the name of the `provider` in the configuration, its
+    `resource` name and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:

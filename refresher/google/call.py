@@ -123,7 +123,9 @@ class Call:
         if response is None:
             origin = "://".join(urlsplit(self.url)[:2])
             reach = f"make this machine reach {origin} (DNS, firewall, HTTPS_PROXY; or NO_PROXY for this host)"
-            return self.error(f"{self.asked} failed: {reason}", self.reach or reach, retryable=True)
+            silent = self.error(f"{self.asked} failed: {reason}", self.reach or reach, retryable=True)
+            silent.entry = "silent"
+            return silent
         text = read_error_text(response, *self.secrets, self.bearer or "")
         refused = self.error(
             f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),
@@ -131,13 +133,14 @@ class Call:
             retryable=is_retryable(response.status),
             retry_after=response.retry_after,
         )
-        known = entries.recognise(response.status, text, service=self.service)
-        refused.entry = known.name if known else ""
+        refused.entry = entries.name_refusal(response.status, text, service=self.service)
         return refused
 
     def reject(self, fault: str) -> RefresherError:
         """Return the failure that an answer of the wrong shape is; `fault` goes on from "the response"."""
-        return self.error(f"{self.asked} failed: the response {fault}", self.verify, retryable=True)
+        strange = self.error(f"{self.asked} failed: the response {fault}", self.verify, retryable=True)
+        strange.entry = "response"
+        return strange
 
     def read_text(self, document: Mapping[str, Any], key: str) -> str:
         """Return a text of an answer, which must not be empty."""

@@ -209,6 +209,8 @@ def exchange(
             "subject_token_type": subject_token_type,
         },
         secrets=(subject_token,),
-        explain=partial(find_exchange_remedy, subject_token_type, provider=provider.name),
+        explain=partial(
+            find_exchange_remedy, subject_token_type, provider=provider.name, resource=provider.resource_name
+        ),
     )
     return call.read_access_token(call.fetch_document(transport), now)

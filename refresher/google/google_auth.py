@@ -234,12 +234,18 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
 
 
 def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -> RefresherError:
-    find, name = entries.find_exchange_remedy, way.provider.name
+    provider, file = way.provider, str(token_path)
     call = Call(
         asked=f"the exchange at {way.provider.resource_name}",
         url=request.last_url,
         error=ExchangeError,
-        explain=partial(find, way.subject_token_type, provider=name, file=str(token_path)),
+        explain=partial(
+            entries.find_exchange_remedy,
+            way.subject_token_type,
+            provider=provider.name,
+            resource=provider.resource_name,
+            file=file,
+        ),
     )
     if request.last_url.endswith(":generateAccessToken"):
         asked, explain = f"impersonating {way.service_account} as {way.principal}", explain_refusal

@@ -8,11 +8,13 @@ from refresher.catalogue.entries import (
     OPAQUE_REMEDY,
     SERVER_REMEDY,
     UNKNOWN_REMEDY,
+    compose_remedy,
     find_exchange_remedy,
     find_remedy,
     read_entries,
     recognise,
 )
+from refresher.doctor.chain import NAMES
 from refresher.text import redact
 from refresher.tokens import ACCESS_TOKEN_TYPE, JWT_TYPE
 from tests.docs.words import read_rules
@@ -29,10 +31,10 @@ SAME = {"I11": "I10", "T5b": "T5"}
 def test_known_texts_stay_whole(entry: Entry) -> None:
     """No text by which an error is recognised looks like a secret, and each entry has cause, remedy and source."""
     assert [redact(text) for text in entry.texts] == list(entry.texts)
-    assert entry.service in {"google", "kms", "any", "client"}
-    assert entry.texts or entry.by_status
-    facts = ("service_account", "key", "caller", "api", "project", "provider", "file")
-    assert all((entry.cause, entry.remedy.format(**dict.fromkeys(facts, "x")), entry.source))
+    assert entry.service in {"google", "kms", "any", "client", "local"}
+    assert entry.texts or entry.by_status or entry.service == "local"
+    assert entry.link in ("", "set-up", *NAMES)
+    assert all((entry.cause, compose_remedy(entry, ""), entry.source))
 
 
 @pytest.mark.parametrize("entry", read_entries(), ids=lambda entry: entry.name)

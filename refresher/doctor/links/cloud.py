@@ -35,7 +35,8 @@ def _judge(facts: Facts, link: str, evidence: str) -> Finding:
         return skip(link, OWN)
     if broken == link and exchange.error is not None:
         found = Finding.of_error(link, exchange.error)
-        return replace(found, evidence=f"{found.evidence}; {evidence}" if evidence else found.evidence)
+        remedy = found.remedy.replace("inspect FILE", f"inspect {facts.target.directory.path}/token")
+        return replace(found, evidence=f"{found.evidence}; {evidence}" if evidence else found.evidence, remedy=remedy)
     if exchange.error is not None:
         return skip(link, f"because STS did not accept the exchange: see {broken}")
     if exchange.result is None:

@@ -32,4 +32,6 @@ def _fail(facts: Facts, evidence: str) -> Finding:
     if "this user may not" in evidence:
         return Finding.of_entry(FILE, "file-hidden", evidence, named, stage=ExitStatus.DONE, state=State.UNKNOWN)
     entry, stage = _ENTRIES.get(health.state, ("file-unreadable", ExitStatus.PUBLISH))
+    if "is not as configured" in evidence:
+        entry = "file-foreign"
     return Finding.of_entry(FILE, entry, evidence, named, stage=stage)
