@@ -1,6 +1,9 @@
 """`refresher doctor` on the emulator: a broken chain shows its link and remedy, a healthy one shows nothing."""
 
 import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +15,23 @@ from refresher.doctor.chain import NAMES
 from refresher.doctor.finding import State
 from refresher.doctor.report import Report, Request, check_up
 from refresher.emulator.testing import Scenario
+from refresher.keys.directory import create, read_jwks
 from tests.e2e.doctor_causes import CAUSES
-from tests.e2e.doctor_site import Site
-from tests.program import Worker, secret_in
+from tests.e2e.doctor_site import MACHINE, Site
+from tests.program import ISSUER, Worker, account_of, secret_in
 
 CREATOR = "roles/iam.serviceAccountTokenCreator"
+SERVICES = ("sts", "iam_credentials", "cloud_kms", "metadata")
 
 
 @pytest.fixture
-def site(cloud: tuple[Worker, Scenario]) -> Site:
+def site(google_emulator: Scenario, tmp_path: Path) -> Site:
     """Return a worker whose chain of alice is healthy and published."""
-    worker, google = cloud
+    google, origins = google_emulator, dict.fromkeys(SERVICES, google_emulator.http)
+    worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
+    create(tmp_path / "keys", algorithm="ES256", now=datetime.now(UTC))
+    google.add_provider(issuer=ISSUER, jwks=read_jwks(tmp_path / "keys"))
+    google.allow(account_of("alice"), subject="user-alice")
     document = worker.document("alice")
     worker.write(document)
     outcomes = refresh_once(load(worker.configuration), ["alice"], force=False)
@@ -90,3 +99,155 @@ def test_healthy_chain_shows_no_warning(site: Site) -> None:
         "metadata server",
     ]
     assert report.status == 0
+
+
+def find(report: Report, link: str) -> Any:  # noqa: ANN401 - a finding
+    """Return the only finding about a link."""
+    (found,) = [finding for finding in list_findings(report) if finding.link == link]
+    return found
+
+
+def test_offline_asks_no_server(site: Site) -> None:
+    """With --offline what needs the network is skipped, and what does not is still checked."""
+    before = len(site.google.journal.entries())
+
+    report = check(site, is_offline=True)
+
+    assert len(site.google.journal.entries()) == before
+    assert {finding.state for finding in list_findings(report)} == {State.OK, State.SKIPPED}
+    assert [find(report, link).state for link in ("supplier", "subject token", "file")] == [State.OK] * 3
+    assert find(report, "exchange").evidence == "not tried: --offline"
+    assert report.status == 0
+
+
+def test_worker_that_may_act_as_users_is_a_warning(site: Site) -> None:
+    """Token Creator of the worker's own account on a user's account is shown, with both names."""
+    site.use_machine_account()
+    site.google.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
+
+    report = check(site)
+
+    found = find(report, "worker")
+    assert (found.state, found.entry) == (State.WARNING, "worker-creator")
+    assert account_of("alice") in found.remedy
+    assert "getAccessToken" in found.evidence
+    assert report.status == 0
+
+
+def test_rights_that_can_not_be_asked_for_are_unknown(site: Site) -> None:
+    """Without an account of the machine, or where Google refuses, the worker's rights are unknown and never fine."""
+    without_account = check(site)
+    site.use_machine_account()
+    site.google.faults.add("iam.serviceAccounts.testIamPermissions", status=403, times=20)
+
+    refused = check(site)
+
+    assert find(without_account, "worker").state is State.UNKNOWN
+    assert find(refused, "worker").state is State.UNKNOWN
+    assert find(refused, "worker").evidence
+
+
+def test_targets_of_one_identity_share_one_exchange(site: Site) -> None:
+    """However many targets an identity has, STS is asked once for it."""
+    site.document["targets"] = {f"alice-{number}": {"identity": "alice"} for number in range(5)}
+    before = len(site.google.journal.entries())
+
+    report = check(site)
+
+    operations = [entry.operation for entry in site.google.journal.entries()[before:]]
+    assert operations.count("sts.token") == 1
+    assert len(report.targets) == 5
+
+
+def test_named_target_alone_is_checked(site: Site) -> None:
+    """Of several targets only the named ones are in the report."""
+    site.document["targets"] = {"alice": {}, "other": {"identity": "alice"}}
+
+    report = check(site, "other")
+
+    assert list(report.targets) == ["other"]
+
+
+def test_lacking_artifact_is_minted_to_see_why(site: Site) -> None:
+    """An optional artifact that does not serve shows what Google answers now: a refusal, or that it would issue it."""
+    site.document["targets"] = {"alice": {"artifacts": {"id_tokens": {"api": {"audience": "https://api.example"}}}}}
+    lacking = check(site)
+    site.google.faults.add("iamcredentials.generateIdToken", refusal="I1", times=20)
+
+    refused = check(site)
+
+    assert (find(lacking, "optional artifacts").entry, lacking.status) == ("artifact-missing", 6)
+    assert find(refused, "optional artifacts").entry == "I1-openid"
+    assert "id_tokens/api" in find(refused, "optional artifacts").evidence
+
+
+def test_identity_without_a_pool_needs_no_exchange(site: Site) -> None:
+    """With via: impersonation the worker's own account impersonates, and the links of a pool are skipped."""
+    site.use_machine_account()
+    site.google.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
+    site.document["identities"]["alice"] |= {"via": "impersonation"}
+    site.document["targets"] = {"alice": {"artifacts": {"access_token": True}}}
+
+    report = check(site)
+
+    assert find(report, "supplier").state is State.OK
+    assert find(report, "exchange").state is State.SKIPPED
+    assert find(report, "impersonation").state is State.OK
+
+
+@pytest.mark.slow
+def test_thousand_targets_end_in_thirty_seconds(site: Site) -> None:
+    """A thousand identities, each with its own exchange and impersonation, are checked in time."""
+    names = [f"user-{number}" for number in range(1000)]
+    for name in names:
+        site.google.allow(account_of(name), subject=f"user-{name}")
+    site.document = site.worker.document(*names)
+    began = time.monotonic()
+
+    report = check(site)
+
+    assert time.monotonic() - began < 30
+    assert len(report.targets) == 1000
+    assert {findings[6].state for findings in report.targets.values()} == {State.OK}
+
+
+def test_silent_google_does_not_keep_a_fleet_waiting(site: Site) -> None:
+    """A server that does not answer is not asked a thousand times: every target fails, and soon."""
+    site.document = site.worker.document(*(f"user-{number}" for number in range(200)))
+    site.document["google"]["endpoints"]["sts"] = "http://127.0.0.1:9"
+    began = time.monotonic()
+
+    report = check(site)
+
+    assert time.monotonic() - began < 20
+    assert {findings[5].state for findings in report.targets.values()} == {State.FAILED}
+
+
+def test_command_shows_what_is_wrong_first(site: Site) -> None:
+    """The command prints the problem with cause, remedy and source before the chain, and exits as its stage."""
+    site.google.state.service_accounts[account_of("alice")].policy.bindings.clear()
+
+    done = site.worker.command("doctor", status=5)
+
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("✗ impersonation: generateAccessToken of alice@")
+    assert [line.split()[0] for line in lines[1:5]] == ["cause:", "remedy:", "source:", "targets:"]
+    assert lines[-1] == "1 target checked, 1 broken, 1 link unknown"
+    assert secret_in(done.stdout + done.stderr) is None
+
+
+def test_json_has_every_link_of_every_target(site: Site) -> None:
+    """The JSON lists all findings with their fields, whatever is wrong."""
+    site.provider.disabled = True
+
+    document = json.loads(site.worker.command("doctor", "--json", "alice", status=5).stdout)
+
+    assert (document["ok"], document["exit_status"]) == (False, 5)
+    (target,) = document["targets"]
+    broken = next(each for each in target["findings"] if each["link"] == "exchange")
+    assert broken.keys() == {
+        *("link", "state", "evidence", "cause", "remedy", "entry", "source", "verified", "exit_status"),
+    }
+    assert (broken["entry"], broken["exit_status"], broken["verified"]) == ("E4", 5, True)
+    assert [each["link"] for each in (*document["worker"], *target["findings"])] != []
+    assert {each["link"] for each in (*document["worker"], *target["findings"])} == set(NAMES)
