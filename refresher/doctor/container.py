@@ -157,16 +157,12 @@ def _parse(output: bytes, seen: Sight, names: list[str], paths: list[str]) -> Si
         ) from None
 
 
-def describe_published(directory: Path) -> tuple[Thing, Thing]:
-    """Return what stands on the host at a credentials directory, and at the token in it."""
+def describe_published(directory: Path) -> tuple[Thing, str]:
+    """Return what stands on the host at a credentials directory, and the SHA-256 of the token in it, empty for none."""
     try:
         status = directory.stat()
-        place = Thing(kind="directory", device=status.st_dev, inode=status.st_ino, links=status.st_nlink)
-    except OSError:
-        return Thing(kind="absent"), Thing(kind="absent")
-    try:
-        content, state = read_regular(directory / TOKEN, most=MAXIMUM_SIZE, follow=False)
+        content, _ = read_regular(directory / TOKEN, most=MAXIMUM_SIZE, follow=False)
     except (OSError, UnsuitableFileError):
-        return place, Thing(kind="error")
-    digest = hashlib.sha256(content).hexdigest()
-    return place, Thing(kind="file", device=state.device, inode=state.inode, links=1, digest=digest)
+        return Thing(kind="absent"), ""
+    place = Thing(kind="directory", device=status.st_dev, inode=status.st_ino, links=status.st_nlink)
+    return place, hashlib.sha256(content).hexdigest()

@@ -57,7 +57,8 @@ class Facts:
         health: The verdict on its files.
         artifacts: Its minted artifacts that do not serve, by name, and what came of minting each.
         sight: What its container sees; a text is the reason why that is not known.
-        published: What stands on the host at its credentials directory, and at the token in it.
+        published: What stands on the host at its credentials directory, and the digests of the tokens in it, before and
+            after its container was looked into.
         skew: How much Google's clock is ahead of this machine's; None if unknown.
         variables: What `env` holds, by name.
         now: UTC.
@@ -71,6 +72,6 @@ class Facts:
     trial: Trial
     artifacts: Mapping[str, Attempt[None]]
     sight: Sight | str
-    published: tuple[Thing, Thing]
+    published: tuple[Thing, frozenset[str]]
     skew: timedelta | None
     now: datetime

@@ -139,11 +139,13 @@ class _CheckUp:
         now = datetime.now(UTC)
         verdicts = {name: health.examine(target, now) for name, target in self._targets.items()}
         minted = trials.mint(_list_lacking(self._targets, tried, verdicts))
+        before = {name: describe_published(target.directory.path)[1] for name, target in self._targets.items()}
         sights = self._look()
         skew = None if self._request.is_offline else self._transport.get().get_skew(self._workshop.endpoints.sts)
         for name, target in self._targets.items():
             resolved = self._loaded.targets[name]
             variables = build_variables(self._loaded, resolved)
+            place, digest = describe_published(target.directory.path)
             yield Facts(
                 target=target,
                 settings=self._loaded.configuration.suppliers[target.supplier],
@@ -153,7 +155,7 @@ class _CheckUp:
                 trial=tried[name],
                 artifacts={artifact: found for (owner, artifact), found in minted.items() if owner == name},
                 sight=sights.get(name, "give --pid or --container to look into a container"),
-                published=describe_published(target.directory.path),
+                published=(place, frozenset(filter(None, (before[name], digest)))),
                 skew=skew,
                 now=now,
             )

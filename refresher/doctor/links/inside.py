@@ -45,7 +45,7 @@ def judge_container(facts: Facts) -> Finding:
 
 def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
     place, named = facts.container_directory, _name_facts(facts)
-    host, token = facts.published
+    host, digests = facts.published
     seen = sight.files.get(TOKEN, Thing(kind="error"))
     denied = [place] if sight.directory.kind == "denied" else []
     denied += [f"{place}/{name}" for name, thing in sight.files.items() if thing.kind == "denied"]
@@ -63,7 +63,7 @@ def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
         entry, evidence = "mount-absent" if not is_ours else "mount-other", f"{place}/{TOKEN}: nothing is there"
     elif seen.kind != "file":
         entry, evidence = "mount-kind", f"{place}/{TOKEN}: {_KINDS[seen.kind]}"
-    elif token.digest and seen.digest != token.digest:
+    elif digests and seen.digest not in digests:
         entry = "mount-stale" if is_ours else "mount-other"
         evidence = f"{place}/{TOKEN} is another token than {facts.target.directory.path}/{TOKEN}"
     else:
