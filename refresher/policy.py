@@ -16,6 +16,8 @@ SHORT_LIFETIME = timedelta(minutes=10)
 CLOCK_SKEW = timedelta(seconds=30)
 """How far ahead `iat` may be before a token counts as issued in the future; real STS allows about 60 s."""
 
+_PROBES_A_MINUTE = 60
+"""Of all identities of a daemon together: a hundredth of what STS allows a project (6,000 a minute)."""
 _TRANSIENT_BACKOFF = (timedelta(seconds=1), timedelta(minutes=1))
 _PERMANENT_BACKOFF = (timedelta(seconds=30), timedelta(minutes=5))
 _UNCHANGED_POLL = (timedelta(seconds=1), timedelta(seconds=30))
@@ -105,6 +107,11 @@ def retry_at(
         return max(earliest, min(now + delay, overdue))
     left = life[1] - now
     return max(earliest, now + (max(_SHORTEST_RETRY, min(delay, left / 3)) if left > timedelta() else delay))
+
+
+def probe_interval(least: timedelta, identities: int) -> timedelta:
+    """Return the time between two probes of an identity, of which there are so many: at least this long."""
+    return max(least, timedelta(minutes=1) * identities / _PROBES_A_MINUTE)
 
 
 def poll_at(now: datetime, expires_at: datetime) -> datetime:

@@ -11,12 +11,16 @@ from refresher.errors import RefresherError
 
 T = TypeVar("T")
 
+_changed = Condition()
+"""One for all: there are thousands of fetches, and at any time a few that anyone waits for."""
+
 
 class SharedFetch(Generic[T]):
     """The last value, and one caller at a time that fetches the next; safe to use from several threads."""
 
+    __slots__ = ("_attempts", "_failure", "_held", "_is_fetching", "_is_new")
+
     def __init__(self) -> None:
-        self._changed = Condition()
         self._is_fetching = False
         self._attempts = 0
         self._held: T | None = None
@@ -32,14 +36,14 @@ class SharedFetch(Generic[T]):
         Raises:
             RefresherError: As `fetch` raised it, for this caller or for the one that it waited for.
         """
-        with self._changed:
+        with _changed:
             while self._held is None or not serves(self._held):
                 if not self._is_fetching:
                     self._is_fetching = True
                     break
                 attempts = self._attempts
                 while self._attempts == attempts:
-                    self._changed.wait()
+                    _changed.wait()
                 if self._failure is not None:
                     # a copy: each thread's exception collects a traceback of its own
                     raise self._failure.copy()
@@ -57,9 +61,9 @@ class SharedFetch(Generic[T]):
             failure = error if error.retryable else None
             raise
         finally:
-            with self._changed:
+            with _changed:
                 self._held, self._is_new, self._failure = held, is_new, failure
                 self._is_fetching = False
                 self._attempts += 1
-                self._changed.notify_all()
+                _changed.notify_all()
         return held

@@ -156,6 +156,7 @@ class Worker:
             "identities": {name: {"service_account": account_of(name), "subject": f"user-{name}"} for name in targets},
             "directory_root": str(self.root),
             "listen": "none",
+            "canary": "off",
             "targets": {name: {} for name in targets},
         }
         if self.google is not None:

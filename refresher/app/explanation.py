@@ -5,11 +5,12 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from refresher import policy
-from refresher.app.targets import build_endpoints, get_provider, list_audiences, read_options
+from refresher.app.targets import build_endpoints, compute_probe_intervals, get_provider, list_audiences, read_options
 from refresher.config.drop_ins import SUFFIX
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
@@ -26,6 +27,14 @@ _SCOPE = re.compile(
 """The beginnings of all scopes that Google lists (https://developers.google.com/identity/protocols/oauth2/scopes)."""
 
 
+_QUOTA = 6_000
+"""Exchanges a minute that STS allows a project (https://docs.cloud.google.com/iam/quotas)."""
+_SHARE = 0.1
+"""Of the quota, for one daemon: others share it."""
+_CLIENT_RENEWAL, _ARTIFACT_RENEWAL = 55, 30
+"""Minutes between two exchanges of a client that keeps its access token, and of an identity's artifacts of an hour."""
+
+
 def explain(loaded: LoadedConfiguration) -> dict[str, Any]:
     """Return what each target is and has, where Google's services are, and where the daemon is to answer HTTP."""
     listen = loaded.configuration.listen
@@ -34,6 +43,19 @@ def explain(loaded: LoadedConfiguration) -> dict[str, Any]:
         "targets": [_explain_target(loaded, target) for target in loaded.targets.values()],
         "google": asdict(build_endpoints(loaded)),
         "listen": address,
+        "canary": {name: format_duration(each) for name, each in compute_probe_intervals(loaded).items()},
+        "exchanges_per_minute": {name: round(each, 2) for name, each in plan_exchanges(loaded).items()},
+    }
+
+
+def plan_exchanges(loaded: LoadedConfiguration) -> dict[str, float]:
+    """Return how many exchanges a minute are to be expected, by who makes them; of clients, one in each container."""
+    minting = {target.identity for target in loaded.targets.values() if any(read_options(target).values())}
+    minting |= {target.identity for target in loaded.targets.values() if target.artifacts.access_token}
+    return {
+        "canary": sum(timedelta(minutes=1) / interval for interval in compute_probe_intervals(loaded).values()),
+        "artifacts": len(minting) / _ARTIFACT_RENEWAL,
+        "clients": len(loaded.targets) / _CLIENT_RENEWAL,
     }
 
 
@@ -66,6 +88,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
         for key, path in settings.file_paths():
             if not os.path.lexists(path):
                 yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
+    yield from _list_excess(loaded)
     yield from _list_misnamed(loaded.configuration.targets_directory)
     yield from list_unrecorded(loaded)
 
@@ -77,6 +100,15 @@ def list_unrecorded(loaded: LoadedConfiguration) -> Iterator[PublishError]:
         yield PublishError(
             f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",
             f"remove it once no container uses it: rm -r {root / name}",
+        )
+
+
+def _list_excess(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
+    planned = sum(plan_exchanges(loaded).values())
+    if planned > _SHARE * _QUOTA:
+        yield ConfigurationError(
+            f"{planned:.0f} exchanges a minute are to be expected, and STS allows all machines of a project {_QUOTA}",
+            "spread the identities over pools in several projects, or set canary: off or a longer time",
         )
 
 

@@ -4,24 +4,38 @@ A changed configuration that cannot be used is refused once, and the former plan
 their settings and keys are, so that an added target reads no key again and shares tokens as before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from refresher import __version__
 from refresher.app.keys import list_trials
 from refresher.app.suppliers import Once, build_suppliers, open_workshop
-from refresher.app.targets import build_targets
+from refresher.app.targets import build_targets, compute_probe_intervals
 from refresher.config.loader import LoadedConfiguration, load, read_signature, rescan
-from refresher.engine.plan import Chain, Plan
+from refresher.engine.plan import Chain, Plan, Probe
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
+from refresher.resources import Impersonation
 from refresher.settings.places import InvalidConfigurationError, Problem
 from refresher.suppliers.interface import Supplier, Workshop
+
+if TYPE_CHECKING:
+    from refresher.google.call import Response, Transport
 
 _LOCAL_THREADS = 3
 """For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
 _REMOTE_THREADS = 16
 """For suppliers that wait for an answer most of the time."""
+
+CANARY_AGENT = f"wif-refresher/{__version__} (canary)"
+"""The User-Agent of probes, by which a filter of audit logs leaves them out."""
+_PROBE_SCOPE = "https://www.googleapis.com/auth/userinfo.email"
+_PROBE_LIFETIME = timedelta(seconds=1)
+"""The shortest life of an access token that IAM Credentials grants."""
 
 
 def build_plan(
@@ -43,6 +57,8 @@ def build_plan(
         suppliers=suppliers,
         chain=Once(partial(build_chain, workshop)).get,
         trials=tuple(list_trials(loaded, workshop)),
+        probe=build_probe(workshop),
+        probe_intervals=compute_probe_intervals(loaded),
         threads={name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in kinds.items()},
         reserved=loaded.reserved_names,
         complaints=_describe(loaded.drop_in_problems),
@@ -55,15 +71,41 @@ def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
     return tuple((f"{found.location}: {found.problem}", found.remedy) for found in problems)
 
 
-def build_chain(workshop: Workshop) -> Chain:
-    """Return what mints optional artifacts."""
+class _NamedTransport:
+    """A transport whose calls have a User-Agent of their own."""
+
+    def __init__(self, create: Callable[[], "Transport"], agent: str) -> None:
+        self._transport = create()
+        self._agent = agent
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> "Response":
+        """Make one call as the transport does."""
+        return self._transport.request(method, url, headers={**(headers or {}), "User-Agent": self._agent}, body=body)
+
+
+def build_chain(workshop: Workshop, transport: Callable[[], "Transport"] | None = None) -> Chain:
+    """Return what mints optional artifacts; None for the transport that all share."""
     from refresher.google.chain import GoogleChain
 
     return GoogleChain(
-        transport=workshop.transport,
+        transport=transport or workshop.transport,
         endpoints=workshop.endpoints,
         own=lambda credentials, now: workshop.open_credentials(credentials).access_token(now),
     )
+
+
+def build_probe(workshop: Workshop) -> Probe:
+    """Return what the canary asks with: the usual chain under a name of its own; what it mints is worth nothing."""
+    named = Once(partial(_NamedTransport, workshop.transport, CANARY_AGENT)).get
+    chain = Once(partial(build_chain, workshop, named)).get
+
+    def probe(way: Impersonation, subject_token: str, now: datetime) -> None:
+        narrow = replace(way, scopes=(_PROBE_SCOPE,), lifetime=_PROBE_LIFETIME)
+        chain().access_token(narrow, chain().exchange(narrow, subject_token, now))
+
+    return probe
 
 
 class ConfiguredPlans:

@@ -6,9 +6,10 @@ that commands which mint nothing import none of them.
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
-from refresher import adc, environment
+from refresher import adc, environment, policy
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
 from refresher.engine.artifacts import TargetFacts, build_static, name_variables
@@ -139,6 +140,17 @@ def _build_target(
             if get_row(name).origin == "minted"
         ),
     )
+
+
+def compute_probe_intervals(loaded: LoadedConfiguration) -> dict[str, timedelta]:
+    """Return how often the canary asks for each identity that has a target, by name; one that is off is left out."""
+    configured = loaded.configuration
+    least = {}
+    for target in loaded.targets.values():
+        interval = loaded.get_identity(target).canary
+        least[target.identity] = configured.canary if interval is None else interval
+    wanted = {name: interval for name, interval in least.items() if interval}
+    return {name: policy.probe_interval(interval, len(wanted)) for name, interval in wanted.items()}
 
 
 def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:

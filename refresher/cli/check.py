@@ -9,6 +9,9 @@ import click
 from refresher.app.explanation import explain, list_faults
 from refresher.cli.command import clean, config_option, declare, json_option, load_configuration, print_warnings
 
+_FEW = 3
+"""Identities that a line names."""
+
 
 @declare("check", example="refresher check --config refresher.yaml")
 @config_option
@@ -29,6 +32,12 @@ def command(config: Path, *, as_json: bool) -> None:
     lines.append(f"Google is {google['universe_domain']}: {google['sts']}, {google['iam_credentials']}")
     if listen:
         lines.append(f"{listen} is where status will be served: nothing answers there yet")
+    lines += _describe_canary(explained["canary"])
+    planned = explained["exchanges_per_minute"]
+    lines.append(
+        f"expect about {sum(planned.values()):.1f} exchanges a minute: {planned['canary']:.1f} of the canary, "
+        f"{planned['artifacts']:.1f} for optional artifacts, {planned['clients']:.1f} of clients, one in each container"
+    )
     lines.append(f"{config}: fine, {len(targets)} target{'' if len(targets) == 1 else 's'}")
     click.echo(clean("\n".join(lines)))
 
@@ -52,3 +61,15 @@ def _describe(target: dict[str, Any]) -> list[str]:
             f"  tokens live {target['lifetime']}; if the issuer stops, clients work at least {target['least_runway']}"
         )
     return lines
+
+
+def _describe_canary(intervals: dict[str, str]) -> list[str]:
+    """Return how often each identity is probed: one line for each interval that identities share."""
+    sharing: dict[str, list[str]] = {}
+    for name, interval in intervals.items():
+        sharing.setdefault(interval, []).append(name)
+    return [
+        f"the canary asks Google every {interval} whether it still accepts {', '.join(names[:_FEW])}"
+        + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+        for interval, names in sharing.items()
+    ] or ["the canary is off: nothing shows that Google refuses what the files hold"]

@@ -108,6 +108,9 @@ class IdentitySettings(Settings):
         description="google-auth credentials file to impersonate with; only with via: impersonation. Default: the "
         "metadata server.",
     )
+    canary: values.CanaryInterval | None = Field(
+        default=None, description="Least time between two probes of this identity, or off. Default: the main `canary`."
+    )
     shared_identity: values.Flag = Field(
         default=False,
         description="Accept that another identity has the same subject and another service account, or that one group "
@@ -249,6 +252,12 @@ class Configuration(Settings):
     targets: ByName[TargetSettings] = Field(default={}, description="Where: the credentials directories, by name.")
     targets_directory: values.AbsolutePath | None = Field(
         default=None, description="Directory of drop-ins: NAME.yaml holds one target's body."
+    )
+    canary: values.CanaryInterval = Field(
+        default="5m",
+        validate_default=True,
+        description="Least time between two probes of an identity, 1m to 24h, or off: a probe exchanges its token and "
+        "impersonates, to see whether Google still accepts it. Default: 5m.",
     )
     listen: values.ListenAddress = Field(
         default="unix:/run/refresher-status/http.sock",

@@ -15,15 +15,17 @@ from typing import NamedTuple, Protocol
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry, Outcome, Result
+from refresher.engine.canary import Canary
 from refresher.engine.minter import Minter
 from refresher.engine.plan import Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import KEYS_LANE, Workers, choose_lane, list_lanes
+from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, RefresherError, describe_bug
 from refresher.publishing.retirement import Retirement
 
+_CANARY_THREADS = 4
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once for drift, a share of them at each."""
 
@@ -83,6 +85,7 @@ class Daemon:
         self._lock = Lock()
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=self.reporter, clock=self.clock)
+        self._canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
         self._engine: _Engine | None = None
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
@@ -107,6 +110,7 @@ class Daemon:
         with self._lock:
             self._agenda.reconsider(self.clock.now())
         self._rotation.reconsider()
+        self._canary.reconsider()
 
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
@@ -116,6 +120,7 @@ class Daemon:
             self._confine("renewal", self._submit_due)
         self._confine("watch", self._watch_failing)
         self._confine("keys", self._try_keys)
+        self._confine("canary", self._probe)
         if self._ticks % SWEEP_TICKS == 0:
             self._confine("retirement", self._retire_strays)
         self.reporter.flush()
@@ -178,6 +183,7 @@ class Daemon:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
         self._rotation.adopt(plan.trials)
+        self._canary.adopt(plan)
         self.workers.retain(list_lanes(plan))
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
@@ -232,6 +238,10 @@ class Daemon:
         for attempt in self._rotation.take_due(self.clock.now()):
             self.workers.submit(KEYS_LANE, attempt, threads=1)
 
+    def _probe(self) -> None:
+        for attempt in self._canary.take_due(self.clock.now()):
+            self.workers.submit(CANARY_LANE, attempt, threads=_CANARY_THREADS)
+
     def _submit_due(self) -> None:
         with self._lock:
             due, engine = self._agenda.take_due(self.clock.now()), self._engine
@@ -272,6 +282,7 @@ class Daemon:
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())
+            self._canary.note(entry, outcome)
         if sibling is not None:
             self._submit([sibling], engine)
         self._announce_ready()

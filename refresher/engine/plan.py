@@ -91,6 +91,10 @@ class KeyTrial:
     activate: Callable[[datetime], None]
 
 
+Probe = Callable[[Impersonation, str, datetime], None]
+"""Exchanges a subject token and impersonates, for the answer alone; raises a `RefresherError` if that fails."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that the daemon is to keep alive, and with what.
@@ -102,6 +106,8 @@ class Plan:
         threads: By supplier, how many of its targets are worked on at a time.
         chain: Returns what mints optional artifacts, created when the first is wanted.
         trials: The keys that wait to be activated.
+        probe: What the canary asks with.
+        probe_intervals: How often it asks for an identity, by name; an identity that is left out is not probed.
         reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
             None if that can't be known now; then nothing is retired.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
@@ -115,6 +121,8 @@ class Plan:
     threads: Mapping[str, int]
     chain: Callable[[], Chain]
     trials: tuple[KeyTrial, ...] = ()
+    probe: Probe | None = None
+    probe_intervals: Mapping[str, timedelta] = field(default_factory=dict)
     reserved: frozenset[str] | None = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
     is_reloaded: bool = True

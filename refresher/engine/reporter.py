@@ -90,10 +90,10 @@ class Reporter:
             self._advise(entry, outcome)
         if outcome.error is not None:
             if outcome.error.problem != former.problem or entry.failures & (entry.failures - 1) == 0:
-                self._collect(
-                    entry,
+                self.collect(
                     _name_failure(entry, outcome.error),
                     Severity.WARNING,
+                    **_name_job(entry),
                     **_describe(entry),
                     error=outcome.error.problem,
                     remedy=outcome.error.remedy,
@@ -104,14 +104,15 @@ class Reporter:
         elif former.failures and outcome.result is not Result.WAITING:
             entry.warned = None
             recovered = _EVENTS["recovered"][kind]
-            self._collect(entry, recovered, Severity.INFO, **_describe(entry), failures=former.failures)
+            self.collect(recovered, Severity.INFO, **_name_job(entry), **_describe(entry), failures=former.failures)
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
         state = _compute_state(entry, now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
-            self._collect(entry, _EVENTS[state][entry.artifact is not None], Severity.ERROR, **_describe(entry))
+            name = _EVENTS[state][entry.artifact is not None]
+            self.collect(name, Severity.ERROR, **_name_job(entry), **_describe(entry))
 
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
@@ -150,11 +151,13 @@ class Reporter:
             facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "remedy", "next_at")}
             self.send(name, severity, targets=len(names), first=", ".join(names[:_FEW]), **facts)
 
-    def _collect(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
-        """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done."""
+    def collect(self, name: str, severity: Severity, **fields: Value) -> None:
+        """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done.
+
+        Its `fields` name a `target`.
+        """
         with self._lock:
-            cause = (name, severity, str(more.get("remedy")))
-            self._collected.setdefault(cause, []).append(_name_job(entry) | more)
+            self._collected.setdefault((name, severity, str(fields.get("remedy"))), []).append(fields)
 
     def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
         self._listen(Event(name=name, severity=severity, fields=_name_job(entry) | more))

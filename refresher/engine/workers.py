@@ -10,8 +10,8 @@ from threading import Condition, Thread
 
 from refresher.engine.plan import MintedArtifact, Plan, Target
 
-KEYS_LANE = ":keys"
-"""A lane next to the suppliers', none of which can have such a name."""
+KEYS_LANE, CANARY_LANE = ":keys", ":canary"
+"""Lanes next to the suppliers', none of which can have such names."""
 
 ARTIFACTS_THREADS = 16
 """Of each lane of artifacts: minting waits for Google most of the time."""
@@ -33,9 +33,13 @@ def choose_lane(
 
 
 def list_lanes(plan: Plan) -> set[str]:
-    """Return the lanes of all jobs of a plan, and that of keys."""
+    """Return the lanes of all jobs of a plan, and those of keys and of the canary."""
     jobs = ((target, artifact) for target in plan.targets.values() for artifact in (None, *target.minted))
-    return {KEYS_LANE, *(choose_lane(plan, *job, is_failing=failing)[0] for job in jobs for failing in (False, True))}
+    return {
+        KEYS_LANE,
+        CANARY_LANE,
+        *(choose_lane(plan, *job, is_failing=failing)[0] for job in jobs for failing in (False, True)),
+    }
 
 
 class Workers:
@@ -123,4 +127,5 @@ class _Lane:
             try:
                 job()
             finally:
+                del job  # it holds the plan that it was made for, and the next one may come late
                 self._finished(self)

@@ -83,6 +83,16 @@ def duration_field(both_ends: tuple[timedelta, timedelta], remedy: str) -> NodeF
     return NodeField(read, {"type": "string", "pattern": durations.PATTERN})
 
 
+def _read_interval(value: Value) -> timedelta:
+    if value.text == "off":
+        return timedelta()
+    interval = _read_duration(value)
+    if not _INTERVAL_RANGE[0] <= interval <= _INTERVAL_RANGE[1]:
+        low, high = map(durations.format_duration, _INTERVAL_RANGE)
+        raise refuse(f"is {value.text}, not between {low} and {high}", "use 5m, or off")
+    return interval
+
+
 @lru_cache(maxsize=64)
 def _parse_mode(text: str) -> int:
     """Read octal digits, as chmod does, with or without a leading 0; most targets of a fleet have the same mode."""
@@ -153,12 +163,16 @@ SIGNED_RANGE = timedelta(seconds=2), limits.LONGEST_SIGNED_JWT_LIFE
 _REQUESTED_RANGE = timedelta(minutes=10), limits.LONGEST_SUBJECT_TOKEN_LIFE
 _IMPERSONATED_RANGE = limits.SHORTEST_ACCESS_TOKEN_LIFE, limits.LONGEST_ACCESS_TOKEN_LIFE
 _TIMEOUT_RANGE = timedelta(seconds=1), timedelta(minutes=2)
+_INTERVAL_RANGE = timedelta(minutes=1), timedelta(days=1)
 
 _IMPERSONATED_REMEDY = "leave it out for 1h; more needs an organization policy"
 SuppliedLifetime = Annotated[timedelta, duration_field(SUPPLIED_RANGE, "use 1h; below 10m clients exchange often")]
 SignedLifetime = Annotated[timedelta, duration_field(SIGNED_RANGE, "use 1h; Google signs for at most 12h")]
 RequestedLifetime = Annotated[timedelta, duration_field(_REQUESTED_RANGE, "use 1h; Kubernetes refuses less than 10m")]
 ImpersonatedLifetime = Annotated[timedelta, duration_field(_IMPERSONATED_RANGE, _IMPERSONATED_REMEDY)]
+_INTERVAL = {"type": "string", "pattern": f"^off$|{durations.PATTERN}"}
+CanaryInterval = Annotated[timedelta, NodeField(_read_interval, _INTERVAL)]
+"""Zero for never."""
 CommandTimeout = Annotated[timedelta, duration_field(_TIMEOUT_RANGE, "use 10s")]
 
 _OCTAL = {"type": "string", "pattern": "^0?[4-6][0-7]{2}$"}

@@ -31,6 +31,7 @@ KEYS = st.sampled_from(
         "targets",
         "google",
         "listen",
+        "canary",
         "kind",
         "alice",
         "project_number",

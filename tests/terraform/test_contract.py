@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(SECONDS)
 
-HOST = {"directory_root", "google", "include", "listen", "targets", "targets_directory"}
+HOST = {"canary", "directory_root", "google", "include", "listen", "targets", "targets_directory"}
 """Keys of the worker's side of the configuration, which Terraform never writes."""
 
-HAND_WRITTEN = {"shared_identity", "via", "credentials"}
+HAND_WRITTEN = {"canary", "shared_identity", "via", "credentials"}
 """Keys of an identity that Terraform never writes: it creates a subject for each, and federates it."""
 
 KEY_VERSION = "projects/my-project/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"

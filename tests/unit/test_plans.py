@@ -1,16 +1,34 @@
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.app.plans import ConfiguredPlans
+from refresher.app.plans import ConfiguredPlans, build_probe
 from refresher.app.targets import build_targets
 from refresher.config.loader import load
+from refresher.google.call import Response
+from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation, WorkloadIdentityProvider
+from refresher.tokens import JWT_TYPE
+from tests.fakes import FakeTransport, FakeWorkshop
+from tests.tokens import NOW
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.fakes import Request
+
+WAY = Impersonation(
+    provider=WorkloadIdentityProvider(project_number="123456789012", pool="workers", provider="refresher"),
+    subject="user-1",
+    subject_token_type=JWT_TYPE,
+    service_account="alice@p.iam.gserviceaccount.com",
+    delegates=(),
+    scopes=(CLOUD_PLATFORM_SCOPE,),
+    lifetime=None,
+)
 
 TEXT = """
 version: 1
@@ -183,3 +201,23 @@ def test_bad_main_file_keeps_the_former_plan_and_its_drop_ins_live(configuration
     assert mended is not None
     assert mended.refusal == ()
     assert mended.is_reloaded
+
+
+def test_probe_asks_for_the_least_under_its_own_name() -> None:
+    """A probe exchanges for what impersonates, asks for a token of a second that can do nothing, and names itself."""
+    answers = {"token": {"access_token": "ya29.f", "expires_in": 60}}
+    answers["generateAccessToken"] = {"accessToken": "ya29.a", "expireTime": "2026-01-01T00:00:01Z"}
+
+    def answer(request: Request) -> Response:
+        name = request.url.rpartition("/")[2].rpartition(":")[2]
+        return Response(status=200, headers={}, body=json.dumps(answers[name]).encode())
+
+    transport = FakeTransport(answer)
+    build_probe(FakeWorkshop.over(transport))(WAY, "subject.token.x", NOW)
+
+    exchange, impersonation = transport.requests
+    assert all(request.headers["User-Agent"].endswith("(canary)") for request in transport.requests)
+    assert b"subject.token.x" in (exchange.body or b"")
+    asked = json.loads(impersonation.body or b"")
+    assert asked["lifetime"] == "1s"
+    assert asked["scope"] == ["https://www.googleapis.com/auth/userinfo.email"]

@@ -311,9 +311,9 @@ def test_supplier_that_is_gone_keeps_no_lane(stage: Stage, target_of: MakeTarget
     target, supplier = target_of(), FakeSupplier()
     stage.follow(target, supplier)
     stage.daemon.tick()
-    assert stage.workers.retained == {"worker", ":keys"}
+    assert stage.workers.retained == {"worker", ":keys", ":canary"}
 
     stage.follow(replace(target, supplier="other"), supplier)
     stage.daemon.tick()
 
-    assert stage.workers.retained == {"other", ":keys"}
+    assert stage.workers.retained == {"other", ":keys", ":canary"}

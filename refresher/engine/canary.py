@@ -1,0 +1,241 @@
+"""The canary: whether Google still accepts what the files hold, by a real exchange and impersonation per identity.
+
+A valid file proves nothing about the cloud side: a lost binding, a disabled provider or a deleted account stops every
+container while all files are fresh. So the token in a target's file is exchanged now and then, and what comes back is
+dropped. What a probe asks for is composed in `refresher.app`; when to ask, and what to report, is decided here. Files
+and readiness do not depend on it. It asks for nothing that anyone waits for, so it is the first to stop when Google
+answers 429 or 5xx, or not at all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from threading import Lock
+
+from refresher.clock import Clock
+from refresher.engine.agenda import Entry, Outcome, Result
+from refresher.engine.assessment import assess_token
+from refresher.engine.plan import Plan, Probe, Target
+from refresher.engine.reporter import Reporter, Severity
+from refresher.errors import PublishError, RefresherError, describe_bug
+from refresher.policy import State
+from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
+from refresher.resources import Impersonation
+
+_PER_TICK = 5
+"""Probes that begin at a tick at most: many identities may change at once."""
+_STARTING = timedelta(minutes=1)
+"""In which the first probes after a start are spread."""
+_ABSENT = timedelta(seconds=10)
+"""Until the next look for a token, where no target of the identity has one to probe with."""
+_RETRY, _PAUSE = timedelta(minutes=1), timedelta(minutes=1)
+_DOUBLINGS = 4
+
+
+class ExchangeState(StrEnum):
+    """The last answer of Google's side about an identity; `unanswered` if it did not decide."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeHealth:
+    """What is known of the cloud side of one identity; nothing in it is secret.
+
+    Attributes:
+        identity: Its name.
+        target: The target whose token was tried.
+        state: The answer.
+        checked_at: When it came, UTC.
+        accepted_at: When it was accepted last, UTC; None if it never was since the daemon started.
+        failures: Probes in a row that were not accepted.
+        problem: Why not; None if it was accepted.
+        remedy: What to do about it.
+    """
+
+    identity: str
+    target: str
+    state: ExchangeState
+    checked_at: datetime
+    accepted_at: datetime | None = None
+    failures: int = 0
+    problem: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Round:
+    """The probes of one identity: how often, with whose tokens, and what came of the last one."""
+
+    interval: timedelta
+    targets: list[Target] = field(default_factory=list)
+    next_at: datetime | None = None
+    is_busy: bool = False
+    health: ExchangeHealth | None = None
+
+    @property
+    def ways(self) -> set[Impersonation]:
+        return {target.impersonation for target in self.targets}
+
+
+class Canary:
+    """The probes of the present plan; safe to use from several threads.
+
+    Args:
+        reporter: Where refusals and recoveries are reported.
+        clock: Where the time comes from.
+        draw: Returns a random number in [0, 1).
+    """
+
+    def __init__(self, *, reporter: Reporter, clock: Clock, draw: Callable[[], float]) -> None:
+        self._reporter = reporter
+        self._clock = clock
+        self._draw = draw
+        self._lock = Lock()
+        self._rounds: dict[str, _Round] = {}
+        self._probe: Probe | None = None
+        self._paused_until: datetime | None = None
+        self._silences = 0
+        self._is_started = False
+
+    def adopt(self, plan: Plan) -> None:
+        """Take over a plan: what is new or changed is probed at once, but at the start, which is spread."""
+        now = self._clock.now()
+        with self._lock:
+            former, self._rounds, self._probe = self._rounds, {}, plan.probe
+            for target in plan.targets.values():
+                identity = target.context.identity
+                if (interval := plan.probe_intervals.get(identity)) is not None:
+                    self._rounds.setdefault(identity, _Round(interval=interval)).targets.append(target)
+            for identity, present in self._rounds.items():
+                known = former.get(identity)
+                if known is not None and known.ways == present.ways:
+                    present.next_at, present.health = known.next_at, known.health
+                    known.targets, known.interval = present.targets, present.interval
+                    self._rounds[identity] = known
+                elif not self._is_started:
+                    present.next_at = now + _STARTING * self._draw()
+            self._is_started = True
+
+    def take_due(self, now: datetime) -> list[Callable[[], None]]:
+        """Return a probe for each identity that is due, a few at a time; each is to be run once and does not raise."""
+        with self._lock:
+            if self._probe is None or (self._paused_until is not None and now < self._paused_until):
+                return []
+            due = [each for each in self._rounds.items() if not each[1].is_busy and (each[1].next_at or now) <= now]
+            due.sort(key=lambda each: (each[1].next_at is not None, each[1].next_at or now))  # what changed goes first
+            for _, chosen in due[:_PER_TICK]:
+                chosen.is_busy = True
+            return [partial(self._attempt, identity, chosen, self._probe) for identity, chosen in due[:_PER_TICK]]
+
+    def note(self, entry: Entry, outcome: Outcome) -> None:
+        """Take a job of the daemon's into account: an artifact that was minted is as good as a probe.
+
+        A token that was published is probed at once, and so is an identity whose artifact Google did not mint.
+        """
+        identity = entry.target.context.identity
+        with self._lock:
+            found = self._rounds.get(identity)
+            if found is None:
+                return
+            if entry.artifact is None or outcome.error is not None:
+                if outcome.result is Result.PUBLISHED or (entry.artifact is not None and outcome.error is not None):
+                    found.next_at = None
+                return
+        if outcome.result is Result.PUBLISHED:
+            self._settle(identity, found, entry.target, None)
+
+    def reconsider(self) -> None:
+        """Make every identity due within a minute, after the clock has jumped."""
+        now = self._clock.now()
+        with self._lock:
+            self._paused_until = None
+            for each in self._rounds.values():
+                each.next_at = now + _STARTING * self._draw()
+
+    def list_health(self) -> list[ExchangeHealth]:
+        """Return what is known of each identity that was probed, in the order of the plan."""
+        with self._lock:
+            return [each.health for each in self._rounds.values() if each.health is not None]
+
+    def _attempt(self, identity: str, chosen: _Round, probe: Probe) -> None:
+        target: Target | None = None
+        try:
+            target, way, token = self._find_token(chosen) or (None, None, "")
+            if target is None or way is None:
+                with self._lock:
+                    chosen.next_at = self._clock.now() + _ABSENT
+                return
+            probe(way, token, self._clock.now())
+            self._settle(identity, chosen, target, None)
+        except RefresherError as error:
+            self._settle(identity, chosen, target or chosen.targets[0], error)
+        except Exception as bug:  # noqa: BLE001 - a bug in one identity's probe must not end the thread
+            self._settle(identity, chosen, target or chosen.targets[0], describe_bug(f"the probe of {identity}", bug))
+        finally:
+            with self._lock:
+                chosen.is_busy = False
+
+    def _find_token(self, chosen: _Round) -> tuple[Target, Impersonation, str] | None:
+        """Return the first target with a published token that has not expired, the way from it, and the token."""
+        for target in tuple(chosen.targets):
+            way = target.impersonation
+            if way.is_own:
+                return target, way, ""
+            try:
+                is_ours = target.directory.read_record() == target.record
+                found = assess_token(target, target.directory.read((TOKEN, DESCRIPTIONS)), self._clock.now())
+            except PublishError:  # the job that renews the token reports it
+                continue
+            if not is_ours or found.token is None or not found.is_ours or found.state is State.EXPIRED:
+                continue
+            if way.subject is None and found.token.unverified_claims is not None:
+                way = replace(way, subject=found.token.unverified_claims.subject)
+            return target, way, found.token.value
+        return None
+
+    def _settle(self, identity: str, chosen: _Round, target: Target, error: RefresherError | None) -> None:
+        """Note an answer, decide when to ask again, and report a change."""
+        now = self._clock.now()
+        with self._lock:
+            former = chosen.health
+            failures = 0 if error is None else 1 + (former.failures if former is not None else 0)
+            state = ExchangeState.ACCEPTED
+            if error is not None:
+                state = ExchangeState.UNANSWERED if error.retryable else ExchangeState.REFUSED
+            health = ExchangeHealth(
+                identity=identity,
+                target=target.name,
+                state=state,
+                checked_at=now,
+                accepted_at=now if error is None else None if former is None else former.accepted_at,
+                failures=failures,
+                problem=None if error is None else error.problem,
+                remedy=None if error is None else error.remedy,
+            )
+            chosen.health = health
+            if state is ExchangeState.UNANSWERED and error is not None:
+                pause = max(error.retry_after or _PAUSE, _PAUSE * 2 ** min(self._silences, _DOUBLINGS))
+                self._silences += 1
+                self._paused_until = chosen.next_at = now + pause
+            else:
+                self._silences = 0
+                wait = chosen.interval * (1 - self._draw() / 10)
+                chosen.next_at = now + (min(wait, _RETRY * 2 ** min(failures - 1, _DOUBLINGS)) if failures else wait)
+        self._report(health, former)
+
+    def _report(self, health: ExchangeHealth, former: ExchangeHealth | None) -> None:
+        """Report what changed, and what goes on at every doubling of its count."""
+        facts = {"identity": health.identity, "target": health.target}
+        if health.state is ExchangeState.ACCEPTED:
+            if former is not None and former.failures:
+                self._reporter.collect("exchange.recovered", Severity.INFO, **facts, failures=former.failures)
+        elif health.failures & (health.failures - 1) == 0 or former is None or former.problem != health.problem:
+            name = f"exchange.{health.state}"
+            self._reporter.collect(
+                name, Severity.WARNING, **facts, error=health.problem, remedy=health.remedy, failures=health.failures
+            )

@@ -1,0 +1,58 @@
+"""The canary on the real program: what the cloud side refuses is seen, while all files are fresh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.program import account_of, until
+
+if TYPE_CHECKING:
+    from refresher.emulator.testing import Scenario
+    from tests.program import Worker
+
+
+def test_lost_grant_is_seen_while_the_files_are_fresh(cloud: tuple[Worker, Scenario]) -> None:
+    """An identity that lost its grant has the event with the command that grants it again; no other identity has one.
+
+    Once granted, the next token that is published is tried at once, and the recovery is reported.
+    """
+    worker, google = cloud
+    google.add_service_account(account_of("carol"))
+    worker.configure("alice", "carol", canary="1m")
+    with worker.daemon() as log:
+        refused = log.wait_for("exchange.refused")
+        assert refused["identity"] == refused["target"] == "carol"
+        assert f"add-iam-policy-binding {account_of('carol')}" in refused["remedy"]
+        assert "subject/user-carol" in refused["remedy"]
+        assert {name: each["state"] for name, each in worker.status().items()} == {"alice": "fresh", "carol": "fresh"}
+        google.allow(account_of("carol"), subject="user-carol")
+        document = worker.document("alice", "carol", canary="1m")
+        document["suppliers"]["worker"]["claims"] = {"team": "research"}
+        worker.write(document)
+        log.wait_for("exchange.recovered", identity="carol")
+        assert len(log.events("exchange.refused")) == 1
+
+
+def test_probe_has_a_name_of_its_own_and_asks_for_the_least(cloud: tuple[Worker, Scenario]) -> None:
+    """A filter of audit logs can leave probes out by their User-Agent; what they mint lives a second."""
+    worker, google = cloud
+    google.write_audit_logs()
+    worker.configure("alice", canary="5m")
+    with worker.daemon() as log:
+        log.wait_for("token.published")
+        until(lambda: google.journal.entries("generateAccessToken"), what="a probe")
+    entries = google.audit_log.entries()
+    assert entries
+    for entry in entries:
+        assert "(canary)" in entry["protoPayload"]["requestMetadata"]["callerSuppliedUserAgent"]
+
+
+def test_canary_can_be_off_for_all_and_for_one(cloud: tuple[Worker, Scenario]) -> None:
+    """`check` shows how often each identity is asked about, and who is not."""
+    worker, _ = cloud
+    document = worker.document("alice", "bob", canary="10m")
+    document["identities"]["bob"]["canary"] = "off"
+    worker.write(document)
+    assert "every 10m whether it still accepts alice\n" in worker.command("check").stdout
+    worker.configure("alice", "bob")
+    assert "the canary is off" in worker.command("check").stdout

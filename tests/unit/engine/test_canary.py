@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.engine.agenda import Entry, Outcome, Result
+from refresher.engine.canary import Canary, ExchangeState
+from refresher.engine.plan import MintedArtifact, Plan
+from refresher.engine.refresh import Refresher
+from refresher.engine.reporter import Reporter
+from refresher.errors import ExchangeError, ImpersonationError, RefresherError
+from refresher.policy import probe_interval
+from tests.fakes import FakeClock, FakeSupplier
+from tests.tokens import make_jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from refresher.engine.plan import Target
+    from refresher.engine.reporter import Event
+    from refresher.resources import Impersonation
+
+    MakeTarget = Callable[..., Target]
+
+INTERVAL = timedelta(minutes=5)
+ROLE = "grant the role"
+
+
+class Google:
+    """The cloud side: accepts every token unless a test sets something else."""
+
+    def __init__(self) -> None:
+        self.refusals: dict[str | None, RefresherError] = {}
+        self.asked: list[tuple[str | None, str]] = []
+
+    def probe(self, way: Impersonation, subject_token: str, now: datetime) -> None:
+        """Answer as Google does."""
+        self.asked.append((way.subject, subject_token))
+        if (refusal := self.refusals.get(way.subject)) is not None:
+            raise refusal
+
+
+class Stage:
+    """A canary whose plan, cloud side and clock a test controls."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.google = Google()
+        self.events: list[Event] = []
+        self.reporter = Reporter(self.events.append)
+        self.canary = Canary(reporter=self.reporter, clock=clock, draw=lambda: 0.0)
+
+    def follow(self, *targets: Target, intervals: dict[str, timedelta] | None = None) -> None:
+        """Adopt a plan of these targets."""
+        usual = {target.context.identity: INTERVAL for target in targets}
+        self.canary.adopt(
+            Plan(
+                root=targets[0].directory.root,
+                targets={target.name: target for target in targets},
+                suppliers={"worker": FakeSupplier()},
+                threads={},
+                chain=lambda: pytest.fail("nothing is minted"),
+                probe=self.google.probe,
+                probe_intervals=usual if intervals is None else intervals,
+            )
+        )
+
+    def tick(self, *, count: int = 1, step: timedelta = timedelta(seconds=1)) -> None:
+        """Run ticks."""
+        for _ in range(count):
+            for attempt in self.canary.take_due(self.clock.now()):
+                attempt()
+            self.reporter.flush()
+            self.clock.pass_(step)
+
+    def names(self) -> list[str]:
+        """Return the names of the events."""
+        return [event.name for event in self.events]
+
+    def subjects(self) -> list[str | None]:
+        """Return whom Google was asked about, and forget it."""
+        asked, self.google.asked = self.google.asked, []
+        return [subject for subject, _ in asked]
+
+    def state(self, identity: str) -> ExchangeState | None:
+        """Return what is known of an identity."""
+        return next((each.state for each in self.canary.list_health() if each.identity == identity), None)
+
+
+@pytest.fixture
+def stage(clock: FakeClock) -> Stage:
+    """Return a canary without a plan."""
+    return Stage(clock)
+
+
+@pytest.fixture
+def published(target_of: MakeTarget, clock: FakeClock) -> MakeTarget:
+    """Return a function that creates targets with a fresh token in their files."""
+
+    def make(name: str = "alice") -> Target:
+        target = target_of(name, subject=f"user-{name}")
+        publish(target, clock)
+        return target
+
+    return make
+
+
+def publish(target: Target, clock: FakeClock) -> None:
+    """Publish a fresh token of a target."""
+    outcome = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock).refresh(target, first=True)
+    assert outcome.result is Result.PUBLISHED
+
+
+def refuse(problem: str = "refused") -> ImpersonationError:
+    """Return a refusal that only an operator can end."""
+    return ImpersonationError(problem, ROLE, retryable=False)
+
+
+def test_token_of_the_file_is_tried_and_then_left_alone_for_the_interval(stage: Stage, published: MakeTarget) -> None:
+    """A probe sends exactly what the file holds; the next comes after the interval, less at most a tenth of it."""
+    target = published()
+    stage.follow(target)
+    stage.tick(count=290)
+    assert stage.google.asked == [("user-alice", (target.directory.path / "token").read_text())]
+    assert stage.state("alice") is ExchangeState.ACCEPTED
+    stage.tick(count=20)
+    assert len(stage.google.asked) == 2
+    assert stage.events == []
+
+
+def test_refused_identity_is_reported_with_its_remedy_and_no_other(stage: Stage, published: MakeTarget) -> None:
+    """Of two identities the refused one has the event, with cause and remedy; the other goes on being accepted."""
+    stage.follow(published("alice"), published("bob"))
+    stage.google.refusals["user-bob"] = refuse("the account is disabled")
+    stage.tick(count=3)
+    (event,) = stage.events
+    assert event.name == "exchange.refused"
+    assert event.fields["identity"] == event.fields["target"] == "bob"
+    assert (event.fields["error"], event.fields["remedy"]) == ("the account is disabled", ROLE)
+    assert stage.state("alice") is ExchangeState.ACCEPTED
+    assert stage.state("bob") is ExchangeState.REFUSED
+
+
+def test_recovery_is_reported_soon_after_the_cause_is_gone(stage: Stage, published: MakeTarget) -> None:
+    """A refused identity is tried again after a minute; what follows a success is a recovery."""
+    stage.follow(published())
+    stage.google.refusals["user-alice"] = refuse()
+    stage.tick(count=30)
+    stage.google.refusals.clear()
+    stage.tick(count=60)
+    assert stage.names() == ["exchange.refused", "exchange.recovered"]
+    assert stage.state("alice") is ExchangeState.ACCEPTED
+
+
+def test_refusal_that_lasts_is_reported_at_doublings_and_asked_about_ever_less(
+    stage: Stage, published: MakeTarget
+) -> None:
+    """An hour of refusals is a handful of lines, and never more probes than the interval allows after the first few."""
+    stage.follow(published())
+    stage.google.refusals["user-alice"] = refuse()
+    stage.tick(count=360, step=timedelta(seconds=10))
+    assert [event.fields["failures"] for event in stage.events] == [1, 2, 4, 8]
+    assert len(stage.google.asked) <= 3 + 60 / 5
+
+
+@pytest.mark.parametrize("wait", [None, timedelta(minutes=4)])
+def test_canary_stops_for_all_when_google_does_not_answer(
+    stage: Stage, published: MakeTarget, wait: timedelta | None
+) -> None:
+    """One answer of 429 or 5xx stops every probe, for a minute or as long as the server asks, and longer each time."""
+    stage.follow(published("alice"), published("bob"))
+    busy = ExchangeError("busy", "wait", retryable=True, retry_after=wait)
+    stage.google.refusals |= {"user-alice": busy, "user-bob": busy}
+    stage.tick()
+    first = len(stage.google.asked)
+    stage.tick(count=59 if wait is None else 239)
+    assert len(stage.google.asked) == first
+    assert "exchange.refused" not in stage.names()
+    assert stage.state("alice") is ExchangeState.UNANSWERED
+    stage.google.refusals.clear()
+    stage.tick(count=300)
+    assert stage.state("alice") is stage.state("bob") is ExchangeState.ACCEPTED
+
+
+def test_change_of_account_is_tried_at_once(stage: Stage, published: MakeTarget) -> None:
+    """A changed service account needs no interval to pass; an unchanged plan asks nothing."""
+    target = published()
+    stage.follow(target)
+    stage.tick()
+    stage.follow(target)
+    stage.tick(count=5)
+    assert len(stage.subjects()) == 1
+    stage.follow(replace(target, impersonation=replace(target.impersonation, service_account="b@p.iam.x")))
+    stage.tick(count=2)
+    assert len(stage.subjects()) == 1
+
+
+def test_published_token_is_tried_at_once(stage: Stage, published: MakeTarget) -> None:
+    """After a token was replaced, whatever the reason (claims, keys, time), it is tried."""
+    target = published()
+    stage.follow(target)
+    stage.tick(count=2)
+    stage.subjects()
+    stage.canary.note(Entry(target=target), Outcome(result=Result.KEPT))
+    stage.tick(count=2)
+    assert stage.subjects() == []
+    stage.canary.note(Entry(target=target), Outcome(result=Result.PUBLISHED))
+    stage.tick(count=2)
+    assert stage.subjects() == ["user-alice"]
+
+
+def test_minted_artifact_counts_as_a_probe(stage: Stage, published: MakeTarget) -> None:
+    """An artifact that Google just minted proves the same: no probe is needed, and a refusal has ended."""
+    target = published()
+    stage.follow(target)
+    stage.google.refusals["user-alice"] = refuse()
+    stage.tick()
+    entry = Entry(target=target, artifact=MintedArtifact(name="access_token"))
+    stage.canary.note(entry, Outcome(result=Result.PUBLISHED))
+    stage.google.refusals.clear()
+    stage.subjects()
+    stage.tick(count=200)
+    assert stage.subjects() == []
+    assert stage.names() == ["exchange.refused", "exchange.recovered"]
+
+
+def test_artifact_that_google_refused_makes_a_probe_due(stage: Stage, published: MakeTarget) -> None:
+    """The canary judges at once when something else was refused."""
+    target = published()
+    stage.follow(target)
+    stage.tick(count=2)
+    stage.subjects()
+    entry = Entry(target=target, artifact=MintedArtifact(name="access_token"))
+    stage.canary.note(entry, Outcome(result=Result.FAILED, error=refuse()))
+    stage.tick(count=2)
+    assert stage.subjects() == ["user-alice"]
+
+
+def test_identity_without_a_usable_token_is_not_judged(
+    stage: Stage, target_of: MakeTarget, published: MakeTarget, clock: FakeClock
+) -> None:
+    """Absent, expired and foreign tokens prove nothing about the cloud side; a new token is tried."""
+    foreign = published("carol")
+    token = foreign.directory.path / "token"
+    token.unlink()
+    token.write_text(make_jwt(subject="mallory", issued_at=clock.now()))
+    expired = published("dave")
+    clock.pass_(timedelta(hours=2))
+    absent = target_of("erin", subject="user-erin")
+    stage.follow(foreign, expired, absent)
+    stage.tick(count=70)
+    assert stage.google.asked == []
+    assert stage.canary.list_health() == []
+    publish(absent, clock)
+    stage.tick(count=12)
+    assert stage.state("erin") is ExchangeState.ACCEPTED
+
+
+def test_identity_that_is_off_is_not_asked_about(stage: Stage, published: MakeTarget) -> None:
+    """An identity without an interval is left out, and what was known of it is forgotten."""
+    target = published()
+    stage.follow(target)
+    stage.tick()
+    stage.follow(target, intervals={})
+    stage.tick(count=400)
+    assert len(stage.google.asked) == 1
+    assert stage.canary.list_health() == []
+
+
+def test_many_changes_at_once_are_spread_over_ticks(stage: Stage, published: MakeTarget) -> None:
+    """A few probes begin at a tick, those of changed identities first."""
+    targets = [published(f"t{number:02}") for number in range(12)]
+    stage.follow(*targets)
+    stage.tick()
+    assert len(stage.subjects()) == 5
+    stage.canary.note(Entry(target=targets[11]), Outcome(result=Result.PUBLISHED))
+    stage.tick()
+    assert stage.subjects()[0] == "user-t11"
+    stage.tick(count=2)
+    assert all(stage.state(target.name) is ExchangeState.ACCEPTED for target in targets)
+
+
+def test_bug_in_a_probe_is_a_failure_of_that_identity(stage: Stage, published: MakeTarget) -> None:
+    """An unexpected exception ends no thread and is reported without its text."""
+    stage.follow(published())
+    stage.google.refusals["user-alice"] = ValueError("secret")  # type: ignore[assignment]
+    stage.tick()
+    assert stage.names() == ["exchange.refused"]
+    assert "secret" not in str(stage.events)
+    stage.google.refusals.clear()
+    stage.tick(count=70)
+    assert stage.state("alice") is ExchangeState.ACCEPTED
+
+
+def test_first_probes_after_a_start_are_spread(clock: FakeClock, published: MakeTarget) -> None:
+    """A daemon that starts does not ask about all at once: each within a minute."""
+    stage = Stage(clock)
+    draws = iter([0.1, 0.9])
+    stage.canary = Canary(reporter=stage.reporter, clock=clock, draw=lambda: next(draws, 0.0))
+    stage.follow(published("alice"), published("bob"))
+    stage.tick(count=5)
+    assert stage.subjects() == []
+    stage.tick(count=5)
+    assert stage.subjects() == ["user-alice"]
+    stage.tick(count=50)
+    assert stage.subjects() == ["user-bob"]
+
+
+@pytest.mark.parametrize(
+    ("least", "identities", "interval"), [(300, 1, 300), (300, 300, 300), (300, 1000, 1000), (60, 10, 60)]
+)
+def test_interval_grows_with_the_identities(least: int, identities: int, interval: int) -> None:
+    """All identities of a daemon together are asked about at most once a second on average."""
+    assert probe_interval(timedelta(seconds=least), identities) == timedelta(seconds=interval)
