@@ -42,7 +42,7 @@ class Entry:
         remedy: Imperative; may contain the facts of `find_remedy` in braces.
         source: Where it is documented, or `measured`.
         link: The part of the chain that is broken; `set-up` for what only gcloud and Terraform meet; empty for the part
-            that made the call.
+            that sent the call.
         by_status: Whether the status alone is enough too.
         is_missing_role: Whether the caller lacks a role; a module that knows the caller replaces the remedy.
         is_verified: Whether the source shows these very words.
@@ -86,7 +86,7 @@ def recognise_message(message: str) -> Entry | None:
 def recognise(status: int, text: str, *, service: str = "google") -> Entry | None:
     """Return the entry of an error by its HTTP status and the server's message; None for an unknown one.
 
-    Of a `service` that is none of the catalogue's, nothing is known.
+    Of a `service` that the catalogue does not know, no entry is returned.
     """
     services = (service, "any") if service in ("google", "kms") else ()
     for entry in read_entries():
@@ -98,7 +98,7 @@ def recognise(status: int, text: str, *, service: str = "google") -> Entry | Non
 def name_refusal(status: int, text: str, *, service: str) -> str:
     """Return the name of the entry of an error; of one that is not recognised, `server` from 500 on, else `unknown`.
 
-    It is empty for a service that is none of the catalogue's.
+    It is empty for a service that the catalogue does not know.
     """
     entry = recognise(status, text, service=service)
     if entry is not None or service == "other":

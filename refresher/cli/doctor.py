@@ -12,7 +12,7 @@ from refresher.cli.command import clean, config_option, declare, json_option, se
 from refresher.errors import UsageError
 
 if TYPE_CHECKING:
-    from refresher.doctor.finding import Finding
+    from refresher.doctor.diagnosis import Finding
     from refresher.doctor.report import Report
     from refresher.doctor.summary import Problem
 
@@ -28,15 +28,25 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "unknown": "yel
 @click.option("--offline", is_flag=True, help="Check only what needs no network.")
 @click.option("--pid", type=click.IntRange(min=1), help="Also look into the container of this process.")
 @click.option("--container", metavar="NAME", help="Also look into this container of podman or docker.")
+@click.option("--explain", metavar="MESSAGE", help="Only explain a message that a client or Terraform printed.")
 @click.argument("targets", nargs=-1)
 def command(
-    config: Path, targets: Sequence[str], pid: int | None, container: str | None, *, as_json: bool, offline: bool
+    config: Path,
+    targets: Sequence[str],
+    pid: int | None,
+    container: str | None,
+    explain: str | None,
+    *,
+    as_json: bool,
+    offline: bool,
 ) -> int:
     """Check the chain of all targets, or of the given TARGETS: every link, with cause and remedy.
 
     It supplies, exchanges and impersonates for real, and changes nothing. Exit status: 0 if no link failed; else that
     of the first stage that failed: 2 configuration, 3 supply, 4 publish, 5 exchange or impersonation, 6 not ready.
     """
+    if explain is not None:
+        return _explain(explain)
     from refresher.doctor.engines import find_process
     from refresher.doctor.report import Request, check_up
 
@@ -57,6 +67,16 @@ def command(
     else:
         _print(report)
     return report.status
+
+
+def _explain(message: str) -> int:
+    from refresher.catalogue.entries import compose_remedy, recognise_message
+
+    entry = recognise_message(message)
+    if entry is None:
+        raise UsageError("the message is not in the catalogue", "run refresher doctor: it makes the call and checks it")
+    _print_rows(entry.cause, compose_remedy(entry, message), entry.source, is_verified=entry.is_verified)
+    return 0
 
 
 def _show_progress(done: int, count: int) -> None:
@@ -82,16 +102,23 @@ def _print_problem(problem: "Problem") -> None:
     mark = "✗" if finding.state == "failed" else "!"
     head = click.style(f"{mark} {finding.link}", fg=_COLOURS[finding.state], bold=True)
     click.echo(f"{head}: {clean(finding.evidence)}")
-    rows = [("cause", finding.cause), ("remedy", finding.remedy)]
-    if finding.source:
-        rows.append(("source", finding.source + ("" if finding.is_verified else " (unverified)")))
+    _print_rows(finding.cause, finding.remedy, finding.source, is_verified=finding.is_verified is not False)
     more = f" and {len(targets) - _MOST_NAMES} more" if len(targets) > _MOST_NAMES else ""
     note = "" if problem.is_alike else f" (shown for {targets[0]}; run refresher doctor TARGET for another)"
-    rows.append(("targets", ", ".join(targets[:_MOST_NAMES]) + more + note if targets else ""))
+    if targets:
+        click.echo(f"  targets: {', '.join(targets[:_MOST_NAMES])}{more}{note}")
+    click.echo()
+
+
+def _print_rows(cause: str, remedy: str, source: str, *, is_verified: bool) -> None:
+    rows = (
+        ("cause", cause),
+        ("remedy", remedy),
+        ("source", source and source + ("" if is_verified else " (unverified)")),
+    )
     for label, text in rows:
         if text:
             click.echo(f"  {label + ':':8} {clean(text)}")
-    click.echo()
 
 
 def _print_chain(name: str, findings: "Sequence[Finding]") -> None:

@@ -6,8 +6,8 @@ A new link is a function of `refresher.doctor.links` and one line here.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from refresher.doctor.diagnosis import Finding
 from refresher.doctor.facts import Facts
-from refresher.doctor.finding import Finding
 from refresher.doctor.links import cloud, host, inside, supply
 
 CONFIGURATION, WORKER = "configuration", "worker"

@@ -1,4 +1,4 @@
-"""Looks into a container by a process of its own, `refresher.doctor.inside`, and trusts nothing that it says.
+"""Looks into a container by a process of its own, `refresher.doctor.inside`, and trusts nothing that it prints.
 
 What the kernel itself shows of a process is read in `refresher.doctor.process`.
 """

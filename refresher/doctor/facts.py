@@ -53,7 +53,7 @@ class Facts:
     """What is known of a target.
 
     Attributes:
-        settings: Of its supplier.
+        settings: The settings of its supplier.
         health: The verdict on its files.
         artifacts: Its minted artifacts that do not serve, by name, and what came of minting each.
         sight: What its container sees; a text is the reason why that is not known.

@@ -1,6 +1,6 @@
 """The process that looks into a container in its user's place; run as a program by `refresher.doctor.container`.
 
-A container's user is hostile: what he left at a path, in a mount or in a name service of his image must gain nothing.
+A container's user is hostile: what he left at a path, in a mount or in a name service of the image must gain nothing.
 So this process is freshly executed (`python -I -S -E FILE`) with an empty environment and holds no key; its imports,
 of the standard library alone, are finished before it enters. Then, in this order: (1) read the request from standard
 input, (2) no core dump, no ptrace, no new privileges, (3) the container user's groups, while they can still be set,
@@ -101,7 +101,7 @@ def look_at(path: str, *, directory: int | None = None, most: int = 0) -> list[o
 
 
 def try_to_reach(address: tuple[str, int]) -> str:
-    """Return whether a TCP connection to a numeric address is made; nothing is sent."""
+    """Return whether a numeric address accepts a TCP connection; nothing is sent."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as peer:

@@ -13,8 +13,8 @@ from refresher.app.targets import build_endpoints, build_targets, build_variable
 from refresher.config.loader import LoadedConfiguration, load
 from refresher.doctor.chain import CONFIGURATION, NAMES, WORKER, walk
 from refresher.doctor.container import describe_published, look
+from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts, Trial
-from refresher.doctor.finding import Finding, State, ok, skip
 from refresher.doctor.process import open_process
 from refresher.doctor.rights import check_rights
 from refresher.doctor.sight import Sight
@@ -154,7 +154,7 @@ class _CheckUp:
                 health=verdicts[name],
                 trial=tried[name],
                 artifacts={artifact: found for (owner, artifact), found in minted.items() if owner == name},
-                sight=sights.get(name, "give --pid or --container to look into a container"),
+                sight=sights.get(name, "use --pid or --container to look into a container"),
                 published=(place, frozenset(filter(None, (before[name], digest)))),
                 skew=skew,
                 now=now,

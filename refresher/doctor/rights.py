@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from refresher.config.loader import LoadedConfiguration
-from refresher.doctor.finding import Finding, State, ok, skip
+from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.trials import THREADS, attempt
 from refresher.engine.plan import Target
 from refresher.errors import ExitStatus, ImpersonationError

@@ -8,7 +8,7 @@ Kind = Literal["file", "directory", "other", "absent", "denied", "large", "error
 """What stands at a path: a regular file, a directory, something else, nothing; or why that is not known."""
 
 Reach = Literal["open", "closed", "silent", "unknown"]
-"""Whether a connection was made, refused, or not answered in time."""
+"""Whether a connection was accepted, refused, or not answered in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

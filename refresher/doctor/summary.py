@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from refresher.doctor.chain import NAMES
-from refresher.doctor.finding import Finding, State
+from refresher.doctor.diagnosis import Finding, State
 from refresher.doctor.report import Report
 
 

@@ -312,7 +312,7 @@ PYTHON_MODULES = (
 
 
 def wait_in(tenant: Tenant) -> tuple[str, str, str]:
-    """Return a command that waits for its standard input, and can be told from those of other tests."""
+    """Return a command that waits for its standard input, and differs from those of other tests."""
     return "sh", "-c", f"echo ready; read -r answer; : {tenant.directory}"
 
 

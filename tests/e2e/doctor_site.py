@@ -62,7 +62,7 @@ class Site:
         return compose_jwt({"alg": "ES256", "kid": key.kid}, known, key.sign)
 
     def use_machine_account(self) -> None:
-        """Give the worker an account of its own, by the metadata server."""
+        """Add an account of the worker's own, by the metadata server."""
         self.google.add_service_account(MACHINE)
         self.google.state.metadata_account = MACHINE
 

@@ -12,7 +12,7 @@ from refresher.app.programs import refresh_once
 from refresher.cli.command import select_targets
 from refresher.config.loader import load
 from refresher.doctor.chain import NAMES
-from refresher.doctor.finding import State
+from refresher.doctor.diagnosis import State
 from refresher.doctor.report import Report, Request, check_up
 from refresher.emulator.testing import Scenario
 from refresher.keys.directory import create, read_jwks

@@ -7,8 +7,8 @@ not complain about is fine only if it accepted the exchange: in which order it c
 from dataclasses import replace
 
 from refresher.catalogue.entries import get_entry
+from refresher.doctor.diagnosis import Finding, ok, skip
 from refresher.doctor.facts import Facts
-from refresher.doctor.finding import Finding, ok, skip
 from refresher.doctor.links.supply import OWN, TOKEN
 from refresher.durations import format_span
 from refresher.errors import ExitStatus, KeysError

@@ -1,7 +1,7 @@
 """The link of the host's files: are they there, ours, as configured, and good for long enough?"""
 
+from refresher.doctor.diagnosis import Finding, State, ok
 from refresher.doctor.facts import Facts
-from refresher.doctor.finding import Finding, State, ok
 from refresher.durations import format_span
 from refresher.errors import ExitStatus
 

@@ -1,7 +1,7 @@
 """The links of the container's side: the files as its user sees them, its variables, and what it reaches."""
 
+from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts
-from refresher.doctor.finding import Finding, State, ok, skip
 from refresher.doctor.sight import Sight, Thing
 from refresher.errors import ExitStatus
 from refresher.publishing.artifacts import TOKEN
@@ -121,5 +121,7 @@ def judge_network(facts: Facts) -> Finding:
         return skip(NETWORK, "not tried: the container has a proxy, or this command is offline")
     if sight.google == "open":
         return ok(NETWORK, "the container reaches STS (a TCP connection; neither names nor TLS are tried)")
-    evidence = "a TCP connection to STS is " + ("refused" if sight.google == "closed" else "not made within a second")
+    evidence = "a TCP connection to STS is " + (
+        "refused" if sight.google == "closed" else "not accepted within a second"
+    )
     return Finding.of_entry(NETWORK, "network-closed", evidence, {"host": "Google's APIs, port 443"}, stage=_STAGE)

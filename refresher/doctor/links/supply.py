@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from refresher.catalogue.entries import get_entry
+from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts
-from refresher.doctor.finding import Finding, State, ok, skip
 from refresher.durations import format_span
 from refresher.errors import ExitStatus
 from refresher.inspection import list_refusals
