@@ -82,7 +82,7 @@ def look(
     output = _run(request, process)
     if output is None:
         return replace(seen, is_hanging=True)
-    return _parse(output, seen, names, paths)
+    return parse_output(output, seen, names, paths)
 
 
 def _resolve(origin: str) -> list[tuple[str, int]]:
@@ -135,7 +135,8 @@ def _run(request: Mapping[str, object], process: Process) -> bytes | None:
     return output if has_ended or len(output) > _LARGEST_OUTPUT else None
 
 
-def _parse(output: bytes, seen: Sight, names: list[str], paths: list[str]) -> Sight:
+def parse_output(output: bytes, seen: Sight, names: list[str], paths: list[str]) -> Sight:
+    """Return a sight with what the process inside printed; else it is a `UsageError`."""
     try:
         document = json.loads(output)
         if "failure" in document:

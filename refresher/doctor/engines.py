@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
+from pathlib import Path
 
 from refresher.errors import UsageError
 
@@ -12,34 +14,33 @@ _SECONDS = 10.0
 _LARGEST = 4096
 
 
-def find_process(name: str) -> int:
+def find_process(name: str, engines: Iterable[str] | None = None) -> int:
     """Return the id of a running container's first process.
+
+    Args:
+        name: Its name or id.
+        engines: The programs to ask; None for podman and docker, as far as they are installed.
 
     Raises:
         UsageError: No engine runs a container of this name, or two do.
     """
     if _NAME.fullmatch(name) is None:
         raise UsageError(
-            "--container is not the name or id of a container", "use a name as podman ps or docker ps shows it"
+            "--container is not the name or id of a container", "use one that podman ps or docker ps shows"
         )
-    found = {engine: pid for engine in _ENGINES if (pid := _ask(engine, name)) > 0}
+    programs = list(filter(None, map(shutil.which, _ENGINES)) if engines is None else engines)
+    found = [pid for program in programs if (pid := _ask(program, name)) > 0]
+    remedy = "use --pid with the id of its process"
     if not found:
-        engines = (
-            " and ".join(engine for engine in _ENGINES if shutil.which(engine)) or "neither podman nor docker is found"
-        )
-        raise UsageError(f"no running container is called {name} ({engines})", "use --pid with the id of its process")
-    if len(set(found.values())) > 1:
-        raise UsageError(
-            f"podman and docker both run a container called {name}", "use --pid with the id of its process"
-        )
-    return next(iter(found.values()))
+        asked = " and ".join(Path(program).name for program in programs) or "neither podman nor docker is installed"
+        raise UsageError(f"no running container is called {name} (asked: {asked})", remedy)
+    if len(set(found)) > 1:
+        raise UsageError(f"podman and docker both run a container called {name}", remedy)
+    return found[0]
 
 
-def _ask(engine: str, name: str) -> int:
+def _ask(program: str, name: str) -> int:
     """Return the process id that an engine knows, 0 for none."""
-    program = shutil.which(engine)
-    if program is None:
-        return 0
     try:
         asked = subprocess.run(  # noqa: S603 - an argument list of a checked name
             [program, "container", "inspect", "--format", "{{.State.Pid}}", name],

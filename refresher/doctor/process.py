@@ -86,7 +86,7 @@ def _open(pid: int, opened: list[int]) -> Process:
     namespaces = sum(flag for name, flag in NAMESPACES.items() if _differs(pid, name))
     inner = (uid, gid)
     if namespaces & NAMESPACES["user"]:
-        inner = (_map(_read(pid, "uid_map"), uid), _map(_read(pid, "gid_map"), gid))
+        inner = (map_id(_read(pid, "uid_map"), uid), map_id(_read(pid, "gid_map"), gid))
     process = Process(
         pid=pid,
         pidfd=pidfd,
@@ -114,7 +114,7 @@ def _differs(pid: int, name: str) -> bool:
     return False
 
 
-def _map(table: bytes, outer: int) -> int:
+def map_id(table: bytes, outer: int) -> int:
     """Return what an id of the host is in a user namespace (user_namespaces(7)); an unmapped one is a `ValueError`."""
     for line in table.decode().splitlines():
         first, start, count = map(int, line.split())

@@ -54,7 +54,9 @@ def list_chain(findings: Sequence[Finding]) -> Iterator[tuple[str, str, str]]:
 
 
 def _describe(finding: Finding) -> tuple[str, str]:
-    return finding.state, "see above" if finding.is_wrong else finding.evidence
+    if finding.is_wrong:
+        return finding.state, "see above"
+    return finding.state, f"{finding.evidence} — {finding.remedy}" if finding.remedy else finding.evidence
 
 
 def describe_verdict(report: Report) -> str:
