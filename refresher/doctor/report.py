@@ -19,7 +19,7 @@ from refresher.doctor.process import open_process
 from refresher.doctor.rights import check_rights
 from refresher.doctor.sight import Sight
 from refresher.doctor.transport import ObservingTransport
-from refresher.doctor.trials import OFFLINE, Trials
+from refresher.doctor.trials import OFFLINE, Trials, attempt
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import ExitStatus, KeysError, SupplyError, UsageError
 from refresher.google.transport import Limits
@@ -107,7 +107,7 @@ def check_up(request: Request) -> Report:
     checkup = _CheckUp(loaded, request, targets)
     return Report(
         checked_at=now,
-        worker=(*_check_configuration(loaded, request.path), *checkup.check_worker()),
+        worker=(*checkup.check_configuration(), *checkup.check_worker()),
         targets={facts.target.name: walk(facts) for facts in checkup.gather()},
         notes=tuple(_list_notes(loaded)),
     )
@@ -123,6 +123,18 @@ class _CheckUp:
         usual = open_workshop(loaded, limits=_LIMITS)
         self._transport = Once(lambda: ObservingTransport(usual.transport(), partial(datetime.now, UTC)))
         self._workshop = replace(usual, transport=self._transport.get)
+
+    def check_configuration(self) -> Iterator[Finding]:
+        """Return what is wrong or unwise; of files that the configuration names, the supplier's are its own link's."""
+        loaded, count = self._loaded, len(self._loaded.targets)
+        found = [_report_problem(each, State.FAILED) for each in loaded.drop_in_problems]
+        if (error := attempt(self._transport.get).error) is not None:
+            found.append(Finding.of_error(CONFIGURATION, error))
+        found += [_report_problem(each, State.WARNING) for each in loaded.warnings]
+        for fault in list_faults(loaded):
+            if not isinstance(fault, (KeysError, SupplyError)) and not fault.problem.startswith("google.emulator"):
+                found.append(Finding.of_error(CONFIGURATION, fault, State.WARNING))
+        return iter(found or [ok(CONFIGURATION, f"{loaded.path}: {count} target{'' if count == 1 else 's'}")])
 
     def check_worker(self) -> Iterator[Finding]:
         """Return what is found about the worker's own rights."""
@@ -141,7 +153,8 @@ class _CheckUp:
         minted = trials.mint(_list_lacking(self._targets, tried, verdicts))
         before = {name: describe_published(target.directory.path)[1] for name, target in self._targets.items()}
         sights = self._look()
-        skew = None if self._request.is_offline else self._transport.get().get_skew(self._workshop.endpoints.sts)
+        transport = attempt(self._transport.get).result
+        skew = None if transport is None else transport.get_skew(self._workshop.endpoints.sts)
         for name, target in self._targets.items():
             resolved = self._loaded.targets[name]
             variables = build_variables(self._loaded, resolved)
@@ -201,17 +214,6 @@ def _report_problem(problem: Problem, state: State) -> Finding:
     return Finding(
         link=CONFIGURATION, state=state, evidence=evidence, remedy=problem.remedy, stage=ExitStatus.CONFIGURATION
     )
-
-
-def _check_configuration(loaded: LoadedConfiguration, path: Path) -> Iterator[Finding]:
-    """Return what is wrong or unwise in the configuration; what the supplier link shows of its files is left to it."""
-    count = len(loaded.targets)
-    found = [_report_problem(each, State.FAILED) for each in loaded.drop_in_problems]
-    found += [_report_problem(each, State.WARNING) for each in loaded.warnings]
-    for error in list_faults(loaded):
-        if not isinstance(error, (KeysError, SupplyError)) and not error.problem.startswith("google.emulator"):
-            found.append(Finding.of_error(CONFIGURATION, error, State.WARNING))
-    return iter(found or [ok(CONFIGURATION, f"{path}: {count} target{'' if count == 1 else 's'}")])
 
 
 def _list_notes(loaded: LoadedConfiguration) -> Iterator[str]:

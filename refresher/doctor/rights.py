@@ -42,12 +42,16 @@ def check_rights(loaded: LoadedConfiguration, workshop: Workshop, targets: Itera
         return
     for credentials in _list_credentials(loaded):
         caller = own_principal(credentials)
-        own = attempt(partial(workshop.open_credentials(credentials).access_token, datetime.now(UTC)))
+        own = attempt(partial(_fetch_own, workshop, credentials))
         if own.result is None:
             problem = own.error.problem if own.error else ""
             yield _unknown(f"what {caller} may do is not known: {problem}")
             continue
         yield _judge(caller, _ask(loaded, workshop, own.result, accounts), len(accounts))
+
+
+def _fetch_own(workshop: Workshop, credentials: Path | None) -> AccessToken:
+    return workshop.open_credentials(credentials).access_token(datetime.now(UTC))
 
 
 def _list_credentials(loaded: LoadedConfiguration) -> list[Path | None]:

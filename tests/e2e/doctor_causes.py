@@ -12,6 +12,7 @@ from tests.e2e.doctor_site import (
     STS,
     Site,
     age,
+    authority,
     break_yaml,
     change,
     change_identity,
@@ -65,6 +66,7 @@ CAUSES: dict[str, Cause] = {
     "broken-yaml": Cause(break_yaml, "configuration", "write a single value", 2),
     "unknown-key": Cause(lambda s: configure(s, directoryroot="/x"), "configuration", "directory_root", 2),
     "broken-drop-in": Cause(drop_in, "configuration", "alice", 2),
+    "ca-file-absent": Cause(authority, "configuration", "google.ca_file", 2),
     # supplier
     "keys-absent": Cause(
         lambda s: (s.worker.place / "keys").rename(s.worker.place / "gone"), "supplier", "keys new", 3

@@ -103,6 +103,11 @@ def break_yaml(site: Site) -> None:
     site.document = {"version": [1, "{"]}
 
 
+def authority(site: Site) -> None:
+    """Trust certificates of a file that does not exist."""
+    site.document["google"]["ca_file"] = "/nowhere/ca.pem"
+
+
 def drop_in(site: Site) -> None:
     """Add a drop-in of an unknown identity."""
     site.worker.drop_in("bob", identity="nobody")

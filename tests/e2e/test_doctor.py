@@ -1,6 +1,7 @@
 """`refresher doctor` on the emulator: a broken chain shows its link and remedy, a healthy one shows nothing."""
 
 import json
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -251,3 +252,28 @@ def test_json_has_every_link_of_every_target(site: Site) -> None:
     assert (broken["entry"], broken["exit_status"], broken["verified"]) == ("E4", 5, True)
     assert [each["link"] for each in (*document["worker"], *target["findings"])] != []
     assert {each["link"] for each in (*document["worker"], *target["findings"])} == set(NAMES)
+
+
+def test_container_is_looked_into_by_name(site: Site) -> None:
+    """With --container the engine is asked for the process, whose variables are missing here; exit 6."""
+    programs = site.worker.place / "bin"
+    programs.mkdir()
+    (programs / "podman").write_text(f"#!/bin/sh\necho {os.getpid()}\n")
+    (programs / "podman").chmod(0o755)
+    site.worker.environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+
+    done = site.worker.command("doctor", "--container", "box", "--json", status=6)
+
+    (target,) = json.loads(done.stdout)["targets"]
+    found = {each["link"]: each for each in target["findings"]}
+    assert found["container"]["state"] == "ok", found["container"]
+    assert found["variables"]["entry"] == "variables-unset"
+
+
+def test_message_of_a_client_is_explained(site: Site) -> None:
+    """With --explain a message leads to cause, remedy and source, and an unknown one to an error."""
+    known = site.worker.run("doctor", "--explain", "RefreshError: Missing subject_token in the credential_source file")
+    unknown = site.worker.run("doctor", "--explain", "something else", status=2)
+
+    assert [line.split()[0] for line in known.stdout.splitlines()] == ["cause:", "remedy:", "source:"]
+    assert "not in the catalogue" in unknown.stderr

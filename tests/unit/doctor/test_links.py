@@ -49,7 +49,7 @@ def test_every_link_is_reported_in_order(build: Build) -> None:
     ],
 )
 def test_refusal_of_sts_breaks_one_link_and_skips_the_others(build: Build, entry: str, link: str) -> None:
-    """What STS refuses breaks the link that the catalogue names; about the others it said nothing."""
+    """What STS refuses breaks the link that the catalogue names; about the others nothing is known."""
     tried: dict[str, Attempt[Any]] = {
         "exchange": Attempt(error=refuse(entry)),
         "impersonation": Attempt(reason="because the exchange failed"),

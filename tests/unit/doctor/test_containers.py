@@ -71,7 +71,7 @@ def test_failure_inside_is_shown_without_control_characters() -> None:
 
 @pytest.mark.parametrize("value", [None, 1, "open ", ["open"], "OPEN"])
 def test_only_known_words_are_read(value: object) -> None:
-    """A word that is not one of the few is refused, and so is what is no thing at all."""
+    """A word that is not one of the few is refused, and so is what has another shape."""
     with pytest.raises(ValueError, match="not a reach"):
         parse_reach(value)
     with pytest.raises(ValueError, match="not a thing"):
@@ -144,7 +144,7 @@ def test_container_that_does_not_run_is_an_error(tmp_path: Path, script: str) ->
 
 
 def test_name_that_two_engines_run_is_an_error(tmp_path: Path) -> None:
-    """Which of two containers of one name is meant has to be said by --pid."""
+    """Where two engines run a container of one name, --pid must be used."""
     engines = [write_engine(tmp_path, name, f"echo {pid}") for name, pid in (("podman", 1), ("docker", 2))]
 
     with pytest.raises(UsageError, match="both run a container called box"):
