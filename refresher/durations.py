@@ -29,6 +29,11 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
+def format_seconds(seconds: float) -> str:
+    """Return seconds for people: with one decimal below ten, whole above."""
+    return f"{f'{seconds:.1f}'.removesuffix('.0') if seconds < 10 else round(seconds)} s"  # noqa: PLR2004 - as above
+
+
 def format_span(duration: timedelta) -> str:
     """Return a duration in its two largest units, for people: `1 d 2 h`, `59 min 57 s`."""
     seconds = int(duration.total_seconds())

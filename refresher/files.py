@@ -123,8 +123,10 @@ def read_regular(
         if status.st_size > most:
             raise UnsuitableFileError(f"larger than {most} bytes")
         content = os.read(descriptor, status.st_size + 1)
-        # some file systems read in pieces, and the file may grow meanwhile
-        while 0 < len(content) <= most and (more := os.read(descriptor, min(most + 1 - len(content), _PIECE))):
+        # some file systems read in pieces or show no size, and the file may grow meanwhile
+        while len(content) != status.st_size and 0 < len(content) <= most:
+            if not (more := os.read(descriptor, min(most + 1 - len(content), _PIECE))):
+                break
             content += more
     finally:
         os.close(descriptor)

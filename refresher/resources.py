@@ -104,6 +104,7 @@ class Impersonation:
         lifetime: The life of access tokens, which have the `scopes`; None leaves it to Google (an hour).
         is_own: Whether the worker's own credentials impersonate, instead of a federated token.
         credentials: The file that holds them; None for the metadata server.
+        token_path: A file that holds the subject token, for remedies; None if it is unknown.
     """
 
     provider: WorkloadIdentityProvider
@@ -115,6 +116,13 @@ class Impersonation:
     lifetime: timedelta | None
     is_own: bool = False
     credentials: Path | None = None
+    token_path: str | None = field(default=None, compare=False)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a remedy can name: the provider's entry and resource name, the caller, and the token's file."""
+        found = {"provider": self.provider.name, "resource": self.provider.resource_name, "caller": self.principal}
+        return found if self.token_path is None else {**found, "file": self.token_path}
 
     @property
     def principal(self) -> str:

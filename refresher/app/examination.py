@@ -2,13 +2,14 @@
 
 Only the daemon has the last configuration that it accepted. While the present one is refused, every directory with a
 target record is a target that the daemon may keep fresh; so is one whose drop-in is refused. Their files alone are
-judged, since what the daemon would mint is unknown.
+judged, since what the daemon would mint is unknown. A directory in retirement is not a target: it is listed apart.
 """
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -23,12 +24,14 @@ from refresher.engine.plan import Target
 from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe import health
-from refresher.observe.health import ArtifactHealth, TargetHealth
+from refresher.observe.daemon import DaemonHealth, examine_daemon
+from refresher.observe.health import REMEDIES, ArtifactHealth, TargetHealth
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, RECORD, REQUIRED, is_minted
+from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, RECORD, REQUIRED, TOKEN, is_minted
 from refresher.publishing.atomic import OWN
 from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory
+from refresher.publishing.retirement import GRACE
 from refresher.settings.places import InvalidConfigurationError, Problem
 from refresher.tokens import UnreadableTokenError
 
@@ -40,7 +43,7 @@ class Examination(NamedTuple):
     """What can be examined: targets by name, and others, whose directories are judged by their files alone.
 
     The `problems` are of drop-ins, or of a configuration that is refused as a whole: then none is `loaded`, there are
-    no targets, and `since` is when its files last changed (UTC).
+    no targets, and `since` is when its files last changed (UTC). `retiring` shows since when (UTC) a directory is.
     """
 
     root: Path
@@ -49,6 +52,7 @@ class Examination(NamedTuple):
     loaded: LoadedConfiguration | None
     problems: tuple[Problem, ...]
     since: datetime | None = None
+    retiring: Mapping[str, datetime] = {}
 
     @property
     def is_empty_fine(self) -> bool:
@@ -67,12 +71,20 @@ class Examination(NamedTuple):
         if self.since is not None:
             begin = f"the configuration is refused since {self.since:%FT%TZ}; a daemon that runs goes on with the last"
             lines.insert(0, f"{begin} one it accepted, and targets are judged by their files alone")
-        return tuple(lines)
+        return (*lines, *map(self._describe_retirement, self.retiring))
+
+    def _describe_retirement(self, name: str) -> str:
+        began, end = self.retiring[name], self.retiring[name] + GRACE
+        return (
+            f"{name} is not a target any more: its env was removed at {began:%FT%TZ}, the rest follows at {end:%FT%TZ}"
+        )
 
     def find_refused(self, name: str) -> tuple[str, str] | None:
         """Return problem and remedy of a name that is not a target because something is refused; None for any other."""
         if name in self.names:
             return None
+        if name in self.retiring:
+            return self._describe_retirement(name), "configure the target again if a container still needs it"
         if self.loaded is None:
             return f"target {name} is not published, and the configuration is refused", "fix it: see above"
         file_names = self.loaded.scanned.file_names
@@ -91,8 +103,35 @@ class Examination(NamedTuple):
         refused = "its drop-in" if self.since is None else "the configuration"
         return _examine_files(self.root, name, now, f"{refused} is refused: judged by its files alone")
 
+    def find_container_directory(self, name: str) -> str | None:
+        """Return where a target's container mounts its directory; None if that is unknown."""
+        target = None if self.loaded is None else self.loaded.targets.get(name)
+        return None if target is None else target.container_directory
 
-def open_examination(path: Path) -> Examination:
+    def examine_daemon(self, verdicts: Sequence[TargetHealth], now: datetime) -> DaemonHealth:
+        """Return what is known of the daemon that keeps these targets."""
+        prompt = [] if self.loaded is None else [name for name in self.targets if _is_prompt(self.loaded, name)]
+        return examine_daemon(self.root, verdicts, now, prompt=prompt)
+
+
+def advise_about_daemon(verdict: TargetHealth, daemon: DaemonHealth) -> TargetHealth:
+    """Return a verdict whose remedies fit a daemon that is stopped: its log shows nothing."""
+    if not daemon.is_stopped or daemon.remedy is None:
+        return verdict
+    artifacts = tuple(
+        each if each.problem is None else replace(each, remedy=daemon.remedy) for each in verdict.artifacts
+    )
+    remedy = daemon.remedy if verdict.remedy == REMEDIES[True] else verdict.remedy
+    return replace(verdict, remedy=remedy, artifacts=artifacts)
+
+
+def _is_prompt(loaded: LoadedConfiguration, name: str) -> bool:
+    """Return whether a target's supplier issues a new token whenever it is asked."""
+    identity = loaded.get_identity(loaded.targets[name])
+    return loaded.configuration.suppliers[loaded.get_supplier_name(identity)].lifetime_range is not None
+
+
+def open_examination(path: Path, now: datetime) -> Examination:
     """Read what can be known: a configuration, or else the directories below its `directory_root`.
 
     Raises:
@@ -101,13 +140,13 @@ def open_examination(path: Path) -> Examination:
     try:
         loaded = load(path)
     except InvalidConfigurationError as error:
-        return _examine_refused(error)
+        return _examine_refused(error, now)
     root, targets = Path(loaded.configuration.directory_root), build_targets(loaded)
     others = _list_recorded(root, (loaded.scanned.file_names or frozenset()) - targets.keys())
     return Examination(root, targets, others, loaded, loaded.drop_in_problems)
 
 
-def _examine_refused(error: InvalidConfigurationError) -> Examination:
+def _examine_refused(error: InvalidConfigurationError, now: datetime) -> Examination:
     roots = [Path(str(Configuration.model_fields["directory_root"].default))]
     changed = []
     for file in error.files:
@@ -124,7 +163,22 @@ def _examine_refused(error: InvalidConfigurationError) -> Examination:
         recorded = ()
     if not recorded:
         raise error
-    return Examination(roots[-1], {}, recorded, None, error.problems, datetime.fromtimestamp(max(changed) / 1e9, UTC))
+    retiring = {name: began for name in recorded if (began := _find_retirement(roots[-1] / name, now)) is not None}
+    kept, since = (
+        tuple(name for name in recorded if name not in retiring),
+        datetime.fromtimestamp(max(changed) / 1e9, UTC),
+    )
+    return Examination(roots[-1], {}, kept, None, error.problems, since, retiring)
+
+
+def _find_retirement(directory: Path, now: datetime) -> datetime | None:
+    """Return when the retirement of a directory began (UTC): `env` is gone, the token not yet; None if it did not."""
+    try:
+        began = datetime.fromtimestamp(directory.stat().st_mtime, UTC)
+        is_begun = (directory / TOKEN).exists() and not (directory / ENVIRONMENT).exists()
+    except OSError:
+        return None
+    return began if is_begun and now - began < GRACE else None
 
 
 def _list_recorded(root: Path, names: Iterable[str]) -> tuple[str, ...]:
@@ -156,21 +210,23 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
     state = State.ABSENT
     if token is not None:
         state = policy.compute_state(name, token.issued_at, token.expires_at, now)
-    artifacts = tuple(_judge_artifact(name, each, described[each], file, now) for each, file in files.items())
+    artifacts = tuple(_judge_artifact(directory, each, described[each], file, now) for each, file in files.items())
     complaint = None
     if missing := [each for each in REQUIRED if token is not None and not contents[each].content]:
-        complaint = f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(directory)
+        complaint = f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(root)
     assessment = Assessment(state=state, token=token)
-    return health.build_verdict(directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
+    verdict = health.build_verdict(directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
+    return replace(verdict, written_at=health.find_last_write({TOKEN: contents[TOKEN], **files}))
 
 
 def _judge_artifact(
-    target: str, name: str, described: Description, file: PublishedFile, now: datetime
+    directory: CredentialsDirectory, name: str, described: Description, file: PublishedFile, now: datetime
 ) -> ArtifactHealth:
     if file.content is None:
-        return ArtifactHealth(name=name, state=State.ABSENT if file.is_absent else State.UNREADABLE)
-    if compute_digest(file.content) != described.sha256:
-        return ArtifactHealth(name=name, state=State.FOREIGN)
-    end = described.expires_at
-    state = policy.compute_state(f"{target}/{name}", described.issued_at, end, now)
-    return ArtifactHealth(name=name, state=state, expires_at=end, runway=max(end - now, now - now))
+        state = State.ABSENT if file.is_absent else State.UNREADABLE
+    elif compute_digest(file.content) != described.sha256:
+        state = State.FOREIGN
+    else:
+        label = f"{directory.name}/{name}"
+        state = policy.compute_state(label, described.issued_at, described.expires_at, now)
+    return health.build_artifact(directory, name, state, now, described.expires_at)

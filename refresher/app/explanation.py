@@ -15,9 +15,11 @@ from refresher.config.drop_ins import SUFFIX
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
 from refresher.durations import format_duration
-from refresher.errors import ConfigurationError, KeysError, PublishError, RefresherError, SupplyError
-from refresher.keys.registry import published_key_ids
+from refresher.errors import ConfigurationError, PublishError, RefresherError, SupplyError
+from refresher.files import read_state
+from refresher.keys import registry
 from refresher.publishing import retirement
+from refresher.publishing.walk import LOCK
 from refresher.resources import Endpoints
 from refresher.settings.values import TcpSocket
 
@@ -62,7 +64,8 @@ def plan_exchanges(loaded: LoadedConfiguration) -> dict[str, float]:
 def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     """Return what is unwise about Google's endpoints, and what is wrong with files that the configuration names.
 
-    Without those files the daemon fails to supply. What only the daemon's user can judge is not judged here.
+    Without those files the daemon fails to supply. Keys are judged as its user would, also by root. The command
+    `check` prints them, and the daemon logs them.
     """
     google = loaded.configuration.google
     if google.emulator:
@@ -79,12 +82,10 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
                     f"identities.{name}.scopes: {scope} is not a scope of Google's",
                     f"delete it; for a service there, publish an ID token: id_tokens: {{NAME: {{audience: {scope}}}}}",
                 )
+    lock = read_state(Path(loaded.configuration.directory_root) / LOCK)  # its owner is the daemon's user
     for name, settings in loaded.configuration.suppliers.items():
         if settings.keys_directory is not None:
-            try:
-                published_key_ids(settings.keys_directory)
-            except KeysError as error:
-                yield error
+            yield from registry.list_faults(settings.keys_directory, None if lock is None else lock.uid)
         for key, path in settings.file_paths():
             if not os.path.lexists(path):
                 yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")

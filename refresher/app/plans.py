@@ -26,7 +26,7 @@ from refresher.suppliers.interface import Supplier, Workshop
 if TYPE_CHECKING:
     from refresher.google.call import Response, Transport
 
-_LOCAL_THREADS = 3
+_LOCAL_THREADS = 4
 """For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
 _REMOTE_THREADS = 16
 """For suppliers that wait for an answer most of the time."""

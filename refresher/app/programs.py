@@ -19,6 +19,7 @@ from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
+from refresher.durations import format_seconds
 from refresher.engine import once
 from refresher.engine.agenda import Key, Outcome
 from refresher.engine.daemon import Daemon
@@ -26,7 +27,7 @@ from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
-from refresher.observe.health import TRIES_AGAIN
+from refresher.observe.health import describe_retry
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_daemon_running
@@ -99,10 +100,11 @@ def prove_targets(
             reported.add(name)
         time.sleep(pause)
     workers.stop()
-    endpoints, proved = workshop.endpoints, dict(principals)  # what is still under way failed
+    proved = dict(principals)  # what is still under way failed
+    places = dict.fromkeys((workshop.endpoints.sts, workshop.endpoints.iam_credentials))
     late = ExchangeError(
-        f"no complete answer of Google's within {allowed:g} s",
-        f"make this machine reach {endpoints.sts} and {endpoints.iam_credentials}, or allow more time: --timeout",
+        f"no complete answer of Google's within {format_seconds(allowed)}",
+        f"make this machine reach {' and '.join(places)}, or allow more time: --timeout",
     )
     failed = [targets[name] for name in names if name not in proved]
     return proved, {each.name: _complete_remedy(errors.get(each.name, late), each) for each in failed}
@@ -112,7 +114,7 @@ def _complete_remedy(error: RefresherError, target: Target) -> RefresherError:
     """Return why a target was not proved, with what its daemon does about its artifacts."""
     found = error.copy()
     if target.minted:
-        found.remedy += f"; for their artifacts {TRIES_AGAIN}"
+        found.remedy += f"; {describe_retry(target.directory.root)}"
     return found
 
 

@@ -133,6 +133,7 @@ def _build_target(
             lifetime=identity.lifetime,
             is_own=identity.via == "impersonation",
             credentials=identity.credentials,
+            token_path=str(target.directory / TOKEN),
         ),
         minted=tuple(
             MintedArtifact(name=name, options=asked)

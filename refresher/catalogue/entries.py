@@ -14,7 +14,7 @@ OPAQUE_REMEDY = (
 )
 """Google documents that it refuses (guide to other providers), and in which words is not published."""
 
-SERVER_REMEDY = "wait: Google's side failed, and it is tried again by itself; until then keep what is published"
+SERVER_REMEDY = "wait some minutes, then try again, as a daemon does: Google's side failed; what is published is kept"
 _APIS = {
     "Service Account Credentials": "iamcredentials.googleapis.com",
     "Security Token Service": "sts.googleapis.com",
@@ -23,6 +23,8 @@ _APIS = {
 """The APIs that we call, by a part of their titles, by which Google names one that is disabled."""
 
 _PROJECT = re.compile(r"in project ([a-z0-9:.-]*[a-z0-9])")
+_QUOTA_PROJECT = re.compile(r"to use project ([a-z0-9:.-]*[a-z0-9])")
+_ATTRIBUTE = re.compile(r"(?:attribute|google)\.[a-z0-9_]+")
 _UNPARSED = "E9"
 
 HTML_PAGE = "an HTML page"
@@ -109,8 +111,8 @@ def name_refusal(status: int, text: str, *, service: str) -> str:
 def find_remedy(status: int, text: str, *, service: str = "google", **facts: str) -> str:
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
-    The remedies of `google` mention the `service_account`, the name of the `provider` in the configuration, its
-    `resource` name and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
+    The remedies of `google` mention the `service_account`, the `caller`, the name of the `provider` in the
+    configuration, its `resource` name and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:
@@ -121,10 +123,12 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
 def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     """Return the remedy of an entry, with the facts of `find_remedy` and what the server's message names."""
     named = {"service_account": "the account", "provider": "NAME", "key": "the key", "caller": "the caller", **facts}
+    found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
+    named["project"] = found[0][1] if found[0] else "PROJECT"
+    named["quota_project"] = f"project {found[1][1]}" if found[1] else "the quota project"
+    named["attribute"] = found[2][0] if found[2] else "the attribute"
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
-    if (project := _PROJECT.search(text)) is not None:
-        named["project"] = project[1]
     return entry.remedy.format_map(_Named(named))
 
 

@@ -28,8 +28,9 @@ def command(config: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(explained, indent=2))
         return
     targets, google, listen = explained["targets"], explained["google"], explained["listen"]
+    places = dict.fromkeys((google["sts"], google["iam_credentials"]))
     lines = [line for target in targets for line in _describe(target)]
-    lines.append(f"Google is {google['universe_domain']}: {google['sts']}, {google['iam_credentials']}")
+    lines.append(f"Google is {google['universe_domain']}: {', '.join(places)}")
     if listen:
         lines.append(f"{listen} is where status will be served: nothing answers there yet")
     lines += _describe_canary(explained["canary"])

@@ -1,9 +1,10 @@
 """The exec probe `refresher wait --directory DIR`: whether a credentials directory is usable, in standard library only.
 
 It sees what a client sees in its own container, and no configuration: the directory is not a removed one, the token
-file holds a token with more than its minimum validity left, the other required files are there, and none of them is
-mounted by itself, which would cut the container off from every refresh. What the configuration would mint is checked by
-`refresher wait --config`. A command line that it does not understand is left to the full command.
+file holds a token with more than its minimum validity left, the other required files and the optional artifacts that
+`env` or `artifacts.json` name are there and as good, and none of them is mounted by itself, which would cut the
+container off from every refresh. What the configuration would mint is checked by `refresher wait --config`. A command
+line that it does not understand is left to the full command.
 """
 
 import os
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from refresher import policy
 from refresher.durations import parse_duration
 from refresher.errors import ExitStatus, NotReadyError
-from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED, TOKEN, get_row
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, REQUIRED, TOKEN, get_row, is_minted
 from refresher.publishing.contents import PublishedFile, compute_digest, extract_token, parse_descriptions, read_file
 from refresher.publishing.mounts import SingleFileMountError, find_single_file_mount
 from refresher.text import escape
@@ -36,7 +37,7 @@ class RemovedDirectoryError(NotReadyError):
 
 
 class Request(NamedTuple):
-    """What to wait for: a credentials directory as this process sees it, and optional artifacts to be usable too.
+    """What to wait for: a credentials directory as this process sees it, with all its optional artifacts or only these.
 
     Each token must have more life left than `min_validity`, or without one than its own minimum validity.
     """
@@ -44,7 +45,7 @@ class Request(NamedTuple):
     directory: str
     min_validity: timedelta | None
     timeout: timedelta
-    artifacts: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] | None = None
 
 
 def parse(arguments: list[str]) -> Request | None:
@@ -93,11 +94,13 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
                 f"{directory} was removed on the worker, and this container still holds the former one",
                 "start the container again",
             )
-        contents = {name: read_file(descriptor, name) for name in (*REQUIRED, DESCRIPTIONS, *request.artifacts)}
-        names = (TOKEN, *REQUIRED, *request.artifacts)  # the token first: it is the one that is old already
+        contents = {name: read_file(descriptor, name) for name in (*REQUIRED, DESCRIPTIONS)}
+        artifacts = _list_optional(contents) if request.artifacts is None else request.artifacts
+        contents |= {name: read_file(descriptor, name) for name in artifacts if name not in contents}
+        names = (TOKEN, *REQUIRED, *artifacts)  # the token first: it is the one that is old already
         if (mounted := find_single_file_mount(descriptor, names, directory)) is not None:
             return mounted
-        problem = _find_complaint(request, contents, now)
+        problem = _find_complaint(request, artifacts, contents, now)
         return None if problem is None else _not_ready(problem)
     except OSError as error:
         return _not_ready(f"{directory} can't be read: {os.strerror(error.errno or 0)}")
@@ -109,8 +112,22 @@ def _not_ready(problem: str) -> NotReadyError:
     return NotReadyError(problem, "see `refresher status` on the worker")
 
 
-def _find_complaint(request: Request, contents: dict[str, PublishedFile], now: datetime) -> str | None:
-    for name in (*REQUIRED, *request.artifacts):
+def _list_optional(contents: dict[str, PublishedFile]) -> tuple[str, ...]:
+    """Return the optional artifacts of a directory, by the variables of its `env` and by `artifacts.json`."""
+    names = set(filter(is_minted, parse_descriptions(contents[DESCRIPTIONS].content)))
+    for line in (contents[ENVIRONMENT].content or b"").decode("ascii", "replace").splitlines():
+        variable, _, path = line.partition("=")
+        for row in ARTIFACTS:
+            if row.variable and (variable.startswith(row.variable) if row.is_folder else variable == row.variable):
+                name = f"{row.name}/{path.rpartition('/')[2]}" if row.is_folder else row.name
+                names |= {name} if is_minted(name) or not row.is_folder else set()
+    return tuple(sorted(names))
+
+
+def _find_complaint(
+    request: Request, artifacts: tuple[str, ...], contents: dict[str, PublishedFile], now: datetime
+) -> str | None:
+    for name in (*REQUIRED, *artifacts):
         if not contents[name].content:
             return contents[name].problem or f"{request.directory}/{name} is absent"
     try:
@@ -119,7 +136,7 @@ def _find_complaint(request: Request, contents: dict[str, PublishedFile], now: d
         return f"{request.directory}/{TOKEN} is unreadable: {error}"
     lives = [] if token is None else [(TOKEN, token.issued_at, token.expires_at)]
     described = parse_descriptions(contents[DESCRIPTIONS].content)
-    for name in request.artifacts:
+    for name in artifacts:
         if get_row(name).origin == "minted":
             entry = described.get(name)
             if entry is None or entry.sha256 != compute_digest(contents[name].content or b""):

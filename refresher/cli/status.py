@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from refresher.app.examination import open_examination
+from refresher.app.examination import advise_about_daemon, open_examination
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
-from refresher.observe.health import TRIES_AGAIN, TargetHealth
+from refresher.observe.daemon import DaemonHealth
+from refresher.observe.health import TargetHealth
 from refresher.observe.holders import find_holders
 from refresher.text import escape
 
@@ -26,24 +27,28 @@ def command(config: Path, *, as_json: bool) -> None:
 
     Always exits 0; in scripts, use `refresher wait --timeout 0s`. While the configuration is refused, it shows every
     directory that the daemon has published. If root runs it, it also warns about containers that have mounted a single
-    file, or a directory that was removed.
+    file, a directory that was removed, or the directory at another place than its documents name.
     """
-    found, now = open_examination(config), datetime.now(UTC)
+    now = datetime.now(UTC)
+    found = open_examination(config, now)
     for line in found.complaints:
         print_note(line)
     problems = [str(problem) for problem in found.problems]
+    verdicts = [found.examine(name, now) for name in found.names]
+    daemon = found.examine_daemon(verdicts, now)
     report = as_report(
-        [found.examine(name, now) for name in found.names],
+        [advise_about_daemon(verdict, daemon) for verdict in verdicts],
         now,
+        daemon=daemon,
         is_empty_fine=found.is_empty_fine,
         problems=() if found.since else problems,
     )
     if as_json:
         refused = found.since and {"since": f"{found.since:%FT%TZ}", "problems": problems}
-        click.echo(json.dumps({**report, "refused": refused}, indent=2))
+        click.echo(json.dumps({**report, "retiring": list(found.retiring), "refused": refused}, indent=2))
     else:
-        _print(report)
-    print_warnings(find_holders(found.root / name for name in found.names))
+        _print(report, daemon)
+    print_warnings(find_holders({found.root / name: found.find_container_directory(name) for name in found.names}))
 
 
 def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
@@ -72,6 +77,8 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
                 "name": each.name,
                 "state": each.state.value,
                 "expires_at": each.expires_at and f"{each.expires_at:%FT%TZ}",
+                "problem": each.problem,
+                "remedy": each.remedy,
             }
             for each in health.artifacts
         ],
@@ -82,7 +89,12 @@ def as_document(health: TargetHealth, now: datetime) -> dict[str, Any]:
 
 
 def as_report(
-    verdicts: Sequence[TargetHealth], now: datetime, *, is_empty_fine: bool, problems: Sequence[str] = ()
+    verdicts: Sequence[TargetHealth],
+    now: datetime,
+    *,
+    daemon: DaemonHealth | None = None,
+    is_empty_fine: bool,
+    problems: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the whole document of `status --json`, from one verdict per target, reached at a time of the wall clock.
 
@@ -93,29 +105,40 @@ def as_report(
     return {
         "ready": ready and not problems,
         "problems": list(problems),
+        "daemon": daemon and _as_daemon_document(daemon),
         "targets": [as_document(health, now) for health in verdicts],
     }
 
 
-def _print(report: dict[str, Any]) -> None:
+def _as_daemon_document(daemon: DaemonHealth) -> dict[str, Any]:
+    return {
+        "running": daemon.is_running,
+        "pid": daemon.pid,
+        "stopped": daemon.is_stopped,
+        "last_refresh_at": daemon.refreshed_at and f"{daemon.refreshed_at:%FT%TZ}",
+        "problem": daemon.problem,
+        "remedy": daemon.remedy,
+    }
+
+
+def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
     targets = report["targets"]
     width = max((len(target["name"]) for target in targets), default=0)
-    failing = []
     for target in targets:
         life = f"until {target['expires_at']}, {target['runway_seconds']} s" if target["expires_at"] else "no token"
         click.echo(f"{clean(target['name']):{width}}  {_style(target)}  {life}")
         for artifact in target["artifacts"]:
             end = f"until {artifact['expires_at']}" if artifact["expires_at"] else ""
             click.echo(f"{'':{width}}  {_style(artifact)}  {clean(artifact['name'])} {end}".rstrip())
-            if artifact["state"] not in _COLOURS:
-                failing.append(f"{target['name']}/{artifact['name']}")
-        notes = [target["note"], target["problem"], target["problem"] and f"remedy: {target['remedy']}"]
-        for note in filter(None, notes):
+        # without a good token no artifact can be good: its own problem is the cause
+        failing = [target] if target["problem"] else [each for each in target["artifacts"] if each["problem"]]
+        remedies = [f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing)]
+        for note in filter(None, [target["note"], *(each["problem"] for each in failing), *remedies]):
             click.echo(f"{'':{width}}  {clean(note)}")
-    exceptions = f", except for {clean(', '.join(failing))}" if failing else ""
-    click.echo(f"ready{exceptions}" if report["ready"] else "not ready")
-    if failing:
-        click.echo(f"remedy: run `refresher wait --exchange`: it shows what Google answers; {TRIES_AGAIN}")
+    click.echo(clean(daemon.description))
+    if daemon.problem is not None:
+        click.echo(f"{click.style('warning:', fg='red')} {clean(daemon.problem)}\n  remedy: {daemon.remedy}")
+    click.echo("ready" if report["ready"] else "not ready")
 
 
 def _style(row: dict[str, Any]) -> str:

@@ -11,9 +11,18 @@ from pathlib import Path
 
 import click
 
-from refresher.app.examination import Examination, open_examination
+from refresher.app.examination import Examination, advise_about_daemon, open_examination
 from refresher.cli import probe
-from refresher.cli.command import PATH, Duration, config_option, declare, print_errors, print_note, select_targets
+from refresher.cli.command import (
+    PATH,
+    Duration,
+    config_option,
+    declare,
+    print_errors,
+    print_note,
+    print_warnings,
+    select_targets,
+)
 from refresher.errors import ExitStatus, NotReadyError, UsageError
 from refresher.publishing.artifacts import NAMES, OPTIONAL
 
@@ -37,7 +46,12 @@ _MOST_NAMES = 10
 )
 @click.option("--timeout", type=Duration(), default="60s", show_default=True, help="How long to wait; 0s checks once.")
 @click.option(
-    "--artifact", "artifacts", multiple=True, metavar="NAME", help=f"Also wait for an optional artifact: {_OPTIONAL}."
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    metavar="NAME",
+    help=f"Wait for the token and this optional artifact only: {_OPTIONAL}; `token` for the token alone. "
+    "Default: every optional artifact that is configured.",
 )
 @click.option(
     "--exchange", is_flag=True, help="Also prove each target with a real exchange; try again until Google accepts it."
@@ -53,7 +67,7 @@ def command(
     *,
     exchange: bool,
 ) -> int:
-    """Return when all targets, or the given TARGETS, are ready.
+    """Return when all targets, or the given TARGETS, are ready: token and optional artifacts are usable.
 
     Exit status: 0 ready; 6 not ready in time, or the drop-in of a given target is refused; 5 Google refuses the
     exchange. With --timeout 0s, everything is checked once.
@@ -66,13 +80,14 @@ def command(
         for artifact in artifacts:
             if artifact.partition("/")[0] not in NAMES:
                 raise UsageError(f"there is no artifact {artifact}", f"use one of {_OPTIONAL}")
-        return probe.run(probe.Request(str(directory), min_validity, timeout, tuple(artifacts)))
+        return probe.run(probe.Request(str(directory), min_validity, timeout, tuple(artifacts) or None))
     deadline = time.monotonic() + timeout.total_seconds()
-    found = open_examination(config)
+    found = open_examination(config, datetime.now(UTC))
     for complaint in found.complaints:
         print_note(complaint)
     names = _select(found, targets, artifacts)
-    _wait_for_files(found, names, () if exchange else artifacts, min_validity, deadline)
+    wanted = tuple(artifacts) or None
+    _wait_for_files(found, names, () if exchange else wanted, min_validity, deadline)
     if exchange:
         from refresher.app.programs import prove_targets
 
@@ -85,7 +100,7 @@ def command(
         print_errors(errors)
         for error in errors.values():
             return error.exit_status
-        _wait_for_files(found, names, artifacts, min_validity, deadline)
+        _wait_for_files(found, names, wanted, min_validity, deadline)
     return ExitStatus.DONE
 
 
@@ -95,11 +110,12 @@ def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) 
         if (refused := found.find_refused(name)) is not None:
             raise NotReadyError(*refused)
     selected = list(select_targets(dict.fromkeys(found.names), names))
-    if found.loaded is not None and not names:
-        if found.problems:
-            raise NotReadyError(f"drop-ins can't be used: {len(found.problems)} found wrong", "fix them: see above")
-        if not selected and not found.is_empty_fine:
-            raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
+    if found.loaded is not None and not names and found.problems:
+        raise NotReadyError(f"drop-ins can't be used: {len(found.problems)} found wrong", "fix them: see above")
+    if not selected and not found.is_empty_fine:
+        if found.loaded is None:
+            raise NotReadyError("no target is published, and the configuration is refused", "fix it: see above")
+        raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
     for artifact in artifacts:
         for name in selected:
             if name in found.targets and artifact not in found.targets[name].directory.artifacts:
@@ -110,22 +126,25 @@ def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) 
 def _wait_for_files(
     found: Examination,
     names: Collection[str],
-    artifacts: Sequence[str],
+    artifacts: Collection[str] | None,
     min_validity: timedelta | None,
     deadline: float,
 ) -> None:
     while True:
         now = datetime.now(UTC)
-        shortages = {
-            name: shortage
-            for name in names
-            if (shortage := found.examine(name, now).find_shortage(min_validity, artifacts)) is not None
-        }
-        if not shortages:
+        verdicts = {name: found.examine(name, now) for name in names}
+        failing = [each for each in verdicts.values() if each.find_shortage(min_validity, artifacts) is not None]
+        if not failing:
             return
         if time.monotonic() >= deadline:
-            (_, (problem, remedy)), *others = shortages.items()
-            more = ", ".join(name for name, _ in others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
-            raise NotReadyError(f"{problem} ({len(others)} more: {more})" if others else problem, remedy)
+            break
         gc.enable()  # this may run for long
         time.sleep(_POLL_SECONDS)
+    daemon = found.examine_daemon(list(verdicts.values()), now)
+    print_note(daemon.description)
+    if daemon.problem is not None:
+        print_warnings([f"{daemon.problem} — {daemon.remedy}"])
+    first, *others = (advise_about_daemon(each, daemon) for each in failing)
+    problem, remedy = first.find_shortage(min_validity, artifacts) or ("", "")
+    more = ", ".join(each.name for each in others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
+    raise NotReadyError(f"{problem} ({len(others)} more: {more})" if others else problem, remedy)

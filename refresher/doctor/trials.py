@@ -19,7 +19,7 @@ from refresher.errors import PublishError, RefresherError
 from refresher.files import read_state
 from refresher.publishing.artifacts import DESCRIPTIONS, ID_TOKENS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.lock import LOCK
+from refresher.publishing.walk import LOCK
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError
 

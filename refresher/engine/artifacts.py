@@ -123,7 +123,8 @@ def mint(artifact: MintedArtifact, minting: Minting) -> MintedToken:
 
 def compute_request(artifact: MintedArtifact, way: Impersonation) -> str:
     """Return what differs for anything else that could be asked for, 16 hex digits."""
-    asked = json.dumps([artifact.name, dict(artifact.options), asdict(way)], default=str, sort_keys=True)
+    facts = {name: value for name, value in asdict(way).items() if name != "token_path"}  # that is for remedies alone
+    asked = json.dumps([artifact.name, dict(artifact.options), facts], default=str, sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 

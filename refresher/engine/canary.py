@@ -142,11 +142,12 @@ class Canary:
             found = self._rounds.get(identity)
             if found is None:
                 return
-            if entry.artifact is None or outcome.error is not None:
-                if outcome.result is Result.PUBLISHED or (entry.artifact is not None and outcome.error is not None):
-                    found.next_at = None
-                return
-        if outcome.result is Result.PUBLISHED:
+            is_news = found.health is None or found.health.state is ExchangeState.ACCEPTED
+            if outcome.error is not None and entry.artifact is not None and is_news:
+                found.next_at = None
+            if entry.artifact is None and outcome.result is Result.PUBLISHED:
+                found.next_at = None
+        if entry.artifact is not None and outcome.result is Result.PUBLISHED:
             self._settle(identity, found, entry.target, None)
 
     def reconsider(self) -> None:

@@ -246,12 +246,12 @@ class _Visit:
             self._settle(name, self.target.static[name])
 
     def _settle(self, name: str, wanted: bytes) -> None:
-        """Write an artifact unless it is in place with its owner and mode."""
-        file = self.contents[name]
-        if is_in_place(file, wanted, self.directory.ownership):
+        """Write an artifact unless it was written, or is in place with its owner and mode."""
+        file = self.contents.get(name)
+        if file is None or is_in_place(file, wanted, self.directory.ownership):
             return
         self.directory.publish(name, wanted)
-        self.contents.update(self.directory.read((name,)))
+        del self.contents[name]
         self.wrote = True
         if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)

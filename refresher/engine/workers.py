@@ -127,5 +127,5 @@ class _Lane:
             try:
                 job()
             finally:
-                del job  # it holds the plan that it was made for, and the next one may come late
+                del job  # it holds the plan that it belongs to, and the next one may come late
                 self._finished(self)

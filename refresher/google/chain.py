@@ -90,7 +90,8 @@ class IamCredentials:
             error=self.error,
             bearer=self.access_token,
             document=body,
-            explain=self.explain or partial(find_remedy, service_account=service_account),
+            explain=self.explain
+            or partial(find_remedy, service_account=service_account, caller=self.caller or "the worker's own account"),
         )
 
 
@@ -102,7 +103,8 @@ def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> st
     """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
     entry = recognise(status, text)
     if entry is None or not entry.is_missing_role or is_retryable(status):
-        return find_remedy(status, text, service_account=str(way.service_account), provider=way.provider.name)
+        account, provider = str(way.service_account), way.provider.name
+        return find_remedy(status, text, service_account=account, caller=way.principal, provider=provider)
     if not way.delegates:
         return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
     accounts = (*way.delegates, str(way.service_account))
@@ -143,6 +145,7 @@ class GoogleChain:
             subject_token_type=way.subject_token_type,
             scopes=way.scopes if way.service_account is None else (CLOUD_PLATFORM_SCOPE,),
             now=now,
+            facts=way.facts,
         )
 
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
@@ -186,6 +189,7 @@ def exchange(
     subject_token_type: str,
     scopes: Sequence[str],
     now: datetime,
+    facts: Mapping[str, str] | None = None,
 ) -> AccessToken:
     """Exchange a subject token for a federated access token (RFC 8693, section 2).
 
@@ -193,9 +197,10 @@ def exchange(
     exchange; the proof that a client's own way works is in `refresher.google.google_auth`.
 
     The token's type is a URN of RFC 8693, section 3; the federated token needs at least one scope; the answer's
-    `expires_in` counts from `now`, the wall clock's time, UTC. It is an `ExchangeError` if STS refused, and the remedy
-    names what to fix; or if it did not answer, or not as it should.
+    `expires_in` counts from `now`, the wall clock's time, UTC; `facts` are those of `find_remedy`. It is an
+    `ExchangeError` if STS refused, and the remedy names what to fix; or if it did not answer, or not as it should.
     """
+    known = {"provider": provider.name, "resource": provider.resource_name, **(facts or {})}
     call = Call(
         asked=f"the exchange with {endpoints.sts} at {provider.resource_name}",
         url=endpoints.token_url,
@@ -209,8 +214,6 @@ def exchange(
             "subject_token_type": subject_token_type,
         },
         secrets=(subject_token,),
-        explain=partial(
-            find_exchange_remedy, subject_token_type, provider=provider.name, resource=provider.resource_name
-        ),
+        explain=lambda status, text: find_exchange_remedy(subject_token_type, status, text, **known),
     )
     return call.read_access_token(call.fetch_document(transport), now)

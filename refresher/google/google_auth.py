@@ -24,6 +24,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.exceptions import TransportError as GoogleTransportError
 
 from refresher.catalogue import entries
+from refresher.durations import format_seconds
 from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.files import UnsuitableFileError, explain_failure, read_regular
 from refresher.google.call import Call, Response, Transport, TransportError, is_retryable
@@ -135,7 +136,7 @@ class CredentialsFile:
         except subprocess.TimeoutExpired as error:
             # no cause: it holds what the program printed
             raise SupplyError(
-                f"the program of the credentials in {self.path} did not end within {error.timeout:g} s",
+                f"the program of the credentials in {self.path} did not end within {format_seconds(error.timeout)}",
                 "run it by hand as the daemon's user; timeout_millis in that file sets a longer limit",
                 retryable=True,
             ) from None
@@ -234,18 +235,12 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
 
 
 def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -> RefresherError:
-    provider, file = way.provider, str(token_path)
+    facts = {**way.facts, "file": str(token_path)}
     call = Call(
         asked=f"the exchange at {way.provider.resource_name}",
         url=request.last_url,
         error=ExchangeError,
-        explain=partial(
-            entries.find_exchange_remedy,
-            way.subject_token_type,
-            provider=provider.name,
-            resource=provider.resource_name,
-            file=file,
-        ),
+        explain=lambda status, text: entries.find_exchange_remedy(way.subject_token_type, status, text, **facts),
     )
     if request.last_url.endswith(":generateAccessToken"):
         asked, explain = f"impersonating {way.service_account} as {way.principal}", explain_refusal

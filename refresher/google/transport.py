@@ -24,6 +24,7 @@ from urllib3 import exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from refresher.durations import format_seconds
 from refresher.errors import ConfigurationError
 from refresher.files import read_regular
 from refresher.google.call import Response, TransportError
@@ -211,7 +212,7 @@ class PooledTransport:
             if isinstance(error, exceptions.ProxyError):
                 reason += f" ({urlsplit(parse_proxy(self._proxies['https'])[0]).netloc})"
         if deadline.has_passed:
-            reason = f"no complete response within {self._limits.call:g} s"
+            reason = f"no complete response within {format_seconds(self._limits.call)}"
         if response is None or reason:
             # no cause: its text may quote a header or the answer
             raise TransportError(f"{host} did not answer: {reason}") from None

@@ -72,10 +72,11 @@ _TIMES = ("created_at", "activated_at", "retiring_at", "keep_until", "gone_at")
 
 
 @contextmanager
-def open_keys(directory: Path) -> Iterator[int]:
+def open_keys(directory: Path, *, user: int | None = None) -> Iterator[int]:
     """Open a keys directory for the length of a `with` block, and return its descriptor.
 
-    It is a `KeysError` if it is absent, belongs to another user, or others can read or write it.
+    It is a `KeysError` if it is absent, belongs to another user than root and `user` (the uid that is to use it; None
+    for this process's), or others can read or write it.
     """
     descriptor = None
     try:
@@ -86,7 +87,10 @@ def open_keys(directory: Path) -> Iterator[int]:
             problem = f"the keys directory {directory} can be read or written by others"
             remedy = VOLUME_REMEDY if is_volume(directory) else f"chmod 0700 {directory}"
             raise KeysError(f"{problem} (mode {stat.S_IMODE(status.st_mode):04o})", remedy)
-        if status.st_uid not in (0, os.geteuid()):
+        if user is not None and status.st_uid not in (0, user):
+            problem = f"the keys directory {directory} belongs to uid {status.st_uid}, and the daemon is uid {user}"
+            raise KeysError(problem, f"chown -R {user} {directory}")
+        if user is None and status.st_uid not in (0, os.geteuid()):
             raise KeysError(
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
                 f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
@@ -110,25 +114,51 @@ def published_key_ids(directory: Path) -> frozenset[str]:
     return frozenset(record.kid for record in list_keys(directory) if record.state is not KeyState.GONE)
 
 
-def read_registry(descriptor: int, directory: Path) -> Records:
+def list_faults(directory: Path, user: int | None) -> Iterator[KeysError]:
+    """Return what keeps the daemon from using a keys directory and each key that is not gone in it.
+
+    `user` is the daemon's uid; None if it is unknown: then it is taken to be the owner of the directory.
+    """
+    try:
+        owner = directory.stat().st_uid if user is None else user
+        with open_keys(directory, user=owner) as descriptor:
+            for record in read_registry(descriptor, directory, user=owner):
+                if record.state is not KeyState.GONE:
+                    try:
+                        read_key_file(descriptor, directory / f"{record.kid}.pem", user=owner)
+                    except KeysError as error:
+                        yield error
+    except OSError as error:
+        yield _translate(directory, error)
+    except KeysError as error:
+        yield error
+
+
+def read_registry(descriptor: int, directory: Path, *, user: int | None = None) -> Records:
     """Read `keys.json` of an open directory; it is a `KeysError` if it is absent, unreadable or not what we write."""
-    content = read_key_file(descriptor, directory / REGISTRY)
+    content = read_key_file(descriptor, directory / REGISTRY, user=user)
     try:
         return tuple(_parse(entry) for entry in json.loads(content)["keys"])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise KeysError(f"{directory / REGISTRY} is damaged", "restore it from a backup of the directory") from error
 
 
-def read_key_file(descriptor: int, path: Path) -> bytes:
+def read_key_file(descriptor: int, path: Path, *, user: int | None = None) -> bytes:
     """Read a file of an open keys directory; symbolic links are followed, since mounted secrets consist of them.
 
-    It is a `KeysError` if it is absent or unreadable, or others can read or write it.
+    It is a `KeysError` if it is absent or unreadable, others can read or write it, or it belongs to another user than
+    root and `user`, as of `open_keys`.
     """
+    user = os.geteuid() if user is None else user
 
     def check(status: os.stat_result) -> None:
-        if status.st_mode & _OPEN_TO_OTHERS or status.st_uid not in (0, os.geteuid()):
-            remedy = f"chmod 0400 {path}, and chown it to the daemon's user"
-            raise KeysError(f"{path} can be read or written by others", VOLUME_REMEDY if is_volume(path) else remedy)
+        if status.st_mode & _OPEN_TO_OTHERS:
+            mode = stat.S_IMODE(status.st_mode)
+            problem = f"{path} can be read or written by others (mode {mode:04o}, uid {status.st_uid})"
+            raise KeysError(problem, VOLUME_REMEDY if is_volume(path) else f"chmod 0400 {path}")
+        if status.st_uid not in (0, user):
+            problem = f"{path} belongs to uid {status.st_uid}, neither to root nor to the daemon (uid {user})"
+            raise KeysError(problem, f"chown {user} {path}")
 
     try:
         return read_regular(path.name, most=_LARGEST, directory=descriptor, check=check)[0]
@@ -158,7 +188,10 @@ def _parse(entry: dict[str, Any]) -> KeyRecord:
 
 def _translate(path: Path, error: OSError) -> KeysError:
     if error.errno != errno.ENOENT:
-        return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", "make it readable for this user")
+        remedy = "check that disk, and restore the directory from a backup if it is lost"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            remedy = f"run this as root or as the daemon's user, who must own {path}"
+        return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy)
     if path.suffix == ".pem":
         return KeysError(f"{path} does not exist", "restore it from a backup, with mode 0400 for the daemon's user")
     directory = path.parent if path.name == REGISTRY else path

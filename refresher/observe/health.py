@@ -7,7 +7,8 @@ import errno
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from refresher import policy
 from refresher.durations import format_span
@@ -19,37 +20,42 @@ from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory, is_in_place
-from refresher.publishing.lock import LOCK, is_daemon_running
+from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.record import NewerRecordError
+from refresher.publishing.walk import LOCK
 from refresher.tokens import SubjectToken
 
 _SERVING = (State.FRESH, State.DUE)
 _DENIED = os.strerror(errno.EACCES)
 _AS_ROOT = "run this command as root"
-_REMEDIES = {
-    True: "read the daemon's log (journalctl -u refresher); once it is fixed: systemctl reload refresher (or SIGHUP)",
-    False: "start the daemon, since none publishes there now (systemctl start refresher); or run `refresher once`",
+REMEDIES = {
+    True: "read the daemon's log (journalctl -u refresher), fix what it reports, then: systemctl reload refresher",
     None: "read the daemon's log; without a daemon, start one, or run `refresher once`",
 }
-"""By whether a daemon publishes below the root; None where this user can't know."""
+"""Where a daemon publishes below the root, and (None) where this user can't know; else see `choose_remedy`."""
+_START = "start the daemon (systemctl start refresher)"
 
 _SHORTAGES = {
     State.ABSENT: "is absent",
     State.FOREIGN: "is not what the configuration asks for now",
     State.UNREADABLE: "can't be read",
 }
-TRIES_AGAIN = "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
-"""When a failed artifact is tried again, and how to try at once."""
+_TRIES_AGAIN = "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactHealth:
-    """The verdict on one optional artifact; `expires_at` (UTC) and `runway` are None if it never expires."""
+    """The verdict on one optional artifact; `expires_at` (UTC) and `runway` are None if it never expires.
+
+    `problem` is why it does not serve, with its `remedy`; None if it does.
+    """
 
     name: str
     state: State
     expires_at: datetime | None = None
     runway: timedelta | None = None
+    problem: str | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class TargetHealth:
         runway: How long what is in the file still serves; zero if it does not.
         problem: What is wrong, with its `remedy`; None if nothing is.
         note: What could not be checked; None if everything was.
+        written_at: When its token or a minted artifact was last written, UTC; None if nothing was.
     """
 
     name: str
@@ -72,31 +79,30 @@ class TargetHealth:
     problem: str | None
     remedy: str | None
     note: str | None = None
+    written_at: datetime | None = None
 
     def find_shortage(
-        self, minimum_validity: timedelta | None = None, artifacts: Collection[str] = ()
+        self, minimum_validity: timedelta | None = None, artifacts: Collection[str] | None = None
     ) -> tuple[str, str] | None:
         """Return problem and remedy of what a client lacks now; None if it is served.
 
-        Without a minimum validity each token has its own; the optional artifacts that are named must serve too.
+        Without a minimum validity each token has its own. Every optional artifact that is configured must serve too, or
+        only those that are named.
         """
         if self.problem is not None or self.token is None:
-            return self.problem or f"target {self.name} has no token", self.remedy or _REMEDIES[None]
+            return self.problem or f"target {self.name} has no token", self.remedy or REMEDIES[None]
         needed = policy.minimum_validity(self.token.lifetime) if minimum_validity is None else minimum_validity
         if self.runway <= needed:
             problem = f"the token of target {self.name} has {format_span(self.runway)} left, not {format_span(needed)}"
             return problem, "wait for its refresh, or ask for less: --min-validity"
         for artifact in self.artifacts:
-            lasts = artifact.runway is None or minimum_validity is None or artifact.runway > minimum_validity
-            if artifact.name not in artifacts or (lasts and artifact.state in _SERVING):
+            if artifacts is not None and artifact.name not in artifacts:
                 continue
-            left = "has expired" if not artifact.runway else f"has only {format_span(artifact.runway)} left"
-            problem = f"{artifact.name} of target {self.name} {_SHORTAGES.get(artifact.state, left)}"
-            if get_row(artifact.name).origin != "minted":
-                return problem, _REMEDIES[None]
-            reason = ": it is not minted yet, or Google refuses it" if artifact.state is State.ABSENT else ""
-            remedy = f"run `refresher wait --exchange {self.name}`: it shows what Google answers; {TRIES_AGAIN}"
-            return problem + reason, remedy
+            if artifact.problem is not None:
+                return artifact.problem, artifact.remedy or REMEDIES[None]
+            if artifact.runway is not None and minimum_validity is not None and artifact.runway <= minimum_validity:
+                left = f"has {format_span(artifact.runway)} left, not {format_span(minimum_validity)}"
+                return f"{artifact.name} of target {self.name} {left}", "ask for less: --min-validity"
         return None
 
 
@@ -105,39 +111,53 @@ def examine(target: Target, now: datetime) -> TargetHealth:
 
     The target record shows whose the directory is. For a user who may not read it, the files alone are judged.
     """
-    note = None
+    note = complaint = None
     place, ownership = read_state(target.directory.path), target.directory.ownership
     if place is not None and ownership.uid is None:  # the files are the daemon's, whose user need not be this command's
         target = replace(target, directory=replace(target.directory, ownership=ownership._replace(uid=place.uid)))
     try:
         contents = target.directory.read((*target.static, TOKEN, DESCRIPTIONS, *(each.name for each in target.minted)))
         assessment = assess_token(target, contents, now)
-        if target.directory.may_read_record():
-            assessment = _judge_ownership(target, assessment)
-        else:
-            note = "ownership not checked: this user may not read the target record"
+        try:
+            if place is None or target.directory.may_read_record():
+                assessment = _judge_ownership(target, assessment)
+            else:
+                note = "ownership not checked: this user may not read the target record"
+        except NewerRecordError as error:
+            assessment, complaint = replace(assessment, state=State.FOREIGN), (error.problem, error.remedy)
     except PublishError as error:
         return build_unreadable(target.directory, error, now)
     wanted = {TOKEN: contents[TOKEN].content or b""}
     wanted |= {name: content for name, content in target.static.items() if not get_row(name).is_optional}
-    complaint = None
     for name, content in wanted.items() if assessment.is_usable else ():
         if complaint is None and not is_in_place(contents[name], content, target.directory.ownership):
-            complaint = f"{target.directory.path / name} is not as configured", choose_remedy(target.directory)
+            complaint = (
+                f"{target.directory.path / name} {_describe_drift(contents[name], content)}",
+                choose_remedy(target.directory.root),
+            )
     artifacts = tuple(_examine_artifacts(target, contents, now))
-    return build_verdict(target.directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
+    verdict = build_verdict(target.directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note)
+    return replace(verdict, written_at=find_last_write(contents))
+
+
+def _describe_drift(file: PublishedFile, content: bytes) -> str:
+    if file.content is None:
+        return "can't be read" if file.problem else "is absent"
+    return "has another content than configured" if file.content != content else "has another owner or mode"
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
-    """Return the assessment, foreign if the record or the owner shows that the directory is another's."""
+    """Return the assessment, foreign if the record or the owner shows that the directory is another's.
+
+    Raises:
+        NewerRecordError: A later version wrote the record.
+        PublishError: It can't be read.
+    """
     lock, place = read_state(target.directory.root / LOCK), read_state(target.directory.path)
     if lock is not None and place is not None and place.uid != lock.uid:
         reason = f"its directory belongs to uid {place.uid}, not to the daemon (uid {lock.uid})"
         return Assessment(state=State.FOREIGN, token=assessment.token, reason=reason)
-    try:
-        record = target.directory.read_record()
-    except NewerRecordError as error:
-        return Assessment(state=State.FOREIGN, token=assessment.token, reason=error.problem)
+    record = target.directory.read_record()
     if record == target.record or assessment.state is State.ABSENT:
         return assessment
     reason = f"its directory is of identity {record.identity}" if record else "its directory has no target record"
@@ -151,12 +171,46 @@ def _examine_artifacts(
     for artifact in target.minted:
         description = described.get(artifact.name)
         state = assess_minted(target, artifact, contents[artifact.name], description, now)
-        end = None if description is None or state in _SHORTAGES else description.expires_at
-        runway = None if end is None else max(end - now, now - now)
-        yield ArtifactHealth(name=artifact.name, state=state, expires_at=end, runway=runway)
+        yield build_artifact(target.directory, artifact.name, state, now, description and description.expires_at)
     for name in target.static:
         if get_row(name).is_optional:
-            yield ArtifactHealth(name=name, state=assess_static(target, name, contents[name]))
+            yield build_artifact(target.directory, name, assess_static(target, name, contents[name]), now)
+
+
+def build_artifact(
+    directory: CredentialsDirectory, name: str, state: State, now: datetime, expires_at: datetime | None = None
+) -> ArtifactHealth:
+    """Return the verdict on an optional artifact in a state; `expires_at` (UTC) is of its description."""
+    end = None if state in _SHORTAGES else expires_at
+    runway = None if end is None else max(end - now, now - now)
+    if state in _SERVING:
+        return ArtifactHealth(name=name, state=state, expires_at=end, runway=runway)
+    left = "has expired" if not runway else f"has only {format_span(runway)} left"
+    problem, remedy = f"{name} of target {directory.name} {_SHORTAGES.get(state, left)}", choose_remedy(directory.root)
+    if get_row(name).origin == "minted":
+        if state is State.ABSENT:
+            problem += ": it is not minted yet, or Google refuses it"
+        if is_daemon_running(directory.root) is False:
+            once = suggest_once(directory.root, directory.name)
+            remedy = f"{once}, which shows what Google answers; or {_START}"
+        else:
+            ask = f"run `refresher wait --exchange {directory.name}`, or read exchange.refused in the daemon's log"
+            remedy = f"{ask}: both show what Google answers; {_TRIES_AGAIN}"
+    return ArtifactHealth(name=name, state=state, expires_at=end, runway=runway, problem=problem, remedy=remedy)
+
+
+def find_last_write(contents: Mapping[str, PublishedFile]) -> datetime | None:
+    """Return when the token or a minted artifact was last written, UTC; None if nothing was."""
+    states = [file.state for name, file in contents.items() if get_row(name).origin in ("supplied", "minted")]
+    changes = [state.changed_ns for state in states if state is not None]
+    return datetime.fromtimestamp(max(changes) / 1e9, UTC) if changes else None
+
+
+def describe_retry(root: Path) -> str:
+    """Return what tries a failed artifact again, and how to try at once."""
+    if is_daemon_running(root) is False:
+        return f"then {_START}, or {suggest_once(root)}"
+    return _TRIES_AGAIN
 
 
 def build_unreadable(directory: CredentialsDirectory, error: PublishError, now: datetime) -> TargetHealth:
@@ -203,15 +257,27 @@ def _complain_of_token(
         return f"the token of target {directory.name} can't be examined: this user may not read it", _AS_ROOT
     if assessment.state is State.ABSENT and not directory.root.is_dir():
         problem = f"directory_root {directory.root} does not exist: it was not created yet, or it was unmounted"
-        return problem, f"{choose_remedy(directory)}; if {directory.root} was a mount, mount it again first"
+        return problem, f"if {directory.root} was a mount, mount it again; then {choose_remedy(directory.root)}"
     if assessment.state not in _SERVING:
         problem = f"the token of target {directory.name} is {assessment.state}{reason and ': '}{reason}"
-        return problem, choose_remedy(directory)
+        return problem, choose_remedy(directory.root)
     if token is not None and policy.is_from_the_future(token.issued_at, now):
         return f"the token of target {directory.name} was issued in the future", "set this machine's clock (NTP)"
     return None
 
 
-def choose_remedy(directory: CredentialsDirectory) -> str:
+def choose_remedy(root: Path) -> str:
     """Return what to do about a file that the daemon should have written."""
-    return _REMEDIES[is_daemon_running(directory.root)]
+    is_running = is_daemon_running(root)
+    return (
+        REMEDIES[is_running]
+        if is_running is not False
+        else f"{_START}, since none publishes there now; or {suggest_once(root)}"
+    )
+
+
+def suggest_once(root: Path, name: str = "") -> str:
+    """Return how to run `refresher once`, for a target or for all, in a root whose daemon may be another user."""
+    lock = read_state(root / LOCK)
+    user = f" as uid {lock.uid} with the unit's rights (docs/operating.md)" if lock and lock.uid != os.geteuid() else ""
+    return f"run `{' '.join(filter(None, ('refresher once', name)))}`{user}"

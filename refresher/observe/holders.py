@@ -1,4 +1,4 @@
-"""Find containers that are cut off from a credentials directory: they hold a single file, or a directory that is gone.
+"""Find containers cut off from a credentials directory: by a mount of a file, of a former directory, or elsewhere.
 
 Such a container keeps what it saw at its start, and usually no one in it knows. The kernel lists what each process has
 mounted (proc(5), `mountinfo`): for a bind mount the path within its file system, with `//deleted` once what was mounted
@@ -8,7 +8,7 @@ own.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,10 +32,11 @@ class Mount(NamedTuple):
     point: str
 
 
-def find_holders(directories: Iterable[Path], proc_directory: Path = Path("/proc")) -> Iterator[str]:
+def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = Path("/proc")) -> Iterator[str]:
     """Find processes that hold a file of these credentials directories, or a former one; none without `/proc`.
 
-    Each is a sentence with its remedy, about one process; others may have the same mount.
+    Each directory has its `container_directory`; None if it is unknown. Each result is a sentence with its remedy,
+    about one process; others may have the same mount.
     """
     try:
         proc = os.open(proc_directory, _READ | os.O_DIRECTORY)
@@ -45,9 +46,12 @@ def find_holders(directories: Iterable[Path], proc_directory: Path = Path("/proc
         own = read_mounts(proc, "self")
         places = {_locate(Path(os.path.realpath(directory)), own): directory for directory in directories}
         for process in _list_one_per_namespace(proc):
-            for mount in read_mounts(proc, process):
+            mounts = read_mounts(proc, process)
+            for mount in mounts:
                 if (found := _describe_fault(mount, places)) is not None:
                     yield f"process {process} has {found}"
+            if mounts != own:
+                yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
     finally:
         os.close(proc)
 
@@ -67,6 +71,28 @@ def _describe_fault(mount: Mount, places: Mapping[tuple[str, str], Path]) -> str
             "removed: it sees nothing that is published since — start the container again"
         )
     return None
+
+
+def _list_misplaced(
+    mounts: list[Mount], places: Mapping[tuple[str, str], Path], directories: Mapping[Path, str | None]
+) -> Iterator[str]:
+    """Find what a container has mounted elsewhere than its documents name, and directories of an unmounted root."""
+    points = {mount.point for mount in mounts if (mount.device, mount.root) in places}
+    devices = {device for device, _ in places}
+    for mount in mounts:
+        if (directory := places.get((mount.device, mount.root))) is not None:
+            wanted = directories[directory]
+            if wanted is not None and wanted not in points and mount.point != str(directory):
+                remedy = f"mount it at {wanted}, or set container_directory of the target"
+                yield f"{directory} mounted at {escape(mount.point)}, but its documents name {wanted} — {remedy}"
+            continue
+        for directory, wanted in directories.items():
+            if wanted == mount.point and Path(mount.root).name == directory.name and mount.device not in devices:
+                yield (
+                    f"a directory of another file system mounted at {escape(mount.point)} instead of the present "
+                    f"{directory}: directory_root was unmounted or covered, and nothing that is newer is seen there — "
+                    "start the container again"
+                )
 
 
 def _locate(directory: Path, mounts: list[Mount]) -> tuple[str, str]:

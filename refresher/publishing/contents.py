@@ -82,7 +82,7 @@ def compute_digest(content: bytes) -> str:
 def parse_descriptions(content: bytes | None) -> dict[str, Description]:
     """Read the entries of an `artifacts.json`; one that can't be read describes nothing."""
     try:
-        document = json.loads(content or b"{}")
+        document = json.loads(content) if content else {}
         return {
             name: Description(
                 str(entry["sha256"]),

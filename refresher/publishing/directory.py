@@ -126,7 +126,13 @@ def read_files(descriptor: int, place: str, names: Iterable[str]) -> dict[str, P
     return found
 
 
-def read_directory_state(directory: int, artifacts: Collection[str]) -> DirectoryState:
-    """Return the states of an open directory, of its record and of its artifacts, without reading any."""
+def read_directory_state(
+    directory: int, artifacts: Collection[str], *, may_hold: Callable[[str], bool] = lambda _: True
+) -> DirectoryState:
+    """Return the states of an open directory, of its record and of its artifacts, without reading any.
+
+    `may_hold` returns False for a name that is known to be absent, so that the system is not asked.
+    """
     status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
-    return (status, *(read_state(name, directory=directory, follow=False) for name in (RECORD, *artifacts)))
+    names = (RECORD, *artifacts)
+    return status, *(read_state(each, directory=directory, follow=False) if may_hold(each) else None for each in names)

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from refresher.errors import PublishError
+from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import build_publish_error
-from refresher.publishing.walk import InsecureDirectoryError, open_root
+from refresher.publishing.walk import LOCK, InsecureDirectoryError, open_root
 
-LOCK = ".lock"
 PATIENCE = 10.0
 """How long to wait for another process that writes into a directory, in seconds; it should take milliseconds."""
 
@@ -60,7 +60,11 @@ def held_roots() -> Iterator[Callable[[Path], bool]]:
     def hold(root: Path) -> bool:
         if root in held and _is_lock_of(root, held[root]):
             return False
-        descriptor = _open(root)
+        directory = open_root(root, create=True)
+        try:
+            descriptor = _open(directory, root)
+        finally:
+            os.close(directory)
         if descriptor is not None and not _take(descriptor, _DAEMON):
             os.close(descriptor)
             raise RootHeldError(
@@ -92,26 +96,32 @@ def _is_lock_of(root: Path, descriptor: int | None) -> bool:
 
 
 @contextmanager
-def open_lock(root: Path) -> Iterator[int | None]:
-    """Open the lock of a root for the length of a `with` block; what was taken on it is released at the end.
+def open_lock(root: Path, *, is_shared: bool = False) -> Iterator[tuple[int, int | None]]:
+    """Open a root to write in it, and its lock, for the length of a `with` block, which ends what was taken on it.
 
-    None where it can't be created: in a root that the daemon may not write to, or on a read-only file system. Raises a
-    `PublishError` if it can't be opened, or not be trusted.
+    The root is created if it is absent; `is_shared` is that of `open_root`. The lock is None where it can't be created:
+    in a root that the daemon may not write to, or on a read-only file system. Raises a `PublishError` if one of them
+    can't be opened, or not be trusted.
     """
-    descriptor = _open(root)
+    directory, descriptor = open_root(root, create=True, is_shared=is_shared), None
     try:
-        yield descriptor
+        descriptor = _open(directory, root)
+        yield directory, descriptor
     finally:
         if descriptor is not None:
             os.close(descriptor)
+        os.close(directory)
 
 
 def is_daemon_running(root: Path) -> bool | None:
-    """Return whether a daemon publishes below a root now; None if this user can't know. It creates nothing."""
+    """Return whether a daemon publishes below a root now; None if this user can't know. It creates nothing.
+
+    No one can know it of a root with records and without a lock: the daemon may create no file there.
+    """
     try:
         descriptor = os.open(root / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None if any(root.glob(f"*/{RECORD}")) else False
     except OSError:
         return None
     try:
@@ -124,20 +134,16 @@ def is_daemon_running(root: Path) -> bool | None:
     return bool(found[0] != fcntl.F_UNLCK)
 
 
-def take_directory(lock: int | None, directory: int, place: str, *, patience: float = PATIENCE) -> int:
+def take_directory(lock: int | None, status: os.stat_result, place: str, *, patience: float = PATIENCE) -> int:
     """Keep every other process, and thread, from writing into a credentials directory until `release_directory`.
 
-    The directory, an open descriptor, is known by its inode, by whatever path it was reached; without a lock nothing is
-    locked. `patience` is in seconds. Returns what `release_directory` takes.
+    The directory, open and of this `status`, is known by its inode, by whatever path it was reached; without a lock
+    nothing is locked. `patience` is in seconds. Returns what `release_directory` takes.
 
     Raises:
         DirectoryHeldError: Another process, or thread, has held it all the time.
-        PublishError: The system refused.
     """
-    try:
-        byte = _compute_byte(directory)
-    except OSError as error:
-        raise build_publish_error(error, place, done="locked") from error
+    byte = _compute_byte(status)
     if lock is None:
         return byte
     deadline = time.monotonic() + patience
@@ -157,8 +163,8 @@ def release_directory(lock: int | None, byte: int) -> None:
         _take(lock, byte, fcntl.F_UNLCK)
 
 
-def _open(root: Path) -> int | None:
-    directory, descriptor = open_root(root, create=True), None
+def _open(directory: int, root: Path) -> int | None:
+    descriptor = None
     try:
         descriptor = os.open(LOCK, _OPEN, 0o600, dir_fd=directory)
         status = os.fstat(descriptor)
@@ -168,11 +174,16 @@ def _open(root: Path) -> int | None:
         elif error.errno in _UNWRITABLE:
             return None
         raise build_publish_error(error, f"{root}/{LOCK}") from error
-    finally:
-        os.close(directory)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(descriptor)
-        raise InsecureDirectoryError(f"{root}/{LOCK} is not the daemon's alone", f"remove {root}/{LOCK}")
+        owner, mode = status.st_uid, stat.S_IMODE(status.st_mode)
+        problem, remedy = (
+            f"{root}/{LOCK} is not the daemon's alone (uid {owner}, mode {mode:04o})",
+            f"remove {root}/{LOCK}",
+        )
+        if owner != os.geteuid():
+            remedy = f"run this as uid {owner} if that is the daemon's user, else {remedy}"
+        raise InsecureDirectoryError(problem, remedy)
     return descriptor
 
 
@@ -185,8 +196,7 @@ def _take(descriptor: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
     return True
 
 
-def _compute_byte(directory: int) -> int:
-    """Return the byte that stands for an open directory; two that share one only wait for each other."""
-    status = os.fstat(directory)
+def _compute_byte(status: os.stat_result) -> int:
+    """Return the byte that stands for a directory; two that share one only wait for each other."""
     known_by = f"{status.st_dev}:{status.st_ino}".encode()
     return 1 + int.from_bytes(hashlib.sha256(known_by).digest()[:7])

@@ -5,7 +5,7 @@ read, in `refresher.publishing.directory`. Used by one thread at a time.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from refresher.errors import PublishError
@@ -16,7 +16,7 @@ from refresher.publishing.contents import PublishedFile
 from refresher.publishing.directory import CredentialsDirectory, DirectoryState, read_directory_state, read_files
 from refresher.publishing.lock import open_lock, release_directory, take_directory
 from refresher.publishing.record import TargetRecord, read_record
-from refresher.publishing.walk import AbsentDirectoryError, open_below, open_folder, open_root, settle
+from refresher.publishing.walk import AbsentDirectoryError, open_below, open_folder, settle
 
 _ATTEMPTS = 3
 """To open a directory that another process replaces at the same moment."""
@@ -25,16 +25,12 @@ _ATTEMPTS = 3
 @contextmanager
 def open_to_publish(place: CredentialsDirectory) -> Iterator["OpenDirectory"]:
     """Open a credentials directory, created if it is absent; its group and mode are as they were."""
-    root = open_root(place.root, create=True, is_shared=place.is_root_shared)
-    try:
-        with open_lock(place.root) as lock:
-            directory = OpenDirectory(place, root, lock)
-            try:
-                yield directory
-            finally:
-                directory.close()
-    finally:
-        os.close(root)
+    with open_lock(place.root, is_shared=place.is_root_shared) as (root, lock):
+        directory = OpenDirectory(place, root, lock)
+        try:
+            yield directory
+        finally:
+            directory.close()
 
 
 class OpenDirectory:
@@ -57,7 +53,13 @@ class OpenDirectory:
         self._random_name = place.random_name
         self._artifacts = place.artifacts
         self._byte = 0
-        self._descriptor = open_below(root, self._name, self._path, create=True)
+        self._entries: set[str] | None = None
+        """Names that it may hold, which only this process adds to while it is held; None where that is unknown."""
+        self._descriptor = self._open()
+
+    def _open(self) -> int:
+        """Return a descriptor of what has the name now; one that is created is synchronised with its record."""
+        return open_below(self._root, self._name, self._path, create=True, is_synced=False)
 
     def close(self) -> None:
         """Close it; called once, at the end of the `with` block."""
@@ -68,16 +70,20 @@ class OpenDirectory:
         """Keep every other process from writing here for the length of a `with` block: `once` may run meanwhile."""
         self._take()
         try:
+            with suppress(OSError):  # else each name is asked for
+                self._entries = set(os.listdir(self._descriptor))
             yield
         finally:
+            self._entries = None
             release_directory(self._lock, self._byte)
 
     def _take(self) -> None:
         """Lock the directory that has the name now: another process may have replaced it since it was opened."""
         for _ in range(_ATTEMPTS):
-            self._byte = take_directory(self._lock, self._descriptor, self._path)
-            try:
+            with self._translated(done="locked"):
                 status = os.fstat(self._descriptor)
+            self._byte = take_directory(self._lock, status, self._path)
+            try:
                 present = os.stat(self._name, dir_fd=self._root, follow_symlinks=False)
                 if (present.st_dev, present.st_ino) == (status.st_dev, status.st_ino):
                     return
@@ -88,7 +94,7 @@ class OpenDirectory:
                 raise build_publish_error(error, self._path, done="opened") from error
             release_directory(self._lock, self._byte)
             former = self._descriptor
-            self._descriptor = open_below(self._root, self._name, self._path, create=True)
+            self._descriptor = self._open()
             os.close(former)
         raise PublishError(
             f"{self._path} was replaced again and again while it was opened",
@@ -99,15 +105,16 @@ class OpenDirectory:
         """Read the target record as `record.read_record` does."""
         return read_record(self._descriptor, self._path)
 
-    def read(self, names: Iterable[str]) -> dict[str, PublishedFile]:
+    def read(self, names: Collection[str]) -> dict[str, PublishedFile]:
         """Read files."""
+        absent = {name: PublishedFile() for name in names if not self._may_hold(name)}
         with self._translated(done="read"):
-            return read_files(self._descriptor, self._path, names)
+            return absent | read_files(self._descriptor, self._path, [name for name in names if name not in absent])
 
     def read_state(self) -> DirectoryState:
         """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`."""
         with self._translated():
-            return read_directory_state(self._descriptor, self._artifacts)
+            return read_directory_state(self._descriptor, self._artifacts, may_hold=self._may_hold)
 
     def list_entries(self) -> tuple[list[str], list[str]]:
         """Return the names of all artifacts that are there, in the order of withdrawal, and of what we never write.
@@ -115,17 +122,27 @@ class OpenDirectory:
         Artifacts are of whichever identity; temporary files are left out.
         """
         with self._translated():
-            entries = [name for name in os.listdir(self._descriptor) if not is_temporary(name)]
+            listed = os.listdir(self._descriptor) if self._entries is None else self._entries
+            entries = {name for name in listed if not is_temporary(name)}
             artifacts = [name for name in entries if name in NAMES and name != ID_TOKENS]
-            with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
-                artifacts += [f"{ID_TOKENS}/{name}" for name in os.listdir(folder) if not is_temporary(name)]
-            return sort_for_withdrawal(artifacts), sorted(set(entries) - NAMES)
+            if ID_TOKENS in entries:
+                with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
+                    artifacts += [f"{ID_TOKENS}/{name}" for name in os.listdir(folder) if not is_temporary(name)]
+            return sort_for_withdrawal(artifacts), sorted(entries - NAMES)
+
+    def _may_hold(self, name: str) -> bool:
+        """Return whether it may hold an artifact, or its folder."""
+        return self._entries is None or name.partition("/")[0] in self._entries
 
     def publish(self, name: str, content: bytes) -> None:
-        """Replace one artifact atomically."""
+        """Replace one artifact atomically; with the record, before which nothing is published, the directory's name."""
         ownership = OWN if name == RECORD else self.ownership
         with self._translated(name), self._around(name, create=True) as (directory, file):
+            if self._entries is not None:
+                self._entries.add(name.partition("/")[0])
             atomic.replace(directory, file, content, ownership=ownership, random_name=self._random_name)
+            if name == RECORD:
+                os.fsync(self._root)
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove artifacts, in the order of withdrawal; absent ones are fine.
@@ -142,8 +159,9 @@ class OpenDirectory:
                 continue
             except PublishError as error:
                 failures.append(error)
-        with suppress(OSError):  # absent, or others are left in it
-            os.rmdir(ID_TOKENS, dir_fd=self._descriptor)
+        if self._may_hold(ID_TOKENS):
+            with suppress(OSError):  # absent, or others are left in it
+                os.rmdir(ID_TOKENS, dir_fd=self._descriptor)
         if failures:
             raise failures[0]
 
@@ -162,6 +180,7 @@ class OpenDirectory:
         A container that still holds the former inode sees an empty directory, and never what is published next. The
         former one is moved aside first, with its record, so that a crash leaves it recognisable (`retire_strays`).
         """
+        self._entries = None  # what other users of the daemon's uid put there meanwhile counts
         _, others = self.list_entries()
         if others:
             raise PublishError(
@@ -173,8 +192,11 @@ class OpenDirectory:
             os.rename(self._name, aside, src_dir_fd=self._root, dst_dir_fd=self._root)
             os.fsync(self._root)
         try:
-            self._descriptor = open_below(self._root, self._name, self._path, create=True)
-            released, self._byte = self._byte, take_directory(self._lock, self._descriptor, self._path)
+            self._descriptor = self._open()
+            self._entries = None
+            with self._translated(done="locked"):
+                status = os.fstat(self._descriptor)
+            released, self._byte = self._byte, take_directory(self._lock, status, self._path)
             release_directory(self._lock, released)
             with suppress(OSError):  # else retirement removes it
                 _remove(former, RECORD)
@@ -186,15 +208,18 @@ class OpenDirectory:
     def settle(self) -> None:
         """Set the group and mode of the directory, and of the folder in it, by which the files' readers reach it."""
         settle(self._descriptor, self._path, self.ownership)
-        with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
-            settle(folder, f"{self._path}/{ID_TOKENS}", self.ownership)
+        if self._may_hold(ID_TOKENS):
+            with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
+                settle(folder, f"{self._path}/{ID_TOKENS}", self.ownership)
 
     def sweep(self) -> None:
         """Remove temporary files that a killed daemon left."""
         with self._translated():
-            with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
-                atomic.sweep(folder)
-            atomic.sweep(self._descriptor)
+            if self._may_hold(ID_TOKENS):
+                with suppress(AbsentDirectoryError), self._folder(ID_TOKENS, create=False) as folder:
+                    atomic.sweep(folder)
+            if self._entries is None or any(map(is_temporary, self._entries)):
+                atomic.sweep(self._descriptor)
 
     def probe(self, size: int) -> None:
         """Prove that a replacement of this many bytes would work, without one."""

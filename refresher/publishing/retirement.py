@@ -43,7 +43,7 @@ def retire_strays(root: Path, reserved: Collection[str], now: datetime) -> Retir
     withdrawn: list[str] = []
     failures: list[PublishError] = []
     try:
-        with _open_entries(root) as (descriptor, names), open_lock(root) as lock:
+        with _open_entries(root) as (descriptor, names), open_lock(root) as (_, lock):
             for name in names:
                 if name not in reserved:
                     try:
@@ -94,13 +94,14 @@ def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetim
     """Retire one directory if it is ours: remove `env` and return True, or else, after the grace, all of it."""
     directory = open_below(root, name, place, create=False, to_list=True)
     try:
-        if os.fstat(directory).st_uid != os.geteuid():
+        status = os.fstat(directory)
+        if status.st_uid != os.geteuid():
             return False
         record, entries = read_record(directory, place), os.listdir(directory)
         is_remainder = record is None and all(is_temporary(entry) for entry in entries)  # cut short at its first step
         if record is None and not is_remainder:
             return False
-        byte = take_directory(lock, directory, place, patience=0)
+        byte = take_directory(lock, status, place, patience=0)
         try:
             sweep(directory)
             with suppress(FileNotFoundError):

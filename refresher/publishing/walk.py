@@ -20,6 +20,8 @@ _FIRST_MODE = 0o711
 """Of a new directory: never more than the final mode lets in, and enough if a crash keeps it from being settled."""
 _ROOT_MODE = 0o755
 _CREATING = Lock()
+LOCK = ".lock"
+"""In a root: the daemon's own file, by which `refresher.publishing.lock` locks; its owner is the daemon's user."""
 
 
 class InsecureDirectoryError(PublishError):
@@ -96,7 +98,9 @@ def can_others_write(status: os.stat_result) -> bool:
     return bool(status.st_mode & _OTHERS_MAY_WRITE) and not status.st_mode & stat.S_ISVTX
 
 
-def open_below(parent: int, name: str, place: str, *, create: bool, to_list: bool = False) -> int:
+def open_below(
+    parent: int, name: str, place: str, *, create: bool, to_list: bool = False, is_synced: bool = True
+) -> int:
     """Return a descriptor of a directory in an open one, once it is known to be trustworthy.
 
     Args:
@@ -105,6 +109,7 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
         place: Its path, for messages.
         create: Whether a missing one is created; without it nothing is changed, and the right to traverse it is enough.
         to_list: Whether its entries are to be listed although it is not created.
+        is_synced: Whether the name of one that is created is synchronised here; else that is left to the caller.
 
     Raises:
         AbsentDirectoryError: It does not exist and `create` is not set.
@@ -113,19 +118,20 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
     """
     try:
         flags = _OPEN if create or to_list else os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        descriptor = _open_or_create_below(parent, name, place, flags | os.O_NOFOLLOW, create=create)
+        descriptor = _open_or_create_below(
+            parent, name, place, flags | os.O_NOFOLLOW, create=create, is_synced=is_synced
+        )
     except OSError as error:
         raise build_publish_error(error, place, done="opened") from error
     with _closed_on_error(descriptor, place):
-        # Publishers trust their own user alone. A reader, root above all, need not be the daemon: the owner of the
-        # directory around it could have replaced everything in it anyway.
-        trusted, status = {os.geteuid()}, os.fstat(descriptor)
-        if not create:
-            trusted.add(os.fstat(parent).st_uid)
+        status = os.fstat(descriptor)
+        trusted = {os.geteuid()} if create else {os.geteuid(), *_list_trusted_by_readers(parent, status.st_uid)}
         if status.st_uid not in trusted:
+            daemon = os.geteuid() if create else _list_trusted_by_readers(parent, status.st_uid)[0]
+            advice = f"run this as uid {status.st_uid} if that is the daemon's user, else" if create else "as root:"
             raise InsecureDirectoryError(
-                f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})",
-                f"run this as uid {status.st_uid} if that is the daemon's user, else chown {os.geteuid()} {place}",
+                f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {daemon})",
+                f"{advice} chown {daemon} {place}",
             )
         if status.st_mode & _OTHERS_MAY_WRITE:
             raise InsecureDirectoryError(
@@ -134,6 +140,21 @@ def open_below(parent: int, name: str, place: str, *, create: bool, to_list: boo
         if create and status.st_mode & stat.S_IRWXU != stat.S_IRWXU:  # without it not even the record can be read
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)
     return descriptor
+
+
+def _list_trusted_by_readers(parent: int, owner: int) -> tuple[int, ...]:
+    """Return the users whose directories a reader trusts in an open one, the daemon first: readers may be other users.
+
+    Publishers trust their own user alone. A reader trusts the daemon, which owns the lock, and the owner of the
+    directory around, who could have replaced everything in it anyway. Without a lock, what lies where only root can
+    write was put there by root, and its `owner` is the daemon.
+    """
+    around = os.fstat(parent)
+    try:
+        return os.stat(LOCK, dir_fd=parent, follow_symlinks=False).st_uid, around.st_uid
+    except OSError:
+        is_roots = around.st_uid == 0 and not around.st_mode & _OTHERS_MAY_WRITE
+        return (owner, 0) if is_roots else (around.st_uid,)
 
 
 @contextmanager
@@ -169,7 +190,7 @@ def settle(descriptor: int, place: str, ownership: Ownership) -> None:
         raise build_publish_error(error, place) from error
 
 
-def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool) -> int:
+def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool, is_synced: bool) -> int:
     try:
         return os.open(name, flags, dir_fd=parent)
     except FileNotFoundError:
@@ -184,7 +205,8 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
             raise
         return _open_closed_below(parent, name, flags)
     os.mkdir(name, _FIRST_MODE, dir_fd=parent)
-    os.fsync(parent)
+    if is_synced:
+        os.fsync(parent)
     descriptor = os.open(name, flags, dir_fd=parent)
     with _closed_on_error(descriptor, place):
         drop_inherited(descriptor, ACCESS_LIST, DEFAULT_LIST)

@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from refresher.durations import format_seconds
 from refresher.errors import SupplyError
 from refresher.settings.fields import Choice, VariableName
 from refresher.settings.values import Argv, CommandTimeout
@@ -154,7 +155,7 @@ class CommandSupplier:
                         selector.unregister(process.stdout)
             finally:
                 os.close(end)
-        raise self._fail(f"did not end within {self._seconds:g} s")
+        raise self._fail(f"did not end within {format_seconds(self._seconds)}")
 
     def _end(self, process: "Popen[bytes]") -> None:
         """End what still runs of a program; if the program can't be ended, raise a SupplyError."""

@@ -238,7 +238,7 @@ def test_hanging_google_holds_up_no_token(cloud: tuple[Worker, Scenario]) -> Non
 
 
 def test_wait_for_an_artifact(cloud: tuple[Worker, Scenario]) -> None:
-    """`wait --artifact` waits for the artifact, with and without a configuration; an unconfigured one is refused."""
+    """`wait --artifact` waits for the token and that artifact only, `wait` for all; an unknown one is refused."""
     worker, google = cloud
     worker.configure("alice", "carol", targets={name: {"artifacts": ALL} for name in ("alice", "carol")})
     google.add_service_account(account_of("carol"))
@@ -246,7 +246,8 @@ def test_wait_for_an_artifact(cloud: tuple[Worker, Scenario]) -> None:
     place = str(worker.directory("carol"))
 
     worker.command("wait", "alice", "--artifact", "access_token", "--artifact", "boto", "--timeout", "0s")
-    worker.command("wait", "carol", "--timeout", "0s")
+    worker.command("wait", "carol", "--artifact", "token", "--timeout", "0s")
+    worker.command("wait", "carol", "--timeout", "0s", status=6)
     lacking = worker.command("wait", "carol", "--artifact", "id_tokens/api", "--timeout", "0s", status=6)
     worker.run("wait", "--directory", str(worker.directory("alice")), "--artifact", "id_tokens/iap", "--timeout", "0s")
     bare = worker.run("wait", "--directory", place, "--artifact", "access_token", "--timeout", "0s", status=6)

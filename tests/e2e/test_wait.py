@@ -82,7 +82,7 @@ REFUSED = {
     'The target service indicated by the "audience" parameters is invalid.': "providers.main",
     "The given credential is rejected by the attribute condition.": "refresher inspect {token}",
     "`issuer` claim in OIDC discovery document does not match": "issuer_uri and `issuer` of the discovery document",
-    "The mapped attribute attribute.email_verified must be of type STRING.": "string(assertion.CLAIM)",
+    "The mapped attribute attribute.email_verified must be of type STRING.": "map attribute.email_verified as text",
 }
 
 
@@ -135,27 +135,35 @@ def test_account_without_a_pool_is_proved_with_the_machines_credentials(cloud: t
     done = worker.command("wait", "--exchange", "--timeout", "0s", status=5)
 
     assert "roles/iam.serviceAccountTokenCreator" in done.stderr
-    assert "systemctl reload refresher" in done.stderr
+    assert "then start the daemon (systemctl start refresher), or run `refresher once`" in done.stderr
+    assert "the daemon tries again" not in done.stderr
 
 
 def test_missing_artifact_has_a_reason_and_a_way_to_try_again(cloud: tuple[Worker, Scenario]) -> None:
-    """`wait --artifact` shows that Google may refuse, the command that shows why, and how to try at once."""
+    """A refused artifact makes `wait` and `status` not ready; each shows the command that shows why."""
     worker, google = cloud
     worker.configure("alice", targets={"alice": {"artifacts": {"access_token": True}}})
     google.state.service_accounts[account_of("alice")].bindings.clear()
     assert "1 published, 1 artifact failed" in worker.once(status=5).stderr
 
     alone = worker.command("wait", "--artifact", "access_token", "--timeout", "0s", status=6).stderr
+    plain = worker.command("wait", "--timeout", "0s", status=6).stderr
+    directory = str(worker.directory("alice"))
+    probe = worker.run("wait", "--directory", directory, "--timeout", "0s", status=6).stderr
+    worker.command("wait", "--artifact", "token", "--timeout", "0s")
+    worker.run("wait", "--directory", directory, "--artifact", "token", "--timeout", "0s")
     proved = worker.command("wait", "--artifact", "access_token", "--exchange", "--timeout", "0s", status=5).stderr
     shown = worker.command("status").stdout
     google.allow(account_of("alice"), subject="user-alice")
 
     assert "access_token of target alice is absent: it is not minted yet, or Google refuses it" in alone
-    assert "refresher wait --exchange alice" in alone
-    assert "within five minutes, at once after systemctl reload refresher" in alone
+    assert "remedy: run `refresher once alice`, which shows what Google answers" in alone
+    assert "access_token of target alice is absent" in plain
+    assert f"{directory}/access_token is absent" in probe
     assert "getAccessToken" in proved
-    assert "ready, except for alice/access_token\nremedy: run `refresher wait --exchange`" in shown
-    assert "at once after systemctl reload refresher" in shown
+    assert "access_token of target alice is absent" in shown
+    assert shown.endswith("not ready\n")
+    assert "except for" not in shown
     assert "1 kept, 1 artifact published" in worker.once().stderr
 
 
@@ -252,7 +260,7 @@ def test_remedy_depends_on_whether_a_daemon_runs(worker: Worker) -> None:
         (worker.directory("alice") / "token").unlink()
         beside = worker.status()["alice"]["remedy"]
 
-    assert "start the daemon, since none publishes there now" in alone
+    assert "start the daemon (systemctl start refresher), since none publishes there now" in alone
     assert "read the daemon's log" in beside
 
 

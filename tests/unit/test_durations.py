@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from refresher.durations import format_duration, format_span, parse_duration
+from refresher.durations import format_duration, format_seconds, format_span, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,12 @@ def test_writes_the_shortest_form(seconds: int, text: str) -> None:
 def test_spans_in_words(duration: timedelta, words: str) -> None:
     """A span has its two largest units."""
     assert format_span(duration) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.94022, "1.9 s"), (2.0, "2 s"), (0.04, "0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (20.4, "20 s"), (300, "300 s")],
+)
+def test_seconds_are_rounded_for_people(seconds: float, text: str) -> None:
+    """Below ten seconds there is one decimal, above none."""
+    assert format_seconds(seconds) == text

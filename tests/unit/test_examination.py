@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,11 +27,12 @@ BROKEN = {
 def publish(root: Path, name: str, *, missing: str = "") -> Path:
     """Write a credentials directory with a record, without one of its files."""
     directory = root / name
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     files = {".target": b"{}", "token": make_jwt().encode(), "credentials.json": b"{}", "env": b"A=b\n"}
     for file, content in files.items():
         if file != missing:
             (directory / file).write_bytes(content)
+    os.utime(directory, (0, 0))
     return directory
 
 
@@ -48,7 +51,7 @@ def test_directory_root_is_found_in_a_file_that_is_refused(tmp_path: Path, text:
     (tmp_path / "run" / "lost+found").mkdir()
     publish(tmp_path / "run", ".bob.0123456789abcdef.tmp")
 
-    found = open_examination(refuse(tmp_path, text))
+    found = open_examination(refuse(tmp_path, text), NOW)
 
     assert found.names == ("alice",)
     assert found.since is not None
@@ -61,7 +64,9 @@ def test_root_of_an_included_file_counts(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text(yaml.safe_dump({"directory_root": str(tmp_path / "run")}))
     (tmp_path / "more.yaml").chmod(0o600)
 
-    assert open_examination(refuse(tmp_path, "version: 1\ninclude: [more.yaml]\ntargetz: {}\n")).names == ("alice",)
+    assert open_examination(refuse(tmp_path, "version: 1\ninclude: [more.yaml]\ntargetz: {}\n"), NOW).names == (
+        "alice",
+    )
 
 
 @pytest.mark.parametrize("text", ["directory_root: ROOT\n]: {", "directory_root: /nonexistent\n]: {"])
@@ -70,7 +75,7 @@ def test_nothing_published_is_a_refusal(tmp_path: Path, text: str) -> None:
     (tmp_path / "run").mkdir()
 
     with pytest.raises(InvalidConfigurationError):
-        open_examination(refuse(tmp_path, text))
+        open_examination(refuse(tmp_path, text), NOW)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,7 @@ def test_files_are_judged_alone(tmp_path: Path, missing: str, state: State, prob
     """Without a configuration a target is ready if its token is good and every required file is there."""
     publish(tmp_path / "run", "alice", missing=missing)
 
-    health = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {")).examine("alice", NOW)
+    health = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {"), NOW).examine("alice", NOW)
 
     assert health.state is state
     assert problem in (health.problem or "")
@@ -113,9 +118,30 @@ def test_artifacts_are_judged_by_their_descriptions(tmp_path: Path) -> None:
     (directory / "artifacts.json").write_bytes(render_descriptions(dict.fromkeys(names, described)))
     (directory / "access_token").write_bytes(token)
 
-    health = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {")).examine("alice", NOW)
+    health = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {"), NOW).examine("alice", NOW)
 
     assert {each.name: each.state for each in health.artifacts} == {
         "access_token": State.FRESH,
         "id_tokens/api": State.ABSENT,
     }
+
+
+@pytest.mark.parametrize(
+    ("minutes", "missing", "is_retiring"),
+    [(1, "env", True), (9, "env", True), (11, "env", False), (1, "token", False), (1, "", False)],
+)
+def test_directory_in_retirement_is_not_a_target(
+    tmp_path: Path, minutes: int, missing: str, *, is_retiring: bool
+) -> None:
+    """For ten minutes after its env went, a directory is retiring; later, or without a token, it is a target."""
+    publish(tmp_path / "run", "alice")
+    directory = publish(tmp_path / "run", "bob", missing=missing)
+    began = NOW - timedelta(minutes=minutes)
+    os.utime(directory, (began.timestamp(), began.timestamp()))
+
+    found = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {"), NOW)
+
+    assert found.names == (("alice",) if is_retiring else ("alice", "bob"))
+    assert dict(found.retiring) == ({"bob": began} if is_retiring else {})
+    assert any("bob is not a target any more" in line for line in found.complaints) is is_retiring
+    assert ("not a target any more" in str(found.find_refused("bob"))) is is_retiring

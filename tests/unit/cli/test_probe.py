@@ -122,3 +122,41 @@ def test_opaque_token_is_judged_by_its_description(place: Path) -> None:
 def test_plain_probes_are_recognised(arguments: list[str], expected: Request | None) -> None:
     """Only a command line with the probe's own options is answered without the full command."""
     assert parse(arguments) == expected
+
+
+ENV = (
+    "REFRESHER_ACCESS_TOKEN_FILE=/c/access_token\nBOTO_CONFIG=/c/boto\n"
+    "REFRESHER_ID_TOKEN_FILE_MY_API=/c/id_tokens/my.api\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("harm", "env", "problem"),
+    [
+        pytest.param(None, "A=b\n", None, id="good"),
+        pytest.param("access_token", "A=b\n", "access_token is absent", id="described and gone"),
+        pytest.param("artifacts.json", ENV.partition("BOTO")[0], "access_token is not what", id="not described"),
+        pytest.param("boto", ENV, "boto is absent", id="boto"),
+        pytest.param(None, ENV, "id_tokens/my.api is absent", id="never minted"),
+        pytest.param(None, "REFRESHER_ID_TOKEN_FILE_X=/c/..\nBOTO_CONFIGX=1\n", None, id="no name of ours"),
+    ],
+)
+def test_every_artifact_of_the_directory_counts(place: Path, harm: str | None, env: str, problem: str | None) -> None:
+    """Without named artifacts, all that env and artifacts.json name must serve; named, only those."""
+    (place / "env").write_text(env)
+    if harm is not None:
+        (place / harm).unlink()
+
+    error = look(Request(str(place), None, timedelta(0)), NOW)
+
+    assert (error is None) is (problem is None)
+    assert (problem or "") in str(error)
+    assert look(ask(place, "token"), NOW) is None
+
+
+def test_expired_artifact_is_not_ready(place: Path) -> None:
+    """A good token with an artifact whose life has ended is not ready."""
+    described = describe(b"ya29.opaque", NOW - timedelta(hours=1), NOW, "request")
+    (place / "artifacts.json").write_bytes(render_descriptions({"access_token": described}))
+
+    assert "access_token expires at 2026-01-01T00:00:00Z" in str(look(Request(str(place), None, timedelta(0)), NOW))

@@ -229,14 +229,16 @@ def test_minted_artifact_counts_as_a_probe(stage: Stage, published: MakeTarget) 
 
 
 def test_artifact_that_google_refused_makes_a_probe_due(stage: Stage, published: MakeTarget) -> None:
-    """The canary judges at once when something else was refused."""
+    """The canary judges at once when something else was refused; what it knows already it does not ask again."""
     target = published()
     stage.follow(target)
     stage.tick(count=2)
     stage.subjects()
+    stage.google.refusals["user-alice"] = refuse()
     entry = Entry(target=target, artifact=MintedArtifact(name="access_token"))
-    stage.canary.note(entry, Outcome(result=Result.FAILED, error=refuse()))
-    stage.tick(count=2)
+    for _ in range(2):
+        stage.canary.note(entry, Outcome(result=Result.FAILED, error=refuse()))
+        stage.tick(count=2)
     assert stage.subjects() == ["user-alice"]
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from refresher.errors import KeysError
 from refresher.keys.directory import create, load_signing_key, read_jwks
 from refresher.keys.jose import PrivateKey, UnsupportedKeyError
-from refresher.keys.registry import KeyState, list_keys, published_key_ids
+from refresher.keys.registry import KeyState, list_faults, list_keys, published_key_ids
 from tests.tokens import NOW
 
 if TYPE_CHECKING:
@@ -211,6 +211,62 @@ def test_directory_open_to_others_is_reported_to_any_user(keys: Path, need: Need
     keys.chmod(0o755)
     with pytest.raises(KeysError, match="read or written by others"):
         load_signing_key(keys)
+
+
+FAULTS = {
+    "none": ("", 0, 54_321, 54_321, "", ""),
+    "pem open to others": ("*.pem", 0o444, 54_321, 54_321, "(mode 0444, uid 54321)", "chmod 0400 {path}"),
+    "registry open to others": ("keys.json", 0o606, 54_321, None, "(mode 0606, uid 54321)", "chmod 0400 {path}"),
+    "directory open to others": (".", 0o750 | 0o005, 54_321, 54_321, "(mode 0755)", "chmod 0700 {path}"),
+    "pem of another": ("*.pem", 0o400, 54_322, 54_321, "uid 54322, neither to root nor", "chown 54321 {path}"),
+    "directory of another": (".", 0o700, 54_322, 54_321, "belongs to uid 54322", "chown -R 54321 {path}"),
+}
+
+
+@pytest.mark.parametrize(("pattern", "mode", "owner", "daemon", "problem", "remedy"), FAULTS.values(), ids=list(FAULTS))
+def test_root_judges_keys_as_the_daemon_would(
+    keys: Path, need: Need, pattern: str, mode: int, owner: int, daemon: int | None, problem: str, remedy: str
+) -> None:
+    """In a check by root, keys are judged for the daemon's user, with mode, owner and the path in the remedy."""
+    need.root()
+    for path in (keys, *keys.iterdir()):
+        os.chown(path, 54_321, 54_321)
+    harmed = [keys] if pattern == "." else list(keys.glob(pattern)) if pattern else []
+    for path in harmed:
+        os.chown(path, owner, owner)
+        path.chmod(mode)
+
+    found = list(list_faults(keys, daemon))
+
+    for error, path in zip(found, harmed, strict=True):
+        assert str(path) in error.problem
+        assert problem in error.problem
+        assert error.remedy == remedy.format(path=path)
+
+
+def test_user_who_may_not_read_keys_is_not_told_to_open_them(keys: Path, need: Need) -> None:
+    """The remedy for a user without rights is another user, never wider rights on private keys."""
+    need.root()
+    keys.chmod(0o700)
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.setresgid(54_321, 54_321, 54_321)
+        os.setresuid(54_321, 54_321, 54_321)
+        found = list(list_faults(keys, 0))
+        os.write(writer, "\n".join(error.remedy for error in found).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+
+    assert os.read(reader, 500).decode().startswith("run this as root or as the daemon's user")
+    os.close(reader)
+
+
+def test_keys_that_root_may_not_judge_are_a_fault(tmp_path: Path) -> None:
+    """An absent keys directory is a fault with the command that creates one."""
+    (error,) = list_faults(tmp_path / "none", None)
+
+    assert f"keys new --directory {tmp_path / 'none'}" in error.remedy
 
 
 @pytest.mark.parametrize("what", ["directory", "registry", "pem"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from refresher.cli.status import as_document, as_report
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.observe.health import ArtifactHealth, TargetHealth, examine
+from refresher.observe.health import ArtifactHealth, TargetHealth, build_artifact, examine
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.lock import held_roots
@@ -37,7 +38,7 @@ ACCESS = MintedArtifact(name="access_token")
 @pytest.fixture
 def alice(target_of: MakeTarget, clock: FakeClock) -> Target:
     """Return a target with everything published that needs no Google."""
-    target = target_of(boto=True, minted=(ACCESS,))
+    target = target_of(boto=True)
     refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
     assert refresher.refresh(target, first=True).error is None
     return target
@@ -91,9 +92,9 @@ HARMS: dict[str, tuple[Callable[[Path], object], State, str]] = {
     "token spoilt": (spoil_token, State.UNREADABLE, "is unreadable"),
     "token of another subject": (put_foreign_token, State.FOREIGN, "sub is 'user-2', not 'user-1'"),
     "token from the future": (put_future_token, State.DUE, "was issued in the future"),
-    "env gone": (lambda place: (place / "env").unlink(), State.FRESH, "env is not as configured"),
-    "env changed": (lambda place: write(place / "env", b"A=b\n"), State.FRESH, "env is not as configured"),
-    "mode changed": (lambda place: (place / "credentials.json").chmod(0o444), State.FRESH, "credentials.json is"),
+    "env gone": (lambda place: (place / "env").unlink(), State.FRESH, "env is absent"),
+    "env changed": (lambda place: write(place / "env", b"A=b\n"), State.FRESH, "env has another content"),
+    "mode changed": (lambda place: (place / "credentials.json").chmod(0o444), State.FRESH, "has another owner or mode"),
     "record gone": (lambda place: (place / RECORD).unlink(), State.FOREIGN, "has no target record"),
     "record of another": (
         lambda place: (place / RECORD).write_bytes(BOBS),
@@ -162,17 +163,19 @@ def test_root_judges_the_files_of_another_user_s_daemon(alice: Target, need: Nee
 
 
 def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
-    """An artifact that is absent or changed is reported, and only a check of that artifact fails."""
+    """An artifact that is absent or changed makes the target not ready; asked for others alone, it is ready."""
     write(alice.directory.path / "boto", b"changed")
 
-    health = examine(alice, NOW)
+    health = examine(replace(alice, minted=(ACCESS,)), NOW)
 
     assert {each.name: each.state for each in health.artifacts} == {
         "access_token": State.ABSENT,
         "boto": State.FOREIGN,
     }
-    assert health.find_shortage() is None
-    assert health.find_shortage(artifacts=["boto"]) is not None
+    assert all(each.problem and each.remedy for each in health.artifacts)
+    assert health.find_shortage() == (health.artifacts[0].problem, health.artifacts[0].remedy)
+    assert "boto of target alice is not what" in str(health.find_shortage(artifacts=["boto"]))
+    assert health.find_shortage(artifacts=["token"]) is None
 
 
 @pytest.mark.parametrize(("asked", "is_ready"), [(timedelta(minutes=59), True), (HOUR, False)])
@@ -227,46 +230,101 @@ def build_ready(*artifacts: ArtifactHealth, runway: timedelta = HOUR) -> TargetH
     )
 
 
-def build_artifact(state: State, minutes: int | None = None, name: str = "access_token") -> ArtifactHealth:
-    """Return a verdict on an artifact that expires in so many minutes."""
-    runway = None if minutes is None else timedelta(minutes=minutes)
-    return ArtifactHealth(name=name, state=state, expires_at=None, runway=runway)
-
-
-SHORTAGES: dict[str, tuple[TargetHealth, timedelta | None, str, str]] = {
-    "life": (build_ready(runway=timedelta(minutes=5)), None, "has 5 min left, not 6 min", "--min-validity"),
-    "asked life": (build_ready(), timedelta(hours=2), "has 1 h left, not 2 h", "--min-validity"),
-    "absent": (build_ready(build_artifact(State.ABSENT)), None, "or Google refuses it", "wait --exchange alice"),
-    "foreign": (build_ready(build_artifact(State.FOREIGN)), None, "asks for now", "systemctl reload refresher"),
-    "expired": (
-        build_ready(build_artifact(State.EXPIRED, 0)),
-        None,
-        "access_token of target alice has expired",
-        "five",
-    ),
-    "overdue": (build_ready(build_artifact(State.OVERDUE, 2)), None, "has only 2 min left", "at once after"),
-    "short": (build_ready(build_artifact(State.FRESH, 30)), timedelta(minutes=40), "has only 30 min left", "five"),
-    "static": (build_ready(build_artifact(State.FOREIGN, name="boto")), None, "boto of target alice", "daemon's log"),
+SHORTAGES: dict[str, tuple[timedelta, timedelta | None, str, str]] = {
+    "life": (timedelta(minutes=5), None, "has 5 min left, not 6 min", "--min-validity"),
+    "asked life": (HOUR, timedelta(hours=2), "has 1 h left, not 2 h", "--min-validity"),
 }
 
 
-@pytest.mark.parametrize(("health", "asked", "problem", "remedy"), SHORTAGES.values(), ids=list(SHORTAGES))
-def test_shortage_has_a_reason_and_a_remedy(
-    health: TargetHealth, asked: timedelta | None, problem: str, remedy: str
+@pytest.mark.parametrize(("runway", "asked", "problem", "remedy"), SHORTAGES.values(), ids=list(SHORTAGES))
+def test_short_life_has_a_reason_and_a_remedy(
+    runway: timedelta, asked: timedelta | None, problem: str, remedy: str
 ) -> None:
-    """What a client lacks is written with durations for people, and the remedy fits what is missing."""
-    found = health.find_shortage(asked, ["access_token", "boto"])
+    """What a client lacks is written with durations for people."""
+    found = build_ready(runway=runway).find_shortage(asked)
 
     assert found is not None
     assert problem in found[0]
     assert remedy in found[1]
 
 
-def test_good_artifacts_are_no_shortage() -> None:
-    """A target with a good token and good artifacts lacks nothing."""
-    artifacts = build_artifact(State.DUE, 20), build_artifact(State.FRESH, name="boto")
+ARTIFACTS: dict[str, tuple[str, State, int | None, str]] = {
+    "absent": ("access_token", State.ABSENT, None, "is absent: it is not minted yet, or Google refuses it"),
+    "foreign": ("id_tokens/api", State.FOREIGN, 30, "is not what the configuration asks for now"),
+    "expired": ("access_token", State.EXPIRED, 0, "access_token of target alice has expired"),
+    "overdue": ("access_token", State.OVERDUE, 2, "has only 2 min left"),
+    "unreadable": ("access_token", State.UNREADABLE, 30, "can't be read"),
+    "static": ("boto", State.FOREIGN, None, "boto of target alice is not what"),
+}
 
-    assert build_ready(*artifacts).find_shortage(None, ["access_token", "boto"]) is None
+
+@pytest.mark.parametrize(("name", "state", "minutes", "problem"), ARTIFACTS.values(), ids=list(ARTIFACTS))
+def test_artifact_that_does_not_serve_has_a_problem_and_a_remedy(
+    alice: Target, name: str, state: State, minutes: int | None, problem: str
+) -> None:
+    """Each artifact shows what is wrong with it; the remedy fits its kind, and promises no daemon that is not there."""
+    end = None if minutes is None else NOW + timedelta(minutes=minutes)
+
+    artifact = build_artifact(alice.directory, name, state, NOW, end)
+
+    assert problem in (artifact.problem or "")
+    assert "start the daemon" in (artifact.remedy or "")
+    assert ("`refresher once alice`, which shows what Google" in (artifact.remedy or "")) is (name != "boto")
+    assert "the daemon tries again" not in (artifact.remedy or "")
+    with held_roots() as hold:
+        hold(alice.directory.root)
+        beside = build_artifact(alice.directory, name, state, NOW, end).remedy or ""
+    assert ("exchange.refused in the daemon's log: both show what Google answers" in beside) is (name != "boto")
+    assert ("the daemon tries again within five minutes" in beside) is (name != "boto")
+    assert "start the daemon" not in beside
+
+
+def test_good_artifacts_are_no_shortage(alice: Target) -> None:
+    """A target with a good token and good artifacts lacks nothing, unless more life is asked for than one has."""
+    artifacts = [
+        build_artifact(alice.directory, "access_token", State.DUE, NOW, NOW + timedelta(minutes=20)),
+        build_artifact(alice.directory, "boto", State.FRESH, NOW),
+    ]
+    health = build_ready(*artifacts)
+
+    assert health.find_shortage() is None
+    assert health.find_shortage(timedelta(minutes=40), ["boto"]) is None
+    assert "access_token of target alice has 20 min left, not 40 min" in str(
+        health.find_shortage(timedelta(minutes=40))
+    )
+
+
+def test_record_of_a_later_version_has_the_remedy_of_its_own(alice: Target) -> None:
+    """What a later version wrote is not a question for the daemon's log: the remedy is that version."""
+    (alice.directory.path / RECORD).write_bytes(BOBS.replace(b'"version": 1', b'"version": 2'))
+
+    health = examine(alice, NOW)
+
+    assert (health.state, health.runway) == (State.FOREIGN, timedelta(0))
+    assert "run that version" in (health.remedy or "")
+
+
+@pytest.mark.parametrize("owner", [0, 54_321])
+def test_remedy_shows_as_whom_once_has_to_run(alice: Target, need: Need, owner: int) -> None:
+    """Root is not sent to a command that only the daemon's user may run: the lock shows who that is."""
+    need.root()
+    for path in (alice.directory.root, *alice.directory.root.rglob("*")):
+        os.chown(path, owner, owner)
+    (alice.directory.path / "token").unlink()
+
+    remedy = examine(alice, NOW).remedy or ""
+    artifact = build_artifact(alice.directory, "access_token", State.ABSENT, NOW).remedy or ""
+
+    for text in (remedy, artifact):
+        assert "run `refresher once" in text
+        assert ("as uid 54321 with the unit's rights" in text) is (owner == 54_321)
+
+
+def test_absent_directory_of_root_is_not_a_question_of_rights(alice: Target) -> None:
+    """Where there is no directory nothing was left unchecked, so there is no note."""
+    alice.directory.path.rename(alice.directory.path.with_name("elsewhere"))
+
+    assert examine(alice, NOW).note is None
 
 
 @pytest.mark.parametrize("is_running", [True, False], ids=["daemon", "no daemon"])
@@ -291,4 +349,4 @@ def test_absent_root_is_reported_as_such(alice: Target) -> None:
 
     assert health.state is State.ABSENT
     assert f"directory_root {alice.directory.root} does not exist" in (health.problem or "")
-    assert "mount it again first" in (health.remedy or "")
+    assert "was a mount, mount it again; then start" in (health.remedy or "")

@@ -16,7 +16,7 @@ def test_names_on_one_printable_line_who_mounted_a_file_wherever_to(tmp_path: Pa
     point = b"/home/a\x1b[2J\rb\\012c\\040d\xff"
     proc = _proc(tmp_path, b"31 1 0:9 %s/token//deleted %s rw - tmpfs t rw\n" % (bytes(directory), point))
 
-    (holder,) = find_holders([directory], proc)
+    (holder,) = find_holders({directory: None}, proc)
 
     assert f"process 41 has {directory}/token mounted by itself at /home/a\\x1b[2J\\rb\\nc d\\udcff and reads" in holder
     assert holder.isprintable()
@@ -28,7 +28,7 @@ def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
     odd = b"30 1 0:9 / /home/a\rb\rc rw - tmpfs t rw\n31 1\n\n"
     proc = _proc(tmp_path, odd + b"32 1 0:9 %s/env /x rw - tmpfs t rw\n" % bytes(directory))
 
-    (holder,) = find_holders([directory], proc)
+    (holder,) = find_holders({directory: None}, proc)
 
     assert f"process 41 has {directory}/env mounted by itself at /x and will never see another" in holder
 
@@ -41,10 +41,34 @@ def test_removed_directory_is_found(tmp_path: Path, name: str) -> None:
     present = b"33 1 0:9 %s /y rw - tmpfs t rw\n" % bytes(directory)
     proc = _proc(tmp_path, b"32 1 0:9 %s//deleted /x rw - tmpfs t rw\n" % former + present)
 
-    (holder,) = find_holders([directory], proc)
+    (holder,) = find_holders({directory: None}, proc)
 
     assert f"process 41 has the former directory {directory} mounted at /x, which was removed" in holder
     assert "sees nothing that is published since — start the container again" in holder
+
+
+MISPLACED = {
+    "right place": (b"0:9 %s /c", ""),
+    "another place": (b"0:9 %s /d", "mounted at /d, but its documents name /c — mount it at /c"),
+    "both places": (b"0:9 %s /d rw - tmpfs t rw\n33 1 0:9 %s /c", ""),
+    "own path": (b"0:9 %s %s", ""),
+    "unmounted root": (b"0:8 /alice /c", "a directory of another file system mounted at /c instead of the present"),
+    "another's directory": (b"0:8 /other /c", ""),
+    "another's place": (b"0:8 /alice /d", ""),
+}
+
+
+@pytest.mark.parametrize(("mounts", "problem"), MISPLACED.values(), ids=list(MISPLACED))
+def test_container_that_has_the_directory_elsewhere_is_found(tmp_path: Path, mounts: bytes, problem: str) -> None:
+    """A mount at another place than the documents name, and one of an unmounted root, are found, and no other."""
+    directory = _directory(tmp_path)
+    filled = mounts.replace(b"%s", bytes(directory))
+
+    found = list(find_holders({directory: "/c"}, _proc(tmp_path, b"32 1 %s rw - tmpfs t rw\n" % filled)))
+
+    assert len(found) == bool(problem)
+    assert problem in "".join(found)
+    assert list(find_holders({directory: None}, tmp_path / "proc")) == []
 
 
 def _directory(place: Path) -> Path:

@@ -165,23 +165,47 @@ def test_directory_of_somebody_else_is_refused(directory: CredentialsDirectory, 
         pass
 
 
-@pytest.mark.parametrize("owner_of_root", [0, CONTAINER_UID], ids=["roots", "the daemon's"])
+READERS = {
+    "the daemon's root": (CONTAINER_UID, 0o755, None, True),
+    "sticky root, the daemon's lock": (0, 0o1777, CONTAINER_UID, True),
+    "sticky root, another user's lock": (0, 0o1777, CONTAINER_UID + 1, False),
+    "sticky root, no lock": (0, 0o1777, None, False),
+    "root's own, no lock": (0, 0o755, None, True),
+    "root's own, root's lock": (0, 0o755, 0, False),
+}
+
+
+@pytest.mark.parametrize(("owner", "mode", "locked_by", "is_trusted"), READERS.values(), ids=list(READERS))
 def test_reader_need_not_be_the_daemon(
-    root: Path, directory: CredentialsDirectory, need: Need, owner_of_root: int
+    root: Path,
+    directory: CredentialsDirectory,
+    need: Need,
+    owner: int,
+    mode: int,
+    locked_by: int | None,
+    *,
+    is_trusted: bool,
 ) -> None:
-    """Root can read what another user's daemon publishes below its own root, and writes nothing there."""
+    """Root reads what another user's daemon publishes: the lock shows its user, or only root could put it there."""
     need.root()
     directory.path.mkdir(mode=0o711)
     (directory.path / "token").write_bytes(b"a token")
     os.chown(directory.path, CONTAINER_UID, -1)
-    os.chown(root, owner_of_root, -1)
+    os.chown(root, owner, -1)
+    root.chmod(mode)
+    if locked_by is not None:
+        (root / ".lock").touch(mode=0o600)
+        os.chown(root / ".lock", locked_by, -1)
 
-    if owner_of_root == CONTAINER_UID:
+    if is_trusted:
         assert read_token(directory).content == b"a token"
     else:
-        with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"):
+        daemon = 0 if locked_by is None else locked_by
+        with pytest.raises(InsecureDirectoryError, match=f"54321, not to the daemon .uid {daemon}") as caught:
             directory.read([TOKEN])
-    with pytest.raises(InsecureDirectoryError, match="belongs to uid 54321"), open_to_publish(directory):
+        assert caught.value.remedy == f"as root: chown {daemon} {directory.path}"
+    refusal = r"belongs to uid 54321|is not the daemon's alone \(uid 543"
+    with pytest.raises(InsecureDirectoryError, match=refusal), open_to_publish(directory):
         pass
 
 

@@ -39,8 +39,8 @@ def held(root: Path, name: str) -> Iterator[None]:
     (root / name).mkdir(exist_ok=True)
     descriptor = os.open(root / name, os.O_RDONLY)
     try:
-        with open_lock(root) as lock:
-            byte = take_directory(lock, descriptor, name, patience=0)
+        with open_lock(root) as (_, lock):
+            byte = take_directory(lock, os.fstat(descriptor), name, patience=0)
             yield
             release_directory(lock, byte)
     finally:

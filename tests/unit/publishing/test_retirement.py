@@ -99,8 +99,8 @@ def test_directory_that_another_process_writes_into_is_left_for_the_next_time(ro
     theirs = make(root / "alice")
 
     descriptor = os.open(theirs, os.O_RDONLY)
-    with open_lock(root) as lock:
-        byte = take_directory(lock, descriptor, "theirs")
+    with open_lock(root) as (_, lock):
+        byte = take_directory(lock, os.fstat(descriptor), "theirs")
         retired = retire_strays(root, (), datetime.now(UTC))
         release_directory(lock, byte)
     os.close(descriptor)

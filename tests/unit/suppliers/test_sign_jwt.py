@@ -72,7 +72,7 @@ def test_missing_role_is_named() -> None:
     with pytest.raises(SupplyError) as caught:
         supplier.supply(CONTEXT, NOW)
 
-    assert caught.value.remedy == f"grant the caller roles/iam.serviceAccountTokenCreator on {SIGNER}"
+    assert caught.value.remedy == f"grant the worker's own account roles/iam.serviceAccountTokenCreator on {SIGNER}"
     assert not caught.value.retryable
 
 
