@@ -10,8 +10,8 @@ from refresher.doctor.diagnosis import Finding
 from refresher.doctor.facts import Facts
 from refresher.doctor.links import cloud, host, inside, supply
 
-CONFIGURATION, WORKER = "configuration", "worker"
-"""The first link and the last one: of the whole worker, not of one target."""
+CONFIGURATION, DAEMON, WORKER = "configuration", "daemon", "worker"
+"""Links of the whole worker, not of one target."""
 
 
 class Link(NamedTuple):
@@ -36,7 +36,9 @@ LINKS = (
     Link(inside.NETWORK, inside.judge_network),
     Link(inside.METADATA, inside.judge_metadata),
 )
-NAMES = (CONFIGURATION, *(link.name for link in LINKS), WORKER)
+_FILE = [link.name for link in LINKS].index(host.FILE)
+NAMES = (CONFIGURATION, *(link.name for link in LINKS[:_FILE]), DAEMON, *(link.name for link in LINKS[_FILE:]), WORKER)
+"""All links, in their order: a cause stands before its effects."""
 
 
 def walk(facts: Facts) -> tuple[Finding, ...]:

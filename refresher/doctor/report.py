@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from refresher.app.examination import Examination
 from refresher.app.explanation import list_faults
 from refresher.app.suppliers import Once, open_workshop
 from refresher.app.targets import build_endpoints, build_targets, build_variables
 from refresher.config.loader import LoadedConfiguration, load
-from refresher.doctor.chain import CONFIGURATION, NAMES, WORKER, walk
+from refresher.doctor.chain import CONFIGURATION, DAEMON, NAMES, WORKER, walk
 from refresher.doctor.container import describe_published, look
 from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts, Trial
@@ -105,10 +106,11 @@ def check_up(request: Request) -> Report:
     names = [name for name in request.names if name in known or name not in files]  # others are refused drop-ins
     targets = request.select(known, names) if names or not request.names else {}
     checkup = _CheckUp(loaded, request, targets)
+    facts = tuple(checkup.gather())
     return Report(
         checked_at=now,
-        worker=(*checkup.check_configuration(), *checkup.check_worker()),
-        targets={facts.target.name: walk(facts) for facts in checkup.gather()},
+        worker=(*checkup.check_configuration(), checkup.check_daemon(facts), *checkup.check_worker()),
+        targets={each.target.name: walk(each) for each in facts},
         notes=tuple(_list_notes(loaded)),
     )
 
@@ -135,6 +137,22 @@ class _CheckUp:
             if not isinstance(fault, (KeysError, SupplyError)) and not fault.problem.startswith("google.emulator"):
                 found.append(Finding.of_error(CONFIGURATION, fault, State.WARNING))
         return iter(found or [ok(CONFIGURATION, f"{loaded.path}: {count} target{'' if count == 1 else 's'}")])
+
+    def check_daemon(self, facts: Sequence[Facts]) -> Finding:
+        """Return whether a daemon keeps the targets alive, as `refresher status` does."""
+        root = Path(self._loaded.configuration.directory_root)
+        examination = Examination(root, self._targets, (), self._loaded, ())
+        daemon = examination.examine_daemon([each.health for each in facts], datetime.now(UTC))
+        if daemon.problem is not None:
+            return Finding(
+                link=DAEMON,
+                state=State.FAILED if daemon.is_stopped else State.WARNING,
+                evidence=daemon.problem,
+                remedy=daemon.remedy or "",
+                stage=ExitStatus.NOT_READY,
+            )
+        state = State.UNKNOWN if daemon.is_running is None else State.OK
+        return Finding(link=DAEMON, state=state, evidence=daemon.description)
 
     def check_worker(self) -> Iterator[Finding]:
         """Return what is found about the worker's own rights."""
