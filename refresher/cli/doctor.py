@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refresher.cli.command import clean, config_option, declare, json_option, select_targets
+from refresher.cli.command import PATH, clean, config_option, declare, json_option, print_note, select_targets
 from refresher.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "unknown": "yel
 @click.option("--offline", is_flag=True, help="Check only what needs no network.")
 @click.option("--pid", type=click.IntRange(min=1), help="Also look into the container of this process.")
 @click.option("--container", metavar="NAME", help="Also look into this container of podman or docker.")
+@click.option(
+    "--bundle", type=PATH, metavar="FILE", help="Also write an archive without secrets for a ticket, a new .tar.gz."
+)
+@click.option("--log", type=PATH, metavar="FILE", help="A log to put into the bundle.")
 @click.option("--explain", metavar="MESSAGE", help="Only explain a message that a client or Terraform printed.")
 @click.argument("targets", nargs=-1)
 def command(
@@ -36,6 +40,8 @@ def command(
     pid: int | None,
     container: str | None,
     explain: str | None,
+    bundle: Path | None,
+    log: Path | None,
     *,
     as_json: bool,
     offline: bool,
@@ -50,6 +56,8 @@ def command(
     from refresher.doctor.engines import find_process
     from refresher.doctor.report import Request, check_up
 
+    if log is not None and bundle is None:
+        raise UsageError("--log is only used with --bundle", "add --bundle FILE, or leave it out")
     if pid is not None and container is not None:
         raise UsageError("--pid and --container can't be combined", "leave one of them out")
     report = check_up(
@@ -62,6 +70,11 @@ def command(
             report=_show_progress,
         )
     )
+    if bundle is not None:
+        from refresher.doctor.bundle import write_bundle
+
+        write_bundle(bundle, report.to_json(), config=config, log=log)
+        print_note(f"{bundle} is written; read it before you send it")
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
     else:

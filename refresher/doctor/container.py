@@ -30,6 +30,7 @@ _INSIDE = Path(__file__).with_name("inside.py")
 _SECONDS = 5.0
 _LARGEST_OUTPUT = 64 * 1024
 _MOST_ADDRESSES = 2
+_MOST_NAMES = 100
 _READS_EVERYTHING = 1 << 1 | 1 << 2
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 
@@ -49,9 +50,9 @@ def look(
     Raises:
         UsageError: It can't be entered.
     """
-    names = list(names)
+    names = list(names)[:_MOST_NAMES]
     held, is_proxied = read_variables(process.pid, variables)
-    paths = sorted({value for value in held.values() if value.startswith("/")})
+    paths = sorted({value for value in held.values() if value.startswith("/")})[:_MOST_NAMES]
     is_root = os.geteuid() == 0
     request = {
         "uid": process.inner[0],

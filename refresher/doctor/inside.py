@@ -66,7 +66,7 @@ def enter(request: dict[str, object], pidfd: int, root: int) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "giving up capabilities")
     _check(_libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0), "not dumpable")  # a change of ids may have set it again
-    os.closerange(2, _MOST_DESCRIPTORS)
+    os.closerange(2, max(_MOST_DESCRIPTORS, pidfd + 1, root + 1))
     os.close(0)
 
 

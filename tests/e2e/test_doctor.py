@@ -2,6 +2,7 @@
 
 import json
 import os
+import tarfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -277,3 +278,23 @@ def test_message_of_a_client_is_explained(site: Site) -> None:
 
     assert [line.split()[0] for line in known.stdout.splitlines()] == ["cause:", "remedy:", "source:"]
     assert "not in the catalogue" in unknown.stderr
+
+
+def test_bundle_has_what_a_ticket_needs_and_no_secret(site: Site) -> None:
+    """The archive holds the commands' output, versions and the given log, in which tokens and keys are blanked."""
+    bundle, log = site.worker.place / "ticket.tar.gz", site.worker.place / "log"
+    key = (next((site.worker.place / "keys").glob("*.pem"))).read_text()
+    log.write_text(f"a line\n{site.worker.token('alice')}\n{key}ya29.c.b0Aa\nthe end\n")
+
+    site.worker.command("doctor", "--bundle", str(bundle), "--log", str(log))
+
+    with tarfile.open(bundle) as archive:
+        files = {name: archive.extractfile(name) for name in archive.getnames()}
+        texts = {Path(name).name: file.read().decode() for name, file in files.items() if file is not None}
+    assert texts.keys() == {"doctor.json", "status.json", "check.txt", "versions.json", "log.txt"}
+    assert json.loads(texts["doctor.json"])["ok"]
+    assert json.loads(texts["status.json"])["ready"]
+    assert texts["log.txt"].split() == ["a", "line", "…", "…", "…", "the", "end"]
+    assert secret_in("".join(texts.values())) is None
+    assert bundle.stat().st_mode & 0o777 == 0o600
+    assert "cannot be written: File exists" in site.worker.command("doctor", "--bundle", str(bundle), status=2).stderr

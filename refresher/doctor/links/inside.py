@@ -5,7 +5,7 @@ from refresher.doctor.facts import Facts
 from refresher.doctor.sight import Sight, Thing
 from refresher.errors import ExitStatus
 from refresher.publishing.artifacts import TOKEN
-from refresher.text import escape
+from refresher.text import escape, redact
 
 CONTAINER, VARIABLES, METADATA, NETWORK = "container", "variables", "metadata server", "network"
 _STAGE = ExitStatus.NOT_READY
@@ -85,16 +85,16 @@ def judge_variables(facts: Facts) -> Finding:
             VARIABLES, "variables-unset", evidence, {**named, "variables": ", ".join(unset)}, stage=_STAGE
         )
     if differing:
-        shown = "; ".join(f"{name} is {escape(sight.variables[name])}, not {wanted[name]}" for name in differing)
+        shown = "; ".join(f"{name} is {redact(sight.variables[name])}, not {wanted[name]}" for name in differing)
         text = ", ".join(differing)
         return Finding.of_entry(VARIABLES, "variables-differ", shown, {**named, "variables": text}, stage=_STAGE)
     if sight.is_hanging:
         return skip(VARIABLES, f"set as in env; their paths are not checked: see {CONTAINER}")
     lost = [path for path, thing in sight.paths.items() if thing.kind in ("absent", "other")]
     if lost:
-        evidence = f"not in the container: {', '.join(map(escape, lost))}"
+        evidence = f"not in the container: {', '.join(map(redact, lost))}"
         return Finding.of_entry(
-            VARIABLES, "variables-path", evidence, {**named, "variables": ", ".join(lost)}, stage=_STAGE
+            VARIABLES, "variables-path", evidence, {**named, "variables": ", ".join(map(redact, lost))}, stage=_STAGE
         )
     return ok(VARIABLES, f"{len(wanted)} variables are set as in env, and their paths exist")
 
