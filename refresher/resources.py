@@ -6,7 +6,7 @@ and provider id; a principal by pool and subject, without the provider. Nothing 
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -132,6 +132,10 @@ class Impersonation:
         if self.subject is None or not is_mappable(self.subject):
             return "the federated principal"
         return self.provider.principal(self.subject)
+
+    def for_subject(self, subject: str | None) -> Self:
+        """Return the same way for a token's own subject, unless the configuration has one: remedies can name it."""
+        return self if self.subject is not None or subject is None else replace(self, subject=subject)
 
     def describe_grant(self, role: str) -> str:
         """Return what grants a role on the service account to the principal: with the command, where both are known."""

@@ -154,6 +154,7 @@ class FakeChain:
     refusal: Exception | None = None
     meanwhile: Callable[[], object] = bool
     exchanged: list[str] = field(default_factory=list)
+    ways: list[Impersonation] = field(default_factory=list)
     minted: int = 0
     id_token_answer: str | None = None
 
@@ -166,6 +167,7 @@ class FakeChain:
     def access_token(self, way: Impersonation, federated: AccessToken) -> AccessToken:
         """Return an access token of an hour, or fail."""
         self.minted += 1
+        self.ways.append(way)
         self.meanwhile()
         if self.refusal is not None:
             raise self.refusal
@@ -175,6 +177,7 @@ class FakeChain:
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
         """Return an unsigned ID token."""
         self.minted += 1
+        self.ways.append(way)
         if self.refusal is not None:
             raise self.refusal
         if self.id_token_answer is not None:

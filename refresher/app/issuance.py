@@ -48,12 +48,13 @@ class Issuance:
         self._check_lifetime(_ACCESS_TOKEN_RANGE)
         way = self._target.impersonation
         way = replace(way, scopes=scopes or way.scopes, lifetime=self._lifetime or way.lifetime)
-        return self._chain.access_token(way, self._exchange(way))
+        return self._chain.access_token(*self._exchange(way))
 
     def id_token(self, audience: str, *, include_email: bool) -> SubjectToken:
         """Return a Google-signed ID token of the service account."""
         way, _ = self._require_account("an ID token")
-        return _read_jwt(self._chain.id_token(way, audience, self._exchange(way), include_email=include_email))
+        way, federated = self._exchange(way)
+        return _read_jwt(self._chain.id_token(way, audience, federated, include_email=include_email))
 
     def signed_jwt(self, claims: dict[str, Any]) -> SubjectToken:
         """Return claims that the service account signed; `iat` and `exp` are added where they are missing.
@@ -63,8 +64,8 @@ class Issuance:
         way, account = self._require_account("a signature")
         self._check_lifetime(SIGNED_RANGE)
         way = replace(way, scopes=(CLOUD_PLATFORM_SCOPE,), lifetime=None)
-        own = self._chain.access_token(way, self._exchange(way))
-        api = replace(self._workshop.open_iam_credentials(own), error=ImpersonationError)
+        own = self._chain.access_token(*self._exchange(way))
+        api = replace(self._workshop.open_iam_credentials(own), error=ImpersonationError, caller=account)
         times = {"iat": self._now, "exp": self._now + (self._lifetime or _HOUR)}
         return _read_jwt(api.sign_jwt(account, {name: int(time.timestamp()) for name, time in times.items()} | claims))
 
@@ -87,8 +88,12 @@ class Issuance:
             asked, low, high = (format_duration(each) for each in (self._lifetime, *allowed))
             raise UsageError(f"--lifetime is {asked}, not between {low} and {high}", "choose another one")
 
-    def _exchange(self, way: Impersonation) -> AccessToken:
-        return self._chain.exchange(way, self._supply(self._target.context).value, self._now)
+    def _exchange(self, way: Impersonation) -> tuple[Impersonation, AccessToken]:
+        """Return the way with the subject of the token, and what the service account is asked with."""
+        token = self._supply(self._target.context)
+        if token.unverified_claims is not None:
+            way = way.for_subject(token.unverified_claims.subject)
+        return way, self._chain.exchange(way, token.value, self._now)
 
     def _supply(self, context: SupplierContext, lifetime: timedelta | None = None) -> SubjectToken:
         settings = self._settings if lifetime is None else self._settings.model_copy(update={"lifetime": lifetime})

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refresher import __version__
+from refresher.app.explanation import list_faults
 from refresher.app.keys import list_trials
 from refresher.app.suppliers import Once, build_suppliers, open_workshop
 from refresher.app.targets import build_targets, compute_probe_intervals
@@ -62,9 +63,14 @@ def build_plan(
         threads={name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in kinds.items()},
         reserved=loaded.reserved_names,
         complaints=_describe(loaded.drop_in_problems),
+        list_warnings=partial(_list_warnings, loaded),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
     )
+
+
+def _list_warnings(loaded: LoadedConfiguration) -> tuple[tuple[str, str], ...]:
+    return _describe(loaded.warnings) + tuple((each.problem, each.remedy) for each in list_faults(loaded))
 
 
 def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
@@ -125,7 +131,7 @@ class ConfiguredPlans:
         # at the first poll too: a while may have passed since the configuration was loaded
         if self._suppliers is not None and not force and self._look() == self._seen:
             return None
-        former = self._loaded
+        former, was_refused = self._loaded, self._refused is not None
         self._load_until_still()
         keys = _read_key_states(self._loaded)
         was, now = former.configuration, self._loaded.configuration
@@ -135,7 +141,8 @@ class ConfiguredPlans:
             self._suppliers = build_suppliers(self._loaded, self._workshop)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
-        is_reloaded = force or self._loaded is not former
+        is_other = was != now or _read_bodies(former) != _read_bodies(self._loaded)
+        is_reloaded = force or is_other or was_refused
         return build_plan(self._loaded, self._workshop, self._suppliers, problems, is_reloaded=is_reloaded)
 
     def _load_until_still(self) -> None:
@@ -153,6 +160,11 @@ class ConfiguredPlans:
     def _look(self) -> object:
         also = self._refused.files if self._refused else ()
         return (read_signature(self._loaded, also), _read_key_states(self._loaded))
+
+
+def _read_bodies(loaded: LoadedConfiguration) -> dict[str, object]:
+    """Return what each target is, wherever it is written."""
+    return {name: target._replace(location="") for name, target in loaded.targets.items()}
 
 
 def _read_key_states(loaded: LoadedConfiguration) -> dict[str, object]:

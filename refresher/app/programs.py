@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from refresher import __version__
-from refresher.app.explanation import list_unrecorded
 from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
@@ -21,8 +20,9 @@ from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.durations import format_seconds
 from refresher.engine import once
-from refresher.engine.agenda import Key, Outcome
+from refresher.engine.agenda import Key
 from refresher.engine.daemon import Daemon
+from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
 from refresher.engine.reporter import Listener, Reporter, Severity
 from refresher.engine.workers import Workers
@@ -129,8 +129,8 @@ def _prove(target: Target, workshop: Workshop) -> str:
         return str(way.service_account)
     with suppress(PublishError, UnreadableTokenError):
         token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
-        if way.subject is None and token is not None and token.unverified_claims is not None:
-            way = replace(way, subject=token.unverified_claims.subject)
+        if token is not None and token.unverified_claims is not None:
+            way = way.for_subject(token.unverified_claims.subject)
     document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
     return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
@@ -185,10 +185,6 @@ def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) ->
             draw=random.random,
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
-        warnings = [(f"{each.location}: {each.problem}", each.remedy) for each in loaded.warnings]
-        warnings += [(error.problem, error.remedy) for error in list_unrecorded(loaded)]
-        for problem, remedy in warnings:
-            reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
 
         def jump(seconds: float) -> None:
             daemon.clock_jumped(seconds)

@@ -75,7 +75,7 @@ def open_workshop(loaded: LoadedConfiguration | None, *, limits: "Limits | None"
         from refresher.google.transport import PooledTransport
 
         proxies = getproxies_environment()
-        pooled = PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=limits, proxies=proxies)
+        pooled = PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=limits, proxies=proxies, variables=os.environ)
         return PacedTransport(pooled, time.monotonic)
 
     ca_file = loaded and loaded.configuration.google.ca_file

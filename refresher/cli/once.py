@@ -17,7 +17,8 @@ from refresher.cli.command import (
     print_warnings,
     select_targets,
 )
-from refresher.engine.agenda import Key, Outcome
+from refresher.engine.agenda import Key
+from refresher.engine.outcome import Outcome
 from refresher.errors import ExitStatus
 
 

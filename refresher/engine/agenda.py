@@ -10,15 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import NamedTuple, Self
 
 from refresher import policy
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact, Target
-from refresher.errors import RefresherError
 from refresher.policy import State
-from refresher.publishing.directory import DirectoryState
-from refresher.tokens import SubjectToken
+from refresher.publishing.directory import DirectoryState, is_another_directory
 
 _WAIT = policy.CLOCK_SKEW
 """After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""
@@ -32,67 +29,6 @@ Key = tuple[str, str]
 """Name of the target, and name of its optional artifact; empty for its token."""
 
 
-class Result(StrEnum):
-    """How a job ended.
-
-    `WAITING` means that there is no subject token yet to mint the artifact with.
-    """
-
-    PUBLISHED = "published"
-    UNCHANGED = "unchanged"
-    KEPT = "kept"
-    WAITING = "waiting"
-    FAILED = "failed"
-
-
-class Life(NamedTuple):
-    """What may be shown of what a file holds; no secret.
-
-    Attributes:
-        issued_at: UTC.
-        expires_at: UTC.
-        issuer: Claim `iss` of a subject token that is a JWT.
-        subject: Claim `sub` of such a token.
-        fingerprint: Eight hex digits that distinguish subject tokens.
-    """
-
-    issued_at: datetime
-    expires_at: datetime
-    issuer: str | None = None
-    subject: str | None = None
-    fingerprint: str | None = None
-
-    @classmethod
-    def from_token(cls, token: SubjectToken) -> Self:
-        """Return what may be shown of a subject token."""
-        claims = token.unverified_claims
-        issuer, subject = (None, None) if claims is None else (claims.issuer, claims.subject)
-        return cls(token.issued_at, token.expires_at, issuer, subject, token.fingerprint)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one job did.
-
-    Attributes:
-        result: How it ended.
-        life: The life of what the file holds now, if it is ours.
-        repaired: Artifacts put right that had drifted.
-        error: Why it failed.
-        duration: In seconds.
-        state: The directory's state afterwards; None if it could not be opened, or was not looked at.
-        is_recreated: Whether the directory was replaced, so that containers that hold it see an empty one.
-    """
-
-    result: Result
-    life: Life | None = None
-    repaired: tuple[str, ...] = ()
-    error: RefresherError | None = None
-    duration: float = 0.0
-    state: DirectoryState | None = None
-    is_recreated: bool = False
-
-
 @dataclass(slots=True, kw_only=True)
 class Entry:
     """One job, and what is known of it between two attempts.
@@ -104,7 +40,7 @@ class Entry:
         failures: In a row.
         problem: The problem of the last attempt, if it failed.
         life: The life of what its file held after the last attempt.
-        state: The directory's state after the last attempt; of tokens only.
+        state: The directory's state after the last attempt, or at a look that found none; of tokens only.
         former_state: The same, one attempt earlier.
         is_known: Whether this process has worked on it before, without a failure.
         warned: The last state of a failing file that was reported.
@@ -187,8 +123,16 @@ class Agenda:
                         entry.next_at = None
                 elif known is not None and known.target.directory.path == target.directory.path:
                     entry.is_known, entry.failures = known.is_known, known.failures  # a success is then a recovery
-                self._entries[entry.key] = entry
-                self._groups.setdefault(entry.group, []).append(entry)
+                self._add(entry)
+
+    def forget(self) -> None:
+        """Take nothing for known of what files hold, since their root is another one: all is due, as at a start.
+
+        How a job that is under way ends is void.
+        """
+        former, self._entries, self._groups = self._entries, {}, {}
+        for known in former.values():
+            self._add(Entry(target=known.target, artifact=known.artifact, failures=known.failures))
 
     def take_due(self, now: datetime) -> list[Entry]:
         """Hand out what is due, the files that expire first at the front; each is to be given back."""
@@ -217,7 +161,7 @@ class Agenda:
         entry.is_known = entry.is_known or outcome.error is None
         if outcome.error is None or outcome.life is not None or outcome.state is not None:
             entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still
-        entry.former_state, entry.state = entry.state or entry.former_state, outcome.state
+        entry.former_state, entry.state = entry.former_state if entry.state is None else entry.state, outcome.state
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
         entry.problem = None if outcome.error is None else outcome.error.problem
         entry.next_at = _compute_next_moment(entry, outcome, now, draw)
@@ -226,10 +170,19 @@ class Agenda:
 
     def look_again(self, target: Target) -> None:
         """Make the artifacts of a target due that have not failed, after its token was published or it drifted."""
-        for artifact in target.minted:
-            entry = self.get(target.name, artifact.name)
-            if entry is not None and not entry.failures:
+        for entry in self._list_artifacts(target):
+            if not entry.failures:
                 entry.next_at = None
+
+    def note_drift(self, token: Entry, found: DirectoryState | None) -> None:
+        """Make the jobs of a target due, whose directory is in another state now; None if it can't be looked at."""
+        token.next_at = None
+        self.look_again(token.target)
+        if found is not None and is_another_directory(found, token.state):
+            for entry in self._list_artifacts(token.target):
+                entry.life = None  # what lay in the former directory was taken from no one
+        if found == ():
+            token.state = found
 
     def reconsider(self, now: datetime) -> None:
         """Work out every moment again from the files' own times, after the clock has jumped."""
@@ -240,6 +193,14 @@ class Agenda:
                 entry.next_at = policy.due_at(entry.spread_name, entry.life.issued_at, entry.life.expires_at)
             else:
                 entry.next_at = now
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.key] = entry
+        self._groups.setdefault(entry.group, []).append(entry)
+
+    def _list_artifacts(self, target: Target) -> list[Entry]:
+        found = (self.get(target.name, artifact.name) for artifact in target.minted)
+        return [entry for entry in found if entry is not None]
 
     def _is_due(self, entry: Entry, now: datetime) -> bool:
         if entry.next_at is not None and entry.next_at > now:

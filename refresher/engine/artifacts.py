@@ -36,6 +36,9 @@ class TargetFacts(NamedTuple):
     container_directory: str
 
 
+_KEY = re.compile(r"[A-Za-z_][\w.]{0,127}", re.ASCII)
+"""A name that may be shown: a file that another process wrote can hold anything."""
+
 STATIC: Mapping[str, Callable[[TargetFacts], bytes]] = {
     CREDENTIALS: lambda facts: adc.render(dict(facts.document)),
     BOTO: lambda facts: environment.boto(facts.container_directory),
@@ -135,4 +138,32 @@ def name_variables(names: Iterable[str]) -> dict[str, str]:
         row = get_row(name)
         suffix = re.sub("[^A-Z0-9]", "_", name.partition("/")[2].upper()) if row.is_folder else ""
         found[row.variable + suffix] = name
+    return found
+
+
+def list_changed_keys(former: bytes, present: bytes) -> tuple[str, ...]:
+    """Return the keys whose values differ in two contents of a static artifact, sorted; names and never values.
+
+    A key is a variable of `env`, an option of `boto`, or one of `credentials.json`, such as `credential_source.file`.
+    """
+    before, now = _read_values(former), _read_values(present)
+    return tuple(
+        sorted(key for key in before.keys() | now.keys() if _KEY.fullmatch(key) and before.get(key) != now.get(key))
+    )
+
+
+def _read_values(content: bytes) -> dict[str, str]:
+    """Return the values of a document, or of lines of names and values, as texts; of any other content nothing."""
+    text = content.decode(errors="replace")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        lines = (line.partition("=") for line in text.splitlines())
+        return {name.strip(): value for name, sign, value in lines if sign}
+    found: dict[str, str] = {}
+    for key, value in document.items():
+        inner = value if isinstance(value, dict) else {"": value}
+        found |= {f"{key}.{name}" if name else key: repr(each) for name, each in inner.items()}
     return found

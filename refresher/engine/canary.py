@@ -15,8 +15,9 @@ from functools import partial
 from threading import Lock
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Entry, Outcome, Result
+from refresher.engine.agenda import Entry
 from refresher.engine.assessment import assess_token
+from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan, Probe, Target
 from refresher.engine.reporter import Reporter, Severity
 from refresher.errors import PublishError, RefresherError, describe_bug

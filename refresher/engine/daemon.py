@@ -6,39 +6,32 @@ of a tick, does.
 """
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Agenda, Entry, Outcome, Result
+from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
 from refresher.engine.minter import Minter
-from refresher.engine.plan import Plan
+from refresher.engine.outcome import Outcome, Result
+from refresher.engine.parts import PATIENCE, Parts
+from refresher.engine.plan import Plan, Plans
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.rotation import Rotation
 from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
-from refresher.errors import PublishError, RefresherError, describe_bug
+from refresher.errors import PublishError, describe_bug
+from refresher.publishing.directory import DirectoryState
 from refresher.publishing.retirement import Retirement
 
 _CANARY_THREADS = 4
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once for drift, a share of them at each."""
-
-
-class Plans(Protocol):
-    """Where the plan comes from."""
-
-    def poll(self, *, force: bool) -> Plan | None:
-        """Return a plan at first, if the configuration changed, or in any case with `force`; else None.
-
-        What can't be used is left out, or kept as it was, and is among the plan's complaints.
-        """
-        ...
 
 
 class _Engine(NamedTuple):
@@ -71,6 +64,7 @@ class Daemon:
         reporter: What events are sent by.
         clock: Where the time comes from.
         draw: Returns a random number in [0, 1).
+        patience: Seconds that a tick waits for file systems that do not answer.
     """
 
     plans: Plans
@@ -80,6 +74,7 @@ class Daemon:
     reporter: Reporter
     clock: Clock
     draw: Callable[[], float]
+    patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -89,7 +84,10 @@ class Daemon:
         self._engine: _Engine | None = None
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
-        self._faults: dict[str, str] = {}
+        self._warnings: tuple[tuple[str, str], ...] = ()
+        self._is_root_kept = False
+        self._is_adopted = False
+        self._parts = Parts(self.reporter, self.clock, patience=self.patience)
         self._ticks = 0
         self._is_reload_asked = False
         self._was_ready = False
@@ -114,36 +112,25 @@ class Daemon:
 
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
-        self._confine("reload", self._follow_plan)
-        if self._confine("root", self._keep_root):
-            self._confine("drift", self._look_for_drift)
-            self._confine("renewal", self._submit_due)
-        self._confine("watch", self._watch_failing)
-        self._confine("keys", self._try_keys)
-        self._confine("canary", self._probe)
-        if self._ticks % SWEEP_TICKS == 0:
-            self._confine("retirement", self._retire_strays)
+        place = "a directory_root" if self._engine is None else f"directory_root {self._engine.plan.root}"
+        has_looked = self._parts.do_in_time("look", self._look_around, place=f"{place}, or the configuration")
+        if has_looked and self._is_root_kept:
+            self._parts.do_in_time("drift look", self._look_for_drift, place=f"{place}, or a directory in it")
+            self._parts.do("renewal", self._submit_due)
+        self._parts.do("watch", self._watch_failing)
+        self._parts.do("keys", self._try_keys)
+        self._parts.do("canary", self._probe)
+        if has_looked and (self._is_adopted or self._ticks % SWEEP_TICKS == 0):
+            if self._is_adopted:
+                self._parts.do_in_time("warnings", self._warn, place=f"{place}, or a file of the configuration")
+            self._is_adopted = False
+            self._parts.do_in_time("retirement", self._retire_strays, place=f"{place}, or a former one")
         self.reporter.flush()
         self._ticks += 1
 
-    def _confine(self, part: str, work: Callable[[], object]) -> bool:
-        """Do a part of the tick, and return whether it was done; its failure is reported."""
-        try:
-            work()
-        except PublishError as error:
-            self._report_fault(part, error)
-        except Exception as bug:  # noqa: BLE001 - around one part of a tick: the others must go on
-            self._report_fault(part, describe_bug(f"the daemon's part {part}", bug))
-        else:
-            self._faults.pop(part, None)
-            return True
-        return False
-
-    def _report_fault(self, part: str, error: RefresherError) -> None:
-        """Report once what goes wrong in a part of the tick, and again when it changes."""
-        if self._faults.get(part) != error.problem:
-            self._faults[part] = error.problem
-            self.reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
+    def _look_around(self) -> None:
+        self._parts.do("reload", self._follow_plan)
+        self._is_root_kept = self._parts.do("root", self._keep_root)
 
     def _follow_plan(self) -> None:
         force, self._is_reload_asked = self._is_reload_asked, False
@@ -152,7 +139,7 @@ class Daemon:
         if plan is None:
             return
         try:
-            self.hold(plan.root)
+            self._take_root(plan.root)
         except PublishError as error:
             self._held_up = plan
             if found is not None:
@@ -163,14 +150,15 @@ class Daemon:
 
     def _keep_root(self) -> None:
         """Make sure that this is still the daemon of its root: nothing is published below one that another took."""
-        if self._engine is not None and self.hold(root := self._engine.plan.root):
-            self.reporter.send(
-                "directory.recreated",
-                Severity.ERROR,
-                path=str(root),
-                error=f"directory_root {root} was unmounted, mounted over or removed: containers hold the former one",
-                remedy="start every container again that was started before; mount the root before the daemon starts",
-            )
+        if self._engine is not None:
+            self._take_root(self._engine.plan.root)
+
+    def _take_root(self, root: Path) -> None:
+        """Hold a root; of one that had to be taken again nothing is known any more."""
+        if self.hold(root):
+            with self._lock:
+                self._agenda.forget()
+            self.reporter.report_lost_root(root)
 
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
@@ -192,23 +180,33 @@ class Daemon:
             self.reporter.send("target.added", Severity.INFO, target=name)
         for name in sorted(former - plan.targets.keys()):
             self.reporter.send("target.removed", Severity.INFO, target=name)
-        fresh = (complaint for complaint in plan.complaints if complaint not in self._complaints)
-        for problem, remedy in (*plan.refusal, *fresh):
-            self.reporter.send("config.rejected", Severity.ERROR, error=problem, remedy=remedy)
+        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.refusal)
+        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.complaints, known=self._complaints)
         self._complaints = plan.complaints
-        self._retire_strays()
+        self._is_adopted = True
+
+    def _warn(self) -> None:
+        """Report what is unwise about the plan, once it is at work: looking for that takes a while."""
+        if self._engine is not None:
+            warnings = self._engine.plan.list_warnings()
+            self.reporter.report_texts("config.warning", Severity.WARNING, warnings, known=self._warnings)
+            self._warnings = warnings
 
     def _look_for_drift(self) -> None:
+        """Look at a share of all directories, with the lock released: reading may hang."""
+        turn = self._ticks % SWEEP_TICKS
         with self._lock:
-            for index, entry in enumerate(self._agenda.tokens):
-                if index % SWEEP_TICKS == self._ticks % SWEEP_TICKS and entry.state is not None:
-                    try:
-                        has_drifted = entry.target.directory.read_state() != entry.state
-                    except PublishError:
-                        has_drifted = True
-                    if has_drifted:
-                        entry.next_at = None
-                        self._agenda.look_again(entry.target)
+            entries = [entry for index, entry in enumerate(self._agenda.tokens) if index % SWEEP_TICKS == turn]
+        for entry in entries:
+            if (known := entry.state) is None:
+                continue
+            found: DirectoryState | None = None
+            with suppress(PublishError):
+                found = entry.target.directory.read_state()
+            if found != known:
+                with self._lock:
+                    if entry.state is known:  # else a worker was there meanwhile
+                        self._agenda.note_drift(entry, found)
 
     def _retire_strays(self) -> None:
         if self._engine is None or self._engine.plan.reserved is None:
@@ -216,16 +214,16 @@ class Daemon:
         now, reserved = self.clock.now(), self._engine.plan.reserved
         for root in tuple(self._roots):
             is_former = root != self._engine.plan.root
-            if is_former and not (root.is_dir() and self._confine(f"former root {root}", partial(self.hold, root))):
+            if is_former and not (root.is_dir() and self._parts.do(f"former root {root}", partial(self.hold, root))):
                 self._roots.discard(root)  # it is gone, or another daemon's
                 continue
             retirement = self.retire(root, () if is_former else reserved, now)
             for name in retirement.withdrawn:
                 self.reporter.send("target.retired", Severity.INFO, target=name, path=str(root / name))
             for failure in retirement.failures[:1]:
-                self._report_fault(f"retirement below {root}", failure)
+                self._parts.report(f"retirement below {root}", failure)
             if not retirement.failures:
-                self._faults.pop(f"retirement below {root}", None)
+                self._parts.clear(f"retirement below {root}")
 
     def _watch_failing(self) -> None:
         now = self.clock.now()
@@ -255,7 +253,7 @@ class Daemon:
             lane, threads = choose_lane(engine.plan, entry.target, entry.artifact, is_failing=entry.failures > 0)
             try:
                 work = partial(self._work, entry, engine)
-                self.workers.submit(lane, partial(self._confine, "work", work), threads=threads)
+                self.workers.submit(lane, partial(self._parts.do, "work", work), threads=threads)
             except BaseException:
                 with self._lock:
                     for unserved in entries[index:]:

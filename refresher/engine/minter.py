@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Life, Outcome, Result
 from refresher.engine.artifacts import MintedToken, Minting, compute_request, mint
 from refresher.engine.assessment import assess_minted, assess_token
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Target
 from refresher.errors import RefresherError
 from refresher.policy import State
@@ -93,9 +93,10 @@ class Minter:
         )
 
     def _mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken) -> MintedToken:
-        now, way, claims = self._clock.now(), target.impersonation, subject_token.unverified_claims
+        now, claims = self._clock.now(), subject_token.unverified_claims
         # a supplier that alone knows the subject may speak for another workload by now
-        key = (target.supply_key, way, None if claims is None else claims.subject)
+        way = target.impersonation.for_subject(None if claims is None else claims.subject)
+        key = (target.supply_key, way)
         federated = self._shares.setdefault(key, SharedFetch()).get(  # in one step, for all threads
             serves=lambda grant: grant.expires_at - now >= LEAST_LIFE,
             fetch=lambda _: self._chain().exchange(way, subject_token.value, now),

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from refresher.clock import Clock
-from refresher.engine.agenda import Key, Outcome
+from refresher.engine.agenda import Key
 from refresher.engine.minter import Minter
+from refresher.engine.outcome import Outcome
 from refresher.engine.plan import MintedArtifact, Plan, Target
 from refresher.engine.refresh import Refresher
 from refresher.engine.workers import Workers, choose_lane

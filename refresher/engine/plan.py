@@ -111,7 +111,8 @@ class Plan:
         reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
             None if that can't be known now; then nothing is retired.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
-        is_reloaded: Whether the configuration was read and is in force; else something else changed.
+        list_warnings: Returns problem and remedy of what is allowed or missing, and yet worth a warning.
+        is_reloaded: Whether another configuration is in force now, or loading it was asked for and succeeded.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
     """
 
@@ -125,5 +126,17 @@ class Plan:
     probe_intervals: Mapping[str, timedelta] = field(default_factory=dict)
     reserved: frozenset[str] | None = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
+    list_warnings: Callable[[], tuple[tuple[str, str], ...]] = tuple
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()
+
+
+class Plans(Protocol):
+    """Where the plan comes from."""
+
+    def poll(self, *, force: bool) -> Plan | None:
+        """Return a plan at first, if the configuration changed, or in any case with `force`; else None.
+
+        What can't be used is left out, or kept as it was, and is among the plan's complaints.
+        """
+        ...

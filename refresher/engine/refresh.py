@@ -6,12 +6,14 @@ target record, are taken away. When to call it is decided in `refresher.engine.a
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from refresher import policy
 from refresher.clock import Clock
-from refresher.engine.agenda import Life, Outcome, Result
+from refresher.engine.artifacts import list_changed_keys
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Target
 from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
@@ -79,6 +81,7 @@ class Refresher:
             result=visit.result if visit is not None and error is None else Result.FAILED,
             life=None if token is None else Life.from_token(token),
             repaired=() if visit is None else tuple(visit.repaired),
+            changed={} if visit is None else visit.changed,
             error=error,
             duration=self._clock.monotonic() - started,
             state=state,
@@ -118,6 +121,8 @@ class _Visit:
     wrote: bool = False
     contents: dict[str, PublishedFile] = field(default_factory=dict)
     repaired: list[str] = field(default_factory=list)
+    former: dict[str, PublishedFile] = field(default_factory=dict)
+    changed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_recreated: bool = False
     result: Result = Result.KEPT
     token: SubjectToken | None = None
@@ -172,6 +177,9 @@ class _Visit:
                     "run the daemon and `refresher once` with the same configuration, or wait for the daemon's reload",
                     retryable=False,
                 )
+            if record.identity == self.target.record.identity:
+                with suppress(PublishError):
+                    self.former = self.directory.read(self.target.static)  # containers that run on have read these
             self.directory.withdraw_all()
             if record.identity != self.target.record.identity:
                 self.directory.replace()
@@ -252,6 +260,9 @@ class _Visit:
             return
         self.directory.publish(name, wanted)
         del self.contents[name]
+        former = self.former.get(name, file).content
+        if former is not None and (keys := list_changed_keys(former, wanted)):
+            self.changed[name] = keys
         self.wrote = True
         if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)

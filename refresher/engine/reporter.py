@@ -6,20 +6,26 @@ What befalls many targets within a tick for one cause (a full disk, an issuer th
 number and the names of the first few.
 """
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
+from pathlib import Path
 from threading import Lock
 
 from refresher import policy
-from refresher.engine.agenda import Entry, Outcome, Result
+from refresher.engine.agenda import Entry
+from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import TOKEN
+from refresher.publishing.directory import is_another_directory
 from refresher.text import escape
 
 Value = str | int | float | None
+Text = tuple[str, str]
+"""A problem and its remedy."""
 
 
 _EVENTS = {
@@ -76,14 +82,7 @@ class Reporter:
     def report(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report how a settled job ended, compared with the entry as it was before this attempt."""
         duration_ms, kind = round(outcome.duration * 1000), entry.artifact is not None
-        if outcome.is_recreated or _is_another_directory(outcome, entry):
-            self._send(entry, "directory.recreated", Severity.WARNING, path=str(entry.target.directory.path))
-        elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
-            remedy = f"find out who can write to {entry.target.directory.path}: the files' owner, or root"
-            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=entry.key[1] or TOKEN, remedy=remedy)
-        for name in outcome.repaired:  # by the first attempt under a plan after an edit, and later after a tampering
-            severity = Severity.INFO if entry.former_state is None else Severity.WARNING
-            self._send(entry, "artifact.repaired", severity, artifact=name)
+        self._report_files(entry, outcome, former, now)
         if outcome.result is Result.PUBLISHED:
             self._send(entry, _EVENTS["published"][kind], Severity.INFO, **_describe(entry), duration_ms=duration_ms)
         if entry.artifact is None and outcome.life is not None:
@@ -117,6 +116,59 @@ class Reporter:
     def send(self, name: str, severity: Severity, **fields: Value) -> None:
         """Send an event that concerns no single job."""
         self._listen(Event(name=name, severity=severity, fields=fields))
+
+    def report_texts(
+        self, name: str, severity: Severity, texts: Collection[Text], *, known: Collection[Text] = ()
+    ) -> None:
+        """Send an event for each problem with its remedy, unless it is known already."""
+        for problem, remedy in texts:
+            if (problem, remedy) not in known:
+                self.send(name, severity, error=problem, remedy=remedy)
+
+    def report_lost_root(self, root: Path) -> None:
+        """Report that `directory_root` is another one than before, and what to do about the containers."""
+        self.send(
+            "directory.recreated",
+            Severity.ERROR,
+            path=str(root),
+            error=f"directory_root {root} was unmounted, mounted over or removed: containers hold the former one",
+            remedy=f"start every container again that was started before; for each target, "
+            f"`docker ps --filter volume={shlex.quote(str(root))}/TARGET` lists them; mount the root before the daemon "
+            "starts",
+        )
+
+    def _report_files(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
+        """Report what was found otherwise than it was left, and what an edit changed under running containers."""
+        path = str(entry.target.directory.path)
+        is_another = outcome.state is not None and is_another_directory(outcome.state, entry.former_state)
+        if outcome.is_recreated or is_another:
+            self._send(
+                entry,
+                "directory.recreated",
+                Severity.WARNING,
+                path=path,
+                error=f"{path} is another directory now: containers that were started before see nothing new",
+                remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
+            )
+        elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
+            remedy = f"find out who can write to {path}: the files' owner, or root"
+            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=entry.key[1] or TOKEN, remedy=remedy)
+        is_first = former.life is None  # under a plan, or below a root; what differs later was changed by a process
+        changed = outcome.changed if is_first else {}
+        for name, keys in changed.items():
+            self._send(
+                entry,
+                "artifact.changed",
+                Severity.WARNING,
+                artifact=name,
+                keys=", ".join(keys),
+                error=f"{path}/{name} has changed ({', '.join(keys)}): running containers keep the former values",
+                remedy=find_containers(path),
+            )
+        for name in outcome.repaired:
+            if name not in changed:
+                severity = Severity.INFO if is_first else Severity.WARNING
+                self._send(entry, "artifact.repaired", severity, artifact=name)
 
     def _advise(self, entry: Entry, outcome: Outcome) -> None:
         """Warn once for each supplier of direct access by tokens so short that some clients exchange at every call.
@@ -170,12 +222,10 @@ def _compute_state(entry: Entry, now: datetime) -> State:
     return policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
 
 
-def _is_another_directory(outcome: Outcome, entry: Entry) -> bool:
-    """Return whether the directory was created again since the last attempt: containers still hold the former one."""
-    if not outcome.state or not entry.former_state:
-        return False
-    present, former = outcome.state[0], entry.former_state[0]
-    return present is not None and former is not None and present[:2] != former[:2]
+def find_containers(directory: str) -> str:
+    """Return the remedy for containers that hold something former of a credentials directory."""
+    command = f"docker ps --filter volume={shlex.quote(directory)}"
+    return f"start again each container that has it mounted: `{command}` lists them (podman too)"
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:

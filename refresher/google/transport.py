@@ -26,12 +26,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from refresher.durations import format_seconds
 from refresher.errors import ConfigurationError
-from refresher.files import read_regular
 from refresher.google.call import Response, TransportError
+from refresher.google.trust import load_trust
 
 LARGEST_ANSWER = 1024 * 1024
-_LARGEST_TRUST = 16 * 1024 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")
+_PROXY_HOST = re.compile(r"[\w-]([\w.-]*[\w-])?\.?|[0-9a-f]*:[0-9a-f:.]+(%[\w-]+)?", re.IGNORECASE)
 _PROXY_REMEDY = "set it to http://HOST:PORT or https://HOST:PORT, or unset it"
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ProxyError, "the proxy of HTTPS_PROXY cannot be reached, or does not connect us"),
@@ -162,9 +162,10 @@ class PooledTransport:
         ca_file: Certificates to trust in addition to the system's; None for the system's alone.
         ca_key: The key of the configuration that names `ca_file`.
         proxies: Proxies by scheme, and exempt hosts as `no`, as `urllib.request.getproxies_environment` returns them.
+        variables: The environment, of which OpenSSL reads some.
 
     Raises:
-        ConfigurationError: `ca_file` can't be read or holds no certificate, or the proxy is not an HTTP proxy.
+        ConfigurationError: What is to be trusted can't be used, or the proxy is not an HTTP proxy.
     """
 
     def __init__(
@@ -174,10 +175,12 @@ class PooledTransport:
         ca_key: str = "google.ca_file",
         limits: Limits | None = None,
         proxies: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._proxies = dict(proxies or {})
-        trust = _load_trust(ca_file, ca_key)
+        trust = load_trust(ca_file, ca_key, variables or {})
+        trust.sslsocket_class = _WatchedSocket
         options: dict[str, Any] = {
             "num_pools": 16,
             "maxsize": 32,
@@ -227,31 +230,16 @@ def is_proxied(url: str, proxies: Mapping[str, str]) -> bool:
     return not proxy_bypass(parts.netloc.rpartition("@")[2], proxies)
 
 
-def _load_trust(ca_file: Path | None, ca_key: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.sslsocket_class = _WatchedSocket
-    if ca_file is not None:
-        try:
-            read_regular(ca_file, most=_LARGEST_TRUST)  # OpenSSL would wait for a FIFO
-            context.load_verify_locations(cafile=str(ca_file))
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            reason = error.strerror if isinstance(error, OSError) else f"it is {error}"
-            raise ConfigurationError(
-                f"{ca_file} cannot be used as trust: {reason}", f"set {ca_key} to a readable PEM file of certificates"
-            ) from error
-    return context
-
-
 def parse_proxy(text: str) -> tuple[str, str | None]:
     """Return an HTTP proxy's URL without credentials, and these as `USER:PASSWORD`; messages show neither."""
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        port = parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ConfigurationError("HTTPS_PROXY is not a URL", _PROXY_REMEDY) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or port == 0 or not _PROXY_HOST.fullmatch(host):
         raise ConfigurationError("HTTPS_PROXY does not name an HTTP proxy", _PROXY_REMEDY)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{host}]" if ":" in host else host
     credentials = None if parts.username is None else f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return f"{parts.scheme}://{host}" + ("" if port is None else f":{port}"), credentials
 

@@ -136,3 +136,12 @@ def read_directory_state(
     status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
     names = (RECORD, *artifacts)
     return status, *(read_state(each, directory=directory, follow=False) if may_hold(each) else None for each in names)
+
+
+def is_another_directory(present: DirectoryState, former: DirectoryState | None) -> bool:
+    """Return whether a directory is gone, or another than before, if there was one: containers hold the former."""
+    return former is not None and _get_inode(present) != _get_inode(former)
+
+
+def _get_inode(state: DirectoryState) -> tuple[int, int] | None:
+    return (state[0].device, state[0].inode) if state and state[0] is not None else None

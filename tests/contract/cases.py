@@ -33,6 +33,8 @@ class ContractCase:
             that the server of every case answers: an access token of the metadata server.
         subject: The subject of a user in the form that the kind needs.
         takes_credentials: Whether it can ask with a credentials file instead of the metadata server's token.
+        subject_keys: The keys that choose the subject, of a kind that supplies one token to every identity.
+        other_keys: The keys of such a kind that choose no subject; together they are all of its keys.
     """
 
     supplier: str
@@ -40,6 +42,8 @@ class ContractCase:
     answer: Callable[[str, bytes], bytes | None] = refuse_all
     subject: str = "{user}"
     takes_credentials: bool = False
+    subject_keys: frozenset[str] = frozenset()
+    other_keys: frozenset[str] = frozenset()
 
     @property
     def is_remote(self) -> bool:

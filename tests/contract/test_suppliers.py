@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import socket
 import traceback
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, get_args
 
@@ -91,6 +93,53 @@ def test_kind_declares_who_chooses_the_subject(case: Case) -> None:
         source = case.settings.subject_source()
         assert (source is None) is case.chooses_subject
         assert source is None or source[0] == case.settings.kind
+
+
+def vary(settings: SupplierSettings, key: str) -> list[SupplierSettings]:
+    """Return the same settings with other values of a key, each of the shape that the key has."""
+    value, options = getattr(settings, key), get_args(type(settings).model_fields[key].annotation)
+    others: list[object] = [option for option in options if isinstance(option, str) and option != value]
+    match value:
+        case _ if others:
+            pass
+        case bool():
+            others = [not value]
+        case str():
+            others = [f"{value}x"]
+        case Path():
+            others = [value / "x"]
+        case tuple():
+            others = [(*value, "x")]
+        case timedelta():
+            others = [value * 2]
+        case Mapping():
+            others = [{**value, "x": "y"}]
+        case _:
+            others = ["/x"]
+    return [settings.model_copy(update={key: other}) for other in others]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kind_declares_each_key_that_chooses_the_subject(make_case: MakeCase, name: str) -> None:
+    """Where the supplier alone knows the subject, each key of the kind is known to choose it or not.
+
+    One that chooses it and is forgotten leaves the former subject's token to the identity.
+    """
+    declared, case = CASES[name], make_case(CASES[name])
+    settings = case.settings
+    assert settings is not None
+    if case.chooses_subject:
+        assert not declared.subject_keys | declared.other_keys
+        return
+
+    keys = set(type(settings).model_fields) - {"kind", "provider"}
+    moving = {
+        key for key in keys if all(other.subject_source() != settings.subject_source() for other in vary(settings, key))
+    }
+
+    assert declared.subject_keys | declared.other_keys == keys
+    assert not declared.subject_keys & declared.other_keys
+    assert moving == declared.subject_keys
 
 
 def test_kind_declares_its_files(case: Case) -> None:

@@ -155,7 +155,7 @@ def test_opaque_access_tokens_are_warned_of(worker: Worker, command: str) -> Non
 
     if command == "run":
         with worker.daemon() as log:
-            assert warning in log.wait_for("config.warning")["error"]
+            until(lambda: any(warning in event["error"] for event in log.events("config.warning")), what="warned")
     else:
         assert warning in worker.command(command, status=None).stderr
 

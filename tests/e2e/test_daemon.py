@@ -67,6 +67,46 @@ def test_changed_configuration_is_followed(worker: Worker) -> None:
         assert worker.token("alice") == token
 
 
+def test_edit_under_running_containers_is_a_warning(worker: Worker) -> None:
+    """A live change of what containers have read at their start names the keys, and which containers to start again."""
+    worker.configure("alice")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        token = worker.token("alice")
+        document = worker.document("alice", project="another-project")
+        document["targets"]["alice"]["container_directory"] = "/var/run/elsewhere"
+        worker.write(document)
+        changed = {name: log.wait_for("artifact.changed", artifact=name) for name in ("env", "credentials.json")}
+
+        assert worker.token("alice") == token
+
+    assert "GOOGLE_CLOUD_PROJECT" in changed["env"]["keys"].split(", ")
+    assert changed["credentials.json"]["keys"] == "credential_source.file"
+    for event in changed.values():
+        assert event["level"] == "warning"
+        assert f"docker ps --filter volume={worker.directory('alice')}" in event["remedy"]
+    assert not log.events("artifact.tampered")
+
+
+def test_drop_in_that_is_not_read_is_a_warning_and_no_reload(worker: Worker) -> None:
+    """A drop-in with another suffix is logged as `check` prints it; a file that takes nothing over reloads nothing."""
+    worker.configure("alice", targets_directory=str(worker.drop_ins))
+    worker.drop_ins.mkdir(mode=0o755)
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        (worker.drop_ins / "bob.yml").write_text("identity: alice\n")
+        warning = log.wait_for("config.warning")
+        worker.drop_in("carol", identity="nobody")
+        log.wait_for("config.rejected")
+
+        assert "bob.yml is not read" in warning["error"]
+        assert not log.events("config.reloaded")
+        worker.drop_in("carol", identity="alice")
+        log.wait_for("config.reloaded")
+
+
 def test_signal_that_another_thread_gets_is_heard(worker: Worker) -> None:
     """A signal that the kernel delivers to another thread of the daemon ends it, or reloads, nevertheless."""
     worker.configure("alice")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refresher.suppliers.interface import KINDS
 from tests.line_server import LineServer, closing_at_once, dripping, silent
 from tests.program import ISSUER, Worker, account_of, secret_in, until
 
@@ -23,6 +24,9 @@ SERVERS: dict[str, Treat] = {
     "drips": dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "),
     "closes": closing_at_once,
 }
+QUIET = {"file"}
+"""Kinds that call no server and no program."""
+
 PROGRAMS = {
     "sleeps": "sleep 600",
     "forks": "sleep 600 & sleep 600 & wait",
@@ -83,6 +87,7 @@ def are_reported(log: Log, names: set[str]) -> bool:
 def test_good_target_stays_fresh_beside_them(worker: Worker, server: LineServer) -> None:
     """Each bad supplier fails within its time limit and is reported, and the good target always has enough lifetime."""
     bad = suppliers_of(worker, server)
+    assert {supplier["kind"] for supplier in bad.values()} == set(KINDS) - QUIET
     document = worker.document("good")
     document["identities"]["good"]["supplier"] = "worker"
     document["suppliers"] |= bad

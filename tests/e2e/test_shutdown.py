@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,3 +71,62 @@ def _is_alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+PYTHON = os.path.realpath(sys.executable)
+REACHES = """
+import os, sys
+def can(path, mode="rb"):
+    try:
+        with open(path, mode) as file:
+            return bool(file.read(1)) if mode == "rb" else True
+    except OSError:
+        return False
+status = open("/proc/self/status").read()
+parent, place = os.getppid(), sys.argv[1]
+facts = {
+    "keys": any(can(f"{place}/keys/{name}") for name in os.listdir(f"{place}/keys")),
+    "record": can(f"{place}/run/other/.target", "ab"),
+    "signal": os.kill(parent, 0) is None,
+    "memory": can(f"/proc/{parent}/mem"),
+    "environment": can(f"/proc/{parent}/environ"),
+    "capabilities": "CapEff:\\t0000000000000000" not in status or "CapBnd:\\t0000000000000000" not in status,
+    "privileges": "NoNewPrivs:\\t1" not in status,
+    "variables": sorted(os.environ),
+    "descriptors": sorted(name for name in os.listdir("/proc/self/fd") if int(name) > 3),
+}
+with open(f"{place}/facts.new", "w") as file:
+    print(facts, file=file)
+os.rename(f"{place}/facts.new", f"{place}/facts")
+"""
+
+
+def test_program_reaches_what_the_guide_says(tmp_path: Path) -> None:
+    """A supplier's program has the daemon's user and nothing else of it: `docs/isolation.md` lists what that means."""
+    worker = Worker(place=tmp_path, environment={"TOP_SECRET": "shh"})
+    worker.make_keys()
+    worker.configure("other")
+    worker.once()
+    document = worker.document("alice", "other")
+    document["suppliers"]["it"] = {"kind": "command", "argv": [PYTHON, "-c", REACHES, str(tmp_path)]}
+    document["identities"]["alice"]["supplier"] = "it"
+    document["identities"]["other"]["supplier"] = "worker"
+    worker.write(document)
+
+    with worker.daemon():
+        until((worker.place / "facts").exists, what="the program runs")
+
+    facts = ast.literal_eval((worker.place / "facts").read_text())
+    variables = facts.pop("variables")
+    assert facts == {
+        "keys": True,
+        "record": True,
+        "signal": True,
+        "memory": False,
+        "environment": False,
+        "capabilities": False,
+        "privileges": False,
+        "descriptors": [],
+    }
+    usual = {"HOME", "LANG", "LC_CTYPE", "PATH", "REFRESHER_AUDIENCE", "REFRESHER_IDENTITY", "REFRESHER_SUBJECT"}
+    assert set(variables) <= usual

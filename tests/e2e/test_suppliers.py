@@ -13,6 +13,7 @@ import jwt
 import pytest
 
 from refresher.keys.jose import PrivateKey
+from refresher.suppliers.interface import KINDS, load_kind
 from refresher.tokens import encode_base64url
 from tests.program import account_of
 
@@ -152,28 +153,45 @@ def cluster_grants(worker: Worker, google: Scenario, issuer: OtherIssuer) -> tup
     return {"kind": "kubernetes", "api_server": issuer.origin, "token_file": "own"}, KUBERNETES_SUBJECT
 
 
+ARRANGED: dict[str, list[Any]] = {
+    "google_id_token": [google_signs, google_generates],
+    "sign_jwt": [account_signs],
+    "self_issued": [cloud_kms_signs],
+    "file": [somebody_renews_a_file],
+    "command": [program_prints],
+    "client_credentials": [provider_grants],
+    "kubernetes": [cluster_grants],
+}
+"""How each kind of supplier is set up."""
+
+REFUSED = {"google_access_token"}
+"""Kinds whose tokens STS does not accept for a pool."""
+
+
+def test_every_kind_goes_the_whole_way() -> None:
+    """No kind is forgotten here."""
+    assert set(ARRANGED) == set(KINDS) - REFUSED
+
+
 @pytest.mark.parametrize(
-    "arrange",
-    [
-        google_signs,
-        google_generates,
-        account_signs,
-        cloud_kms_signs,
-        somebody_renews_a_file,
-        program_prints,
-        provider_grants,
-        cluster_grants,
-    ],
+    ("kind", "arrange"), [(kind, arrange) for kind, functions in ARRANGED.items() for arrange in functions]
 )
-def test_whole_way(cloud: tuple[Worker, Scenario], act: Act, issuer: OtherIssuer, arrange: Any) -> None:  # noqa: ANN401 - of a table
+def test_whole_way(
+    cloud: tuple[Worker, Scenario],
+    act: Act,
+    issuer: OtherIssuer,
+    kind: str,
+    arrange: Any,  # noqa: ANN401 - of a table
+) -> None:
     """Google refuses the published token until its subject is bound, and takes it for the account then."""
     worker, google = cloud
     google.add_service_account(MACHINE)
     google.state.metadata_account = MACHINE
     supplier, subject = arrange(worker, google, issuer)
+    assert supplier["kind"] == kind
     google.add_service_account(account_of("target"))
     identity: dict[str, Any] = {"service_account": account_of("target")}
-    if supplier["kind"] in ("self_issued", "sign_jwt", "kubernetes"):
+    if load_kind(kind).needs_subject:
         identity["subject"] = subject
     if supplier.get("via"):
         identity["source_service_account"] = SOURCE

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from tests.e2e.test_artifacts import claims_of
-from tests.program import account_of
+from tests.program import ISSUER, account_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,3 +128,31 @@ def test_unsuitable_options_are_refused(cloud: tuple[Worker, Scenario], argument
     worker.write(document)
 
     assert said in worker.command("token", *arguments, status=2).stderr
+
+
+def test_principal_of_a_subject_that_only_the_token_shows_is_in_the_remedy(cloud: tuple[Worker, Scenario]) -> None:
+    """Where the subject is in no configuration, the command to paste names the one of the token that was refused."""
+    worker, _ = cloud
+    subject = worker.command("token", "alice", "--kind", "subject").stdout
+    path = worker.place / "subject"
+    path.write_text(subject.strip())
+    path.chmod(0o600)
+    worker.outputs.clear()
+    document = worker.document("alice")
+    document["suppliers"] = {"other": {"kind": "file", "path": str(path), "issuer": ISSUER}}
+    del document["identities"]["alice"]["subject"]
+    document["identities"]["alice"]["service_account"] = account_of("bob")
+    worker.write(document)
+
+    errors = [
+        worker.command("token", "alice", "--kind", kind, *more, status=None)
+        for kind, *more in (["access"], ["id", "--audience", "https://x"])
+    ]
+    worker.once()
+    errors.append(worker.command("wait", "--exchange", "--timeout", "0s", status=None))
+
+    for done in errors:
+        assert done.returncode == 5
+        assert "/subject/user-alice" in done.stderr
+        assert account_of("bob") in done.stderr
+        assert "the federated principal" not in done.stderr

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.agenda import Result
+from refresher.engine.outcome import Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.publishing.artifacts import RECORD

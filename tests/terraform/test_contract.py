@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from refresher.config.models import Configuration, IdentitySettings, ProviderSettings
-from refresher.suppliers.interface import load_kind
+from refresher.suppliers.interface import KINDS, load_kind
 from tests.terraform.test_structure import blocks
 from tests.terraform.tool import MODULES, SECONDS, Terraform, environment
 
@@ -121,6 +121,15 @@ def list_keys(model: type[Settings]) -> set[str]:
     return set(model.model_fields)
 
 
+def test_every_kind_is_here_and_in_the_module() -> None:
+    """No kind of supplier is missing in these tables, or in the module's, where `host` stands for all others."""
+    text = (MODULES / "modules" / "federation" / "locals.tf").read_text()
+    (table,) = re.findall(r"_supplier_kinds = \{\n(.*?)\n  \}", text, re.DOTALL)
+
+    assert set(re.findall(r'"(\w+)"', table)) - {"host"} == set(KINDS)
+    assert set(INPUTS) == set(HOSTS_PART) == set(KINDS)
+
+
 @pytest.fixture
 def configurations(site: Site) -> list[dict[str, Any]]:
     """Apply the root with everything, and a pool for each kind of supplier; return the configurations."""
@@ -157,7 +166,7 @@ def test_outputs_have_every_key_except_the_hosts_own(site: Site, configurations:
     assert set(full) == list_keys(Configuration) - HOST
     assert set(full["providers"]["main"]) == list_keys(ProviderSettings)
     assert set().union(*identities) == list_keys(IdentitySettings) - HAND_WRITTEN
-    for kind, model in ((kind, load_kind(kind)) for kind in INPUTS):
+    for kind, model in ((kind, load_kind(kind)) for kind in KINDS):
         written = [supplier for supplier in suppliers if supplier["kind"] == kind]
         assert set().union(*written) == list_keys(model) - HOSTS_PART[kind], kind
     assert [supplier["claims"] for supplier in suppliers if supplier["kind"] == "sign_jwt"] == [{"verified": True}]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.terraform.test_examples import POOL, USER, account, list_grants, list_living, principal
-from tests.terraform.tool import SECONDS
+from tests.terraform.tool import SECONDS, Terraform
 
 if TYPE_CHECKING:
     from tests.terraform.conftest import Site
@@ -208,3 +208,58 @@ def test_modules_alone_are_protected(site: Site) -> None:
 
     assert [done.text for done in refused if "deletion_policy" not in done.text and "protect" not in done.text] == []
     assert take_snapshot(site) == before
+
+
+def call_team(site: Site, *names: str, **inputs: Any) -> Terraform:  # noqa: ANN401 - any value of Terraform's
+    """Write a root of the module identity alone: identities with one chain, granted once as in its README."""
+    hops = [f"{hop}-hop@my-project.iam.gserviceaccount.com" for hop in ("first", "second")]
+    chain = {
+        "service_account_id": f"projects/-/serviceAccounts/{hops[1]}",
+        "role": "roles/iam.serviceAccountTokenCreator",
+        "member": f"serviceAccount:{hops[0]}",
+    }
+    calls = {
+        name: {
+            "source": "../../modules/identity",
+            "name": f"task-{name}",
+            "project_id": "my-project",
+            "subject": f"user-{name}",
+            "pool_name": POOL,
+            "provider_name": f"{POOL}/providers/refresher",
+            "delegates": hops,
+            "grant_chain": False,
+            "depends_on": ["google_service_account_iam_member.chain"],
+            **inputs,
+        }
+        for name in names
+    }
+    place = site.modules / "examples" / "shared"
+    is_new = not place.exists()
+    place.mkdir(exist_ok=True)
+    document = {"module": calls, "resource": {"google_service_account_iam_member": {"chain": chain}}}
+    (place / "main.tf.json").write_text(json.dumps(document))
+    terraform = Terraform(place, site.environment)
+    if is_new:
+        terraform.init()
+    return terraform
+
+
+def test_chain_that_identities_of_the_module_share_outlives_each(site: Site) -> None:
+    """Without the root, a shared chain is granted once: it outlives each identity, and protection comes before it."""
+    site.call("root", identities={}).apply()
+    for hop in ("first-hop", "second-hop"):
+        site.google.add_service_account(f"{hop}@my-project.iam.gserviceaccount.com")
+    creator = "roles/iam.serviceAccountTokenCreator"
+    link = (creator, "serviceAccount:first-hop@my-project.iam.gserviceaccount.com")
+    call_team(site, "alice", "carol", deletion_protection=False).apply()
+    terraform = call_team(site, "alice", deletion_protection=False)
+    terraform.apply()
+
+    assert list_grants(account(site, "second-hop")) == {link}
+    assert list_grants(account(site, "first-hop")) == {(creator, principal("user-alice"))}
+    call_team(site, "alice").apply()
+    before = take_snapshot(site)
+    refused = terraform.destroy(status=1)
+    assert "Set deletion_protection = false" in refused.text
+    assert take_snapshot(site) == before
+    assert terraform.plan() == {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.app.explanation import list_faults
 from refresher.app.plans import ConfiguredPlans, build_probe
 from refresher.app.targets import build_targets
 from refresher.config.loader import load
@@ -201,6 +202,63 @@ def test_bad_main_file_keeps_the_former_plan_and_its_drop_ins_live(configuration
     assert mended is not None
     assert mended.refusal == ()
     assert mended.is_reloaded
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ignored.yml", "identity: alice\n"),
+        ("broken.yaml", "identity: nobody\n"),
+        (".hidden.yaml", "identity: alice\n"),
+    ],
+)
+def test_file_that_is_not_taken_over_is_no_reload(configuration: Path, name: str, text: str) -> None:
+    """A file that changes no target reloads nothing; a signal does."""
+    plans = plans_of(configuration)
+    plans.poll(force=False)
+
+    path = configuration.parent / "targets.d" / name
+    path.write_text(text)
+    path.chmod(0o644)
+    plan, forced = plans.poll(force=False), plans.poll(force=True)
+
+    assert plan is None or not plan.is_reloaded
+    assert forced is not None
+    assert forced.is_reloaded
+
+
+def test_edit_that_changes_nothing_is_no_reload(configuration: Path) -> None:
+    """A comment changes no plan; a variable, a target of a drop-in and its removal do."""
+    plans = plans_of(configuration)
+    plans.poll(force=False)
+
+    configuration.write_text("# a comment\n" + configuration.read_text())
+    comment = plans.poll(force=False)
+    configuration.write_text("project: my-project\n" + configuration.read_text())
+    variable = plans.poll(force=False)
+    drop_in(configuration, "task", "identity: alice\n")
+    added = plans.poll(force=False)
+    (configuration.parent / "targets.d" / "task.yaml").unlink()
+    removed = plans.poll(force=False)
+
+    assert [plan is not None and plan.is_reloaded for plan in (comment, variable, added, removed)] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_plan_has_the_warnings_that_check_prints(configuration: Path) -> None:
+    """A drop-in with another suffix, and all else that `check` warns about, is a warning of the plan."""
+    (configuration.parent / "targets.d" / "task.yml").write_text("identity: alice\n")
+    loaded = load(configuration)
+
+    plan = plans_of(configuration).poll(force=False)
+
+    assert plan is not None
+    assert any("task.yml is not read" in problem and remedy for problem, remedy in plan.list_warnings())
+    assert {problem for problem, _ in plan.list_warnings()} >= {error.problem for error in list_faults(loaded)}
 
 
 def test_probe_asks_for_the_least_under_its_own_name() -> None:

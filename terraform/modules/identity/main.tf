@@ -27,7 +27,7 @@ locals {
     for index, email in var.delegates : index => {
       account = "projects/-/serviceAccounts/${email}"
       member  = index == 0 ? local._principal : "serviceAccount:${var.delegates[index - 1]}"
-    } if index == 0 || var.grant_chain
+    } if index == 0 || coalesce(var.grant_chain, false)
   }
 
   # Everyone who may impersonate the account itself, as one list: for authoritative bindings.

@@ -16,7 +16,7 @@ variable "additional_impersonators" {
 }
 
 variable "authoritative_impersonation" {
-  description = "Whether the members that the module grants are the only ones with roles/iam.workloadIdentityUser, serviceAccountTokenCreator and serviceAccountOpenIdTokenCreator on the account that is created here. A plan then shows a member that was added elsewhere, and an apply removes it. Grants on the project are not seen. Default: false."
+  description = "Whether the members that the module grants are the only ones with roles/iam.workloadIdentityUser, serviceAccountTokenCreator and serviceAccountOpenIdTokenCreator on the account that is created here. A plan then shows a member that was added elsewhere, and an apply removes it, the grant of a chain of another state over this account too. Grants on the project are not seen. Default: false."
   type        = bool
   default     = false
   nullable    = false
@@ -108,10 +108,14 @@ variable "drop_subject_prefix" {
 }
 
 variable "grant_chain" {
-  description = "Whether each of delegates gets its grant on the next one here. Set it to false where several identities share a chain, and grant it once: a grant that two identities make is gone when one of them is removed. The root does so. Default: true."
+  description = "Whether each of delegates gets its grant on the next one here. Required with two or more delegates. Set it to false where several identities share a chain, and grant it once, as the root does: a grant that two identities make is gone when one of them is removed. Default: none."
   type        = bool
-  default     = true
-  nullable    = false
+  default     = null
+
+  validation {
+    condition     = length(var.delegates) < 2 || var.grant_chain != null
+    error_message = "Identity ${var.name}: delegates has several accounts, and who grants each the next is not decided: set grant_chain = true if no other identity shares two of them, else grant the chain once and set grant_chain = false (README)."
+  }
 }
 
 variable "lifetime_seconds" {

@@ -196,7 +196,14 @@ CASES = {
         )
         for name, email in NO_ACCOUNTS.items()
     },
-    "delegates_twice": identity("delegates has an account twice", "list each once", delegates=[HOP, HOP]),
+    "delegates_twice": identity(
+        "delegates has an account twice", "list each once", delegates=[HOP, HOP], grant_chain=True
+    ),
+    "delegates_undecided": identity(
+        "Identity task-alice: delegates has several accounts",
+        "set grant_chain = false",
+        delegates=[HOP, "second-hop@my-project.iam.gserviceaccount.com"],
+    ),
     "delegates_itself": identity(
         "delegates contains the account itself",
         "leave it out",

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from refresher import policy
-from refresher.engine.agenda import Agenda, Entry, Life, Outcome, Result
+from refresher.engine.agenda import Agenda, Entry
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.errors import ImpersonationError, RefresherError, SupplyError
 from tests.tokens import ISSUER, NOW

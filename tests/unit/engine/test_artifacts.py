@@ -8,9 +8,9 @@ import pytest
 
 from refresher.config.document import read_document
 from refresher.config.models import ArtifactSettings
-from refresher.engine.agenda import Outcome, Result
 from refresher.engine.artifacts import MINTED, STATIC, TargetFacts, build_static, name_variables
 from refresher.engine.minter import LEAST_LIFE, Minter
+from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.errors import ImpersonationError
@@ -194,7 +194,9 @@ def test_other_subject_makes_an_exchange_of_its_own(stage: Stage, target_of: Mak
         stage.tokens.refresh(alice, force=True, first=True)
         assert stage.refresh(alice, artifact).result is Result.PUBLISHED
 
-    assert len(stage.chain.exchanged) == 2
+    # so that a refusal's remedy has the principal
+    assert stage.chain.exchanged == ["user-1", "user-2"]
+    assert [way.subject for way in stage.chain.ways] == ["user-1", "user-2"]
 
 
 def test_rubbish_for_an_id_token_is_refused(stage: Stage, alice: Target) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.agenda import Entry, Outcome, Result
+from refresher.engine.agenda import Entry
 from refresher.engine.canary import Canary, ExchangeState
+from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import MintedArtifact, Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter

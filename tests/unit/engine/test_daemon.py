@@ -1,25 +1,31 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
+from dataclasses import fields, replace
 from datetime import timedelta
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.engine.daemon import Daemon
-from refresher.engine.plan import Plan
-from refresher.engine.reporter import Reporter
+from refresher.engine.plan import MintedArtifact, Plan
+from refresher.engine.reporter import Reporter, Severity
+from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.lock import RootHeldError
 from refresher.publishing.retirement import Retirement
-from tests.fakes import FakeClock, FakeSupplier
+from tests.fakes import FakeChain, FakeClock, FakeSupplier
+from tests.program import until
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
     from typing import Any
 
     from refresher.engine.plan import Target
+    from refresher.publishing.directory import DirectoryState
 
     MakeTarget = Callable[..., Target]
 
@@ -61,6 +67,7 @@ class Stage:
         self.reserved: list[frozenset[str]] = []
         self.strays: dict[Path, tuple[str, ...]] = {}
         self.fields: list[dict[str, object]] = []
+        self.loud: list[str] = []
         self.retiring_fails = False
         self.workers = LateWorkers()
         self.daemon = Daemon(
@@ -71,6 +78,7 @@ class Stage:
             reporter=Reporter(self._hear),
             clock=clock,
             draw=lambda: 0.5,
+            patience=0.05,
         )
 
     def poll(self, *, force: bool) -> Plan | None:
@@ -104,6 +112,33 @@ class Stage:
     def _hear(self, event: Any) -> None:  # noqa: ANN401 - as the reporter sends it
         self.events.append(event.name)
         self.fields.append(dict(event.fields))
+        if event.severity >= Severity.WARNING:
+            self.loud.append(event.name)
+
+    def find(self, name: str) -> list[dict[str, object]]:
+        """Return the fields of all events of a name."""
+        return [fields for event, fields in zip(self.events, self.fields, strict=True) if event == name]
+
+    def run(self, ticks: int = 1) -> None:
+        """Run so many ticks, each with what it queued."""
+        for _ in range(ticks):
+            self.daemon.tick()
+            self.workers.work()
+
+    def has_after(self, ticks: int, name: str, count: int = 1) -> bool:
+        """Run so many ticks, and return whether an event was sent so often by now."""
+        self.run(ticks)
+        return self.events.count(name) >= count
+
+    def follow_minted(self, target: Target, clock: FakeClock) -> Target:
+        """Set the plan of the next tick to a target with an access token, and return it."""
+        minted = replace(target, minted=(MintedArtifact(name="access_token"),))
+        names = (*target.directory.artifacts, "access_token")
+        minted = replace(minted, directory=replace(target.directory, artifacts=names))
+        self.follow(minted, FakeSupplier())
+        assert self.plan is not None
+        self.plan = replace(self.plan, chain=lambda: FakeChain(clock))
+        return minted
 
 
 def _no_chain() -> Any:  # noqa: ANN401 - never called
@@ -177,7 +212,7 @@ def test_tick_goes_on_after_a_part_that_fails(stage: Stage, target_of: MakeTarge
         stage.daemon.tick()
         stage.workers.work()
 
-    assert stage.events.count("daemon.fault") == 2  # the plan's first retirement, and the sweep's
+    assert stage.events.count("daemon.fault") == 1
     assert stage.events.count("token.published") == 1
 
 
@@ -282,6 +317,180 @@ def test_root_that_was_unmounted_is_reported(stage: Stage, target_of: MakeTarget
     assert "unmounted" in str(found["error"])
     assert "start every container again" in str(found["remedy"])
     assert stage.events.count("directory.recreated") == 1
+
+
+class HangingDirectory(CredentialsDirectory):
+    """A credentials directory on a mount whose server is gone, until it answers again."""
+
+    answers = Event()
+
+    def read_state(self) -> DirectoryState:
+        """Wait for the server."""
+        self.answers.wait()
+        return super().read_state()
+
+
+@pytest.fixture
+def hanging() -> Iterator[Event]:
+    """Return an event that makes what hangs go on, set at the end."""
+    HangingDirectory.answers = Event()
+    yield HangingDirectory.answers
+    HangingDirectory.answers.set()
+
+
+def test_directory_that_hangs_delays_no_other_target(
+    stage: Stage, target_of: MakeTarget, clock: FakeClock, hanging: Event
+) -> None:
+    """A look that does not return keeps no tick, is reported once with what to do, and goes on when it is answered."""
+    alice, bob = target_of(), target_of("bob", account="bob@p.iam.gserviceaccount.com")
+    place = {each.name: getattr(bob.directory, each.name) for each in fields(bob.directory)}
+    bob = replace(bob, directory=HangingDirectory(**place))
+    stage.follow(alice, FakeSupplier())
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, targets={"alice": alice, "bob": bob})
+    stage.run(30)
+    clock.pass_(timedelta(minutes=40))
+
+    stage.run(20)
+    clock.pass_(timedelta(minutes=1))
+    stage.run(2)
+
+    assert len(stage.find("token.published")) == 4
+    (fault,) = stage.find("daemon.fault")
+    assert str(alice.directory.root) in str(fault["error"])
+    assert "does not answer" in str(fault["error"])
+    assert "umount --lazy" in str(fault["remedy"])
+    hanging.set()
+    alice.directory.path.joinpath("env").unlink()
+    until(lambda: stage.has_after(5, "artifact.repaired"), what="drift is looked for again")
+    assert stage.events.count("daemon.fault") == 1
+
+
+@pytest.mark.parametrize("part", ["hold", "retire"])
+def test_root_that_hangs_keeps_no_tick(
+    stage: Stage, target_of: MakeTarget, clock: FakeClock, hanging: Event, part: str
+) -> None:
+    """While the root hangs nothing is queued below it, and a former one delays nothing; each is one fault."""
+    stage.follow(target_of(), FakeSupplier())
+    stage.run()
+    does = getattr(stage.daemon, part)
+
+    def hang(*arguments: Any) -> Any:  # noqa: ANN401 - as the daemon calls it
+        hanging.wait()
+        return does(*arguments)
+
+    setattr(stage.daemon, part, hang)
+    stage.run(10)
+    clock.pass_(timedelta(minutes=40))
+    stage.run(10)
+    meanwhile = len(stage.find("token.published"))
+    hanging.set()
+
+    until(lambda: stage.has_after(1, "token.published", count=2), what="it goes on")
+
+    assert meanwhile == (1 if part == "hold" else 2)
+    (fault,) = stage.find("daemon.fault")
+    assert "does not answer" in str(fault["error"])
+
+
+def empty(directory: Path) -> None:
+    """Remove the files of a directory, which keeps its inode: another mount's directory may have the same number."""
+    for path in directory.iterdir():
+        path.unlink()
+
+
+def edit(directory: Path) -> None:
+    """Put other content into a file."""
+    (directory / "env").chmod(0o600)
+    (directory / "env").write_text("GOOGLE_CLOUD_PROJECT=other\n")
+
+
+def swap(directory: Path) -> None:
+    """Put another directory, with other files, in the place of one."""
+    other = directory.with_name("other")
+    other.mkdir(mode=0o711)
+    (other / "env").write_text("A=b\n")
+    shutil.rmtree(directory)
+    other.rename(directory)
+
+
+@pytest.mark.parametrize("change", [empty, edit, swap, shutil.rmtree])
+def test_nobody_is_accused_after_a_root_was_mounted_again(
+    stage: Stage, target_of: MakeTarget, clock: FakeClock, change: Callable[[Path], None]
+) -> None:
+    """What a root that was taken again holds is repaired as at a start: the mount differs, and no file was changed."""
+    target = stage.follow_minted(target_of(), clock)
+    stage.run(3)
+    before = {path.name for path in target.directory.path.iterdir()}
+    change(target.directory.path)
+    stage.lost = target.directory.root
+    stage.loud.clear()
+
+    stage.run(12)
+
+    assert {path.name for path in target.directory.path.iterdir()} == before
+    assert "artifact.tampered" not in stage.events
+    assert "artifact.repaired" not in stage.loud
+    assert stage.events.count("directory.recreated") == 1
+
+
+@pytest.mark.parametrize("change", [empty, edit])
+def test_change_below_the_same_root_is_reported_as_one(
+    stage: Stage, target_of: MakeTarget, clock: FakeClock, change: Callable[[Path], None]
+) -> None:
+    """The same changes below a root that was there all the time are a warning."""
+    target = stage.follow_minted(target_of(), clock)
+    stage.run(3)
+    change(target.directory.path)
+
+    stage.run(12)
+
+    assert {"artifact.tampered", "artifact.repaired"} & set(stage.loud)
+
+
+def test_root_that_was_lost_at_a_reload_is_reported(stage: Stage, target_of: MakeTarget) -> None:
+    """A root that is taken again by the tick that loads a configuration is reported as at any other tick."""
+    target, supplier = target_of(), FakeSupplier()
+    stage.follow(target, supplier)
+    stage.run()
+    empty(target.directory.path)
+    stage.lost = target.directory.root
+    stage.follow(target, supplier)
+
+    stage.run(12)
+
+    assert stage.events.count("directory.recreated") == 1
+    assert "artifact.tampered" not in stage.events
+
+
+@pytest.mark.parametrize("change", [shutil.rmtree, swap], ids=["removed", "swapped"])
+def test_directory_that_was_replaced_is_no_tampering_of_its_files(
+    stage: Stage, target_of: MakeTarget, clock: FakeClock, change: Callable[[Path], None]
+) -> None:
+    """A directory that another process removed is one event with a remedy; none of its artifacts is accused too."""
+    target = stage.follow_minted(target_of(), clock)
+    stage.run(3)
+    change(target.directory.path)
+
+    stage.run(12)
+
+    (found,) = stage.find("directory.recreated")
+    assert f"docker ps --filter volume={target.directory.path}" in str(found["remedy"])
+    assert "containers that were started before" in str(found["error"])
+    assert "artifact.tampered" not in stage.events
+    assert (target.directory.path / "access_token").exists()
+
+
+def test_warning_of_the_configuration_is_logged_until_it_changes(stage: Stage, target_of: MakeTarget) -> None:
+    """Each warning of a plan is logged at the start and at a reload that brings it, and not again while it stays."""
+    for warnings in ((("a", "r"),), (("a", "r"),), (("a", "r"), ("b", "r")), (), (("a", "r"),)):
+        stage.follow(target_of(), FakeSupplier())
+        assert stage.plan is not None
+        stage.plan = replace(stage.plan, list_warnings=partial(tuple, warnings))
+        stage.run()
+
+    assert [fields["error"] for fields in stage.find("config.warning")] == ["a", "b", "a"]
+    assert stage.loud.count("config.warning") == 3
 
 
 def test_former_root_is_retired_and_delays_nothing(stage: Stage, target_of: MakeTarget, tmp_path: Path) -> None:

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refresher.engine.agenda import Outcome, Result
+from refresher import adc, environment
+from refresher.engine.artifacts import TargetFacts, build_static, list_changed_keys
 from refresher.engine.assessment import assess_token
+from refresher.engine.outcome import Outcome, Result
 from refresher.engine.refresh import Refresher
 from refresher.errors import PublishError, SupplyError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, RECORD, TOKEN
 from refresher.publishing.record import compute_fingerprint
+from refresher.resources import Endpoints
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 from tests.tokens import NOW, jwt_of, make_jwt
+from tests.unit.engine.conftest import PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -576,6 +580,76 @@ def test_removed_file_is_written_again_and_reported(
     (target.directory.path / name).unlink()
 
     assert refresher.refresh(target).repaired == (name,)
+
+
+@pytest.mark.parametrize(
+    ("documents", "variables", "changed"),
+    [
+        pytest.param({"token_path": "/b/token"}, {}, {"credentials.json": ("credential_source.file",)}, id="path"),
+        pytest.param(
+            {"quota_project": "q"},
+            {"quota_project": "q"},
+            {
+                "credentials.json": ("quota_project_id",),
+                "env": ("CLOUDSDK_BILLING_QUOTA_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT"),
+            },
+            id="quota-project",
+        ),
+        pytest.param(
+            {},
+            {"project": "other"},
+            {"env": ("CLOUDSDK_CORE_PROJECT", "GCLOUD_PROJECT", "GOOGLE_CLOUD_PROJECT")},
+            id="project",
+        ),
+        pytest.param(
+            {"endpoints": Endpoints.of_universe("example.com")},
+            {},
+            {"credentials.json": ("service_account_impersonation_url", "token_url", "universe_domain")},
+            id="universe",
+        ),
+        pytest.param({}, {}, {}, id="nothing"),
+    ],
+)
+def test_keys_that_an_edit_changed_are_named(
+    target_of: MakeTarget,
+    supplier: FakeSupplier,
+    clock: FakeClock,
+    documents: dict[str, Any],
+    variables: dict[str, Any],
+    changed: dict[str, tuple[str, ...]],
+) -> None:
+    """The keys of files that running containers have read are in the outcome if their values differ."""
+
+    def build(documents: dict[str, Any], variables: dict[str, Any]) -> Target:
+        usual = {"token_path": "/a/token", "quota_project": None, "endpoints": Endpoints.of_universe()}
+        document = adc.adc_document(provider=PROVIDER, service_account="a@p", lifetime=None, **usual | documents)
+        values = environment.variables(
+            **{"container_directory": "/a", "project": "p", "quota_project": None} | variables
+        )
+        return replace(target_of(), static=build_static([], TargetFacts(document, values, "/a")))
+
+    refresh(build({}, {}), supplier, clock)
+
+    outcome = refresh(build(documents, variables), supplier, clock)
+
+    assert outcome.changed == changed
+
+
+def test_keys_are_named_after_an_edit_that_withdraws(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """The same identity with another service account: its former files are withdrawn, and still compared."""
+    refresh(target_of(), supplier, clock)
+
+    outcome = refresh(target_of(account="bob@p.iam.gserviceaccount.com"), supplier, clock)
+
+    assert "service_account_impersonation_url" in outcome.changed["credentials.json"]
+
+
+@pytest.mark.parametrize("former", [b"", b"\xff=\xff\n", b"[1]", b"{" * 9000, b"eyJhbGciOi.secret\n", b'{"a b\\n": 1}'])
+def test_names_come_from_no_file_of_another_shape(former: bytes) -> None:
+    """A former file can hold anything: only names of the usual shape are shown."""
+    assert list_changed_keys(former, b"A=b\n") == ("A",)
 
 
 @pytest.mark.parametrize(("size", "result"), [(MAXIMUM_SIZE, Result.KEPT), (MAXIMUM_SIZE + 1, Result.FAILED)])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.agenda import Entry, Life, Outcome, Result
+from refresher.engine.agenda import Entry
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.reporter import Reporter
 from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError, TokenRejectedError
@@ -255,3 +256,24 @@ def test_repair_after_an_edit_is_no_warning(target_of: MakeTarget) -> None:
         desk.report(repaired)
 
     assert [event.severity.name for event in desk.events] == ["INFO", "WARNING"]
+
+
+def test_edit_of_what_running_containers_have_read_is_a_warning(target_of: MakeTarget) -> None:
+    """A key that an edit changed is named with the containers to start again; later the same is another process's."""
+    desk = Desk(target_of())
+    changed = replace(
+        build_outcome(),
+        result=Result.KEPT,
+        repaired=("credentials.json", "env"),
+        changed={"env": ("GOOGLE_CLOUD_PROJECT",), "credentials.json": ("credential_source.file",)},
+    )
+
+    for _ in range(2):
+        desk.report(changed)
+
+    assert desk.names == ["artifact.changed"] * 2 + ["artifact.repaired"] * 2
+    first = desk.events[0]
+    assert first.severity.name == "WARNING"
+    assert (first.fields["artifact"], first.fields["keys"]) == ("env", "GOOGLE_CLOUD_PROJECT")
+    assert "keep the former values" in str(first.fields["error"])
+    assert "docker ps --filter volume=" in str(first.fields["remedy"])

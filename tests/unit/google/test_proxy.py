@@ -68,7 +68,19 @@ def test_proxy_is_parsed(text: str, url: str, credentials: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["socks5://me:opensesame@p:1", "http://", "http://me:opensesame@p:port", "http://[p:1"]
+    "text",
+    [
+        "socks5://me:opensesame@p:1",
+        "http://",
+        "http://me:opensesame@p:port",
+        "http://[p:1",
+        "http://me:opensesame@a b:1",
+        "\x00",
+        "%%%",
+        "!",
+        "p:0",
+        "http://p:99999",
+    ],
 )
 def test_other_text_is_refused(text: str) -> None:
     """A text that cannot be a proxy is refused without being repeated."""

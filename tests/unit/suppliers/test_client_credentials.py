@@ -49,6 +49,8 @@ CONTRACT = {
         "client_id: worker, secret_file: secret}",
         prepare=prepare,
         answer=answer,
+        subject_keys=frozenset({"client_id", "issuer"}),
+        other_keys=frozenset({"authentication", "key_id", "parameters", "secret_file", "secret_variable", "token_url"}),
     ),
 }
 

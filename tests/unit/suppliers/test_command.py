@@ -31,7 +31,12 @@ def prepare(directory: Path) -> None:
 
 
 CONTRACT = {
-    "command": ContractCase(supplier="{kind: command, argv: [/bin/cat, PLACE/source-token]}", prepare=prepare),
+    "command": ContractCase(
+        supplier="{kind: command, argv: [/bin/cat, PLACE/source-token]}",
+        prepare=prepare,
+        subject_keys=frozenset({"argv"}),
+        other_keys=frozenset({"environment", "issuer", "timeout"}),
+    ),
 }
 TOKEN = make_jwt()
 

@@ -30,11 +30,16 @@ def prepare_json(directory: Path) -> None:
     (directory / "source.json").write_text(json.dumps({"id_token": make_jwt(issued_at=datetime.now(UTC))}))
 
 
+KEYS: dict[str, frozenset[str]] = {
+    "subject_keys": frozenset({"path", "subject_token_field_name"}),
+    "other_keys": frozenset({"format", "issuer"}),
+}
 CONTRACT = {
-    "file": ContractCase(supplier="{kind: file, path: source-token}", prepare=prepare),
+    "file": ContractCase(supplier="{kind: file, path: source-token}", prepare=prepare, **KEYS),  # type: ignore[arg-type]
     "file-json": ContractCase(
         supplier="{kind: file, path: source.json, format: json, subject_token_field_name: id_token}",
         prepare=prepare_json,
+        **KEYS,  # type: ignore[arg-type]
     ),
 }
 

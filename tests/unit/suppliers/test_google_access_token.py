@@ -14,6 +14,8 @@ CONTRACT = {
         supplier="{kind: google_access_token, accept_unsupported: true}",
         answer=lambda _path, _content: None,
         takes_credentials=True,
+        subject_keys=frozenset({"credentials"}),
+        other_keys=frozenset({"accept_unsupported"}),
     ),
 }
 

@@ -34,7 +34,12 @@ def answer(path: str, content: bytes) -> bytes | None:
 
 
 CONTRACT = {
-    "google_id_token-metadata": ContractCase(supplier="{kind: google_id_token}", answer=answer),
+    "google_id_token-metadata": ContractCase(
+        supplier="{kind: google_id_token}",
+        answer=answer,
+        subject_keys=frozenset({"via"}),
+        other_keys=frozenset({"credentials"}),
+    ),
     "google_id_token-generated": ContractCase(
         supplier="{kind: google_id_token, via: generate_id_token}", answer=answer, takes_credentials=True
     ),

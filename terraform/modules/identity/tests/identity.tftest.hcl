@@ -180,7 +180,8 @@ run "chain" {
   command = plan
 
   variables {
-    delegates = ["first-hop@my-project.iam.gserviceaccount.com", "second-hop@my-project.iam.gserviceaccount.com"]
+    delegates   = ["first-hop@my-project.iam.gserviceaccount.com", "second-hop@my-project.iam.gserviceaccount.com"]
+    grant_chain = true
   }
 
   assert {
