@@ -67,11 +67,14 @@ class Trials:
         for target in targets:
             groups.setdefault((target.supply_key, target.impersonation), []).append(target)
         found: dict[str, Trial] = {}
-        with ThreadPoolExecutor(THREADS) as pool:
+        pool = ThreadPoolExecutor(THREADS)
+        try:
             waiting = {pool.submit(self._try, sharing): sharing for sharing in groups.values()}
             for done in as_completed(waiting):
                 found |= dict.fromkeys((target.name for target in waiting[done]), done.result())
                 report(len(found))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # who interrupts this waits for no further call
         return found
 
     def mint(

@@ -2,6 +2,9 @@
 
 import json
 import os
+import pty
+import signal
+import subprocess
 import tarfile
 import time
 from datetime import UTC, datetime
@@ -20,7 +23,7 @@ from refresher.emulator.testing import Scenario
 from refresher.keys.directory import create, read_jwks
 from tests.e2e.doctor_causes import CAUSES
 from tests.e2e.doctor_site import MACHINE, Site
-from tests.program import ISSUER, Worker, account_of, secret_in
+from tests.program import COMMAND, ISSUER, Worker, account_of, secret_in, until
 
 CREATOR = "roles/iam.serviceAccountTokenCreator"
 SERVICES = ("sts", "iam_credentials", "cloud_kms", "metadata")
@@ -298,3 +301,33 @@ def test_bundle_has_what_a_ticket_needs_and_no_secret(site: Site) -> None:
     assert secret_in("".join(texts.values())) is None
     assert bundle.stat().st_mode & 0o777 == 0o600
     assert "cannot be written: File exists" in site.worker.command("doctor", "--bundle", str(bundle), status=2).stderr
+
+
+def test_progress_is_shown_on_a_terminal_alone(site: Site) -> None:
+    """On a terminal standard error counts the targets; in a file it stays empty."""
+    main, terminal = pty.openpty()
+    command = [*COMMAND, "doctor", "--config", str(site.worker.configuration)]
+    try:
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=terminal, check=True)
+        shown = os.read(main, 4096).decode()
+    finally:
+        os.close(main)
+        os.close(terminal)
+
+    assert "1 of 1 targets tried" in shown
+    assert site.worker.command("doctor").stderr == ""
+
+
+def test_stopped_daemon_is_named(site: Site) -> None:
+    """A daemon that is stopped is a broken link of its own, with the command that resumes it."""
+    with site.worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        running = check(site)
+        log.send(signal.SIGSTOP)
+        until(lambda: find(check(site), "daemon").state is State.FAILED, what="the stopped daemon")
+        stopped = check(site)
+        log.send(signal.SIGCONT)
+
+    assert find(running, "daemon").state is State.OK
+    assert "kill -CONT" in find(stopped, "daemon").remedy
+    assert stopped.status == 6
