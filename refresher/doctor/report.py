@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from refresher.app.examination import Examination
-from refresher.app.explanation import list_faults
 from refresher.app.suppliers import Once, open_workshop
-from refresher.app.targets import build_endpoints, build_targets, build_variables
-from refresher.config.loader import LoadedConfiguration, load
+from refresher.app.targets import build_targets, build_variables
+from refresher.config.loader import LoadedConfiguration
 from refresher.doctor.chain import CONFIGURATION, DAEMON, NAMES, WORKER, walk
+from refresher.doctor.configuration import check_configuration, list_notes, load_in_time, report_problem
 from refresher.doctor.container import describe_published, look
-from refresher.doctor.diagnosis import Finding, State, ok, skip
+from refresher.doctor.diagnosis import Finding, State, skip
 from refresher.doctor.facts import Facts, Trial
 from refresher.doctor.process import open_process
 from refresher.doctor.rights import check_rights
@@ -22,11 +22,11 @@ from refresher.doctor.sight import Sight
 from refresher.doctor.transport import ObservingTransport
 from refresher.doctor.trials import OFFLINE, Trials, attempt
 from refresher.engine.plan import MintedArtifact, Target
-from refresher.errors import ExitStatus, KeysError, SupplyError, UsageError
+from refresher.errors import ExitStatus, UsageError
 from refresher.google.transport import Limits
 from refresher.observe import health
 from refresher.observe.health import TargetHealth
-from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.settings.places import InvalidConfigurationError
 from refresher.tokens import AccessToken
 
 _LIMITS = Limits(connect=3.0, read=5.0, call=8.0)
@@ -97,9 +97,9 @@ def check_up(request: Request) -> Report:
     """Check everything."""
     now = datetime.now(UTC)
     try:
-        loaded = load(request.path)
+        loaded = load_in_time(request.path)
     except InvalidConfigurationError as error:
-        broken = tuple(_report_problem(each, State.FAILED) for each in error.problems)
+        broken = tuple(report_problem(each, State.FAILED) for each in error.problems)
         because = f"because {CONFIGURATION} is broken"
         return Report(checked_at=now, worker=(*broken, *(skip(name, because) for name in NAMES[1:])), targets={})
     known, files = build_targets(loaded), loaded.scanned.file_names or frozenset()
@@ -111,7 +111,7 @@ def check_up(request: Request) -> Report:
         checked_at=now,
         worker=(*checkup.check_configuration(), checkup.check_daemon(facts), *checkup.check_worker()),
         targets={each.target.name: walk(each) for each in facts},
-        notes=tuple(_list_notes(loaded)),
+        notes=tuple(list_notes(loaded)),
     )
 
 
@@ -127,16 +127,8 @@ class _CheckUp:
         self._workshop = replace(usual, transport=self._transport.get)
 
     def check_configuration(self) -> Iterator[Finding]:
-        """Return what is wrong or unwise; of files that the configuration names, the supplier's are its own link's."""
-        loaded, count = self._loaded, len(self._loaded.targets)
-        found = [_report_problem(each, State.FAILED) for each in loaded.drop_in_problems]
-        if (error := attempt(self._transport.get).error) is not None:
-            found.append(Finding.of_error(CONFIGURATION, error))
-        found += [_report_problem(each, State.WARNING) for each in loaded.warnings]
-        for fault in list_faults(loaded):
-            if not isinstance(fault, (KeysError, SupplyError)) and not fault.problem.startswith("google.emulator"):
-                found.append(Finding.of_error(CONFIGURATION, fault, State.WARNING))
-        return iter(found or [ok(CONFIGURATION, f"{loaded.path}: {count} target{'' if count == 1 else 's'}")])
+        """Return what is found about the configuration, and about the trust and the proxy of all calls."""
+        return check_configuration(self._loaded, attempt(self._transport.get).error)
 
     def check_daemon(self, facts: Sequence[Facts]) -> Finding:
         """Return whether a daemon keeps the targets alive, as `refresher status` does."""
@@ -225,19 +217,3 @@ def _list_lacking(
         for artifact in target.minted:
             if federated is not None and states.get(artifact.name) not in ("fresh", "due"):
                 yield target, artifact, federated
-
-
-def _report_problem(problem: Problem, state: State) -> Finding:
-    evidence = f"{problem.location}: {problem.problem}"
-    return Finding(
-        link=CONFIGURATION, state=state, evidence=evidence, remedy=problem.remedy, stage=ExitStatus.CONFIGURATION
-    )
-
-
-def _list_notes(loaded: LoadedConfiguration) -> Iterator[str]:
-    if loaded.configuration.google.emulator:
-        endpoints = build_endpoints(loaded)
-        yield (
-            f"google.emulator is true: {endpoints.sts} and {endpoints.iam_credentials} were asked, which need not be "
-            "Google's; delete it on a machine that uses the real Google"
-        )

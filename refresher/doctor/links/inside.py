@@ -9,6 +9,7 @@ from refresher.text import escape, redact
 
 CONTAINER, VARIABLES, METADATA, NETWORK = "container", "variables", "metadata server", "network"
 _STAGE = ExitStatus.NOT_READY
+_MAIN = "GOOGLE_APPLICATION_CREDENTIALS"
 _KINDS = {
     "absent": "nothing is there",
     "denied": "permission is denied",
@@ -81,13 +82,10 @@ def judge_variables(facts: Facts) -> Finding:
     differing = [name for name in wanted if sight.variables.get(name, wanted[name]) != wanted[name]]
     if unset:
         evidence = f"{len(unset)} of {len(wanted)} variables are not set in the container"
-        return Finding.of_entry(
-            VARIABLES, "variables-unset", evidence, {**named, "variables": ", ".join(unset)}, stage=_STAGE
-        )
+        return _judge_set(unset, "variables-unset", evidence, named)
     if differing:
         shown = "; ".join(f"{name} is {redact(sight.variables[name])}, not {wanted[name]}" for name in differing)
-        text = ", ".join(differing)
-        return Finding.of_entry(VARIABLES, "variables-differ", shown, {**named, "variables": text}, stage=_STAGE)
+        return _judge_set(differing, "variables-differ", shown, named)
     if sight.is_hanging:
         return skip(VARIABLES, f"set as in env; their paths are not checked: see {CONTAINER}")
     lost = [path for path, thing in sight.paths.items() if thing.kind in ("absent", "other")]
@@ -97,6 +95,14 @@ def judge_variables(facts: Facts) -> Finding:
             VARIABLES, "variables-path", evidence, {**named, "variables": ", ".join(map(redact, lost))}, stage=_STAGE
         )
     return ok(VARIABLES, f"{len(wanted)} variables are set as in env, and their paths exist")
+
+
+def _judge_set(wrong: list[str], entry: str, evidence: str, named: dict[str, str]) -> Finding:
+    """Return what is wrong with variables: a failure if the one that most clients need is among them."""
+    state = State.FAILED if _MAIN in wrong else State.WARNING
+    return Finding.of_entry(
+        VARIABLES, entry, evidence, {**named, "variables": ", ".join(wrong)}, stage=_STAGE, state=state
+    )
 
 
 def judge_metadata(facts: Facts) -> Finding:

@@ -202,6 +202,17 @@ def test_variables_are_compared_with_env(build: Build, seen: dict[str, Any], ent
     assert "GOOGLE_APPLICATION_CREDENTIALS" in found.remedy or "/run/google" in found.remedy
 
 
+def test_variable_of_few_clients_is_a_warning(build: Build) -> None:
+    """A container without a variable that only some clients read works for the others."""
+    facts = build()
+    wanted = {**facts.variables, "BOTO_CONFIG": "/run/google/boto"}
+
+    found = find(walk(replace(facts, variables=wanted)), "variables")
+
+    assert (found.state, found.entry) == (State.WARNING, "variables-unset")
+    assert "BOTO_CONFIG" in found.remedy
+
+
 def test_metadata_server_within_reach_is_a_warning(build: Build) -> None:
     """A container that reaches the metadata server works, and can be the worker."""
     facts = build()
