@@ -1,9 +1,9 @@
 """The verdicts on all targets, kept up to date by a thread of its own, so that 10,000 of them are served at once.
 
 The thread goes round the targets of the plan. A verdict holds until the files' state changes (`FileState`), or until
-the moment at which their age alone changes it; looking at the state costs a fifth of an examination. The thread rests ten
-times as long as it works, so a round over 10,000 targets takes some seconds; `as_of` shows how old it is. A
-target that a probe asks for is looked at out of turn. No token is kept, only what may be shown of it.
+the moment at which their age alone changes it; looking at the state costs a fifth of an examination. The thread rests
+ten times as long as it works, so a round over 10,000 targets takes some seconds; `as_of` shows how old it is. A target
+that a probe asks for is looked at out of turn. No token is kept, only what may be shown of it.
 """
 
 import json
