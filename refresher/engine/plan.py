@@ -1,6 +1,6 @@
 """What the engine keeps alive: targets with everything decided, and what serves them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -136,9 +136,10 @@ class Plan:
 class Plans(Protocol):
     """Where the plan comes from."""
 
-    def poll(self, *, force: bool) -> Plan | None:
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return a plan at first, if the configuration changed, or in any case with `force`; else None.
 
+        With the names of drop-ins that may have `changed`, nothing else has to be looked at.
         What can't be used is left out, or kept as it was, and is among the plan's complaints.
         """
         ...

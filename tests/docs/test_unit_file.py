@@ -18,6 +18,8 @@ PROGRAM = "/usr/local/bin/refresher run"
 @pytest.mark.parametrize(
     "line",
     [
+        "Type=notify",
+        "WatchdogSec=30s",
         "LimitCORE=0",
         "MemoryMax=512M",
         "TasksMax=512",
