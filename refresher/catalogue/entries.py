@@ -14,7 +14,13 @@ OPAQUE_REMEDY = (
 )
 """Google documents that it refuses (guide to other providers), and in which words is not published."""
 
-SERVER_REMEDY = "wait some minutes, then try again, as a daemon does: Google's side failed; what is published is kept"
+SERVER_REMEDY = "wait some minutes, and run this again; a running daemon does so too, and keeps what is published"
+JWKS_COMMAND = "refresher keys jwks --supplier NAME > jwks.json"
+UPLOAD_COMMAND = (
+    "gcloud iam workload-identity-pools providers update-oidc PROVIDER --workload-identity-pool=POOL "
+    "--location=global --project=NUMBER --jwk-json-path=jwks.json"
+)
+"""How keys are uploaded, where supplier and provider are not known."""
 _APIS = {
     "Service Account Credentials": "iamcredentials.googleapis.com",
     "Security Token Service": "sts.googleapis.com",
@@ -112,7 +118,8 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
     The remedies of `google` mention the `service_account`, the `caller`, the name of the `provider` in the
-    configuration, its `resource` name and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
+    configuration, its `resource` name, the token's `file` and the commands that print the `jwks` and `upload` it, those
+    of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:
@@ -122,7 +129,15 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
 
 def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     """Return the remedy of an entry, with the facts of `find_remedy` and what the server's message names."""
-    named = {"service_account": "the account", "provider": "NAME", "key": "the key", "caller": "the caller", **facts}
+    named = {
+        "service_account": "the account",
+        "provider": "NAME",
+        "key": "the key",
+        "caller": "the caller",
+        "jwks": JWKS_COMMAND,
+        "upload": UPLOAD_COMMAND,
+        **facts,
+    }
     found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
     named["project"] = found[0][1] if found[0] else "PROJECT"
     named["quota_project"] = f"project {found[1][1]}" if found[1] else "the quota project"

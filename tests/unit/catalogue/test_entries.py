@@ -43,6 +43,8 @@ FACTS = {
     "caller": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/user-1",
     "provider": "main",
     "file": "/run/refresher/alice/token",
+    "jwks": "refresher keys jwks --config /etc/refresher.yaml --supplier worker > jwks.json",
+    "upload": "gcloud iam workload-identity-pools providers update-oidc refresher --workload-identity-pool=workers",
     "host": "sts.googleapis.com",
     "account": "alice@my-project.iam.gserviceaccount.com",
     "key": "projects/my-project/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",

@@ -109,6 +109,19 @@ def test_proxy_gets_our_credentials(serve: Serve) -> None:
     assert "opensesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize("proxy", ["127.0.0.1:1", "nowhere.invalid:3128"], ids=["dead", "unknown"])
+def test_proxy_that_cannot_be_reached_is_named_first(proxy: str) -> None:
+    """The remedy begins with HTTPS_PROXY and shows its host, and no password."""
+    transport = PooledTransport(ca_file=None, proxies={"https": f"http://me:opensesame@{proxy}"})
+
+    with pytest.raises(TransportError) as caught:
+        transport.request("GET", STS)
+
+    assert caught.value.remedy.startswith("set HTTPS_PROXY to a proxy that runs and allows sts.googleapis.com: ")
+    assert f": {proxy} does not" in caught.value.remedy
+    assert "opensesame" not in f"{caught.value} {caught.value.remedy}"
+
+
 def test_proxy_that_is_silent_is_not_waited_for(serve: Serve) -> None:
     """The deadline of a call includes the time of the proxy."""
 
