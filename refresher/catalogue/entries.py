@@ -14,7 +14,7 @@ OPAQUE_REMEDY = (
 )
 """Google documents that it refuses (guide to other providers), and in which words is not published."""
 
-SERVER_REMEDY = "wait some minutes, and run this again; a running daemon does so too, and keeps what is published"
+SERVER_REMEDY = "wait some minutes: Google's side failed, and what is published is kept"
 JWKS_COMMAND = "refresher keys jwks --supplier NAME > jwks.json"
 UPLOAD_COMMAND = (
     "gcloud iam workload-identity-pools providers update-oidc PROVIDER --workload-identity-pool=POOL "

@@ -69,7 +69,7 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
 
 @pytest.mark.parametrize("supplier", ["worker", "remote"])
 def test_command_of_the_remedy_prints_the_keys(held: tuple[Worker, Scenario], supplier: str) -> None:
-    """What a refused key's remedy says to run prints the keys of that supplier, from any directory."""
+    """The command in the remedy of a refused key prints the keys of that supplier, from any directory."""
     worker, _ = held
     command = compose_jwks_command(load(worker.configuration), supplier)
     assert command is not None

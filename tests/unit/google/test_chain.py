@@ -55,7 +55,7 @@ def refused(way: Impersonation, text: str, *, status: int = 403, is_id_token: bo
 )
 @pytest.mark.parametrize("command", [None, "refresher keys jwks --config /etc/r.yaml --supplier worker > jwks.json"])
 def test_refused_key_is_uploaded_by_commands_that_can_be_pasted(text: str, command: str | None) -> None:
-    """Whatever STS says of a key, the remedy has the command that prints the keys and the one that uploads them."""
+    """Whatever STS reports about a key, the remedy has the command that prints the keys and the one that uploads them."""
     body = json.dumps({"error": "invalid_grant", "error_description": text}).encode()
     transport = FakeTransport(lambda _: Response(status=400, headers={}, body=body))
     chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
