@@ -204,6 +204,7 @@ def exchange(
         "provider": provider.name,
         "resource": provider.resource_name,
         "upload": provider.upload_command,
+        "now": now.isoformat(),
         **(facts or {}),
     }
     call = Call(

@@ -364,7 +364,7 @@ def test_directory_is_created_for_the_daemon_where_only_root_may(tmp_path: Path,
 def test_file_of_root_in_the_daemons_directory_is_given_to_the_daemon(
     tmp_path: Path, need: Need, pattern: str, *, is_root: bool
 ) -> None:
-    """A key file that the directory's owner can't read is one chown with uid and path, whoever looks."""
+    """A key file that the directory's owner can't read is one chown with uid and path, for root and for that user."""
     need.root()
     tmp_path.chmod(0o755)
     keys = tmp_path / "keys"
