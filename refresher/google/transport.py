@@ -249,7 +249,12 @@ def parse_proxy(text: str) -> tuple[str, str | None]:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ConfigurationError("HTTPS_PROXY is not a URL", _PROXY_REMEDY) from None
-    if parts.scheme not in {"http", "https"} or port == 0 or not _PROXY_HOST.fullmatch(host):
+    is_usable = bool(port != 0 and _PROXY_HOST.fullmatch(host))
+    if is_usable and port and parts.scheme not in {"http", "https"}:
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        remedy = f"set it to http://{place} if an HTTP proxy answers there, or unset it"
+        raise ConfigurationError(f"HTTPS_PROXY does not name an HTTP proxy ({place})", remedy)
+    if not is_usable or parts.scheme not in {"http", "https"}:
         raise ConfigurationError("HTTPS_PROXY does not name an HTTP proxy", _PROXY_REMEDY)
     host = f"[{host}]" if ":" in host else host
     credentials = None if parts.username is None else f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -90,6 +90,19 @@ def test_other_text_is_refused(text: str) -> None:
     assert "opensesame" not in f"{caught.value.problem} {caught.value.remedy}"
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("socks5://me:opensesame@proxy.example:1080", "proxy.example:1080"), ("ftp://[::1]:9", "[::1]:9")],
+)
+def test_proxy_of_another_kind_is_refused_with_its_place(text: str, place: str) -> None:
+    """Where host and port are known, the remedy has them, and no password."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_proxy(text)
+
+    assert caught.value.remedy == f"set it to http://{place} if an HTTP proxy answers there, or unset it"
+    assert "opensesame" not in caught.value.problem
+
+
 def test_proxy_gets_our_credentials(serve: Serve) -> None:
     """The proxy gets the name and password meant for it, before anything else; the call ends when it refuses."""
     seen: list[bytes] = []
