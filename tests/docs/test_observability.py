@@ -89,3 +89,19 @@ def test_every_alert_has_its_part_of_the_runbook(alert: dict[str, object]) -> No
 
     assert f"\n### {name}\n" in RUNBOOK.read_text()
     assert alert["annotations"]["runbook"] == f"docs/operations.md#{name.lower()}"  # type: ignore[index]  # a map of YAML
+
+
+def test_runbook_covers_every_event_that_asks_for_something() -> None:
+    """Each event of the operator's guide is in the runbook, except those that are information."""
+    event = re.compile(r"`((?:artifact|clock|config|daemon|directory|exchange|keys|log|target|token)\.[a-z_]+)`")
+    listed = {
+        name for name in event.findall((REPOSITORY / "docs" / "operating.md").read_text()) if "daemon." not in name
+    }
+
+    assert listed - set(event.findall(RUNBOOK.read_text())) == {
+        "artifact.published",
+        "config.reloaded",
+        "target.added",
+        "target.removed",
+        "token.published",
+    }
