@@ -19,6 +19,22 @@ _SECRETS = re.compile(
 )
 
 
+_NETTED = re.compile(
+    r"""
+    (?P<name>                       # a parameter or a field of a token call, a header
+        (?:\b(?:client_|)(?:assertion|secret)|_token|\bpassword|\bprivate_key)["']?\s*[=:]\s*["']?
+        | \bBearer[ ]
+    )
+    (?!-----)[^\s"'&,;}]{8,}
+    | eyJ[\w-]{8,}(?:\.[\w-]*)*     # a JWT, whole or cut off
+    | \bya29\.[\w.-]+               # Google's access tokens
+    | \b1//[\w-]{10,}               # Google's refresh tokens
+    | -----BEGIN[ ][A-Z0-9 ]*PRIVATE[ ]KEY.*?(?:-----END[ ][A-Z0-9 ]*-----|\Z)
+    """,
+    re.VERBOSE | re.ASCII | re.DOTALL | re.IGNORECASE,
+)
+
+
 def escape(text: str, *, longest: int = 256) -> str:
     """Return a text with every unprintable character escaped as Python does; of a longer one the first characters.
 
@@ -33,6 +49,11 @@ def quote(value: str) -> str:
     if len(value) <= _LONGEST_QUOTED and value.isprintable() and "eyJ" not in value and "-----" not in value:
         return f'"{value}"'
     return f"a text of {len(value)} characters"
+
+
+def blank_secrets(text: str) -> str:
+    """Return a text without tokens, private keys and secrets that are named as such; all else stays as it is."""
+    return _NETTED.sub(lambda found: f"{found['name'] or ''}…", text)
 
 
 def redact(text: str, *secrets: str) -> str:

@@ -4,24 +4,27 @@ A changed configuration that cannot be used is refused once, and the former plan
 their settings and keys are, so that an added target reads no key again and shares tokens as before.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher import __version__
 from refresher.app.explanation import list_faults
 from refresher.app.keys import list_trials
 from refresher.app.suppliers import Once, build_suppliers, open_workshop
 from refresher.app.targets import build_targets, compute_probe_intervals
+from refresher.config.drop_ins import SUFFIX
 from refresher.config.loader import LoadedConfiguration, load, read_signature, rescan
-from refresher.engine.plan import Chain, Plan, Probe
+from refresher.engine.plan import Chain, Plan, Probe, Target
+from refresher.engine.watcher import Watched
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
 from refresher.resources import Impersonation
 from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.settings.values import Listen
 from refresher.suppliers.interface import Supplier, Workshop
 
 if TYPE_CHECKING:
@@ -45,16 +48,18 @@ def build_plan(
     suppliers: Mapping[str, Supplier],
     problems: tuple[Problem, ...] = (),
     *,
+    targets: Mapping[str, Target] | None = None,
     is_reloaded: bool = True,
 ) -> Plan:
     """Return the plan of a configuration with its suppliers by name.
 
-    The workshop is for what mints optional artifacts and tries keys; `problems` keep the main file from being used.
+    The workshop is for what mints optional artifacts and tries keys; `problems` keep the main file from being used;
+    `targets` are those of the configuration if they are built already.
     """
     kinds = loaded.configuration.suppliers
     return Plan(
         root=Path(loaded.configuration.directory_root),
-        targets=build_targets(loaded),
+        targets=build_targets(loaded) if targets is None else targets,
         suppliers=suppliers,
         chain=Once(partial(build_chain, workshop)).get,
         trials=tuple(list_trials(loaded, workshop)),
@@ -66,6 +71,7 @@ def build_plan(
         list_warnings=partial(_list_warnings, loaded),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
+        is_empty_fine=loaded.configuration.targets_directory is not None,
     )
 
 
@@ -114,6 +120,14 @@ def build_probe(workshop: Workshop) -> Probe:
     return probe
 
 
+class _Look(NamedTuple):
+    """What changes with everything that a plan comes from."""
+
+    keys: Mapping[str, object]
+    main: object
+    drop_ins: Mapping[str, object]
+
+
 class ConfiguredPlans:
     """The plans of one configuration file; asked by one thread."""
 
@@ -123,54 +137,93 @@ class ConfiguredPlans:
         self._refused: InvalidConfigurationError | None = None
         self._workshop = open_workshop(loaded)
         self._suppliers: Mapping[str, Supplier] | None = None
-        self._seen: object = None
+        self._targets: Mapping[str, Target] = {}
+        self._seen = self._look()
         self._keys: object = None
 
-    def poll(self, *, force: bool) -> Plan | None:
-        """Return the plan if it is the first, if anything changed, or in any case with `force`; else None."""
-        # at the first poll too: a while may have passed since the configuration was loaded
-        if self._suppliers is not None and not force and self._look() == self._seen:
-            return None
+    @property
+    def listen(self) -> tuple[Listen, str | None]:
+        """Where the configuration in force wants HTTP answered, and the group that may ask there."""
+        return self._loaded.configuration.listen, self._loaded.configuration.listen_group
+
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
+        """Return the plan if it is the first, if anything changed, or in any case with `force`; else None.
+
+        If only drop-ins of the names `changed` may have changed since the last poll, nothing else is looked at.
+        """
         former, was_refused = self._loaded, self._refused is not None
-        self._load_until_still()
+        if changed is not None and self._suppliers is not None and not force:
+            self._loaded = rescan(former, changed)
+            if self._loaded.scanned.states == former.scanned.states:
+                return None
+            self._seen = self._seen._replace(drop_ins=self._loaded.scanned.states)
+        else:
+            # at the first poll too: a while may have passed since the configuration was loaded
+            look = self._look()
+            if self._suppliers is not None and not force and look == self._seen:
+                return None
+            self._load_until_still(look)
         keys = _read_key_states(self._loaded)
         was, now = former.configuration, self._loaded.configuration
         is_same = keys == self._keys and (was.suppliers, was.google) == (now.suppliers, now.google)
         if self._suppliers is None or force or not is_same:
             self._workshop = open_workshop(self._loaded)
             self._suppliers = build_suppliers(self._loaded, self._workshop)
+        kept = (former, self._targets) if self._targets and keys == self._keys else (None, None)
+        self._targets = build_targets(self._loaded, *kept)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
-        is_other = was != now or _read_bodies(former) != _read_bodies(self._loaded)
+        is_other = (was is not now and was != now) or not _has_same_bodies(former, self._loaded)
         is_reloaded = force or is_other or was_refused
-        return build_plan(self._loaded, self._workshop, self._suppliers, problems, is_reloaded=is_reloaded)
+        return build_plan(
+            self._loaded, self._workshop, self._suppliers, problems, targets=self._targets, is_reloaded=is_reloaded
+        )
 
-    def _load_until_still(self) -> None:
+    @property
+    def watched(self) -> dict[Path, Watched]:
+        """The directories of everything that the present plan comes from, and what matters there."""
+        files = [*self._loaded.files, *(self._refused.files if self._refused else ())]
+        files += [directory / REGISTRY for directory in _list_keys_directories(self._loaded).values()]
+        names: dict[Path, set[str]] = {}
+        for file in files:
+            names.setdefault(file.parent, set()).add(file.name)
+        drop_ins = self._loaded.configuration.targets_directory
+        if drop_ins is not None:
+            names.setdefault(Path(drop_ins), set())
+        suffix = {str(drop_ins): SUFFIX}
+        return {path: Watched(frozenset(each), suffix.get(str(path))) for path, each in names.items()}
+
+    def _load_until_still(self, look: _Look) -> None:
         """Load and remember how all looked before: what changes under the reading shows as a difference later."""
         for _ in range(2):  # the second load knows the files that the first one found included
-            self._seen = self._look()
+            self._seen = look
             try:
                 self._loaded, self._refused = load(self._path, previous=self._loaded), None
             except InvalidConfigurationError as error:
                 # the former main file holds, with the drop-ins as they are
                 self._loaded, self._refused = rescan(self._loaded), error
-            if self._look() == self._seen:
+            if (look := self._look()) == self._seen:
                 return
 
-    def _look(self) -> object:
+    def _look(self) -> _Look:
         also = self._refused.files if self._refused else ()
-        return (read_signature(self._loaded, also), _read_key_states(self._loaded))
+        return _Look(_read_key_states(self._loaded), *read_signature(self._loaded, also))
 
 
-def _read_bodies(loaded: LoadedConfiguration) -> dict[str, object]:
-    """Return what each target is, wherever it is written."""
-    return {name: target._replace(location="") for name, target in loaded.targets.items()}
+def _has_same_bodies(former: LoadedConfiguration, loaded: LoadedConfiguration) -> bool:
+    """Return whether each target is what it was, wherever it is written."""
+    if former.targets.keys() != loaded.targets.keys():
+        return False
+    pairs = ((former.targets[name], target) for name, target in loaded.targets.items())
+    return all(was is now or was._replace(location="") == now._replace(location="") for was, now in pairs)
 
 
 def _read_key_states(loaded: LoadedConfiguration) -> dict[str, object]:
     """Return what changes with the keys of each self-issuing supplier."""
-    return {
-        name: read_state(settings.keys_directory / REGISTRY)
-        for name, settings in loaded.configuration.suppliers.items()
-        if settings.keys_directory is not None
-    }
+    return {name: read_state(directory / REGISTRY) for name, directory in _list_keys_directories(loaded).items()}
+
+
+def _list_keys_directories(loaded: LoadedConfiguration) -> dict[str, Path]:
+    """Return the keys directories of self-issuing suppliers, by supplier."""
+    suppliers = loaded.configuration.suppliers.items()
+    return {name: each.keys_directory for name, each in suppliers if each.keys_directory is not None}

@@ -6,9 +6,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from refresher.engine.agenda import Key
 from refresher.engine.daemon import Daemon
 from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
-from refresher.engine.reporter import Listener, Reporter, Severity
+from refresher.engine.reporter import Event, Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
 from refresher.observe.health import describe_retry
+from refresher.observe.supervisor import Supervisor
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_daemon_running
@@ -39,6 +40,7 @@ _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
 
+_SIGNAL_SECONDS = 0.2
 _GRACE_SECONDS = 3.0
 """How long the end of the daemon waits for refreshes that are under way."""
 
@@ -146,51 +148,107 @@ def forbid_core_dumps() -> None:
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
-def run_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> None:
+def run_daemon(
+    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor, *, drain: timedelta
+) -> None:
     """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
 
-    Called on the main thread; raises what `start_daemon` raises.
+    After the first of these signals it goes on for the time of `drain`, and ends at once at the second. Called on the
+    main thread; raises what `start_daemon` raises.
     """
     forbid_core_dumps()
-    stopping = threading.Event()
+    first, second = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    with start_daemon(path, loaded, listener) as daemon:
-        signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
+        signal.signal(number, lambda *_: (second if first.is_set() else first).set())
+    with start_daemon(path, loaded, listener, supervisor) as daemon:
+
+        def reload() -> None:
+            daemon.ask_reload()
+            supervisor.reload()
+
+        signal.signal(signal.SIGHUP, lambda *_: reload())
         # Python runs handlers on this thread alone, which a signal that the kernel delivers to another does not wake
-        while not stopping.wait(0.2):
+        while not first.wait(_SIGNAL_SECONDS):
+            pass
+        supervisor.stop(drain + timedelta(seconds=2 * _GRACE_SECONDS))
+        if drain:
+            ends_at = f"{datetime.now(UTC) + drain:%FT%TZ}"
+            listener(Event(name="daemon.draining", severity=Severity.INFO, fields={"ends_at": ends_at}))
+        until = time.monotonic() + drain.total_seconds()
+        while (rest := until - time.monotonic()) > 0 and not second.wait(min(rest, _SIGNAL_SECONDS)):
             pass
 
 
 @contextmanager
-def start_daemon(path: Path, loaded: LoadedConfiguration, listener: Listener) -> Iterator[Daemon]:
+def start_daemon(
+    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor | None = None
+) -> Iterator[Daemon]:
     """Run a daemon for the length of a `with` block; at its end the files stay as they are.
+
+    The supervisor hears of each tick that ran to its end.
 
     Raises:
         PublishError: Another daemon holds the same `directory_root`, or it can't be trusted.
     """
     from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
+    from refresher.engine.watcher import Watcher
+    from refresher.observe.board import Board
+    from refresher.observe.server import Server
+    from refresher.observe.survey import Survey
 
     clock, workers = SystemClock(), Workers()
-    reporter = Reporter(listener)
+    reporter, board = Reporter(listener), Board(clock)
+
+    def report_fault(error: RefresherError) -> None:
+        reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
+
     with held_roots() as hold:
         hold(Path(loaded.configuration.directory_root))
+        plans = ConfiguredPlans(path, loaded)
         daemon = Daemon(
-            plans=ConfiguredPlans(path, loaded),
+            plans=plans,
             hold=hold,
             retire=retire_strays,
             workers=workers,
             reporter=reporter,
             clock=clock,
             draw=random.random,
+            observer=board,
+            interrupt=lambda: follow(),  # noqa: PLW0108 - it is defined below, with the watcher
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
+
+        def warn(problem: str, remedy: str) -> None:
+            reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
+
+        def report_address(address: str) -> None:
+            reporter.send("daemon.listening", Severity.INFO, address=address)
+
+        def tick() -> None:
+            has_reloaded = supervisor is not None and supervisor.is_reloading
+            follow()  # what is known to have changed must not wait until everything is looked at
+            daemon.tick()
+            watcher.watch(plans.watched)
+            if supervisor is not None and (status := daemon.summarize()):
+                supervisor.report(status, has_reloaded=has_reloaded)
+
+        def follow() -> None:
+            changed = watcher.take()
+            if changed is None or changed:
+                daemon.follow(changed)
 
         def jump(seconds: float) -> None:
             daemon.clock_jumped(seconds)
             ticker.tick_now()
 
-        with Ticker(daemon.tick) as ticker, ClockGuard(clock=clock, jumped=jump):
+        ticker = Ticker(tick, follow)
+        watcher = Watcher(changed=ticker.follow_now, complain=warn)
+        with ExitStack() as stack:
+            stack.enter_context(ticker)
+            stack.enter_context(watcher)
+            stack.enter_context(ClockGuard(clock=clock, jumped=jump))
+            survey = stack.enter_context(Survey(board, clock, report_fault))
+            stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
             yield daemon
         daemon.stop()
         workers.wait(_GRACE_SECONDS)

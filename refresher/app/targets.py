@@ -57,19 +57,34 @@ def read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
     return {name: found[name] for name in sort_for_writing(found)}
 
 
-def build_targets(loaded: LoadedConfiguration) -> dict[str, Target]:
-    """Return the engine's targets of a configuration, by name; of the world it reads only the published key ids."""
+def build_targets(
+    loaded: LoadedConfiguration, former: LoadedConfiguration | None = None, built: Mapping[str, Target] | None = None
+) -> dict[str, Target]:
+    """Return the engine's targets of a configuration, by name; of the world it reads only the published key ids.
+
+    Args:
+        loaded: The configuration.
+        former: An earlier load, after which no keys directory has changed.
+        built: Its targets; those that are configured by the same objects are not built again.
+    """
     endpoints = build_endpoints(loaded)
     keys = {
         name: _read_key_ids(settings.keys_directory)
         for name, settings in loaded.configuration.suppliers.items()
         if settings.keys_directory is not None
     }
-    is_shared = len({target.identity for target in loaded.targets.values()}) > 1
+    is_shared, known = _has_several_identities(loaded), dict[str, Target]()
+    is_like = former is not None and former.configuration is loaded.configuration
+    if former is not None and built is not None and is_like and _has_several_identities(former) is is_shared:
+        known = {name: built[name] for name, target in loaded.targets.items() if former.targets.get(name) is target}
     return {
-        name: _build_target(loaded, target, endpoints, keys, is_root_shared=is_shared)
+        name: known.get(name) or _build_target(loaded, target, endpoints, keys, is_root_shared=is_shared)
         for name, target in loaded.targets.items()
     }
+
+
+def _has_several_identities(loaded: LoadedConfiguration) -> bool:
+    return len({target.identity for target in loaded.targets.values()}) > 1
 
 
 def _build_target(

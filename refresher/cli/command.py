@@ -111,7 +111,8 @@ def configure_logs() -> None:
     from refresher.observe import logs
 
     stream = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - lives as long as the process; standard error was closed
-    logs.configure(stream, level=20 - 10 * click.get_current_context().meta.get(__name__, 0))
+    level = 20 - 10 * click.get_current_context().meta.get(__name__, 0)
+    logs.configure(stream, level=level, journal=os.environ.get("JOURNAL_STREAM", ""))
 
 
 def load_configuration(path: Path, *, strict: bool = False) -> LoadedConfiguration:

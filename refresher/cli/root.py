@@ -26,6 +26,7 @@ COMMANDS = {
     "token": "Print one token of a target, for a script.",
     "inspect": "Explain a token, an ADC document, a JWKS or a directory of them.",
     "discovery": "Print the discovery document that a sign_jwt supplier needs.",
+    "targets": "Add, remove and list targets while the daemon runs.",
     "keys": "Create, list, publish and rotate signing keys.",
     "emulator": "Run a local Google.",
     "schema": "Print the JSON Schema of the configuration.",

@@ -1,14 +1,26 @@
 """`refresher run`: the daemon."""
 
+import os
 import signal
+import time
+from datetime import timedelta
 from pathlib import Path
 
-from refresher.cli.command import collect_garbage, config_option, configure_logs, declare
+import click
+
+from refresher.cli.command import Duration, collect_garbage, config_option, configure_logs, declare
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
 @config_option
-def command(config: Path) -> None:
+@click.option(
+    "--drain",
+    type=Duration(),
+    default="0s",
+    show_default=True,
+    help="How long to keep targets fresh after the first SIGTERM; a second one ends it at once.",
+)
+def command(config: Path, drain: timedelta) -> None:
     """Keep all targets fresh until SIGTERM. SIGHUP, or a change of a configuration file, loads the configuration again.
 
     The files stay when it ends; their tokens are valid until they expire. A drop-in that can't be used is reported, and
@@ -19,7 +31,9 @@ def command(config: Path) -> None:
     from refresher.app.programs import run_daemon
     from refresher.config.loader import load
     from refresher.observe.logs import log
+    from refresher.observe.supervisor import Supervisor
 
     configure_logs()
     collect_garbage()
-    run_daemon(config, load(config), log)
+    supervisor = Supervisor(os.environ, monotonic=time.monotonic)
+    run_daemon(config, load(config), log, supervisor, drain=drain)

@@ -6,7 +6,8 @@ only when their state changed, and may come and go during the scan.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from refresher.config.document import read_document
@@ -50,77 +51,131 @@ class Scan(NamedTuple):
         problems: What is wrong, by place.
         file_names: The names of all files, without the suffix, however broken they are; None if the directory could
             not be read.
+        states: What `read_states` returned for what was read.
     """
 
     drop_ins: Mapping[str, DropIn]
     targets: Mapping[str, ResolvedTarget]
     problems: tuple[Problem, ...]
     file_names: frozenset[str] | None
+    states: Mapping[str, FileState | None] = MappingProxyType({})
 
 
 NOTHING = Scan(drop_ins={}, targets={}, problems=(), file_names=frozenset())
 """What is scanned without a drop-in directory."""
 
 
-def scan(configuration: Configuration, main: Mapping[str, ResolvedTarget], previous: Mapping[str, DropIn]) -> Scan:
+def scan(
+    configuration: Configuration,
+    main: Mapping[str, ResolvedTarget],
+    previous: Scan,
+    *,
+    is_same_main: bool = False,
+    only: Collection[str] | None = None,
+) -> Scan:
     """Read the drop-in directory.
 
     Args:
         configuration: The main file's.
         main: The targets of the main file; a drop-in cannot have the name of one.
-        previous: What the last scan saw; files that did not change since are not read again.
+        previous: The last scan; files that did not change since are not read again.
+        is_same_main: Whether that was with the same main file: then the targets of unchanged files are the same objects
+            again, and no other target can take anything away from them.
+        only: The names to look at, if others are known to be unchanged; those that are new are looked at in any case.
     """
     if configuration.targets_directory is None:
         return NOTHING
     problems: list[Problem] = []
+    states: dict[str, FileState | None] = {}
     try:
-        found, file_names = _read_all(str(configuration.targets_directory), previous, problems)
+        place, root = str(configuration.targets_directory), configuration.directory_root
+        found, file_names = _read_all(place, root, previous, only, states, problems)
     except UnusableFileError as error:
         # this shows nothing about the targets that were good before
-        found, file_names = dict(previous), None
+        found, file_names = dict(previous.drop_ins), None
         problems.append(Problem(f"{configuration.targets_directory}:1:1", error.problem, error.remedy))
-    resolver = TargetResolver(configuration, main.values(), open_mode=read_open_mode(configuration.directory_root))
-    targets = {}
+    open_mode = read_open_mode(configuration.directory_root)
+    targets = {
+        name: previous.targets[name]
+        for name, drop_in in found.items()
+        if is_same_main
+        and not open_mode
+        and name in previous.targets
+        and drop_in is previous.drop_ins[name]
+        and drop_in.settings is drop_in.in_force is not None
+    }
+    resolver = TargetResolver(configuration, (*main.values(), *targets.values()), open_mode=open_mode)
     # those that have targets come first: a new file cannot take anything away from them
-    for name in sorted(found, key=lambda name: (found[name].in_force is None, name)):
+    for name in sorted(found.keys() - targets.keys(), key=lambda name: (found[name].in_force is None, name)):
         drop_in = found[name]
         problems += drop_in.problems
         in_force = None
         for body in (drop_in.settings, drop_in.in_force):
             if body is None or in_force is not None:
                 continue
-            wrong = []
-            if name in main:
-                wrong.append(
-                    body.problem(f"has the name of a target at {main[name].location}", "delete one of the two")
-                )
-            target = resolver.resolve(name, body, wrong)
+            wrong: list[Problem] = []
+            target = _resolve(resolver, main, name, body, wrong)
             if target is not None:
                 targets[name], in_force = target, body
             if body is drop_in.settings:
                 problems += wrong
         if drop_in.in_force is not in_force:
             found[name] = drop_in._replace(in_force=in_force)
-    return Scan(drop_ins=found, targets=targets, problems=sort_problems(problems), file_names=file_names)
+    return Scan(found, targets, sort_problems(problems), file_names, states)
+
+
+def check_body(
+    configuration: Configuration, main: Mapping[str, ResolvedTarget], scanned: Scan, name: str, content: bytes
+) -> tuple[ResolvedTarget | None, tuple[Problem, ...]]:
+    """Return the target that a drop-in of this content would be, and what is wrong with it, as a scan would find it."""
+    settings, problems = _parse(content, f"{configuration.targets_directory}/{name}{SUFFIX}")
+    others = (*main.values(), *(target for target in scanned.targets.values() if target.name != name))
+    resolver = TargetResolver(configuration, others, open_mode=read_open_mode(configuration.directory_root))
+    target = _resolve(resolver, main, name, settings, problems)
+    return target, sort_problems(problems)
+
+
+def _resolve(
+    resolver: TargetResolver,
+    main: Mapping[str, ResolvedTarget],
+    name: str,
+    body: TargetSettings,
+    wrong: list[Problem],
+) -> ResolvedTarget | None:
+    if name in main:
+        wrong.append(body.problem(f"has the name of a target at {main[name].location}", "delete one of the two"))
+    return resolver.resolve(name, body, wrong)
 
 
 def _read_all(
-    path: str, previous: Mapping[str, DropIn], problems: list[Problem]
+    path: str,
+    root: str,
+    previous: Scan,
+    only: Collection[str] | None,
+    states: dict[str, FileState | None],
+    problems: list[Problem],
 ) -> tuple[dict[str, DropIn], frozenset[str]]:
     try:
         descriptor = open_directory(path)
         try:
-            check_trusted(path, os.fstat(descriptor))
-            files = [file for file in os.listdir(descriptor) if _is_drop_in(file)]  # noqa: PTH208 - of the directory that was checked
-            names = [file.removesuffix(SUFFIX) for file in files]
+            status = os.fstat(descriptor)
+            daemon = _find_daemon(root)
+            check_trusted(path, status, daemon=daemon)
+            states[""] = _without_entries(status)
+            names, others = _list_names(descriptor)
+            states |= others
             found = {}
             for name in names:
-                if not is_name(name):
+                before = previous.drop_ins.get(name)
+                if before is not None and only is not None and name not in only:
+                    found[name], states[name] = before, before.state
+                elif not is_name(name):
+                    states[name] = read_state(f"{name}{SUFFIX}", directory=descriptor, follow=False)
                     location = f"{escape(f'{path}/{name}{SUFFIX}', longest=4096)}:1:1"
                     problem, remedy = "the file's name is not the name of a target", f"{NAME_REMEDY}, then .yaml"
                     problems.append(Problem(location, problem, remedy))
-                elif (drop_in := _read(descriptor, path, name, previous.get(name))) is not None:
-                    found[name] = drop_in
+                elif (drop_in := _read(descriptor, path, name, before, daemon)) is not None:
+                    found[name], states[name] = drop_in, drop_in.state
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -129,21 +184,45 @@ def _read_all(
     return found, frozenset(names)
 
 
-def read_states(directory: str) -> tuple[object, ...]:
-    """Return the states of the drop-in directory and of its files, without reading any; empty if it cannot be read."""
+def _find_daemon(directory_root: str) -> int | None:
+    """Return whose drop-ins root trusts too: the owner of the directory root, which is the daemon's or no one's."""
+    state = read_state(directory_root) if os.geteuid() == 0 else None
+    return None if state is None else state.uid
+
+
+def read_states(path: str) -> dict[str, FileState | None]:
+    """Return the states of drop-ins by name, without reading any, and that of their directory by the empty name.
+
+    What cannot be looked at is left out.
+    """
     try:
-        with os.scandir(directory) as entries:
-            files = sorted(entry.name for entry in entries if _is_drop_in(entry.name))
+        descriptor = open_directory(path)
     except OSError:
-        return ()
-    return (read_state(directory), *((file, read_state(f"{directory}/{file}", follow=False)) for file in files))
+        return {}
+    try:
+        names, states = _list_names(descriptor)
+        states |= {name: read_state(f"{name}{SUFFIX}", directory=descriptor, follow=False) for name in names}
+        states[""] = _without_entries(os.fstat(descriptor))
+    except OSError:
+        return {}
+    finally:
+        os.close(descriptor)
+    return states
 
 
-def _is_drop_in(file: str) -> bool:
-    return file.endswith(SUFFIX) and not file.startswith(".")
+def _list_names(descriptor: int) -> tuple[list[str], dict[str, FileState | None]]:
+    """Return the names of drop-ins, and what other files add to the states: that they are there and are not read."""
+    files = [file for file in os.listdir(descriptor) if not file.startswith(".")]
+    names = [file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX)]
+    return names, {f"/{file}": None for file in files if not file.endswith(SUFFIX)}
 
 
-def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropIn | None:
+def _without_entries(status: os.stat_result) -> FileState:
+    """Return a directory's state without what changes as entries come and go."""
+    return FileState.from_stat(status)._replace(changed_ns=0, size=0)
+
+
+def _read(descriptor: int, path: str, name: str, before: DropIn | None, daemon: int | None) -> DropIn | None:
     """Return what a file holds; None if it was removed since it was listed."""
     file, shown = f"{name}{SUFFIX}", f"{path}/{name}{SUFFIX}"
     state = read_state(file, directory=descriptor, follow=False)
@@ -152,18 +231,24 @@ def _read(descriptor: int, path: str, name: str, before: DropIn | None) -> DropI
     problems: list[Problem] = []
     settings = None
     try:
-        content, state = read_trusted(file, directory=descriptor, shown_as=shown)
+        content, state = read_trusted(file, directory=descriptor, shown_as=shown, daemon=daemon)
     except UnusableFileError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         problems.append(Problem(f"{shown}:1:1", error.problem, error.remedy))
     else:
-        document = read_document(content, shown)
-        problems += document.problems
-        settings = TargetSettings.read(document.root, problems)
-        if (more := len(problems) - _MOST_PROBLEMS) > 0:
-            problems = [*sort_problems(problems)[: _MOST_PROBLEMS + 1]]
-            rest = f"this and {more - 1} more are wrong in this file"
-            problems[-1] = Problem(problems[-1].location, rest, "fix those that are reported first")
+        settings, problems = _parse(content, shown)
     in_force = None if before is None else before.in_force
     return DropIn(state, None if problems else settings, tuple(problems), in_force)
+
+
+def _parse(content: bytes, shown: str) -> tuple[TargetSettings, list[Problem]]:
+    """Return a body, as much of it as can be used, and what is wrong with it."""
+    document = read_document(content, shown)
+    problems = [*document.problems]
+    settings = TargetSettings.read(document.root, problems)
+    if (more := len(problems) - _MOST_PROBLEMS) > 0:
+        problems = [*sort_problems(problems)[: _MOST_PROBLEMS + 1]]
+        rest = f"this and {more - 1} more are wrong in this file"
+        problems[-1] = Problem(problems[-1].location, rest, "fix those that are reported first")
+    return settings, problems

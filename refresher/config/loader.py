@@ -7,7 +7,7 @@ credentials directory is opened.
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -89,23 +89,41 @@ def load(path: Path, *, previous: LoadedConfiguration | None = None) -> LoadedCo
     with _collector_paused():
         if previous is None or previous.path != path or not _is_unchanged(previous):
             loaded = _load_main(path)
-            return _read_drop_ins(loaded, {} if previous is None else previous.scanned.drop_ins)
+            return _read_drop_ins(loaded, drop_ins.NOTHING if previous is None else previous.scanned)
         problems = list(check_root(previous.configuration, previous.own.values()))  # others may write to it by now
         if problems:
             raise InvalidConfigurationError(problems, previous.states)
-        return _read_drop_ins(previous, previous.scanned.drop_ins)
+        return _read_drop_ins(previous, previous.scanned, is_same_main=True)
 
 
-def rescan(previous: LoadedConfiguration) -> LoadedConfiguration:
-    """Read the drop-ins again with the main file as it was: for when the main file went wrong meanwhile."""
+def rescan(previous: LoadedConfiguration, only: Collection[str] | None = None) -> LoadedConfiguration:
+    """Read the drop-ins again with the main file as it was, and with `only` nothing but those of these names."""
     with _collector_paused():
-        return _read_drop_ins(previous, previous.scanned.drop_ins)
+        return _read_drop_ins(previous, previous.scanned, is_same_main=True, only=only)
 
 
-def read_signature(loaded: LoadedConfiguration, also: Iterable[Path] = ()) -> object:
+def find_targets_directory(path: Path) -> Path | None:
+    """Return the drop-in directory of a configuration, also of one that is refused for something else.
+
+    Raises:
+        InvalidConfigurationError: It can't be known: the main file or the key itself is broken.
+    """
+    sources, found = read_sources(path), list[Problem]()
+    if not sources.documents or sources.documents[0].is_broken:
+        raise InvalidConfigurationError(sources.problems, sources.states)
+    configuration = Configuration.read(sources.documents[0].root, found)
+    if "targets_directory" in configuration.broken or not sources.is_complete:
+        raise InvalidConfigurationError([*sources.problems, *found], sources.states)
+    return None if configuration.targets_directory is None else Path(configuration.targets_directory)
+
+
+def read_signature(
+    loaded: LoadedConfiguration, also: Iterable[Path] = ()
+) -> tuple[object, Mapping[str, FileState | None]]:
     """Return a value that differs from the last one if anything changed that the configuration is loaded from.
 
-    It is asked every second, and looks at the states of files and directories, never at contents.
+    It is asked every second, and looks at the states of files and directories, never at contents; those of the drop-ins
+    are the second part.
 
     Args:
         loaded: The configuration in force.
@@ -114,11 +132,13 @@ def read_signature(loaded: LoadedConfiguration, also: Iterable[Path] = ()) -> ob
     files = tuple(read_state(path) for path in dict.fromkeys((*loaded.files, *also)))
     root_mode = read_open_mode(loaded.configuration.directory_root)
     directory = loaded.configuration.targets_directory
-    return (files, root_mode) if directory is None else (files, root_mode, drop_ins.read_states(str(directory)))
+    return (files, root_mode), {} if directory is None else drop_ins.read_states(str(directory))
 
 
-def _read_drop_ins(main: LoadedConfiguration, before: Mapping[str, drop_ins.DropIn]) -> LoadedConfiguration:
-    scanned = drop_ins.scan(main.configuration, main.own, before)
+def _read_drop_ins(
+    main: LoadedConfiguration, before: drop_ins.Scan, *, is_same_main: bool = False, only: Collection[str] | None = None
+) -> LoadedConfiguration:
+    scanned = drop_ins.scan(main.configuration, main.own, before, is_same_main=is_same_main, only=only)
     return main._replace(scanned=scanned, targets={**main.own, **scanned.targets})
 
 

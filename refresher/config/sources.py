@@ -140,19 +140,22 @@ def _agree(one: Node, other: Node) -> bool:
     return isinstance(one, List) and isinstance(other, List) and len(one) == len(other) and all(map(_agree, one, other))
 
 
-def read_trusted(path: str, *, directory: int | None = None, shown_as: str | None = None) -> tuple[bytes, FileState]:
+def read_trusted(
+    path: str, *, directory: int | None = None, shown_as: str | None = None, daemon: int | None = None
+) -> tuple[bytes, FileState]:
     """Read a whole configuration file that only root or the daemon could have written.
 
     Args:
         path: The file; a name in `directory` if that is given.
         directory: Descriptor of a directory of drop-ins; then the file may not be a symbolic link, and it is small.
         shown_as: The path for messages; `path` itself without it.
+        daemon: The user id of the daemon, if another user reads it.
 
     Raises:
         UnusableFileError: It cannot be read, is not a regular file, is too large, or others could have written it.
     """
     name, most = shown_as or path, LARGEST if directory is None else _LARGEST_BODY
-    check = functools.partial(check_trusted, name)
+    check = functools.partial(check_trusted, name, daemon=daemon)
     try:
         return read_regular(path, most=most, directory=directory, follow=directory is None, check=check)
     except UnsuitableFileError as error:
@@ -162,7 +165,7 @@ def read_trusted(path: str, *, directory: int | None = None, shown_as: str | Non
         raise _explain(name, error) from error
 
 
-def check_trusted(path: str, status: os.stat_result) -> None:
+def check_trusted(path: str, status: os.stat_result, *, daemon: int | None = None) -> None:
     """Refuse a file or directory that other users than root and the daemon could have written.
 
     A sticky directory is refused like any other: a user who may write to it may add a file.
@@ -170,11 +173,12 @@ def check_trusted(path: str, status: os.stat_result) -> None:
     Args:
         path: As messages and commands show it.
         status: The state of the opened descriptor, so that nothing can be exchanged in between.
+        daemon: The user id of the daemon; without it this process is the daemon, or the daemon is root.
 
     Raises:
         UnusableFileError: With the command that fixes it.
     """
-    if status.st_uid not in {0, os.geteuid()}:
+    if status.st_uid not in {0, os.geteuid(), daemon}:
         problem = f"{path} belongs to user {status.st_uid}, neither to root nor to the daemon"
         raise UnusableFileError(problem, f"read it through, then: chown {os.geteuid()} {path}")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

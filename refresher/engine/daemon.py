@@ -6,8 +6,7 @@ of a tick, does.
 """
 
 from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,21 +16,18 @@ from typing import NamedTuple
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
+from refresher.engine.drift import SWEEP_TICKS, look_for_drift
 from refresher.engine.minter import Minter
+from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.parts import PATIENCE, Parts
 from refresher.engine.plan import Plan, Plans
 from refresher.engine.refresh import Refresher
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.reporter import Reporter, Severity, summarize
 from refresher.engine.rotation import Rotation
 from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, describe_bug
-from refresher.publishing.directory import DirectoryState
 from refresher.publishing.retirement import Retirement
-
-_CANARY_THREADS = 4
-SWEEP_TICKS = 5
-"""Ticks in which every directory is looked at once for drift, a share of them at each."""
 
 
 class _Engine(NamedTuple):
@@ -64,7 +60,9 @@ class Daemon:
         reporter: What events are sent by.
         clock: Where the time comes from.
         draw: Returns a random number in [0, 1).
+        interrupt: Called often during the long part of a tick; may call `follow`.
         patience: Seconds that a tick waits for file systems that do not answer.
+        observer: Learns of ticks, plans and jobs.
     """
 
     plans: Plans
@@ -74,10 +72,13 @@ class Daemon:
     reporter: Reporter
     clock: Clock
     draw: Callable[[], float]
+    interrupt: Callable[[], None] = lambda: None
     patience: float = PATIENCE
+    observer: Observer = field(default_factory=Observer)
 
     def __post_init__(self) -> None:
         self._lock = Lock()
+        self._looking = Lock()
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=self.reporter, clock=self.clock)
         self._canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
@@ -102,6 +103,11 @@ class Daemon:
         """Make the next tick load the configuration again, changed or not."""
         self._is_reload_asked = True
 
+    def summarize(self) -> str:
+        """Return how many targets are in which state, in words; empty before the first plan."""
+        with self._lock:
+            return "" if self._engine is None else summarize(self._agenda, self.clock.now())
+
     def clock_jumped(self, seconds: float) -> None:
         """Work out again what is due, after the clocks moved apart by this many seconds."""
         self.reporter.send("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
@@ -112,29 +118,44 @@ class Daemon:
 
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
-        place = "a directory_root" if self._engine is None else f"directory_root {self._engine.plan.root}"
-        has_looked = self._parts.do_in_time("look", self._look_around, place=f"{place}, or the configuration")
+        has_looked = self._look(None)
         if has_looked and self._is_root_kept:
-            self._parts.do_in_time("drift look", self._look_for_drift, place=f"{place}, or a directory in it")
+            look = partial(look_for_drift, self._agenda, self._lock, self._ticks, self.interrupt)
+            self._parts.do_in_time("drift look", look, place=f"{self._place}, or a directory in it")
             self._parts.do("renewal", self._submit_due)
         self._parts.do("watch", self._watch_failing)
-        self._parts.do("keys", self._try_keys)
-        self._parts.do("canary", self._probe)
+        self._parts.do("keys", partial(self._submit_attempts, self._rotation, KEYS_LANE))
+        self._parts.do("canary", partial(self._submit_attempts, self._canary, CANARY_LANE))
         if has_looked and (self._is_adopted or self._ticks % SWEEP_TICKS == 0):
             if self._is_adopted:
-                self._parts.do_in_time("warnings", self._warn, place=f"{place}, or a file of the configuration")
+                self._parts.do_in_time("warnings", self._warn, place=f"{self._place}, or a file of the configuration")
             self._is_adopted = False
-            self._parts.do_in_time("retirement", self._retire_strays, place=f"{place}, or a former one")
+            self._parts.do_in_time("retirement", self._retire_strays, place=f"{self._place}, or a former one")
         self.reporter.flush()
         self._ticks += 1
+        self.observer.note_tick(self._canary.list_health())
 
-    def _look_around(self) -> None:
-        self._parts.do("reload", self._follow_plan)
-        self._is_root_kept = self._parts.do("root", self._keep_root)
+    def follow(self, changed: Collection[str] | None) -> None:
+        """Do between two ticks what must not wait: follow drop-ins of these names, or with None the configuration."""
+        if self._look(changed) and self._is_root_kept:
+            self._parts.do("renewal", self._submit_due)
 
-    def _follow_plan(self) -> None:
+    @property
+    def _place(self) -> str:
+        return "a directory_root" if self._engine is None else f"directory_root {self._engine.plan.root}"
+
+    def _look(self, changed: Collection[str] | None) -> bool:
+        look = partial(self._look_around, changed)
+        return self._parts.do_in_time("look", look, place=f"{self._place}, or the configuration")
+
+    def _look_around(self, changed: Collection[str] | None) -> None:
+        with self._looking:
+            self._parts.do("reload", partial(self._follow_plan, changed))
+            self._is_root_kept = self._parts.do("root", self._keep_root)
+
+    def _follow_plan(self, changed: Collection[str] | None) -> None:
         force, self._is_reload_asked = self._is_reload_asked, False
-        found = self.plans.poll(force=force)
+        found = self.plans.poll(force=force, changed=changed)
         plan = found or self._held_up
         if plan is None:
             return
@@ -170,6 +191,7 @@ class Daemon:
             else:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
+        self.observer.note_plan(plan)
         self._rotation.adopt(plan.trials)
         self._canary.adopt(plan)
         self.workers.retain(list_lanes(plan))
@@ -191,22 +213,6 @@ class Daemon:
             warnings = self._engine.plan.list_warnings()
             self.reporter.report_texts("config.warning", Severity.WARNING, warnings, known=self._warnings)
             self._warnings = warnings
-
-    def _look_for_drift(self) -> None:
-        """Look at a share of all directories, with the lock released: reading may hang."""
-        turn = self._ticks % SWEEP_TICKS
-        with self._lock:
-            entries = [entry for index, entry in enumerate(self._agenda.tokens) if index % SWEEP_TICKS == turn]
-        for entry in entries:
-            if (known := entry.state) is None:
-                continue
-            found: DirectoryState | None = None
-            with suppress(PublishError):
-                found = entry.target.directory.read_state()
-            if found != known:
-                with self._lock:
-                    if entry.state is known:  # else a worker was there meanwhile
-                        self._agenda.note_drift(entry, found)
 
     def _retire_strays(self) -> None:
         if self._engine is None or self._engine.plan.reserved is None:
@@ -232,13 +238,9 @@ class Daemon:
         for entry in failing:
             self.reporter.watch(entry, now)
 
-    def _try_keys(self) -> None:
-        for attempt in self._rotation.take_due(self.clock.now()):
-            self.workers.submit(KEYS_LANE, attempt, threads=1)
-
-    def _probe(self) -> None:
-        for attempt in self._canary.take_due(self.clock.now()):
-            self.workers.submit(CANARY_LANE, attempt, threads=_CANARY_THREADS)
+    def _submit_attempts(self, source: Rotation | Canary, lane: str) -> None:
+        for attempt in source.take_due(self.clock.now()):
+            self.workers.submit(lane, attempt, threads=4)
 
     def _submit_due(self) -> None:
         with self._lock:
@@ -280,6 +282,7 @@ class Daemon:
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())
+            self.observer.note_job(entry, outcome, self.clock.now())
             self._canary.note(entry, outcome)
         if sibling is not None:
             self._submit([sibling], engine)

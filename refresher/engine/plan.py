@@ -1,6 +1,6 @@
 """What the engine keeps alive: targets with everything decided, and what serves them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -114,6 +114,7 @@ class Plan:
         list_warnings: Returns problem and remedy of what is allowed or missing, and yet worth a warning.
         is_reloaded: Whether another configuration is in force now, or loading it was asked for and succeeded.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
+        is_empty_fine: Whether a node without targets is ready, since drop-ins may bring some.
     """
 
     root: Path
@@ -129,14 +130,16 @@ class Plan:
     list_warnings: Callable[[], tuple[tuple[str, str], ...]] = tuple
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()
+    is_empty_fine: bool = False
 
 
 class Plans(Protocol):
     """Where the plan comes from."""
 
-    def poll(self, *, force: bool) -> Plan | None:
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return a plan at first, if the configuration changed, or in any case with `force`; else None.
 
+        With the names of drop-ins that may have `changed`, nothing else has to be looked at.
         What can't be used is left out, or kept as it was, and is among the plan's complaints.
         """
         ...

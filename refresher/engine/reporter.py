@@ -7,7 +7,8 @@ number and the names of the first few.
 """
 
 import shlex
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -213,6 +214,19 @@ class Reporter:
 
     def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
         self._listen(Event(name=name, severity=severity, fields=_name_job(entry) | more))
+
+
+def summarize(entries: Iterable[Entry], now: datetime) -> str:
+    """Return how many targets are in which state, in words, such as "12 targets: 11 fresh, 1 absent, 1 failing"."""
+    states, failing = Counter[str](), 0
+    for entry in entries:
+        failing += entry.failures > 0
+        if entry.artifact is None:
+            states[_compute_state(entry, now)] += 1
+    count = states.total()
+    counted = [f"{states[state]} {state}" for state in State if states[state]]
+    counted += [f"{failing} failing"] if failing else []
+    return f"{count} target{'' if count == 1 else 's'}{': ' if counted else ''}{', '.join(counted)}"
 
 
 def _compute_state(entry: Entry, now: datetime) -> State:

@@ -1,6 +1,6 @@
 """The tick, and the watch over the clocks that brings it forward: the one file that knows APScheduler.
 
-One job, with a trigger of our own: one second from now. The stock interval trigger counts from its start:
+One job, with a trigger of our own: the rest of a second from now. The stock interval trigger counts from its start:
 after the wall clock is set back it stays silent until the clock has caught up, and after a step forward it works out
 every run it missed. A run is never too late to happen (`misfire_grace_time=None`), late runs become one (`coalesce`),
 and it runs on the scheduler's own thread (`DebugExecutor` calls the job where it is found due), so that two never
@@ -14,6 +14,7 @@ suspend. Either way what was planned by the clock is void.
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
+from time import monotonic
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -23,27 +24,36 @@ from apscheduler.triggers.base import BaseTrigger
 
 from refresher.clock import Clock
 
-TICK = timedelta(seconds=1)
+TICK_SECONDS = 1.0
+_SHORTEST = 0.001
 
 
 class _FromNow(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 ships no types
-    """Fires one tick after the moment it is asked."""
+    """Fires as many seconds after the moment it is asked as a function returns, which are more than none."""
+
+    def __init__(self, count_seconds: Callable[[], float]) -> None:
+        self._count_seconds = count_seconds
 
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
-        return now + TICK
+        return now + timedelta(seconds=self._count_seconds())
 
 
 class Ticker:
-    """Calls a function every second from `__enter__` to `__exit__`, whatever happens to the wall clock."""
+    """Calls a function every second from `__enter__` to `__exit__`, whatever happens to the wall clock.
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    Between two calls it calls another one, as soon as that is asked for; the two never overlap.
+    """
+
+    def __init__(self, tick: Callable[[], None], follow: Callable[[], None] | None = None) -> None:
         self._tick = tick
+        self._follow = follow or tick
+        self._tick_at = 0.0  # on the monotonic clock
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": DebugExecutor()})
 
     def __enter__(self) -> Self:
         self._scheduler.add_job(
-            self._tick,
-            trigger=_FromNow(),
+            self._run,
+            trigger=_FromNow(self._count_rest),
             id="tick",
             next_run_time=datetime.now(UTC),
             misfire_grace_time=None,
@@ -63,7 +73,23 @@ class Ticker:
 
         The scheduler holds the next run as a wall clock time: after that clock was set back only this moves it.
         """
+        self._tick_at = 0.0
         self._scheduler.modify_job("tick", next_run_time=datetime.now(UTC))
+
+    def follow_now(self) -> None:
+        """Call the other function at this moment; waits for a call under way."""
+        self._scheduler.modify_job("tick", next_run_time=datetime.now(UTC))
+
+    def _count_rest(self) -> float:
+        rest = self._tick_at - monotonic()
+        return max(rest, _SHORTEST) if rest > 0 else TICK_SECONDS  # the scheduler asks before the tick, too
+
+    def _run(self) -> None:
+        if (now := monotonic()) < self._tick_at:
+            self._follow()
+        else:
+            self._tick_at = now + TICK_SECONDS
+            self._tick()
 
 
 TOLERANCE = 2.0

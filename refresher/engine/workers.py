@@ -34,12 +34,13 @@ def choose_lane(
 
 def list_lanes(plan: Plan) -> set[str]:
     """Return the lanes of all jobs of a plan, and those of keys and of the canary."""
-    jobs = ((target, artifact) for target in plan.targets.values() for artifact in (None, *target.minted))
-    return {
-        KEYS_LANE,
-        CANARY_LANE,
-        *(choose_lane(plan, *job, is_failing=failing)[0] for job in jobs for failing in (False, True)),
+    minting = [target for target in plan.targets.values() if target.minted]
+    lanes = {
+        choose_lane(plan, each, each.minted[0], is_failing=is_failing)[0]
+        for each in minting
+        for is_failing in (False, True)
     }
+    return {KEYS_LANE, CANARY_LANE, *lanes, *(target.supplier for target in plan.targets.values())}
 
 
 class Workers:

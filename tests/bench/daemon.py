@@ -1,63 +1,86 @@
-"""The daemon with a thousand targets: resident memory, and the time until a drop-in is a ready directory."""
+"""The daemon with a thousand targets: resident memory, and the time until a drop-in is a ready directory.
 
-from __future__ import annotations
+The limit for the slowest of a hundred drop-ins is the one in memory (tmpfs), where `/run` is; on a disk the time is
+that of its journal.
+"""
 
 import os
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.bench.fixtures import COMMAND, write_configuration
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 COUNT = 1000
-DROP_INS = 10
+DROP_INS = 300
 _PATIENCE_SECONDS = 60.0
+_MEMORY = "/dev/shm"  # noqa: S108 - a directory of its own below it
+_PAUSE = 0.05
+"""Seconds between two drop-ins: other moments of the daemon's second each time."""
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Return the resident memory and the slowest of several drop-ins."""
-    with tempfile.TemporaryDirectory(dir=".venv", prefix="bench-") as place:
-        directory = Path(place).absolute()
+    """Return the resident memory, and how long drop-ins take among targets of the main file and among drop-ins."""
+    yield from _measure_place(_MEMORY, "tmpfs", limit=0.02, more=0)
+    yield from _measure_place(_MEMORY, "tmpfs_drop_ins", limit=0.02, more=COUNT)
+    yield from _measure_place(".venv", "disk", limit=None, more=0)
+
+
+def _measure_place(place: str, kind: str, *, limit: float | None, more: int) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory(dir=place, prefix="bench-") as temporary:
+        directory = Path(temporary).absolute()
         drop_ins = directory / "targets.d"
         drop_ins.mkdir(mode=0o755)
-        configuration = write_configuration(directory, COUNT, more=f"targets_directory: {drop_ins}")
+        targets = COUNT - more
+        configuration = write_configuration(directory, COUNT, targets=targets, more=f"targets_directory: {drop_ins}")
+        for number in range(more):
+            _write(directory, f"m{number}", number)
         daemon = subprocess.Popen(
             [*COMMAND, "run", "--config", str(configuration), "-q", "-q"], stderr=subprocess.DEVNULL
         )
         try:
-            _until(lambda: len(list((directory / "run").glob("*/env"))) == COUNT)
-            slowest = max(_drop_in(directory, number) for number in range(DROP_INS))
+            _until(lambda: len(list((directory / "run").glob("*/env"))) == COUNT, pause=0.1)
+            time.sleep(2)
+            times = sorted(_drop_in(directory, number) for number in range(DROP_INS))
             resident = _resident_mebibytes(daemon.pid)
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait()
-    yield {"name": "daemon_1000_resident", "mebibytes": resident, "limit": 80}
-    yield {"name": "drop_in_to_ready", "seconds": round(slowest, 3), "limit": 2}
+    if limit is not None and not more:
+        yield {"name": "daemon_1000_resident", "mebibytes": resident, "limit": 80}
+    late = times[-1 - DROP_INS // 100]
+    figures = {"seconds": round(late, 4), "median": round(times[len(times) // 2], 4), "slowest": round(times[-1], 4)}
+    yield {"name": f"drop_in_to_ready_{kind}", **figures, "limit": limit}
 
 
-def _drop_in(directory: Path, number: int) -> float:
-    """Add a drop-in like a scheduler; return the seconds until its directory is ready."""
-    temporary = directory / "targets.d" / f".d{number}.yaml"
+def _write(directory: Path, name: str, number: int) -> float:
+    """Write a drop-in like a scheduler; return when it was there."""
+    temporary = directory / "targets.d" / f".{name}.yaml"
     temporary.write_text(f"identity: t{number}\n", encoding="utf-8")
     temporary.chmod(0o644)
     began = time.perf_counter()
-    temporary.rename(directory / "targets.d" / f"d{number}.yaml")
-    _until((directory / "run" / f"d{number}" / "env").exists)
+    temporary.rename(directory / "targets.d" / f"{name}.yaml")
+    return began
+
+
+def _drop_in(directory: Path, number: int) -> float:
+    """Add a drop-in; return the seconds until its directory is ready."""
+    time.sleep(_PAUSE)
+    began = _write(directory, f"d{number}", number)
+    _until((directory / "run" / f"d{number}" / "env").exists, pause=0.0005)
     return time.perf_counter() - began
 
 
-def _until(condition: Any) -> None:  # noqa: ANN401 - anything that can be asked
+def _until(condition: Callable[[], bool], *, pause: float) -> None:
     deadline = time.perf_counter() + _PATIENCE_SECONDS
     while not condition():
         if time.perf_counter() > deadline:
             raise TimeoutError("the daemon did not get there")
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def _resident_mebibytes(pid: int) -> float:

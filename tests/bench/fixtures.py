@@ -9,8 +9,8 @@ from pathlib import Path
 COMMAND = [str(Path(sys.executable).with_name("refresher"))]
 
 
-def write_configuration(directory: Path, count: int, *, more: str = "") -> Path:
-    """Write a configuration with this many self-issued targets and its own key."""
+def write_configuration(directory: Path, count: int, *, targets: int | None = None, more: str = "") -> Path:
+    """Write a configuration with this many identities, a self-issued target of each or of the first, and a key."""
     keys = directory / "keys"
     subprocess.run([*COMMAND, "keys", "new", "--directory", str(keys)], check=True, capture_output=True)
     lines = [
@@ -25,8 +25,8 @@ def write_configuration(directory: Path, count: int, *, more: str = "") -> Path:
             f"  t{number}: {{service_account: t{number}@my-project.iam.gserviceaccount.com, subject: user-{number}}}"
             for number in range(count)
         ),
-        "targets:",
-        *(f"  t{number}: {{}}" for number in range(count)),
+        "targets:" if targets != 0 else "targets: {}",
+        *(f"  t{number}: {{}}" for number in range(count if targets is None else targets)),
         more,
     ]
     path = directory / "refresher.yaml"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from refresher.catalogue.entries import Entry, compose_remedy, read_entries
 from refresher.config.models import ArtifactSettings
 from refresher.doctor.chain import NAMES
+from refresher.observe.metrics import METRICS
 from refresher.publishing.artifacts import ARTIFACTS
 from refresher.settings.model import Settings
 from refresher.suppliers.interface import KINDS, load_kind
@@ -24,6 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
 CLIENTS = REPOSITORY / "docs" / "clients.md"
 TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
+OPERATIONS = REPOSITORY / "docs" / "operations.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
 BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
 
@@ -113,7 +115,13 @@ def _describe_failure(entry: Entry) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts, TROUBLESHOOTING: list_failures}
+def list_metrics() -> str:
+    """Return the table of metrics as Markdown: name, type and meaning."""
+    rows = [f"| `{name}` | {kind} | {text} |" for name, (kind, text) in METRICS.items()]
+    return "\n".join(["| metric | type | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts, OPERATIONS: list_metrics, TROUBLESHOOTING: list_failures}
 """What is written into which guide."""
 
 

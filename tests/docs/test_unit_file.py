@@ -18,6 +18,8 @@ PROGRAM = "/usr/local/bin/refresher run"
 @pytest.mark.parametrize(
     "line",
     [
+        "Type=notify",
+        "WatchdogSec=30s",
         "LimitCORE=0",
         "MemoryMax=512M",
         "TasksMax=512",
@@ -27,6 +29,7 @@ PROGRAM = "/usr/local/bin/refresher run"
         "RemoveIPC=yes",
         "SystemCallFilter=@system-service",
         "SystemCallFilter=~@resources",
+        "RuntimeDirectory=refresher refresher-status",
         "RuntimeDirectoryPreserve=yes",
     ],
 )

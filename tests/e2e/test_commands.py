@@ -13,7 +13,11 @@ from refresher.cli.root import COMMANDS
 from tests.program import COMMAND, ISSUER, Worker, until
 
 REPOSITORY = Path(__file__).parents[2]
-LEAVES = [*(name for name in COMMANDS if name != "keys"), "keys new", "keys list", "keys jwks"]
+GROUPS = {"keys": ("new", "list", "jwks"), "targets": ("add", "remove", "list")}
+LEAVES = [
+    *(name for name in COMMANDS if name not in GROUPS),
+    *(f"{name} {leaf}" for name, leaves in GROUPS.items() for leaf in leaves),
+]
 AFTERWARDS = """
 import sys
 from refresher.cli import main

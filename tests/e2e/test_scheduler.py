@@ -96,10 +96,10 @@ def test_second_task_of_a_name_is_refused(machine: Worker) -> None:
 
 
 def test_identity_that_does_not_exist_starts_no_container(machine: Worker) -> None:
-    """A drop-in that is refused ends the script with 6 and the reason, and is removed."""
+    """A target that is refused ends the script with 2 and the reason, and leaves no drop-in."""
     with machine.daemon(), start(machine, "task-1", "nobody", str(os.getegid()), "image") as task:
         output, errors = task.communicate(timeout=PATIENCE)
 
-    assert (task.returncode, output) == (6, "")
+    assert (task.returncode, output) == (2, "")
     assert "nobody" in errors
     assert not list(machine.drop_ins.iterdir())

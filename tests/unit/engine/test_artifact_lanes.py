@@ -20,7 +20,7 @@ from tests.fakes import FakeChain, FakeSupplier
 from tests.program import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from refresher.engine.plan import Target
     from refresher.resources import Impersonation
@@ -86,7 +86,7 @@ class Stage:
             draw=lambda: 0.5,
         )
 
-    def poll(self, *, force: bool) -> Plan | None:
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return a plan once."""
         assert not force
         plan, self.plan = self.plan, None

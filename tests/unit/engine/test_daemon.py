@@ -81,7 +81,7 @@ class Stage:
             patience=0.05,
         )
 
-    def poll(self, *, force: bool) -> Plan | None:
+    def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return a plan once."""
         assert not force
         plan, self.plan = self.plan, None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
+from itertools import pairwise
 
 from refresher.engine.ticker import Ticker
 from refresher.engine.workers import Workers
@@ -39,6 +40,26 @@ def test_tick_can_be_brought_forward() -> None:
         ticker.tick_now()
 
         assert ticked.wait(0.9)
+
+
+def test_follow_comes_between_two_ticks_and_delays_none() -> None:
+    """What is asked for between two ticks comes at once, and the ticks go on although it never ends to be asked for."""
+    ticks, follows = list[float](), list[float]()
+    ended = threading.Event()
+
+    def tick() -> None:
+        ticks.append(time.monotonic())
+        if len(ticks) >= 3:
+            ended.set()
+
+    with Ticker(tick, lambda: follows.append(time.monotonic())) as ticker:
+        deadline = time.monotonic() + DEADLINE
+        while not ended.wait(0.05) and time.monotonic() < deadline:
+            ticker.follow_now()
+
+    assert ended.is_set()
+    assert all(0.9 < later - earlier < 1.6 for earlier, later in pairwise(ticks))
+    assert len(follows) > 10
 
 
 def hang_until(release: threading.Event) -> None:

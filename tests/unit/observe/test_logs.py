@@ -3,12 +3,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from contextlib import nullcontext
+from pathlib import Path
 from threading import Event as Signal
 
 import pytest
 
-from refresher.engine.reporter import Event, Severity
+from refresher.engine.reporter import Event, Severity, Value
 from refresher.observe import logs
 from tests.program import until
 
@@ -132,3 +134,105 @@ def test_end_of_the_program_writes_what_is_queued() -> None:
         handler.close()
 
     assert stream.getvalue() == "last\n"
+
+
+SECRETS = {
+    "a JWT": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl",
+    "a JWT that is cut off": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIi",
+    "an access token": "ya29.c.b0Aaekm1K-secret_value",
+    "a refresh token": "1//0gSecretSecretSecret",
+    "a private key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----",
+    "a private key that is cut off": "-----BEGIN EC PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49",
+}
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal], ids=["JSON", "prose"])
+def test_secret_gets_nowhere_into_a_line(stream: type[io.StringIO], secret: str) -> None:
+    """Whatever field of an event holds a secret, by name or by value, the line shows an ellipsis in its place."""
+    leaks = {
+        "error": f"the server answered {secret} and more",
+        "plain": secret,
+        f"name {secret}": 1,
+        "document": f'{{"subject_token": "{secret}", "x": 1}}',
+        "form": f"grant_type=x&assertion={secret}&y=1",
+        "listed": [secret],
+    }
+    event = Event(name=f"odd {secret}", severity=Severity.INFO, fields=leaks)  # type: ignore[arg-type]  # any object
+
+    (line,) = lines_of(stream(), event)
+
+    pieces = [piece for piece in secret.replace("-----", "\n").split("\n") if piece and "PRIVATE KEY" not in piece]
+    assert [piece for piece in pieces if piece[4:] in line] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "client_secret=a-fixed-password",
+        '"client_assertion": "not-a-jwt-but-secret"',
+        "Authorization: Bearer opaque-token-value",
+        "subject_token=opaque-token-value&audience=x",
+    ],
+)
+def test_named_secret_is_blanked_whatever_its_form(text: str) -> None:
+    """The value of a parameter that is a secret by its name is not shown, though it looks like nothing."""
+    event = Event(name="token.supply_failed", severity=Severity.INFO, fields={"error": text})
+
+    (line,) = lines_of(io.StringIO(), event)
+
+    assert not {"a-fixed-password", "not-a-jwt-but-secret", "opaque-token-value"} & set(line.replace('"', " ").split())
+    assert "…" in json.loads(line)["error"]
+
+
+def test_rest_of_a_text_stays() -> None:
+    """Only the secret is blanked, not what is around it."""
+    fields = {"error": f"the server answered {SECRETS['a JWT']} and more; see {SECRETS['a private key']} too"}
+
+    (line,) = lines_of(io.StringIO(), Event(name="token.rejected", severity=Severity.INFO, fields=fields))
+
+    assert json.loads(line)["error"] == "the server answered … and more; see … too"
+
+
+def test_net_leaves_ordinary_fields_alone() -> None:
+    """What the daemon logs every day goes through as it is."""
+    fields: dict[str, Value] = {
+        "subject": "user-1042",
+        "issuer": "https://workers.example.com",
+        "expires_at": "2026-01-01T00:00:00Z",
+        "fingerprint": "1a2b3c4d",
+        "duration_ms": 12,
+        "error": "the token_url does not answer; subject_token_type is urn:ietf:params:oauth:token-type:jwt",
+        "path": "/run/refresher/alice/token",
+        "remedy": None,
+    }
+
+    (line,) = lines_of(io.StringIO(), Event(name="token.published", severity=Severity.INFO, fields=fields))
+
+    assert {name: json.loads(line)[name] for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("severity", "priority"), [(Severity.DEBUG, 7), (Severity.INFO, 6), (Severity.WARNING, 4), (Severity.ERROR, 3)]
+)
+def test_journal_gets_priorities(tmp_path: Path, severity: Severity, priority: int) -> None:
+    """Lines for systemd's journal begin with their priority."""
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        logs.configure(stream, level=logging.DEBUG, journal=f"{status.st_dev}:{status.st_ino}")
+        logs.log(Event(name="token.published", severity=severity))
+        logging.getLogger("refresher").handlers[0].close()
+        stream.seek(0)
+
+        assert stream.read().startswith(f'<{priority}>{{"time"')
+
+
+def test_other_stream_gets_no_priorities(tmp_path: Path) -> None:
+    """If standard error was redirected, the variable is that of another stream."""
+    with (tmp_path / "file").open("w+") as stream:
+        logs.configure(stream, level=logging.INFO, journal="8:1")
+        logs.log(PUBLISHED)
+        logging.getLogger("refresher").handlers[0].close()
+        stream.seek(0)
+
+        assert stream.read().startswith("{")

@@ -1,0 +1,180 @@
+"""The fast path of a reload: inotify(7) shows at once that a configuration file, a key or a drop-in changed.
+
+It only calls a function: what changed is found out by looking, and every tick looks at all of it. So nothing is lost
+where the kernel shows nothing (NFS), drops events or has no watch left: a change is noticed a second later. The reason
+is a complaint, once.
+"""
+
+import ctypes
+import errno
+import os
+import select
+import struct
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Lock, Thread
+from types import TracebackType
+from typing import NamedTuple, Self
+
+_EVENT = struct.Struct("iIII")
+_CREATE = 0x100
+_OVERFLOW = 0x4000
+_MASK = 0x4 | 0x8 | 0x40 | 0x80 | _CREATE | 0x200 | 0x400 | 0x800 | 0x01000000
+"""IN_ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF, ONLYDIR."""
+
+_VOLUME = "..data"
+"""What the kubelet replaces to publish the files of a volume."""
+
+_PAUSE = 0.01
+"""Seconds between two calls, so that many changes in a row cause few."""
+
+_REMOTE = frozenset(["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "fuse.sshfs", "fuse.glusterfs"])
+"""File systems on which other machines may change files, which inotify does not show (inotify(7), "Limitations")."""
+
+
+class Watched(NamedTuple):
+    """What matters in a directory: files of these names, or with a suffix those that are named by what is before it."""
+
+    names: frozenset[str] = frozenset()
+    suffix: str | None = None
+
+
+class Watcher:
+    """Calls a function soon after a change in directories, on a thread of its own, until `__exit__`."""
+
+    def __init__(self, *, changed: Callable[[], None], complain: Callable[[str, str], None]) -> None:
+        """Start without a directory.
+
+        Args:
+            changed: Called after changes, never twice at a time.
+            complain: Takes problem and remedy when changes can't be shown, each once.
+        """
+        self._changed_call = changed
+        self._complain = complain
+        self._complaints: set[str] = set()
+        self._lock = Lock()
+        self._names: set[str] | None = set()
+        self._places: dict[int, tuple[Path, Watched]] = {}
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._inotify = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._inotify < 0:
+            self._explain(ctypes.get_errno(), "max_user_instances")
+        self._ending, self._end = os.pipe2(os.O_CLOEXEC)
+        self._thread = Thread(target=self._run, name="watcher", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.close(self._end)
+        self._thread.join()
+        os.close(self._ending)
+        if self._inotify >= 0:
+            os.close(self._inotify)
+
+    def take(self) -> set[str] | None:
+        """Return the names, without the suffix, of what changed since the last call; None if anything may have."""
+        with self._lock:
+            names, self._names = self._names, set()
+        return names
+
+    def watch(self, directories: Mapping[Path, Watched]) -> None:
+        """Watch exactly these directories from now on; asked again at every tick, it finds those that were replaced.
+
+        A change before this call is noticed by the next tick.
+        """
+        if self._inotify < 0:
+            return
+        found: dict[int, tuple[Path, Watched]] = {}
+        for path, watched in directories.items():
+            number = self._libc.inotify_add_watch(self._inotify, os.fsencode(path), _MASK)
+            if number >= 0:
+                found[number] = (path, watched)
+            elif ctypes.get_errno() not in (errno.ENOENT, errno.ENOTDIR):  # what is absent is reported elsewhere
+                self._explain(ctypes.get_errno(), "max_user_watches")
+        if found == self._places:
+            return
+        for number in self._places.keys() - found.keys():
+            self._libc.inotify_rm_watch(self._inotify, number)
+        for path in {path for path, _ in found.values()} - {path for path, _ in self._places.values()}:
+            if (kind := _read_file_system(path)) in _REMOTE:
+                self._warn(
+                    f"{path} is on {kind}: changes by other machines are noticed within a second, not at once",
+                    "put it on a local file system, or ignore this",
+                )
+        self._places = found
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._ending)
+        if self._inotify >= 0:
+            poll.register(self._inotify, select.POLLIN)
+        while all(descriptor != self._ending for descriptor, _ in poll.poll()):
+            if self._read():
+                self._changed_call()
+                time.sleep(_PAUSE)
+
+    def _read(self) -> bool:
+        """Read all events that there are, and return whether one of them matters."""
+        try:
+            content = os.read(self._inotify, 65536)
+        except BlockingIOError:
+            return False
+        matters, offset = False, 0
+        while offset < len(content):
+            number, mask, _, length = _EVENT.unpack_from(content, offset)
+            offset += _EVENT.size + length
+            name = os.fsdecode(content[offset - length : offset].rstrip(b"\0"))
+            matters = self._note_event(number, mask, name) or matters
+        return matters
+
+    def _note_event(self, number: int, mask: int, name: str) -> bool:
+        path, watched = self._places.get(number, (None, Watched()))
+        if mask & _OVERFLOW or name == _VOLUME or (not name and path is not None) or name in watched.names:
+            return self._note(None)
+        stem = name.removesuffix(watched.suffix or "")
+        if path is None or stem == name or name.startswith("."):
+            return False
+        if mask & _CREATE and _is_empty(path / name):  # its writer is not done
+            return False
+        return self._note(stem)
+
+    def _note(self, name: str | None) -> bool:
+        with self._lock:
+            if name is None:
+                self._names = None
+            elif self._names is not None:
+                self._names.add(name)
+        return True
+
+    def _explain(self, number: int, limit: str) -> None:
+        remedy = f"raise the limit: sysctl fs.inotify.{limit}" if number in (errno.EMFILE, errno.ENOSPC) else "fix that"
+        self._warn(f"changes are noticed within a second, not at once: inotify: {os.strerror(number)}", remedy)
+
+    def _warn(self, problem: str, remedy: str) -> None:
+        if problem not in self._complaints:
+            self._complaints.add(problem)
+            self._complain(problem, remedy)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.lstat().st_size == 0
+    except OSError:
+        return True
+
+
+def _read_file_system(path: Path) -> str | None:
+    """Return the type of the file system that a directory is on; None if that is unknown. See proc(5), mountinfo."""
+    try:
+        device = path.stat().st_dev
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    number = f"{os.major(device)}:{os.minor(device)}"
+    found = (line.partition(" - ")[2].split(" ")[0] for line in lines if line.split(" ")[2] == number)
+    return next(found, None)

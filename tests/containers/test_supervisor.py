@@ -1,0 +1,78 @@
+"""The unit of configs/systemd under a real systemd: readiness, reload, watchdog, and targets added by a scheduler."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Need
+from tests.containers.test_readme import Machine, machine_under_systemd
+from tests.program import PATIENCE, secret_in, until
+
+CONFIGURATION = """version: 1
+providers: {main: {project_number: "123456789012", pool: workers, provider: refresher}}
+project: my-project
+suppliers: {worker: {kind: self_issued, issuer: "https://workers.invalid", keys: /var/lib/refresher/keys}}
+identities: {alice: {service_account: alice@my-project.iam.gserviceaccount.com, subject: user-1}}
+targets: {alice: {owner: ":1042"}}
+targets_directory: /etc/refresher/targets.d
+canary: off
+"""
+SET_UP = f"""
+useradd --system --home-dir /var/lib/refresher refresher
+cp /mnt/clone/.venv/bin/refresher /usr/local/bin/refresher
+install -d -m 755 /etc/refresher /etc/refresher/targets.d /etc/systemd/system/refresher.service.d
+cat > /etc/refresher/refresher.yaml <<'END'
+{CONFIGURATION}END
+install -d -o refresher -g refresher -m 700 /var/lib/refresher
+setpriv --reuid refresher --regid refresher --clear-groups refresher keys new --directory /var/lib/refresher/keys
+cp configs/systemd/refresher.service /etc/systemd/system/
+printf '[Service]\\nWatchdogSec=4s\\n' > /etc/systemd/system/refresher.service.d/quick.conf
+systemctl daemon-reload
+systemctl start refresher
+"""
+
+
+def show(machine: Machine, *names: str) -> dict[str, str]:
+    """Return properties of the unit."""
+    printed = machine.run(f"systemctl show refresher --property {','.join(names)}")
+    return dict(line.partition("=")[::2] for line in printed.splitlines())
+
+
+@pytest.mark.apart
+@pytest.mark.timeout(10 * PATIENCE)
+def test_systemd_sees_readiness_reloads_and_a_daemon_that_stands_still(tmp_path: Path, need: Need) -> None:
+    """The start waits for the first plan; a stopped process is restarted by the watchdog, and its tokens stay."""
+    need.root()
+    for tool in ("podman", "runc", "systemctl"):
+        need.tool(tool, "apt install podman runc systemd")
+
+    with machine_under_systemd(tmp_path) as machine:
+        machine.run(SET_UP)
+        assert show(machine, "ActiveState", "Type") == {"ActiveState": "active", "Type": "notify"}
+        until(lambda: show(machine, "StatusText") == {"StatusText": "1 target: 1 fresh"}, what="the status is told")
+
+        added = machine.run("refresher targets add task --identity alice --owner :1042 --wait")
+        assert added.strip() == "/run/refresher/task"
+        until(lambda: show(machine, "StatusText") == {"StatusText": "2 targets: 2 fresh"}, what="the status follows")
+
+        machine.run("systemctl reload refresher")
+        until(lambda: "config.reloaded" in machine.run("journalctl --unit refresher --no-pager"), what="reloaded")
+        assert show(machine, "ActiveState") == {"ActiveState": "active"}
+        priorities = machine.run(
+            "journalctl --unit refresher --identifier refresher --output json --output-fields PRIORITY,MESSAGE"
+        )
+        assert '"PRIORITY":"6"' in priorities
+        assert "<6>" not in priorities
+
+        token = machine.run("sha256sum < /run/refresher/alice/token")
+        former = show(machine, "MainPID", "NRestarts")
+        machine.run(f"kill -STOP {former['MainPID']}")
+        until(lambda: show(machine, "NRestarts") == {"NRestarts": "1"}, what="the watchdog restarts it")
+        until(lambda: show(machine, "ActiveState") == {"ActiveState": "active"}, what="it is ready again")
+
+        assert "Watchdog timeout" in machine.run("journalctl --unit refresher --no-pager")
+        assert machine.run("sha256sum < /run/refresher/alice/token") == token
+        machine.run("systemctl stop refresher")
+        assert show(machine, "Result") == {"Result": "success"}
+
+    assert secret_in("".join(machine.output)) is None

@@ -1,0 +1,174 @@
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refresher.engine.watcher import Watched, Watcher
+
+PATIENCE = 10.0
+QUIET = 0.3
+
+
+class Site:
+    """A watched directory of drop-ins with a configuration file next to it."""
+
+    def __init__(self, place: Path) -> None:
+        self.main = place / "refresher.yaml"
+        self.main.write_text("version: 1")
+        self.drop_ins = place / "targets.d"
+        self.drop_ins.mkdir()
+        self.changed = threading.Event()
+        self.complaints: list[str] = []
+        self.watcher = Watcher(changed=self.changed.set, complain=lambda problem, _: self.complaints.append(problem))
+        self.watch()
+
+    def watch(self) -> None:
+        """Do what each tick does."""
+        self.watcher.watch(
+            {
+                self.main.parent: Watched(frozenset([self.main.name])),
+                self.drop_ins: Watched(suffix=".yaml"),
+            }
+        )
+
+    def add(self, name: str) -> None:
+        """Write a drop-in like a scheduler."""
+        temporary = self.drop_ins / f".{name}"
+        temporary.write_text("{}")
+        temporary.rename(self.drop_ins / name)
+
+    def take(self) -> set[str] | None:
+        """Wait for a change, and return what changed."""
+        assert self.changed.wait(PATIENCE)
+        time.sleep(0.05)  # the rest of what one change causes
+        self.changed.clear()
+        return self.watcher.take()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Return a watcher at work."""
+    made = Site(tmp_path)
+    with made.watcher:
+        yield made
+
+
+def test_drop_ins_are_named_that_were_added_or_removed(site: Site) -> None:
+    """The names of drop-ins come without their suffix, and are taken once."""
+    site.add("task-1.yaml")
+    added = site.take()
+    (site.drop_ins / "task-1.yaml").unlink()
+
+    assert added == {"task-1"}
+    assert site.take() == {"task-1"}
+    assert site.watcher.take() == set()
+
+
+def test_hard_link_is_a_new_drop_in(site: Site) -> None:
+    """A drop-in may be added by link(2), which replaces no other program's."""
+    (site.drop_ins / ".task").write_text("{}")
+
+    os.link(site.drop_ins / ".task", site.drop_ins / "task.yaml")
+
+    assert site.take() == {"task"}
+
+
+def test_drop_in_is_not_read_before_its_content_is_written(site: Site) -> None:
+    """A file that a shell has just created is empty; it is a change when it is closed."""
+    with (site.drop_ins / "task.yaml").open("w") as stream:
+        assert not site.changed.wait(QUIET)
+        stream.write("{}")
+
+    assert site.take() == {"task"}
+
+
+@pytest.mark.parametrize("name", [".task.yaml", "notes.txt"])
+def test_other_files_are_no_change(site: Site, name: str) -> None:
+    """Temporary files and files with another suffix bring nothing forward."""
+    (site.drop_ins / name).write_text("{}")
+    (site.main.parent / name).write_text("{}")
+
+    assert not site.changed.wait(QUIET)
+
+
+def test_everything_is_looked_at_after_a_change_of_the_main_file(site: Site) -> None:
+    """A changed configuration file may change every target."""
+    site.main.write_text("version: 2")
+
+    assert site.take() is None
+
+
+def test_everything_is_looked_at_after_the_kubelet_published_a_volume(site: Site) -> None:
+    """A volume's files change when its link is replaced, and have no event of their own."""
+    (site.drop_ins / "..new").symlink_to("nowhere")
+    (site.drop_ins / "..new").rename(site.drop_ins / "..data")
+
+    assert site.take() is None
+
+
+def test_replaced_directory_is_watched_from_the_next_tick_on(site: Site) -> None:
+    """When another directory takes its place, everything is looked at, and later drop-ins are named again."""
+    site.drop_ins.rename(site.drop_ins.with_name("former"))
+    site.drop_ins.mkdir()
+    replaced = site.take()
+    site.watch()
+    site.changed.clear()
+    site.watcher.take()
+
+    site.add("task.yaml")
+
+    assert replaced is None
+    assert site.take() == {"task"}
+
+
+def test_absent_directory_is_no_complaint(site: Site) -> None:
+    """A directory that does not exist is reported by what reads it."""
+    site.drop_ins.rmdir()
+
+    site.watch()
+
+    assert site.complaints == []
+
+
+def test_lost_events_make_everything_be_looked_at(site: Site) -> None:
+    """More events than the kernel keeps: what changed is unknown."""
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 50_000:
+        pytest.skip("the kernel keeps more events than a test should cause")
+    blocked = threading.Event()
+
+    def hang() -> None:
+        blocked.wait(PATIENCE)
+
+    watcher = Watcher(changed=hang, complain=lambda *_: None)
+    watcher.watch({site.drop_ins: Watched(suffix=".yaml")})
+    with watcher:
+        for number in range(limit + 10):
+            (site.drop_ins / f"{number % 7}.yaml").write_text("{}")
+            (site.drop_ins / f"{number % 7}.yaml").unlink()
+        blocked.set()
+        deadline = time.monotonic() + PATIENCE
+        while watcher.take() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert time.monotonic() < deadline
+
+
+def test_limit_of_watches_is_complained_of_once(tmp_path: Path) -> None:
+    """Without inotify the ticks still notice everything; the reason is reported once."""
+    complaints: list[tuple[str, str]] = []
+    watchers = []
+    for _ in range(int(Path("/proc/sys/fs/inotify/max_user_instances").read_text()) + 1):
+        watchers.append(Watcher(changed=lambda: None, complain=lambda *each: complaints.append(each)))
+        if complaints:
+            break
+    for watcher in watchers:
+        watcher.watch({tmp_path: Watched()})
+        with watcher:
+            pass
+
+    ((problem, remedy),) = complaints
+    assert problem.startswith("changes are noticed within a second, not at once: inotify: Too many open files")
+    assert remedy == "raise the limit: sysctl fs.inotify.max_user_instances"
