@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
 CLIENTS = REPOSITORY / "docs" / "clients.md"
-TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 OPERATIONS = REPOSITORY / "docs" / "operations.md"
+TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
 BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
 
@@ -87,6 +87,12 @@ def list_artifacts() -> str:
     return "\n".join(["| file | its variable in `env` | what it is |", "| --- | --- | --- |", *rows, ""])
 
 
+def list_metrics() -> str:
+    """Return the table of metrics as Markdown: name, type and meaning."""
+    rows = [f"| `{name}` | {kind} | {text} |" for name, (kind, text) in METRICS.items()]
+    return "\n".join(["| metric | type | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
 def list_failures() -> str:
     """Return the known failures as Markdown: a table for each link of the chain, in its order."""
     headings = {"": "Any call to Google", **{name: name.capitalize() for name in NAMES}, "set-up": "Set-up"}
@@ -113,12 +119,6 @@ def _describe_failure(entry: Entry) -> str:
         source if entry.is_verified else f"{source}, unverified",
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def list_metrics() -> str:
-    """Return the table of metrics as Markdown: name, type and meaning."""
-    rows = [f"| `{name}` | {kind} | {text} |" for name, (kind, text) in METRICS.items()]
-    return "\n".join(["| metric | type | meaning |", "| --- | --- | --- |", *rows, ""])
 
 
 WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts, OPERATIONS: list_metrics, TROUBLESHOOTING: list_failures}
