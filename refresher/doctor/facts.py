@@ -36,7 +36,7 @@ class Trial:
         is_new: Whether that is the new one.
         exchange: What STS answered; for an identity without a pool, the worker's own token.
         impersonation: What IAM Credentials answered.
-        keys: Key ids that the issuer publishes; looked up only if STS does not accept the key.
+        keys: Ids of the keys that are published; looked up only if STS does not accept the key.
     """
 
     supplied: Attempt[SubjectToken]

@@ -25,7 +25,7 @@ def _name_facts(facts: Facts) -> dict[str, str]:
 
 
 def judge_container(facts: Facts) -> Finding:
-    """Judge the files as the container's user sees them, against those of the host."""
+    """Check the files as the container's user sees them, against those of the host."""
     sight, place, named = facts.sight, facts.container_directory, _name_facts(facts)
     if not isinstance(sight, Sight):
         return _skip(CONTAINER, sight) if isinstance(sight, str) else Finding.of_error(CONTAINER, sight, State.UNKNOWN)
@@ -80,7 +80,7 @@ def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
 
 
 def judge_variables(facts: Facts) -> Finding:
-    """Judge whether the clients' variables are set as in `env`, and whether their paths exist there."""
+    """Check whether the clients' variables are set as in `env`, and whether their paths exist there."""
     sight = facts.sight
     if not isinstance(sight, Sight):
         return _skip(VARIABLES, sight)
@@ -113,7 +113,7 @@ def _judge_set(wrong: list[str], entry: str, evidence: str, named: dict[str, str
 
 
 def judge_metadata(facts: Facts) -> Finding:
-    """Judge whether the container reaches the metadata server, at which every client is the worker's own account."""
+    """Check whether the container reaches the metadata server, at which every client is the worker's own account."""
     sight = facts.sight
     if not isinstance(sight, Sight):
         return _skip(METADATA, sight)
@@ -126,7 +126,7 @@ def judge_metadata(facts: Facts) -> Finding:
 
 
 def judge_network(facts: Facts) -> Finding:
-    """Judge whether the container reaches STS."""
+    """Check whether the container reaches STS."""
     sight = facts.sight
     if not isinstance(sight, Sight):
         return _skip(NETWORK, sight)
