@@ -218,13 +218,14 @@ def start_daemon(
             follow()  # what is known to have changed must not wait until everything is looked at
             daemon.tick()
             watcher.watch(plans.watched)
+            watcher.watch_targets(*plans.directories)
             if supervisor is not None and (status := daemon.summarize()):
                 supervisor.report(status, has_reloaded=has_reloaded)
 
         def follow() -> None:
-            changed = watcher.take()
-            if changed is None or changed:
-                daemon.follow(changed)
+            changed, touched = watcher.take()
+            if changed is None or changed or touched:
+                daemon.follow(changed, touched)
 
         def jump(seconds: float) -> None:
             daemon.clock_jumped(seconds)

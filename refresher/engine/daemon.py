@@ -16,7 +16,7 @@ from typing import NamedTuple
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
-from refresher.engine.drift import SWEEP_TICKS, look_for_drift
+from refresher.engine.drift import SWEEP_TICKS, look_at, look_for_drift
 from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.parts import PATIENCE, Parts
@@ -24,11 +24,9 @@ from refresher.engine.plan import Plan, Plans
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity, summarize
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
+from refresher.engine.workers import CANARY_LANE, CANARY_THREADS, KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, describe_bug
 from refresher.publishing.retirement import Retirement
-
-_CANARY_THREADS = 4
 
 
 class _Engine(NamedTuple):
@@ -133,9 +131,12 @@ class Daemon:
         self.reporter.flush()
         self._ticks += 1
 
-    def follow(self, changed: Collection[str] | None) -> None:
-        """Do between two ticks what must not wait: follow drop-ins of these names, or with None the configuration."""
-        if self._look(changed) and self._is_root_kept:
+    def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
+        """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""
+        if touched:
+            look = partial(look_at, self._agenda, self._lock, touched)
+            self._parts.do_in_time("second look", look, place=f"{self._place}, or a directory in it")
+        if (changed == set() or self._look(changed)) and self._is_root_kept:
             self._parts.do("renewal", self._submit_due)
 
     @property
@@ -241,7 +242,7 @@ class Daemon:
 
     def _probe(self) -> None:
         for attempt in self._canary.take_due(self.clock.now()):
-            self.workers.submit(CANARY_LANE, attempt, threads=_CANARY_THREADS)
+            self.workers.submit(CANARY_LANE, attempt, threads=CANARY_THREADS)
 
     def _submit_due(self) -> None:
         with self._lock:
