@@ -215,7 +215,7 @@ def test_temporary_file_of_the_daemon_is_no_change(site: Site, root: Path) -> No
 
 
 def test_directory_that_took_the_place_is_watched_after_the_next_tick(site: Site, root: Path) -> None:
-    """A target's directory that was created again is watched again; one that is no target any more is not."""
+    """A target's directory that was created again is watched again; one that is not a target any more is not."""
     shutil.rmtree(root / "alice")
     (root / "alice").mkdir()
     site.changed.wait(PATIENCE)
