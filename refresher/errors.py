@@ -30,10 +30,12 @@ class RefresherError(Exception):
         remedy: An imperative sentence with the key, role, flag or command that fixes it.
         retryable: Whether the same attempt may succeed later although nothing was fixed.
         retry_after: How long the server that refused asks everybody to wait; None if it does not.
+        entry: The entry of `refresher.catalogue` that knows what a server answered; empty for any other failure.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.UNEXPECTED
     usually_retryable: ClassVar[bool] = False
+    entry: str = ""
 
     def __init__(
         self, problem: str, remedy: str, *, retryable: bool | None = None, retry_after: timedelta | None = None

@@ -169,7 +169,7 @@ def inspect_jwt(
         found.problems.append(f"STS refuses it: {error}")
         return found
     found.facts.append(("life", format_span(token.lifetime)))
-    found.problems += _list_refusals(token, now)
+    found.problems += list_refusals(token, now)
     mismatches = {name: wanted.mismatches(token) for name, wanted in expected.items()}
     if all(mismatches.values()):  # of many targets the first few are enough
         for name, reasons in list(mismatches.items())[:_MOST_TARGETS]:
@@ -193,7 +193,7 @@ def _verify(text: str, header: Mapping[str, Any], keys: Sequence[Mapping[str, An
     return "FALSE", f"STS refuses it: the signature is false, key {kid} did not sign this"
 
 
-def _list_refusals(token: SubjectToken, now: datetime) -> Iterator[str]:
+def list_refusals(token: SubjectToken, now: datetime) -> Iterator[str]:
     """Return the rules of STS that a JWT breaks whatever the provider, in sentences."""
     claims = token.unverified_claims
     if claims is None:

@@ -120,8 +120,8 @@ class Impersonation:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a remedy can name: the provider's entry, the caller, and the token's file."""
-        found = {"provider": self.provider.name, "caller": self.principal}
+        """What a remedy can name: the provider's entry and resource name, the caller, and the token's file."""
+        found = {"provider": self.provider.name, "resource": self.provider.resource_name, "caller": self.principal}
         return found if self.token_path is None else {**found, "file": self.token_path}
 
     @property

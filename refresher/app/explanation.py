@@ -19,7 +19,9 @@ from refresher.durations import format_duration
 from refresher.errors import ConfigurationError, PublishError, RefresherError, SupplyError
 from refresher.files import read_state
 from refresher.keys import registry
+from refresher.observe.sockets import ListenError, check_address, is_loopback
 from refresher.publishing import retirement
+from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK
 from refresher.resources import Endpoints
 from refresher.settings.values import TcpSocket
@@ -92,6 +94,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
         for key, path in settings.file_paths():
             if not os.path.lexists(path):
                 yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
+    yield from _list_listen_faults(loaded)
     yield from _list_excess(loaded)
     yield from _list_misnamed(loaded.configuration.targets_directory)
     yield from list_unrecorded(loaded)
@@ -116,6 +119,23 @@ def list_unrecorded(loaded: LoadedConfiguration) -> Iterator[PublishError]:
         yield PublishError(
             f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",
             f"remove it once no container uses it: rm -r {root / name}",
+        )
+
+
+def _list_listen_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
+    """Return why `listen` can't be listened on, and whether more than this machine reaches it."""
+    address, group = loaded.configuration.listen, loaded.configuration.listen_group
+    if address is None:
+        return
+    is_taken = is_daemon_running(Path(loaded.configuration.directory_root)) is not False
+    try:
+        check_address(address, group, is_taken=is_taken)
+    except ListenError as error:
+        yield error
+    if isinstance(address, TcpSocket) and not is_loopback(address.host):
+        yield ConfigurationError(
+            f"listen: {address.host}:{address.port} answers other machines too: names of targets, accounts and paths",
+            "use a unix socket, or allow this port in the firewall to the monitoring alone",
         )
 
 

@@ -25,6 +25,7 @@ from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
 from refresher.resources import Impersonation
 from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.settings.values import Listen
 from refresher.suppliers.interface import Supplier, Workshop
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def build_plan(
         list_warnings=partial(_list_warnings, loaded),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
+        is_empty_fine=loaded.configuration.targets_directory is not None,
     )
 
 
@@ -139,6 +141,11 @@ class ConfiguredPlans:
         self._targets: Mapping[str, Target] = {}
         self._seen = self._look()
         self._keys: object = None
+
+    @property
+    def listen(self) -> tuple[Listen, str | None]:
+        """Where the configuration in force wants HTTP answered, and the group that may ask there."""
+        return self._loaded.configuration.listen, self._loaded.configuration.listen_group
 
     def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return the plan if it is the first, if anything changed, or in any case with `force`; else None.

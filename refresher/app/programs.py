@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -192,9 +192,16 @@ def start_daemon(
     """
     from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
     from refresher.engine.watcher import Watcher
+    from refresher.observe.board import Board
+    from refresher.observe.server import Server
+    from refresher.observe.survey import Survey
 
     clock, workers = SystemClock(), Workers()
-    reporter = Reporter(listener)
+    reporter, board = Reporter(listener), Board(clock)
+
+    def report_fault(error: RefresherError) -> None:
+        reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
+
     with held_roots() as hold:
         hold(Path(loaded.configuration.directory_root))
         plans = ConfiguredPlans(path, loaded)
@@ -206,12 +213,16 @@ def start_daemon(
             reporter=reporter,
             clock=clock,
             draw=random.random,
+            observer=board,
             interrupt=lambda: follow(),  # noqa: PLW0108 - it is defined below, with the watcher
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
 
         def warn(problem: str, remedy: str) -> None:
             reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
+
+        def report_address(address: str) -> None:
+            reporter.send("daemon.listening", Severity.INFO, address=address)
 
         def tick() -> None:
             has_reloaded = supervisor is not None and supervisor.is_reloading
@@ -233,7 +244,12 @@ def start_daemon(
 
         ticker = Ticker(tick, follow)
         watcher = Watcher(changed=ticker.follow_now, complain=warn)
-        with ticker, watcher, ClockGuard(clock=clock, jumped=jump):
+        with ExitStack() as stack:
+            stack.enter_context(ticker)
+            stack.enter_context(watcher)
+            stack.enter_context(ClockGuard(clock=clock, jumped=jump))
+            survey = stack.enter_context(Survey(board, clock, report_fault))
+            stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
             yield daemon
         daemon.stop()
         workers.wait(_GRACE_SECONDS)

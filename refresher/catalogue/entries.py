@@ -1,4 +1,4 @@
-"""The known failures of `failures.toml`: which one an error is, and what to do about it."""
+"""The known failures of `failures.toml` and `local.toml`: which one an error is, and what to do about it."""
 
 import re
 import tomllib
@@ -27,61 +27,116 @@ _QUOTA_PROJECT = re.compile(r"to use project ([a-z0-9:.-]*[a-z0-9])")
 _ATTRIBUTE = re.compile(r"(?:attribute|google)\.[a-z0-9_]+")
 _UNPARSED = "E9"
 
+HTML_PAGE = "an HTML page"
+"""How the message of an error begins that is a page for people, which no API sends; followed by its title."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One known failure.
 
     Attributes:
-        service: What reports it: `google` for STS and IAM Credentials, `kms` for Cloud KMS, `any` for both.
-        text: A part of the server's message; empty to recognise it by the status alone.
+        service: What reports it: `google` for STS and IAM Credentials, `kms` for Cloud KMS, `any` for both; `client`
+            for what a client of Google's prints, `local` for what `refresher doctor` finds on the worker.
+        status: HTTP status; 0 for any.
+        texts: Parts of the message, of which one is enough.
+        cause: Why it happens; one phrase.
         remedy: Imperative; may contain the facts of `find_remedy` in braces.
-        source: Where it is documented or was measured.
+        source: Where it is documented, or `measured`.
+        link: The part of the chain that is broken; `set-up` for what only gcloud and Terraform meet; empty for the part
+            that sent the call.
+        by_status: Whether the status alone is enough too.
         is_missing_role: Whether the caller lacks a role; a module that knows the caller replaces the remedy.
+        is_verified: Whether the source shows these very words.
     """
 
     name: str
     service: str
     status: int
-    text: str
+    texts: tuple[str, ...]
     cause: str
     remedy: str
     source: str
+    link: str = ""
+    by_status: bool = False
     is_missing_role: bool = False
+    is_verified: bool = True
+
+    def is_in(self, message: str) -> bool:
+        """Return whether a message contains one of the texts."""
+        return any(text in message for text in self.texts)
 
 
 @cache
 def read_entries() -> tuple[Entry, ...]:
     """Return all entries; of those that recognise an error the first counts."""
-    text = Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")
-    return tuple(Entry(**row) for row in tomllib.loads(text)["entry"])
+    texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("failures.toml", "local.toml")]
+    rows = [row for text in texts for row in tomllib.loads(text)["entry"]]
+    return tuple(Entry(**{**row, "texts": tuple(row["texts"])}) for row in rows)
+
+
+def get_entry(name: str) -> Entry | None:
+    """Return the entry of this name; None for none, as for a failure that is not recognised."""
+    return next((entry for entry in read_entries() if entry.name == name), None)
+
+
+def recognise_message(message: str) -> Entry | None:
+    """Return the entry of a message that any program printed, of unknown HTTP status; None for an unknown one."""
+    return next((entry for entry in read_entries() if entry.is_in(message)), None)
 
 
 def recognise(status: int, text: str, *, service: str = "google") -> Entry | None:
-    """Return the entry of an error by its HTTP status and the server's message; None for an unknown one."""
+    """Return the entry of an error by its HTTP status and the server's message; None for an unknown one.
+
+    Of a `service` that the catalogue does not know, no entry is returned.
+    """
+    services = (service, "any") if service in ("google", "kms") else ()
     for entry in read_entries():
-        if entry.service in (service, "any") and entry.status == status and entry.text in text:
+        if entry.service in services and entry.status in (0, status) and (entry.by_status or entry.is_in(text)):
             return entry
     return None
+
+
+def name_refusal(status: int, text: str, *, service: str) -> str:
+    """Return the name of the entry of an error; of one that is not recognised, `server` from 500 on, else `unknown`.
+
+    It is empty for a service that the catalogue does not know.
+    """
+    entry = recognise(status, text, service=service)
+    if entry is not None or service == "other":
+        return entry.name if entry is not None else ""
+    return "server" if status >= 500 else "unknown"  # noqa: PLR2004 - server errors
 
 
 def find_remedy(status: int, text: str, *, service: str = "google", **facts: str) -> str:
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
     The remedies of `google` mention the `service_account`, the `caller`, the name of the `provider` in the
-    configuration and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
+    configuration, its `resource` name and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:
         return SERVER_REMEDY if status >= 500 else UNKNOWN_REMEDY  # noqa: PLR2004 - server errors
-    named = {"service_account": "the account", "caller": "the caller", "provider": "NAME", "file": "FILE", **facts}
+    return compose_remedy(entry, text, **facts)
+
+
+def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
+    """Return the remedy of an entry, with the facts of `find_remedy` and what the server's message names."""
+    named = {"service_account": "the account", "provider": "NAME", "key": "the key", "caller": "the caller", **facts}
     found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
     named["project"] = found[0][1] if found[0] else "PROJECT"
     named["quota_project"] = f"project {found[1][1]}" if found[1] else "the quota project"
     named["attribute"] = found[2][0] if found[2] else "the attribute"
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
-    return entry.remedy.format(**named)
+    return entry.remedy.format_map(_Named(named))
+
+
+class _Named(dict[str, str]):
+    """Facts by name; one that is not known stands as its name in capitals, to be filled in by the reader."""
+
+    def __missing__(self, key: str) -> str:
+        return key.upper()
 
 
 def find_exchange_remedy(subject_token_type: str, status: int, text: str, **facts: str) -> str:

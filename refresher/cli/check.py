@@ -32,7 +32,7 @@ def command(config: Path, *, as_json: bool) -> None:
     lines = [line for target in targets for line in _describe(target)]
     lines.append(f"Google is {google['universe_domain']}: {', '.join(places)}")
     if listen:
-        lines.append(f"{listen} is where status will be served: nothing answers there yet")
+        lines.append(f"the daemon answers HTTP on {listen}: status page, probes, metrics")
     lines += _describe_canary(explained["canary"])
     planned = explained["exchanges_per_minute"]
     lines.append(

@@ -22,6 +22,7 @@ COMMANDS = {
     "env": "Print the environment variables of a target.",
     "status": "Show the current state of each target's files. Read-only.",
     "wait": "Return when targets are ready; with --timeout 0s, check once.",
+    "doctor": "Check the whole chain link by link, with cause and remedy.",
     "token": "Print one token of a target, for a script.",
     "inspect": "Explain a token, an ADC document, a JWKS or a directory of them.",
     "discovery": "Print the discovery document that a sign_jwt supplier needs.",

@@ -262,8 +262,11 @@ class Configuration(Settings):
     listen: values.ListenAddress = Field(
         default="unix:/run/refresher-status/http.sock",
         validate_default=True,
-        description="For later use, no server answers there yet: unix:/PATH, HOST:PORT, [IPV6]:PORT or none. "
-        "Default: unix:/run/refresher-status/http.sock.",
+        description="Where the daemon answers HTTP (status page, probes, metrics): unix:/PATH, HOST:PORT, [IPV6]:PORT "
+        "or none. Default: unix:/run/refresher-status/http.sock.",
+    )
+    listen_group: fields.Group | None = Field(
+        default=None, description="Group that may ask at a unix socket of `listen`. Default: the daemon's own."
     )
     google: GoogleSettings = Field(
         default_factory=GoogleSettings.make_default, description="Google endpoints and universe."

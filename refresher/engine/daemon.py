@@ -6,7 +6,7 @@ of a tick, does.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
 from refresher.engine.drift import SWEEP_TICKS, look_at, look_for_drift
 from refresher.engine.minter import Minter
+from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.parts import PATIENCE, Parts
 from refresher.engine.plan import Plan, Plans
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity, summarize
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import CANARY_LANE, CANARY_THREADS, KEYS_LANE, Workers, choose_lane, list_lanes
+from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError, describe_bug
 from refresher.publishing.retirement import Retirement
 
@@ -61,6 +62,7 @@ class Daemon:
         draw: Returns a random number in [0, 1).
         interrupt: Called often during the long part of a tick; may call `follow`.
         patience: Seconds that a tick waits for file systems that do not answer.
+        observer: Learns of ticks, plans and jobs.
     """
 
     plans: Plans
@@ -72,6 +74,7 @@ class Daemon:
     draw: Callable[[], float]
     interrupt: Callable[[], None] = lambda: None
     patience: float = PATIENCE
+    observer: Observer = field(default_factory=Observer)
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -121,8 +124,8 @@ class Daemon:
             self._parts.do_in_time("drift look", look, place=f"{self._place}, or a directory in it")
             self._parts.do("renewal", self._submit_due)
         self._parts.do("watch", self._watch_failing)
-        self._parts.do("keys", self._try_keys)
-        self._parts.do("canary", self._probe)
+        self._parts.do("keys", partial(self._submit_attempts, self._rotation, KEYS_LANE))
+        self._parts.do("canary", partial(self._submit_attempts, self._canary, CANARY_LANE))
         if has_looked and (self._is_adopted or self._ticks % SWEEP_TICKS == 0):
             if self._is_adopted:
                 self._parts.do_in_time("warnings", self._warn, place=f"{self._place}, or a file of the configuration")
@@ -130,6 +133,7 @@ class Daemon:
             self._parts.do_in_time("retirement", self._retire_strays, place=f"{self._place}, or a former one")
         self.reporter.flush()
         self._ticks += 1
+        self.observer.note_tick(self._canary.list_health())
 
     def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
         """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""
@@ -190,6 +194,7 @@ class Daemon:
             else:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
+        self.observer.note_plan(plan)
         self._rotation.adopt(plan.trials)
         self._canary.adopt(plan)
         self.workers.retain(list_lanes(plan))
@@ -236,13 +241,9 @@ class Daemon:
         for entry in failing:
             self.reporter.watch(entry, now)
 
-    def _try_keys(self) -> None:
-        for attempt in self._rotation.take_due(self.clock.now()):
-            self.workers.submit(KEYS_LANE, attempt, threads=1)
-
-    def _probe(self) -> None:
-        for attempt in self._canary.take_due(self.clock.now()):
-            self.workers.submit(CANARY_LANE, attempt, threads=CANARY_THREADS)
+    def _submit_attempts(self, source: Rotation | Canary, lane: str) -> None:
+        for attempt in source.take_due(self.clock.now()):
+            self.workers.submit(lane, attempt, threads=4)
 
     def _submit_due(self) -> None:
         with self._lock:
@@ -284,6 +285,7 @@ class Daemon:
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())
+            self.observer.note_job(entry, outcome, self.clock.now())
             self._canary.note(entry, outcome)
         if sibling is not None:
             self._submit([sibling], engine)

@@ -114,6 +114,7 @@ class Plan:
         list_warnings: Returns problem and remedy of what is allowed or missing, and yet worth a warning.
         is_reloaded: Whether another configuration is in force now, or loading it was asked for and succeeded.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
+        is_empty_fine: Whether a node without targets is ready, since drop-ins may bring some.
     """
 
     root: Path
@@ -129,6 +130,7 @@ class Plan:
     list_warnings: Callable[[], tuple[tuple[str, str], ...]] = tuple
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()
+    is_empty_fine: bool = False
 
 
 class Plans(Protocol):

@@ -13,8 +13,6 @@ from refresher.engine.plan import MintedArtifact, Plan, Target
 KEYS_LANE, CANARY_LANE = ":keys", ":canary"
 """Lanes next to the suppliers', none of which can have such names."""
 
-CANARY_THREADS = 4
-
 ARTIFACTS_THREADS = 16
 """Of each lane of artifacts: minting waits for Google most of the time."""
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from refresher.catalogue import entries
+from refresher.catalogue.entries import HTML_PAGE
 from refresher.errors import RefresherError, SupplyError
 from refresher.resources import VERIFY_REMEDY
 from refresher.text import redact
@@ -22,6 +23,7 @@ from refresher.tokens import AccessToken
 
 _THROTTLED = (429, 503)
 _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=5)
+_LARGEST_TITLE = 4096
 _LONGEST_LIFE = 24 * 3600
 """Seconds of an access token; Google's live an hour, by organization policy twelve."""
 
@@ -71,6 +73,7 @@ class Call:
         bearer: Access token to send; None for none.
         document: What is sent as JSON, instead of a `form`.
         secrets: What else is sent and must not come back.
+        service: What of `refresher.catalogue` recognises its refusals: `google`, `kms`, or `other` for no Google API.
         accepted: The statuses of success.
         explain: Returns the remedy of a refusal from its status and the server's words; None looks it up in
             `refresher.catalogue`.
@@ -87,6 +90,7 @@ class Call:
     form: Mapping[str, str] | None = None
     document: Mapping[str, Any] | None = None
     secrets: tuple[str, ...] = ()
+    service: str = "google"
     accepted: tuple[int, ...] = (200,)
     explain: Callable[[int, str], str] | None = None
     reach: str | None = None
@@ -119,18 +123,24 @@ class Call:
         if response is None:
             origin = "://".join(urlsplit(self.url)[:2])
             reach = f"make this machine reach {origin} (DNS, firewall, HTTPS_PROXY; or NO_PROXY for this host)"
-            return self.error(f"{self.asked} failed: {reason}", self.reach or reach, retryable=True)
+            silent = self.error(f"{self.asked} failed: {reason}", self.reach or reach, retryable=True)
+            silent.entry = "silent"
+            return silent
         text = read_error_text(response, *self.secrets, self.bearer or "")
-        return self.error(
+        refused = self.error(
             f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),
             (self.explain or entries.find_remedy)(response.status, text),
             retryable=is_retryable(response.status),
             retry_after=response.retry_after,
         )
+        refused.entry = entries.name_refusal(response.status, text, service=self.service)
+        return refused
 
     def reject(self, fault: str) -> RefresherError:
         """Return the failure that an answer of the wrong shape is; `fault` goes on from "the response"."""
-        return self.error(f"{self.asked} failed: the response {fault}", self.verify, retryable=True)
+        strange = self.error(f"{self.asked} failed: the response {fault}", self.verify, retryable=True)
+        strange.entry = "response"
+        return strange
 
     def read_text(self, document: Mapping[str, Any], key: str) -> str:
         """Return a text of an answer, which must not be empty."""
@@ -177,10 +187,27 @@ def _parse_object(response: Response) -> dict[str, Any] | None:
 def read_error_text(response: Response, *secrets: str) -> str:
     """Return the server's own words in an error answer, without the secrets that were sent; empty if it has no words.
 
-    Three shapes are read: `google.rpc.Status` of the APIs, the flat one of OAuth (RFC 6749, section 5.2), and the
-    `Status` of Kubernetes.
+    Three shapes are read: `google.rpc.Status` of the APIs, with the reason of its `ErrorInfo` in brackets
+    (https://google.aip.dev/193), the flat one of OAuth (RFC 6749, section 5.2), and the `Status` of Kubernetes. Of an
+    HTML page, which no API sends, the title is returned.
     """
-    document = _parse_object(response) or {}
+    document = _parse_object(response)
+    if document is None:
+        page = response.body[:_LARGEST_TITLE].decode(errors="replace")
+        title = re.search(r"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
+        is_page = title is not None or re.match(r"\s*<(!doctype html|html)", page, re.IGNORECASE) is not None
+        return redact(f"{HTML_PAGE}: {title[1] if title else 'without a title'}", *secrets) if is_page else ""
     error = document.get("error", document.get("message"))
     text = error.get("message") if isinstance(error, dict) else document.get("error_description", error)
-    return redact(text, *secrets) if isinstance(text, str) else ""
+    if not isinstance(text, str):
+        return ""
+    reason = _read_reason(error.get("details")) if isinstance(error, dict) else ""
+    return redact(text, *secrets) + (f" ({reason})" if reason and reason not in text else "")
+
+
+def _read_reason(details: object) -> str:
+    for each in details if isinstance(details, list) else ():
+        reason = each.get("reason") if isinstance(each, dict) else None
+        if isinstance(reason, str) and re.fullmatch("[A-Z][A-Z0-9_]{2,62}", reason):
+            return reason
+    return ""

@@ -76,6 +76,7 @@ class KmsKey:
             url=f"{self.endpoints.cloud_kms}/v1/{self.version}{path}",
             bearer=access_token,
             document=body,
+            service="kms",
             explain=lambda status, text: entries.find_remedy(status, text, service="kms", key=key, caller=self.caller),
         )
 

@@ -26,6 +26,7 @@ def discover(transport: Transport, issuer: str) -> dict[str, Any]:
         asked=f"the discovery document of {issuer}",
         method="GET",
         url=f"{issuer.rstrip('/')}/.well-known/openid-configuration",
+        service="other",
         explain=_explain,
         verify="make the issuer's URL exactly the `issuer` of its discovery document",
     )
@@ -48,7 +49,9 @@ def fetch_keys(transport: Transport, issuer: str) -> list[dict[str, Any]]:
 
 def fetch_key_set(transport: Transport, url: str) -> list[dict[str, Any]]:
     """Return the JWKs at a URL."""
-    call = Call(asked=f"the keys at {url}", method="GET", url=url, explain=_explain, verify="check that URL")
+    call = Call(
+        asked=f"the keys at {url}", method="GET", url=url, service="other", explain=_explain, verify="check that URL"
+    )
     keys = call.fetch_document(transport).get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise call.reject("is not a JWKS")

@@ -52,6 +52,7 @@ class MetadataServer:
             method="GET",
             url=f"{self.origin}{_ACCOUNT}{path}",
             headers={"Metadata-Flavor": "Google"},
+            service="other",
             explain=_explain,
             reach=_ELSEWHERE,
             verify="check that this address really is a metadata server (google.endpoints.metadata)",

@@ -43,10 +43,10 @@ def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = 
     except OSError:
         return
     try:
-        own = _read_mounts(proc, "self")
+        own = read_mounts(proc, "self")
         places = {_locate(Path(os.path.realpath(directory)), own): directory for directory in directories}
         for process in _list_one_per_namespace(proc):
-            mounts = _read_mounts(proc, process)
+            mounts = read_mounts(proc, process)
             for mount in mounts:
                 if (found := _describe_fault(mount, places)) is not None:
                     yield f"process {process} has {found}"
@@ -118,7 +118,7 @@ def _list_one_per_namespace(proc: int) -> Iterator[str]:
             yield process
 
 
-def _read_mounts(proc: int, process: str) -> list[Mount]:
+def read_mounts(proc: int, process: str) -> list[Mount]:
     """Return what a process has mounted; nothing if it ended or this user may not know.
 
     Only a line feed ends a line: any user can mount something at a name with a carriage return in it.

@@ -222,6 +222,8 @@ UniverseDomain = Annotated[str, text_field(_DOMAIN, "a domain", "write it such a
 _ID = r"(?:[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.-]{0,31})"
 _OWNER_REMEDY = "write :GROUP, USER or USER:GROUP, names or numbers of the host"
 Owner = Annotated[str, text_field(rf"(?:{_ID}(?::{_ID})?|:{_ID})", "an owner", _OWNER_REMEDY, may_be_number=True)]
+_GROUP_REMEDY = "write the name or the number of a group of the host"
+Group = Annotated[str, text_field(_ID, "a group", _GROUP_REMEDY, may_be_number=True)]
 
 Place = Annotated[str, NodeField(_read_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
 

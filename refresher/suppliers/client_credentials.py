@@ -97,6 +97,7 @@ class ClientCredentialsSupplier:
             headers=headers,
             form={"grant_type": "client_credentials", **settings.parameters, **form},
             secrets=(secret, proof),
+            service="other",
             explain=lambda _status, _text: "check client_id, its secret, authentication and parameters at the issuer",
             verify="check token_url: and that this address really is the issuer (proxy, DNS)",
         )

@@ -97,6 +97,7 @@ class KubernetesSupplier:
                 "spec": {"audiences": [context.audience], "expirationSeconds": seconds},
             },
             accepted=(200, 201),
+            service="other",
             explain=lambda status, _text: _REMEDIES.get(status, "check the log of the API server").format(**facts),
             reach=f"make {api_server} reachable for the daemon's pod, with its authority in the supplier's ca_file",
             verify="check that this address really is the cluster's API server (proxy, DNS)",

@@ -1,4 +1,4 @@
-"""What the guides list and the program declares: every key of the configuration, and every optional artifact.
+"""What the guides list and the program declares: keys of the configuration, optional artifacts, known failures.
 
 Run as a program (`make docs`) it writes the parts between two markers again. A test compares them with the program.
 """
@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import urlsplit
 
+from refresher.catalogue.entries import Entry, compose_remedy, read_entries
 from refresher.config.models import ArtifactSettings
+from refresher.doctor.chain import NAMES
+from refresher.observe.metrics import METRICS
 from refresher.publishing.artifacts import ARTIFACTS
 from refresher.settings.model import Settings
 from refresher.suppliers.interface import KINDS, load_kind
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
 CLIENTS = REPOSITORY / "docs" / "clients.md"
+OPERATIONS = REPOSITORY / "docs" / "operations.md"
+TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 SCHEMA = REPOSITORY / "configs" / "schema.json"
 BEGIN, END = "<!-- reference: make docs -->\n", "<!-- end of reference -->\n"
 
@@ -81,7 +87,41 @@ def list_artifacts() -> str:
     return "\n".join(["| file | its variable in `env` | what it is |", "| --- | --- | --- |", *rows, ""])
 
 
-WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts}
+def list_metrics() -> str:
+    """Return the table of metrics as Markdown: name, type and meaning."""
+    rows = [f"| `{name}` | {kind} | {text} |" for name, (kind, text) in METRICS.items()]
+    return "\n".join(["| metric | type | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+def list_failures() -> str:
+    """Return the known failures as Markdown: a table for each link of the chain, in its order."""
+    headings = {"": "Any call to Google", **{name: name.capitalize() for name in NAMES}, "set-up": "Set-up"}
+    lines = []
+    for link, heading in headings.items():
+        entries = [entry for entry in read_entries() if entry.link == link]
+        if entries:
+            lines += [f"### {heading}\n", "| | you see | why | do | source |", "| --- | --- | --- | --- | --- |"]
+            lines += [*map(_describe_failure, entries), ""]
+    return "\n".join(lines)
+
+
+def _describe_failure(entry: Entry) -> str:
+    seen = [f"`{text}`" for text in entry.texts]
+    if entry.status and (entry.by_status or not entry.texts):
+        seen.append(f"HTTP {entry.status}")
+    place = entry.source.removeprefix("docs/")
+    source = f"[{urlsplit(entry.source).hostname or place}]({place})" if "." in entry.source else entry.source
+    cells = [
+        f'<a id="{entry.name.lower()}"></a>{entry.name}',
+        " or ".join(seen) or "`refresher doctor` shows it",
+        entry.cause,
+        compose_remedy(entry, ""),
+        source if entry.is_verified else f"{source}, unverified",
+    ]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts, OPERATIONS: list_metrics, TROUBLESHOOTING: list_failures}
 """What is written into which guide."""
 
 

@@ -29,6 +29,7 @@ PROGRAM = "/usr/local/bin/refresher run"
         "RemoveIPC=yes",
         "SystemCallFilter=@system-service",
         "SystemCallFilter=~@resources",
+        "RuntimeDirectory=refresher refresher-status",
         "RuntimeDirectoryPreserve=yes",
     ],
 )

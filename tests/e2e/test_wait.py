@@ -363,7 +363,7 @@ def test_check_explains_everything_that_a_container_depends_on(cloud: tuple[Work
 
     assert "optional artifacts: access_token, id_tokens/api" in done.stdout
     assert "accepted by projects/123456789012/locations/global/workloadIdentityPools/workers/prov" in done.stdout
-    assert "127.0.0.1:8099 is where status will be served: nothing answers there yet" in done.stdout
+    assert "the daemon answers HTTP on 127.0.0.1:8099: status page, probes, metrics" in done.stdout
     assert f"warning: google.emulator is true: endpoints may be other servers than Google's (sts is {google.http}" in (
         done.stderr
     )

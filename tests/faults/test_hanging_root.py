@@ -81,3 +81,13 @@ def test_daemon_goes_on_after_its_root_answered_again(worker: Worker) -> None:
         log.wait_for("artifact.repaired", artifact="env")
 
         assert not log.events("artifact.tampered")
+
+
+def test_doctor_ends_while_the_root_hangs(worker: Worker) -> None:
+    """Doctor shows that a file system does not answer, and ends."""
+    worker.once()
+    with hanging_mount(worker.root):
+        done = worker.command("doctor", "--offline", status=2)
+
+    assert "does not answer" in done.stderr
+    assert "umount --lazy" in done.stderr

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(SECONDS)
 
-HOST = {"canary", "directory_root", "google", "include", "listen", "targets", "targets_directory"}
+HOST = {"canary", "directory_root", "google", "include", "listen", "listen_group", "targets", "targets_directory"}
 """Keys of the worker's side of the configuration, which Terraform never writes."""
 
 HAND_WRITTEN = {"canary", "shared_identity", "via", "credentials"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,7 +43,7 @@ ACCEPTED = {
         )
         for number, email in enumerate(ACCOUNTS)
     },
-    "delegate_kinds": Case("identity", {"delegates": list(ACCOUNTS)}, "", ""),
+    "delegate_kinds": Case("identity", {"delegates": list(ACCOUNTS), "grant_chain": True}, "", ""),
     "long_subject": Case(
         "identity", {"subject": "user-" + "1" * 127, "drop_subject_prefix": True, "service_account": None}, "", ""
     ),
@@ -97,10 +98,19 @@ def _errors(output: str) -> list[tuple[str, str]]:
 
 
 def _case_of(diagnostic: dict[str, Any]) -> str:
-    """Find a case by the address of a resource, by the file of its call, or by Terraform's copy of the module."""
+    """Find a case by the address of a resource, by the file of its call, or by Terraform's copy of the module.
+
+    What is wrong with an input that a call leaves out has no file: then the message shows the rule's.
+    """
     if address := diagnostic.get("address"):
         return str(address).split(".")[1]
-    return str(diagnostic["range"]["filename"]).removeprefix(".terraform/modules/").split("/")[0].split(".")[0]
+    rule = re.search(r"validation rule at (\S+?):", diagnostic["detail"])
+    return (
+        str(diagnostic["range"]["filename"] or (rule and rule[1]))
+        .removeprefix(".terraform/modules/")
+        .split("/")[0]
+        .split(".")[0]
+    )
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -305,7 +305,7 @@ def test_import_is_light() -> None:
 
 @pytest.mark.parametrize(("count", "most", "warned"), [(1000, 8192, False), (10_000, 8192, True)])
 def test_check_compares_the_targets_with_the_limit_of_watches(count: int, most: int, warned: bool) -> None:  # noqa: FBT001 - of a table
-    """Where the kernel allows fewer watches than there are targets, the warning has the command that raises the limit."""
+    """If the kernel allows fewer watches than there are targets, the warning has the command that helps."""
     (*warnings,) = list_unwatched(count, most)
 
     assert [warning.remedy for warning in warnings] == (["sysctl fs.inotify.max_user_watches=20000"] if warned else [])

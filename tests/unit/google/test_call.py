@@ -157,14 +157,21 @@ def test_call_shows_nothing_that_it_sends() -> None:
         pytest.param(b'{"error": {"message": 7}}', "", id="number"),
         pytest.param(b'{"error": null}', "", id="null"),
         pytest.param(b"[1]", "", id="list"),
-        pytest.param(b"<html>", "", id="html"),
+        pytest.param(b"<html>", "an HTML page: without a title", id="html"),
+        pytest.param(b"<!DOCTYPE html><title>Error\n404</title>", "an HTML page: Error 404", id="html-with-title"),
+        pytest.param(
+            b'{"error": {"message": "No.", "details": [{"reason": "SERVICE_DISABLED"}]}}',
+            "No. (SERVICE_DISABLED)",
+            id="reason",
+        ),
+        pytest.param(b'{"error": {"message": "No.", "details": [{"reason": "a <b>"}, 7]}}', "No.", id="no-reason"),
         pytest.param(b"\xff\xfe", "", id="binary"),
         pytest.param(b"[" * 100_000, "", id="deep"),
         pytest.param(b"", "", id="empty"),
     ],
 )
 def test_servers_words_are_found_in_each_shape(body: bytes, text: str) -> None:
-    """The sentence of an API's, an OAuth and a Kubernetes error is returned, and nothing of anything else."""
+    """The sentence of an API's, an OAuth and a Kubernetes error is returned, with its reason; of a page its title."""
     assert read_error_text(answer(body)) == text
 
 

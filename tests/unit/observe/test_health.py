@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.cli.status import as_document, as_report
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.observe.health import ArtifactHealth, TargetHealth, build_artifact, examine
+from refresher.observe.report import as_document, as_report
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.lock import held_roots

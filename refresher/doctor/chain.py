@@ -1,0 +1,46 @@
+"""The links in their order, and the walk along them: every link is reported, also after a broken one.
+
+A new link is a function of `refresher.doctor.links` and one line here.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from refresher.doctor.diagnosis import Finding
+from refresher.doctor.facts import Facts
+from refresher.doctor.links import cloud, host, inside, supply
+
+CONFIGURATION, DAEMON, WORKER = "configuration", "daemon", "worker"
+"""Links of the whole worker, not of one target."""
+
+
+class Link(NamedTuple):
+    """One link of a target's chain, and what judges it."""
+
+    name: str
+    judge: Callable[[Facts], Finding]
+
+
+LINKS = (
+    Link(supply.SUPPLIER, supply.judge_supplier),
+    Link(supply.TOKEN, supply.judge_token),
+    Link(cloud.KEY, cloud.judge_key),
+    Link(cloud.AUDIENCE, cloud.judge_audience),
+    Link(cloud.CONDITION, cloud.judge_condition),
+    Link(cloud.EXCHANGE, cloud.judge_exchange),
+    Link(cloud.IMPERSONATION, cloud.judge_impersonation),
+    Link(cloud.ARTIFACTS, cloud.judge_artifacts),
+    Link(host.FILE, host.judge_file),
+    Link(inside.CONTAINER, inside.judge_container),
+    Link(inside.VARIABLES, inside.judge_variables),
+    Link(inside.NETWORK, inside.judge_network),
+    Link(inside.METADATA, inside.judge_metadata),
+)
+_FILE = [link.name for link in LINKS].index(host.FILE)
+NAMES = (CONFIGURATION, *(link.name for link in LINKS[:_FILE]), DAEMON, *(link.name for link in LINKS[_FILE:]), WORKER)
+"""All links, in their order: a cause stands before its effects."""
+
+
+def walk(facts: Facts) -> tuple[Finding, ...]:
+    """Return what is found about each link of a target, in order."""
+    return tuple(link.judge(facts) for link in LINKS)

@@ -1,0 +1,77 @@
+"""What is known of one target before its links are judged: collected by acting, and judged without acting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from refresher.doctor.sight import Sight, Thing
+from refresher.engine.plan import Target
+from refresher.errors import RefresherError
+from refresher.observe.health import TargetHealth
+from refresher.suppliers.interface import SupplierSettings
+from refresher.tokens import AccessToken, SubjectToken
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt(Generic[T]):
+    """What came of one act: a result, or the error, or why it was not tried (`reason`)."""
+
+    result: T | None = None
+    error: RefresherError | None = None
+    reason: str = ""
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What came of one identity's way through the chain; the targets of an identity share it.
+
+    Attributes:
+        supplied: A new subject token.
+        command: What runs this as the daemon's user, as whom alone the supplier is asked; empty if this user is that.
+        token: The one that was exchanged: the new one, or else a published one; None without any.
+        is_new: Whether that is the new one.
+        exchange: What STS answered; for an identity without a pool, the worker's own token.
+        impersonation: What IAM Credentials answered.
+        keys: Key ids that the issuer publishes; looked up only if STS does not accept the key.
+    """
+
+    supplied: Attempt[SubjectToken]
+    command: str = ""
+    token: SubjectToken | None = None
+    is_new: bool = True
+    exchange: Attempt[AccessToken]
+    impersonation: Attempt[AccessToken]
+    keys: Attempt[tuple[str, ...]] = field(default_factory=Attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a target.
+
+    Attributes:
+        settings: The settings of its supplier.
+        health: The verdict on its files.
+        artifacts: Its minted artifacts that do not serve, by name, and what came of minting each.
+        sight: What its container sees; a text is the reason why that is not known.
+        published: What stands on the host at its credentials directory, and the digests of the tokens in it, before and
+            after its container was looked into.
+        skew: How much Google's clock is ahead of this machine's; None if unknown.
+        variables: What `env` holds, by name.
+        now: UTC.
+    """
+
+    target: Target
+    settings: SupplierSettings
+    container_directory: str
+    variables: Mapping[str, str]
+    health: TargetHealth
+    trial: Trial
+    artifacts: Mapping[str, Attempt[None]]
+    sight: Sight | str
+    published: tuple[Thing, frozenset[str]]
+    skew: timedelta | None
+    now: datetime

@@ -1,0 +1,157 @@
+"""Acts: supplies, exchanges and impersonates once per identity, many at a time, and remembers what came of it."""
+
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from refresher.app.plans import build_chain
+from refresher.app.suppliers import build_suppliers
+from refresher.config.loader import LoadedConfiguration
+from refresher.doctor.facts import Attempt, Trial
+from refresher.engine.plan import MintedArtifact, Target
+from refresher.errors import PublishError, RefresherError
+from refresher.files import read_state
+from refresher.publishing.artifacts import DESCRIPTIONS, ID_TOKENS, TOKEN
+from refresher.publishing.contents import extract_token
+from refresher.publishing.walk import LOCK
+from refresher.suppliers.interface import Workshop
+from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError
+
+T = TypeVar("T")
+
+THREADS = 16
+OFFLINE = "not tried: --offline"
+_KEYS = ("E10", "E11", "E19")
+"""Refusals after which it helps to see what the issuer publishes."""
+
+
+def find_command(root: str) -> str:
+    """Return the command that runs this as the daemon's user; empty if this user is that, or none is known.
+
+    Keys and credentials are the daemon's: another user may not read them, and what a supplier's program leaves behind
+    as root would be in the daemon's way.
+    """
+    lock = read_state(f"{root}/{LOCK}")
+    if lock is None or lock.uid == os.geteuid():
+        return ""
+    try:
+        name = pwd.getpwuid(lock.uid).pw_name
+    except KeyError:
+        return f"setpriv --reuid={lock.uid} --clear-groups refresher doctor"
+    return f"runuser -u {name} -- refresher doctor"
+
+
+class Trials:
+    """Tries the ways of identities; `now` returns the wall clock's time, UTC."""
+
+    def __init__(
+        self, loaded: LoadedConfiguration, workshop: Workshop, *, is_offline: bool, now: Callable[[], datetime]
+    ) -> None:
+        self._settings = loaded.configuration.suppliers
+        self._workshop = workshop
+        self._suppliers = build_suppliers(loaded, workshop)
+        self._chain = build_chain(workshop)
+        self._is_offline = is_offline
+        self._now = now
+        self._command = find_command(loaded.configuration.directory_root)
+
+    def run(self, targets: Iterable[Target], report: Callable[[int], None]) -> Mapping[str, Trial]:
+        """Return what came of each target's way, by name; `report` is called with how many targets are done so far."""
+        groups: dict[object, list[Target]] = {}
+        for target in targets:
+            groups.setdefault((target.supply_key, target.impersonation), []).append(target)
+        found: dict[str, Trial] = {}
+        pool = ThreadPoolExecutor(THREADS)
+        try:
+            waiting = {pool.submit(self._try, sharing): sharing for sharing in groups.values()}
+            for done in as_completed(waiting):
+                found |= dict.fromkeys((target.name for target in waiting[done]), done.result())
+                report(len(found))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # who interrupts this waits for no further call
+        return found
+
+    def mint(
+        self, wanted: Iterable[tuple[Target, MintedArtifact, AccessToken]]
+    ) -> Mapping[tuple[str, str], Attempt[None]]:
+        """Return what comes of minting artifacts with the tokens of their targets' exchanges, by target and name."""
+
+        def work(target: Target, artifact: MintedArtifact, federated: AccessToken) -> None:
+            way, audience = target.impersonation, artifact.options.get("audience")
+            if artifact.name.startswith(ID_TOKENS):
+                is_named = artifact.options.get("include_email") is True
+                self._chain.id_token(way, str(audience), federated, include_email=is_named)
+            else:
+                self._chain.access_token(way, federated)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            jobs = {(each[0].name, each[1].name): pool.submit(attempt, partial(work, *each)) for each in wanted}
+            return {key: job.result() for key, job in jobs.items()}
+
+    def _try(self, sharing: list[Target]) -> Trial:
+        target, now = sharing[0], self._now()
+        way, settings = target.impersonation, self._settings[target.supplier]
+        if self._is_offline and (way.is_own or not settings.is_local):
+            supplied: Attempt[SubjectToken] = Attempt(reason=OFFLINE)
+        elif way.is_own or self._command:
+            supplied = Attempt(reason="the identity has no pool" if way.is_own else "this user is not the daemon's")
+        else:
+            supplied = attempt(lambda: self._suppliers[target.supplier].supply(target.context, now))
+        token = supplied.result or next(filter(None, map(_read_published, sharing)), None)
+        trial = Trial(
+            supplied=supplied,
+            command="" if way.is_own else self._command,
+            token=token,
+            is_new=supplied.result is not None,
+            exchange=Attempt(reason=OFFLINE),
+            impersonation=Attempt(reason=OFFLINE),
+        )
+        if self._is_offline:
+            return trial
+        if token is None and not way.is_own:
+            reason = "because there is no token to exchange: see supplier and file"
+            return replace(trial, exchange=Attempt(reason=reason), impersonation=Attempt(reason=reason))
+        value = "" if token is None else token.value
+        trial = replace(trial, exchange=attempt(lambda: self._chain.exchange(way, value, now)))
+        return replace(trial, impersonation=self._impersonate(target, trial), keys=self._find_keys(trial))
+
+    def _impersonate(self, target: Target, trial: Trial) -> Attempt[AccessToken]:
+        way, federated = target.impersonation, trial.exchange.result
+        if federated is None:
+            return Attempt(reason="because the exchange failed")
+        if way.service_account is None:
+            return Attempt(reason="the identity has no service account (direct access)")
+        return attempt(lambda: self._chain.access_token(way, federated))
+
+    def _find_keys(self, trial: Trial) -> Attempt[tuple[str, ...]]:
+        """Look up the keys of the token's issuer, if STS complains about them and the issuer publishes them."""
+        from refresher.google.openid import fetch_keys  # noqa: PLC0415 - only after a refusal
+
+        error, claims = trial.exchange.error, trial.token.unverified_claims if trial.token else None
+        if error is None or error.entry not in _KEYS or claims is None or claims.issuer is None:
+            return Attempt()
+        issuer = claims.issuer
+        return attempt(lambda: tuple(str(key.get("kid")) for key in fetch_keys(self._workshop.transport(), issuer)))
+
+
+def attempt(act: Callable[[], T]) -> Attempt[T]:
+    """Do something, and return what came of it and how long it took."""
+    began = time.monotonic()
+    try:
+        result = act()
+    except RefresherError as error:
+        return Attempt(error=error)
+    return Attempt(result=result, milliseconds=round((time.monotonic() - began) * 1000))
+
+
+def _read_published(target: Target) -> SubjectToken | None:
+    try:
+        return extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
+    except (PublishError, UnreadableTokenError):
+        return None

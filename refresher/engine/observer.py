@@ -1,0 +1,22 @@
+"""What the engine reports to observers, next to its events; `refresher.observe.board` remembers it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from refresher.engine.agenda import Entry
+from refresher.engine.canary import ExchangeHealth
+from refresher.engine.outcome import Outcome
+from refresher.engine.plan import Plan
+
+
+class Observer:
+    """Learns what the daemon does; its methods return at once and raise nothing. This one forgets everything."""
+
+    def note_tick(self, exchanges: Sequence[ExchangeHealth]) -> None:
+        """Note that a tick ended, and what the canary knows of each identity that was tried."""
+
+    def note_plan(self, plan: Plan) -> None:
+        """Note which plan is in force from now on."""
+
+    def note_job(self, entry: Entry, outcome: Outcome, now: datetime) -> None:
+        """Note how a settled job ended; the entry is read at once, and not kept."""

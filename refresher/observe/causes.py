@@ -1,0 +1,148 @@
+"""What is wrong, the worst first, each with its cause and its remedy: what a person reads first on the status page.
+
+What befalls many targets for one cause is one finding. The reason why the daemon can't refresh a target is the cause;
+what its files lack is only the effect, and is shown where there is no such reason.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from refresher.durations import format_span
+from refresher.engine.canary import ExchangeState
+from refresher.observe.board import Board, Job
+from refresher.observe.survey import Verdict
+from refresher.policy import State
+
+
+class Weight(IntEnum):
+    """How bad a finding is: containers fail now, they are going to, or they are not concerned."""
+
+    FAILING = 0
+    THREATENED = 1
+    NOTABLE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that a person must do.
+
+    Attributes:
+        weight: How bad it is.
+        effect: What it means for containers, in a few words.
+        problem: The cause.
+        remedy: What to do.
+        targets: Names of the targets that it concerns.
+        facts: What else is known, in a few words each.
+    """
+
+    weight: Weight
+    effect: str
+    problem: str
+    remedy: str
+    targets: list[str] = field(default_factory=list)
+    facts: tuple[str, ...] = ()
+
+
+_EFFECTS = {
+    State.EXPIRED: "Containers fail: the token has expired",
+    State.ABSENT: "Containers fail: there is no token",
+    State.UNREADABLE: "Containers fail: the token can't be used",
+    State.FOREIGN: "Containers fail or act as another identity",
+    State.OVERDUE: "Containers fail soon: little of the token's life is left",
+}
+
+
+def list_findings(board: Board, verdicts: Sequence[Verdict], now: datetime) -> list[Finding]:
+    """Return all findings, the worst first; none of a healthy fleet."""
+    found = [*_judge_daemon(board), *_judge_exchanges(board, now), *_judge_targets(board, verdicts, now)]
+    return sorted(found, key=lambda each: (each.weight, -len(each.targets)))
+
+
+def _judge_daemon(board: Board) -> Iterator[Finding]:
+    if not board.is_live:
+        yield Finding(
+            weight=Weight.FAILING,
+            effect="Nothing is refreshed",
+            problem=f"the daemon's last tick ended {format_span(timedelta(seconds=board.seconds_since_tick))} ago",
+            remedy="read the daemon's log, then restart it: systemctl restart refresher",
+        )
+    if (plan := board.plan) is None:
+        problem = "no configuration is in force yet"
+        remedy = "wait a moment; if this stays, read config.rejected in the daemon's log"
+        yield Finding(weight=Weight.THREATENED, effect="Nothing is refreshed", problem=problem, remedy=remedy)
+        return
+    for problem, remedy in plan.refusal:
+        effect = "The new configuration is refused; the former one is in force"
+        yield Finding(weight=Weight.THREATENED, effect=effect, problem=problem, remedy=remedy)
+    for problem, remedy in plan.complaints:
+        effect = "A drop-in is refused; its target is missing or unchanged"
+        yield Finding(weight=Weight.THREATENED, effect=effect, problem=problem, remedy=remedy)
+    if not plan.targets and not plan.is_empty_fine:
+        remedy = "add one below `targets`, or set `targets_directory`"
+        yield Finding(weight=Weight.NOTABLE, effect="Nothing to do", problem="no targets are configured", remedy=remedy)
+
+
+def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
+    causes: dict[tuple[str, ...], Finding] = {}
+    for identity, names in board.identities.items():
+        found = board.exchanges.get(identity)
+        if found is None or found.problem is None:
+            continue
+        is_refused, remedy = found.state is ExchangeState.REFUSED, found.remedy or ""
+        facts = [f"{found.failures} probe{'s' * (found.failures > 1)} in a row"]
+        if found.accepted_at is not None:
+            facts.append(f"last accepted {format_span(now - found.accepted_at)} ago")
+        finding = Finding(
+            weight=Weight.FAILING if is_refused else Weight.THREATENED,
+            effect=f"Google {'refuses' if is_refused else 'does not answer'} identity {identity}",
+            problem=found.problem,
+            remedy=remedy,
+            facts=tuple(facts),
+        )
+        key = (found.state.value, found.problem.replace(identity, "…"), remedy.replace(identity, "…"))
+        causes.setdefault(key, finding).targets.extend(names)
+    yield from causes.values()
+
+
+def _judge_targets(board: Board, verdicts: Sequence[Verdict], now: datetime) -> Iterator[Finding]:
+    causes: dict[tuple[object, ...], Finding] = {}
+    for verdict in sorted(verdicts, key=lambda each: each.expires_at or 0.0):  # the first of a cause stands for all
+        for name, job in _list_jobs(board, verdict):
+            shortage = verdict.shortages.get(name)
+            if shortage is None and not job.failures:
+                continue
+            finding = _judge(verdict, name, job, shortage, now)
+            texts = (text.replace(verdict.name, "…") for text in (finding.problem, finding.remedy))
+            causes.setdefault((finding.weight, name, *texts), finding).targets.append(verdict.name)
+    yield from causes.values()
+
+
+def _list_jobs(board: Board, verdict: Verdict) -> Iterator[tuple[str, Job]]:
+    """Return the names of the token ("") and of the optional artifacts of a target, each with its job."""
+    yield "", board.get_job(verdict.name)
+    for artifact in verdict.artifacts:
+        yield artifact.name, board.get_job(verdict.name, artifact.name)
+
+
+def _judge(verdict: Verdict, name: str, job: Job, shortage: tuple[str, str] | None, now: datetime) -> Finding:
+    problem, remedy = (job.problem, job.remedy or "") if job.problem is not None else shortage or ("", "")
+    facts = []
+    if job.failures:
+        facts.append(f"{job.failures} failed attempt{'s' * (job.failures > 1)} in a row")
+        if job.next_at is not None and job.next_at > now.timestamp():
+            facts.append(f"next attempt in {format_span(timedelta(seconds=job.next_at - now.timestamp()))}")
+        if job.succeeded_at is not None:
+            facts.append(f"last success {format_span(timedelta(seconds=now.timestamp() - job.succeeded_at))} ago")
+    if shortage is None:
+        left = format_span(timedelta(seconds=verdict.compute_runway(now.timestamp())))
+        weight, effect = Weight.THREATENED, f"Refreshing fails; containers work for another {left}"
+    elif name:
+        weight, effect = Weight.FAILING, f"Programs that read {name} fail"
+    else:
+        weight = Weight.THREATENED if verdict.state is State.OVERDUE else Weight.FAILING
+        effect = _EFFECTS.get(verdict.state, "Containers may fail")
+        if job.problem is not None:
+            facts.append(shortage[0])
+    return Finding(weight=weight, effect=effect, problem=problem, remedy=remedy, facts=tuple(facts))

@@ -1,0 +1,115 @@
+"""The real daemon answers HTTP on its socket, follows the configuration, and replaces nothing that is not its own."""
+
+import signal
+from pathlib import Path
+
+from refresher.emulator.testing import Scenario
+from tests.program import Worker, account_of, secret_in, until
+from tests.status_socket import ask
+
+PATHS = ("/", "/status.json", "/metrics", "/readyz", "/livez", "/readyz/alice", "/readyz/alice?exchange")
+
+
+def socket_of(worker: Worker, name: str = "status") -> Path:
+    """Return where a worker's daemon answers."""
+    return worker.place / name / "http.sock"
+
+
+def test_daemon_answers_until_it_ends(worker: Worker) -> None:
+    """Probes, status and metrics answer from the first target on; the socket is gone after the end."""
+    path = socket_of(worker)
+    worker.configure("alice", "bob", listen=f"unix:{path}")
+
+    with worker.daemon() as log:
+        assert log.wait_for("daemon.listening")["address"] == f"unix:{path}"
+        log.wait_for("daemon.ready")
+        assert [ask(path, target).status for target in PATHS] == [200, 200, 200, 200, 200, 200, 503]
+        (worker.directory("alice") / "token").unlink()
+        until(lambda: ask(path, "/readyz/alice").status == 200, what="alice repaired")
+        report = ask(path, "/status.json").read_json()
+        assert [(each["name"], each["state"]) for each in report["targets"]] == [("alice", "fresh"), ("bob", "fresh")]
+        assert [secret_in(ask(path, target).body) for target in PATHS] == [None] * len(PATHS)
+        assert log.end(signal.SIGTERM) == 0
+
+    assert list(path.parent.iterdir()) == []
+
+
+def test_socket_of_a_killed_daemon_is_replaced(worker: Worker) -> None:
+    """After a kill the socket is left, and the next daemon takes its place; a second one does not."""
+    path = socket_of(worker)
+    worker.configure("alice", listen=f"unix:{path}")
+    with worker.daemon() as log:
+        log.wait_for("daemon.listening")
+        log.end(signal.SIGKILL)
+    assert path.is_socket()
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.listening")
+        until(lambda: ask(path, "/livez").status == 200, what="a live daemon")
+        other = Worker(place=worker.place / "other")
+        other.place.mkdir()
+        other.make_keys()
+        other.configure("carol", listen=f"unix:{path}")
+        with other.daemon() as refused:
+            fault = refused.wait_for("daemon.fault")
+            refused.wait_for("token.published", target="carol")
+        assert "another process answers on" in fault["error"]
+        assert [each["name"] for each in ask(path, "/status.json").read_json()["targets"]] == ["alice"]
+
+
+def test_address_follows_the_configuration(worker: Worker) -> None:
+    """A changed `listen` moves the server without a restart; `none` ends it."""
+    first, second = socket_of(worker), socket_of(worker, "other")
+    worker.configure("alice", listen=f"unix:{first}")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.listening", address=f"unix:{first}")
+        worker.configure("alice", listen=f"unix:{second}")
+        log.wait_for("daemon.listening", address=f"unix:{second}")
+        assert not first.exists()
+        assert ask(second, "/livez").status == 200
+        worker.configure("alice", listen="none")
+        until(lambda: not second.exists(), what="no socket")
+
+
+def test_address_that_cannot_be_listened_on_stops_nothing(worker: Worker) -> None:
+    """`check` warns about it, the daemon logs it once with a remedy, publishes, and listens once it is fixed."""
+    path = socket_of(worker)
+    path.parent.mkdir()
+    path.write_text("something else")
+    worker.configure("alice", listen=f"unix:{path}")
+
+    assert f"warning: listen: {path} exists and is not a socket" in worker.command("check").stderr
+    with worker.daemon() as log:
+        fault = log.wait_for("daemon.fault")
+        assert fault["error"] == f"listen: {path} exists and is not a socket"
+        assert "move it elsewhere" in fault["remedy"]
+        log.wait_for("token.published", target="alice")
+        path.unlink()
+        log.wait_for("daemon.listening")
+        assert len(log.events("daemon.fault")) == 1
+
+
+def test_refusal_of_google_is_shown_with_its_remedy(cloud: tuple[Worker, Scenario]) -> None:
+    """A binding that is missing shows on the page, in the status, in the metrics and to a probe that asks for it."""
+    worker, google = cloud
+    path = socket_of(worker)
+    google.add_service_account(account_of("carol"))
+    worker.configure("alice", "carol", listen=f"unix:{path}", canary="1m")
+
+    with worker.daemon() as log:
+        log.wait_for("exchange.refused", identity="carol")
+        until(lambda: ask(path, "/readyz/alice?exchange").status == 200, what="alice accepted")
+
+        def read_states() -> dict[str, str]:
+            return {each["identity"]: each["state"] for each in ask(path, "/status.json").read_json()["exchanges"]}
+
+        until(lambda: read_states() == {"alice": "accepted", "carol": "refused"}, what="both results")
+        refused = ask(path, "/readyz/carol?exchange")
+        assert (refused.status, ask(path, "/readyz/carol").status) == (503, 200)
+        assert "roles/iam.workloadIdentityUser" in refused.body
+        assert 'refresher_exchange_refused{identity="carol"} 1' in ask(path, "/metrics").body
+        page = ask(path, "/").body
+        assert "Google refuses identity carol" in page
+        assert "roles/iam.workloadIdentityUser" in page
+        assert "Google refuses identity alice" not in page

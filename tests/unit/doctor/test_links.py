@@ -1,0 +1,243 @@
+"""Each link judges its facts: what is fine, what is wrong and by which entry, what is unknown or skipped."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from refresher.doctor.chain import LINKS, NAMES, walk
+from refresher.doctor.diagnosis import Finding, State
+from refresher.doctor.facts import Attempt
+from refresher.doctor.sight import Sight, Thing
+from refresher.errors import ExchangeError, ExitStatus, ImpersonationError, SupplyError
+from tests.unit.doctor.conftest import NOW, Build, make_token
+
+
+def find(findings: tuple[Finding, ...], link: str) -> Finding:
+    """Return the finding about a link."""
+    return next(finding for finding in findings if finding.link == link)
+
+
+def refuse(entry: str) -> ExchangeError:
+    """Return a refusal of STS that the catalogue recognised."""
+    error = ExchangeError("refused", "do this")
+    error.entry = entry
+    return error
+
+
+def test_every_link_is_reported_in_order(build: Build) -> None:
+    """The walk has one finding for each link, in the order of the chain, each fine or with a reason."""
+    findings = walk(build())
+
+    assert [finding.link for finding in findings] == [link.name for link in LINKS]
+    assert [name for name in NAMES if name not in ("configuration", "daemon", "worker")] == [
+        link.name for link in LINKS
+    ]
+    assert all(finding.evidence for finding in findings)
+    assert [finding.link for finding in findings if finding.is_wrong] == ["file"]  # nothing is published here
+
+
+@pytest.mark.parametrize(
+    ("entry", "link"),
+    [
+        ("E7", "subject token"),
+        ("E10", "key"),
+        ("E5", "audience"),
+        ("E12", "attribute condition"),
+        ("E4", "exchange"),
+        ("unknown", "exchange"),
+        ("silent", "exchange"),
+        ("", "exchange"),
+    ],
+)
+def test_refusal_of_sts_breaks_one_link_and_skips_the_others(build: Build, entry: str, link: str) -> None:
+    """What STS refuses breaks the link that the catalogue names; about the others nothing is known."""
+    tried: dict[str, Attempt[Any]] = {
+        "exchange": Attempt(error=refuse(entry)),
+        "impersonation": Attempt(reason="because the exchange failed"),
+    }
+
+    findings = walk(build(trial=tried))
+
+    states = {finding.link: finding.state for finding in findings}
+    others = {"key", "audience", "attribute condition", "exchange", "impersonation"} - {link}
+    assert states[link] is State.FAILED
+    assert find(findings, link).remedy == "do this"
+    assert {states[other] for other in others} == {State.SKIPPED}
+
+
+def test_failed_supply_does_not_hide_the_cloud_side(build: Build) -> None:
+    """If the supplier fails and a published token is exchanged, both are reported."""
+    findings = walk(build(trial={"supplied": Attempt(error=SupplyError("down", "start it")), "is_new": False}))
+
+    assert find(findings, "supplier").state is State.FAILED
+    assert find(findings, "supplier").stage is ExitStatus.SUPPLY
+    assert find(findings, "exchange").state is State.OK
+    assert find(findings, "subject token").evidence.startswith("the published one")
+
+
+def test_supplier_of_another_user_is_unknown(build: Build) -> None:
+    """Who is not the daemon's user sees how to ask the supplier, and no failure."""
+    findings = walk(build(trial={"supplied": Attempt(reason="other"), "command": "runuser -u daemon -- x"}))
+
+    assert find(findings, "supplier").state is State.UNKNOWN
+    assert "runuser -u daemon" in find(findings, "supplier").remedy
+
+
+_ISSUED = int(NOW.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("claims", "entry", "state"),
+    [
+        ({"exp": _ISSUED - 1, "iat": _ISSUED - 3600}, "token-expired", State.FAILED),
+        ({"iat": _ISSUED + 600}, "token-future", State.FAILED),
+        ({"alg": "RS512"}, "token-claims", State.FAILED),
+        ({"exp": _ISSUED + 30 * 3600}, "token-life", State.FAILED),
+        ({"sub": "user-2"}, "token-foreign", State.FAILED),
+        ({"iat": _ISSUED - 3500, "exp": _ISSUED + 100}, "token-short", State.WARNING),
+    ],
+    ids=["expired", "future", "algorithm", "long", "foreign", "short"],
+)
+def test_token_is_judged_by_the_rules_of_sts(build: Build, claims: dict[str, Any], entry: str, state: State) -> None:
+    """What STS refuses is named before it is asked."""
+    token = make_token(**claims)
+
+    found = find(walk(build(trial={"token": token, "exchange": Attempt(reason="not tried")})), "subject token")
+
+    assert (found.entry, found.state) == (entry, state)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"),
+    [(0, State.OK), (-20, State.OK), (45, State.WARNING), (-45, State.WARNING), (61, State.FAILED)],
+)
+def test_clock_is_compared_with_googles(build: Build, seconds: int, state: State) -> None:
+    """A difference that STS will soon refuse is a warning, one that it refuses a failure."""
+    found = find(walk(build(skew=timedelta(seconds=seconds))), "subject token")
+
+    assert found.state is state
+    assert (found.entry == "clock") is (state is not State.OK)
+
+
+def test_refused_impersonation_is_its_own_link(build: Build) -> None:
+    """STS accepted: every link up to the exchange is fine, and the impersonation is broken."""
+    error = ImpersonationError("refused", "grant it")
+    error.entry = "I1"
+
+    findings = walk(build(trial={"impersonation": Attempt(error=error)}))
+
+    assert find(findings, "exchange").state is State.OK
+    assert (find(findings, "impersonation").cause, find(findings, "impersonation").is_verified) != ("", None)
+
+
+DIRECTORY = Thing(kind="directory", device=1, inode=2, links=2)
+ELSEWHERE = Thing(kind="directory", device=9, inode=9, links=2)
+
+
+def token_is(kind: str, digest: str = "", directory: Thing = DIRECTORY) -> dict[str, Any]:
+    """Return what differs in a sight whose token is of another kind or content."""
+    return {"directory": directory, "files": {"token": Thing(kind=kind, links=1, digest=digest)}}  # type: ignore[arg-type]  # a table of words
+
+
+@pytest.mark.parametrize(
+    ("seen", "entry"),
+    [
+        ({"is_hanging": True}, "mount-hangs"),
+        ({"alone": ("token",)}, "mount-file"),
+        ({"is_replaced": True}, "mount-deleted"),
+        ({"directory": Thing(kind="directory", links=0)}, "mount-deleted"),
+        ({"directory": Thing(kind="absent"), "files": {}}, "mount-absent"),
+        ({"directory": Thing(kind="file"), "files": {}}, "mount-absent"),
+        ({"directory": Thing(kind="denied"), "files": {}}, "mount-unreadable"),
+        (token_is("denied"), "mount-unreadable"),
+        (token_is("absent", directory=ELSEWHERE), "mount-absent"),
+        (token_is("other"), "mount-kind"),
+        (token_is("large"), "mount-kind"),
+        (token_is("file", "cd" * 32), "mount-stale"),
+        (token_is("file", "cd" * 32, ELSEWHERE), "mount-other"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_container_is_judged_by_what_its_user_sees(build: Build, seen: dict[str, Any], entry: str) -> None:
+    """Each way in which a container is cut off has its entry, and its remedy names the mount."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, **seen))), "container")
+
+    assert (found.state, found.entry, found.stage) == (State.FAILED, entry, ExitStatus.NOT_READY)
+    assert "None" not in found.remedy
+
+
+def test_file_that_a_capability_may_open_is_unknown(build: Build) -> None:
+    """A container with a capability for it may read what its user may not: that is not known, and no failure."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(
+        walk(replace(facts, sight=replace(facts.sight, is_privileged=True, **token_is("denied")))), "container"
+    )
+
+    assert found.state is State.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("seen", "entry"),
+    [
+        ({"variables": {}}, "variables-unset"),
+        ({"variables": {"GOOGLE_APPLICATION_CREDENTIALS": "/old"}}, "variables-differ"),
+        ({"paths": {"/run/google/credentials.json": Thing(kind="absent")}}, "variables-path"),
+    ],
+)
+def test_variables_are_compared_with_env(build: Build, seen: dict[str, Any], entry: str) -> None:
+    """Variables that are missing, that differ, or whose files do not exist are named."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, **seen))), "variables")
+
+    assert (found.state, found.entry) == (State.FAILED, entry)
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in found.remedy or "/run/google" in found.remedy
+
+
+def test_variable_of_few_clients_is_a_warning(build: Build) -> None:
+    """A container without a variable that only some clients read works for the others."""
+    facts = build()
+    wanted = {**facts.variables, "BOTO_CONFIG": "/run/google/boto"}
+
+    found = find(walk(replace(facts, variables=wanted)), "variables")
+
+    assert (found.state, found.entry) == (State.WARNING, "variables-unset")
+    assert "BOTO_CONFIG" in found.remedy
+
+
+def test_metadata_server_within_reach_is_a_warning(build: Build) -> None:
+    """A container that reaches the metadata server works, and can be the worker."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, metadata="open"))), "metadata server")
+
+    assert (found.state, found.entry) == (State.WARNING, "metadata-open")
+
+
+@pytest.mark.parametrize("reach", ["closed", "silent"])
+def test_container_without_a_way_to_google_is_broken(build: Build, reach: str) -> None:
+    """A container that does not reach STS is broken, whatever its files are."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, google=reach))), "network")  # type: ignore[arg-type]  # a table of words
+
+    assert (found.state, found.entry) == (State.FAILED, "network-closed")
+
+
+def test_finding_as_json_has_null_for_what_does_not_apply(build: Build) -> None:
+    """The JSON of a finding has all keys; an exit status only where it failed."""
+    fine, broken = (find(walk(build()), link).to_json() for link in ("exchange", "file"))
+
+    assert fine.keys() == broken.keys()
+    assert (fine["cause"], fine["exit_status"], fine["verified"]) == (None, None, None)
+    assert (broken["entry"], broken["exit_status"], broken["verified"]) == ("file-absent", 6, True)

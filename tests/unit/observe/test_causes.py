@@ -1,0 +1,108 @@
+from datetime import timedelta
+
+from refresher.engine.canary import ExchangeState
+from refresher.errors import SupplyError
+from refresher.observe.causes import Finding, Weight, list_findings
+from tests.unit.observe.conftest import ACCESS, Fleet
+
+DOWN = SupplyError("the issuer answered HTTP 503", "wait for it")
+
+
+def find(fleet: Fleet) -> list[Finding]:
+    """Return what is wrong with a fleet now."""
+    return list_findings(fleet.board, fleet.survey.list_all(), fleet.clock.now())
+
+
+def test_healthy_fleet_has_no_findings(fleet: Fleet) -> None:
+    """A fleet in which everything is served, accepted and refreshed shows nothing."""
+    fleet.adopt("alice", "bob")
+    fleet.exchange("alice", ExchangeState.ACCEPTED)
+
+    assert find(fleet) == []
+
+
+def test_cause_takes_the_place_of_its_effect(fleet: Fleet) -> None:
+    """Why a target can't be refreshed is the problem; what its files lack is a fact next to it."""
+    fleet.adopt("alice")
+    (fleet.targets["alice"].directory.path / "token").unlink()
+    fleet.look()
+    fleet.fail("alice", DOWN, failures=3)
+
+    (finding,) = find(fleet)
+
+    assert (finding.weight, finding.effect) == (Weight.FAILING, "Containers fail: there is no token")
+    assert (finding.problem, finding.remedy, finding.targets) == (DOWN.problem, DOWN.remedy, ["alice"])
+    assert finding.facts == (
+        "3 failed attempts in a row",
+        "next attempt in 25 min",
+        "last success 0 s ago",
+        "the token of target alice is absent",
+    )
+
+
+def test_one_cause_is_one_finding(fleet: Fleet) -> None:
+    """Targets that fail for the same reason are one finding, though their names are in the messages."""
+    fleet.adopt("alice", "bob", "carol")
+    for name in ("alice", "bob"):
+        fleet.fail(name, SupplyError(f"target {name}: the issuer is down", "wait"))
+    fleet.fail("carol", SupplyError("target carol: no key", "create one"))
+
+    findings = find(fleet)
+
+    assert [(each.weight, each.targets) for each in findings] == [
+        (Weight.THREATENED, ["alice", "bob"]),
+        (Weight.THREATENED, ["carol"]),
+    ]
+
+
+def test_finding_shows_the_shortest_time_that_is_left(fleet: Fleet) -> None:
+    """While files still serve, a finding shows how long that of the target lasts which expires first."""
+    fleet.adopt("alice", "bob")
+    fleet.clock.pass_(timedelta(minutes=31))
+    fleet.publish("bob")
+    fleet.look()
+    fleet.board.note_tick([])
+    for name in ("alice", "bob"):
+        fleet.fail(name, DOWN)
+
+    (finding,) = find(fleet)
+
+    assert finding.effect == "Refreshing fails; containers work for another 29 min"
+    assert finding.targets == ["alice", "bob"]
+    assert "last success 31 min ago" in finding.facts
+
+
+def test_optional_artifact_is_named(fleet: Fleet) -> None:
+    """An access token that is absent is a finding of its own."""
+    fleet.adopt("alice", minted=(ACCESS,))
+
+    (finding,) = find(fleet)
+
+    assert (finding.weight, finding.effect) == (Weight.FAILING, "Programs that read access_token fail")
+
+
+def test_refusal_of_google_names_identity_and_targets(fleet: Fleet) -> None:
+    """What Google refuses comes first; what it does not answer is weaker."""
+    fleet.adopt("alice", "bob")
+    fleet.exchange("alice", ExchangeState.REFUSED, "permission denied")
+    (refused,) = find(fleet)
+    fleet.exchange("alice", ExchangeState.UNANSWERED, "HTTP 503")
+    (unanswered,) = find(fleet)
+
+    assert (refused.weight, refused.effect) == (Weight.FAILING, "Google refuses identity alice")
+    assert (refused.problem, refused.remedy, refused.targets) == ("permission denied", "grant the role", ["alice"])
+    assert (unanswered.weight, unanswered.effect) == (Weight.THREATENED, "Google does not answer identity alice")
+
+
+def test_daemon_and_configuration_are_judged(fleet: Fleet) -> None:
+    """A tick that is late, an edit that is refused and a drop-in that is refused are findings, the worst first."""
+    assert [each.problem for each in find(fleet)] == ["no configuration is in force yet"]
+    fleet.adopt(refusal=(("refresher.yaml:1:1: bad", "fix it"),), complaints=(("x.yaml:1:1: bad", "fix that"),))
+    fleet.clock.pass_(timedelta(minutes=2))
+
+    assert [(each.weight, each.problem) for each in find(fleet)] == [
+        (Weight.FAILING, "the daemon's last tick ended 2 min ago"),
+        (Weight.THREATENED, "refresher.yaml:1:1: bad"),
+        (Weight.THREATENED, "x.yaml:1:1: bad"),
+        (Weight.NOTABLE, "no targets are configured"),
+    ]
