@@ -5,7 +5,7 @@ looked at in each tick; those in which inotify shows a change, at once. Nothing 
 hang.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from threading import Lock
 
@@ -17,12 +17,11 @@ SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once."""
 
 
-def look_for_drift(agenda: Agenda, lock: Lock, turn: int, interrupt: Callable[[], None]) -> None:
-    """Make due what drifted in this turn's share; meanwhile `interrupt` is called often, and may change the agenda."""
+def look_for_drift(agenda: Agenda, lock: Lock, turn: int) -> None:
+    """Make due what drifted in this turn's share; meanwhile the agenda may change."""
     with lock:
         entries = [*agenda.tokens][turn % SWEEP_TICKS :: SWEEP_TICKS]
     for entry in entries:
-        interrupt()
         _look(agenda, lock, entry)
 
 
