@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refresher import policy
 from refresher.app.targets import build_targets
@@ -25,6 +25,7 @@ from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe import health
 from refresher.observe.daemon import DaemonHealth, examine_daemon
+from refresher.observe.exchanges import fetch_exchanges
 from refresher.observe.health import REMEDIES, ArtifactHealth, TargetHealth
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, RECORD, REQUIRED, TOKEN, is_minted
@@ -33,6 +34,7 @@ from refresher.publishing.contents import Description, PublishedFile, compute_di
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.retirement import GRACE
 from refresher.settings.places import InvalidConfigurationError, Problem
+from refresher.settings.values import UnixSocket
 from refresher.tokens import UnreadableTokenError
 
 _ROOT = re.compile(rb"""(?:^|[{,])[ \t]*["']?directory_root["']?[ \t]*:[ \t]*["']?([^"'\s#,}]+)""", re.MULTILINE)
@@ -107,6 +109,15 @@ class Examination(NamedTuple):
         """Return where a target's container mounts its directory; None if that is unknown."""
         target = None if self.loaded is None else self.loaded.targets.get(name)
         return None if target is None else target.container_directory
+
+    def fetch_exchanges(self) -> dict[str, dict[str, Any]]:
+        """Return what the daemon knows of the identity of each target, by target; see `refresher.observe.exchanges`."""
+        if self.loaded is None or not isinstance(self.loaded.configuration.listen, UnixSocket):
+            return {}
+        found = fetch_exchanges(self.loaded.configuration.listen.path)
+        return {
+            name: found[target.identity] for name, target in self.loaded.targets.items() if target.identity in found
+        }
 
     def examine_daemon(self, verdicts: Sequence[TargetHealth], now: datetime) -> DaemonHealth:
         """Return what is known of the daemon that keeps these targets."""

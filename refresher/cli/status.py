@@ -40,6 +40,9 @@ def command(config: Path, *, as_json: bool) -> None:
         is_empty_fine=found.is_empty_fine,
         problems=() if found.since else problems,
     )
+    exchanges = found.fetch_exchanges()
+    for target in report["targets"]:
+        target["exchange"] = exchanges.get(target["name"])
     if as_json:
         refused = found.since and {"since": f"{found.since:%FT%TZ}", "problems": problems}
         click.echo(json.dumps({**report, "retiring": list(found.retiring), "refused": refused}, indent=2))
@@ -59,6 +62,8 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
             click.echo(f"{'':{width}}  {_style(artifact)}  {clean(artifact['name'])} {end}".rstrip())
         # without a good token no artifact can be good: its own problem is the cause
         failing = [target] if target["problem"] else [each for each in target["artifacts"] if each["problem"]]
+        if _is_refused(target):
+            failing.append(target["exchange"])
         remedies = [f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing)]
         for note in filter(None, [target["note"], *(each["problem"] for each in failing), *remedies]):
             click.echo(f"{'':{width}}  {clean(note)}")
@@ -68,5 +73,12 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
     click.echo("ready" if report["ready"] else "not ready")
 
 
+def _is_refused(target: dict[str, Any]) -> bool:
+    """Return whether the files are good, and Google did not accept what they hold when the daemon asked last."""
+    exchange = target["exchange"]
+    return exchange is not None and exchange["state"] != "accepted" and target["state"] in _COLOURS
+
+
 def _style(row: dict[str, Any]) -> str:
-    return click.style(f"{row['state']:10}", fg=_COLOURS.get(row["state"], "red"))
+    state = row["exchange"]["state"] if row.get("exchange") and _is_refused(row) else row["state"]
+    return click.style(f"{state:10}", fg=_COLOURS.get(state, "red"))

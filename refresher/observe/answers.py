@@ -47,7 +47,9 @@ def answer(request: Request, board: Board, survey: Survey, now: datetime) -> Res
     elif request.path == "/metrics":
         response = Response(200, write_metrics(board, found, survey.as_of, now).encode(), CONTENT_TYPE)
     elif request.path == "/status.json":
-        response = Response(200, write_status(board, found, survey.as_of, now).encode(), "application/json")
+        shown = () if ("targets", "no") in request.query else found
+        body = write_status(board, found, survey.as_of, now, shown=shown)
+        response = Response(200, body.encode(), "application/json")
     elif request.path == "/":
         page = write_page(board, found, survey.as_of, now, dict(request.query))
         response = Response(200, page.encode(), "text/html; charset=utf-8", SECURITY_HEADERS)
@@ -114,8 +116,18 @@ def _find_refusal(identity: str, result: ExchangeHealth | None) -> tuple[str, st
     return None if result.problem is None else (result.problem, result.remedy or "")
 
 
-def write_status(board: Board, found: Sequence[Verdict], as_of: datetime | None, now: datetime) -> str:
-    """Return the document of `/status.json`: that of `status --json`, and what only the daemon knows."""
+def write_status(
+    board: Board,
+    found: Sequence[Verdict],
+    as_of: datetime | None,
+    now: datetime,
+    *,
+    shown: Sequence[Verdict] | None = None,
+) -> str:
+    """Return the document of `/status.json`: that of `status --json`, and what only the daemon knows.
+
+    Its targets are those `shown`; None for all.
+    """
     plan, moment = board.plan, now.timestamp()
     complaints, refusal = ((), ()) if plan is None else (plan.complaints, plan.refusal)
     refused = {"since": _format(board.planned_at), "problems": [f"{each[0]} — {each[1]}" for each in refusal]}
@@ -130,7 +142,7 @@ def write_status(board: Board, found: Sequence[Verdict], as_of: datetime | None,
         f'{{{each.members}, "remaining_seconds": '
         f"{'null' if each.expires_at is None else int(each.expires_at - moment)}, "
         f'"runway_seconds": {int(each.compute_runway(moment))}, "daemon": {_write_job(board, each)}}}'
-        for each in found
+        for each in (found if shown is None else shown)
     ]
     return f'{json.dumps(head)[:-1]}, "targets": [{", ".join(targets)}]}}\n'
 

@@ -39,6 +39,7 @@ _LOOK_SECONDS = 0.1
 _FREE_SECONDS, _LONGEST_REST = 0.0005, 0.01
 """Work in a turn that is not followed by a rest of the same length, and the longest rest."""
 _TOO_LARGE = Response(431, b"the head of the request is too large\n")
+_FAILED = Response(500, b"this answer failed: read daemon.fault in the daemon's log\n")
 _TOO_LATE = Response(503, b"not ready\nthe files could not be looked at in time\n  remedy: read the daemon's log\n")
 
 
@@ -260,7 +261,11 @@ class Server:
         waiting = [each for each in self._waiting.pop(request, ()) if each[0] in self._crowd and each[0].is_waiting]
         if not waiting:
             return
-        response = answer(request, self._board, self._survey, self._clock.now())
+        try:
+            response = answer(request, self._board, self._survey, self._clock.now())
+        except Exception as bug:  # noqa: BLE001 - around one answer: the others must go on
+            response = _FAILED
+            self._report_fault(describe_bug("an answer over HTTP", bug))
         if request.path in _KEPT:
             now = time.monotonic()
             self._kept = {each: entry for each, entry in self._kept.items() if now - entry[0] < _KEEP_SECONDS}

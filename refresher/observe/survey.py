@@ -2,8 +2,8 @@
 
 The thread goes round the targets of the plan. A verdict holds until the files' state changes (`FileState`), or until
 the moment at which their age alone changes it; looking at the state costs a fifth of an examination. The thread rests
-fifteen times as long as it works, so a round over 10,000 targets takes some seconds; `as_of` shows how old it is. A
-target that a probe asks for is looked at out of turn. No token is kept, only what may be shown of it.
+ten times as long as it works, so a round over 10,000 targets takes some seconds; `as_of` shows how old it is. A target
+that a probe asks for is looked at out of turn. No token is kept, only what may be shown of it.
 """
 
 import json
@@ -28,7 +28,7 @@ from refresher.observe.report import as_document
 from refresher.policy import State
 
 _BATCH = 100
-_REST = 15
+_REST = 10
 """How many times as long as it works the thread rests."""
 _ROUND_SECONDS = 1.0
 """The shortest pause between two rounds."""

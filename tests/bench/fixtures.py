@@ -9,7 +9,9 @@ from pathlib import Path
 COMMAND = [str(Path(sys.executable).with_name("refresher"))]
 
 
-def write_configuration(directory: Path, count: int, *, targets: int | None = None, more: str = "") -> Path:
+def write_configuration(
+    directory: Path, count: int, *, targets: int | None = None, more: str = "", listen: str = "none"
+) -> Path:
     """Write a configuration with this many identities, a self-issued target of each or of the first, and a key."""
     keys = directory / "keys"
     subprocess.run([*COMMAND, "keys", "new", "--directory", str(keys)], check=True, capture_output=True)
@@ -19,7 +21,8 @@ def write_configuration(directory: Path, count: int, *, targets: int | None = No
         "project: my-project",
         f"suppliers: {{worker: {{kind: self_issued, issuer: https://workers.invalid, keys: {keys}}}}}",
         f"directory_root: {directory / 'run'}",
-        "listen: none",
+        f"listen: {listen}",
+        "canary: off",
         "identities:",
         *(
             f"  t{number}: {{service_account: t{number}@my-project.iam.gserviceaccount.com, subject: user-{number}}}"

@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import configuration, daemon, emulator, once, probes
+from tests.bench import configuration, daemon, emulator, once, probes, status
 
 RESULTS = Path("bench-results.json")
 
@@ -21,7 +21,14 @@ RESULTS = Path("bench-results.json")
 def main() -> int:
     """Measure everything; return 1 if a figure exceeds its limit."""
     results: list[dict[str, Any]] = []
-    for source in (configuration.measure, probes.measure, once.measure, daemon.measure, emulator.measure):
+    for source in (
+        configuration.measure,
+        probes.measure,
+        once.measure,
+        daemon.measure,
+        status.measure,
+        emulator.measure,
+    ):
         for result in source():
             results.append(result)
             sys.stdout.write(f"{_line(result)}\n")

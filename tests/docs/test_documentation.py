@@ -11,6 +11,7 @@ import yaml
 from refresher.cli.root import COMMANDS
 from refresher.config.loader import load
 from refresher.engine.artifacts import name_variables
+from refresher.engine.canary import ExchangeState
 from refresher.environment import variables
 from refresher.errors import ExitStatus
 from refresher.policy import State
@@ -184,7 +185,7 @@ def test_guide_explains_every_state() -> None:
     """The operator's guide explains each state that `status` shows, and no other."""
     listed = re.findall(r"^\| `(\w+)` \| ", (REPOSITORY / "docs" / "operating.md").read_text(), re.MULTILINE)
 
-    assert set(listed) == {state.value for state in State}
+    assert set(listed) == {*State, ExchangeState.REFUSED, ExchangeState.UNANSWERED}
 
 
 def test_guide_names_every_event() -> None:

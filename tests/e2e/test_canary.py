@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tests.program import account_of, until
@@ -18,15 +19,24 @@ def test_lost_grant_is_seen_while_the_files_are_fresh(cloud: tuple[Worker, Scena
     """
     worker, google = cloud
     google.add_service_account(account_of("carol"))
-    worker.configure("alice", "carol", canary="1m")
+    listen = f"unix:{worker.place}/status/http.sock"
+    worker.configure("alice", "carol", canary="1m", listen=listen)
     with worker.daemon() as log:
         refused = log.wait_for("exchange.refused")
+        log.wait_for("daemon.listening")
         assert refused["identity"] == refused["target"] == "carol"
         assert f"add-iam-policy-binding {account_of('carol')}" in refused["remedy"]
         assert "subject/user-carol" in refused["remedy"]
         assert {name: each["state"] for name, each in worker.status().items()} == {"alice": "fresh", "carol": "fresh"}
+        until(lambda: worker.status()["carol"]["exchange"]["state"] == "refused", what="the refusal in status")
+        assert worker.status()["carol"]["exchange"]["remedy"] == refused["remedy"]
+        assert (worker.status()["alice"]["exchange"] or {}).get("state") in (None, "accepted")
+        shown = worker.command("status").stdout
+        assert re.search(r"carol +refused .*\n.*was refused with HTTP 403", shown)
+        assert "remedy: grant principal:" in shown
+        assert shown.endswith("ready\n")
         google.allow(account_of("carol"), subject="user-carol")
-        document = worker.document("alice", "carol", canary="1m")
+        document = worker.document("alice", "carol", canary="1m", listen=listen)
         document["suppliers"]["worker"]["claims"] = {"team": "research"}
         worker.write(document)
         log.wait_for("exchange.recovered", identity="carol")

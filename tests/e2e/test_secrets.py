@@ -7,6 +7,8 @@ import shutil
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
 from refresher.cli.root import COMMANDS
 from tests.program import account_of, secret_in, until
 
@@ -83,6 +85,7 @@ def ask(path: Path, target: str) -> str:
         return b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
 
+@pytest.mark.timeout(300)
 def test_nothing_that_is_printed_or_served_holds_a_secret(cloud: tuple[Worker, Scenario]) -> None:
     """Every command, endpoint, page and log line of a machine where some things work and some fail is searched.
 

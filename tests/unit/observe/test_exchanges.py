@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import socket
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.observe.exchanges import fetch_exchanges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+ENTRY = {"identity": "alice", "state": "refused", "problem": "p", "remedy": "r"}
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
+    """Return a function that answers one request on a socket with the given bytes, and returns its path."""
+    listener = socket.socket(socket.AF_UNIX)
+    threads: list[Thread] = []
+
+    def start(answer: bytes) -> Path:
+        path = tmp_path / "s"
+        listener.bind(str(path))
+        listener.listen()
+
+        def respond() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(answer)
+
+        threads.append(Thread(target=respond))
+        threads[-1].start()
+        return path
+
+    yield start
+    for thread in threads:
+        thread.join()
+    listener.close()
+
+
+def test_entries_are_returned_by_identity(serve: Callable[[bytes], Path]) -> None:
+    """What the daemon knows of an identity is found under its name."""
+    assert fetch_exchanges(serve(HEAD + json.dumps({"exchanges": [ENTRY]}).encode())) == {"alice": ENTRY}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", HEAD, HEAD + b"{}", HEAD + b"[]", HEAD + b"null", HEAD + b'{"exchanges": [1]}', HEAD + b"[" * 100_000],
+    ids=["nothing", "no body", "no member", "list", "null", "wrong entry", "deep"],
+)
+def test_what_is_no_answer_counts_as_none(serve: Callable[[bytes], Path], answer: bytes) -> None:
+    """An earlier version, or something else that answers there, does not disturb `status`."""
+    assert fetch_exchanges(serve(answer)) == {}
+
+
+def test_absent_and_silent_sockets_count_as_none(tmp_path: Path) -> None:
+    """No socket, a file in its place, and a daemon that is stopped: nothing is known, within about a second."""
+    assert fetch_exchanges(tmp_path / "absent") == {}
+    (tmp_path / "file").write_text("")
+    assert fetch_exchanges(tmp_path / "file") == {}
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+        assert fetch_exchanges(tmp_path / "silent") == {}
