@@ -228,8 +228,7 @@ def start_daemon(
             has_reloaded = supervisor is not None and supervisor.is_reloading
             follow()  # what is known to have changed must not wait until everything is looked at
             daemon.tick()
-            watcher.watch(plans.watched)
-            watcher.watch_targets(*plans.directories)
+            watcher.ask(plans.watched, *plans.directories)
             if supervisor is not None and (status := daemon.summarize()):
                 supervisor.report(status, has_reloaded=has_reloaded)
 

@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from types import TracebackType
@@ -31,6 +32,9 @@ _MASK = 0x4 | 0x8 | 0x40 | 0x80 | _CREATE | 0x200 | 0x400 | 0x800 | 0x01000000
 
 _VOLUME = "..data"
 """What the kubelet replaces to publish the files of a volume."""
+
+_PATIENCE = 1.0
+"""Seconds that the end of the daemon waits for the thread."""
 
 _PAUSE = 0.01
 """Seconds between two calls, so that many changes in a row cause few."""
@@ -70,7 +74,8 @@ class Watcher:
         self._inotify = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._inotify < 0:
             self._explain(ctypes.get_errno(), "max_user_instances")
-        self._ending, self._end = os.pipe2(os.O_CLOEXEC)
+        self._waking, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wanted: tuple[Mapping[Path, Watched], Path, AbstractSet[str]] | None = None
         self._thread = Thread(target=self._run, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
@@ -80,9 +85,11 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._end)
-        self._thread.join()
-        os.close(self._ending)
+        os.close(self._wake)
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():  # a file system does not answer it: what it uses stays open until the process ends
+            return
+        os.close(self._waking)
         if self._inotify >= 0:
             os.close(self._inotify)
 
@@ -95,6 +102,12 @@ class Watcher:
             names, self._names = self._names, set()
             touched, self._touched = self._touched, set()
         return names, touched
+
+    def ask(self, directories: Mapping[Path, Watched], root: Path, names: AbstractSet[str]) -> None:
+        """Make the watcher's own thread watch these directories and targets: a file system may not answer."""
+        self._wanted = (directories, root, names)
+        with suppress(BlockingIOError):  # it is awake already
+            os.write(self._wake, b"x")
 
     def watch(self, directories: Mapping[Path, Watched]) -> None:
         """Watch exactly these directories from now on; asked again at every tick, it finds those that were replaced.
@@ -151,11 +164,18 @@ class Watcher:
 
     def _run(self) -> None:
         poll = select.poll()
-        poll.register(self._ending)
+        poll.register(self._waking, select.POLLIN)
         if self._inotify >= 0:
             poll.register(self._inotify, select.POLLIN)
-        while all(descriptor != self._ending for descriptor, _ in poll.poll()):
-            if self._read():
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._waking in ready and not os.read(self._waking, 4096):
+                return
+            wanted, self._wanted = self._wanted, None
+            if wanted is not None:
+                self.watch(wanted[0])
+                self.watch_targets(*wanted[1:])
+            if self._inotify in ready and self._read():
                 self._changed_call()
                 time.sleep(_PAUSE)
 

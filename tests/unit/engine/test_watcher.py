@@ -175,6 +175,21 @@ def test_limit_of_watches_is_complained_of_once(tmp_path: Path) -> None:
     assert remedy == "raise the limit: sysctl fs.inotify.max_user_instances"
 
 
+def test_watching_that_is_asked_for_is_done_on_the_watchers_own_thread(site: Site, tmp_path: Path) -> None:
+    """The tick asks only: a file system that does not answer holds up no tick."""
+    other = tmp_path / "other"
+    (other / "alice").mkdir(parents=True)
+
+    site.watcher.ask({other: Watched(suffix=".yaml")}, other, {"alice"})
+    time.sleep(0.1)
+    (other / "task.yaml").write_text("{}")
+    (other / "alice" / "token").write_text("x")
+    assert site.changed.wait(PATIENCE)
+    time.sleep(0.1)
+
+    assert site.watcher.take() == ({"task"}, {"alice"})
+
+
 @pytest.fixture
 def root(site: Site) -> Path:
     """Return a directory root with one watched target."""
