@@ -52,7 +52,7 @@ def _measure_place(place: str, kind: str, *, limit: float | None, more: int) -> 
         )
         try:
             _until(lambda: len(list((directory / "run").glob("*/env"))) == COUNT, pause=0.1)
-            time.sleep(2)
+            time.sleep(15)  # until the daemon has settled, and every target is watched
             times = sorted(_drop_in(directory, number) for number in range(DROP_INS))
             for path in ("/", "/status.json", "/metrics", "/readyz"):
                 _until(partial(_answers, directory / "status" / "http.sock", path), pause=0.1)
