@@ -99,13 +99,14 @@ class _NamedTransport:
 
 
 def build_chain(workshop: Workshop, transport: Callable[[], "Transport"] | None = None) -> Chain:
-    """Return what mints optional artifacts; None for the transport that all share."""
+    """Return what mints optional artifacts; with a transport of its own, what asks as a client would."""
     from refresher.google.chain import GoogleChain
 
     return GoogleChain(
         transport=transport or workshop.transport,
         endpoints=workshop.endpoints,
         own=lambda credentials, now: workshop.open_credentials(credentials).access_token(now),
+        names_quota_project=transport is not None,
     )
 
 

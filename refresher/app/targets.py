@@ -148,6 +148,7 @@ def _build_target(
             lifetime=identity.lifetime,
             is_own=identity.via == "impersonation",
             credentials=identity.credentials,
+            quota_project=identity.quota_project,
             token_path=str(target.directory / TOKEN),
         ),
         minted=tuple(

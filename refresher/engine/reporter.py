@@ -164,7 +164,8 @@ class Reporter:
                 artifact=name,
                 keys=", ".join(keys),
                 error=f"{path}/{name} has changed ({', '.join(keys)}): running containers keep the former values",
-                remedy=find_containers(path),
+                remedy=f"see first that Google accepts them: refresher wait --exchange {entry.target.name}; then "
+                + find_containers(path),
             )
         for name in outcome.repaired:
             if name not in changed:
