@@ -7,7 +7,8 @@ and readiness do not depend on it. It asks for nothing that anyone waits for, so
 answers 429 or 5xx, or not at all.
 """
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -117,7 +118,7 @@ class Canary:
                     self._rounds.setdefault(identity, _Round(interval=interval)).targets.append(target)
             for identity, present in self._rounds.items():
                 known = former.get(identity)
-                if known is not None and known.ways == present.ways:
+                if known is not None and (_are_same(known.targets, present.targets) or known.ways == present.ways):
                     present.next_at, present.health = known.next_at, known.health
                     known.targets, known.interval = present.targets, present.interval
                     self._rounds[identity] = known
@@ -251,3 +252,8 @@ class Canary:
                 remedy=health.remedy,
                 failures=health.failures,
             )
+
+
+def _are_same(former: Sequence[Target], present: Sequence[Target]) -> bool:
+    """Return whether nothing changed, which is so for most identities of a large fleet."""
+    return len(former) == len(present) and all(map(operator.is_, former, present))
