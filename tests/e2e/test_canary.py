@@ -27,6 +27,7 @@ def test_lost_grant_is_seen_while_the_files_are_fresh(cloud: tuple[Worker, Scena
         assert refused["identity"] == refused["target"] == "carol"
         assert f"add-iam-policy-binding {account_of('carol')}" in refused["remedy"]
         assert "subject/user-carol" in refused["remedy"]
+        assert refused["cause"].startswith("this principal may not act as the account")
         assert {name: each["state"] for name, each in worker.status().items()} == {"alice": "fresh", "carol": "fresh"}
         until(lambda: worker.status()["carol"]["exchange"]["state"] == "refused", what="the refusal in status")
         assert worker.status()["carol"]["exchange"]["remedy"] == refused["remedy"]
