@@ -258,7 +258,7 @@ def start_daemon(
             stack.enter_context(ticker)
             stack.enter_context(watcher)
             stack.enter_context(ClockGuard(clock=clock, jumped=jump))
-            survey = stack.enter_context(Survey(board, clock, report_fault))
+            survey = stack.enter_context(Survey(board, clock, report_fault, lambda: plans.listen[0] is not None))
             stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
             yield daemon
         daemon.stop()

@@ -294,7 +294,9 @@ class Daemon:
         with self._lock:
             if self._was_ready or not self._agenda.is_idle:
                 return
-            self._was_ready = all(entry.life is not None and not entry.failures for entry in self._agenda.tokens)
-            count = sum(1 for _ in self._agenda.tokens)
+            lives = [None if entry.failures else entry.life for entry in self._agenda.tokens]
+            self._was_ready = None not in lives
         if self._was_ready:
-            self.reporter.send("daemon.ready", Severity.INFO, targets=count)
+            ends = [life.expires_at for life in lives if life is not None]
+            runway = round((min(ends) - self.clock.now()).total_seconds()) if ends else None
+            self.reporter.send("daemon.ready", Severity.INFO, targets=len(ends), runway_seconds=runway)
