@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import random
 import signal
 import sys
@@ -30,12 +31,14 @@ from refresher.engine.plan import Target
 from refresher.engine.reporter import Event, Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
+from refresher.files import read_state
 from refresher.observe.health import describe_retry
 from refresher.observe.supervisor import Supervisor
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import held_roots, is_daemon_running
 from refresher.publishing.retirement import retire_strays
+from refresher.publishing.walk import LOCK, InsecureDirectoryError
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
 
@@ -53,12 +56,44 @@ _GRACE_SECONDS = 3.0
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
     """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
+    check_user(loaded, "once")
     workshop = open_workshop(loaded)
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
         plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_daemon_running(plan.root)
     )
+
+
+def check_user(loaded: LoadedConfiguration, command: str) -> None:
+    """Check, before anything is created, that another user's daemon does not keep these targets; for `command`.
+
+    What this user created first (a root, a lock, directories) would be in that daemon's way. Where this user's own
+    daemon has a lock, it is this user's; and what is root's is no evidence of another: a group may read root's keys.
+
+    Raises:
+        InsecureDirectoryError: The lock, `directory_root`, a keys directory or the drop-in directory is another user's.
+    """
+    configuration, user = loaded.configuration, os.geteuid()
+    root = Path(configuration.directory_root)
+    if (lock := read_state(root / LOCK)) is not None and lock.uid == user:
+        return
+    keys = [supplier.keys_directory for supplier in configuration.suppliers.values()]
+    places = {root / LOCK: "", root: "directory_root ", **{place: "the keys directory " for place in keys if place}}
+    if configuration.targets_directory is not None:
+        places[Path(configuration.targets_directory)] = "targets_directory "
+    for place, name in places.items():
+        status = read_state(place)
+        if status is None or status.uid in (0, user):
+            continue
+        owner, group = status.uid, status.gid
+        raise InsecureDirectoryError(
+            f"{name}{place} belongs to uid {owner}, and this runs as uid {user}: nothing was created",
+            f"if uid {owner} is the daemon's user, run this as that user with the unit's rights: systemd-run --pipe "
+            f"--wait --uid={owner} --property=AmbientCapabilities=CAP_CHOWN refresher {command}; or setpriv "
+            f"--reuid={owner} --regid={group} --clear-groups --inh-caps=+chown --ambient-caps=+chown refresher "
+            f"{command}; else, as root: chown {user} {place}",
+        )
 
 
 def prove_targets(
@@ -195,7 +230,7 @@ def start_daemon(
     The supervisor hears of each tick that ran to its end.
 
     Raises:
-        PublishError: Another daemon holds the same `directory_root`, or it can't be trusted.
+        PublishError: Another daemon holds the same `directory_root`, or it can't be trusted; or another user's does.
     """
     from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
     from refresher.engine.watcher import Watcher
@@ -209,7 +244,8 @@ def start_daemon(
     def report_fault(error: RefresherError) -> None:
         reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
 
-    with held_roots() as hold:
+    check_user(loaded, "run")
+    with held_roots(report_fault) as hold:
         hold(Path(loaded.configuration.directory_root))
         plans = ConfiguredPlans(path, loaded)
         daemon = Daemon(

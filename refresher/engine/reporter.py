@@ -21,6 +21,7 @@ from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import TOKEN
+from refresher.publishing.atomic import find_containers
 from refresher.publishing.directory import is_another_directory
 from refresher.text import escape
 
@@ -235,12 +236,6 @@ def _compute_state(entry: Entry, now: datetime) -> State:
     if entry.life is None:
         return State.ABSENT
     return policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
-
-
-def find_containers(directory: str) -> str:
-    """Return the remedy for containers that hold something former of a credentials directory."""
-    command = f"docker ps --filter volume={shlex.quote(directory)}"
-    return f"start again each container that has it mounted: `{command}` lists them (podman too)"
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:
