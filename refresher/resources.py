@@ -113,6 +113,7 @@ class Impersonation:
         lifetime: The life of access tokens, which have the `scopes`; None leaves it to Google (an hour).
         is_own: Whether the worker's own credentials impersonate, instead of a federated token.
         credentials: The file that holds them; None for the metadata server.
+        quota_project: Id of the project that clients name as the one that pays, if they do.
         token_path: A file that holds the subject token, for remedies; None if it is unknown.
         jwks_command: What prints the keys to upload to the provider, for remedies; None if that is unknown.
     """
@@ -126,6 +127,7 @@ class Impersonation:
     lifetime: timedelta | None
     is_own: bool = False
     credentials: Path | None = None
+    quota_project: str | None = None
     token_path: str | None = field(default=None, compare=False)
     jwks_command: str | None = field(default=None, compare=False)
 

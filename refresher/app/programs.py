@@ -1,19 +1,19 @@
-"""What commands run: the daemon, one pass, a proof by real exchange. Callable, and tested, without a terminal."""
+"""What commands run: one pass, a proof by real exchange. Callable, and tested, without a terminal.
+
+The daemon is in `refresher.app.daemon`.
+"""
 
 import json
-import random
-import signal
-import threading
+import os
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from refresher import __version__
-from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
+from refresher.app.plans import build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
@@ -21,18 +21,16 @@ from refresher.config.loader import LoadedConfiguration
 from refresher.durations import format_seconds
 from refresher.engine import once
 from refresher.engine.agenda import Key
-from refresher.engine.daemon import Daemon
 from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
-from refresher.engine.reporter import Event, Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
+from refresher.files import read_state
 from refresher.observe.health import describe_retry
-from refresher.observe.supervisor import Supervisor
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.lock import held_roots, is_daemon_running
-from refresher.publishing.retirement import retire_strays
+from refresher.publishing.lock import is_daemon_running
+from refresher.publishing.walk import LOCK, InsecureDirectoryError
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
 
@@ -40,19 +38,47 @@ _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
 
-_SIGNAL_SECONDS = 0.2
-_GRACE_SECONDS = 3.0
-"""How long the end of the daemon waits for refreshes that are under way."""
-
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
     """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
+    check_user(loaded, "once")
     workshop = open_workshop(loaded)
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]
     return once.refresh_once(
         plan, targets, force=force, clock=SystemClock(), may_take_over=lambda: not is_daemon_running(plan.root)
     )
+
+
+def check_user(loaded: LoadedConfiguration, command: str) -> None:
+    """Check, before anything is created, that another user's daemon does not keep these targets; for `command`.
+
+    What this user created first (a root, a lock, directories) would be in that daemon's way. Where this user's own
+    daemon has a lock, it is this user's; and what is root's is no evidence of another: a group may read root's keys.
+
+    Raises:
+        InsecureDirectoryError: The lock, `directory_root`, a keys directory or the drop-in directory is another user's.
+    """
+    configuration, user = loaded.configuration, os.geteuid()
+    root = Path(configuration.directory_root)
+    if (lock := read_state(root / LOCK)) is not None and lock.uid == user:
+        return
+    keys = [supplier.keys_directory for supplier in configuration.suppliers.values()]
+    places = {root / LOCK: "", root: "directory_root ", **{place: "the keys directory " for place in keys if place}}
+    if configuration.targets_directory is not None:
+        places[Path(configuration.targets_directory)] = "targets_directory "
+    for place, name in places.items():
+        status = read_state(place)
+        if status is None or status.uid in (0, user):
+            continue
+        owner, group = status.uid, status.gid
+        raise InsecureDirectoryError(
+            f"{name}{place} belongs to uid {owner}, and this runs as uid {user}: nothing was created",
+            f"if uid {owner} is the daemon's user, run this as that user with the unit's rights: systemd-run --pipe "
+            f"--wait --uid={owner} --property=AmbientCapabilities=CAP_CHOWN refresher {command}; or setpriv "
+            f"--reuid={owner} --regid={group} --clear-groups --inh-caps=+chown --ambient-caps=+chown refresher "
+            f"{command}; else, as root: chown {user} {place}",
+        )
 
 
 def prove_targets(
@@ -146,112 +172,3 @@ def forbid_core_dumps() -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-
-
-def run_daemon(
-    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor, *, drain: timedelta
-) -> None:
-    """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
-
-    After the first of these signals it goes on for the time of `drain`, and ends at once at the second. Called on the
-    main thread; raises what `start_daemon` raises.
-    """
-    forbid_core_dumps()
-    first, second = threading.Event(), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: (second if first.is_set() else first).set())
-    with start_daemon(path, loaded, listener, supervisor) as daemon:
-
-        def reload() -> None:
-            daemon.ask_reload()
-            supervisor.reload()
-
-        signal.signal(signal.SIGHUP, lambda *_: reload())
-        # Python runs handlers on this thread alone, which a signal that the kernel delivers to another does not wake
-        while not first.wait(_SIGNAL_SECONDS):
-            pass
-        supervisor.stop(drain + timedelta(seconds=2 * _GRACE_SECONDS))
-        if drain:
-            ends_at = f"{datetime.now(UTC) + drain:%FT%TZ}"
-            listener(Event(name="daemon.draining", severity=Severity.INFO, fields={"ends_at": ends_at}))
-        until = time.monotonic() + drain.total_seconds()
-        while (rest := until - time.monotonic()) > 0 and not second.wait(min(rest, _SIGNAL_SECONDS)):
-            pass
-
-
-@contextmanager
-def start_daemon(
-    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor | None = None
-) -> Iterator[Daemon]:
-    """Run a daemon for the length of a `with` block; at its end the files stay as they are.
-
-    The supervisor hears of each tick that ran to its end.
-
-    Raises:
-        PublishError: Another daemon holds the same `directory_root`, or it can't be trusted.
-    """
-    from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
-    from refresher.engine.watcher import Watcher
-    from refresher.observe.board import Board
-    from refresher.observe.server import Server
-    from refresher.observe.survey import Survey
-
-    clock, workers = SystemClock(), Workers()
-    reporter, board = Reporter(listener), Board(clock)
-
-    def report_fault(error: RefresherError) -> None:
-        reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
-
-    with held_roots() as hold:
-        hold(Path(loaded.configuration.directory_root))
-        plans = ConfiguredPlans(path, loaded)
-        daemon = Daemon(
-            plans=plans,
-            hold=hold,
-            retire=retire_strays,
-            workers=workers,
-            reporter=reporter,
-            clock=clock,
-            draw=random.random,
-            observer=board,
-            interrupt=lambda: follow(),  # noqa: PLW0108 - it is defined below, with the watcher
-        )
-        reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
-
-        def warn(problem: str, remedy: str) -> None:
-            reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
-
-        def report_address(address: str) -> None:
-            reporter.send("daemon.listening", Severity.INFO, address=address)
-
-        def tick() -> None:
-            has_reloaded = supervisor is not None and supervisor.is_reloading
-            follow()  # what is known to have changed must not wait until everything is looked at
-            daemon.tick()
-            watcher.watch(plans.watched)
-            if supervisor is not None and (status := daemon.summarize()):
-                supervisor.report(status, has_reloaded=has_reloaded)
-
-        def follow() -> None:
-            changed = watcher.take()
-            if changed is None or changed:
-                daemon.follow(changed)
-
-        def jump(seconds: float) -> None:
-            daemon.clock_jumped(seconds)
-            ticker.tick_now()
-
-        ticker = Ticker(tick, follow)
-        watcher = Watcher(changed=ticker.follow_now, complain=warn)
-        with ExitStack() as stack:
-            stack.enter_context(ticker)
-            stack.enter_context(watcher)
-            stack.enter_context(ClockGuard(clock=clock, jumped=jump))
-            survey = stack.enter_context(Survey(board, clock, report_fault))
-            stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
-            yield daemon
-        daemon.stop()
-        workers.wait(_GRACE_SECONDS)
-        workers.stop()
-        reporter.flush()
-    reporter.send("daemon.stopped", Severity.INFO)

@@ -21,6 +21,7 @@ from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import TOKEN
+from refresher.publishing.atomic import find_containers
 from refresher.publishing.directory import is_another_directory
 from refresher.publishing.retirement import Retirement
 from refresher.text import escape
@@ -188,7 +189,8 @@ class Reporter:
                 artifact=name,
                 keys=", ".join(keys),
                 error=f"{path}/{name} has changed ({', '.join(keys)}): running containers keep the former values",
-                remedy=find_containers(path),
+                remedy=f"see first that Google accepts them: refresher wait --exchange {entry.target.name}; then "
+                + find_containers(path),
             )
         for name in outcome.repaired:
             if name not in changed:
@@ -258,12 +260,6 @@ def _compute_state(entry: Entry, now: datetime) -> State:
     if entry.life is None:
         return State.ABSENT
     return policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
-
-
-def find_containers(directory: str) -> str:
-    """Return the remedy for containers that hold something former of a credentials directory."""
-    command = f"docker ps --filter volume={shlex.quote(directory)}"
-    return f"start again each container that has it mounted: `{command}` lists them (podman too)"
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:

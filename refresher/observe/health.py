@@ -22,7 +22,7 @@ from refresher.publishing.contents import PublishedFile, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory, is_in_place
 from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.record import NewerRecordError
-from refresher.publishing.walk import LOCK
+from refresher.publishing.walk import LOCK, InsecureDirectoryError, build_foreign_error
 from refresher.tokens import SubjectToken
 
 _SERVING = (State.FRESH, State.DUE)
@@ -123,7 +123,7 @@ def examine(target: Target, now: datetime) -> TargetHealth:
                 assessment = _judge_ownership(target, assessment)
             else:
                 note = "ownership not checked: this user may not read the target record"
-        except NewerRecordError as error:
+        except (NewerRecordError, InsecureDirectoryError) as error:
             assessment, complaint = replace(assessment, state=State.FOREIGN), (error.problem, error.remedy)
     except PublishError as error:
         return build_unreadable(target.directory, error, now)
@@ -147,16 +147,16 @@ def _describe_drift(file: PublishedFile, content: bytes) -> str:
 
 
 def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
-    """Return the assessment, foreign if the record or the owner shows that the directory is another's.
+    """Return the assessment, foreign if the record shows that the directory is another's.
 
     Raises:
+        InsecureDirectoryError: Its owner shows that it is another's.
         NewerRecordError: A later version wrote the record.
         PublishError: It can't be read.
     """
     lock, place = read_state(target.directory.root / LOCK), read_state(target.directory.path)
     if lock is not None and place is not None and place.uid != lock.uid:
-        reason = f"its directory belongs to uid {place.uid}, not to the daemon (uid {lock.uid})"
-        return Assessment(state=State.FOREIGN, token=assessment.token, reason=reason)
+        raise build_foreign_error(str(target.directory.path), place.uid, lock.uid)
     record = target.directory.read_record()
     if record == target.record or assessment.state is State.ABSENT:
         return assessment

@@ -9,6 +9,7 @@ trusted, is decided in `refresher.publishing.walk`.
 import errno
 import os
 import re
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -29,11 +30,11 @@ _REMEDIES = {
     errno.ENOSPC: "free space on that file system",
     errno.EDQUOT: "raise the quota of the daemon's user on that file system",
     errno.EROFS: "mount that file system writable for the daemon",
-    errno.EACCES: "run this as the daemon's user with the unit's rights (docs/operating.md, 'once' next to the daemon)",
-    errno.EPERM: (
-        "run the daemon as root, or grant it CAP_CHOWN (and CAP_DAC_READ_SEARCH if `owner` names a user); "
-        "use `owner: ':GROUP'` to need less; as root, see lsattr"
+    errno.EACCES: (
+        "run this as the daemon's user with the unit's rights (docs/operating.md, 'once' next to the daemon); if it is "
+        "that, look at the modes of the directories above, and at what AppArmor or SELinux logged"
     ),
+    errno.EPERM: "see whether it is immutable (lsattr), and what AppArmor or SELinux logged",
     errno.EIO: "check that disk; nothing was replaced",
     errno.ESTALE: "check the file server; nothing was replaced",
     errno.EMFILE: "raise the daemon's limit of open files (LimitNOFILE=)",
@@ -85,8 +86,50 @@ def build_publish_error(error: OSError, place: str, *, done: str = "written") ->
         done: What was tried, as the participle that follows "can't be".
     """
     code = error.errno or 0
-    reason = os.strerror(code) if code else type(error).__name__
-    return PublishError(f"{place} can't be {done}: {reason}", _REMEDIES.get(code, "fix that path and try again"))
+    reason, remedy = os.strerror(code) if code else type(error).__name__, _REMEDIES.get(code, "fix that path and retry")
+    if code == errno.ENOSPC and _lacks_inodes(place):
+        reason, remedy = f"{reason}: it has no free inodes", "remove files on that file system (`df -i` shows it)"
+    return PublishError(f"{place} can't be {done}: {reason}", remedy)
+
+
+def _lacks_inodes(place: str) -> bool:
+    """Return whether the file system of a path, which may be absent, has all of its inodes in use (statvfs(3))."""
+    for path in (place, os.path.dirname(place)):  # noqa: PTH120 - the exec probe has no pathlib
+        with suppress(OSError):
+            found = os.statvfs(path)
+            return found.f_files > 0 and found.f_favail == 0
+    return False
+
+
+def build_giving_error(error: OSError, place: str, ownership: Ownership, *, done: str = "written") -> PublishError:
+    """Translate a refusal to do what may include to give a file, or a directory's group, to a configured owner."""
+    if error.errno != errno.EPERM or (ownership.uid, ownership.gid) == (None, None):
+        return build_publish_error(error, place, done=done)
+    owner = " and ".join(
+        f"{kind} {number}" for kind, number in (("uid", ownership.uid), ("group", ownership.gid)) if number is not None
+    )
+    rights = "CAP_CHOWN" if ownership.uid is None else "CAP_CHOWN CAP_DAC_READ_SEARCH"
+    other = "set `owner: ':GROUP'`, which needs less"
+    if ownership.uid is None:
+        other = "add the daemon's user to that group"
+    return PublishError(
+        f"{place} can't be given to {owner}: {os.strerror(errno.EPERM)}",
+        f"grant the daemon {rights.replace(' ', ' and ')}: AmbientCapabilities={rights} and CapabilityBoundingSet="
+        f"{rights} in the unit, or start it with `setpriv` (docs/operating.md, 'once' next to the daemon); or {other}; "
+        "if it has that right, see lsattr",
+    )
+
+
+def recommend_removal(place: str) -> str:
+    """Return the remedy for a credentials directory in which another user has created something."""
+    removal = f"as root: rm -r {shlex.quote(place)}"
+    return f"find out who created it; then, {removal}; the daemon creates it again; then {find_containers(place)}"
+
+
+def find_containers(directory: str) -> str:
+    """Return the remedy for containers that hold something former of a credentials directory."""
+    command = f"docker ps --filter volume={shlex.quote(directory)}"
+    return f"start again each container that has it mounted: `{command}` lists them (podman too)"
 
 
 def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, random_name: Callable[[], str]) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from refresher.errors import PublishError
 from refresher.publishing import atomic
 from refresher.publishing.artifacts import ARTIFACTS, ID_TOKENS, NAMES, RECORD, sort_for_withdrawal
-from refresher.publishing.atomic import OWN, build_publish_error, is_temporary
+from refresher.publishing.atomic import OWN, Ownership, build_giving_error, build_publish_error, is_temporary
 from refresher.publishing.contents import PublishedFile
 from refresher.publishing.directory import CredentialsDirectory, DirectoryState, read_directory_state, read_files
 from refresher.publishing.lock import open_lock, release_directory, take_directory
@@ -137,7 +137,7 @@ class OpenDirectory:
     def publish(self, name: str, content: bytes) -> None:
         """Replace one artifact atomically; with the record, before which nothing is published, the directory's name."""
         ownership = OWN if name == RECORD else self.ownership
-        with self._translated(name), self._around(name, create=True) as (directory, file):
+        with self._translated(name, ownership=ownership), self._around(name, create=True) as (directory, file):
             if self._entries is not None:
                 self._entries.add(name.partition("/")[0])
             atomic.replace(directory, file, content, ownership=ownership, random_name=self._random_name)
@@ -223,7 +223,7 @@ class OpenDirectory:
 
     def probe(self, size: int) -> None:
         """Prove that a replacement of this many bytes would work, without one."""
-        with self._translated():
+        with self._translated(ownership=self.ownership):
             atomic.probe(self._descriptor, size=size, ownership=self.ownership, random_name=self._random_name)
 
     @contextmanager
@@ -243,12 +243,12 @@ class OpenDirectory:
             yield descriptor
 
     @contextmanager
-    def _translated(self, name: str = "", *, done: str = "written") -> Iterator[None]:
+    def _translated(self, name: str = "", *, done: str = "written", ownership: Ownership = OWN) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             place = f"{self._path}/{name}" if name else self._path
-            raise build_publish_error(error, place, done=done) from error
+            raise build_giving_error(error, place, ownership, done=done) from error
 
 
 def _remove(directory: int, name: str) -> None:

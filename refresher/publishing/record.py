@@ -7,12 +7,13 @@ What is minted (audience, claims, scopes) is not in it: a change of that superse
 
 import hashlib
 import json
+import os
 from typing import NamedTuple
 
 from refresher.errors import PublishError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.publishing.artifacts import RECORD
-from refresher.publishing.atomic import build_publish_error
+from refresher.publishing.atomic import build_publish_error, recommend_removal
 
 _VERSION = 1
 _LARGEST = 4096
@@ -69,7 +70,10 @@ def read_record(directory: int, place: str) -> TargetRecord | None:
     except (FileNotFoundError, UnsuitableFileError):
         return None
     except OSError as error:
-        raise build_publish_error(error, f"{place}/{RECORD}", done="read") from error
+        refused = build_publish_error(error, f"{place}/{RECORD}", done="read")
+        if isinstance(error, PermissionError) and os.fstat(directory).st_uid == os.geteuid():
+            refused.remedy = recommend_removal(place)  # in the daemon's own directory another user wrote it
+        raise refused from error
     try:
         document = json.loads(content)
         version = int(document["version"])

@@ -12,7 +12,15 @@ from pathlib import Path
 from threading import Lock
 
 from refresher.errors import PublishError
-from refresher.publishing.atomic import ACCESS_LIST, DEFAULT_LIST, Ownership, build_publish_error, drop_inherited
+from refresher.publishing.atomic import (
+    ACCESS_LIST,
+    DEFAULT_LIST,
+    Ownership,
+    build_giving_error,
+    build_publish_error,
+    drop_inherited,
+    recommend_removal,
+)
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -28,6 +36,10 @@ class InsecureDirectoryError(PublishError):
     """A user other than the daemon's could change what lies in a directory."""
 
     usually_retryable = False
+
+
+class UnusableRootError(PublishError):
+    """The daemon can create nothing in `directory_root`, or not the root itself: the fault is no single target's."""
 
 
 class AbsentDirectoryError(PublishError):
@@ -47,6 +59,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
         AbsentDirectoryError: It does not exist and `create` is not set.
         InsecureDirectoryError: It is to be written to, and belongs to neither root nor the daemon, or is shared and
             others can write to it.
+        UnusableRootError: It does not exist, and this user may not create it.
         PublishError: The system refused.
     """
     try:
@@ -55,8 +68,15 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
         except FileNotFoundError:
             if not create:
                 raise AbsentDirectoryError(f"{root} does not exist", f"create {root}, or start the daemon") from None
-            for directory in reversed([root, *root.parents]):
-                _create_with_final_mode(directory)
+            try:
+                for directory in reversed([root, *root.parents]):
+                    _create_with_final_mode(directory)
+            except PermissionError:
+                user = os.geteuid()
+                raise UnusableRootError(
+                    f"directory_root {root} does not exist, and uid {user} may not create it",
+                    f"if {root} was a mount, mount it again; else, as root: install -d -o {user} -m 0755 {root}",
+                ) from None
             descriptor = os.open(root, _OPEN)
     except OSError as error:
         raise build_publish_error(error, str(root), done="opened") from error
@@ -66,7 +86,8 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
             raise InsecureDirectoryError(
                 f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon "
                 f"(uid {os.geteuid()})",
-                f"run this as uid {status.st_uid} if that is the daemon's user, else chown root {root}",
+                f"run this as uid {status.st_uid} if that is the daemon's user, else, as root: chown {os.geteuid()} "
+                f"{root}",
             )
         if create and is_shared and can_others_write(status):
             raise InsecureDirectoryError(
@@ -128,18 +149,42 @@ def open_below(
         trusted = {os.geteuid()} if create else {os.geteuid(), *_list_trusted_by_readers(parent, status.st_uid)}
         if status.st_uid not in trusted:
             daemon = os.geteuid() if create else _list_trusted_by_readers(parent, status.st_uid)[0]
-            advice = f"run this as uid {status.st_uid} if that is the daemon's user, else" if create else "as root:"
-            raise InsecureDirectoryError(
-                f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {daemon})",
-                f"{advice} chown {daemon} {place}",
-            )
+            is_daemon_known = not create or _has_lock(parent)  # a publisher has found its lock to be its own
+            raise build_foreign_error(place, status.st_uid, daemon, is_daemon_known=is_daemon_known)
         if status.st_mode & _OTHERS_MAY_WRITE:
             raise InsecureDirectoryError(
-                f"others can write to {place} (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {place}"
+                f"others can write to {place} (mode {stat.S_IMODE(status.st_mode):04o})",
+                f"chmod go-w {place}; if another user has created something in it: {recommend_removal(place)}",
             )
         if create and status.st_mode & stat.S_IRWXU != stat.S_IRWXU:  # without it not even the record can be read
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)
     return descriptor
+
+
+def build_foreign_error(place: str, owner: int, daemon: int, *, is_daemon_known: bool = True) -> InsecureDirectoryError:
+    """Return the refusal of a directory of another user: what lies in it may be his, so that chown would not do."""
+    remedy = recommend_removal(place)
+    if not is_daemon_known:
+        remedy = f"run this as uid {owner} if that is the daemon's user, else {remedy}"
+    return InsecureDirectoryError(f"{place} belongs to uid {owner}, not to the daemon (uid {daemon})", remedy)
+
+
+def build_uncreatable_error(root: str, status: os.stat_result, name: str) -> UnusableRootError:
+    """Return the refusal of a root of another user in which the daemon may create nothing, such as `name`."""
+    user = os.geteuid()
+    return UnusableRootError(
+        f"directory_root {root} belongs to uid {status.st_uid} (mode {stat.S_IMODE(status.st_mode):04o}): the daemon, "
+        f"uid {user}, may not create {name} in it",
+        f"if {root} is a mount point, mount it again; else, as root: chown {user} {root}",
+    )
+
+
+def _has_lock(root: int) -> bool:
+    try:
+        os.stat(LOCK, dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _list_trusted_by_readers(parent: int, owner: int) -> tuple[int, ...]:
@@ -187,7 +232,7 @@ def settle(descriptor: int, place: str, ownership: Ownership) -> None:
         if stat.S_IMODE(status.st_mode) != ownership.directory_mode:
             os.fchmod(descriptor, ownership.directory_mode)
     except OSError as error:
-        raise build_publish_error(error, place) from error
+        raise build_giving_error(error, place, ownership) from error
 
 
 def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, create: bool, is_synced: bool) -> int:
@@ -204,7 +249,13 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
         if not create:
             raise
         return _open_closed_below(parent, name, flags)
-    os.mkdir(name, _FIRST_MODE, dir_fd=parent)
+    try:
+        os.mkdir(name, _FIRST_MODE, dir_fd=parent)
+    except PermissionError:
+        around = os.fstat(parent)
+        if around.st_uid == os.geteuid():
+            raise
+        raise build_uncreatable_error(os.path.dirname(place), around, "directories") from None  # noqa: PTH120
     if is_synced:
         os.fsync(parent)
     descriptor = os.open(name, flags, dir_fd=parent)

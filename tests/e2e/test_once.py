@@ -227,7 +227,7 @@ def test_daemon_with_one_capability_says_what_it_lacks(worker: Worker, need: Nee
     worker.configure("alice", targets={"alice": {"owner": f"{CONTAINER}:{CONTAINER}"}})
     as_daemon_user(worker, need, f"+{capability}")
 
-    assert "CAP_CHOWN (and CAP_DAC_READ_SEARCH" in worker.once(status=4).stderr
+    assert "CAP_CHOWN and CAP_DAC_READ_SEARCH" in worker.once(status=4).stderr
     assert worker.files("alice") == {}
 
 

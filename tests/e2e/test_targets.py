@@ -159,3 +159,23 @@ def test_withdrawn_identity_loses_env_and_a_broken_drop_in_nothing(machine: Work
     assert sorted(os.listdir(machine.directory("dave-train"))) == [".target", "credentials.json", "token"]
     assert (machine.directory("alice-train") / "env").exists()
     machine.run("wait", "--directory", str(machine.directory("dave-train")), "--timeout", "0s", status=6)
+
+
+def test_file_that_another_process_removes_is_back_at_once(machine: Worker) -> None:
+    """What happens behind the daemon's back in a target's directory is seen between two ticks, and logged."""
+    with machine.daemon() as log:
+        machine.drop_in("task", identity="alice")
+        log.wait_for("token.published", target="task")
+        token = machine.directory("task") / "token"
+        until(token.exists, what="published")
+        time.sleep(2.5)  # until the directory is watched
+        times = []
+        for _ in range(5):
+            began = time.monotonic()
+            token.unlink()
+            until(token.exists, what="published again")
+            times.append(time.monotonic() - began)
+            time.sleep(0.5)  # until the daemon has noted what it wrote
+
+        assert sorted(times)[2] < 0.4
+        log.wait_for("artifact.tampered", target="task")

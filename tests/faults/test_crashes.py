@@ -18,9 +18,10 @@ PUBLISHER = Path(__file__).with_name("killed_publisher.py")
 KILLS = 300
 KILLED = -9
 FILL_AND_FORCE = """
-mount -t tmpfs -o size=16k tmpfs "$ROOT" || exit 99
+mount -t tmpfs -o "$LIMIT" tmpfs "$ROOT" || exit 99
 "$@" || exit 98
 cat /dev/zero >"$ROOT/fill" 2>/dev/null
+while mkdir "$ROOT/.x$((number += 1))" 2>/dev/null; do :; done
 "$@" --force
 status=$?
 cat "$ROOT/alice/token" >"$COPY"
@@ -111,7 +112,7 @@ def test_crash_while_the_root_is_new(worker: Worker, need: Need, calls: str) -> 
         ("rename,renameat,renameat2", "EBUSY", "mount the directory instead"),
         ("fsync", "ENOSPC", "free space"),
         ("fsync", "EDQUOT", "raise the quota"),
-        ("fchmod", "EPERM", "CAP_CHOWN"),
+        ("fchmod", "EPERM", "lsattr"),
         ("fchmod", "EROFS", "mount that file system writable"),
     ],
 )
@@ -127,17 +128,20 @@ def test_refused_system_call_changes_nothing(worker: Worker, need: Need, calls: 
     assert worker.files("alice") == before
 
 
-def test_full_disk_changes_nothing(worker: Worker, need: Need) -> None:
-    """On a full file system the present token stays complete, and the remedy is to free space."""
+@pytest.mark.parametrize(
+    ("limit", "remedy"), [("size=16k", "free space"), ("size=1m,nr_inodes=12", "no free inodes — remove files")]
+)
+def test_full_disk_changes_nothing(worker: Worker, need: Need, limit: str, remedy: str) -> None:
+    """On a full file system the present token stays complete, and the remedy is to free what is used up."""
     need.root()
     unshare = need.tool("unshare", "apt-get install util-linux")
     worker.root.mkdir()
-    worker.environment = {"ROOT": str(worker.root), "COPY": str(worker.place / "copy")}
+    worker.environment = {"ROOT": str(worker.root), "COPY": str(worker.place / "copy"), "LIMIT": limit}
     worker.prefix = [unshare, "-m", "sh", "-c", FILL_AND_FORCE, "sh"]
 
     done = worker.once(status=4)
 
-    assert "free space" in done.stderr
+    assert remedy in done.stderr
     assert peek((worker.place / "copy").read_text()).unverified_claims is not None
 
 

@@ -349,4 +349,4 @@ def test_absent_root_is_reported_as_such(alice: Target) -> None:
 
     assert health.state is State.ABSENT
     assert f"directory_root {alice.directory.root} does not exist" in (health.problem or "")
-    assert "was a mount, mount it again; then start" in (health.remedy or "")
+    assert "was a mount, mount it again; then read the daemon's log" in (health.remedy or "")

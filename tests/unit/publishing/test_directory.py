@@ -203,7 +203,7 @@ def test_reader_need_not_be_the_daemon(
         daemon = 0 if locked_by is None else locked_by
         with pytest.raises(InsecureDirectoryError, match=f"54321, not to the daemon .uid {daemon}") as caught:
             directory.read([TOKEN])
-        assert caught.value.remedy == f"as root: chown {daemon} {directory.path}"
+        assert f"find out who created it; then, as root: rm -r {directory.path}; the daemon" in caught.value.remedy
     refusal = r"belongs to uid 54321|is not the daemon's alone \(uid 543"
     with pytest.raises(InsecureDirectoryError, match=refusal), open_to_publish(directory):
         pass

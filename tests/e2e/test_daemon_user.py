@@ -1,0 +1,219 @@
+"""The daemon has its own user: what others create in its way is refused, or reported with what heals it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.test_once import DAEMON, as_daemon_user
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Need
+    from tests.program import Worker
+
+STRANGER = 54_399
+
+
+def list_owners(place: Path) -> dict[str, int]:
+    """Return what lies in a worker's directory, with its owner; not the logs."""
+    return {
+        str(path.relative_to(place)): path.lstat().st_uid
+        for path in place.rglob("*")
+        if not path.name.startswith("log-")
+    }
+
+
+def give(place: Path) -> None:
+    """Give a directory and all in it to the daemon's user."""
+    for path in (place, *place.rglob("*")):
+        os.chown(path, DAEMON, DAEMON)
+
+
+def make_readable(path: Path) -> None:
+    """Give a file or a directory to root, readable by every user."""
+    os.chown(path, 0, 0)
+    path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
+
+
+@pytest.mark.parametrize("command", ["once", "run"])
+@pytest.mark.parametrize("evidence", ["keys", "root", "lock", "drop-ins"])
+def test_root_creates_nothing_where_the_daemon_is_another_user(
+    worker: Worker, need: Need, evidence: str, command: str
+) -> None:
+    """As root `once` and `run` refuse what another user's daemon keeps, before anything is created."""
+    need.root()
+    worker.configure("alice", targets_directory=str(worker.drop_ins))
+    worker.drop_in("bob", identity="alice")
+    if evidence in ("root", "lock"):
+        worker.root.mkdir(mode=0o755)
+    if evidence == "lock":
+        (worker.root / ".lock").touch(mode=0o600)
+    give({"keys": worker.place / "keys", "root": worker.root, "drop-ins": worker.drop_ins}.get(evidence, worker.root))
+    if evidence == "lock":
+        os.chown(worker.root, 0, 0)
+    before = list_owners(worker.place)
+
+    done = worker.command(command, status=4)
+
+    assert list_owners(worker.place) == before
+    assert f"belongs to uid {DAEMON}" in done.stderr
+    assert f"--uid={DAEMON}" in done.stderr
+    assert f"--reuid={DAEMON}" in done.stderr
+    assert f"refresher {command}" in done.stderr
+
+
+def test_root_serves_itself(worker: Worker, need: Need) -> None:
+    """Where everything is root's, root goes on; a root that belongs to the daemon alone is no obstacle to it."""
+    need.root()
+    worker.configure("alice")
+
+    worker.once()
+    worker.once("--force")
+
+    assert worker.status()["alice"]["state"] == "fresh"
+
+
+def test_root_that_was_uncovered_is_one_fault_with_its_remedy(worker: Worker, need: Need) -> None:
+    """After an unmount the mount point is root's: the fault is the root's, once, and no one is sent to `start`."""
+    worker.configure("alice", "bob")
+    as_daemon_user(worker, need, "+chown")
+    make_readable(worker.configuration)
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        worker.root.rename(worker.place / "former")
+        make_readable(worker.place)
+        worker.root.mkdir(mode=0o755)
+
+        log.wait_for("directory.recreated")
+        fault, failure = log.wait_for("daemon.fault"), log.wait_for("token.publish_failed")
+        prefix, worker.prefix = worker.prefix, []
+        report = worker.command("status").stdout
+        worker.prefix = prefix
+        second = worker.command("run", status=4).stderr
+        os.chown(worker.root, DAEMON, DAEMON)
+        log.wait_for("token.published", target="alice", count=2)
+        log.wait_for("token.published", target="bob", count=2)
+        faults, failures = log.events("daemon.fault"), log.events("token.publish_failed")
+
+    for event in (fault, failure):
+        assert f"directory_root {worker.root} belongs to uid 0" in event["error"]
+        assert "mount it again" in event["remedy"]
+        assert f"chown {DAEMON} {worker.root}" in event["remedy"]
+    assert ".lock" in fault["error"]
+    assert len(faults) == 1
+    assert [event.get("targets") for event in failures] in ([2], [1, 1])
+    assert "another daemon already publishes" in second
+    assert "no daemon holds" not in report
+    assert "systemctl start" not in report
+
+
+def test_root_that_is_gone_is_one_fault_with_its_remedy(worker: Worker, need: Need) -> None:
+    """A root that the daemon may not create again is one fault, which says how root creates it."""
+    worker.configure("alice", "bob")
+    as_daemon_user(worker, need, "+chown")
+    make_readable(worker.configuration)
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        make_readable(worker.place)
+        worker.root.rename(worker.place / "former")
+
+        fault = log.wait_for("daemon.fault")
+        prefix, worker.prefix = worker.prefix, []
+        report = worker.command("status").stdout
+        worker.prefix = prefix
+        worker.root.mkdir(mode=0o755)
+        os.chown(worker.root, DAEMON, DAEMON)
+        log.wait_for("token.published", target="bob", count=2)
+        failures = log.events("token.publish_failed")
+
+    assert f"directory_root {worker.root} does not exist" in fault["error"]
+    assert f"install -d -o {DAEMON} -m 0755 {worker.root}" in fault["remedy"]
+    assert not failures
+    assert "no daemon holds" not in report
+    assert "systemctl start" not in report
+
+
+@pytest.mark.parametrize("owner", [0, STRANGER])
+@pytest.mark.parametrize("mode", [0o711, 0o777])
+def test_directory_of_another_user_has_one_answer_that_heals(worker: Worker, need: Need, owner: int, mode: int) -> None:
+    """The log and `status` give the same remedy; half of it (chown) leads to the same one, and the whole heals."""
+    worker.configure("alice")
+    as_daemon_user(worker, need, "+chown")
+    make_readable(worker.configuration)
+    place = worker.directory("alice")
+    place.mkdir(parents=True)
+    (place / ".target").write_text("{}")
+    (place / ".target").chmod(0o600)
+    place.chmod(mode)
+    os.chown(worker.root, DAEMON, DAEMON)
+    for path in (place, place / ".target"):
+        os.chown(path, owner, owner)
+    remedy = f"rm -r {place}"
+    with worker.daemon() as log:
+        failure = log.wait_for("token.publish_failed")
+        prefix, worker.prefix = worker.prefix, []
+        verdict = worker.status()["alice"]
+        worker.prefix = prefix
+        os.chown(place, DAEMON, DAEMON)
+        place.chmod(stat.S_IMODE(place.stat().st_mode) & ~0o022)
+        log.send(1)
+        second = log.wait_for("token.publish_failed", count=2)
+        shutil.rmtree(place)
+        log.send(1)
+        log.wait_for("token.published")
+
+    assert f"belongs to uid {owner}, not to the daemon (uid {DAEMON})" in failure["error"]
+    for text in (failure["remedy"], verdict["remedy"], second["remedy"]):
+        assert remedy in text
+        assert "find out who" in text
+        assert "start again each container" in text
+        assert "chown" not in text
+        assert "run this as" not in text
+    assert ".target can't be read" in second["error"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "advised", "not_advised"),
+    [
+        pytest.param(f":{STRANGER}", "add the daemon's user to that group", "':GROUP'", id="group"),
+        pytest.param(f"{STRANGER}:{STRANGER}", "CAP_DAC_READ_SEARCH", "to that group", id="user"),
+    ],
+)
+def test_missing_right_to_give_files_away_is_named_with_what_grants_it(
+    worker: Worker, need: Need, owner: str, advised: str, not_advised: str
+) -> None:
+    """Without CAP_CHOWN the remedy is the unit's lines, and never to run as root, which leads to a refusal."""
+    worker.configure("alice", targets={"alice": {"owner": owner}})
+    as_daemon_user(worker, need, "-all")
+
+    text = worker.once(status=4).stderr
+
+    assert "AmbientCapabilities=CAP_CHOWN" in text
+    assert "CapabilityBoundingSet=CAP_CHOWN" in text
+    assert str(STRANGER) in text
+    assert advised in text
+    assert not_advised not in text
+    assert "as root" not in text
+
+
+def test_lock_of_root_in_the_daemons_root_is_given_back(worker: Worker, need: Need) -> None:
+    """The remedy for a lock that root left is to give it back: removing it is what the guide forbids."""
+    worker.configure("alice")
+    as_daemon_user(worker, need, "+chown")
+    make_readable(worker.configuration)
+    worker.once()
+    lock = worker.root / ".lock"
+    os.chown(lock, 0, 0)
+
+    text = worker.once(status=4).stderr
+
+    assert f"chown {DAEMON} {lock}" in text
+    assert "remove" not in text
+    os.chown(lock, DAEMON, DAEMON)
+    worker.once()
