@@ -25,7 +25,7 @@ from requests import Session
 from rich.console import Console
 from rich.text import Text
 
-from refresher.app.programs import start_daemon
+from refresher.app.daemon import start_daemon
 from refresher.config.loader import load
 from refresher.durations import format_duration
 from refresher.emulator.state import DEFAULT_NUMBER, DEFAULT_PROJECT

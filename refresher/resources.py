@@ -104,6 +104,7 @@ class Impersonation:
         lifetime: The life of access tokens, which have the `scopes`; None leaves it to Google (an hour).
         is_own: Whether the worker's own credentials impersonate, instead of a federated token.
         credentials: The file that holds them; None for the metadata server.
+        quota_project: Id of the project that clients name as the one that pays, if they do.
         token_path: A file that holds the subject token, for remedies; None if it is unknown.
     """
 
@@ -116,6 +117,7 @@ class Impersonation:
     lifetime: timedelta | None
     is_own: bool = False
     credentials: Path | None = None
+    quota_project: str | None = None
     token_path: str | None = field(default=None, compare=False)
 
     @property

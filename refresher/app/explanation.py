@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ _SCOPE = re.compile(
 )
 """The beginnings of all scopes that Google lists (https://developers.google.com/identity/protocols/oauth2/scopes)."""
 
+
+_MOST_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 
 _QUOTA = 6_000
 """Exchanges a minute that STS allows a project (https://docs.cloud.google.com/iam/quotas)."""
@@ -95,6 +98,18 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     yield from _list_excess(loaded)
     yield from _list_misnamed(loaded.configuration.targets_directory)
     yield from list_unrecorded(loaded)
+    with suppress(OSError, ValueError):
+        yield from list_unwatched(len(loaded.targets), int(_MOST_WATCHES.read_text(encoding="ascii")))
+
+
+def list_unwatched(count: int, most: int) -> Iterator[RefresherError]:
+    """Return a warning if the kernel allows fewer watches than there are targets (inotify(7))."""
+    if count > most:
+        yield ConfigurationError(
+            f"{count} targets need as many watches, and {_MOST_WATCHES} allows {most}: what other processes change in "
+            "their directories is noticed within seconds, not at once",
+            f"sysctl fs.inotify.max_user_watches={2 * count}",
+        )
 
 
 def list_unrecorded(loaded: LoadedConfiguration) -> Iterator[PublishError]:

@@ -5,6 +5,7 @@ their settings and keys are, so that an added target reads no key again and shar
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -98,13 +99,14 @@ class _NamedTransport:
 
 
 def build_chain(workshop: Workshop, transport: Callable[[], "Transport"] | None = None) -> Chain:
-    """Return what mints optional artifacts; None for the transport that all share."""
+    """Return what mints optional artifacts; with a transport of its own, what asks as a client would."""
     from refresher.google.chain import GoogleChain
 
     return GoogleChain(
         transport=transport or workshop.transport,
         endpoints=workshop.endpoints,
         own=lambda credentials, now: workshop.open_credentials(credentials).access_token(now),
+        names_quota_project=transport is not None,
     )
 
 
@@ -192,6 +194,11 @@ class ConfiguredPlans:
             names.setdefault(Path(drop_ins), set())
         suffix = {str(drop_ins): SUFFIX}
         return {path: Watched(frozenset(each), suffix.get(str(path))) for path, each in names.items()}
+
+    @property
+    def directories(self) -> tuple[Path, AbstractSet[str]]:
+        """The directory root, and the names of the directories in it."""
+        return Path(self._loaded.configuration.directory_root), self._loaded.targets.keys()
 
     def _load_until_still(self, look: _Look) -> None:
         """Load and remember how all looked before: what changes under the reading shows as a difference later."""

@@ -1,20 +1,19 @@
-"""What commands run: the daemon, one pass, a proof by real exchange. Callable, and tested, without a terminal."""
+"""What commands run: one pass, a proof by real exchange. Callable, and tested, without a terminal.
+
+The daemon is in `refresher.app.daemon`.
+"""
 
 import json
 import os
-import random
-import signal
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from refresher import __version__
-from refresher.app.plans import ConfiguredPlans, build_chain, build_plan
+from refresher.app.plans import build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
@@ -22,19 +21,15 @@ from refresher.config.loader import LoadedConfiguration
 from refresher.durations import format_seconds
 from refresher.engine import once
 from refresher.engine.agenda import Key
-from refresher.engine.daemon import Daemon
 from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Target
-from refresher.engine.reporter import Event, Listener, Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
 from refresher.files import read_state
 from refresher.observe.health import describe_retry
-from refresher.observe.supervisor import Supervisor
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.lock import held_roots, is_daemon_running
-from refresher.publishing.retirement import retire_strays
+from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK, InsecureDirectoryError
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
@@ -42,10 +37,6 @@ from refresher.tokens import UnreadableTokenError
 _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
-
-_SIGNAL_SECONDS = 0.2
-_GRACE_SECONDS = 3.0
-"""How long the end of the daemon waits for refreshes that are under way."""
 
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
@@ -181,113 +172,3 @@ def forbid_core_dumps() -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-
-
-def run_daemon(
-    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor, *, drain: timedelta
-) -> None:
-    """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
-
-    After the first of these signals it goes on for the time of `drain`, and ends at once at the second. Called on the
-    main thread; raises what `start_daemon` raises.
-    """
-    forbid_core_dumps()
-    first, second = threading.Event(), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: (second if first.is_set() else first).set())
-    with start_daemon(path, loaded, listener, supervisor) as daemon:
-
-        def reload() -> None:
-            daemon.ask_reload()
-            supervisor.reload()
-
-        signal.signal(signal.SIGHUP, lambda *_: reload())
-        # Python runs handlers on this thread alone, which a signal that the kernel delivers to another does not wake
-        while not first.wait(_SIGNAL_SECONDS):
-            pass
-        supervisor.stop(drain + timedelta(seconds=2 * _GRACE_SECONDS))
-        if drain:
-            ends_at = f"{datetime.now(UTC) + drain:%FT%TZ}"
-            listener(Event(name="daemon.draining", severity=Severity.INFO, fields={"ends_at": ends_at}))
-        until = time.monotonic() + drain.total_seconds()
-        while (rest := until - time.monotonic()) > 0 and not second.wait(min(rest, _SIGNAL_SECONDS)):
-            pass
-
-
-@contextmanager
-def start_daemon(
-    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor | None = None
-) -> Iterator[Daemon]:
-    """Run a daemon for the length of a `with` block; at its end the files stay as they are.
-
-    The supervisor hears of each tick that ran to its end.
-
-    Raises:
-        PublishError: Another daemon holds the same `directory_root`, or it can't be trusted; or another user's does.
-    """
-    from refresher.engine.ticker import ClockGuard, Ticker  # APScheduler takes long to import
-    from refresher.engine.watcher import Watcher
-    from refresher.observe.board import Board
-    from refresher.observe.server import Server
-    from refresher.observe.survey import Survey
-
-    clock, workers = SystemClock(), Workers()
-    reporter, board = Reporter(listener), Board(clock)
-
-    def report_fault(error: RefresherError) -> None:
-        reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
-
-    check_user(loaded, "run")
-    with held_roots(report_fault) as hold:
-        hold(Path(loaded.configuration.directory_root))
-        plans = ConfiguredPlans(path, loaded)
-        daemon = Daemon(
-            plans=plans,
-            hold=hold,
-            retire=retire_strays,
-            workers=workers,
-            reporter=reporter,
-            clock=clock,
-            draw=random.random,
-            observer=board,
-            interrupt=lambda: follow(),  # noqa: PLW0108 - it is defined below, with the watcher
-        )
-        reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
-
-        def warn(problem: str, remedy: str) -> None:
-            reporter.send("config.warning", Severity.WARNING, error=problem, remedy=remedy)
-
-        def report_address(address: str) -> None:
-            reporter.send("daemon.listening", Severity.INFO, address=address)
-
-        def tick() -> None:
-            has_reloaded = supervisor is not None and supervisor.is_reloading
-            follow()  # what is known to have changed must not wait until everything is looked at
-            daemon.tick()
-            watcher.watch(plans.watched)
-            if supervisor is not None and (status := daemon.summarize()):
-                supervisor.report(status, has_reloaded=has_reloaded)
-
-        def follow() -> None:
-            changed = watcher.take()
-            if changed is None or changed:
-                daemon.follow(changed)
-
-        def jump(seconds: float) -> None:
-            daemon.clock_jumped(seconds)
-            ticker.tick_now()
-
-        ticker = Ticker(tick, follow)
-        watcher = Watcher(changed=ticker.follow_now, complain=warn)
-        with ExitStack() as stack:
-            stack.enter_context(ticker)
-            stack.enter_context(watcher)
-            stack.enter_context(ClockGuard(clock=clock, jumped=jump))
-            survey = stack.enter_context(Survey(board, clock, report_fault))
-            stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
-            yield daemon
-        daemon.stop()
-        workers.wait(_GRACE_SECONDS)
-        workers.stop()
-        reporter.flush()
-    reporter.send("daemon.stopped", Severity.INFO)

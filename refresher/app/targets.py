@@ -148,6 +148,7 @@ def _build_target(
             lifetime=identity.lifetime,
             is_own=identity.via == "impersonation",
             credentials=identity.credentials,
+            quota_project=identity.quota_project,
             token_path=str(target.directory / TOKEN),
         ),
         minted=tuple(
@@ -162,9 +163,9 @@ def compute_probe_intervals(loaded: LoadedConfiguration) -> dict[str, timedelta]
     """Return how often the canary asks for each identity that has a target, by name; one that is off is left out."""
     configured = loaded.configuration
     least = {}
-    for target in loaded.targets.values():
-        interval = loaded.get_identity(target).canary
-        least[target.identity] = configured.canary if interval is None else interval
+    for name in dict.fromkeys(target.identity for target in loaded.targets.values()):
+        interval = configured.identities[name].canary
+        least[name] = configured.canary if interval is None else interval
     wanted = {name: interval for name, interval in least.items() if interval}
     return {name: policy.probe_interval(interval, len(wanted)) for name, interval in wanted.items()}
 

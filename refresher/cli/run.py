@@ -28,7 +28,7 @@ def command(config: Path, drain: timedelta) -> None:
     """
     # a request to load again is ignored until the configuration is loaded for the first time
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from refresher.app.programs import run_daemon
+    from refresher.app.daemon import run_daemon
     from refresher.config.loader import load
     from refresher.observe.logs import log
     from refresher.observe.supervisor import Supervisor

@@ -105,16 +105,20 @@ def _run(request: Mapping[str, object], process: Process) -> bytes | None:
     """Return what the process inside prints; None if it does not end in time."""
     command = [sys.executable, "-I", "-S", "-E", str(_INSIDE), str(process.pidfd), str(process.root)]
     deadline = time.monotonic() + _SECONDS
-    child = subprocess.Popen(  # noqa: S603 - our own program
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(process.pidfd, process.root),
-        env={},
-        cwd="/",
-        start_new_session=True,
-    )
+    try:
+        child = subprocess.Popen(  # noqa: S603 - our own program
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(process.pidfd, process.root),
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        problem = f"the interpreter {sys.executable} cannot be started: {os.strerror(error.errno or 0)}"
+        raise UsageError(problem, "run this command as root") from None
     output, has_ended = b"", False
     try:
         with suppress(BrokenPipeError):

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from refresher.doctor.sight import Sight, Thing
 from refresher.engine.plan import Target
-from refresher.errors import RefresherError
+from refresher.errors import RefresherError, UsageError
 from refresher.observe.health import TargetHealth
 from refresher.suppliers.interface import SupplierSettings
 from refresher.tokens import AccessToken, SubjectToken
@@ -36,7 +36,7 @@ class Trial:
         is_new: Whether that is the new one.
         exchange: What STS answered; for an identity without a pool, the worker's own token.
         impersonation: What IAM Credentials answered.
-        keys: Key ids that the issuer publishes; looked up only if STS does not accept the key.
+        keys: Ids of the keys that are published; looked up only if STS does not accept the key.
     """
 
     supplied: Attempt[SubjectToken]
@@ -56,7 +56,7 @@ class Facts:
         settings: The settings of its supplier.
         health: The verdict on its files.
         artifacts: Its minted artifacts that do not serve, by name, and what came of minting each.
-        sight: What its container sees; a text is the reason why that is not known.
+        sight: What its container sees; or the reason why nothing looked there, or why it could not be entered.
         published: What stands on the host at its credentials directory, and the digests of the tokens in it, before and
             after its container was looked into.
         skew: How much Google's clock is ahead of this machine's; None if unknown.
@@ -71,7 +71,7 @@ class Facts:
     health: TargetHealth
     trial: Trial
     artifacts: Mapping[str, Attempt[None]]
-    sight: Sight | str
+    sight: Sight | str | UsageError
     published: tuple[Thing, frozenset[str]]
     skew: timedelta | None
     now: datetime

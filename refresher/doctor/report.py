@@ -16,9 +16,9 @@ from refresher.doctor.configuration import check_configuration, list_notes, load
 from refresher.doctor.container import describe_published, look
 from refresher.doctor.diagnosis import Finding, State, skip
 from refresher.doctor.facts import Facts, Trial
-from refresher.doctor.process import open_process
+from refresher.doctor.process import Process, open_process
 from refresher.doctor.rights import check_rights
-from refresher.doctor.sight import Sight
+from refresher.doctor.sight import Sight, Thing
 from refresher.doctor.transport import ObservingTransport
 from refresher.doctor.trials import OFFLINE, Trials, attempt
 from refresher.engine.plan import MintedArtifact, Target
@@ -31,6 +31,10 @@ from refresher.tokens import AccessToken
 
 _LIMITS = Limits(connect=3.0, read=5.0, call=8.0)
 """Seconds; a person waits."""
+
+
+_NOWHERE = "use --pid or --container to look into a container"
+_NOTHING: tuple[Thing, frozenset[str]] = (Thing(kind="absent"), frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,7 @@ class _CheckUp:
 
     def gather(self) -> Iterator[Facts]:
         """Return the facts of each target."""
+        sights = self._look()
         trials = Trials(
             self._loaded, self._workshop, is_offline=self._request.is_offline, now=partial(datetime.now, UTC)
         )
@@ -161,14 +166,12 @@ class _CheckUp:
         now = datetime.now(UTC)
         verdicts = {name: health.examine(target, now) for name, target in self._targets.items()}
         minted = trials.mint(_list_lacking(self._targets, tried, verdicts))
-        before = {name: describe_published(target.directory.path)[1] for name, target in self._targets.items()}
-        sights = self._look()
         transport = attempt(self._transport.get).result
         skew = None if transport is None else transport.get_skew(self._workshop.endpoints.sts)
         for name, target in self._targets.items():
             resolved = self._loaded.targets[name]
             variables = build_variables(self._loaded, resolved)
-            place, digest = describe_published(target.directory.path)
+            sight, published = sights.get(name, (_NOWHERE, _NOTHING))
             yield Facts(
                 target=target,
                 settings=self._loaded.configuration.suppliers[target.supplier],
@@ -176,15 +179,18 @@ class _CheckUp:
                 variables=variables,
                 health=verdicts[name],
                 trial=tried[name],
-                artifacts={artifact: found for (owner, artifact), found in minted.items() if owner == name},
-                sight=sights.get(name, "use --pid or --container to look into a container"),
-                published=(place, frozenset(filter(None, (before[name], digest)))),
+                artifacts={each.name: minted[name, each.name] for each in target.minted if (name, each.name) in minted},
+                sight=sight,
+                published=published,
                 skew=skew,
                 now=now,
             )
 
-    def _look(self) -> dict[str, Sight | str]:
-        """Return what the given process sees of each target that it has mounted, or of the only one."""
+    def _look(self) -> dict[str, tuple[Sight | str | UsageError, tuple[Thing, frozenset[str]]]]:
+        """Return what the given process sees of each target that it has mounted, or of the only one; and the host's.
+
+        A process that does not exist is a `UsageError`, before anything is tried.
+        """
         if self._request.pid is None:
             return {}
         places = {name: self._loaded.targets[name].container_directory for name in self._targets}
@@ -193,18 +199,28 @@ class _CheckUp:
             if not chosen and len(places) > 1:
                 problem = f"process {process.pid} has none of {len(places)} targets mounted"
                 raise UsageError(problem, "name the TARGET that it should have")
-            endpoint = None if self._request.is_offline else self._workshop.endpoints.sts
-            others = dict.fromkeys(places, f"process {process.pid} has another target mounted")
-            return others | {
-                name: look(
-                    process,
-                    container_directory=places[name],
-                    names=self._targets[name].directory.artifacts,
-                    variables=build_variables(self._loaded, self._loaded.targets[name]),
-                    sts=endpoint,
-                )
-                for name in chosen or places
+            others = f"process {process.pid} has another target mounted"
+            return {
+                name: self._look_at(name, process) if name in (chosen or places) else (others, _NOTHING)
+                for name in places
             }
+
+    def _look_at(self, name: str, process: Process) -> tuple[Sight | str | UsageError, tuple[Thing, frozenset[str]]]:
+        directory, resolved = self._targets[name].directory, self._loaded.targets[name]
+        before = describe_published(directory.path)
+        sight: Sight | UsageError
+        try:
+            sight = look(
+                process,
+                container_directory=resolved.container_directory,
+                names=directory.artifacts,
+                variables=build_variables(self._loaded, resolved),
+                sts=None if self._request.is_offline else self._workshop.endpoints.sts,
+            )
+        except UsageError as error:  # this container's own, which keeps nothing else from being checked
+            sight = error
+        after = describe_published(directory.path)
+        return sight, (after[0], frozenset(filter(None, (before[1], after[1]))))
 
 
 def _list_lacking(

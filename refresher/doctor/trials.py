@@ -3,11 +3,12 @@
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from refresher.app.plans import build_chain
@@ -17,10 +18,11 @@ from refresher.doctor.facts import Attempt, Trial
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import PublishError, RefresherError
 from refresher.files import read_state
+from refresher.keys.registry import KeyState, list_keys
 from refresher.publishing.artifacts import DESCRIPTIONS, ID_TOKENS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.walk import LOCK
-from refresher.suppliers.interface import Workshop
+from refresher.suppliers.interface import SupplierSettings, Workshop
 from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError
 
 T = TypeVar("T")
@@ -119,7 +121,7 @@ class Trials:
             return replace(trial, exchange=Attempt(reason=reason), impersonation=Attempt(reason=reason))
         value = "" if token is None else token.value
         trial = replace(trial, exchange=attempt(lambda: self._chain.exchange(way, value, now)))
-        return replace(trial, impersonation=self._impersonate(target, trial), keys=self._find_keys(trial))
+        return replace(trial, impersonation=self._impersonate(target, trial), keys=self._find_keys(settings, trial))
 
     def _impersonate(self, target: Target, trial: Trial) -> Attempt[AccessToken]:
         way, federated = target.impersonation, trial.exchange.result
@@ -129,14 +131,16 @@ class Trials:
             return Attempt(reason="the identity has no service account (direct access)")
         return attempt(lambda: self._chain.access_token(way, federated))
 
-    def _find_keys(self, trial: Trial) -> Attempt[tuple[str, ...]]:
-        """Look up the keys of the token's issuer, if STS complains about them and the issuer publishes them."""
+    def _find_keys(self, settings: SupplierSettings, trial: Trial) -> Attempt[tuple[str, ...]]:
+        """Look up which keys are published, in the keys directory or by the issuer, if STS complains about them."""
         from refresher.google.openid import fetch_keys  # noqa: PLC0415 - only after a refusal
 
         error, claims = trial.exchange.error, trial.token.unverified_claims if trial.token else None
         if error is None or error.entry not in _KEYS or claims is None or claims.issuer is None:
             return Attempt()
-        issuer = claims.issuer
+        issuer, directory = claims.issuer, settings.keys_directory
+        if directory is not None:
+            return attempt(lambda: tuple(_list_published(directory)))
         return attempt(lambda: tuple(str(key.get("kid")) for key in fetch_keys(self._workshop.transport(), issuer)))
 
 
@@ -155,3 +159,8 @@ def _read_published(target: Target) -> SubjectToken | None:
         return extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
     except (PublishError, UnreadableTokenError):
         return None
+
+
+def _list_published(directory: Path) -> Iterator[str]:
+    """Return id and state of each key of a directory that has to be uploaded."""
+    return (f"{each.kid} ({each.state})" for each in list_keys(directory) if each.state is not KeyState.GONE)

@@ -97,6 +97,10 @@ class Agenda:
         """Whether no worker has a job."""
         return not self._busy
 
+    def is_busy(self, entry: Entry) -> bool:
+        """Return whether a worker has a job."""
+        return entry.key in self._busy
+
     def get(self, name: str, artifact: str = "") -> Entry | None:
         """Return the entry of a target's token or artifact; None if the plan has none."""
         return self._entries.get((name, artifact))
@@ -214,7 +218,7 @@ class Agenda:
     def _is_due(self, entry: Entry, now: datetime) -> bool:
         if entry.next_at is not None and entry.next_at > now:
             return False
-        if entry.key in self._busy:
+        if self.is_busy(entry):
             return False
         if entry.artifact is None:
             return True

@@ -124,9 +124,13 @@ def mint(artifact: MintedArtifact, minting: Minting) -> MintedToken:
     return minted
 
 
+_UNASKED = ("token_path", "quota_project")
+"""Facts of the way that change nothing that is minted: they are for remedies, and for what clients send."""
+
+
 def compute_request(artifact: MintedArtifact, way: Impersonation) -> str:
     """Return what differs for anything else that could be asked for, 16 hex digits."""
-    facts = {name: value for name, value in asdict(way).items() if name != "token_path"}  # that is for remedies alone
+    facts = {name: value for name, value in asdict(way).items() if name not in _UNASKED}
     asked = json.dumps([artifact.name, dict(artifact.options), facts], default=str, sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
 

@@ -7,13 +7,15 @@ and readiness do not depend on it. It asks for nothing that anyone waits for, so
 answers 429 or 5xx, or not at all.
 """
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from threading import Lock
 
+from refresher.catalogue.entries import get_entry
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry
 from refresher.engine.assessment import assess_token
@@ -55,6 +57,7 @@ class ExchangeHealth:
         accepted_at: When it was accepted last, UTC; None if it never was since the daemon started.
         failures: Probes in a row that were not accepted.
         problem: Why not; None if it was accepted.
+        cause: Why that happens, in the words of `refresher.catalogue`; None where it has none.
         remedy: What to do about it.
     """
 
@@ -65,6 +68,7 @@ class ExchangeHealth:
     accepted_at: datetime | None = None
     failures: int = 0
     problem: str | None = None
+    cause: str | None = None
     remedy: str | None = None
 
 
@@ -114,7 +118,7 @@ class Canary:
                     self._rounds.setdefault(identity, _Round(interval=interval)).targets.append(target)
             for identity, present in self._rounds.items():
                 known = former.get(identity)
-                if known is not None and known.ways == present.ways:
+                if known is not None and (_are_same(known.targets, present.targets) or known.ways == present.ways):
                     present.next_at, present.health = known.next_at, known.health
                     known.targets, known.interval = present.targets, present.interval
                     self._rounds[identity] = known
@@ -202,7 +206,7 @@ class Canary:
 
     def _settle(self, identity: str, chosen: _Round, target: Target, error: RefresherError | None) -> None:
         """Note an answer, decide when to ask again, and report a change."""
-        now = self._clock.now()
+        now, known = self._clock.now(), get_entry("" if error is None else error.entry)
         with self._lock:
             former = chosen.health
             failures = 0 if error is None else 1 + (former.failures if former is not None else 0)
@@ -217,6 +221,7 @@ class Canary:
                 accepted_at=now if error is None else None if former is None else former.accepted_at,
                 failures=failures,
                 problem=None if error is None else error.problem,
+                cause=None if known is None else known.cause,
                 remedy=None if error is None else error.remedy,
             )
             chosen.health = health
@@ -239,5 +244,16 @@ class Canary:
         elif health.failures & (health.failures - 1) == 0 or former is None or former.problem != health.problem:
             name = f"exchange.{health.state}"
             self._reporter.collect(
-                name, Severity.WARNING, **facts, error=health.problem, remedy=health.remedy, failures=health.failures
+                name,
+                Severity.WARNING,
+                **facts,
+                error=health.problem,
+                cause=health.cause,
+                remedy=health.remedy,
+                failures=health.failures,
             )
+
+
+def _are_same(former: Sequence[Target], present: Sequence[Target]) -> bool:
+    """Return whether nothing changed, which is so for most identities of a large fleet."""
+    return len(former) == len(present) and all(map(operator.is_, former, present))

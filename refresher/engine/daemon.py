@@ -16,7 +16,7 @@ from typing import NamedTuple
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
-from refresher.engine.drift import SWEEP_TICKS, look_for_drift
+from refresher.engine.drift import SWEEP_TICKS, look_at, look_for_drift
 from refresher.engine.minter import Minter
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
@@ -60,7 +60,7 @@ class Daemon:
         reporter: What events are sent by.
         clock: Where the time comes from.
         draw: Returns a random number in [0, 1).
-        interrupt: Called often during the long part of a tick; may call `follow`.
+        interrupt: Called often during the long parts of a tick; may call `follow`.
         patience: Seconds that a tick waits for file systems that do not answer.
         observer: Learns of ticks, plans and jobs.
     """
@@ -120,33 +120,35 @@ class Daemon:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
         has_looked = self._look(None)
         if has_looked and self._is_root_kept:
-            look = partial(look_for_drift, self._agenda, self._lock, self._ticks, self.interrupt)
-            self._parts.do_in_time("drift look", look, place=f"{self._place}, or a directory in it")
+            look = partial(look_for_drift, self._agenda, self._lock, self._ticks)
+            self._parts.do_in_time("drift look", look, place=self._place, meanwhile=self.interrupt)
             self._parts.do("renewal", self._submit_due)
         self._parts.do("watch", self._watch_failing)
         self._parts.do("keys", partial(self._submit_attempts, self._rotation, KEYS_LANE))
         self._parts.do("canary", partial(self._submit_attempts, self._canary, CANARY_LANE))
         if has_looked and (self._is_adopted or self._ticks % SWEEP_TICKS == 0):
-            if self._is_adopted:
-                self._parts.do_in_time("warnings", self._warn, place=f"{self._place}, or a file of the configuration")
-            self._is_adopted = False
-            self._parts.do_in_time("retirement", self._retire_strays, place=f"{self._place}, or a former one")
+            is_adopted, self._is_adopted = self._is_adopted, False
+            if is_adopted:
+                self._parts.do_in_time("warnings", self._warn, place=self._place, meanwhile=self.interrupt)
+            self._parts.do_in_time("retirement", self._retire_strays, place=self._place)
         self.reporter.flush()
         self._ticks += 1
         self.observer.note_tick(self._canary.list_health())
 
-    def follow(self, changed: Collection[str] | None) -> None:
-        """Do between two ticks what must not wait: follow drop-ins of these names, or with None the configuration."""
-        if self._look(changed) and self._is_root_kept:
+    def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
+        """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""
+        if touched:
+            self._parts.do_in_time("touch", partial(look_at, self._agenda, self._lock, touched), place=self._place)
+        if (changed == set() or self._look(changed)) and self._is_root_kept:
             self._parts.do("renewal", self._submit_due)
 
     @property
     def _place(self) -> str:
-        return "a directory_root" if self._engine is None else f"directory_root {self._engine.plan.root}"
+        root = "directory_root" if self._engine is None else f"directory_root {self._engine.plan.root}"
+        return f"{root}, a directory in it, or a file of the configuration"
 
     def _look(self, changed: Collection[str] | None) -> bool:
-        look = partial(self._look_around, changed)
-        return self._parts.do_in_time("look", look, place=f"{self._place}, or the configuration")
+        return self._parts.do_in_time("look", partial(self._look_around, changed), place=self._place)
 
     def _look_around(self, changed: Collection[str] | None) -> None:
         with self._looking:
@@ -292,7 +294,9 @@ class Daemon:
         with self._lock:
             if self._was_ready or not self._agenda.is_idle:
                 return
-            self._was_ready = all(entry.life is not None and not entry.failures for entry in self._agenda.tokens)
-            count = sum(1 for _ in self._agenda.tokens)
+            lives = [None if entry.failures else entry.life for entry in self._agenda.tokens]
+            self._was_ready = None not in lives
         if self._was_ready:
-            self.reporter.send("daemon.ready", Severity.INFO, targets=count)
+            ends = [life.expires_at for life in lives if life is not None]
+            runway = round((min(ends) - self.clock.now()).total_seconds()) if ends else None
+            self.reporter.send("daemon.ready", Severity.INFO, targets=len(ends), runway_seconds=runway)

@@ -16,6 +16,9 @@ from refresher.errors import PublishError, RefresherError, describe_bug
 PATIENCE = 3.0
 """Seconds that a tick waits for a part that may hang: once, and not again until that part has ended."""
 
+_SLICE = 0.002
+"""Seconds between two looks whether something else has to be done meanwhile."""
+
 _LONGEST = 10.0
 """Seconds after which a part that goes on is a fault: loading a large configuration takes a while too."""
 
@@ -55,17 +58,26 @@ class Parts:
             return True
         return False
 
-    def do_in_time(self, part: str, work: Callable[[], object], *, place: str) -> bool:
+    def do_in_time(
+        self, part: str, work: Callable[[], object], *, place: str, meanwhile: Callable[[], None] | None = None
+    ) -> bool:
         """Do a part that touches the file systems of a place, and return whether it has ended.
 
-        While it goes on it is not begun again, and after a while that is a fault of its own.
+        While it goes on it is not begun again, and after a while that is a fault of its own. What is to be done
+        `meanwhile` is called often on the caller's thread, until the part ends or its time is up.
         """
         thread = self._threads.get(part)
         if thread is None or not thread.is_alive():
             if not self.do(f"thread for {part}", partial(self._begin, part, work)):
                 return False
             thread = self._threads[part]
-            thread.join(self._patience)
+            slices = round(self._patience / _SLICE) if meanwhile is not None else 1
+            for _ in range(slices):
+                thread.join(self._patience / slices)
+                if not thread.is_alive():
+                    break
+                if meanwhile is not None:
+                    meanwhile()
         if not thread.is_alive():
             self.clear(f"{part} in time")
             return True

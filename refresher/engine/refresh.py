@@ -74,6 +74,8 @@ class Refresher:
                 visit = _Visit(directory, target, self._supply, self._clock, self._may_take_over, force, first)
                 error = visit.bring_up_to_date()
                 state = directory.read_state()
+                if visit.token is not None and _has_lost(target, state):
+                    state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
         token = None if visit is None else visit.token
@@ -106,6 +108,13 @@ class Refresher:
 
         share = self._shares.setdefault(target.supply_key, SharedFetch())  # in one step, for all threads
         return share.get(serves=serves, fetch=lambda _: self._suppliers[target.supplier].supply(target.context, now))
+
+
+def _has_lost(target: Target, state: DirectoryState) -> bool:
+    """Return whether a file is absent that each target with a token has."""
+    needed = {RECORD, TOKEN, *target.static}
+    states = zip((RECORD, *target.directory.artifacts), state[1:], strict=False)
+    return any(each is None for name, each in states if name in needed)
 
 
 @dataclass(eq=False)

@@ -169,7 +169,8 @@ class Reporter:
                 artifact=name,
                 keys=", ".join(keys),
                 error=f"{path}/{name} has changed ({', '.join(keys)}): running containers keep the former values",
-                remedy=find_containers(path),
+                remedy=f"see first that Google accepts them: refresher wait --exchange {entry.target.name}; then "
+                + find_containers(path),
             )
         severity = Severity.INFO if is_first else Severity.WARNING
         for name in outcome.repaired:

@@ -12,6 +12,8 @@ import select
 import struct
 import time
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from types import TracebackType
@@ -20,11 +22,19 @@ from typing import NamedTuple, Self
 _EVENT = struct.Struct("iIII")
 _CREATE = 0x100
 _OVERFLOW = 0x4000
+_MOVED = 0x800
+_TARGET_MASK = 0x4 | 0x8 | 0x80 | 0x200 | 0x400 | _MOVED | 0x01000000 | 0x02000000
+"""As below without MOVED_FROM and CREATE, which add nothing, and with DONT_FOLLOW."""
+_GONE = 0x400 | _MOVED | 0x2000 | 0x8000
+"""IN_DELETE_SELF, MOVE_SELF, UNMOUNT, IGNORED: another directory may have its name."""
 _MASK = 0x4 | 0x8 | 0x40 | 0x80 | _CREATE | 0x200 | 0x400 | 0x800 | 0x01000000
 """IN_ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF, ONLYDIR."""
 
 _VOLUME = "..data"
 """What the kubelet replaces to publish the files of a volume."""
+
+_PATIENCE = 1.0
+"""Seconds that the end of the daemon waits for the thread."""
 
 _PAUSE = 0.01
 """Seconds between two calls, so that many changes in a row cause few."""
@@ -56,11 +66,16 @@ class Watcher:
         self._lock = Lock()
         self._names: set[str] | None = set()
         self._places: dict[int, tuple[Path, Watched]] = {}
+        self._root = Path()
+        self._targets: dict[str, int] = {}
+        self._target_names: dict[int, str] = {}
+        self._touched: set[str] = set()
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._inotify = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._inotify < 0:
             self._explain(ctypes.get_errno(), "max_user_instances")
-        self._ending, self._end = os.pipe2(os.O_CLOEXEC)
+        self._waking, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wanted: tuple[Mapping[Path, Watched], Path, AbstractSet[str]] | None = None
         self._thread = Thread(target=self._run, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
@@ -70,17 +85,29 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._end)
-        self._thread.join()
-        os.close(self._ending)
+        os.close(self._wake)
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():  # a file system does not answer it: what it uses stays open until the process ends
+            return
+        os.close(self._waking)
         if self._inotify >= 0:
             os.close(self._inotify)
 
-    def take(self) -> set[str] | None:
-        """Return the names, without the suffix, of what changed since the last call; None if anything may have."""
+    def take(self) -> tuple[set[str] | None, set[str]]:
+        """Return what changed since the last call: the names of files, without the suffix, and of targets.
+
+        None for the files means that anything may have changed.
+        """
         with self._lock:
             names, self._names = self._names, set()
-        return names
+            touched, self._touched = self._touched, set()
+        return names, touched
+
+    def ask(self, directories: Mapping[Path, Watched], root: Path, names: AbstractSet[str]) -> None:
+        """Make the watcher's own thread watch these directories and targets: a file system may not answer."""
+        self._wanted = (directories, root, names)
+        with suppress(BlockingIOError):  # it is awake already
+            os.write(self._wake, b"x")
 
     def watch(self, directories: Mapping[Path, Watched]) -> None:
         """Watch exactly these directories from now on; asked again at every tick, it finds those that were replaced.
@@ -108,13 +135,47 @@ class Watcher:
                 )
         self._places = found
 
+    def watch_targets(self, root: Path, names: AbstractSet[str]) -> None:
+        """Watch the directories of exactly these targets; asked again at every tick, it adds those that were replaced.
+
+        One that can't be watched is left to the sweep.
+        """
+        with self._lock:
+            unwanted = {*self._targets} if root != self._root else self._targets.keys() - names
+            removed = [self._forget(name) for name in unwanted]
+            self._root, wanted = root, names - self._targets.keys()
+        if self._inotify < 0:
+            return
+        for number in removed:
+            self._libc.inotify_rm_watch(self._inotify, number)
+        for name in wanted:
+            number = self._libc.inotify_add_watch(self._inotify, os.fsencode(root / name), _TARGET_MASK)
+            if number >= 0:
+                with self._lock:
+                    self._targets[name], self._target_names[number] = number, name
+            elif ctypes.get_errno() == errno.ENOSPC:
+                self._explain(errno.ENOSPC, "max_user_watches")
+                return
+
+    def _forget(self, name: str) -> int:
+        number = self._targets.pop(name)
+        del self._target_names[number]
+        return number
+
     def _run(self) -> None:
         poll = select.poll()
-        poll.register(self._ending)
+        poll.register(self._waking, select.POLLIN)
         if self._inotify >= 0:
             poll.register(self._inotify, select.POLLIN)
-        while all(descriptor != self._ending for descriptor, _ in poll.poll()):
-            if self._read():
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._waking in ready and not os.read(self._waking, 4096):
+                return
+            wanted, self._wanted = self._wanted, None
+            if wanted is not None:
+                self.watch(wanted[0])
+                self.watch_targets(*wanted[1:])
+            if self._inotify in ready and self._read():
                 self._changed_call()
                 time.sleep(_PAUSE)
 
@@ -133,6 +194,13 @@ class Watcher:
         return matters
 
     def _note_event(self, number: int, mask: int, name: str) -> bool:
+        with self._lock:
+            if (target := self._target_names.get(number)) is not None:
+                if mask & _GONE:
+                    self._forget(target)
+                if not name.endswith(".tmp"):  # else it is the daemon's own, on its way to another name
+                    self._touched.add(target)
+                return target in self._touched
         path, watched = self._places.get(number, (None, Watched()))
         if mask & _OVERFLOW or name == _VOLUME or (not name and path is not None) or name in watched.names:
             return self._note(None)

@@ -39,6 +39,7 @@ class IamCredentials:
     Attributes:
         access_token: The caller's.
         caller: Names the caller in problems; empty for the worker itself.
+        quota_project: Id of the project that is to pay, which the caller must be allowed to use; None names none.
         explain: As in a `Call`.
     """
 
@@ -47,6 +48,7 @@ class IamCredentials:
     access_token: str = field(repr=False)
     error: type[RefresherError] = SupplyError
     caller: str = ""
+    quota_project: str | None = None
     explain: Callable[[int, str], str] | None = None
 
     def generate_access_token(
@@ -89,6 +91,7 @@ class IamCredentials:
             url=self.endpoints.impersonation_url(service_account, method),
             error=self.error,
             bearer=self.access_token,
+            headers={} if self.quota_project is None else {"x-goog-user-project": self.quota_project},
             document=body,
             explain=self.explain
             or partial(find_remedy, service_account=service_account, caller=self.caller or "the worker's own account"),
@@ -122,11 +125,13 @@ class GoogleChain:
     Attributes:
         transport: Returns what makes them; asked at the first one.
         own: Returns an access token of the worker's own, of a credentials file or (None) of the metadata server.
+        names_quota_project: Whether the quota project is named as clients name it, who need a role there.
     """
 
     transport: Callable[[], Transport]
     endpoints: Endpoints
     own: Callable[[Path | None, datetime], AccessToken]
+    names_quota_project: bool = False
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
         """Return what the service account is asked with.
@@ -176,6 +181,7 @@ class GoogleChain:
             access_token=federated.value,
             error=ImpersonationError,
             caller=way.principal,
+            quota_project=way.quota_project if self.names_quota_project else None,
             explain=partial(explain_refusal, way, role),
         )
 

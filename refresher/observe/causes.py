@@ -91,7 +91,8 @@ def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
         if found is None or found.problem is None:
             continue
         is_refused, remedy = found.state is ExchangeState.REFUSED, found.remedy or ""
-        facts = [f"{found.failures} probe{'s' * (found.failures > 1)} in a row"]
+        facts = [found.cause] if found.cause else []
+        facts.append(f"{found.failures} probe{'s' * (found.failures > 1)} in a row")
         if found.accepted_at is not None:
             facts.append(f"last accepted {format_span(now - found.accepted_at)} ago")
         finding = Finding(

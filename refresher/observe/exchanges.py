@@ -16,9 +16,9 @@ _LARGEST = 16 * 1024 * 1024
 
 def fetch_exchanges(path: Path) -> dict[str, dict[str, Any]]:
     """Return the entries of `exchanges` in `/status.json` by identity; empty if nothing answers at this path."""
-    if not path.is_socket():
-        return {}
     try:
+        if not path.is_socket():
+            return {}
         found = json.loads(_ask(path).partition(b"\r\n\r\n")[2])["exchanges"]
         return {entry["identity"]: entry for entry in found if isinstance(entry["state"], str)}
     except (OSError, ValueError, TypeError, LookupError, RecursionError):

@@ -7,6 +7,12 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 _MOST_FIELDS = 16
+_FIELDS = {
+    "/": ("q", "state", "page"),
+    "/status.json": ("targets",),
+    "/readyz/": ("artifact", "exchange"),
+}
+"""The fields that a path takes; requests that differ in nothing else share an answer."""
 
 _REASONS = {
     200: "OK",
@@ -43,7 +49,7 @@ class Request(NamedTuple):
 
     @classmethod
     def parse(cls, target: str) -> "Request":
-        """Return what the target of a request line asks for; paths that take no fields have none.
+        """Return what the target of a request line asks for, without the fields that its path does not take.
 
         Raises:
             ValueError: It has too many fields.
@@ -51,7 +57,8 @@ class Request(NamedTuple):
         encoded, _, query = target.partition("?")
         fields = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
         path = unquote(encoded)
-        return cls(path, tuple(fields) if path == "/" or path.startswith("/readyz/") else ())
+        known = _FIELDS.get("/readyz/" if path.startswith("/readyz/") else path, ())
+        return cls(path, tuple(each for each in fields if each[0] in known))
 
     @property
     def target(self) -> str | None:

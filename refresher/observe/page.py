@@ -173,7 +173,8 @@ def _write_targets(board: Board, verdicts: Sequence[Verdict], now: datetime, que
     )
     hidden = f'<input type="hidden" name="state" value="{_clean(state)}">' if state else ""
     table = (
-        f'<table><thead><tr><th scope="col">Target</th><th scope="col">State</th><th scope="col">Token expires</th>'
+        f'<table><thead><tr><th scope="col">Target</th><th scope="col">State</th>'
+        '<th scope="col">Token expires, runway</th>'
         f'<th scope="col">Google</th><th scope="col">Refreshed</th></tr></thead><tbody>{rows}</tbody></table>\n'
         if rows
         else '<p class="empty">No target is like this.</p>\n'
@@ -201,8 +202,9 @@ def _write_row(board: Board, verdict: Verdict, now: datetime) -> str:
         refreshed += f'<div class="soft">next in {format_span(timedelta(seconds=job.next_at - moment))}</div>'
     return (
         f'<tr><td><b>{_clean(verdict.name)}</b>{identity}</td><td><span class="badge {colour}">{verdict.state}</span>'
-        f"{artifacts}</td><td>{_write_life(verdict, moment)}</td>"
-        f"<td>{_describe_exchange(board.exchanges.get(verdict.identity), now)}</td><td>{refreshed}</td></tr>\n"
+        f'{artifacts}</td><td data-label="expires">{_write_life(verdict, moment)}</td>'
+        f'<td data-label="Google">{_describe_exchange(board.exchanges.get(verdict.identity), now)}</td>'
+        f'<td data-label="refreshed">{refreshed}</td></tr>\n'
     )
 
 
@@ -214,7 +216,7 @@ def _write_life(verdict: Verdict, now: float) -> str:
     life = max(1.0, verdict.expires_at - verdict.issued_at)
     share = 100 * min(1.0, max(0.0, (verdict.expires_at - now) / life))
     if not verdict.serves and verdict.expires_at > now:
-        shown += ", does not serve"
+        shown += ", runway 0"
     return (
         f'<span title="{format_time(verdict.expires_at)}">{shown}</span><svg class="life" viewBox="0 0 100 6" '
         f'preserveAspectRatio="none" aria-hidden="true"><rect class="{_COLOURS.get(verdict.state, "bad")}" '

@@ -266,7 +266,7 @@ class Server:
         except Exception as bug:  # noqa: BLE001 - around one answer: the others must go on
             response = _FAILED
             self._report_fault(describe_bug("an answer over HTTP", bug))
-        if request.path in _KEPT:
+        if request.path in _KEPT and self._survey.as_of is not None:  # else the next one is more complete
             now = time.monotonic()
             self._kept = {each: entry for each, entry in self._kept.items() if now - entry[0] < _KEEP_SECONDS}
             if len(self._kept) < _MOST_KEPT:

@@ -2,8 +2,8 @@
 
 The thread goes round the targets of the plan. A verdict holds until the files' state changes (`FileState`), or until
 the moment at which their age alone changes it; looking at the state costs a fifth of an examination. The thread rests
-ten times as long as it works, so a round over 10,000 targets takes some seconds; `as_of` shows how old it is. A target
-that a probe asks for is looked at out of turn. No token is kept, only what may be shown of it.
+fifteen times as long as it works, so a round over 10,000 targets takes some seconds; `as_of` shows how old it is. A
+target that a probe asks for is looked at out of turn. No token is kept, only what may be shown of it.
 """
 
 import json
@@ -28,9 +28,9 @@ from refresher.observe.report import as_document
 from refresher.policy import State
 
 _BATCH = 100
-_REST = 10
+_REST = 15
 """How many times as long as it works the thread rests."""
-_ROUND_SECONDS = 1.0
+_ROUND_SECONDS = 2.0
 """The shortest pause between two rounds."""
 _ARTIFACTS_SECONDS = 60.0
 """How long a verdict on optional artifacts holds: the moments at which they age are not known here."""
@@ -139,11 +139,18 @@ class Survey:
         as_of: No verdict is older than this, UTC; None before all targets were looked at once.
     """
 
-    def __init__(self, board: Board, clock: Clock, report: Callable[[RefresherError], None]) -> None:
-        """Create it; `report` hears of a bug in the thread."""
+    def __init__(
+        self,
+        board: Board,
+        clock: Clock,
+        report: Callable[[RefresherError], None],
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Create it; `report` hears of a bug in the thread, and `is_wanted` returns whether anyone may ask."""
         self._board = board
         self._clock = clock
         self._report = report
+        self._is_wanted = is_wanted
         self._found: dict[str, Verdict] = {}
         self._asked: Queue[tuple[tuple[str, ...], float, Callable[[], object]]] = Queue(_MOST_ASKED)
         self._round: Iterator[str] = iter(())
@@ -200,8 +207,8 @@ class Survey:
 
     def advance(self) -> float:
         """Look at the next few targets of the round, and return how long to rest then, in seconds."""
-        if self._board.plan is None:
-            return _ROUND_SECONDS / 10
+        if self._board.plan is None or not self._is_wanted():
+            return _ROUND_SECONDS / 20
         began, count = time.thread_time(), 0
         for name in islice(self._round, _BATCH):
             self.look(name)

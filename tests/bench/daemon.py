@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,10 @@ def _measure_place(place: str, kind: str, *, limit: float | None, more: int) -> 
         )
         try:
             _until(lambda: len(list((directory / "run").glob("*/env"))) == COUNT, pause=0.1)
-            time.sleep(2)
+            time.sleep(15)  # until the daemon has settled, and every target is watched
             times = sorted(_drop_in(directory, number) for number in range(DROP_INS))
             for path in ("/", "/status.json", "/metrics", "/readyz"):
-                assert ask(directory / "status" / "http.sock", path).status == 200
+                _until(partial(_answers, directory / "status" / "http.sock", path), pause=0.1)
             resident = _resident_mebibytes(daemon.pid)
         finally:
             daemon.send_signal(signal.SIGTERM)
@@ -64,6 +65,10 @@ def _measure_place(place: str, kind: str, *, limit: float | None, more: int) -> 
     late = times[-1 - DROP_INS // 100]
     figures = {"seconds": round(late, 4), "median": round(times[len(times) // 2], 4), "slowest": round(times[-1], 4)}
     yield {"name": f"drop_in_to_ready_{kind}", **figures, "limit": limit}
+
+
+def _answers(address: Path, path: str) -> bool:
+    return ask(address, path).status == 200
 
 
 def _write(directory: Path, name: str, number: int) -> float:

@@ -76,3 +76,31 @@ def test_systemd_sees_readiness_reloads_and_a_daemon_that_stands_still(tmp_path:
         assert show(machine, "Result") == {"Result": "success"}
 
     assert secret_in("".join(machine.output)) is None
+
+
+@pytest.mark.apart
+@pytest.mark.timeout(10 * PATIENCE)
+def test_group_of_the_socket_may_ask_the_daemon(tmp_path: Path, need: Need) -> None:
+    """The unit's own directory holds the socket: its group may ask with curl, others may not, also after a kill."""
+    need.root()
+    for tool in ("podman", "runc", "systemctl"):
+        need.tool(tool, "apt install podman runc systemd")
+    ask = "curl --silent --show-error --unix-socket /run/refresher-status/http.sock http://localhost/readyz/alice"
+    set_up = SET_UP.replace("canary: off", "canary: off\nlisten_group: monitoring")
+
+    with machine_under_systemd(tmp_path) as machine:
+        machine.run(f"groupadd --system monitoring\n{set_up}")
+        modes = machine.run("stat --format '%A %U %G' /run/refresher-status /run/refresher-status/http.sock")
+        assert modes.splitlines() == ["drwxr-x--- refresher monitoring", "srw-rw---- refresher monitoring"]
+        for _ in range(2):
+            until(lambda: "ready" in machine.run(f"{ask} || true"), what="an answer")
+            as_group = machine.run(f"setpriv --reuid 65534 --regid monitoring --clear-groups {ask}")
+            as_other = machine.run(f"setpriv --reuid 65534 --regid 65534 --clear-groups {ask} 2>&1 || true")
+            assert as_group == "ready\n"
+            assert "ready" not in as_other
+            machine.run("systemctl kill --signal KILL refresher")
+            until(lambda: show(machine, "ActiveState") == {"ActiveState": "active"}, what="it runs again")
+        journal = machine.run("journalctl --unit refresher --no-pager")
+        assert "daemon.listening" in journal
+        assert "daemon.fault" not in journal
+        machine.run("systemctl stop refresher && test ! -e /run/refresher-status/http.sock")

@@ -89,3 +89,82 @@ def test_every_alert_has_its_part_of_the_runbook(alert: dict[str, object]) -> No
 
     assert f"\n### {name}\n" in RUNBOOK.read_text()
     assert alert["annotations"]["runbook"] == f"docs/operations.md#{name.lower()}"  # type: ignore[index]  # a map of YAML
+
+
+def test_runbook_covers_every_event_that_asks_for_something() -> None:
+    """Each event of the operator's guide is in the runbook, except those that are information."""
+    event = re.compile(r"`((?:artifact|clock|config|daemon|directory|exchange|keys|log|target|token)\.[a-z_]+)`")
+    listed = {
+        name for name in event.findall((REPOSITORY / "docs" / "operating.md").read_text()) if "daemon." not in name
+    }
+
+    assert listed - set(event.findall(RUNBOOK.read_text())) == {
+        "artifact.published",
+        "config.reloaded",
+        "target.added",
+        "target.removed",
+        "token.published",
+    }
+
+
+HEALTHY = {
+    "up": "1x60",
+    "refresher_last_tick_seconds": "0.5x60",
+    "refresher_verdicts_age_seconds": "2x60",
+    "refresher_configuration_problems": "0x60",
+    'refresher_target_ready{target="alice"}': "1x60",
+    'refresher_runway_seconds{target="alice"}': "3000-60x60",
+    'refresher_consecutive_failures{target="alice"}': "0x60",
+    'refresher_exchange_refused{identity="alice"}': "0x60",
+    'refresher_exchange_consecutive_failures{identity="alice"}': "0x60",
+    'refresher_refreshes_total{outcome="failed",stage="supply"}': "0x60",
+}
+"""Series of a daemon that works, a value a minute; a token that nothing renews runs down in fifty minutes."""
+
+HARMS: dict[str, dict[str, str]] = {
+    "RefresherDown": {"up": "0x60"},
+    "RefresherStuck": {"refresher_last_tick_seconds": "0+60x60"},
+    "RefresherTargetNotReady": {'refresher_target_ready{target="alice"}': "0x60"},
+    "RefresherIdentityRefused": {'refresher_exchange_refused{identity="alice"}': "1x60"},
+    "RefresherGoogleUnanswered": {'refresher_exchange_consecutive_failures{identity="alice"}': "0+1x60"},
+    "RefresherRunwayShort": {'refresher_consecutive_failures{target="alice"}': "0+1x60"},
+    "RefresherRefreshesFail": {'refresher_refreshes_total{outcome="failed",stage="supply"}': "0+10x60"},
+    "RefresherConfigurationRefused": {"refresher_configuration_problems": "1x60"},
+    "RefresherViewStale": {"refresher_verdicts_age_seconds": "0+60x60"},
+}
+"""For each alert, what differs while it fires."""
+
+
+def label(series: str) -> str:
+    """Return a series with the labels that a scrape adds."""
+    name, _, labels = series.partition("{")
+    return f'{name}{{{"".join((labels.removesuffix("}"), "," if labels else ""))}job="refresher",instance="w"}}'
+
+
+def test_each_alert_fires_for_its_harm_alone(need: Need, tmp_path: Path) -> None:
+    """A healthy daemon fires nothing in 45 minutes, and each harm fires the alert about it and no other."""
+    tool = need.tool("promtool", "apt-get install prometheus")
+    (tmp_path / "alerts.yaml").write_text((PLACE / "alerts.yaml").read_text())
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": label(name), "values": values} for name, values in {**HEALTHY, **harm}.items()],
+            "promql_expr_test": [
+                {
+                    "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                    "eval_time": "45m",
+                    "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if harm else [],
+                }
+            ],
+        }
+        for alert, harm in {"": {}, **HARMS}.items()
+    ]
+    document = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
+
+    done = subprocess.run(
+        [tool, "test", "rules", str(tmp_path / "tests.yaml")], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert set(HARMS) == {alert["alert"] for alert in ALERTS}

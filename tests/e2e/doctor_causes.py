@@ -119,7 +119,7 @@ CAUSES: dict[str, Cause] = {
     ),
     # attribute condition
     "condition": Cause(
-        lambda s: change(s, condition="assertion.sub == 'user-bob'"), "attribute condition", "compare the condition", 5
+        lambda s: change(s, condition="assertion.sub == 'user-bob'"), "attribute condition", "/run/alice/token", 5
     ),
     "mapping-absent": Cause(
         lambda s: change(s, mapping={"google.subject": "assertion.worker"}), "attribute condition", "assertion.sub", 5

@@ -1,17 +1,21 @@
 """A healthy chain on the emulator, and the ways to break it, for the tests of `refresher doctor`."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from refresher.cli.command import select_targets
+from refresher.doctor.chain import NAMES
+from refresher.doctor.report import Report, Request, check_up
 from refresher.emulator.state import Provider
 from refresher.emulator.testing import Scenario
 from refresher.keys.directory import load_signing_key
 from refresher.keys.jose import PrivateKey, SigningKey
 from refresher.tokens import compose_jwt
-from tests.program import ISSUER, Worker, account_of
+from tests.program import ISSUER, Worker, account_of, secret_in
 
 ALICE, MACHINE, KMS_KEY = (
     account_of("alice"),
@@ -247,3 +251,31 @@ def change_identity(site: Site) -> None:
 def silence(site: Site, service: str) -> None:
     """Move a service to an address at which nothing answers."""
     site.document["google"]["endpoints"][service] = "http://127.0.0.1:9"
+
+
+def check(site: Site, *names: str, is_offline: bool = False) -> Report:
+    """Write the configuration, check everything, and return the report; it must not contain a secret."""
+    site.worker.write(site.document)
+    report = check_up(
+        Request(
+            path=site.worker.configuration,
+            names=names,
+            is_offline=is_offline,
+            select=select_targets,
+            report=lambda *_: None,
+        )
+    )
+    assert secret_in(json.dumps(report.to_json())) is None
+    return report
+
+
+def list_findings(report: Report) -> list[Any]:
+    """Return all findings in the order of the chain."""
+    found = [*report.worker, *(each for findings in report.targets.values() for each in findings)]
+    return sorted(found, key=lambda finding: NAMES.index(finding.link))
+
+
+def find(report: Report, link: str) -> Any:  # noqa: ANN401 - a finding
+    """Return the only finding about a link."""
+    (found,) = [finding for finding in list_findings(report) if finding.link == link]
+    return found

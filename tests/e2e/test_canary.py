@@ -27,6 +27,7 @@ def test_lost_grant_is_seen_while_the_files_are_fresh(cloud: tuple[Worker, Scena
         assert refused["identity"] == refused["target"] == "carol"
         assert f"add-iam-policy-binding {account_of('carol')}" in refused["remedy"]
         assert "subject/user-carol" in refused["remedy"]
+        assert refused["cause"].startswith("this principal may not act as the account")
         assert {name: each["state"] for name, each in worker.status().items()} == {"alice": "fresh", "carol": "fresh"}
         until(lambda: worker.status()["carol"]["exchange"]["state"] == "refused", what="the refusal in status")
         assert worker.status()["carol"]["exchange"]["remedy"] == refused["remedy"]
@@ -41,6 +42,19 @@ def test_lost_grant_is_seen_while_the_files_are_fresh(cloud: tuple[Worker, Scena
         worker.write(document)
         log.wait_for("exchange.recovered", identity="carol")
         assert len(log.events("exchange.refused")) == 1
+
+
+def test_quota_project_that_the_principal_may_not_use_is_seen(cloud: tuple[Worker, Scenario]) -> None:
+    """The canary names the quota project as clients do: without the role there every container fails."""
+    worker, _ = cloud
+    document = worker.document("alice", "bob", canary="1m")
+    document["identities"]["bob"]["quota_project"] = "other-project"
+    worker.write(document)
+    with worker.daemon() as log:
+        refused = log.wait_for("exchange.refused", identity="bob")
+        assert "project other-project" in refused["error"]
+        assert "roles/serviceusage.serviceUsageConsumer" in refused["remedy"]
+        assert log.events("exchange.refused", identity="alice") == []
 
 
 def test_probe_has_a_name_of_its_own_and_asks_for_the_least(cloud: tuple[Worker, Scenario]) -> None:

@@ -36,11 +36,13 @@ def names_in(directory: Path) -> set[str]:
 
 
 def test_sigterm_ends_promptly_and_leaves_valid_tokens(worker: Worker) -> None:
-    """The daemon publishes, exits with status 0 at SIGTERM, and leaves every file as it was."""
+    """The daemon publishes, reports its runway, exits with status 0 at SIGTERM, and leaves every file as it was."""
     worker.configure("alice", "bob")
 
     with worker.daemon() as log:
-        log.wait_for("daemon.ready")
+        ready = log.wait_for("daemon.ready")
+        assert ready["targets"] == 2
+        assert 3500 < ready["runway_seconds"] <= 3600
         before = worker.files("alice")
         assert log.end(signal.SIGTERM) == 0
 

@@ -48,11 +48,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every module, the known failures, the marker of typed packages and the licence are in it; tests are not."""
+    """Modules, known failures, the page's style and script, the marker of types and the licence are in it; no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     modules = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "refresher").rglob("*.py")}
-    data = {"refresher/py.typed", "refresher/catalogue/failures.toml"}
+    data = {"refresher/py.typed", "refresher/catalogue/failures.toml", "refresher/catalogue/local.toml"}
+    data |= {"refresher/observe/page.css", "refresher/observe/page.js"}
 
     assert {name for name in names if name.startswith("refresher/")} == modules | data
     assert f"{NAME}.dist-info/licenses/LICENSE" in names

@@ -1,69 +1,20 @@
 """`refresher doctor` on the emulator: a broken chain shows its link and remedy, a healthy one shows nothing."""
 
-import json
 import os
-import pty
 import signal
-import subprocess
-import tarfile
 import time
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from refresher.app.programs import refresh_once
-from refresher.cli.command import select_targets
-from refresher.config.loader import load
 from refresher.doctor.chain import NAMES
 from refresher.doctor.diagnosis import State
-from refresher.doctor.report import Report, Request, check_up
-from refresher.emulator.testing import Scenario
-from refresher.keys.directory import create, read_jwks
+from refresher.errors import UsageError
+from tests.conftest import Need
 from tests.e2e.doctor_causes import CAUSES
-from tests.e2e.doctor_site import MACHINE, Site
-from tests.program import COMMAND, ISSUER, Worker, account_of, secret_in, until
+from tests.e2e.doctor_site import MACHINE, Site, check, find, list_findings
+from tests.program import account_of, until
 
 CREATOR = "roles/iam.serviceAccountTokenCreator"
-SERVICES = ("sts", "iam_credentials", "cloud_kms", "metadata")
-
-
-@pytest.fixture
-def site(google_emulator: Scenario, tmp_path: Path) -> Site:
-    """Return a worker whose chain of alice is healthy and published."""
-    google, origins = google_emulator, dict.fromkeys(SERVICES, google_emulator.http)
-    worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
-    create(tmp_path / "keys", algorithm="ES256", now=datetime.now(UTC))
-    google.add_provider(issuer=ISSUER, jwks=read_jwks(tmp_path / "keys"))
-    google.allow(account_of("alice"), subject="user-alice")
-    document = worker.document("alice")
-    worker.write(document)
-    outcomes = refresh_once(load(worker.configuration), ["alice"], force=False)
-    assert [outcome.error for outcome in outcomes.values()] == [None]
-    return Site(worker=worker, google=google, document=document)
-
-
-def check(site: Site, *names: str, is_offline: bool = False) -> Report:
-    """Write the configuration, check everything, and return the report; it must not contain a secret."""
-    site.worker.write(site.document)
-    report = check_up(
-        Request(
-            path=site.worker.configuration,
-            names=names,
-            is_offline=is_offline,
-            select=select_targets,
-            report=lambda *_: None,
-        )
-    )
-    assert secret_in(json.dumps(report.to_json())) is None
-    return report
-
-
-def list_findings(report: Report) -> list[Any]:
-    """Return all findings in the order of the chain."""
-    found = [*report.worker, *(each for findings in report.targets.values() for each in findings)]
-    return sorted(found, key=lambda finding: NAMES.index(finding.link))
 
 
 @pytest.mark.parametrize("name", CAUSES)
@@ -104,12 +55,6 @@ def test_healthy_chain_shows_no_warning(site: Site) -> None:
         "metadata server",
     ]
     assert report.status == 0
-
-
-def find(report: Report, link: str) -> Any:  # noqa: ANN401 - a finding
-    """Return the only finding about a link."""
-    (found,) = [finding for finding in list_findings(report) if finding.link == link]
-    return found
 
 
 def test_offline_asks_no_server(site: Site) -> None:
@@ -228,96 +173,6 @@ def test_silent_google_does_not_keep_a_fleet_waiting(site: Site) -> None:
     assert {findings[5].state for findings in report.targets.values()} == {State.FAILED}
 
 
-def test_command_shows_what_is_wrong_first(site: Site) -> None:
-    """The command prints the problem with cause, remedy and source before the chain, and exits as its stage."""
-    site.google.state.service_accounts[account_of("alice")].policy.bindings.clear()
-
-    done = site.worker.command("doctor", status=5)
-
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("✗ impersonation: generateAccessToken of alice@")
-    assert [line.split()[0] for line in lines[1:5]] == ["cause:", "remedy:", "source:", "targets:"]
-    assert lines[-1] == "1 target checked, 1 broken, 1 link unknown"
-    assert secret_in(done.stdout + done.stderr) is None
-
-
-def test_json_has_every_link_of_every_target(site: Site) -> None:
-    """The JSON lists all findings with their fields, whatever is wrong."""
-    site.provider.disabled = True
-
-    document = json.loads(site.worker.command("doctor", "--json", "alice", status=5).stdout)
-
-    assert (document["ok"], document["exit_status"]) == (False, 5)
-    (target,) = document["targets"]
-    broken = next(each for each in target["findings"] if each["link"] == "exchange")
-    assert broken.keys() == {
-        *("link", "state", "evidence", "cause", "remedy", "entry", "source", "verified", "exit_status"),
-    }
-    assert (broken["entry"], broken["exit_status"], broken["verified"]) == ("E4", 5, True)
-    assert [each["link"] for each in (*document["worker"], *target["findings"])] != []
-    assert {each["link"] for each in (*document["worker"], *target["findings"])} == set(NAMES)
-
-
-def test_container_is_looked_into_by_name(site: Site) -> None:
-    """With --container the engine is asked for the process, whose variables are missing here; exit 6."""
-    programs = site.worker.place / "bin"
-    programs.mkdir()
-    (programs / "podman").write_text(f"#!/bin/sh\necho {os.getpid()}\n")
-    (programs / "podman").chmod(0o755)
-    site.worker.environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
-
-    done = site.worker.command("doctor", "--container", "box", "--json", status=6)
-
-    (target,) = json.loads(done.stdout)["targets"]
-    found = {each["link"]: each for each in target["findings"]}
-    assert found["container"]["state"] == "ok", found["container"]
-    assert found["variables"]["entry"] == "variables-unset"
-
-
-def test_message_of_a_client_is_explained(site: Site) -> None:
-    """With --explain a message leads to cause, remedy and source, and an unknown one to an error."""
-    known = site.worker.run("doctor", "--explain", "RefreshError: Missing subject_token in the credential_source file")
-    unknown = site.worker.run("doctor", "--explain", "something else", status=2)
-
-    assert [line.split()[0] for line in known.stdout.splitlines()] == ["cause:", "remedy:", "source:"]
-    assert "not in the catalogue" in unknown.stderr
-
-
-def test_bundle_has_what_a_ticket_needs_and_no_secret(site: Site) -> None:
-    """The archive holds the commands' output, versions and the given log, in which tokens and keys are blanked."""
-    bundle, log = site.worker.place / "ticket.tar.gz", site.worker.place / "log"
-    key = (next((site.worker.place / "keys").glob("*.pem"))).read_text()
-    log.write_text(f"a line\n{site.worker.token('alice')}\n{key}ya29.c.b0Aa\nthe end\n")
-
-    site.worker.command("doctor", "--bundle", str(bundle), "--log", str(log))
-
-    with tarfile.open(bundle) as archive:
-        files = {name: archive.extractfile(name) for name in archive.getnames()}
-        texts = {Path(name).name: file.read().decode() for name, file in files.items() if file is not None}
-    assert texts.keys() == {"doctor.json", "status.json", "check.txt", "versions.json", "log.txt"}
-    assert json.loads(texts["doctor.json"])["ok"]
-    assert json.loads(texts["status.json"])["ready"]
-    assert texts["log.txt"].split() == ["a", "line", "…", "…", "…", "the", "end"]
-    assert secret_in("".join(texts.values())) is None
-    assert bundle.stat().st_mode & 0o777 == 0o600
-    assert "cannot be written: File exists" in site.worker.command("doctor", "--bundle", str(bundle), status=2).stderr
-
-
-def test_progress_is_shown_on_a_terminal_alone(site: Site) -> None:
-    """On a terminal standard error counts the targets; in a file it stays empty."""
-    main, terminal = pty.openpty()
-    command = [*COMMAND, "doctor", "--config", str(site.worker.configuration)]
-    try:
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=terminal, check=True)
-        shown = os.read(main, 4096).decode()
-    finally:
-        os.close(main)
-        os.close(terminal)
-
-    assert "1 of 1 targets tried" in shown
-    assert site.worker.command("doctor").stderr == ""
-
-
 def test_stopped_daemon_is_named(site: Site) -> None:
     """A daemon that is stopped is a broken link of its own, with the command that resumes it."""
     with site.worker.daemon() as log:
@@ -331,3 +186,36 @@ def test_stopped_daemon_is_named(site: Site) -> None:
     assert find(running, "daemon").state is State.OK
     assert "kill -CONT" in find(stopped, "daemon").remedy
     assert stopped.status == 6
+
+
+def test_another_user_leaves_the_supplier_alone(site: Site, need: Need) -> None:
+    """Who is not the daemon's user, as root mostly is, exchanges the published token and sees how to do more."""
+    need.root()
+    for path in (site.worker.root, *site.worker.root.rglob("*")):
+        os.chown(path, 33, 33)
+
+    report = check(site)
+
+    assert find(report, "supplier").state is State.UNKNOWN
+    assert "refresher doctor" in find(report, "supplier").remedy
+    assert find(report, "subject token").evidence.startswith("the published one")
+    assert find(report, "impersonation").state is State.OK
+    assert report.status == 0
+
+
+def test_refused_drop_in_can_be_named(site: Site) -> None:
+    """A target whose drop-in is refused is reported by its configuration, next to the others that were named."""
+    site.worker.drop_in("bob", identity="nobody")
+    site.document["targets_directory"] = str(site.worker.drop_ins)
+
+    alone, both = check(site, "bob"), check(site, "bob", "alice")
+
+    assert (list(alone.targets), list(both.targets)) == ([], ["alice"])
+    assert (alone.status, both.status) == (2, 2)
+    assert "bob.yaml" in alone.worker[0].evidence
+
+
+def test_unknown_target_is_an_error(site: Site) -> None:
+    """A name that no target and no drop-in has is an error of the command line."""
+    with pytest.raises(UsageError, match="there is no target alcie"):
+        check(site, "alcie")

@@ -26,6 +26,7 @@ def test_daemon_answers_until_it_ends(worker: Worker) -> None:
         assert [ask(path, target).status for target in PATHS] == [200, 200, 200, 200, 200, 200, 503]
         (worker.directory("alice") / "token").unlink()
         until(lambda: ask(path, "/readyz/alice").status == 200, what="alice repaired")
+        until(lambda: ask(path, "/status.json").read_json()["ready"], what="all targets looked at")
         report = ask(path, "/status.json").read_json()
         assert [(each["name"], each["state"]) for each in report["targets"]] == [("alice", "fresh"), ("bob", "fresh")]
         assert [secret_in(ask(path, target).body) for target in PATHS] == [None] * len(PATHS)

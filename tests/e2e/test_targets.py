@@ -132,3 +132,23 @@ def test_supervisor_hears_of_the_daemons_life(machine: Worker) -> None:
             until(lambda: has("STOPPING=1"), what="stopping")
 
     assert os.path.exists(machine.place / "notify")  # noqa: PTH110 - a socket
+
+
+def test_file_that_another_process_removes_is_back_at_once(machine: Worker) -> None:
+    """What happens behind the daemon's back in a target's directory is seen between two ticks, and logged."""
+    with machine.daemon() as log:
+        machine.drop_in("task", identity="alice")
+        log.wait_for("token.published", target="task")
+        token = machine.directory("task") / "token"
+        until(token.exists, what="published")
+        time.sleep(2.5)  # until the directory is watched
+        times = []
+        for _ in range(5):
+            began = time.monotonic()
+            token.unlink()
+            until(token.exists, what="published again")
+            times.append(time.monotonic() - began)
+            time.sleep(0.5)  # until the daemon has noted what it wrote
+
+        assert sorted(times)[2] < 0.4
+        log.wait_for("artifact.tampered", target="task")

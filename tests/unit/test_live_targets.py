@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from refresher import targets
+from refresher.app.explanation import list_unwatched
 from refresher.config.loader import load
 from refresher.errors import ConfigurationError, NotReadyError, RefresherError, UsageError
 from refresher.settings.places import InvalidConfigurationError
@@ -300,3 +301,11 @@ def test_import_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("count", "most", "warned"), [(1000, 8192, False), (10_000, 8192, True)])
+def test_check_compares_the_targets_with_the_limit_of_watches(count: int, most: int, warned: bool) -> None:  # noqa: FBT001 - of a table
+    """If the kernel allows fewer watches than there are targets, the warning has the command that helps."""
+    (*warnings,) = list_unwatched(count, most)
+
+    assert [warning.remedy for warning in warnings] == (["sysctl fs.inotify.max_user_watches=20000"] if warned else [])

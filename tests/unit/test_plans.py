@@ -29,6 +29,7 @@ WAY = Impersonation(
     delegates=(),
     scopes=(CLOUD_PLATFORM_SCOPE,),
     lifetime=None,
+    quota_project="payer",
 )
 
 TEXT = """
@@ -262,7 +263,7 @@ def test_plan_has_the_warnings_that_check_prints(configuration: Path) -> None:
 
 
 def test_probe_asks_for_the_least_under_its_own_name() -> None:
-    """A probe exchanges for what impersonates, asks for a token of a second that can do nothing, and names itself."""
+    """A probe asks for a token of a second that can do nothing, names itself, and the quota project as clients do."""
     answers = {"token": {"access_token": "ya29.f", "expires_in": 60}}
     answers["generateAccessToken"] = {"accessToken": "ya29.a", "expireTime": "2026-01-01T00:00:01Z"}
 
@@ -276,6 +277,7 @@ def test_probe_asks_for_the_least_under_its_own_name() -> None:
     exchange, impersonation = transport.requests
     assert all(request.headers["User-Agent"].endswith("(canary)") for request in transport.requests)
     assert b"subject.token.x" in (exchange.body or b"")
+    assert [request.headers.get("x-goog-user-project") for request in transport.requests] == [None, "payer"]
     asked = json.loads(impersonation.body or b"")
     assert asked["lifetime"] == "1s"
     assert asked["scope"] == ["https://www.googleapis.com/auth/userinfo.email"]

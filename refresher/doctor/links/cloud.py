@@ -11,8 +11,7 @@ from refresher.doctor.diagnosis import Finding, ok, skip
 from refresher.doctor.facts import Facts
 from refresher.doctor.links.supply import OWN, TOKEN
 from refresher.durations import format_span
-from refresher.errors import ExitStatus, KeysError
-from refresher.keys.registry import KeyState, list_keys
+from refresher.errors import ExitStatus
 from refresher.text import escape
 
 KEY, AUDIENCE, CONDITION = "key", "audience", "attribute condition"
@@ -35,8 +34,7 @@ def _judge(facts: Facts, link: str, evidence: str) -> Finding:
         return skip(link, OWN)
     if broken == link and exchange.error is not None:
         found = Finding.of_error(link, exchange.error)
-        remedy = found.remedy.replace("inspect FILE", f"inspect {facts.target.directory.path}/token")
-        return replace(found, evidence=f"{found.evidence}; {evidence}" if evidence else found.evidence, remedy=remedy)
+        return replace(found, evidence=f"{found.evidence}; {evidence}" if evidence else found.evidence)
     if exchange.error is not None:
         return skip(link, f"because STS did not accept the exchange: see {broken}")
     if exchange.result is None:
@@ -45,37 +43,29 @@ def _judge(facts: Facts, link: str, evidence: str) -> Finding:
 
 
 def judge_key(facts: Facts) -> Finding:
-    """Judge whether the key that signed the token is published, and known to the provider."""
+    """Check whether the key that signed the token is published, and known to the provider."""
     token = facts.trial.token
     claims = token.unverified_claims if token else None
     if claims is None:
         return _judge(facts, KEY, "")
     evidence = f"signed with key {escape(claims.key_id or 'without an id')} ({escape(claims.algorithm or 'no alg')})"
-    if facts.settings.keys_directory is not None:
-        try:
-            keys = list_keys(facts.settings.keys_directory)
-        except KeysError:
-            keys = ()
-        published = [f"{each.kid} ({each.state})" for each in keys if each.state is not KeyState.GONE]
-        if find_broken(facts) == KEY and published:
-            evidence += f"; {facts.settings.keys_directory} publishes {', '.join(published)}"
-    elif facts.trial.keys.result is not None:
+    if facts.trial.keys.result is not None:
         known = ", ".join(map(escape, facts.trial.keys.result)) or "none"
-        evidence += f"; its issuer publishes {known}"
+        evidence += f"; {facts.settings.keys_directory or 'its issuer'} publishes {known}"
     elif facts.trial.keys.error is not None:
         evidence += f"; {facts.trial.keys.error.problem}"
     return _judge(facts, KEY, evidence)
 
 
 def judge_audience(facts: Facts) -> Finding:
-    """Judge whether the provider accepts the token's audience."""
+    """Check whether the provider accepts the token's audience."""
     token = facts.trial.token
     claims = token.unverified_claims if token else None
     return _judge(facts, AUDIENCE, f"aud is {escape(', '.join(claims.audience))}" if claims else "")
 
 
 def judge_condition(facts: Facts) -> Finding:
-    """Judge whether the provider's mapping and condition accept the token's claims."""
+    """Check whether the provider's mapping and condition accept the token's claims."""
     token = facts.trial.token
     claims = token.unverified_claims if token else None
     if claims is None:
@@ -86,7 +76,7 @@ def judge_condition(facts: Facts) -> Finding:
 
 
 def judge_exchange(facts: Facts) -> Finding:
-    """Judge whether STS exchanges the token."""
+    """Check whether STS exchanges the token."""
     trial, provider = facts.trial, facts.target.impersonation.provider
     evidence = ""
     if trial.exchange.result is not None:
@@ -96,7 +86,7 @@ def judge_exchange(facts: Facts) -> Finding:
 
 
 def judge_impersonation(facts: Facts) -> Finding:
-    """Judge whether the principal may act as the service account."""
+    """Check whether the principal may act as the service account."""
     way, attempt = facts.target.impersonation, facts.trial.impersonation
     if attempt.error is not None:
         return Finding.of_error(IMPERSONATION, attempt.error)
@@ -108,7 +98,7 @@ def judge_impersonation(facts: Facts) -> Finding:
 
 
 def judge_artifacts(facts: Facts) -> Finding:
-    """Judge whether the optional artifacts serve; what does not was minted again, to see why."""
+    """Check whether the optional artifacts serve; what does not was minted again, to see why."""
     if not facts.health.artifacts:
         return skip(ARTIFACTS, "the target asks for none")
     broken = {name: attempt.error for name, attempt in facts.artifacts.items() if attempt.error is not None}

@@ -16,7 +16,7 @@ _ENTRIES = {
 
 
 def judge_file(facts: Facts) -> Finding:
-    """Judge what is published, as `refresher status` does."""
+    """Check what is published, as `refresher status` does."""
     health = facts.health
     if health.problem is None:
         note = "" if health.note is None else f" ({health.note})"

@@ -3,7 +3,7 @@
 from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts
 from refresher.doctor.sight import Sight, Thing
-from refresher.errors import ExitStatus
+from refresher.errors import ExitStatus, UsageError
 from refresher.publishing.artifacts import TOKEN
 from refresher.text import escape, redact
 
@@ -25,10 +25,10 @@ def _name_facts(facts: Facts) -> dict[str, str]:
 
 
 def judge_container(facts: Facts) -> Finding:
-    """Judge the files as the container's user sees them, against those of the host."""
+    """Check the files as the container's user sees them, against those of the host."""
     sight, place, named = facts.sight, facts.container_directory, _name_facts(facts)
-    if isinstance(sight, str):
-        return skip(CONTAINER, sight)
+    if not isinstance(sight, Sight):
+        return _skip(CONTAINER, sight) if isinstance(sight, str) else Finding.of_error(CONTAINER, sight, State.UNKNOWN)
 
     def fail(entry: str, evidence: str) -> Finding:
         return Finding.of_entry(CONTAINER, entry, evidence, named, stage=_STAGE)
@@ -42,6 +42,10 @@ def judge_container(facts: Facts) -> Finding:
     if sight.directory.kind in ("absent", "other", "file"):
         return fail("mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
     return _judge_files(facts, sight) or ok(CONTAINER, f"uid {sight.uid} reads {place}/{TOKEN}, as published")
+
+
+def _skip(link: str, sight: str | UsageError) -> Finding:
+    return skip(link, sight if isinstance(sight, str) else f"because the container is not looked into: see {CONTAINER}")
 
 
 def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
@@ -67,16 +71,19 @@ def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
     elif digests and seen.digest not in digests:
         entry = "mount-stale" if is_ours else "mount-other"
         evidence = f"{place}/{TOKEN} is another token than {facts.target.directory.path}/{TOKEN}"
+    elif host.kind == "directory" and not is_ours:
+        evidence = f"{place} is another directory than {facts.target.directory.path}, with the same token"
+        return Finding.of_entry(CONTAINER, "mount-copy", evidence, named, stage=_STAGE, state=State.WARNING)
     else:
         return None
     return Finding.of_entry(CONTAINER, entry, evidence, named, stage=_STAGE)
 
 
 def judge_variables(facts: Facts) -> Finding:
-    """Judge whether the clients' variables are set as in `env`, and whether their paths exist there."""
+    """Check whether the clients' variables are set as in `env`, and whether their paths exist there."""
     sight = facts.sight
-    if isinstance(sight, str):
-        return skip(VARIABLES, sight)
+    if not isinstance(sight, Sight):
+        return _skip(VARIABLES, sight)
     wanted, named = facts.variables, _name_facts(facts)
     unset = [name for name in wanted if name not in sight.variables]
     differing = [name for name in wanted if sight.variables.get(name, wanted[name]) != wanted[name]]
@@ -106,10 +113,10 @@ def _judge_set(wrong: list[str], entry: str, evidence: str, named: dict[str, str
 
 
 def judge_metadata(facts: Facts) -> Finding:
-    """Judge whether the container reaches the metadata server, at which every client is the worker's own account."""
+    """Check whether the container reaches the metadata server, at which every client is the worker's own account."""
     sight = facts.sight
-    if isinstance(sight, str):
-        return skip(METADATA, sight)
+    if not isinstance(sight, Sight):
+        return _skip(METADATA, sight)
     if sight.metadata == "unknown":
         return skip(METADATA, "not tried")
     if sight.metadata == "open":
@@ -119,10 +126,10 @@ def judge_metadata(facts: Facts) -> Finding:
 
 
 def judge_network(facts: Facts) -> Finding:
-    """Judge whether the container reaches STS."""
+    """Check whether the container reaches STS."""
     sight = facts.sight
-    if isinstance(sight, str):
-        return skip(NETWORK, sight)
+    if not isinstance(sight, Sight):
+        return _skip(NETWORK, sight)
     if sight.google == "unknown":
         return skip(NETWORK, "not tried: the container has a proxy, or this command is offline")
     if sight.google == "open":

@@ -21,7 +21,7 @@ _SKEW_LIMIT = timedelta(seconds=60)
 
 
 def judge_supplier(facts: Facts) -> Finding:
-    """Judge whether the supplier answers: of an identity without a pool, whether the worker has credentials."""
+    """Check whether the supplier answers: of an identity without a pool, whether the worker has credentials."""
     trial, kind = facts.trial, facts.settings.kind
     attempt = trial.exchange if facts.target.impersonation.is_own else trial.supplied
     if attempt.error is not None:
@@ -39,7 +39,7 @@ def judge_supplier(facts: Facts) -> Finding:
 
 
 def judge_token(facts: Facts) -> Finding:
-    """Judge claims and life of the subject token by the rules of STS, and the clock by its answers."""
+    """Check claims and life of the subject token by the rules of STS, and the clock by its answers."""
     trial, token = facts.trial, facts.trial.token
     if facts.target.impersonation.is_own:
         return skip(TOKEN, OWN)

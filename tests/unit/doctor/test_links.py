@@ -10,7 +10,7 @@ from refresher.doctor.chain import LINKS, NAMES, walk
 from refresher.doctor.diagnosis import Finding, State
 from refresher.doctor.facts import Attempt
 from refresher.doctor.sight import Sight, Thing
-from refresher.errors import ExchangeError, ExitStatus, ImpersonationError, SupplyError
+from refresher.errors import ExchangeError, ExitStatus, ImpersonationError, SupplyError, UsageError
 from tests.unit.doctor.conftest import NOW, Build, make_token
 
 
@@ -169,6 +169,27 @@ def test_container_is_judged_by_what_its_user_sees(build: Build, seen: dict[str,
 
     assert (found.state, found.entry, found.stage) == (State.FAILED, entry, ExitStatus.NOT_READY)
     assert "None" not in found.remedy
+
+
+def test_copy_of_the_directory_is_a_warning(build: Build) -> None:
+    """A container with the same token in another directory works until that token ends."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, directory=ELSEWHERE))), "container")
+
+    assert (found.state, found.entry) == (State.WARNING, "mount-copy")
+
+
+def test_container_that_can_not_be_entered_is_unknown(build: Build) -> None:
+    """A container that can't be entered is unknown, with the reason."""
+    findings = walk(replace(build(), sight=UsageError("it can't be entered", "run this as root")))
+
+    assert (find(findings, "container").state, find(findings, "container").remedy) == (
+        State.UNKNOWN,
+        "run this as root",
+    )
+    assert {find(findings, link).state for link in ("variables", "network", "metadata server")} == {State.SKIPPED}
 
 
 def test_file_that_a_capability_may_open_is_unknown(build: Build) -> None:

@@ -332,4 +332,5 @@ def test_edit_of_what_running_containers_have_read_is_a_warning(target_of: MakeT
     assert first.severity.name == "WARNING"
     assert (first.fields["artifact"], first.fields["keys"]) == ("env", "GOOGLE_CLOUD_PROJECT")
     assert "keep the former values" in str(first.fields["error"])
+    assert str(first.fields["remedy"]).startswith("see first that Google accepts them: refresher wait --exchange ")
     assert "docker ps --filter volume=" in str(first.fields["remedy"])

@@ -1,7 +1,8 @@
 import os
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ class Site:
         assert self.changed.wait(PATIENCE)
         time.sleep(0.05)  # the rest of what one change causes
         self.changed.clear()
-        return self.watcher.take()
+        return self.watcher.take()[0]
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_drop_ins_are_named_that_were_added_or_removed(site: Site) -> None:
 
     assert added == {"task-1"}
     assert site.take() == {"task-1"}
-    assert site.watcher.take() == set()
+    assert site.watcher.take() == (set(), set())
 
 
 def test_hard_link_is_a_new_drop_in(site: Site) -> None:
@@ -151,7 +152,7 @@ def test_lost_events_make_everything_be_looked_at(site: Site) -> None:
             (site.drop_ins / f"{number % 7}.yaml").unlink()
         blocked.set()
         deadline = time.monotonic() + PATIENCE
-        while watcher.take() is not None and time.monotonic() < deadline:
+        while watcher.take()[0] is not None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert time.monotonic() < deadline
 
@@ -172,3 +173,78 @@ def test_limit_of_watches_is_complained_of_once(tmp_path: Path) -> None:
     ((problem, remedy),) = complaints
     assert problem.startswith("changes are noticed within a second, not at once: inotify: Too many open files")
     assert remedy == "raise the limit: sysctl fs.inotify.max_user_instances"
+
+
+def test_watching_that_is_asked_for_is_done_on_the_watchers_own_thread(site: Site, tmp_path: Path) -> None:
+    """The tick asks only: a file system that does not answer holds up no tick."""
+    other = tmp_path / "other"
+    (other / "alice").mkdir(parents=True)
+
+    site.watcher.ask({other: Watched(suffix=".yaml")}, other, {"alice"})
+    time.sleep(0.1)
+    (other / "task.yaml").write_text("{}")
+    (other / "alice" / "token").write_text("x")
+    assert site.changed.wait(PATIENCE)
+    time.sleep(0.1)
+
+    assert site.watcher.take() == ({"task"}, {"alice"})
+
+
+@pytest.fixture
+def root(site: Site) -> Path:
+    """Return a directory root with one watched target."""
+    place = site.main.parent / "run"
+    (place / "alice").mkdir(parents=True)
+    (place / "alice" / "token").write_text("x")
+    site.watcher.watch_targets(place, {"alice"})
+    return place
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "replaced": lambda directory: (directory / "token").rename(directory / "other"),
+    "rewritten": lambda directory: (directory / "token").write_text("y"),
+    "deleted": lambda directory: (directory / "token").unlink(),
+    "chmod 000": lambda directory: (directory / "token").chmod(0),
+    "directory closed": lambda directory: directory.chmod(0),
+    "directory removed": shutil.rmtree,
+    "directory moved": lambda directory: directory.rename(directory.with_name("other")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_change_behind_the_daemons_back_names_the_target(
+    site: Site, root: Path, change: Callable[[Path], object]
+) -> None:
+    """Whatever happens to a target's directory, it is named."""
+    change(root / "alice")
+
+    assert site.changed.wait(PATIENCE)
+    assert site.watcher.take() == (set(), {"alice"})
+
+
+def test_temporary_file_of_the_daemon_is_no_change(site: Site, root: Path) -> None:
+    """A file that is still to be renamed makes no one look."""
+    (root / "alice" / ".token.0123456789abcdef.tmp").write_text("x")
+
+    assert not site.changed.wait(QUIET)
+
+
+def test_directory_that_took_the_place_is_watched_after_the_next_tick(site: Site, root: Path) -> None:
+    """A target's directory that was created again is watched again; one that is not a target any more is not."""
+    shutil.rmtree(root / "alice")
+    (root / "alice").mkdir()
+    site.changed.wait(PATIENCE)
+    time.sleep(0.05)
+    site.watcher.watch_targets(root, {"alice"})
+    site.changed.clear()
+    site.watcher.take()
+
+    (root / "alice" / "token").write_text("y")
+    assert site.changed.wait(PATIENCE)
+    time.sleep(0.05)
+    site.watcher.watch_targets(root, set())
+    time.sleep(0.05)
+    site.changed.clear()
+    (root / "alice" / "token").write_text("z")
+
+    assert not site.changed.wait(QUIET)

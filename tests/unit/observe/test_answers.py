@@ -179,6 +179,16 @@ def test_status_is_that_of_the_command_and_more(fleet: "Fleet") -> None:
     assert [(each["identity"], each["state"]) for each in document["exchanges"]] == [("alice", "accepted")]
 
 
+def test_status_can_be_asked_for_without_targets(fleet: "Fleet") -> None:
+    """`?targets=no` leaves the entries of targets out, and nothing else."""
+    fleet.adopt("alice")
+
+    whole, rest = (json.loads(fleet.ask(f"/status.json{query}").body) for query in ("", "?targets=no"))
+
+    assert (len(whole["targets"]), rest["targets"]) == (1, [])
+    assert {**whole, "targets": []} == rest
+
+
 def test_refused_edit_is_in_the_status(fleet: "Fleet") -> None:
     """While an edit of the main file is refused, `/status.json` shows its problems and since when."""
     fleet.adopt("alice", refusal=(WRONG,))

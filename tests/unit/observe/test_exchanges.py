@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from refresher.observe.exchanges import fetch_exchanges
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.conftest import Need
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 ENTRY = {"identity": "alice", "state": "refused", "problem": "p", "remedy": "r"}
@@ -68,3 +71,17 @@ def test_absent_and_silent_sockets_count_as_none(tmp_path: Path) -> None:
         silent.bind(str(tmp_path / "silent"))
         silent.listen()
         assert fetch_exchanges(tmp_path / "silent") == {}
+
+
+def test_socket_that_is_closed_to_this_user_counts_as_none(tmp_path: Path, need: Need) -> None:
+    """An operator outside `listen_group` may not even look at the socket, and his `status` works all the same."""
+    need.root()
+    (tmp_path / "status").mkdir(mode=0o750)
+
+    os.seteuid(65534)
+    try:
+        found = fetch_exchanges(tmp_path / "status" / "http.sock")
+    finally:
+        os.seteuid(0)
+
+    assert found == {}

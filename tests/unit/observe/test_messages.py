@@ -45,6 +45,8 @@ def test_head_is_understood_or_refused(head: bytes, status: int) -> None:
         ("/readyz/a?artifact=boto&exchange", Request("/readyz/a", (("artifact", "boto"), ("exchange", "")))),
         ("/?q=a%20b+c&page=2", Request("/", (("q", "a b c"), ("page", "2")))),
         ("/%72eadyz", Request("/readyz")),
+        ("/readyz?x=1", Request("/readyz")),
+        ("/status.json?x=1&targets=no", Request("/status.json", (("targets", "no"),))),
         ("/%ff", Request("/\ufffd")),
     ],
 )

@@ -3,6 +3,7 @@ from threading import Event
 
 import pytest
 
+from refresher.observe.survey import Survey
 from refresher.policy import State
 from tests.tokens import make_jwt
 from tests.unit.observe.conftest import Fleet
@@ -144,3 +145,12 @@ def test_bug_is_reported_and_ends_nothing(fleet: Fleet) -> None:
     assert [error.problem.partition(" at ")[0] for error in fleet.bugs] == [
         "the survey of files: unexpected RuntimeError"
     ]
+
+
+def test_nothing_is_looked_at_while_no_one_can_ask(fleet: Fleet) -> None:
+    """Without an address to answer on, the files are left alone."""
+    fleet.adopt("alice")
+    idle = Survey(fleet.board, fleet.clock, fleet.bugs.append, lambda: False)
+
+    assert idle.advance() > 0
+    assert (idle.list_all(), idle.as_of) == ([], None)
