@@ -54,7 +54,7 @@ def check_user(loaded: LoadedConfiguration, command: str) -> None:
     """Check, before anything is created, that another user's daemon does not keep these targets; for `command`.
 
     What this user created first (a root, a lock, directories) would be in that daemon's way. Where this user's own
-    daemon has a lock, it is this user's; and what is root's is no evidence of another: a group may read root's keys.
+    daemon has a lock, it is this user's; and root's files do not speak against it: a group may read root's keys.
 
     Raises:
         InsecureDirectoryError: The lock, `directory_root`, a keys directory or the drop-in directory is another user's.

@@ -62,8 +62,8 @@ class Outcome:
         duration: In seconds.
         state: The directory's state afterwards; None if it could not be opened, or was not looked at.
         is_recreated: Whether the directory was replaced, so that containers that hold it see an empty one.
-        lacked_record: Whether there were files of ours and no target record that could be read.
-        found_mode: The directory's mode, if it was not as configured; None if it was, or there was none.
+        lacked_record: Whether our files were there without a target record that could be read.
+        found_mode: The directory's mode, if it was not as configured; None if it was, or the directory is new.
     """
 
     result: Result

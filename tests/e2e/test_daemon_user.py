@@ -31,13 +31,13 @@ def list_owners(place: Path) -> dict[str, int]:
 
 
 def give(place: Path) -> None:
-    """Give a directory and all in it to the daemon's user."""
+    """Make the daemon's user the owner of a directory and of all in it."""
     for path in (place, *place.rglob("*")):
         os.chown(path, DAEMON, DAEMON)
 
 
 def make_readable(path: Path) -> None:
-    """Give a file or a directory to root, readable by every user."""
+    """Make root the owner of a file or a directory, and every user able to read it."""
     os.chown(path, 0, 0)
     path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
 
@@ -70,7 +70,7 @@ def test_root_creates_nothing_where_the_daemon_is_another_user(
 
 
 def test_root_serves_itself(worker: Worker, need: Need) -> None:
-    """Where everything is root's, root goes on; a root that belongs to the daemon alone is no obstacle to it."""
+    """Where everything is root's, root goes on."""
     need.root()
     worker.configure("alice")
 
@@ -116,7 +116,7 @@ def test_root_that_was_uncovered_is_one_fault_with_its_remedy(worker: Worker, ne
 
 
 def test_root_that_is_gone_is_one_fault_with_its_remedy(worker: Worker, need: Need) -> None:
-    """A root that the daemon may not create again is one fault, which says how root creates it."""
+    """A root that the daemon may not create again is one fault, which shows how root creates it."""
     worker.configure("alice", "bob")
     as_daemon_user(worker, need, "+chown")
     make_readable(worker.configuration)
@@ -144,7 +144,7 @@ def test_root_that_is_gone_is_one_fault_with_its_remedy(worker: Worker, need: Ne
 @pytest.mark.parametrize("owner", [0, STRANGER])
 @pytest.mark.parametrize("mode", [0o711, 0o777])
 def test_directory_of_another_user_has_one_answer_that_heals(worker: Worker, need: Need, owner: int, mode: int) -> None:
-    """The log and `status` give the same remedy; half of it (chown) leads to the same one, and the whole heals."""
+    """The log and `status` show the same remedy; half of it (chown) leads to the same one, and the whole heals."""
     worker.configure("alice")
     as_daemon_user(worker, need, "+chown")
     make_readable(worker.configuration)
@@ -205,7 +205,7 @@ def test_missing_right_to_give_files_away_is_named_with_what_grants_it(
 
 
 def test_lock_of_root_in_the_daemons_root_is_given_back(worker: Worker, need: Need) -> None:
-    """The remedy for a lock that root left is to give it back: removing it is what the guide forbids."""
+    """The remedy for a lock that root left is to make it the daemon's: removing it is what the guide forbids."""
     worker.configure("alice")
     as_daemon_user(worker, need, "+chown")
     make_readable(worker.configuration)

@@ -476,7 +476,7 @@ def test_newer_record_is_an_error_and_never_a_takeover(
 def test_lost_record_is_noticed(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, content: bytes | None
 ) -> None:
-    """A record that was removed, or is garbage, is told apart from a directory that is new, and from a complete one."""
+    """A record that was removed, or is garbage, is distinguished from a new directory, and from a complete one."""
     target, record = target_of(), target_of().directory.path / RECORD
     found = [refresh(target, supplier, clock).lacked_record, refresh(target, supplier, clock).lacked_record]
     record.unlink()
