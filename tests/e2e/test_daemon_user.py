@@ -69,6 +69,20 @@ def test_root_creates_nothing_where_the_daemon_is_another_user(
     assert f"refresher {command}" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["once", "run"])
+def test_root_is_refused_again_where_its_own_lock_was_left(worker: Worker, need: Need, command: str) -> None:
+    """What an earlier run of root's left behind does not make the daemon's keys root's."""
+    need.root()
+    worker.configure("alice")
+    worker.root.mkdir(mode=0o755)
+    (worker.root / ".lock").touch(mode=0o600)
+    give(worker.place / "keys")
+
+    worker.command(command, status=4)
+
+    assert [path.name for path in worker.root.iterdir()] == [".lock"]
+
+
 def test_root_serves_itself(worker: Worker, need: Need) -> None:
     """Where everything is root's, root goes on."""
     need.root()
