@@ -232,7 +232,7 @@ MOUNTED = 'mount -t tmpfs -o mode=0755,uid=54321 t "$0" && mount -o remount,ro "
 def test_root_without_a_lock_is_a_fault_and_has_one_daemon(
     need: Need, kind: str, stranger: str, seen: list[str], reason: str
 ) -> None:
-    """Where it can create no lock the daemon reports why, once, and refuses a second; a tenant's lock refuses no one."""
+    """Where it can create no lock the daemon reports why, once, and refuses a second; a tenant's refuses no one."""
     need.root()
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
