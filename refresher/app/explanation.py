@@ -127,7 +127,8 @@ def _list_listen_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]
     address, group = loaded.configuration.listen, loaded.configuration.listen_group
     if address is None:
         return
-    is_taken = is_daemon_running(Path(loaded.configuration.directory_root)) is not False
+    root = Path(loaded.configuration.directory_root)
+    is_taken = root.exists() and is_daemon_running(root) is not False
     try:
         check_address(address, group, is_taken=is_taken)
     except ListenError as error:

@@ -54,24 +54,24 @@ def check_user(loaded: LoadedConfiguration, command: str) -> None:
     """Check, before anything is created, that another user's daemon does not keep these targets; for `command`.
 
     What this user created first (a root, a lock, directories) would be in that daemon's way. Where this user's own
-    daemon has a lock, it is this user's; and what is root's is no evidence of another: a group may read root's keys.
+    daemon has a lock and can read some keys, it goes on. Root's files are fine: a group may read root's keys.
 
     Raises:
         InsecureDirectoryError: The lock, `directory_root`, a keys directory or the drop-in directory is another user's.
     """
     configuration, user = loaded.configuration, os.geteuid()
     root = Path(configuration.directory_root)
-    if (lock := read_state(root / LOCK)) is not None and lock.uid == user:
-        return
-    keys = [supplier.keys_directory for supplier in configuration.suppliers.values()]
-    places = {root / LOCK: "", root: "directory_root ", **{place: "the keys directory " for place in keys if place}}
+    lock, keys = root / LOCK, [each.keys_directory for each in configuration.suppliers.values() if each.keys_directory]
+    places = {lock: "", root: "directory_root ", **dict.fromkeys(keys, "the keys directory ")}
     if configuration.targets_directory is not None:
         places[Path(configuration.targets_directory)] = "targets_directory "
-    for place, name in places.items():
-        status = read_state(place)
-        if status is None or status.uid in (0, user):
-            continue
-        owner, group = status.uid, status.gid
+    found = {place: status for place in places if (status := read_state(place)) is not None}
+    others = [place for place, status in found.items() if status.uid not in (0, user)]
+    is_own = lock in found and lock not in others  # then the fault is one supplier's, or the drop-ins'
+    if is_own and not (keys and all(place in others for place in keys)):
+        return
+    for place in others:
+        name, owner, group = places[place], found[place].uid, found[place].gid
         raise InsecureDirectoryError(
             f"{name}{place} belongs to uid {owner}, and this runs as uid {user}: nothing was created",
             f"if uid {owner} is the daemon's user, run this as that user with the unit's rights: systemd-run --pipe "

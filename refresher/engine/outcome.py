@@ -62,6 +62,8 @@ class Outcome:
         duration: In seconds.
         state: The directory's state afterwards; None if it could not be opened, or was not looked at.
         is_recreated: Whether the directory was replaced, so that containers that hold it see an empty one.
+        lacked_record: Whether our files were there without a target record that could be read.
+        found_mode: The directory's mode, if it was not as configured; None if it was, or the directory is new.
     """
 
     result: Result
@@ -72,3 +74,5 @@ class Outcome:
     duration: float = 0.0
     state: DirectoryState | None = None
     is_recreated: bool = False
+    lacked_record: bool = False
+    found_mode: int | None = None

@@ -88,6 +88,8 @@ class Refresher:
             duration=self._clock.monotonic() - started,
             state=state,
             is_recreated=visit is not None and visit.is_recreated,
+            lacked_record=visit is not None and visit.lacked_record,
+            found_mode=None if visit is None or error is not None else visit.directory.found_mode,
         )
 
     def _supply(self, target: Target, present: SubjectToken | None) -> SubjectToken:
@@ -133,6 +135,7 @@ class _Visit:
     former: dict[str, PublishedFile] = field(default_factory=dict)
     changed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_recreated: bool = False
+    lacked_record: bool = False
     result: Result = Result.KEPT
     token: SubjectToken | None = None
 
@@ -203,7 +206,7 @@ class _Visit:
                 )
             if ours:
                 self.directory.probe(MAXIMUM_SIZE)
-                self.is_claimed = False
+                self.is_claimed, self.lacked_record = False, True
                 return
         self._write_record()
 

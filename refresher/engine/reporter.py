@@ -20,10 +20,11 @@ from refresher.engine.agenda import Entry
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
-from refresher.publishing.artifacts import TOKEN
+from refresher.publishing.artifacts import RECORD, TOKEN
 from refresher.publishing.atomic import find_containers
 from refresher.publishing.directory import is_another_directory
 from refresher.publishing.retirement import Retirement
+from refresher.publishing.walk import UnusableRootError
 from refresher.text import escape
 
 Value = str | int | float | None
@@ -79,12 +80,13 @@ class Reporter:
     def __init__(self, listener: Listener) -> None:
         self._listen = listener
         self._advised: set[str] = set()
-        self._collected: dict[tuple[str, Severity, str], list[dict[str, Value]]] = {}
+        self._collected: dict[tuple[str, Severity, str, int], list[dict[str, Value]]] = {}
         self._lock = Lock()
 
     def report(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report how a settled job ended, compared with the entry as it was before this attempt."""
         duration_ms, kind = round(outcome.duration * 1000), entry.artifact is not None
+        path = str(entry.target.directory.path)
         self._report_files(entry, outcome, former, now)
         if outcome.result is Result.PUBLISHED:
             self._send(entry, _EVENTS["published"][kind], Severity.INFO, **_describe(entry), duration_ms=duration_ms)
@@ -92,17 +94,17 @@ class Reporter:
             self._advise(entry, outcome)
         if outcome.error is not None:
             if outcome.error.problem != former.problem or entry.failures & (entry.failures - 1) == 0:
-                self.collect(
-                    _name_failure(entry, outcome.error),
-                    Severity.WARNING,
-                    **_name_job(entry),
-                    **_describe(entry),
-                    error=outcome.error.problem,
-                    remedy=outcome.error.remedy,
-                    next_at=None if entry.next_at is None else f"{entry.next_at + _ROUNDED_UP:%FT%TZ}",
-                    failures=entry.failures,
-                    duration_ms=duration_ms,
-                )
+                fields = _name_job(entry) | _describe(entry)
+                fields |= {
+                    "error": outcome.error.problem,
+                    "remedy": outcome.error.remedy,
+                    "next_at": None if entry.next_at is None else f"{entry.next_at + _ROUNDED_UP:%FT%TZ}",
+                    "failures": entry.failures,
+                    "duration_ms": duration_ms,
+                }
+                cause = outcome.error.remedy.replace(path, "…")
+                few = 1 if isinstance(outcome.error, UnusableRootError) else _FEW
+                self._collect((_name_failure(entry, outcome.error), Severity.WARNING, cause, few), fields)
         elif former.failures and outcome.result is not Result.WAITING:
             entry.warned = None
             recovered = _EVENTS["recovered"][kind]
@@ -154,14 +156,10 @@ class Reporter:
         for name in retirement.withdrawn:
             self.send("target.retired", Severity.INFO, target=name, path=str(root / name))
         for name, identity in retirement.without_identity:
-            self.send(
-                "target.retired",
-                Severity.WARNING,
-                target=name,
-                path=str(root / name),
-                error=f"identity {escape(identity)} no longer exists: env was removed, the other files stay",
-                remedy=f"delete the drop-in {name}.yaml, and the other files follow; or restore the identity",
-            )
+            error = f"identity {escape(identity)} no longer exists: env was removed, the other files stay"
+            remedy = f"delete the drop-in {name}.yaml, and the other files follow; or restore the identity"
+            place = str(root / name)
+            self.send("target.retired", Severity.WARNING, target=name, path=place, error=error, remedy=remedy)
 
     def _report_files(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report what was found otherwise than it was left, and what an edit changed under running containers."""
@@ -177,8 +175,10 @@ class Reporter:
                 remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
             )
         elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
-            remedy = f"find out who can write to {path}: the files' owner, or root"
-            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=entry.key[1] or TOKEN, remedy=remedy)
+            artifact, remedy = entry.key[1] or TOKEN, f"find out who can write to {path}: the files' owner, or root"
+            if outcome.lacked_record:
+                artifact, remedy = RECORD, f"find out who changed {path}/{RECORD}: the daemon's user, or root"
+            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=artifact, remedy=remedy)
         is_first = former.life is None  # under a plan, or below a root; what differs later was changed by a process
         changed = outcome.changed if is_first else {}
         for name, keys in changed.items():
@@ -192,10 +192,13 @@ class Reporter:
                 remedy=f"see first that Google accepts them: refresher wait --exchange {entry.target.name}; then "
                 + find_containers(path),
             )
+        severity = Severity.INFO if is_first else Severity.WARNING
         for name in outcome.repaired:
             if name not in changed:
-                severity = Severity.INFO if is_first else Severity.WARNING
                 self._send(entry, "artifact.repaired", severity, artifact=name)
+        if outcome.found_mode is not None:
+            error = f"{path} had mode {outcome.found_mode:04o}"
+            self._send(entry, "artifact.repaired", severity, artifact="directory", error=error)
 
     def _advise(self, entry: Entry, outcome: Outcome) -> None:
         """Warn once for each supplier of direct access by tokens so short that some clients exchange at every call.
@@ -221,8 +224,8 @@ class Reporter:
         """Send what was collected since the last call, one line for each cause that more than a few targets share."""
         with self._lock:
             collected, self._collected = self._collected, {}
-        for (name, severity, _), lines in collected.items():
-            if len(lines) <= _FEW:
+        for (name, severity, _, few), lines in collected.items():
+            if len(lines) <= few:
                 for line in lines:
                     self.send(name, severity, **line)
                 continue
@@ -235,8 +238,12 @@ class Reporter:
 
         Its `fields` name a `target`.
         """
+        self._collect((name, severity, str(fields.get("remedy")), _FEW), fields)
+
+    def _collect(self, kind: tuple[str, Severity, str, int], fields: dict[str, Value]) -> None:
+        """Keep a line with others of its kind: name, severity, cause, and how many are sent as they are."""
         with self._lock:
-            self._collected.setdefault((name, severity, str(fields.get("remedy"))), []).append(fields)
+            self._collected.setdefault(kind, []).append(fields)
 
     def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
         self._listen(Event(name=name, severity=severity, fields=_name_job(entry) | more))

@@ -68,13 +68,19 @@ def examine_daemon(
     """
     is_running = is_daemon_running(root)
     pid = _find_holder(root, proc_directory) if is_running else None
-    is_stopped = pid is not None and _is_stopped(proc_directory / str(pid))
+    if is_running and pid is None and (daemons := _list_daemons(root, proc_directory)):
+        # the lock of a daemon may be seen by root alone, since it may not be dumped; its state by every user
+        is_stopped = all(_is_stopped(process) for process in daemons)
+        pid = int(daemons[0].name) if is_stopped and len(daemons) == 1 else None
+    else:
+        is_stopped = pid is not None and _is_stopped(proc_directory / str(pid))
     due = [verdict.name for verdict in verdicts if _is_due(verdict)]
     late = [verdict.name for verdict in verdicts if verdict.name in prompt and _is_late(verdict, now)]
     problem = remedy = None
     if is_stopped:
-        problem = f"the daemon, process {pid}, is stopped and refreshes nothing"
-        remedy = f"resume it: kill -CONT {pid}; if it stays stopped: systemctl restart refresher"
+        process = f"process {pid}" if pid else "any of its user's"
+        problem = f"the daemon, {process}, is stopped and refreshes nothing"
+        remedy = f"resume it: kill -CONT {pid or 'PID'}; if it stays stopped: systemctl restart refresher"
     elif is_running and late:
         problem = f"the daemon has left {_join(late)} due for too long: it is stopped, or cannot refresh them"
         remedy = f"{REMEDIES[True]}; if its log is silent: systemctl restart refresher"
@@ -126,6 +132,21 @@ def _find_holder(root: Path, proc_directory: Path) -> int | None:
             if process.stat().st_uid == lock.st_uid and any(_list_held(process, lock)):
                 return int(process.name)
     return None
+
+
+def _list_daemons(root: Path, proc_directory: Path) -> list[Path]:
+    """Return the processes of the lock's user that run `refresher run`, by proc(5): of this root, or of others."""
+    found = []
+    with suppress(OSError):
+        user = str((root / LOCK).lstat().st_uid)
+        for process in proc_directory.glob("[0-9]*"):
+            with suppress(OSError, IndexError):  # it ended meanwhile
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                names = [word.rpartition("/")[2] for word in words]
+                owner = (process / "status").read_text().split("Uid:")[1].split()[0]
+                if owner == user and "run" in names[names.index("refresher") + 1 :] if "refresher" in names else False:
+                    found.append(process)
+    return found
 
 
 def _list_held(process: Path, lock: os.stat_result) -> Iterator[bool]:

@@ -102,7 +102,7 @@ def _lacks_inodes(place: str) -> bool:
 
 
 def build_giving_error(error: OSError, place: str, ownership: Ownership, *, done: str = "written") -> PublishError:
-    """Translate a refusal to do what may include to give a file, or a directory's group, to a configured owner."""
+    """Translate a refusal to do what may include setting the owner of a file, or the group of a directory."""
     if error.errno != errno.EPERM or (ownership.uid, ownership.gid) == (None, None):
         return build_publish_error(error, place, done=done)
     owner = " and ".join(

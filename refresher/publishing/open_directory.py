@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from refresher.errors import PublishError
+from refresher.files import read_state
 from refresher.publishing import atomic
 from refresher.publishing.artifacts import ARTIFACTS, ID_TOKENS, NAMES, RECORD, sort_for_withdrawal
 from refresher.publishing.atomic import OWN, Ownership, build_giving_error, build_publish_error, is_temporary
@@ -53,6 +54,10 @@ class OpenDirectory:
         self._random_name = place.random_name
         self._artifacts = place.artifacts
         self._byte = 0
+        found = read_state(place.name, directory=root, follow=False)
+        is_settled = found is None or found.mode == place.ownership.directory_mode
+        self.found_mode = None if found is None or is_settled else found.mode
+        """Its permission bits before it was opened, if they differ from what `settle` sets; else None."""
         self._entries: set[str] | None = None
         """Names that it may hold, which only this process adds to while it is held; None where that is unknown."""
         self._descriptor = self._open()

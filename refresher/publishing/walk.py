@@ -39,7 +39,7 @@ class InsecureDirectoryError(PublishError):
 
 
 class UnusableRootError(PublishError):
-    """The daemon can create nothing in `directory_root`, or not the root itself: the fault is no single target's."""
+    """The daemon can create nothing in `directory_root`, or not the root itself: the fault is the root's."""
 
 
 class AbsentDirectoryError(PublishError):

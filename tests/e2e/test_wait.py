@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -249,17 +250,23 @@ def test_user_who_may_not_read_is_advised_to_use_root_and_nothing_else(worker: W
 
 
 def test_remedy_depends_on_whether_a_daemon_runs(worker: Worker) -> None:
-    """Without a daemon the remedy is to start it; with one, its log shows the cause."""
+    """Without a daemon the remedy is to start it; with one, its log shows the cause; without a root no one knows."""
     worker.configure("alice")
 
+    rootless = worker.status()["alice"]["remedy"]
+    worker.root.mkdir(mode=0o755)
     alone = worker.status()["alice"]["remedy"]
     with worker.daemon() as log:
         log.wait_for("daemon.ready")
         for key in (worker.place / "keys").glob("*.pem"):
             key.unlink()
+        log.send(signal.SIGHUP)
+        log.wait_for("config.reloaded")
         (worker.directory("alice") / "token").unlink()
+        log.wait_for("token.supply_failed")  # the daemon notices that at once
         beside = worker.status()["alice"]["remedy"]
 
+    assert "mount it again; then read the daemon's log; without a daemon, start one" in rootless
     assert "start the daemon (systemctl start refresher), since none publishes there now" in alone
     assert "read the daemon's log" in beside
 

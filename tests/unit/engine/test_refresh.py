@@ -472,6 +472,33 @@ def test_newer_record_is_an_error_and_never_a_takeover(
     assert read_files(target) == before
 
 
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]"])
+def test_lost_record_is_noticed(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, content: bytes | None
+) -> None:
+    """A record that was removed, or is garbage, is distinguished from a new directory, and from a complete one."""
+    target, record = target_of(), target_of().directory.path / RECORD
+    found = [refresh(target, supplier, clock).lacked_record, refresh(target, supplier, clock).lacked_record]
+    record.unlink()
+    if content is not None:
+        record.write_bytes(content)
+
+    assert [*found, refresh(target, supplier, clock).lacked_record] == [False, False, True]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o700, 0o755])
+def test_mode_of_the_directory_is_repaired_and_noticed(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, mode: int
+) -> None:
+    """A directory with another mode gets its own back, and the outcome has the former."""
+    target = target_of()
+    found = [refresh(target, supplier, clock).found_mode, refresh(target, supplier, clock).found_mode]
+    target.directory.path.chmod(mode)
+
+    assert [*found, refresh(target, supplier, clock).found_mode] == [None, None, mode]
+    assert target.directory.path.stat().st_mode & 0o777 == 0o711
+
+
 @pytest.mark.parametrize("entry", ["notes", ".lock", "data"])
 def test_unrecorded_directory_with_another_entry_is_an_error(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, entry: str

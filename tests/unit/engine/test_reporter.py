@@ -12,6 +12,7 @@ from refresher.engine.plan import MintedArtifact
 from refresher.engine.reporter import Reporter
 from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError, TokenRejectedError
 from refresher.files import FileState
+from refresher.publishing.walk import UnusableRootError
 from tests.tokens import ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -232,6 +233,61 @@ def test_causes_that_differ_have_lines_of_their_own(target_of: MakeTarget) -> No
     assert [event.fields["target"] for event in events] == ["alice", "bob", "carol"]
     # rounded up: never before the line itself
     assert {event.fields["next_at"] for event in events} == {"2026-01-01T00:00:01Z"}
+
+
+@pytest.mark.parametrize(
+    "remedy", ["free space", "rm -r {path}; start {path} again", "chown 1 {path}/.target"], ids=["plain", "two", "file"]
+)
+def test_cause_is_collected_whatever_path_is_in_its_remedy(target_of: MakeTarget, remedy: str) -> None:
+    """Targets whose remedies differ by their own paths alone have one cause, and are one line."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for name in ("alice", "bob", "carol", "dave"):
+        entry = Entry(target=target_of(name), failures=1, next_at=NOW)
+        error = PublishError("p", remedy.format(path=entry.target.directory.path))
+        reporter.report(entry, build_outcome(error), Entry(target=entry.target), NOW)
+
+    reporter.flush()
+
+    assert [(event.fields["targets"], event.fields["first"]) for event in events] == [(4, "alice, bob, carol")]
+
+
+def test_fault_of_the_root_is_one_line_for_any_number_of_targets(target_of: MakeTarget) -> None:
+    """What no target can be blamed for is not reported for each of them."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    for name in ("alice", "bob"):
+        entry = Entry(target=target_of(name), failures=1, next_at=NOW)
+        reporter.report(entry, build_outcome(UnusableRootError("p", "r")), Entry(target=entry.target), NOW)
+
+    reporter.flush()
+
+    assert [(event.fields["targets"], event.fields["first"]) for event in events] == [(2, "alice, bob")]
+
+
+def test_lost_record_is_reported_as_the_record(target_of: MakeTarget) -> None:
+    """A token that is published again since the record was lost was not changed itself: the record was."""
+    desk = Desk(target_of())
+    desk.report(build_outcome())
+
+    desk.report(replace(build_outcome(), lacked_record=True))
+
+    (found,) = [event for event in desk.events if event.name == "artifact.tampered"]
+    assert found.fields["artifact"] == ".target"
+    assert "/.target" in str(found.fields["remedy"])
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o777])
+def test_repaired_directory_is_reported_with_its_former_mode(target_of: MakeTarget, mode: int) -> None:
+    """A directory that got its mode back is reported, like a file."""
+    desk = Desk(target_of())
+    for _ in range(2):
+        desk.report(replace(build_outcome(), result=Result.KEPT, found_mode=mode))
+
+    assert desk.names == ["artifact.repaired"] * 2
+    assert desk.events[1].severity.name == "WARNING"
+    assert desk.events[1].fields["artifact"] == "directory"
+    assert f"had mode {mode:04o}" in str(desk.events[1].fields["error"])
 
 
 @pytest.mark.parametrize(("minutes", "count"), [(10, 1), (31, 0)], ids=["fresh", "due"])

@@ -135,6 +135,45 @@ def test_target_that_stays_due_shows_a_daemon_that_does_not_work(
     assert "alice due for too long" in (found.problem or "alice due for too long")
 
 
+PYTHON = ["/opt/python3", "/opt/refresher/bin/refresher", "run"]
+STOPPED, SLEEPS = "77 (a) b) T 1 1", "77 (refresher) S 1 1"
+
+
+@pytest.mark.parametrize(
+    ("processes", "is_stopped", "pid"),
+    [
+        pytest.param({77: (PYTHON, STOPPED, os.geteuid())}, True, 77, id="stopped"),
+        pytest.param({77: (["python3", "-m", "refresher", "-v", "run"], STOPPED, os.geteuid())}, True, 77, id="module"),
+        pytest.param({77: (PYTHON, SLEEPS, os.geteuid())}, False, None, id="sleeps"),
+        pytest.param({77: (PYTHON, STOPPED, 54_321)}, False, None, id="another user's"),
+        pytest.param({77: (["refresher", "status"], STOPPED, os.geteuid())}, False, None, id="another command"),
+        pytest.param(
+            {77: (PYTHON, STOPPED, os.geteuid()), 78: (PYTHON, SLEEPS, os.geteuid())}, False, None, id="one of two"
+        ),
+        pytest.param(
+            {77: (PYTHON, STOPPED, os.geteuid()), 78: (PYTHON, STOPPED, os.geteuid())}, True, None, id="two of two"
+        ),
+    ],
+)
+def test_stopped_daemon_is_found_by_what_every_user_may_read(
+    root: Path, tmp_path: Path, processes: dict[int, tuple[list[str], str, int]], pid: int | None, *, is_stopped: bool
+) -> None:
+    """Of a process that may not be dumped only root sees the open files; its command, user and state anyone does."""
+    for number, (words, state, user) in processes.items():
+        process = tmp_path / "proc" / str(number)
+        process.mkdir(parents=True)
+        (process / "cmdline").write_text("\0".join([*words, ""]))
+        (process / "status").write_text(f"Name:\trefresher\nUid:\t{user}\t{user}\t{user}\t{user}\n")
+        (process / "stat").write_text(state)
+
+    with held_roots() as hold:
+        hold(root)
+        found = examine_daemon(root, [build_verdict(State.FRESH)], NOW, proc_directory=tmp_path / "proc")
+
+    assert (found.is_stopped, found.pid) == (is_stopped, pid)
+    assert (found.problem is not None) is is_stopped
+
+
 def test_root_with_records_and_no_lock_does_not_show_whether_a_daemon_runs(root: Path) -> None:
     """Where the daemon may create no lock, nothing is claimed about it, and nothing is a problem."""
     (root / "alice").mkdir()

@@ -188,3 +188,66 @@ def test_root_that_cannot_hold_a_lock_is_locked_once_it_can(need: Need) -> None:
         assert (process.returncode, output) == (0, "held\n")
     finally:
         shutil.rmtree(place)
+
+
+UNLOCKED = """
+import fcntl, os, sys
+from pathlib import Path
+from refresher.publishing.lock import RootHeldError, held_roots, is_daemon_running
+root, stranger, problems = Path(sys.argv[1]), sys.argv[2] == "stranger", []
+ready, done = os.pipe(), os.pipe()
+if stranger and os.fork() == 0:
+    os.close(done[1])
+    os.setuid(54322)
+    fcntl.flock(os.open(root, os.O_RDONLY), fcntl.LOCK_EX)
+    os.write(ready[1], b"x")
+    os.read(done[0], 1)
+    os._exit(0)
+if stranger:
+    os.read(ready[0], 1)
+os.setuid(54321)
+with held_roots(lambda error: problems.append(str(error))) as hold, held_roots() as second:
+    print(is_daemon_running(root))
+    hold(root), hold(root)
+    print(is_daemon_running(root))
+    try:
+        second(root)
+        print("second")
+    except RootHeldError:
+        print("held")
+os.close(done[1])
+print(len(problems), problems[0])
+"""
+MOUNTED = 'mount -t tmpfs -o mode=0755,uid=54321 t "$0" && mount -o remount,ro "$0" && exec "$@"'
+
+
+@pytest.mark.parametrize(
+    ("kind", "stranger", "seen", "reason"),
+    [
+        pytest.param("root's", "none", ["False", "True", "held"], "belongs to uid 0 (mode 0755)", id="root's"),
+        pytest.param("root's", "stranger", ["None", "None", "second"], "chown 54321", id="stranger"),
+        pytest.param("read-only", "none", ["False", "True", "held"], "Read-only file system", id="read-only"),
+    ],
+)
+def test_root_without_a_lock_is_a_fault_and_has_one_daemon(
+    need: Need, kind: str, stranger: str, seen: list[str], reason: str
+) -> None:
+    """Where it can create no lock the daemon reports why, once, and refuses a second; a tenant's refuses no one."""
+    need.root()
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    command = [sys.executable, "-c", UNLOCKED, str(place), stranger]
+    if kind == "read-only":
+        unshare = need.tool("unshare", "apt-get install util-linux")
+        command = [unshare, "-m", "sh", "-c", MOUNTED, str(place), *command]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    finally:
+        place.rmdir()
+
+    *lines, fault = done.stdout.splitlines()
+    assert lines == seen, done.stderr
+    assert fault.startswith("1 ")
+    assert reason in fault
+    assert ".lock" in fault
+    assert "a second daemon that does not see this one" in fault
