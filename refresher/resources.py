@@ -50,6 +50,15 @@ class WorkloadIdentityProvider:
         return f"principal://iam.googleapis.com/{self._pool_name}/subject/{subject}"
 
     @property
+    def upload_command(self) -> str:
+        """The command that replaces the provider's uploaded keys by those of `jwks.json`."""
+        return (
+            f"gcloud iam workload-identity-pools providers update-oidc {self.provider} "
+            f"--workload-identity-pool={self.pool} --location=global --project={self.project_number} "
+            "--jwk-json-path=jwks.json"
+        )
+
+    @property
     def _pool_name(self) -> str:
         return f"projects/{self.project_number}/locations/global/workloadIdentityPools/{self.pool}"
 
@@ -106,6 +115,7 @@ class Impersonation:
         credentials: The file that holds them; None for the metadata server.
         quota_project: Id of the project that clients name as the one that pays, if they do.
         token_path: A file that holds the subject token, for remedies; None if it is unknown.
+        jwks_command: What prints the keys to upload to the provider, for remedies; None if that is unknown.
     """
 
     provider: WorkloadIdentityProvider
@@ -119,12 +129,15 @@ class Impersonation:
     credentials: Path | None = None
     quota_project: str | None = None
     token_path: str | None = field(default=None, compare=False)
+    jwks_command: str | None = field(default=None, compare=False)
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a remedy can name: the provider's entry and resource name, the caller, and the token's file."""
+        """What a remedy can name: the provider's entry and resource name, the caller, the token's file, the upload."""
         found = {"provider": self.provider.name, "resource": self.provider.resource_name, "caller": self.principal}
-        return found if self.token_path is None else {**found, "file": self.token_path}
+        found["upload"] = self.provider.upload_command
+        more = {"file": self.token_path, "jwks": self.jwks_command}
+        return found | {name: text for name, text in more.items() if text is not None}
 
     @property
     def principal(self) -> str:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from refresher import policy
+from refresher.app.explanation import find_misnamed
 from refresher.app.targets import build_targets
 from refresher.config.loader import LoadedConfiguration, load
 from refresher.config.models import Configuration
 from refresher.config.sources import LARGEST
 from refresher.engine.assessment import Assessment
 from refresher.engine.plan import Target
-from refresher.errors import PublishError
+from refresher.errors import PublishError, RefresherError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe import health
 from refresher.observe.daemon import DaemonHealth, examine_daemon
@@ -73,7 +74,12 @@ class Examination(NamedTuple):
         if self.since is not None:
             begin = f"the configuration is refused since {self.since:%FT%TZ}; a daemon that runs goes on with the last"
             lines.insert(0, f"{begin} one it accepted, and targets are judged by their files alone")
+        lines += [str(each) for each in self._misnamed.values()]
         return (*lines, *map(self._describe_retirement, self.retiring))
+
+    @property
+    def _misnamed(self) -> dict[str, RefresherError]:
+        return find_misnamed(None if self.loaded is None else self.loaded.configuration.targets_directory)
 
     def _describe_retirement(self, name: str) -> str:
         began, end = self.retiring[name], self.retiring[name] + GRACE
@@ -91,7 +97,8 @@ class Examination(NamedTuple):
             return f"target {name} is not published, and the configuration is refused", "fix it: see above"
         file_names = self.loaded.scanned.file_names
         if file_names is not None and name not in file_names:
-            return None
+            misnamed = self._misnamed.get(name)
+            return None if misnamed is None else (f"there is no target {name}: {misnamed.problem}", misnamed.remedy)
         place = f"{self.loaded.configuration.targets_directory}/{name}.yaml:" if file_names else ""
         for each in self.problems:
             if each.location.startswith(place):

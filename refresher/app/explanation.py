@@ -96,7 +96,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
                 yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
     yield from _list_listen_faults(loaded)
     yield from _list_excess(loaded)
-    yield from _list_misnamed(loaded.configuration.targets_directory)
+    yield from find_misnamed(loaded.configuration.targets_directory).values()
     yield from list_unrecorded(loaded)
     with suppress(OSError, ValueError):
         yield from list_unwatched(len(loaded.targets), int(_MOST_WATCHES.read_text(encoding="ascii")))
@@ -149,16 +149,19 @@ def _list_excess(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
         )
 
 
-def _list_misnamed(directory: Path | None) -> Iterator[RefresherError]:
+def find_misnamed(directory: Path | None) -> dict[str, RefresherError]:
+    """Return a warning about each file in the drop-in directory that is not read for its ending, by its other part."""
     try:
         paths = [] if directory is None else sorted(directory.iterdir())
     except OSError:
-        return
-    for path in paths:
-        if path.suffix.lower() in (".yml", ".json") and not path.name.startswith("."):
-            yield ConfigurationError(
-                f"{path} is not read: drop-ins are named NAME{SUFFIX}", f"rename it to {path.with_suffix(SUFFIX).name}"
-            )
+        return {}
+    return {
+        path.stem: ConfigurationError(
+            f"{path} is not read: drop-ins are named NAME{SUFFIX}", f"rename it to {path.with_suffix(SUFFIX).name}"
+        )
+        for path in paths
+        if path.suffix.lower() in (".yml", ".json") and not path.name.startswith(".")
+    }
 
 
 def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:

@@ -69,6 +69,11 @@ class Inspector:
         entries += [name for name in _read_descriptions(path) if "/" in name and is_minted(name)]
         names = [name for name in entries if os.path.lexists(path / name)]
         if not names:
+            try:
+                os.scandir(path).close()
+            except OSError as error:
+                problem = f"{path} can't be read: {error.strerror}"
+                raise UsageError(problem, "run this as root, or as the owner of the directory") from error
             raise UsageError(f"{path} holds none of our files", "use a credentials directory, or a file")
         for name in names:
             try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refresher.app.suppliers import open_workshop
-from refresher.app.targets import get_provider, list_audiences
+from refresher.app.targets import compose_jwks_command, get_provider, list_audiences
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine.plan import KeyTrial
 from refresher.errors import KeysError, UsageError
@@ -96,6 +96,7 @@ def _prove(
             subject_token_type=settings.token_type,
             scopes=[CLOUD_PLATFORM_SCOPE],
             now=now,
+            facts={} if (command := compose_jwks_command(loaded, name)) is None else {"jwks": command},
         )
 
 

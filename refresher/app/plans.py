@@ -68,6 +68,7 @@ def build_plan(
         probe_intervals=compute_probe_intervals(loaded),
         threads={name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in kinds.items()},
         reserved=loaded.reserved_names,
+        identities=frozenset(loaded.configuration.identities),
         complaints=_describe(loaded.drop_in_problems),
         list_warnings=partial(_list_warnings, loaded),
         is_reloaded=is_reloaded and not problems,

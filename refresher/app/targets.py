@@ -5,6 +5,7 @@ that commands which mint nothing import none of them.
 """
 
 import os
+import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -150,6 +151,7 @@ def _build_target(
             credentials=identity.credentials,
             quota_project=identity.quota_project,
             token_path=str(target.directory / TOKEN),
+            jwks_command=compose_jwks_command(loaded, supplier_name),
         ),
         minted=tuple(
             MintedArtifact(name=name, options=asked)
@@ -157,6 +159,13 @@ def _build_target(
             if get_row(name).origin == "minted"
         ),
     )
+
+
+def compose_jwks_command(loaded: LoadedConfiguration, supplier: str) -> str | None:
+    """Return the command that prints the keys that a supplier's provider needs; None if none are uploaded."""
+    if not loaded.configuration.suppliers[supplier].uploads_keys:
+        return None
+    return f"refresher keys jwks --config {shlex.quote(str(loaded.path.absolute()))} --supplier {supplier} > jwks.json"
 
 
 def compute_probe_intervals(loaded: LoadedConfiguration) -> dict[str, timedelta]:

@@ -3,8 +3,11 @@
 import re
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+
+from refresher.durations import format_span
 
 UNKNOWN_REMEDY = "look this message up in Google's documentation of workload identity federation"
 
@@ -14,7 +17,13 @@ OPAQUE_REMEDY = (
 )
 """Google documents that it refuses (guide to other providers), and in which words is not published."""
 
-SERVER_REMEDY = "wait some minutes, then try again, as a daemon does: Google's side failed; what is published is kept"
+SERVER_REMEDY = "wait some minutes: Google's side failed, and what is published is kept"
+JWKS_COMMAND = "refresher keys jwks --supplier NAME > jwks.json"
+UPLOAD_COMMAND = (
+    "gcloud iam workload-identity-pools providers update-oidc PROVIDER --workload-identity-pool=POOL "
+    "--location=global --project=NUMBER --jwk-json-path=jwks.json"
+)
+"""How keys are uploaded, where supplier and provider are not known."""
 _APIS = {
     "Service Account Credentials": "iamcredentials.googleapis.com",
     "Security Token Service": "sts.googleapis.com",
@@ -25,6 +34,10 @@ _APIS = {
 _PROJECT = re.compile(r"in project ([a-z0-9:.-]*[a-z0-9])")
 _QUOTA_PROJECT = re.compile(r"to use project ([a-z0-9:.-]*[a-z0-9])")
 _ATTRIBUTE = re.compile(r"(?:attribute|google)\.[a-z0-9_]+")
+_ACCOUNT_PROJECT = re.compile(r"@([a-z0-9-]+(?:\.[a-z0-9-]+)?)\.iam\.gserviceaccount\.com$")
+_ISSUED = re.compile(r"issued at ([0-9]{10,13})\b")
+_DIGITS = 10
+"""Of a time in seconds, until 2286."""
 _UNPARSED = "E9"
 
 HTML_PAGE = "an HTML page"
@@ -112,7 +125,8 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
     The remedies of `google` mention the `service_account`, the `caller`, the name of the `provider` in the
-    configuration, its `resource` name and the token's `file`, those of `kms` the `key` and `caller`: `facts` name them.
+    configuration, its `resource` name, the token's `file` and the commands that print the `jwks` and `upload` it, the
+    time `now` (ISO 8601), those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:
@@ -122,14 +136,41 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
 
 def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     """Return the remedy of an entry, with the facts of `find_remedy` and what the server's message names."""
-    named = {"service_account": "the account", "provider": "NAME", "key": "the key", "caller": "the caller", **facts}
+    named = {
+        "service_account": "the account",
+        "provider": "NAME",
+        "key": "the key",
+        "caller": "the caller",
+        "jwks": JWKS_COMMAND,
+        "upload": UPLOAD_COMMAND,
+        **facts,
+    }
     found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
     named["project"] = found[0][1] if found[0] else "PROJECT"
     named["quota_project"] = f"project {found[1][1]}" if found[1] else "the quota project"
     named["attribute"] = found[2][0] if found[2] else "the attribute"
+    account = _ACCOUNT_PROJECT.search(named["service_account"])
+    named["account_project"] = account[1] if account else "PROJECT"
+    named["issued"] = _describe_issue(text, facts.get("now"))
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
     return entry.remedy.format_map(_Named(named))
+
+
+def _describe_issue(text: str, now: str | None) -> str:
+    """Return when the token of a message was issued (UTC), and how long before or after `now`; empty if it is unknown.
+
+    Google writes seconds, or milliseconds, since 1970.
+    """
+    if (found := _ISSUED.search(text)) is None:
+        return ""
+    seconds = int(found[1]) // (1000 if len(found[1]) > _DIGITS else 1)
+    issued_at = datetime.fromtimestamp(seconds, UTC)
+    if now is None:
+        return f"; the token was issued at {issued_at:%FT%TZ}"
+    age = datetime.fromisoformat(now) - issued_at
+    way = "before" if age >= timedelta() else "after"
+    return f"; the token was issued at {issued_at:%FT%TZ}, {format_span(abs(age))} {way} the time of this machine"
 
 
 class _Named(dict[str, str]):

@@ -22,7 +22,8 @@ def command(config: Path, *, as_json: bool) -> None:
     Warnings go to standard error and do not change the exit status.
     """
     loaded = load_configuration(config, strict=True)
-    print_warnings([*loaded.warnings, *list_faults(loaded)])
+    warnings = [*loaded.warnings, *list_faults(loaded)]
+    print_warnings(warnings)
     explained = explain(loaded)
     if as_json:
         click.echo(json.dumps(explained, indent=2))
@@ -39,7 +40,9 @@ def command(config: Path, *, as_json: bool) -> None:
         f"expect about {sum(planned.values()):.1f} exchanges a minute: {planned['canary']:.1f} of the canary, "
         f"{planned['artifacts']:.1f} for optional artifacts, {planned['clients']:.1f} of clients, one in each container"
     )
-    lines.append(f"{config}: fine, {len(targets)} target{'' if len(targets) == 1 else 's'}")
+    counts = [(len(targets), "target"), (len(warnings), "warning")]
+    counted = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count or noun == "target"]
+    lines.append(f"{config}: fine, {', '.join(counted)}")
     click.echo(clean("\n".join(lines)))
 
 

@@ -179,7 +179,11 @@ def _read_all(
         finally:
             os.close(descriptor)
     except OSError as error:
-        remedy = "create the directory, or fix targets_directory"
+        held = f"all {count} targets" if (count := len(previous.targets)) > 1 else "every target"
+        remedy = (
+            f"restore it, or mount it again, with its files: an empty directory removes {held} that it held; only if "
+            "it never held any, create it; or fix targets_directory"
+        )
         raise UnusableFileError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy) from error
     return found, frozenset(names)
 

@@ -22,6 +22,7 @@ class ObservingTransport:
         self._transport = transport
         self._now = now
         self._silences: dict[str, int] = {}
+        self._remedies: dict[str, str] = {}
         self._skews: dict[str, timedelta] = {}
         self._lock = threading.Lock()
 
@@ -32,12 +33,15 @@ class ObservingTransport:
         server = urlsplit(url).netloc
         with self._lock:
             if self._silences.get(server, 0) >= _MOST_SILENCES:
-                raise TransportError(f"{server} did not answer earlier calls, and is not asked again")
+                raise TransportError(
+                    f"{server} did not answer earlier calls, and is not asked again", self._remedies[server]
+                )
         named = {"User-Agent": f"refresher-doctor/{__version__}", **(headers or {})}
         try:
             response = self._transport.request(method, url, headers=named, body=body)
-        except TransportError:
+        except TransportError as error:
             with self._lock:
+                self._remedies[server] = error.remedy
                 self._silences[server] = self._silences.get(server, 0) + 1
             raise
         with self._lock:

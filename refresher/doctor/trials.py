@@ -1,7 +1,6 @@
 """Acts: supplies, exchanges and impersonates once per identity, many at a time, and remembers what came of it."""
 
 import os
-import pwd
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -24,6 +23,7 @@ from refresher.publishing.contents import extract_token
 from refresher.publishing.walk import LOCK
 from refresher.suppliers.interface import SupplierSettings, Workshop
 from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError
+from refresher.users import find_prefix
 
 T = TypeVar("T")
 
@@ -42,11 +42,7 @@ def find_command(root: str) -> str:
     lock = read_state(f"{root}/{LOCK}")
     if lock is None or lock.uid == os.geteuid():
         return ""
-    try:
-        name = pwd.getpwuid(lock.uid).pw_name
-    except KeyError:
-        return f"setpriv --reuid={lock.uid} --clear-groups refresher doctor"
-    return f"runuser -u {name} -- refresher doctor"
+    return f"{find_prefix(lock.uid)}refresher doctor"
 
 
 class Trials:

@@ -55,7 +55,7 @@ class Daemon:
         plans: Where the plan comes from.
         hold: Takes a root, or makes sure that it is still held, and returns whether it had to be taken again; raises
             `PublishError`.
-        retire: Retires what has no reserved name below a root.
+        retire: Retires what has no reserved name below a root (`refresher.publishing.retirement.retire_strays`).
         workers: What jobs run on.
         reporter: What events are sent by.
         clock: Where the time comes from.
@@ -67,7 +67,7 @@ class Daemon:
 
     plans: Plans
     hold: Callable[[Path], bool]
-    retire: Callable[[Path, Collection[str], datetime], Retirement]
+    retire: Callable[[Path, Collection[str] | None, datetime, Collection[str], Collection[str]], Retirement]
     workers: Workers
     reporter: Reporter
     clock: Clock
@@ -157,6 +157,7 @@ class Daemon:
 
     def _follow_plan(self, changed: Collection[str] | None) -> None:
         force, self._is_reload_asked = self._is_reload_asked, False
+        self._complaints = () if force else self._complaints  # a requested reload reports again all that is refused
         found = self.plans.poll(force=force, changed=changed)
         plan = found or self._held_up
         if plan is None:
@@ -200,12 +201,9 @@ class Daemon:
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
             self.reporter.send("config.reloaded", Severity.INFO, targets=len(plan.targets))
-        for name in sorted(plan.targets.keys() - former):
-            self.reporter.send("target.added", Severity.INFO, target=name)
-        for name in sorted(former - plan.targets.keys()):
-            self.reporter.send("target.removed", Severity.INFO, target=name)
-        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.refusal)
-        self.reporter.report_texts("config.rejected", Severity.ERROR, plan.complaints, known=self._complaints)
+        self.reporter.report_targets(former, set(plan.targets))
+        texts = (*plan.refusal, *plan.complaints)
+        self.reporter.report_texts("config.rejected", Severity.ERROR, texts, known=self._complaints)
         self._complaints = plan.complaints
         self._is_adopted = True
 
@@ -217,17 +215,17 @@ class Daemon:
             self._warnings = warnings
 
     def _retire_strays(self) -> None:
-        if self._engine is None or self._engine.plan.reserved is None:
+        if self._engine is None:
             return
-        now, reserved = self.clock.now(), self._engine.plan.reserved
-        for root in tuple(self._roots):
-            is_former = root != self._engine.plan.root
+        now, plan = self.clock.now(), self._engine.plan
+        for root in (plan.root,) if plan.reserved is None else tuple(self._roots):
+            is_former = root != plan.root
             if is_former and not (root.is_dir() and self._parts.do(f"former root {root}", partial(self.hold, root))):
                 self._roots.discard(root)  # it is gone, or another daemon's
                 continue
-            retirement = self.retire(root, () if is_former else reserved, now)
-            for name in retirement.withdrawn:
-                self.reporter.send("target.retired", Severity.INFO, target=name, path=str(root / name))
+            rest = ((), now, (), ()) if is_former else (plan.reserved, now, plan.targets, plan.identities)
+            retirement = self.retire(root, *rest)
+            self.reporter.report_retirement(root, retirement)
             for failure in retirement.failures[:1]:
                 self._parts.report(f"retirement below {root}", failure)
             if not retirement.failures:

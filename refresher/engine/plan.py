@@ -110,6 +110,7 @@ class Plan:
         probe_intervals: How often it asks for an identity, by name; an identity that is left out is not probed.
         reserved: Names whose directories are never retired: of all targets and of all drop-in files, however broken.
             None if that can't be known now; then nothing is retired.
+        identities: The names of all identities: one that is not among them was withdrawn.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
         list_warnings: Returns problem and remedy of what is allowed or missing, and yet worth a warning.
         is_reloaded: Whether another configuration is in force now, or loading it was asked for and succeeded.
@@ -126,6 +127,7 @@ class Plan:
     probe: Probe | None = None
     probe_intervals: Mapping[str, timedelta] = field(default_factory=dict)
     reserved: frozenset[str] | None = frozenset()
+    identities: frozenset[str] = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
     list_warnings: Callable[[], tuple[tuple[str, str], ...]] = tuple
     is_reloaded: bool = True

@@ -23,6 +23,7 @@ from refresher.policy import State
 from refresher.publishing.artifacts import RECORD, TOKEN
 from refresher.publishing.atomic import find_containers
 from refresher.publishing.directory import is_another_directory
+from refresher.publishing.retirement import Retirement
 from refresher.publishing.walk import UnusableRootError
 from refresher.text import escape
 
@@ -140,6 +141,25 @@ class Reporter:
             f"`docker ps --filter volume={shlex.quote(str(root))}/TARGET` lists them; mount the root before the daemon "
             "starts",
         )
+
+    def report_targets(self, former: set[str], present: set[str]) -> None:
+        """Report which targets came and went; what their jobs did before is sent first."""
+        if former - present:
+            self.flush()
+        for name in sorted(present - former):
+            self.send("target.added", Severity.INFO, target=name)
+        for name in sorted(former - present):
+            self.send("target.removed", Severity.INFO, target=name)
+
+    def report_retirement(self, root: Path, retirement: Retirement) -> None:
+        """Report each directory below `directory_root` that lost its `env`."""
+        for name in retirement.withdrawn:
+            self.send("target.retired", Severity.INFO, target=name, path=str(root / name))
+        for name, identity in retirement.without_identity:
+            error = f"identity {escape(identity)} no longer exists: env was removed, the other files stay"
+            remedy = f"delete the drop-in {name}.yaml, and the other files follow; or restore the identity"
+            place = str(root / name)
+            self.send("target.retired", Severity.WARNING, target=name, path=place, error=error, remedy=remedy)
 
     def _report_files(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report what was found otherwise than it was left, and what an edit changed under running containers."""

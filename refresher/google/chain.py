@@ -206,7 +206,13 @@ def exchange(
     `expires_in` counts from `now`, the wall clock's time, UTC; `facts` are those of `find_remedy`. It is an
     `ExchangeError` if STS refused, and the remedy names what to fix; or if it did not answer, or not as it should.
     """
-    known = {"provider": provider.name, "resource": provider.resource_name, **(facts or {})}
+    known = {
+        "provider": provider.name,
+        "resource": provider.resource_name,
+        "upload": provider.upload_command,
+        "now": now.isoformat(),
+        **(facts or {}),
+    }
     call = Call(
         asked=f"the exchange with {endpoints.sts} at {provider.resource_name}",
         url=endpoints.token_url,

@@ -61,7 +61,7 @@ class _RequestAdapter(google_transport.Request):
         self._transport = transport
         self.last_url = ""  # before the first call
         self.last_answer: Response | None = None
-        self.last_failure = ""  # why there is no answer, in our own words
+        self.last_failure: TransportError | None = None  # why there is no answer, in our own words
 
     def __call__(
         self,
@@ -78,7 +78,7 @@ class _RequestAdapter(google_transport.Request):
         try:
             response = self._transport.request(method, url, headers=headers, body=content)
         except TransportError as error:
-            self.last_failure = str(error)
+            self.last_failure = error
             raise GoogleTransportError(str(error)) from error  # type: ignore[no-untyped-call]  # google-auth types it half
         self.last_answer = response
         return _Answer(response)
@@ -163,13 +163,14 @@ class CredentialsFile:
     def _translate(self, request: _RequestAdapter, kind: str) -> SupplyError:
         retry_after = None if request.last_answer is None else request.last_answer.retry_after
         if request.last_answer is None:
-            retryable, reason = bool(request.last_url), request.last_failure or f"no request was sent ({kind})"
+            retryable, reason = bool(request.last_url), str(request.last_failure or f"no request was sent ({kind})")
         else:
             status = request.last_answer.status
             retryable, reason = is_retryable(status), f"HTTP {status} ({kind})"
         return SupplyError(
             f"the credentials in {self.path} cannot be refreshed: {reason}",
-            "check that file, that its account is enabled, and that this machine reaches Google",
+            (request.last_failure and request.last_failure.remedy)
+            or "check that file, that its account is enabled, and that this machine reaches Google",
             retryable=retryable,
             retry_after=retry_after,
         )
@@ -247,4 +248,5 @@ def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -
         call = replace(call, asked=asked, error=ImpersonationError, explain=partial(explain, way, FEDERATED_ROLE))
     if request.last_answer is not None and request.last_answer.status in call.accepted:
         return call.reject("has no access token that expires")
-    return call.fail(request.last_answer, request.last_failure)
+    silence = request.last_failure
+    return call.fail(request.last_answer, str(silence or ""), "" if silence is None else silence.remedy)

@@ -178,6 +178,7 @@ class PooledTransport:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self._limits = limits or Limits()
+        self._ca_key = ca_key
         self._proxies = dict(proxies or {})
         trust = load_trust(ca_file, ca_key, variables or {})
         trust.sslsocket_class = _WatchedSocket
@@ -202,7 +203,7 @@ class PooledTransport:
         """Make one call and return its answer, whatever the status; too large a one is a `TransportError` too."""
         host = urlsplit(url).netloc.rpartition("@")[2]
         pool = self._proxied if is_proxied(url, self._proxies) else self._direct
-        deadline, response, reason = _Deadline(self._limits.call), None, ""
+        deadline, response, reason, remedy = _Deadline(self._limits.call), None, "", ""
         try:
             with deadline:
                 answer = pool.request(
@@ -213,12 +214,23 @@ class PooledTransport:
         except (exceptions.HTTPError, OSError, ValueError) as error:
             reason = _explain(error)
             if isinstance(error, exceptions.ProxyError):
-                reason += f" ({urlsplit(parse_proxy(self._proxies['https'])[0]).netloc})"
+                proxy = urlsplit(parse_proxy(self._proxies["https"])[0]).netloc
+                reason += f" ({proxy})"
+                remedy = (
+                    f"set HTTPS_PROXY to a proxy that runs and allows {host}: {proxy} does not; or unset it; or add "
+                    f"the host to NO_PROXY"
+                )
+            elif isinstance(error, exceptions.SSLError):
+                remedy = (
+                    f"set {self._ca_key} (or SSL_CERT_FILE) to the PEM file of the authority that signed its "
+                    "certificate, such as that of a proxy that opens TLS; if the server is a wrong one, fix DNS or the "
+                    "address"
+                )
         if deadline.has_passed:
-            reason = f"no complete response within {format_seconds(self._limits.call)}"
+            reason, remedy = f"no complete response within {format_seconds(self._limits.call)}", ""
         if response is None or reason:
             # no cause: its text may quote a header or the answer
-            raise TransportError(f"{host} did not answer: {reason}") from None
+            raise TransportError(f"{host} did not answer: {reason}", remedy) from None
         return response
 
 
@@ -237,7 +249,12 @@ def parse_proxy(text: str) -> tuple[str, str | None]:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ConfigurationError("HTTPS_PROXY is not a URL", _PROXY_REMEDY) from None
-    if parts.scheme not in {"http", "https"} or port == 0 or not _PROXY_HOST.fullmatch(host):
+    is_usable = bool(port != 0 and _PROXY_HOST.fullmatch(host))
+    if is_usable and port and parts.scheme not in {"http", "https"}:
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        remedy = f"set it to http://{place} if an HTTP proxy answers there, or unset it"
+        raise ConfigurationError(f"HTTPS_PROXY does not name an HTTP proxy ({place})", remedy)
+    if not is_usable or parts.scheme not in {"http", "https"}:
         raise ConfigurationError("HTTPS_PROXY does not name an HTTP proxy", _PROXY_REMEDY)
     host = f"[{host}]" if ":" in host else host
     credentials = None if parts.username is None else f"{unquote(parts.username)}:{unquote(parts.password or '')}"

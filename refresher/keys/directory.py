@@ -16,12 +16,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from refresher.errors import KeysError
 from refresher.keys import registry
 from refresher.keys.jose import PrivateKey, UnsupportedKeyError
+from refresher.keys.refusals import find_nearest
 from refresher.keys.registry import REGISTRY, KeyRecord, KeyState, list_keys
+from refresher.users import find_prefix
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK = ".lock"
@@ -34,8 +37,15 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
     """Create the first key of a directory, for ES256 or RS256; it is active at once.
 
-    A directory that is absent is created with mode 0700; it is a `KeysError` if there is a key already.
+    A directory that is absent is created with mode 0700; it is a `KeysError` if there is a key already, or root would
+    create it below a directory of another user, who is the daemon's and could not use it.
     """
+    owner = find_nearest(directory).stat().st_uid
+    if os.geteuid() == 0 != owner:
+        raise KeysError(
+            f"{directory} would belong to root, and uid {owner} owns the directory it is in",
+            f"create it as that user: {find_prefix(owner)}refresher keys new --directory {quote(str(directory))}",
+        )
     try:
         # with those above it, to which no other user can write, whatever the umask
         for parent in reversed(directory.parents):
@@ -49,8 +59,8 @@ def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
             kids = ", ".join(record.kid for record in registry.read_registry(descriptor, directory))
             raise KeysError(
                 f"{directory} holds keys already: {kids}",
-                f"print their public half: refresher keys jwks --directory {directory}; add another: refresher keys "
-                "rotate; or choose another directory",
+                f"print their public half: refresher keys jwks --directory {quote(str(directory))}; add another: "
+                f"refresher keys rotate --directory {quote(str(directory))}; or choose another directory",
             )
         key = PrivateKey.generate(algorithm)
         record = KeyRecord(kid=key.kid, algorithm=algorithm, state=KeyState.ACTIVE, created_at=now, activated_at=now)
@@ -104,14 +114,18 @@ def revoke(directory: Path, kid: str, *, now: datetime) -> KeyRecord:
 def read_jwks(directory: Path) -> dict[str, Any]:
     """Return the JWKS (RFC 7517, section 5) of all keys that are not gone: only what Google accepts in an upload."""
     published = [record for record in list_keys(directory) if record.state is not KeyState.GONE]
-    return {"keys": [_load(directory, record).public_jwk for record in published]}
+    user = registry.find_reader(directory)
+    return {"keys": [_load(directory, record, user=user).public_jwk for record in published]}
 
 
 def load_signing_key(directory: Path) -> PrivateKey:
     """Load the active key; without one it is a `KeysError`. Loading is slow (RSA 50 ms), so keep it."""
     active = next((record for record in list_keys(directory) if record.state is KeyState.ACTIVE), None)
     if active is None:
-        raise KeysError(f"{directory} holds no active key", "create one in an empty directory: refresher keys new")
+        raise KeysError(
+            f"{directory} holds no active key",
+            "create one in an empty directory DIR: refresher keys new --directory DIR",
+        )
     return _load(directory, active)
 
 
@@ -120,13 +134,16 @@ def load_next_key(directory: Path, kid: str) -> PrivateKey:
     for record in list_keys(directory):
         if record.kid == kid and record.state is KeyState.NEXT:
             return _load(directory, record)
-    raise KeysError(f"{directory} holds no next key {kid}", "list its keys: refresher keys list")
+    raise KeysError(
+        f"{directory} holds no next key {kid}",
+        f"list its keys: refresher keys list --directory {quote(str(directory))}",
+    )
 
 
-def _load(directory: Path, record: KeyRecord) -> PrivateKey:
+def _load(directory: Path, record: KeyRecord, *, user: int | None = None) -> PrivateKey:
     path = directory / f"{record.kid}.pem"
-    with registry.open_keys(directory) as descriptor:
-        content = registry.read_key_file(descriptor, path)
+    with registry.open_keys(directory, user=user) as descriptor:
+        content = registry.read_key_file(descriptor, path, user=user)
     try:
         key = PrivateKey.from_pem(content)
     except UnsupportedKeyError as error:

@@ -7,10 +7,10 @@ is one active key at any time, and at most one next. A change of the records is 
 `KeysError` if it is not allowed.
 """
 
-import errno
 import json
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from refresher.errors import KeysError
-from refresher.files import VOLUME_REMEDY, UnsuitableFileError, is_volume, open_directory, read_regular
+from refresher.files import VOLUME_REMEDY, UnsuitableFileError, is_volume, open_directory, read_regular, read_state
+from refresher.keys.refusals import build_unowned, translate
 from refresher.limits import MOST_PUBLISHED_KEYS
+from refresher.users import find_prefix
 
 Records = tuple["KeyRecord", ...]
 
@@ -93,25 +95,41 @@ def open_keys(directory: Path, *, user: int | None = None) -> Iterator[int]:
         if user is None and status.st_uid not in (0, os.geteuid()):
             raise KeysError(
                 f"the keys directory {directory} belongs to uid {status.st_uid}, and this runs as uid {os.geteuid()}",
-                f"run this as uid {status.st_uid} if that is the daemon's user, else chown it to the daemon's user",
+                f"if that is the daemon's user, run this as it: put `{find_prefix(status.st_uid).strip()}` before the "
+                f"command; else make the daemon's user own it: chown -R UID {shlex.quote(str(directory))}",
             )
         yield descriptor
     except OSError as error:
-        raise _translate(directory, error) from error
+        raise translate(directory, error, user) from error
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
 def list_keys(directory: Path) -> Records:
-    """Return all keys of a directory, oldest first; raises as `open_keys` and `read_registry` do."""
-    with open_keys(directory) as descriptor:
-        return read_registry(descriptor, directory)
+    """Return all keys of a directory, oldest first; raises as `open_keys` and `read_registry` do.
+
+    Root may look at any user's: who reads does not sign.
+    """
+    user = find_reader(directory)
+    with open_keys(directory, user=user) as descriptor:
+        return read_registry(descriptor, directory, user=user)
+
+
+def find_reader(directory: Path) -> int | None:
+    """Return whose keys are looked at, as `user` of `open_keys`: for root those of the directory's owner."""
+    state = read_state(directory) if os.geteuid() == 0 else None
+    return None if state is None else state.uid
 
 
 def published_key_ids(directory: Path) -> frozenset[str]:
-    """Return the ids of all keys whose public half is still to be trusted; raises as `list_keys` does."""
-    return frozenset(record.kid for record in list_keys(directory) if record.state is not KeyState.GONE)
+    """Return the ids of all keys whose public half is still to be trusted; raises as `open_keys` does.
+
+    Tokens are judged by them, so that root trusts no other user's.
+    """
+    with open_keys(directory) as descriptor:
+        records = read_registry(descriptor, directory)
+    return frozenset(record.kid for record in records if record.state is not KeyState.GONE)
 
 
 def list_faults(directory: Path, user: int | None) -> Iterator[KeysError]:
@@ -129,7 +147,7 @@ def list_faults(directory: Path, user: int | None) -> Iterator[KeysError]:
                     except KeysError as error:
                         yield error
     except OSError as error:
-        yield _translate(directory, error)
+        yield translate(directory, error, user)
     except KeysError as error:
         yield error
 
@@ -159,13 +177,18 @@ def read_key_file(descriptor: int, path: Path, *, user: int | None = None) -> by
         if status.st_uid not in (0, user):
             problem = f"{path} belongs to uid {status.st_uid}, neither to root nor to the daemon (uid {user})"
             raise KeysError(problem, f"chown {user} {path}")
+        if status.st_uid != user != os.geteuid() and not status.st_mode & stat.S_IRGRP:
+            raise build_unowned(path, status.st_uid, user)
 
     try:
         return read_regular(path.name, most=_LARGEST, directory=descriptor, check=check)[0]
     except UnsuitableFileError as error:
         raise KeysError(f"{path} is {error}", "restore it from a backup of the directory") from error
     except OSError as error:
-        raise _translate(path, error) from error
+        state, owner = read_state(path.name, directory=descriptor), os.fstat(descriptor).st_uid
+        if isinstance(error, PermissionError) and state is not None and state.uid != owner == user:
+            raise build_unowned(path, state.uid, user) from error
+        raise translate(path, error, user) from error
 
 
 def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
@@ -184,19 +207,6 @@ def _parse(entry: dict[str, Any]) -> KeyRecord:
     known = {name: entry[name] for name in _TIMES if entry.get(name) is not None}
     times = {name: datetime.fromisoformat(time).astimezone(UTC) for name, time in known.items()}
     return KeyRecord(kid=kid, algorithm=algorithm, state=KeyState(entry["state"]), **times)
-
-
-def _translate(path: Path, error: OSError) -> KeysError:
-    if error.errno != errno.ENOENT:
-        remedy = "check that disk, and restore the directory from a backup if it is lost"
-        if error.errno in (errno.EACCES, errno.EPERM):
-            remedy = f"run this as root or as the daemon's user, who must own {path}"
-        return KeysError(f"{path} cannot be read: {os.strerror(error.errno or 0)}", remedy)
-    if path.suffix == ".pem":
-        return KeysError(f"{path} does not exist", "restore it from a backup, with mode 0400 for the daemon's user")
-    directory = path.parent if path.name == REGISTRY else path
-    remedy = f"restore it from a backup; or create the very first key: refresher keys new --directory {directory}"
-    return KeysError(f"{path} does not exist", remedy)
 
 
 def add_key(records: Sequence[KeyRecord], key: KeyRecord) -> Records:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from refresher.publishing.mounts import REMEDY
+from refresher.publishing.mounts import suggest_mount
 from refresher.text import escape
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
@@ -48,7 +48,7 @@ def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = 
         for process in _list_one_per_namespace(proc):
             mounts = read_mounts(proc, process)
             for mount in mounts:
-                if (found := _describe_fault(mount, places)) is not None:
+                if (found := _describe_fault(mount, places, directories)) is not None:
                     yield f"process {process} has {found}"
             if mounts != own:
                 yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
@@ -56,13 +56,16 @@ def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = 
         os.close(proc)
 
 
-def _describe_fault(mount: Mount, places: Mapping[tuple[str, str], Path]) -> str | None:
+def _describe_fault(
+    mount: Mount, places: Mapping[tuple[str, str], Path], directories: Mapping[Path, str | None]
+) -> str | None:
     """Return what is wrong with a mount, and the remedy; any user can have chosen what is mounted, and where."""
     is_replaced, point = mount.root.endswith(_REPLACED), escape(mount.point)
     folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
     if (directory := places.get((mount.device, folder))) is not None and not os.path.isdir(directory / name):  # noqa: PTH112 - it raises nothing
         consequence = "reads an old one" if is_replaced else "will never see another"
-        return f"{directory / escape(name)} mounted by itself at {point} and {consequence} — {REMEDY}"
+        remedy = suggest_mount(str(directory), directories[directory] or str(directory))
+        return f"{directory / escape(name)} mounted by itself at {point} and {consequence} — {remedy}"
     aside = _ASIDE.fullmatch(name)
     directory = places.get((mount.device, f"{folder}/{aside[1] if aside else name}"))
     if is_replaced and directory is not None:

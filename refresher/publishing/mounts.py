@@ -7,15 +7,21 @@ Where `/proc` is not mounted, only a file that was already replaced is found: it
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Iterable
 
 from refresher.errors import NotReadyError
 
-REMEDY = "start the container again with its directory mounted (-v DIRECTORY:DIRECTORY:ro, no subPath)"
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ENTRY = b"mnt_id:"
 _LARGEST = 4096
+
+
+def suggest_mount(directory: str, inside: str) -> str:
+    """Return what to do about a file that is mounted by itself: mount its `directory` of the host where it is seen."""
+    volume = shlex.quote(f"{directory}:{inside}:ro")
+    return f"start the container again with its directory mounted (-v {volume}, no subPath)"
 
 
 class SingleFileMountError(NotReadyError):
@@ -24,7 +30,8 @@ class SingleFileMountError(NotReadyError):
     def __init__(self, place: str, *, is_replaced: bool) -> None:
         """Build the two sentences; a file is replaced if the directory has another one in its place by now."""
         consequence = "was replaced since: this is an old one" if is_replaced else "will never be replaced here"
-        super().__init__(f"{place} is mounted by itself and {consequence}", REMEDY)
+        remedy = suggest_mount("DIRECTORY", place.rpartition("/")[0])
+        super().__init__(f"{place} is mounted by itself and {consequence}", remedy)
 
 
 def find_single_file_mount(directory: int, names: Iterable[str], place: str) -> SingleFileMountError | None:

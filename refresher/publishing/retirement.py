@@ -4,6 +4,9 @@ It keeps no list: a directory below `directory_root` with our target record whos
 file has is retired, whether its target was removed a moment ago or while the daemon was down. A container that still
 runs keeps what it has until then: the time since `env` went is the directory's own mtime, which only the daemon can
 move. Directories of an earlier version have no record; they are reported and never removed.
+
+A drop-in that is refused keeps its directory. If the identity in the record does not exist any more, it was withdrawn,
+and `env` alone goes: no new container starts as it.
 """
 
 import os
@@ -27,37 +30,59 @@ class Retirement(NamedTuple):
     """What one pass did.
 
     Attributes:
-        withdrawn: Names of the directories from which `env` was removed.
+        withdrawn: Names of the directories from which `env` was removed; the rest follows after the grace.
+        without_identity: Names of those from which only `env` was removed, each with its identity, which is gone.
         failures: What could not be looked at or removed; it is tried again at the next pass.
     """
 
     withdrawn: tuple[str, ...] = ()
+    without_identity: tuple[tuple[str, str], ...] = ()
     failures: tuple[PublishError, ...] = ()
 
 
-def retire_strays(root: Path, reserved: Collection[str], now: datetime) -> Retirement:
+def retire_strays(
+    root: Path,
+    reserved: Collection[str] | None,
+    now: datetime,
+    targets: Collection[str] | None = None,
+    identities: Collection[str] = (),
+) -> Retirement:
     """Retire each of our directories that has no reserved name; one that fails keeps none of the others.
 
-    Reserved are the names of all targets, and of all drop-in files, however broken.
+    Args:
+        root: The `directory_root`.
+        reserved: The names of all targets, and of all drop-in files, however broken; None if that can't be known now.
+        now: When the grace is compared.
+        targets: Those of the reserved names that are targets now; None for all.
+        identities: The names of all identities. A directory that is reserved for no target, and whose record names an
+            identity that is not among them, loses `env`.
     """
     withdrawn: list[str] = []
+    without_identity: list[tuple[str, str]] = []
     failures: list[PublishError] = []
     try:
         with _open_entries(root) as (descriptor, names), open_lock(root) as (_, lock):
             for name in names:
-                if name not in reserved:
-                    try:
-                        if _retire_one(descriptor, name, f"{root}/{name}", lock, now):
-                            withdrawn.append(name)
-                    except (AbsentDirectoryError, InsecureDirectoryError):
-                        continue  # removed meanwhile, or not the daemon's
-                    except PublishError as error:
-                        failures.append(error)
+                is_reserved = reserved is None or name in reserved
+                if is_reserved and (targets is None or name in targets):
+                    continue
+                kept = identities if is_reserved else None
+                try:
+                    identity = _retire_one(descriptor, name, f"{root}/{name}", lock, now, kept=kept)
+                except (AbsentDirectoryError, InsecureDirectoryError):
+                    continue  # removed meanwhile, or not the daemon's
+                except PublishError as error:
+                    failures.append(error)
+                else:
+                    if identity is not None and is_reserved:
+                        without_identity.append((name, identity))
+                    elif identity is not None:
+                        withdrawn.append(name)
     except AbsentDirectoryError:
         return Retirement()
     except PublishError as error:
         failures.append(error)
-    return Retirement(tuple(withdrawn), tuple(failures))
+    return Retirement(tuple(withdrawn), tuple(without_identity), tuple(failures))
 
 
 def list_unrecorded(root: Path, reserved: Collection[str]) -> list[str]:
@@ -90,29 +115,36 @@ def _open_entries(root: Path) -> Iterator[tuple[int, list[str]]]:
         os.close(descriptor)
 
 
-def _retire_one(root: int, name: str, place: str, lock: int | None, now: datetime) -> bool:
-    """Retire one directory if it is ours: remove `env` and return True, or else, after the grace, all of it."""
+def _retire_one(
+    root: int, name: str, place: str, lock: int | None, now: datetime, *, kept: Collection[str] | None
+) -> str | None:
+    """Retire one directory if it is ours: remove `env` and return whose it was, or else, after the grace, all of it.
+
+    With `kept`, the name is reserved: nothing but `env` goes, and that only if the identity is not among these.
+    """
     directory = open_below(root, name, place, create=False, to_list=True)
     try:
         status = os.fstat(directory)
         if status.st_uid != os.geteuid():
-            return False
+            return None
         record, entries = read_record(directory, place), os.listdir(directory)
         is_remainder = record is None and all(is_temporary(entry) for entry in entries)  # cut short at its first step
+        if kept is not None and (record is None or record.identity in kept or ENVIRONMENT not in entries):
+            return None
         if record is None and not is_remainder:
-            return False
+            return None
         byte = take_directory(lock, status, place, patience=0)
         try:
             sweep(directory)
             with suppress(FileNotFoundError):
                 os.unlink(ENVIRONMENT, dir_fd=directory)
                 os.fsync(directory)
-                return True
+                return "" if record is None else record.identity
             # what a killed daemon left half written goes at once: it may hold a token
             idle = now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC)
-            if is_remainder or is_temporary(name) or idle >= GRACE:
+            if kept is None and (is_remainder or is_temporary(name) or idle >= GRACE):
                 _remove(root, directory, name)
-            return False
+            return None
         finally:
             release_directory(lock, byte)
     except OSError as error:

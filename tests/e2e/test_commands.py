@@ -141,6 +141,8 @@ def test_check_tells_of_files_that_are_not_there(worker: Worker) -> None:
 
     done = worker.command("check")
 
+    count = sum(line.startswith("warning: ") for line in done.stderr.splitlines())
+    assert done.stdout.splitlines()[-1].endswith(f": fine, 0 targets, {count} warnings")
     told = [line.partition(" does not exist")[0] for line in done.stderr.splitlines()]
     assert told == [
         "warning: suppliers.program.argv: /nonexistent/program",

@@ -224,13 +224,19 @@ def test_file_that_never_ends_is_not_read(worker: Worker, kind: str) -> None:
     assert str(path) in around.stdout
 
 
-def test_reason_why_keys_are_not_read_is_shown(published: Worker, need: Need) -> None:
-    """A user who is not the daemon's learns why the signature is not verified."""
+def test_root_verifies_with_the_keys_of_the_daemon(published: Worker, need: Need) -> None:
+    """Root may look at the keys of the daemon's user, and prints what it may not sign with."""
     need.root()
-    os.chown(published.place / "keys", 54_321, 54_321)
+    keys = published.place / "keys"
+    for path in (keys, *keys.iterdir()):
+        os.chown(path, 54_321, 54_321)
 
     done = published.command("inspect", str(published.directory("alice") / "token"))
+    listed = published.run("keys", "list", "--directory", str(published.place / "keys"))
+    refused = published.command("token", "alice", "--kind", "subject", status=None)
 
-    assert "not verified: the keys directory" in done.stdout
-    assert "belongs to uid 54321" in done.stdout
-    assert "uid 0" not in done.stdout.partition("remedy")[2]
+    assert "not verified" not in done.stdout
+    assert "active" in listed.stdout
+    assert published.public_keys()["keys"]
+    assert refused.returncode != 0
+    assert "run this as it: put `setpriv --reuid=54321 --clear-groups` before the command" in refused.stderr

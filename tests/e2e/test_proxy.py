@@ -82,7 +82,7 @@ def test_proxy_that_does_not_connect_is_reported(worker: Worker, proxy: ConnectP
 
     proxied = f"cannot be reached, or does not connect us ({origin.removeprefix('http://')})"
     assert f"the proxy of HTTPS_PROXY {proxied}" in done.stderr
-    assert "HTTPS_PROXY; or NO_PROXY for this host" in done.stderr
+    assert "remedy: set HTTPS_PROXY to a proxy that runs and allows sts.us-east1.rep.googleapis.com" in done.stderr
     assert "opensesame" not in done.stderr
     assert (worker.directory("alice") / "token").exists()
 
@@ -94,5 +94,5 @@ def test_unusable_proxy_is_reported(worker: Worker) -> None:
     done = worker.once(status=2)
 
     assert "HTTPS_PROXY does not name an HTTP proxy" in done.stderr
-    assert "remedy: set it to http://HOST:PORT" in done.stderr
+    assert "remedy: set it to http://proxy:1080 if an HTTP proxy answers there" in done.stderr
     assert "opensesame" not in done.stderr

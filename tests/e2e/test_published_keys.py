@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 
+from refresher.app.targets import compose_jwks_command
+from refresher.config.loader import load
 from tests.program import ISSUER, account_of, until
 
 if TYPE_CHECKING:
@@ -62,6 +65,19 @@ def test_keys_directory_is_found_by_its_supplier(held: tuple[Worker, Scenario]) 
     by_directory = worker.run("keys", "jwks", "--directory", str(worker.place / "keys")).stdout
 
     assert jwks(worker, "--supplier", "worker").stdout == by_directory
+
+
+@pytest.mark.parametrize("supplier", ["worker", "remote"])
+def test_command_of_the_remedy_prints_the_keys(held: tuple[Worker, Scenario], supplier: str) -> None:
+    """The command in the remedy of a refused key prints the keys of that supplier, from any directory."""
+    worker, _ = held
+    command = compose_jwks_command(load(worker.configuration), supplier)
+    assert command is not None
+
+    program, *arguments, _, file = shlex.split(command)
+
+    assert (program, file) == ("refresher", "jwks.json")
+    assert worker.run(*arguments).stdout == jwks(worker, "--supplier", supplier).stdout
 
 
 @pytest.mark.parametrize(

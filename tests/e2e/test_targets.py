@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -132,6 +132,33 @@ def test_supervisor_hears_of_the_daemons_life(machine: Worker) -> None:
             until(lambda: has("STOPPING=1"), what="stopping")
 
     assert os.path.exists(machine.place / "notify")  # noqa: PTH110 - a socket
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["reloaded", "restarted"])
+def test_withdrawn_identity_loses_env_and_a_broken_drop_in_nothing(machine: Worker, *, is_restarted: bool) -> None:
+    """A deleted identity loses `env` at once although its drop-in stays; while the identity exists nothing goes."""
+    machine.configure("alice", "dave", targets={}, targets_directory=str(machine.drop_ins))
+    machine.drop_in("dave-train", identity="dave")
+    machine.drop_in("alice-train", identity="alice")
+
+    def withdraw() -> None:
+        machine.drop_in("alice-train", identity=["broken"])
+        machine.configure("alice", targets={}, targets_directory=str(machine.drop_ins))
+
+    with machine.daemon() as log:
+        log.wait_for("token.published", count=2)
+        if not is_restarted:
+            withdraw()
+            log.wait_for("target.retired")
+    if is_restarted:
+        withdraw()
+    with machine.daemon() if is_restarted else nullcontext(log) as log:
+        retired = log.wait_for("target.retired", target="dave-train")
+
+    assert "identity dave" in retired["error"]
+    assert sorted(os.listdir(machine.directory("dave-train"))) == [".target", "credentials.json", "token"]
+    assert (machine.directory("alice-train") / "env").exists()
+    machine.run("wait", "--directory", str(machine.directory("dave-train")), "--timeout", "0s", status=6)
 
 
 def test_file_that_another_process_removes_is_back_at_once(machine: Worker) -> None:

@@ -24,6 +24,17 @@ BROKEN = {
 }
 
 
+MINIMAL = """
+version: 1
+providers: {{main: {{project_number: "123456789012", pool: workers, provider: refresher}}}}
+project: my-project
+suppliers: {{worker: {{kind: self_issued, issuer: "https://workers.example.invalid", keys: keys}}}}
+identities: {{alice: {{subject: user-alice, service_account: alice@my-project.iam.gserviceaccount.com}}}}
+directory_root: {place}/run
+targets_directory: {place}/targets.d
+"""
+
+
 def publish(root: Path, name: str, *, missing: str = "") -> Path:
     """Write a credentials directory with a record, without one of its files."""
     directory = root / name
@@ -145,3 +156,23 @@ def test_directory_in_retirement_is_not_a_target(
     assert dict(found.retiring) == ({"bob": began} if is_retiring else {})
     assert any("bob is not a target any more" in line for line in found.complaints) is is_retiring
     assert ("not a target any more" in str(found.find_refused("bob"))) is is_retiring
+
+
+@pytest.mark.parametrize("file", ["task.yml", "task.json", "task.YML"])
+def test_drop_in_that_is_not_read_is_named(tmp_path: Path, file: str) -> None:
+    """A file with another ending than .yaml is among the complaints, and is the reason why its target is unknown."""
+    drop_ins = tmp_path / "targets.d"
+    drop_ins.mkdir(mode=0o755)
+    (drop_ins / file).write_text("identity: alice\n")
+    path = tmp_path / "refresher.yaml"
+    path.write_text(MINIMAL.format(place=tmp_path))
+    path.chmod(0o600)
+
+    found = open_examination(path, NOW)
+
+    problem, remedy = found.find_refused("task") or ("", "")
+    assert f"{drop_ins / file} is not read" in problem
+    assert remedy == "rename it to task.yaml"
+    assert [f"{drop_ins / file} is not read" in line for line in found.complaints] == [True]
+    assert found.find_refused("other") is None
+    assert found.problems == ()

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refresher.app.inspection import Inspector
+from refresher.errors import UsageError
 from refresher.inspection import (
     Findings,
     inspect_descriptions,
@@ -16,10 +20,12 @@ from refresher.inspection import (
 )
 from refresher.keys.jose import PrivateKey, is_signed_by
 from refresher.tokens import ExpectedClaims, UnreadableTokenError, encode_base64url
-from tests.tokens import AUDIENCE, ISSUER, NOW
+from tests.tokens import AUDIENCE, ISSUER, NOW, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.conftest import Need
 
 
 def signed(key: PrivateKey, header: Mapping[str, Any] | None = None, **claims: object) -> str:
@@ -249,3 +255,24 @@ def test_life_that_is_known_from_elsewhere(age: int, problems: tuple[str, ...]) 
 
     assert found.problems == ["a", *problems]
     assert found.facts[0][0] == "expires"
+
+
+def test_directory_that_may_not_be_read_is_not_called_empty(
+    tmp_path: Path, need: Need, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user without rights learns that the directory can't be read, and not that it holds no artifact."""
+    need.root()
+    directory = tmp_path / "alice"
+    directory.mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    (directory / "token").write_text(make_jwt())
+    monkeypatch.chdir(tmp_path)  # the directories above it are closed to others
+    try:
+        os.seteuid(54_321)
+        with pytest.raises(UsageError) as caught:
+            list(Inspector(NOW).inspect_path(Path("alice")))
+    finally:
+        os.seteuid(0)
+
+    assert caught.value.problem == "alice can't be read: Permission denied"
+    assert "credentials directory" not in caught.value.remedy

@@ -43,6 +43,8 @@ FACTS = {
     "caller": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/user-1",
     "provider": "main",
     "file": "/run/refresher/alice/token",
+    "jwks": "refresher keys jwks --config /etc/refresher.yaml --supplier worker > jwks.json",
+    "upload": "gcloud iam workload-identity-pools providers update-oidc refresher --workload-identity-pool=workers",
     "host": "sts.googleapis.com",
     "account": "alice@my-project.iam.gserviceaccount.com",
     "key": "projects/my-project/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
@@ -152,7 +154,10 @@ def test_remedy_fits_its_cause(status: int, text: str, parts: tuple[str, ...]) -
 
 def test_remedy_names_the_account() -> None:
     """A remedy names the service account concerned; an unknown failure has a remedy too."""
-    assert find_remedy(404, "x", service_account="a@p").endswith("gcloud iam service-accounts describe a@p")
+    for text in ("x", "Requested entity was not found."):
+        remedy = find_remedy(404, text, service_account="a@my-p.iam.gserviceaccount.com")
+        assert "describe a@my-p.iam.gserviceaccount.com --project=my-p" in remedy
+        assert "gcloud iam service-accounts undelete" in remedy
     assert "the account is spelled correctly, and neither deleted nor disabled" in find_remedy(404, "x")
     assert find_remedy(418, "teapot") == UNKNOWN_REMEDY
     assert find_remedy(503, "") == SERVER_REMEDY

@@ -238,12 +238,19 @@ def test_a_directory_that_cannot_be_read_keeps_all_targets_and_reserves_every_na
     """Losing the directory as a whole is a fault to report, not the removal of every target."""
     workspace.write("", "targets.d/bob.yaml")
     first = workspace.load()
+    for name in ("carol", "dave"):
+        workspace.write("identity: alice\n", f"targets.d/{name}.yaml")
+    three = workspace.load()
     shutil.rmtree(workspace.drop_ins)
 
-    second = workspace.load(first)
+    second, many = workspace.load(first), workspace.load(three)
     fresh = workspace.load()
 
     assert "bob" in second.targets
+    for loaded, held in ((second, "every target"), (fresh, "every target"), (many, "all 3 targets")):
+        (problem,) = loaded.drop_in_problems
+        assert problem.remedy.startswith("restore it, or mount it again, with its files")
+        assert f"an empty directory removes {held} that it held" in problem.remedy
     assert [problem.location for problem in second.drop_in_problems] == [f"{workspace.drop_ins}:1:1"]
     assert first.reserved_names == frozenset({"alice", "bob"})
     assert (second.reserved_names, fresh.reserved_names) == (None, None)

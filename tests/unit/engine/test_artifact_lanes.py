@@ -79,7 +79,7 @@ class Stage:
         self._daemon = Daemon(
             plans=self,
             hold=lambda _root: False,
-            retire=lambda _root, _reserved, _now: Retirement(),
+            retire=lambda *_: Retirement(),
             workers=self.workers,
             reporter=Reporter(lambda _event: None),
             clock=clock,

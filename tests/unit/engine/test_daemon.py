@@ -12,6 +12,7 @@ import pytest
 from refresher.engine.daemon import Daemon
 from refresher.engine.plan import MintedArtifact, Plan
 from refresher.engine.reporter import Reporter, Severity
+from refresher.errors import SupplyError
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.lock import RootHeldError
 from refresher.publishing.retirement import Retirement
@@ -64,7 +65,8 @@ class Stage:
         self.refused: Path | None = None
         self.lost: Path | None = None
         self.events: list[str] = []
-        self.reserved: list[frozenset[str]] = []
+        self.reserved: list[frozenset[str] | None] = []
+        self.kept: list[tuple[frozenset[str], frozenset[str]]] = []
         self.strays: dict[Path, tuple[str, ...]] = {}
         self.fields: list[dict[str, object]] = []
         self.loud: list[str] = []
@@ -83,7 +85,6 @@ class Stage:
 
     def poll(self, *, force: bool, changed: Collection[str] | None = None) -> Plan | None:
         """Return a plan once."""
-        assert not force
         plan, self.plan = self.plan, None
         return plan
 
@@ -97,10 +98,18 @@ class Stage:
             chain=_no_chain,
         )
 
-    def _retire(self, root: Path, reserved: Collection[str], now: object) -> Retirement:
+    def _retire(
+        self,
+        root: Path,
+        reserved: Collection[str] | None,
+        now: object,
+        targets: Collection[str],
+        identities: Collection[str],
+    ) -> Retirement:
         if self.retiring_fails:
             raise OSError(5, "Input/output error")
-        self.reserved.append(frozenset(reserved))
+        self.reserved.append(None if reserved is None else frozenset(reserved))
+        self.kept.append((frozenset(targets), frozenset(identities)))
         return Retirement(self.strays.pop(root, ()))
 
     def _hold(self, root: Path) -> bool:
@@ -243,7 +252,7 @@ def test_bug_of_one_job_is_its_failure_alone(stage: Stage, target_of: MakeTarget
 
 
 def test_nothing_is_retired_while_drop_ins_cannot_be_listed(stage: Stage, target_of: MakeTarget) -> None:
-    """If the names of drop-ins are unknown, no directory is retired; otherwise all of them are reserved."""
+    """If the names of drop-ins are unknown, all names are reserved; otherwise those of targets and drop-ins are."""
     stage.follow(target_of(), FakeSupplier())
     assert stage.plan is not None
     stage.plan = replace(stage.plan, reserved=None)
@@ -252,11 +261,12 @@ def test_nothing_is_retired_while_drop_ins_cannot_be_listed(stage: Stage, target
 
     stage.follow(target_of(), FakeSupplier())
     assert stage.plan is not None
-    stage.plan = replace(stage.plan, reserved=frozenset({"alice", "broken"}))
+    stage.plan = replace(stage.plan, reserved=frozenset({"alice", "broken"}), identities=frozenset({"alice"}))
     stage.daemon.tick()
 
-    assert nothing == []
-    assert stage.reserved == [frozenset({"alice", "broken"})]
+    assert nothing == [None]
+    assert stage.reserved == [None, frozenset({"alice", "broken"})]
+    assert stage.kept[-1] == (frozenset({"alice"}), frozenset({"alice"}))
 
 
 def test_refused_configuration_is_reported_at_each_reload_and_never_as_taken_over(
@@ -526,3 +536,41 @@ def test_supplier_that_is_gone_keeps_no_lane(stage: Stage, target_of: MakeTarget
     stage.daemon.tick()
 
     assert stage.workers.retained == {"other", ":keys", ":canary"}
+
+
+def test_each_requested_reload_reports_again_what_is_refused(stage: Stage, target_of: MakeTarget) -> None:
+    """A drop-in that stays broken is reported once, and again at each reload that an operator asks for."""
+    target, supplier = target_of(), FakeSupplier()
+
+    def count_rejections(*, is_asked: bool) -> int:
+        stage.follow(target, supplier)
+        assert stage.plan is not None
+        stage.plan = replace(stage.plan, complaints=(("task.yaml:1:1: broken", "fix it"),))
+        before = stage.events.count("config.rejected")
+        if is_asked:
+            stage.daemon.ask_reload()
+        stage.daemon.tick()
+        return stage.events.count("config.rejected") - before
+
+    assert [count_rejections(is_asked=is_asked) for is_asked in (False, False, True, False, True)] == [1, 0, 1, 0, 1]
+
+
+def test_recovery_is_reported_before_the_target_is_removed(
+    stage: Stage, target_of: MakeTarget, clock: FakeClock
+) -> None:
+    """What a job did is sent before its target's `target.removed`, never after it."""
+    target, supplier = target_of(), FakeSupplier(failure=SupplyError("the issuer is down", "start it"))
+    stage.follow(target, supplier)
+    stage.run()
+    supplier.failure = None
+    clock.pass_(timedelta(minutes=5))
+    stage.run()
+    stage.follow(target, supplier)
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, targets={})
+    stage.run(2)
+
+    assert [name for name in stage.events if name in ("token.recovered", "target.removed")] == [
+        "token.recovered",
+        "target.removed",
+    ]

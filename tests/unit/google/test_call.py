@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refresher.errors import ExchangeError, RefresherError, SupplyError
-from refresher.google.call import Call, Response, read_error_text
+from refresher.google.call import Call, Response, TransportError, read_error_text
 from refresher.tokens import AccessToken
 from tests.failures import is_retryable
 from tests.fakes import FakeTransport
@@ -100,6 +100,19 @@ def test_server_that_does_not_answer_is_named(reach: str | None, remedy: str) ->
     assert error.problem == "a token of the test failed: host did not answer: it cannot be reached"
     assert error.remedy == remedy
     assert error.retryable
+
+
+@pytest.mark.parametrize("reach", [None, "open the door"])
+def test_remedy_of_the_transport_comes_first(reach: str | None) -> None:
+    """Where the transport knows what alone can be wrong, that is the remedy."""
+
+    def be_silent(_request: object) -> Response:
+        raise TransportError("host did not answer: its certificate is not trusted", "set google.ca_file")
+
+    with pytest.raises(SupplyError) as caught:
+        prepare(reach=reach).fetch(FakeTransport(be_silent))
+
+    assert caught.value.remedy == "set google.ca_file"
 
 
 def test_other_statuses_can_be_accepted() -> None:

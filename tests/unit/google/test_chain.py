@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.errors import ImpersonationError
+from refresher.errors import ExchangeError, ImpersonationError
 from refresher.google.call import Response
 from refresher.google.chain import GoogleChain
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
@@ -48,6 +48,47 @@ def refused(way: Impersonation, text: str, *, status: int = 403, is_id_token: bo
     with pytest.raises(ImpersonationError) as caught:
         ask(federated=FEDERATED)
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("issued", "said"),
+    [
+        (NOW - timedelta(minutes=90), "1 h 30 min before the time of this machine"),
+        (NOW + timedelta(minutes=5), "5 min after the time of this machine"),
+    ],
+)
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_stale_token_is_dated(issued: datetime, said: str, unit: int) -> None:
+    """The seconds (or milliseconds) in Google's words are a time of UTC in the remedy, with the difference."""
+    text = f"ID Token issued at {int(issued.timestamp()) * unit} is stale to sign-in."
+    body = json.dumps({"error": "invalid_grant", "error_description": text}).encode()
+    transport = FakeTransport(lambda _: Response(status=400, headers={}, body=body))
+    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
+
+    with pytest.raises(ExchangeError) as caught:
+        chain.exchange(WAY, "a.b.c", NOW)
+
+    assert f"issued at {issued:%FT%TZ}, {said}" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text", ["Error connecting to the given credential's issuer.", "Unable to verify the ID Token signature."]
+)
+@pytest.mark.parametrize("command", [None, "refresher keys jwks --config /etc/r.yaml --supplier worker > jwks.json"])
+def test_refused_key_is_uploaded_by_commands_that_can_be_pasted(text: str, command: str | None) -> None:
+    """Whatever STS reports about a key, the remedy has the commands that print and upload the keys."""
+    body = json.dumps({"error": "invalid_grant", "error_description": text}).encode()
+    transport = FakeTransport(lambda _: Response(status=400, headers={}, body=body))
+    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
+
+    with pytest.raises(ExchangeError) as caught:
+        chain.exchange(replace(WAY, jwks_command=command), "a.b.c", NOW)
+
+    assert (command or "refresher keys jwks --supplier NAME > jwks.json") in caught.value.remedy
+    assert (
+        "gcloud iam workload-identity-pools providers update-oidc refresher --workload-identity-pool=workers "
+        "--location=global --project=123456789012 --jwk-json-path=jwks.json" in caught.value.remedy
+    )
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,19 @@ def test_other_text_is_refused(text: str) -> None:
     assert "opensesame" not in f"{caught.value.problem} {caught.value.remedy}"
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("socks5://me:opensesame@proxy.example:1080", "proxy.example:1080"), ("ftp://[::1]:9", "[::1]:9")],
+)
+def test_proxy_of_another_kind_is_refused_with_its_place(text: str, place: str) -> None:
+    """Where host and port are known, the remedy has them, and no password."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_proxy(text)
+
+    assert caught.value.remedy == f"set it to http://{place} if an HTTP proxy answers there, or unset it"
+    assert "opensesame" not in caught.value.problem
+
+
 def test_proxy_gets_our_credentials(serve: Serve) -> None:
     """The proxy gets the name and password meant for it, before anything else; the call ends when it refuses."""
     seen: list[bytes] = []
@@ -107,6 +120,19 @@ def test_proxy_gets_our_credentials(serve: Serve) -> None:
     assert seen[0].startswith(b"CONNECT sts.googleapis.com:443 HTTP/1.")
     assert b"bWU6b3BlbnNlc2FtZQ==" in seen[0]
     assert "opensesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:1", "nowhere.invalid:3128"], ids=["dead", "unknown"])
+def test_proxy_that_cannot_be_reached_is_named_first(proxy: str) -> None:
+    """The remedy begins with HTTPS_PROXY and shows its host, and no password."""
+    transport = PooledTransport(ca_file=None, proxies={"https": f"http://me:opensesame@{proxy}"})
+
+    with pytest.raises(TransportError) as caught:
+        transport.request("GET", STS)
+
+    assert caught.value.remedy.startswith("set HTTPS_PROXY to a proxy that runs and allows sts.googleapis.com: ")
+    assert f": {proxy} does not" in caught.value.remedy
+    assert "opensesame" not in f"{caught.value} {caught.value.remedy}"
 
 
 def test_proxy_that_is_silent_is_not_waited_for(serve: Serve) -> None:

@@ -85,11 +85,13 @@ def test_certificate_of_the_ca_file_is_trusted(serve: Serve, certificate: Path) 
 
 
 def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None:
-    """A certificate of an unknown authority ends the call."""
+    """A certificate of an unknown authority ends the call, and the remedy names what sets the authority."""
     server = serve(secured(certificate, b"ok"))
 
-    with pytest.raises(TransportError, match="certificate is not trusted"):
-        PooledTransport(ca_file=None, limits=LIMITS).request("GET", secure(server))
+    for key in ("google.ca_file", "the supplier's ca_file"):
+        with pytest.raises(TransportError, match="certificate is not trusted") as caught:
+            PooledTransport(ca_file=None, ca_key=key, limits=LIMITS).request("GET", secure(server))
+        assert caught.value.remedy.startswith(f"set {key} (or SSL_CERT_FILE) to the PEM file")
 
 
 def test_system_trust_stays(certificate: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,8 +23,6 @@ from refresher.keys.registry import KeyState, list_faults, list_keys, published_
 from tests.tokens import NOW
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from tests.conftest import Need
@@ -203,7 +202,8 @@ def test_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
 def test_directory_open_to_others_is_reported_to_any_user(keys: Path, need: Need) -> None:
     """Root, whose directory it is not, learns that others can read it, and not only that it is another user's."""
     need.root()
-    os.chown(keys, 54_321, 54_321)
+    for path in (keys, *keys.iterdir()):
+        os.chown(path, 54_321, 54_321)
 
     keys.chmod(0o700)
     with pytest.raises(KeysError, match="belongs to uid 54321"):
@@ -325,3 +325,65 @@ def test_unsupported_key_error_has_no_cause() -> None:
         PrivateKey.from_pem(b"rubbish")
 
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("what", ["directory", "registry", "new"])
+def test_keys_are_created_as_the_user_of_their_place(tmp_path: Path, need: Need, what: str) -> None:
+    """Root is shown the command of the user whose place it is, and creates nothing there that this user can't use."""
+    need.root()
+    home = tmp_path / "home of the daemon"
+    home.mkdir(mode=0o755)
+    directory = home / "keys"
+    if what == "registry":
+        directory.mkdir(mode=0o700)
+        os.chown(directory, 54_321, 54_321)
+    os.chown(home, 54_321, 54_321)
+
+    with pytest.raises(KeysError) as caught:
+        create(directory, algorithm="ES256", now=NOW) if what == "new" else list_keys(directory)
+
+    assert f"setpriv --reuid=54321 --clear-groups refresher keys new --directory '{directory}'" in caught.value.remedy
+    assert directory.exists() is (what == "registry")
+
+
+def test_directory_is_created_for_the_daemon_where_only_root_may(tmp_path: Path, need: Need) -> None:
+    """If the daemon's uid is known and may not write there, the remedy begins with the directory's creation for it."""
+    need.root()
+
+    (error,) = list_faults(tmp_path / "keys", 54_321)
+
+    place = tmp_path / "keys"
+    assert error.remedy.endswith(
+        f"install -d -o 54321 -m 0700 {place} && setpriv --reuid=54321 --clear-groups refresher keys new "
+        f"--directory {place}"
+    )
+
+
+@pytest.mark.parametrize("pattern", ["keys.json", "*.pem"])
+@pytest.mark.parametrize("is_root", [True, False])
+def test_file_of_root_in_the_daemons_directory_is_given_to_the_daemon(
+    tmp_path: Path, need: Need, pattern: str, *, is_root: bool
+) -> None:
+    """A key file that the directory's owner can't read is one chown with uid and path, for root and for that user."""
+    need.root()
+    tmp_path.chmod(0o755)
+    keys = tmp_path / "keys"
+    create(keys, algorithm="ES256", now=NOW)
+    for path in (keys, *keys.iterdir()):
+        os.chown(path, 54_321, 54_321)
+    (harmed,) = keys.glob(pattern)
+    os.chown(harmed, 0, 0)
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.chdir(tmp_path)  # the directories above it are closed to others
+        if not is_root:
+            os.setresgid(54_321, 54_321, 54_321)
+            os.setresuid(54_321, 54_321, 54_321)
+        found = list(list_faults(Path("keys"), 54_321 if is_root else None))
+        os.write(writer, "\n".join(error.remedy for error in found).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+
+    assert os.read(reader, 500).decode() == f"chown 54321 keys/{harmed.name}"
+    os.close(reader)

@@ -29,8 +29,11 @@ def test_mounts_of_strangers_hide_nobody(tmp_path: Path) -> None:
     proc = _proc(tmp_path, odd + b"32 1 0:9 %s/env /x rw - tmpfs t rw\n" % bytes(directory))
 
     (holder,) = find_holders({directory: None}, proc)
+    (elsewhere,) = find_holders({directory: "/var/run/secrets"}, proc)
 
     assert f"process 41 has {directory}/env mounted by itself at /x and will never see another" in holder
+    assert f"(-v {directory}:{directory}:ro, no subPath)" in holder
+    assert f"(-v {directory}:/var/run/secrets:ro, no subPath)" in elsewhere
 
 
 @pytest.mark.parametrize("name", ["alice", ".alice.0123456789abcdef.tmp"], ids=["removed", "moved aside first"])

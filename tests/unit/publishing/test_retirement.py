@@ -196,3 +196,36 @@ def test_newer_record_is_a_failure_and_no_stray(root: Path) -> None:
 def test_absent_root_is_fine(tmp_path: Path) -> None:
     """A root that does not exist has nothing to retire."""
     assert retire_strays(tmp_path / "absent", (), datetime.now(UTC)) == Retirement()
+
+
+def test_env_of_a_withdrawn_identity_goes_and_all_else_stays(root: Path) -> None:
+    """A reserved name without a target loses `env` if the recorded identity is gone, and nothing more, ever."""
+    named = {"in-force": "alice", "broken": "alice", "withdrawn": "dave", "kept": "dave", "stray": "dave"}
+    for name, identity in named.items():
+        make(root / name, record=TargetRecord(name, identity, "0" * 32).render())
+    make(root / "foreign", record=b"{")
+    reserved, now = {*named, "foreign"} - {"stray"}, datetime.now(UTC)
+
+    first, later = (
+        retire_strays(root, reserved, each, targets={"in-force", "kept"}, identities={"alice"})
+        for each in (now, now + GRACE + timedelta(days=1))
+    )
+
+    assert first == Retirement(("stray",), (("withdrawn", "dave"),))
+    assert later == Retirement()
+    without_env = [name for name in FILES if name != "env"]
+    assert list_names(root / "withdrawn") == without_env
+    assert [list_names(root / name) for name in ("in-force", "broken", "kept", "foreign")] == [FILES] * 4
+    assert not (root / "stray").exists()
+
+
+def test_only_env_of_withdrawn_identities_goes_while_names_are_unknown(root: Path) -> None:
+    """Without a readable drop-in directory nothing is retired, and a withdrawn identity still loses `env`."""
+    for name, identity in (("task", "alice"), ("train", "dave")):
+        make(root / name, record=TargetRecord(name, identity, "0" * 32).render())
+
+    for days in (0, 1):
+        retire_strays(root, None, datetime.now(UTC) + timedelta(days=days), (), {"alice"})
+
+    assert list_names(root / "task") == FILES
+    assert list_names(root / "train") == [name for name in FILES if name != "env"]
