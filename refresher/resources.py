@@ -51,11 +51,12 @@ class WorkloadIdentityProvider:
 
     @property
     def upload_command(self) -> str:
-        """The command that replaces the provider's uploaded keys by those of `jwks.json`."""
+        """The command that replaces the provider's uploaded keys by those of `jwks.json`.
+
+        gcloud takes no project number in --project, and the project's id is not known: so the whole name is written.
+        """
         return (
-            f"gcloud iam workload-identity-pools providers update-oidc {self.provider} "
-            f"--workload-identity-pool={self.pool} --location=global --project={self.project_number} "
-            "--jwk-json-path=jwks.json"
+            f"gcloud iam workload-identity-pools providers update-oidc {self.resource_name} --jwk-json-path=jwks.json"
         )
 
     @property

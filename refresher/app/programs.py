@@ -5,6 +5,8 @@ The daemon is in `refresher.app.daemon`.
 
 import json
 import os
+import pwd
+import shlex
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -72,12 +74,15 @@ def check_user(loaded: LoadedConfiguration, command: str) -> None:
         return
     for place in others:
         name, owner, group = places[place], found[place].uid, found[place].gid
+        with suppress(KeyError):  # the directory's group may be root's
+            group = pwd.getpwuid(owner).pw_gid
+        full = f"refresher {command} --config {shlex.quote(str(loaded.path.absolute()))}"
         raise InsecureDirectoryError(
             f"{name}{place} belongs to uid {owner}, and this runs as uid {user}: nothing was created",
             f"if uid {owner} is the daemon's user, run this as that user with the unit's rights: systemd-run --pipe "
-            f"--wait --uid={owner} --property=AmbientCapabilities=CAP_CHOWN refresher {command}; or setpriv "
-            f"--reuid={owner} --regid={group} --clear-groups --inh-caps=+chown --ambient-caps=+chown refresher "
-            f"{command}; else, as root: chown {user} {place}",
+            f"--wait --uid={owner} --property=AmbientCapabilities=CAP_CHOWN {full}; or setpriv "
+            f"--reuid={owner} --regid={group} --clear-groups --inh-caps=+chown --ambient-caps=+chown {full}; "
+            f"else, as root: chown {user} {place}",
         )
 
 

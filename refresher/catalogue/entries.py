@@ -20,8 +20,8 @@ OPAQUE_REMEDY = (
 SERVER_REMEDY = "wait some minutes: Google's side failed, and what is published is kept"
 JWKS_COMMAND = "refresher keys jwks --supplier NAME > jwks.json"
 UPLOAD_COMMAND = (
-    "gcloud iam workload-identity-pools providers update-oidc PROVIDER --workload-identity-pool=POOL "
-    "--location=global --project=NUMBER --jwk-json-path=jwks.json"
+    "gcloud iam workload-identity-pools providers update-oidc "
+    "projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER --jwk-json-path=jwks.json"
 )
 """How keys are uploaded, where supplier and provider are not known."""
 _APIS = {
@@ -148,6 +148,10 @@ def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
     named["project"] = found[0][1] if found[0] else "PROJECT"
     named["quota_project"] = f"project {found[1][1]}" if found[1] else "the quota project"
+    if found[1] and named["caller"].startswith("principal:") and "'" not in named["caller"]:
+        role = "roles/serviceusage.serviceUsageConsumer"
+        command = f"gcloud projects add-iam-policy-binding {found[1][1]} --role={role} --member='{named['caller']}'"
+        named["quota_project"] += f": {command}"
     named["attribute"] = found[2][0] if found[2] else "the attribute"
     account = _ACCOUNT_PROJECT.search(named["service_account"])
     named["account_project"] = account[1] if account else "PROJECT"

@@ -31,6 +31,10 @@ _ACCOUNT = r"^[0-9]+$|\.gserviceaccount\.com$"
 T = TypeVar("T")
 
 
+_NEAR = "did you mean "
+"""How a suggestion of one name begins."""
+
+
 def check_entries(configuration: Configuration) -> Iterator[Problem]:
     """Return what is wrong between providers, suppliers and identities."""
     if "providers" not in configuration.broken:
@@ -60,10 +64,27 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
             yield target.problem(clause, remedy, "artifacts", "id_tokens", at_key=True)
     elif target.identity is not None:
         clause = f"is {quote(target.identity)}, which is not an identity"
-        yield target.problem(clause, suggest(target.identity, identities), "identity")
+        yield target.problem(clause, _suggest_identity(target.identity, identities), "identity")
     else:
-        remedy = f"add identity: to it; {suggest(name, identities)}" if identities else "add one below identities:"
+        remedy = _suggest_identity(name, identities)
+        if remedy.startswith(_NEAR):
+            remedy = f"add identity: to it; {remedy}"
+        elif identities:
+            remedy = f"{remedy}; if it acts as another identity, add identity: to it"
         yield target.problem("names no identity, and no identity has its name", remedy)
+
+
+def _suggest_identity(name: str, identities: Mapping[str, IdentitySettings]) -> str:
+    """Return the remedy for an unknown identity: the nearest one, and else never a list of the others.
+
+    It may have been removed, and the remedy must not hand its target to another user.
+    """
+    if not identities:
+        return "add one below identities:"
+    remedy = suggest(name, identities)
+    if remedy.startswith(_NEAR):
+        return remedy
+    return f"add identity {name} again if it was removed by mistake, else delete this target"
 
 
 def list_warnings(configuration: Configuration) -> Iterator[Problem]:

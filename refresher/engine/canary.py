@@ -103,6 +103,7 @@ class Canary:
         self._lock = Lock()
         self._rounds: dict[str, _Round] = {}
         self._probe: Probe | None = None
+        self._suppliers: object = None
         self._paused_until: datetime | None = None
         self._silences = 0
         self._is_started = False
@@ -112,6 +113,10 @@ class Canary:
         now = self._clock.now()
         with self._lock:
             former, self._rounds, self._probe = self._rounds, {}, plan.probe
+            is_asked_again = self._suppliers is not None and plan.suppliers is not self._suppliers
+            self._suppliers = plan.suppliers
+            if is_asked_again:  # as what failed is tried again at a reload
+                self._paused_until = None
             for target in plan.targets.values():
                 identity = target.context.identity
                 if (interval := plan.probe_intervals.get(identity)) is not None:
@@ -122,6 +127,8 @@ class Canary:
                     present.next_at, present.health = known.next_at, known.health
                     known.targets, known.interval = present.targets, present.interval
                     self._rounds[identity] = known
+                    if is_asked_again and known.health is not None and known.health.failures:
+                        known.next_at = None
                 elif not self._is_started:
                     present.next_at = now + _STARTING * self._draw()
             self._is_started = True

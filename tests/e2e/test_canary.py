@@ -53,7 +53,7 @@ def test_quota_project_that_the_principal_may_not_use_is_seen(cloud: tuple[Worke
     with worker.daemon() as log:
         refused = log.wait_for("exchange.refused", identity="bob")
         assert "project other-project" in refused["error"]
-        assert "roles/serviceusage.serviceUsageConsumer" in refused["remedy"]
+        assert "gcloud projects add-iam-policy-binding other-project --role=roles/serviceusage." in refused["remedy"]
         assert log.events("exchange.refused", identity="alice") == []
 
 

@@ -66,7 +66,7 @@ def test_root_creates_nothing_where_the_daemon_is_another_user(
     assert f"belongs to uid {DAEMON}" in done.stderr
     assert f"--uid={DAEMON}" in done.stderr
     assert f"--reuid={DAEMON}" in done.stderr
-    assert f"refresher {command}" in done.stderr
+    assert f"refresher {command} --config {worker.configuration}" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["once", "run"])

@@ -102,7 +102,8 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
             "mode: '0400'",
             (
                 "1:1: the target names no identity, and no identity has its name"
-                " — add identity: to it; known are: alice, bob"
+                " — add identity task again if it was removed by mistake, else delete this target; "
+                "if it acts as another identity, add identity: to it"
             ),
         ),
         ("bob", "subject: root", f"1:1: subject is not a known key — {KNOWN}"),
@@ -230,7 +231,10 @@ def test_an_unchanged_drop_in_follows_a_change_of_the_main_file(workspace: Works
     assert ["train" in loaded.targets for loaded in (first, second, third)] == [True, False, True]
     assert [loaded.reserved_names for loaded in (first, second, third)] == [frozenset({"alice", "train"})] * 3
     assert _problems(workspace, second) == [
-        'targets.d/train.yaml:1:11: identity is "bob", which is not an identity — known are: alice'
+        (
+            'targets.d/train.yaml:1:11: identity is "bob", which is not an identity — '
+            "add identity bob again if it was removed by mistake, else delete this target"
+        )
     ]
 
 

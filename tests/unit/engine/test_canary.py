@@ -214,6 +214,21 @@ def test_published_token_is_tried_at_once(stage: Stage, published: MakeTarget) -
     assert stage.subjects() == ["user-alice"]
 
 
+@pytest.mark.parametrize("retryable", [False, True])
+def test_reload_asks_again_about_what_failed(stage: Stage, published: MakeTarget, *, retryable: bool) -> None:
+    """SIGHUP tries again at once what Google refused or did not answer, and nothing that it accepted."""
+    alice, bob = published("alice"), published("bob")
+    stage.follow(alice, bob)
+    stage.google.refusals["user-bob"] = ImpersonationError("refused", ROLE, retryable=retryable)
+    stage.tick(count=3)
+    stage.google.refusals.clear()
+    stage.subjects()
+    stage.follow(alice, bob)
+    stage.tick(count=3)
+    assert stage.subjects() == ["user-bob"]
+    assert stage.names()[-1] == "exchange.recovered"
+
+
 def test_minted_artifact_counts_as_a_probe(stage: Stage, published: MakeTarget) -> None:
     """An artifact that Google just minted proves the same: no probe is needed, and a refusal has ended."""
     target = published()

@@ -86,8 +86,8 @@ def test_refused_key_is_uploaded_by_commands_that_can_be_pasted(text: str, comma
 
     assert (command or "refresher keys jwks --supplier NAME > jwks.json") in caught.value.remedy
     assert (
-        "gcloud iam workload-identity-pools providers update-oidc refresher --workload-identity-pool=workers "
-        "--location=global --project=123456789012 --jwk-json-path=jwks.json" in caught.value.remedy
+        "gcloud iam workload-identity-pools providers update-oidc projects/123456789012/locations/global/"
+        "workloadIdentityPools/workers/providers/refresher --jwk-json-path=jwks.json" in caught.value.remedy
     )
 
 
