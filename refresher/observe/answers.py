@@ -79,7 +79,8 @@ def _answer_ready(board: Board, found: Sequence[Verdict]) -> Response:
     if plan is None:
         return Response(503, b"not ready: no configuration is in force yet\n")
     lines = [f"{problem}\n  remedy: {remedy}" for problem, remedy in plan.complaints]
-    lines += [f"{each[0]}\n  remedy: {each[1]}" for verdict in found if (each := verdict.shortage) is not None]
+    shortages = [_explain(board, verdict, next(iter(verdict.shortages))) for verdict in found if verdict.shortages]
+    lines += dict.fromkeys(f"{problem}\n  remedy: {remedy}" for problem, remedy in shortages)
     if not plan.targets:
         lines.append("no targets are configured\n  remedy: add one below `targets`, or set `targets_directory`")
     if missing := len(plan.targets) - len(found):
@@ -95,18 +96,26 @@ def _answer_target(request: Request, board: Board, survey: Survey) -> Response:
     verdict = survey.get(name)
     if verdict is None:
         return Response(503, b"not ready: its files were not looked at yet\n")
-    shortage = verdict.shortage
+    part = next(iter(verdict.shortages), None)
     names = [value for key, value in request.query if key == "artifact"]
     known = {each.name for each in verdict.artifacts}
     if names:
         if unknown := [each for each in names if each not in known]:
             return Response(404, f"target {name} has no artifact {escape(unknown[0], longest=64)}\n".encode())
-        shortage = next((verdict.shortages[each] for each in ("", *names) if each in verdict.shortages), None)
+        part = next((each for each in ("", *names) if each in verdict.shortages), None)
+    shortage = None if part is None else _explain(board, verdict, part)
     if shortage is None and any(key == "exchange" for key, _ in request.query):
         shortage = _find_refusal(verdict.identity, board.exchanges.get(verdict.identity))
     if shortage is None:
         return Response(200, b"ready\n")
     return Response(503, f"not ready\n{shortage[0]}\n  remedy: {shortage[1]}\n".encode())
+
+
+def _explain(board: Board, verdict: Verdict, part: str) -> tuple[str, str]:
+    """Return what a part of a target lacks: with why the daemon did not put it right, which no file shows."""
+    problem, remedy = verdict.shortages[part]
+    job = board.get_job(verdict.name, part)
+    return (problem, remedy) if job.problem is None else (f"{problem}: {job.problem}", job.remedy or remedy)
 
 
 def _find_refusal(identity: str, result: ExchangeHealth | None) -> tuple[str, str] | None:

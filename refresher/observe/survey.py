@@ -78,11 +78,6 @@ class Verdict(NamedTuple):
     examined_at: float
     changes_at: float
 
-    @property
-    def shortage(self) -> tuple[str, str] | None:
-        """The first of the shortages; None if the target is ready."""
-        return next(iter(self.shortages.values()), None)
-
     def compute_runway(self, now: float) -> float:
         """Return how long what is in the file still serves at a time, in seconds; 0 if it does not."""
         return max(0.0, self.expires_at - now) if self.serves and self.expires_at is not None else 0.0

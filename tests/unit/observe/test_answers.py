@@ -48,6 +48,18 @@ def test_each_path_has_one_answer(fleet: "Fleet", path: str, status: int, begin:
     assert (response.status, response.body[: len(begin)]) == (status, begin)
 
 
+@pytest.mark.parametrize("path", ["/readyz", "/readyz/alice"])
+def test_probe_shows_why_the_daemon_did_not_put_it_right(fleet: "Fleet", path: str) -> None:
+    """The files show what is missing, and only the daemon knows the cause and its remedy."""
+    fleet.adopt("alice", "bob")
+    (fleet.targets["alice"].directory.path / "token").unlink()
+    fleet.fail("alice", SupplyError("the keys directory is gone", "restore it"))
+
+    body = fleet.ask(path).body.decode()
+
+    assert "the token of target alice is absent: the keys directory is gone\n  remedy: restore it\n" in body
+
+
 def test_harmed_target_alone_is_not_ready(fleet: "Fleet") -> None:
     """A probe of a target answers for its files at that moment, and for no other target's."""
     fleet.adopt("alice", "bob")
@@ -127,8 +139,11 @@ def test_targets_that_were_not_looked_at_are_not_ready(fleet: "Fleet") -> None:
 
 
 def test_readyz_lists_a_bounded_number_of_targets(fleet: "Fleet") -> None:
-    """The answer for many targets that are not ready shows the first, and how many more there are."""
+    """The answer for many targets shows the first, and how many more there are; one cause for all is shown once."""
     fleet.adopt(*(f"t{number}" for number in range(30)), publish=False)
+    root = fleet.targets["t0"].directory.root
+    assert fleet.ask("/readyz").body.decode().count(f"directory_root {root} does not exist") == 1
+    root.mkdir(mode=0o755)
 
     lines = fleet.ask("/readyz").body.decode().splitlines()
 

@@ -50,8 +50,7 @@ def test_clock_that_was_set_back_is_noticed(fleet: Fleet) -> None:
 
     found = fleet.survey.get("alice")
     assert found is not None
-    assert found.shortage is not None
-    assert "issued in the future" in found.shortage[0]
+    assert "issued in the future" in found.shortages[""][0]
 
 
 def test_every_change_of_the_files_is_seen(fleet: Fleet) -> None:
@@ -88,10 +87,10 @@ def test_directory_that_cannot_be_read_is_a_verdict(fleet: Fleet) -> None:
     place.chmod(0o711)
     fleet.look()
 
-    problem, remedy = harmed.shortage or ("", "")
+    problem, remedy = harmed.shortages[""]
     assert problem == f"others can write to {place} (mode 0777)"
     assert remedy.startswith(f"chmod go-w {place}; if another user has created something in it: find out who")
-    assert fleet.survey.list_all()[0].shortage is None
+    assert not fleet.survey.list_all()[0].shortages
 
 
 def test_round_looks_at_all_of_a_large_fleet(fleet: Fleet) -> None:
