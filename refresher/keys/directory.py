@@ -20,6 +20,7 @@ from shlex import quote
 from typing import Any
 
 from refresher.errors import KeysError
+from refresher.files import read_state
 from refresher.keys import registry
 from refresher.keys.jose import PrivateKey, UnsupportedKeyError
 from refresher.keys.refusals import find_nearest
@@ -40,7 +41,8 @@ def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
     A directory that is absent is created with mode 0700; it is a `KeysError` if there is a key already, or root would
     create it below a directory of another user, who is the daemon's and could not use it.
     """
-    owner = find_nearest(directory).stat().st_uid
+    around = read_state(find_nearest(directory))
+    owner = 0 if around is None else around.uid
     if os.geteuid() == 0 != owner:
         raise KeysError(
             f"{directory} would belong to root, and uid {owner} owns the directory it is in",

@@ -45,4 +45,5 @@ def _suggest_new(directory: Path, user: int | None) -> str:
 
 def find_nearest(directory: Path) -> Path:
     """Return a directory, or if it is absent the nearest above it that exists."""
-    return next((each for each in (directory, *directory.absolute().parents) if each.is_dir()), Path("/"))
+    places = (directory, *directory.absolute().parents)
+    return next((each for each in places if os.path.isdir(each)), Path("/"))  # noqa: PTH112 - it raises nothing
