@@ -8,7 +8,6 @@ import io
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import tarfile
@@ -21,11 +20,8 @@ from typing import Any
 from refresher import __version__
 from refresher.errors import UsageError
 from refresher.files import UnsuitableFileError, explain_failure, read_regular
+from refresher.text import blank_secrets
 
-_SECRETS = re.compile(
-    r"eyJ[\w-]*(\.[\w-]*)*|ya29\.[\w.-]+|1//[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*-----|\Z)",
-    re.DOTALL | re.ASCII,
-)
 _LIBRARIES = ("apscheduler", "click", "cryptography", "google-auth", "pydantic", "pyyaml", "urllib3")
 _COMMANDS = {"check.txt": ("check",), "status.json": ("status", "--json")}
 _SECONDS = 60.0
@@ -45,18 +41,13 @@ def write_bundle(path: Path, report: Mapping[str, Any], *, config: Path, log: Pa
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
             for name, text in files.items():
-                content = redact_secrets(text).encode()
+                content = blank_secrets(text).encode()
                 entry = tarfile.TarInfo(f"refresher-doctor/{name}")
                 entry.size, entry.mtime, entry.mode = len(content), int(time.time()), 0o600
                 archive.addfile(entry, io.BytesIO(content))
     except OSError as error:
         problem = f"the bundle {path} cannot be written: {os.strerror(error.errno or 0)}"
         raise UsageError(problem, "use the name of a new file in a directory that you may write to") from None
-
-
-def redact_secrets(text: str) -> str:
-    """Return a text without what looks like a token or a private key; names, addresses and fingerprints stay."""
-    return _SECRETS.sub("…", text)
 
 
 def _list_versions() -> dict[str, str]:
