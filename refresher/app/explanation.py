@@ -21,6 +21,7 @@ from refresher.files import read_state
 from refresher.keys import registry
 from refresher.observe.sockets import ListenError, check_address, is_loopback
 from refresher.publishing import retirement
+from refresher.publishing.artifacts import is_minted
 from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK
 from refresher.resources import Endpoints
@@ -57,8 +58,7 @@ def explain(loaded: LoadedConfiguration) -> dict[str, Any]:
 
 def plan_exchanges(loaded: LoadedConfiguration) -> dict[str, float]:
     """Return how many exchanges a minute are to be expected, by who makes them; of clients, one in each container."""
-    minting = {target.identity for target in loaded.targets.values() if any(read_options(target).values())}
-    minting |= {target.identity for target in loaded.targets.values() if target.artifacts.access_token}
+    minting = {target.identity for target in loaded.targets.values() if any(map(is_minted, read_options(target)))}
     return {
         "canary": sum(timedelta(minutes=1) / interval for interval in compute_probe_intervals(loaded).values()),
         "artifacts": len(minting) / _ARTIFACT_RENEWAL,
