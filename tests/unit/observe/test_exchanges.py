@@ -52,6 +52,12 @@ def test_entries_are_returned_by_identity(serve: Callable[[bytes], Path]) -> Non
     assert fetch_exchanges(serve(HEAD + json.dumps({"exchanges": [ENTRY]}).encode())) == {"alice": ENTRY}
 
 
+def test_answer_of_a_large_fleet_is_read_to_its_end(serve: Callable[[bytes], Path]) -> None:
+    """An answer that comes in many pieces is one document."""
+    entries = [{"identity": f"t{number}", "state": "accepted"} for number in range(10_000)]
+    assert len(fetch_exchanges(serve(HEAD + json.dumps({"exchanges": entries}).encode()))) == 10_000
+
+
 @pytest.mark.parametrize(
     "answer",
     [b"", HEAD, HEAD + b"{}", HEAD + b"[]", HEAD + b"null", HEAD + b'{"exchanges": [1]}', HEAD + b"[" * 100_000],
