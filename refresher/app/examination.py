@@ -25,7 +25,7 @@ from refresher.engine.plan import Target
 from refresher.errors import PublishError, RefresherError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe import health
-from refresher.observe.daemon import DaemonHealth, examine_daemon
+from refresher.observe.daemon_health import DaemonHealth, examine_daemon
 from refresher.observe.exchanges import fetch_exchanges
 from refresher.observe.health import REMEDIES, ArtifactHealth, TargetHealth
 from refresher.policy import State

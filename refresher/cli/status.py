@@ -9,7 +9,7 @@ import click
 
 from refresher.app.examination import advise_about_daemon, open_examination
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
-from refresher.observe.daemon import DaemonHealth
+from refresher.observe.daemon_health import DaemonHealth
 from refresher.observe.holders import find_holders
 from refresher.observe.report import as_report
 

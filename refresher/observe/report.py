@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from refresher.observe.daemon import DaemonHealth
+from refresher.observe.daemon_health import DaemonHealth
 from refresher.observe.health import TargetHealth
 from refresher.text import escape
 

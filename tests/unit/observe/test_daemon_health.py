@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.observe.daemon import DaemonHealth, examine_daemon
+from refresher.observe.daemon_health import DaemonHealth, examine_daemon
 from refresher.observe.health import ArtifactHealth, TargetHealth
 from refresher.policy import State
 from refresher.publishing.lock import held_roots
