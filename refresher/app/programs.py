@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from refresher.app.plans import build_chain, build_plan
+from refresher.app.request import RefusedRequestError, Request, ask_daemon
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
@@ -42,8 +43,24 @@ _LONGEST_PAUSE = 5.0
 
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
-    """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
-    check_user(loaded, "once")
+    """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended.
+
+    A daemon that runs with this very configuration does it, with its own rights, where this user may ask it (root, and
+    the daemon's user). Else it is done here.
+    """
+    root, refused = Path(loaded.configuration.directory_root), None
+    try:
+        asked = ask_daemon(root, Request(os.path.realpath(loaded.path), tuple(names), force))
+        if asked is not None:
+            return asked
+    except RefusedRequestError as error:
+        refused = error
+    try:
+        check_user(loaded, "once")
+    except InsecureDirectoryError:
+        if refused is not None:
+            raise refused from None
+        raise
     workshop = open_workshop(loaded)
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]

@@ -1,0 +1,284 @@
+"""The daemon's side of `refresher once`: passes over targets that root, or the daemon's own user, asks for.
+
+It has threads of its own, apart from the HTTP server: that one answers a group of users and changes nothing. (1) The
+directory of the socket is the daemon's alone, and the kernel says who connects: all others are turned away. (2) A
+request arrives whole within a second, and names the configuration file that the daemon runs. (3) The daemon follows
+every change of its configuration first. (4) The pass runs next to the daemon's own work: the locks of directories keep
+the two apart, as they do with another process. (5) The caller hears of it every second; what has not ended in time is a
+failure, and goes on.
+
+Only a few passes run at a time, and one counts until its last job has ended, so that a file system that hangs piles up
+no threads. The caller's side, and the format, are in `refresher.app.request`.
+"""
+
+import errno
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import BoundedSemaphore, Event, Thread
+from types import TracebackType
+from typing import Self
+
+from refresher.app.request import (
+    LARGEST_REQUEST,
+    SOCKET,
+    RefusedRequestError,
+    Request,
+    parse_request,
+    read_peer,
+    render_outcomes,
+    render_refusal,
+)
+from refresher.clock import Clock
+from refresher.durations import format_seconds
+from refresher.engine import once
+from refresher.engine.agenda import Key
+from refresher.engine.outcome import Outcome, Result
+from refresher.engine.plan import Plan
+from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.workers import Workers
+from refresher.errors import ConfigurationError, NotReadyError, PublishError, RefresherError, describe_bug
+from refresher.publishing.atomic import build_publish_error
+from refresher.publishing.walk import CONTROL, InsecureDirectoryError
+from refresher.text import quote
+
+_MOST_PASSES = 4
+_PASS_SECONDS = 600.0
+_REQUEST_SECONDS = 1.0
+_WRITE_SECONDS = 5.0
+_PAUSE = 1.0
+_ACCEPT_SECONDS = 0.2
+_BACKLOG = 16
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
+_LOG = "read the daemon's log (journalctl -u refresher)"
+
+
+class Control:
+    """Takes requests from `__enter__` to `__exit__`, in the root of the plan in force.
+
+    Args:
+        configuration: The file that the daemon was started with.
+        find_plan: Returns the plan in force; None before the first.
+        follow: Makes the daemon follow each change of its configuration, and returns when it has.
+        clock: Where the time comes from.
+        reporter: What requests and faults are reported by.
+        seconds: How long a caller waits for a pass.
+    """
+
+    def __init__(
+        self,
+        configuration: Path,
+        find_plan: Callable[[], Plan | None],
+        follow: Callable[[], None],
+        clock: Clock,
+        reporter: Reporter,
+        *,
+        seconds: float = _PASS_SECONDS,
+    ) -> None:
+        self._configuration = configuration
+        self._find_plan = find_plan
+        self._follow = follow
+        self._clock = clock
+        self._reporter = reporter
+        self._seconds = seconds
+        self._stopping = Event()
+        self._passes = BoundedSemaphore(_MOST_PASSES)
+        self._fault: str | None = None
+        self._thread = Thread(target=self._run, name="control", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join(_PAUSE)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_ACCEPT_SECONDS):
+            if (plan := self._find_plan()) is None:
+                continue
+            try:
+                with open_control(plan.root) as (listener, is_in_place):
+                    self._fault = None
+                    self._serve(listener, plan.root, is_in_place)
+            except PublishError as error:
+                self._report_fault(error)
+            except OSError:
+                pass  # what keeps it from the root is a fault of the root's lock, which is reported
+            except Exception as bug:  # noqa: BLE001 - requests go on after a bug, which is reported
+                self._report_fault(describe_bug("the control socket", bug))
+
+    def _report_fault(self, error: RefresherError) -> None:
+        if self._fault != error.problem:
+            self._fault = error.problem
+            self._reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
+
+    def _serve(self, listener: socket.socket, root: Path, is_in_place: Callable[[], bool]) -> None:
+        """Take requests until the end, until the plan has another root, or until the socket has lost its place."""
+        listener.settimeout(_ACCEPT_SECONDS)
+        while not self._stopping.is_set():
+            try:
+                peer, _ = listener.accept()
+            except OSError:  # none came, or no descriptor is left
+                plan = self._find_plan()
+                if plan is None or plan.root != root or not is_in_place():
+                    return
+            else:
+                self._take(peer)
+
+    def _take(self, peer: socket.socket) -> None:
+        """Begin to work on a request, or refuse it; what is not a request is turned away."""
+        with ExitStack() as stack:
+            stack.callback(peer.close)
+            pid, uid = read_peer(peer)
+            if uid not in (0, os.geteuid()):  # 1
+                return
+            with suppress(OSError, ValueError):
+                request = parse_request(_read(peer))  # 2
+                peer.settimeout(_WRITE_SECONDS)
+                try:
+                    self._check(request)
+                    self._begin(peer, request)
+                except RefusedRequestError as error:
+                    peer.sendall(render_refusal(error))
+                    return
+                stack.pop_all()
+                count, force = len(request.targets), request.force
+                self._reporter.send("once.requested", Severity.INFO, uid=uid, pid=pid, targets=count, force=force)
+
+    def _check(self, request: Request) -> None:
+        own = os.path.realpath(self._configuration)
+        if request.configuration != own:
+            problem = f"the daemon runs with the configuration {own}, not with {request.configuration}"
+            raise RefusedRequestError(problem, f"name that file: --config {own}")
+
+    def _begin(self, peer: socket.socket, request: Request) -> None:
+        if not self._passes.acquire(blocking=False):
+            problem = f"the daemon is doing {_MOST_PASSES} passes for `refresher once` already"
+            raise RefusedRequestError(problem, f"try again when they have ended; if that lasts, {_LOG}")
+        try:
+            Thread(target=self._work, args=(peer, request), name="once", daemon=True).start()
+        except RuntimeError:
+            self._passes.release()
+            raise RefusedRequestError("the daemon can start no thread now", "raise TasksMax= of its unit") from None
+
+    def _work(self, peer: socket.socket, request: Request) -> None:
+        """Do a pass and answer; nothing that it does may end the daemon."""
+        workers = Workers()
+        try:
+            with peer, suppress(OSError):  # the caller is gone, or does not read
+                peer.sendall(b"\n")
+                peer.sendall(render_outcomes(self._refresh(request, workers, partial(peer.sendall, b"\n"))))
+        except Exception as bug:  # noqa: BLE001 - the caller finds the connection closed, and the log shows why
+            self._report_fault(describe_bug("a pass for `refresher once`", bug))
+        finally:
+            workers.stop()
+            workers.wait(None)
+            self._passes.release()
+
+    def _refresh(self, request: Request, workers: Workers, beat: Callable[[], None]) -> dict[Key, Outcome]:
+        self._follow()  # 3
+        plan = self._find_plan()
+        known = {} if plan is None else plan.targets
+        targets = [known[name] for name in request.targets if name in known]
+        keys = [(each.name, name) for each in targets for name in ("", *(artifact.name for artifact in each.minted))]
+        late = NotReadyError(f"this has not ended after {format_seconds(self._seconds)}, and goes on", _LOG)
+        outcomes = dict.fromkeys(keys, Outcome(result=Result.FAILED, error=late))
+        for name in set(request.targets) - known.keys():
+            problem = f"the daemon's configuration in force has no target {quote(name)}"
+            error = ConfigurationError(problem, "run `refresher check`, and read config.rejected in the daemon's log")
+            outcomes[name, ""] = Outcome(result=Result.FAILED, error=error)
+        if plan is None:
+            return outcomes
+        return outcomes | once.refresh_once(  # 4, 5
+            plan,
+            targets,
+            force=request.force,
+            clock=self._clock,
+            may_take_over=lambda: True,
+            workers=workers,
+            seconds=self._seconds,
+            meanwhile=beat,
+        )
+
+
+def _read(peer: socket.socket) -> bytes:
+    """Return the line that a peer sends, or raise an OSError if it is late or too long."""
+    line, deadline = b"", time.monotonic() + _REQUEST_SECONDS
+    while not line.endswith(b"\n"):
+        peer.settimeout(max(deadline - time.monotonic(), 0.001))
+        part = peer.recv(LARGEST_REQUEST + 1 - len(line))
+        line += part
+        if not part or len(line) > LARGEST_REQUEST:
+            raise ConnectionAbortedError
+    return line
+
+
+@contextmanager
+def open_control(root: Path) -> Iterator[tuple[socket.socket, Callable[[], bool]]]:
+    """Listen below a root whose lock this process holds, for the length of a `with` block.
+
+    Yields the socket, and what returns whether it is still in its place. What a killed daemon left is replaced.
+
+    Raises:
+        InsecureDirectoryError: The directory is another user's, or what has the socket's name is not a socket.
+        OSError: The daemon may create nothing in the root, or it is gone: the lock of the root shows that.
+        PublishError: The system refused for another reason.
+    """
+    place = f"{root}/{CONTROL}"
+    with ExitStack() as stack:
+        try:
+            around = os.open(root, _OPEN)
+            stack.callback(os.close, around)
+            with suppress(FileExistsError):
+                os.mkdir(CONTROL, 0o700, dir_fd=around)
+            directory = os.open(CONTROL, _OPEN | os.O_NOFOLLOW, dir_fd=around)
+            stack.callback(os.close, directory)
+            _settle(directory, place)
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(f"/proc/self/fd/{directory}/{SOCKET}")
+            os.chmod(SOCKET, 0o600, dir_fd=directory)
+            listener.listen(_BACKLOG)
+            bound = os.stat(SOCKET, dir_fd=directory, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _UNWRITABLE:
+                raise
+            raise build_publish_error(error, place, done="listened on") from error
+        stack.callback(_remove, around, directory, bound)
+        yield listener, partial(_is_in_place, root / CONTROL / SOCKET, bound)
+
+
+def _settle(directory: int, place: str) -> None:
+    """Make sure that only the daemon's user can open the directory, and that the name of the socket is free."""
+    status = os.fstat(directory)
+    if status.st_uid != os.geteuid():
+        problem = f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})"
+        raise InsecureDirectoryError(problem, f"as root: rm -r {place}; the daemon creates it again")
+    os.fchmod(directory, 0o700)
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(SOCKET, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise InsecureDirectoryError(f"{place}/{SOCKET} exists and is not a socket", "move it elsewhere")
+        os.unlink(SOCKET, dir_fd=directory)
+
+
+def _is_in_place(path: Path, bound: os.stat_result) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(bound, path.lstat())
+    return False
+
+
+def _remove(around: int, directory: int, bound: os.stat_result) -> None:
+    """Remove the socket and its directory, unless another daemon has taken the name."""
+    with suppress(OSError):
+        if os.path.samestat(bound, os.stat(SOCKET, dir_fd=directory, follow_symlinks=False)):
+            os.unlink(SOCKET, dir_fd=directory)
+            os.rmdir(CONTROL, dir_fd=around)
