@@ -1,7 +1,7 @@
 """The daemon's side of `refresher once`: passes over targets that root, or the daemon's own user, asks for.
 
 It has threads of its own, apart from the HTTP server: that one answers a group of users and changes nothing. (1) The
-directory of the socket is the daemon's alone, and the kernel says who connects: all others are turned away. (2) A
+directory of the socket is the daemon's alone, and the kernel shows who connects: all others are turned away. (2) A
 request arrives whole within a second, and names the configuration file that the daemon runs. (3) The daemon follows
 every change of its configuration first. (4) The pass runs next to the daemon's own work: the locks of directories keep
 the two apart, as they do with another process. (5) The caller hears of it every second; what has not ended in time is a

@@ -50,7 +50,7 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
     """
     root, refused = Path(loaded.configuration.directory_root), None
     try:
-        asked = ask_daemon(root, Request(os.path.realpath(loaded.path), tuple(names), force))
+        asked = ask_daemon(root, Request(os.path.realpath(loaded.path), tuple(names), force=force))
         if asked is not None:
             return asked
     except RefusedRequestError as error:

@@ -27,14 +27,12 @@ from refresher.errors import (
     SupplyError,
 )
 from refresher.publishing.walk import CONTROL, LOCK
-from refresher.text import escape
 
 SOCKET = "socket"
 """The name of the socket in its directory."""
 LARGEST_REQUEST = 1 << 20
 _LARGEST_ANSWER = 16 << 20
 _FIRST_SECONDS = 5.0
-"""How long a daemon may take to answer at all; then it counts as none, since it may be stopped."""
 _SILENT_SECONDS = 15.0
 _PASS_SECONDS = 660.0
 """Longer than the daemon works on one request (`refresher.app.control`)."""
@@ -62,7 +60,7 @@ class Request(NamedTuple):
 
     configuration: str
     targets: tuple[str, ...]
-    force: bool
+    force: bool = False
 
     def render(self) -> bytes:
         """Return the request as it is sent."""
@@ -71,16 +69,16 @@ class Request(NamedTuple):
 
 def parse_request(text: bytes) -> Request:
     """Return the request that was sent; anything else raises a ValueError."""
-    try:
+    found = None
+    with suppress(ValueError, RecursionError):
         found = json.loads(text)
-        request = Request(found["configuration"], tuple(found["targets"]), found["force"])
-    except (TypeError, LookupError, RecursionError) as error:
-        raise ValueError("not a request") from error
-    if not all(isinstance(each, str) for each in (request.configuration, *request.targets)):
-        raise ValueError("not a request")
-    if found.keys() != set(Request._fields) or not isinstance(request.force, bool):
-        raise ValueError("not a request")
-    return request
+    match found:
+        case {"configuration": str(configuration), "targets": [*targets], "force": bool(force), **more} if (
+            not more and all(isinstance(each, str) for each in targets)
+        ):
+            return Request(configuration, tuple(targets), force)
+        case _:
+            raise ValueError("not a request")
 
 
 def render_outcomes(outcomes: Mapping[Key, Outcome]) -> bytes:
@@ -103,8 +101,16 @@ def read_peer(peer: socket.socket) -> tuple[int, int]:
     return pid, uid
 
 
-def ask_daemon(root: Path, request: Request) -> dict[Key, Outcome] | None:
+def ask_daemon(
+    root: Path, request: Request, *, seconds: float = _FIRST_SECONDS, silent_seconds: float = _SILENT_SECONDS
+) -> dict[Key, Outcome] | None:
     """Make the daemon of a root do a pass, and return how it ended; None if no daemon answers this user.
+
+    Args:
+        root: `directory_root`.
+        request: What to do.
+        seconds: How long the daemon may take to answer at all; then it counts as none, since it may be stopped.
+        silent_seconds: How long it may be silent after that.
 
     Raises:
         RefusedRequestError: It does not work on this request.
@@ -112,31 +118,31 @@ def ask_daemon(root: Path, request: Request) -> dict[Key, Outcome] | None:
     """
     with socket.socket(socket.AF_UNIX) as daemon:
         try:
-            _connect(daemon, root)
+            _connect(daemon, root, seconds)
             daemon.sendall(request.render())
             received = daemon.recv(1)
         except OSError:
             return None
         if not received:
             return None
-        answer = _read(daemon, received, root)
+        answer = _read(daemon, received, root, silent_seconds)
     with suppress(ValueError, TypeError, LookupError, RecursionError):
         found = json.loads(answer)
-        if refused := found.get("refused"):
-            raise RefusedRequestError(escape(refused["problem"], longest=1024), escape(refused["remedy"], longest=1024))
+        if "refused" in found:
+            raise RefusedRequestError(str(found["refused"]["problem"]), str(found["refused"]["remedy"]))
         return dict(map(_parse_outcome, found["outcomes"]))
     raise _build_failure(root, "ended before the refresh did")
 
 
-def _connect(daemon: socket.socket, root: Path) -> None:
-    """Connect to the daemon's socket; raise an OSError if there is none, or if another user could listen on it."""
+def _connect(daemon: socket.socket, root: Path, seconds: float) -> None:
+    """Connect to the daemon's socket; raise an OSError if that fails, or if another user could listen on it."""
     directory = os.open(root / CONTROL, _OPEN)
     try:
         found, lock = os.fstat(directory), (root / LOCK).lstat()
         if found.st_uid != lock.st_uid or found.st_mode & 0o077:
             raise PermissionError
-        deadline = time.monotonic() + _FIRST_SECONDS
-        daemon.settimeout(_FIRST_SECONDS)
+        deadline = time.monotonic() + seconds
+        daemon.settimeout(seconds)
         while True:
             try:
                 daemon.connect(f"/proc/self/fd/{directory}/{SOCKET}")
@@ -151,14 +157,14 @@ def _connect(daemon: socket.socket, root: Path) -> None:
         os.close(directory)
 
 
-def _read(daemon: socket.socket, answer: bytes, root: Path) -> bytes:
+def _read(daemon: socket.socket, answer: bytes, root: Path, silent_seconds: float) -> bytes:
     parts, size, deadline = [answer], 0, time.monotonic() + _PASS_SECONDS
-    daemon.settimeout(_SILENT_SECONDS)
+    daemon.settimeout(silent_seconds)
     while size < _LARGEST_ANSWER and time.monotonic() < deadline:
         try:
             part = daemon.recv(1 << 16)
         except TimeoutError:
-            raise _build_failure(root, f"has not answered for {_SILENT_SECONDS:.0f} s") from None
+            raise _build_failure(root, f"has not answered for {silent_seconds:.0f} s") from None
         except OSError:
             break
         if not part:
