@@ -57,10 +57,15 @@ def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: 
         refused = error
     try:
         check_user(loaded, "once")
-    except InsecureDirectoryError:
+    except InsecureDirectoryError as error:
         if refused is not None:
             raise refused from None
-        raise
+        if not is_daemon_running(root):
+            raise
+        raise InsecureDirectoryError(
+            f"{error.problem}; the daemon of {root} runs, and takes no request",
+            f"run `refresher status`: it shows whether the daemon is stopped; {error.remedy}",
+        ) from None
     workshop = open_workshop(loaded)
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]

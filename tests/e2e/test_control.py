@@ -208,6 +208,7 @@ def test_stopped_daemon_holds_up_nobody(worker: Worker, need: Need, is_same_user
     assert seconds < PATIENCE / 2
     assert ("1 published" in done.stderr) == is_same_user
     assert (f"belongs to uid {DAEMON}" in done.stderr) == (not is_same_user)
+    assert (f"the daemon of {worker.root} runs, and takes no request" in done.stderr) == (not is_same_user)
 
 
 def test_peers_that_misbehave_delay_neither_daemon_nor_callers(worker: Worker) -> None:
