@@ -16,8 +16,9 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore, Event, Thread
@@ -37,7 +38,7 @@ from refresher.app.request import (
 from refresher.clock import Clock
 from refresher.durations import format_seconds
 from refresher.engine import once
-from refresher.engine.agenda import Key
+from refresher.engine.agenda import Entry, Key
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan
 from refresher.engine.reporter import Reporter, Severity
@@ -174,10 +175,15 @@ class Control:
     def _work(self, peer: socket.socket, request: Request) -> None:
         """Do a pass and answer; nothing that it does may end the daemon."""
         workers = Workers()
-        try:
-            with peer, suppress(OSError):  # the caller is gone, or does not read
+
+        def beat() -> None:
+            with suppress(OSError):  # the caller is gone: what it asked for is done all the same
                 peer.sendall(b"\n")
-                peer.sendall(render_outcomes(self._refresh(request, workers, partial(peer.sendall, b"\n"))))
+
+        try:
+            with peer, suppress(OSError):
+                beat()
+                peer.sendall(render_outcomes(self._refresh(request, workers, beat)))
         except Exception as bug:  # noqa: BLE001 - the caller finds the connection closed, and the log shows why
             self._report_fault(describe_bug("a pass for `refresher once`", bug))
         finally:
@@ -197,18 +203,30 @@ class Control:
             problem = f"the daemon's configuration in force has no target {quote(name)}"
             error = ConfigurationError(problem, "run `refresher check`, and read config.rejected in the daemon's log")
             outcomes[name, ""] = Outcome(result=Result.FAILED, error=error)
-        if plan is None:
-            return outcomes
-        return outcomes | once.refresh_once(  # 4, 5
-            plan,
-            targets,
-            force=request.force,
-            clock=self._clock,
-            may_take_over=lambda: True,
-            workers=workers,
-            seconds=self._seconds,
-            meanwhile=beat,
-        )
+        if plan is not None:
+            ended = once.refresh_once(  # 4, 5
+                plan,
+                targets,
+                force=request.force,
+                clock=self._clock,
+                may_take_over=lambda: True,
+                workers=workers,
+                seconds=self._seconds,
+                meanwhile=beat,
+            )
+            self._report(plan, ended)
+            outcomes |= ended
+        return outcomes
+
+    def _report(self, plan: Plan, ended: Mapping[Key, Outcome]) -> None:
+        """Log what the jobs did, as if each were the first of its target: the daemon itself finds nothing to do."""
+        for (name, artifact), outcome in ended.items():
+            target = plan.targets[name]
+            former = Entry(
+                target=target, artifact=next((each for each in target.minted if each.name == artifact), None)
+            )
+            entry = replace(former, life=outcome.life, failures=int(outcome.error is not None))
+            self._reporter.report(entry, outcome, former, self._clock.now())
 
 
 def _read(peer: socket.socket) -> bytes:

@@ -41,7 +41,7 @@ def refresh_once(
         may_take_over: That of `Refresher`.
         workers: What the jobs run on, if the caller wants to know when the last of them ends.
         seconds: How long to wait for all of them; None for as long as it takes.
-        meanwhile: Called about every second; what it raises ends the pass, and jobs under way go on.
+        meanwhile: Called about every second.
 
     Returns:
         How each ended, by target and artifact; what did not end in time is left out. A bug in one target's refresh is

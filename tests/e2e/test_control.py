@@ -48,6 +48,7 @@ def test_root_asks_the_daemon_of_another_user(worker: Worker, need: Need) -> Non
         replaced = worker.once("--force", "alice").stderr
 
         events = log.events("once.requested")
+        log.wait_for("token.published", target="alice", count=2)
         tampered = log.events("artifact.tampered")
         owners = {path.stat().st_uid for path in worker.root.rglob("*")}
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (control_of(worker).parent, control_of(worker))]

@@ -43,6 +43,7 @@ class Site:
         self.next: Plan | None = None
         self.followed = 0
         self.events: list[Reported] = []
+        self.reporter = Reporter(self.events.append)
         root.mkdir()
         (root / ".lock").touch(mode=0o600)
 
@@ -71,8 +72,7 @@ class Site:
     def running(self, *targets: Target, seconds: float = 60.0) -> Iterator[None]:
         """Take requests for the length of a `with` block."""
         self.plan = self.build_plan(*targets)
-        reporter = Reporter(self.events.append)
-        with Control(self.configuration, lambda: self.plan, self.follow, self.clock, reporter, seconds=seconds):
+        with Control(self.configuration, lambda: self.plan, self.follow, self.clock, self.reporter, seconds=seconds):
             until(self.socket.is_socket, what="the socket")
             yield
 
@@ -112,8 +112,21 @@ def test_daemon_does_the_pass_and_reports_each_job(site: Site, target_of: MakeTa
     assert first == {("alice", ""): published, ("alice", "access_token"): published, ("bob", ""): published}
     assert {result for result, _ in kept.values()} == {Result.KEPT}
     assert forced == {("bob", ""): published}
-    assert [event.name for event in site.events] == ["once.requested"] * 3
-    assert site.events[-1].fields == {"uid": os.geteuid(), "pid": os.getpid(), "targets": 1, "force": True}
+    requests = [event for event in site.events if event.name == "once.requested"]
+    assert len(requests) == 3
+    assert requests[-1].fields == {"uid": os.geteuid(), "pid": os.getpid(), "targets": 1, "force": True}
+
+
+def test_log_shows_what_a_pass_did(site: Site, target_of: MakeTarget) -> None:
+    """What is published and what fails on request is logged as in the daemon's own work."""
+    with site.running(target_of("alice", minted=(ACCESS,)), target_of("bob")):
+        site.ask("alice")
+        site.supplier.failure = SupplyError("the issuer is down", "start it")
+        site.ask("bob")
+        site.reporter.flush()
+
+    known = [(event.name, event.fields.get("target")) for event in site.events if event.name != "once.requested"]
+    assert known == [("token.published", "alice"), ("artifact.published", "alice"), ("token.supply_failed", "bob")]
 
 
 def test_failures_arrive_with_remedy_and_exit_status(site: Site, target_of: MakeTarget) -> None:
@@ -287,7 +300,7 @@ def test_fault_is_reported_once_and_heals(site: Site, target_of: MakeTarget) -> 
     site.socket.parent.mkdir(mode=0o700)
     site.socket.write_text("mine")
     site.plan = site.build_plan(target_of("alice"))
-    with Control(site.configuration, lambda: site.plan, site.follow, site.clock, Reporter(site.events.append)):
+    with Control(site.configuration, lambda: site.plan, site.follow, site.clock, site.reporter):
         until(lambda: site.events, what="a fault")
         site.socket.unlink()
         until(site.socket.is_socket, what="the socket")
