@@ -8,26 +8,24 @@ the two apart, as they do with another process. (5) The caller hears of it every
 failure, and goes on.
 
 Only a few passes run at a time, and one counts until its last job has ended, so that a file system that hangs piles up
-no threads. The caller's side, and the format, are in `refresher.app.request`.
+no threads. The socket is created in
+`refresher.app.control_socket`; the caller's side, and the format, are in `refresher.app.request`.
 """
 
-import errno
 import os
 import socket
-import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore, Event, Thread
 from types import TracebackType
 from typing import Self
 
+from refresher.app.control_socket import open_control
 from refresher.app.request import (
     LARGEST_REQUEST,
-    SOCKET,
     RefusedRequestError,
     Request,
     parse_request,
@@ -44,8 +42,6 @@ from refresher.engine.plan import Plan
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ConfigurationError, NotReadyError, PublishError, RefresherError, describe_bug
-from refresher.publishing.atomic import build_publish_error
-from refresher.publishing.walk import CONTROL, InsecureDirectoryError
 from refresher.text import quote
 
 _MOST_PASSES = 4
@@ -54,9 +50,6 @@ _REQUEST_SECONDS = 1.0
 _WRITE_SECONDS = 5.0
 _PAUSE = 1.0
 _ACCEPT_SECONDS = 0.2
-_BACKLOG = 16
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 _LOG = "read the daemon's log (journalctl -u refresher)"
 
 
@@ -239,64 +232,3 @@ def _read(peer: socket.socket) -> bytes:
         if not part or len(line) > LARGEST_REQUEST:
             raise ConnectionAbortedError
     return line
-
-
-@contextmanager
-def open_control(root: Path) -> Iterator[tuple[socket.socket, Callable[[], bool]]]:
-    """Listen below a root whose lock this process holds, for the length of a `with` block.
-
-    Yields the socket, and what returns whether it is still in its place. What a killed daemon left is replaced.
-
-    Raises:
-        InsecureDirectoryError: The directory is another user's, or what has the socket's name is not a socket.
-        OSError: The daemon may create nothing in the root, or it is gone: the lock of the root shows that.
-        PublishError: The system refused for another reason.
-    """
-    place = f"{root}/{CONTROL}"
-    with ExitStack() as stack:
-        try:
-            around = os.open(root, _OPEN)
-            stack.callback(os.close, around)
-            with suppress(FileExistsError):
-                os.mkdir(CONTROL, 0o700, dir_fd=around)
-            directory = os.open(CONTROL, _OPEN | os.O_NOFOLLOW, dir_fd=around)
-            stack.callback(os.close, directory)
-            _settle(directory, place)
-            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-            listener.bind(f"/proc/self/fd/{directory}/{SOCKET}")
-            os.chmod(SOCKET, 0o600, dir_fd=directory)
-            listener.listen(_BACKLOG)
-            bound = os.stat(SOCKET, dir_fd=directory, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _UNWRITABLE:
-                raise
-            raise build_publish_error(error, place, done="listened on") from error
-        stack.callback(_remove, around, directory, bound)
-        yield listener, partial(_is_in_place, root / CONTROL / SOCKET, bound)
-
-
-def _settle(directory: int, place: str) -> None:
-    """Make sure that only the daemon's user can open the directory, and that the name of the socket is free."""
-    status = os.fstat(directory)
-    if status.st_uid != os.geteuid():
-        problem = f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})"
-        raise InsecureDirectoryError(problem, f"as root: rm -r {place}; the daemon creates it again")
-    os.fchmod(directory, 0o700)
-    with suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.stat(SOCKET, dir_fd=directory, follow_symlinks=False).st_mode):
-            raise InsecureDirectoryError(f"{place}/{SOCKET} exists and is not a socket", "move it elsewhere")
-        os.unlink(SOCKET, dir_fd=directory)
-
-
-def _is_in_place(path: Path, bound: os.stat_result) -> bool:
-    with suppress(OSError):
-        return os.path.samestat(bound, path.lstat())
-    return False
-
-
-def _remove(around: int, directory: int, bound: os.stat_result) -> None:
-    """Remove the socket and its directory, unless another daemon has taken the name."""
-    with suppress(OSError):
-        if os.path.samestat(bound, os.stat(SOCKET, dir_fd=directory, follow_symlinks=False)):
-            os.unlink(SOCKET, dir_fd=directory)
-            os.rmdir(CONTROL, dir_fd=around)

@@ -36,6 +36,7 @@ _FIRST_SECONDS = 5.0
 _SILENT_SECONDS = 15.0
 _PASS_SECONDS = 660.0
 """Longer than the daemon works on one request (`refresher.app.control`)."""
+_MOST_BRACKETS = 100
 _PAUSE = 0.05
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREDENTIALS = Struct("iII")
@@ -70,8 +71,9 @@ class Request(NamedTuple):
 def parse_request(text: bytes) -> Request:
     """Return the request that was sent; anything else raises a ValueError."""
     found = None
-    with suppress(ValueError, RecursionError):
-        found = json.loads(text)
+    if text.count(b"[") + text.count(b"{") <= _MOST_BRACKETS:  # a deep nest of lists would use up the stack
+        with suppress(ValueError):
+            found = json.loads(text)
     match found:
         case {"configuration": str(configuration), "targets": [*targets], "force": bool(force), **more} if (
             not more and all(isinstance(each, str) for each in targets)

@@ -164,7 +164,7 @@ class Docker(BaseHTTPRequestHandler):
         self._answer(200, b"")
 
     def do_GET(self) -> None:
-        """Answer with the container, or that there is none."""
+        """Answer with the container, or with an error."""
         if self.path.endswith("/_ping"):
             self._answer(200, b"OK")
         elif "/containers/box/json" in self.path:

@@ -12,7 +12,8 @@ from threading import Event, Thread
 
 import pytest
 
-from refresher.app.control import Control, open_control
+from refresher.app.control import Control
+from refresher.app.control_socket import open_control
 from refresher.app.request import RefusedRequestError, Request, ask_daemon, parse_request
 from refresher.engine.outcome import Result
 from refresher.engine.plan import MintedArtifact, Plan, Target
