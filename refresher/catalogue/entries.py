@@ -143,6 +143,7 @@ def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
         "caller": "the caller",
         "jwks": JWKS_COMMAND,
         "upload": UPLOAD_COMMAND,
+        "once": "refresher once TARGET",
         **facts,
     }
     found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)

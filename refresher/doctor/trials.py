@@ -16,14 +16,12 @@ from refresher.config.loader import LoadedConfiguration
 from refresher.doctor.facts import Attempt, Trial
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import PublishError, RefresherError
-from refresher.files import read_state
 from refresher.keys.registry import KeyState, list_keys
 from refresher.publishing.artifacts import DESCRIPTIONS, ID_TOKENS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.walk import LOCK
 from refresher.suppliers.interface import SupplierSettings, Workshop
 from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError
-from refresher.users import find_prefix
+from refresher.users import DaemonUser
 
 T = TypeVar("T")
 
@@ -33,23 +31,26 @@ _KEYS = ("E10", "E11", "E19")
 """Refusals after which it helps to see what the issuer publishes."""
 
 
-def find_command(root: str) -> str:
+def find_command(daemon: DaemonUser) -> str:
     """Return the command that runs this as the daemon's user; empty if this user is that, or none is known.
 
     Keys and credentials are the daemon's: another user may not read them, and what a supplier's program leaves behind
     as root would be in the daemon's way.
     """
-    lock = read_state(f"{root}/{LOCK}")
-    if lock is None or lock.uid == os.geteuid():
-        return ""
-    return f"{find_prefix(lock.uid)}refresher doctor"
+    return "" if daemon.uid in (None, os.geteuid()) else daemon.compose("doctor")
 
 
 class Trials:
     """Tries the ways of identities; `now` returns the wall clock's time, UTC."""
 
     def __init__(
-        self, loaded: LoadedConfiguration, workshop: Workshop, *, is_offline: bool, now: Callable[[], datetime]
+        self,
+        loaded: LoadedConfiguration,
+        workshop: Workshop,
+        daemon: DaemonUser,
+        *,
+        is_offline: bool,
+        now: Callable[[], datetime],
     ) -> None:
         self._settings = loaded.configuration.suppliers
         self._workshop = workshop
@@ -57,7 +58,7 @@ class Trials:
         self._chain = build_chain(workshop)
         self._is_offline = is_offline
         self._now = now
-        self._command = find_command(loaded.configuration.directory_root)
+        self._command = find_command(daemon)
 
     def run(self, targets: Iterable[Target], report: Callable[[int], None]) -> Mapping[str, Trial]:
         """Return what came of each target's way, by name; `report` is called with how many targets are done so far."""

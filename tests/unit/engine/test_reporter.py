@@ -275,6 +275,7 @@ def test_lost_record_is_reported_as_the_record(target_of: MakeTarget) -> None:
     (found,) = [event for event in desk.events if event.name == "artifact.tampered"]
     assert found.fields["artifact"] == ".target"
     assert "/.target" in str(found.fields["remedy"])
+    assert "/.target; a new one is in place" in str(found.fields["error"])
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o777])
