@@ -11,7 +11,7 @@ class DaemonUser(NamedTuple):
     Attributes:
         uid: The user's; None if it is unknown.
         gid: The group of the user's processes.
-        reads_all: Whether the daemon needs CAP_DAC_READ_SEARCH: it gives files to other users.
+        reads_all: Whether the daemon needs CAP_DAC_READ_SEARCH: files get another owner.
         options: What follows each command, such as `--config FILE`.
     """
 
@@ -21,7 +21,7 @@ class DaemonUser(NamedTuple):
     options: str = ""
 
     def compose(self, command: str) -> str:
-        """Return the line by which root runs a command of ours as this user, or this user itself."""
+        """Return the line by which root runs our command as this user, or this user itself."""
         line = " ".join(filter(None, ("refresher", command, self.options)))
         if self.uid in (None, 0, os.geteuid()):
             return line
@@ -31,7 +31,7 @@ class DaemonUser(NamedTuple):
         return f"setpriv {user} --inh-caps={rights} --ambient-caps={rights} {line}"
 
     def suggest(self, command: str) -> str:
-        """Return a remedy that runs a command of ours as this user."""
+        """Return a remedy that runs our command as this user."""
         runner = "" if os.geteuid() in (0, self.uid) else " as root"
         if self.uid is None:
             runner = " as the daemon's user" if self.options else ""

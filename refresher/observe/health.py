@@ -136,7 +136,7 @@ def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> Ta
 
 
 def _find_obstacle(directory: CredentialsDirectory, contents: Mapping[str, PublishedFile], name: str) -> Path | None:
-    """Return the path of what stands in the way of a file and is none; None for a file."""
+    """Return the path of what stands in the way of a file; None for a file."""
     return directory.path / name if (contents[name].problem or "").endswith(_BLOCKED) else None
 
 

@@ -33,7 +33,7 @@ def find_root_fault(root: Path, daemon: DaemonUser) -> str | None:
 
 
 def choose_remedy(root: Path, daemon: DaemonUser = THIS_USER, *, blocked: Path | None = None) -> str:
-    """Return what to do about a file that the daemon should have written, `blocked` by what is no file, if it is."""
+    """Return what to do about a file that the daemon should have written; `blocked` is a path to remove first."""
     if blocked is not None:
         return f"remove what is in the way: rm -r {quote(str(blocked))}; then {choose_remedy(root, daemon)}"
     if find_root_fault(root, daemon) is not None:
