@@ -1,7 +1,7 @@
 """Who the user of the daemon is, as what it owns shows: its lock, the root, keys and drop-ins.
 
-No file says it where there is no lock, as after an unmount: then it is the owner of what only the daemon may own. What
-belongs to root shows nothing, since a group may read root's keys.
+Nothing records it where there is no lock, as after an unmount: then it is the owner of what only the daemon may own.
+What belongs to root shows nothing, since a group may read root's keys.
 """
 
 import os

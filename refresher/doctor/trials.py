@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from refresher.app.explanation import list_supplier_faults
 from refresher.app.plans import build_chain
 from refresher.app.suppliers import build_suppliers
 from refresher.config.loader import LoadedConfiguration
 from refresher.doctor.facts import Attempt, Trial
 from refresher.engine.plan import MintedArtifact, Target
-from refresher.errors import PublishError, RefresherError
+from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.keys.registry import KeyState, list_keys
 from refresher.publishing.artifacts import DESCRIPTIONS, ID_TOKENS, TOKEN
 from refresher.publishing.contents import extract_token
@@ -59,6 +60,7 @@ class Trials:
         self._is_offline = is_offline
         self._now = now
         self._command = find_command(daemon)
+        self._user = daemon.uid
 
     def run(self, targets: Iterable[Target], report: Callable[[int], None]) -> Mapping[str, Trial]:
         """Return what came of each target's way, by name; `report` is called with how many targets are done so far."""
@@ -98,8 +100,12 @@ class Trials:
         way, settings = target.impersonation, self._settings[target.supplier]
         if self._is_offline and (way.is_own or not settings.is_local):
             supplied: Attempt[SubjectToken] = Attempt(reason=OFFLINE)
-        elif way.is_own or self._command:
-            supplied = Attempt(reason="the identity has no pool" if way.is_own else "this user is not the daemon's")
+        elif way.is_own:
+            supplied = Attempt(reason="the identity has no pool")
+        elif self._command:
+            fault = next(list_supplier_faults(target.supplier, settings, self._user), None)
+            error = None if fault is None else SupplyError(fault.problem, fault.remedy)
+            supplied = Attempt(error=error, reason="this user is not the daemon's")
         else:
             supplied = attempt(lambda: self._suppliers[target.supplier].supply(target.context, now))
         token = supplied.result or next(filter(None, map(_read_published, sharing)), None)

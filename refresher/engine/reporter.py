@@ -194,13 +194,13 @@ class Reporter:
                 remedy=f"see first that Google accepts them: refresher wait --exchange {entry.target.name}; then "
                 + find_containers(path),
             )
-        severity = Severity.INFO if is_first else Severity.WARNING
-        for name in outcome.repaired:
-            if name not in changed:
-                self._send(entry, "artifact.repaired", severity, artifact=name)
+        repaired = {name: f"{path}/{name} was changed or removed" for name in outcome.repaired if name not in changed}
         if outcome.found_mode is not None:
-            error = f"{path} had mode {outcome.found_mode:04o}"
-            self._send(entry, "artifact.repaired", severity, artifact="directory", error=error)
+            repaired["directory"] = f"{path} had mode {outcome.found_mode:04o}"
+        advice = {"remedy": f"find out who changes {path}: the daemon's user, or root"}
+        severity, more = (Severity.INFO, {}) if is_first else (Severity.WARNING, advice)
+        for name, error in repaired.items():
+            self._send(entry, "artifact.repaired", severity, artifact=name, error=error, **more)
 
     def _advise(self, entry: Entry, outcome: Outcome) -> None:
         """Warn once for each supplier of direct access by tokens so short that some clients exchange at every call.

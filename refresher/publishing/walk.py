@@ -243,7 +243,8 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
             raise AbsentDirectoryError(f"{place} does not exist", "start the daemon, or run `refresher once`") from None
     except NotADirectoryError:
         raise InsecureDirectoryError(
-            f"{place} is a symlink or a file where a directory belongs", f"remove {place}; the daemon creates it again"
+            f"{place} is a symlink or a file where a directory belongs",
+            f"remove {place}; the daemon creates it again, at once after systemctl reload refresher",
         ) from None
     except PermissionError:
         if not create:

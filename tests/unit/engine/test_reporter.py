@@ -289,6 +289,7 @@ def test_repaired_directory_is_reported_with_its_former_mode(target_of: MakeTarg
     assert desk.events[1].severity.name == "WARNING"
     assert desk.events[1].fields["artifact"] == "directory"
     assert f"had mode {mode:04o}" in str(desk.events[1].fields["error"])
+    assert "find out who" in str(desk.events[1].fields["remedy"])
 
 
 @pytest.mark.parametrize(("minutes", "count"), [(10, 1), (31, 0)], ids=["fresh", "due"])
