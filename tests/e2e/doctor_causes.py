@@ -65,7 +65,7 @@ CAUSES: dict[str, Cause] = {
     # configuration
     "broken-yaml": Cause(break_yaml, "configuration", "write a single value", 2),
     "unknown-key": Cause(lambda s: configure(s, directoryroot="/x"), "configuration", "directory_root", 2),
-    "broken-drop-in": Cause(drop_in, "configuration", "alice", 2),
+    "broken-drop-in": Cause(drop_in, "configuration", "correct the name", 2),
     "ca-file-absent": Cause(authority, "configuration", "google.ca_file", 2),
     # supplier
     "keys-absent": Cause(
