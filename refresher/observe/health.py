@@ -16,7 +16,15 @@ from refresher.engine.assessment import Assessment, assess_minted, assess_static
 from refresher.engine.plan import Target
 from refresher.errors import PublishError
 from refresher.files import read_state
-from refresher.observe.remedies import REMEDIES, START, THIS_USER, TRIES_AGAIN, choose_remedy, find_root_fault
+from refresher.observe.remedies import (
+    REMEDIES,
+    START,
+    THIS_USER,
+    TRIES_AGAIN,
+    choose_remedy,
+    find_lost_lock,
+    find_root_fault,
+)
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, parse_descriptions
@@ -116,6 +124,7 @@ def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> Ta
         try:
             if place is None or target.directory.may_read_record():
                 assessment = _judge_ownership(target, assessment)
+                note = find_lost_lock(target.directory.root)
             else:
                 note = "ownership not checked: this user may not read the target record"
         except (NewerRecordError, InsecureDirectoryError) as error:
@@ -155,7 +164,7 @@ def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
         PublishError: It can't be read.
     """
     lock, place = read_state(target.directory.root / LOCK), read_state(target.directory.path)
-    if lock is not None and place is not None and place.uid != lock.uid:
+    if lock is not None and place is not None and place.uid != lock.uid and not find_lost_lock(target.directory.root):
         raise build_foreign_error(str(target.directory.path), place.uid, lock.uid)
     record = target.directory.read_record()
     if record == target.record or assessment.state is State.ABSENT:

@@ -32,6 +32,15 @@ def find_root_fault(root: Path, daemon: DaemonUser) -> str | None:
     )
 
 
+def find_lost_lock(root: Path) -> str | None:
+    """Return what to do about a lock that belongs to root in a root of another user's, whose daemon created it."""
+    lock, around = read_state(root / LOCK), read_state(root)
+    if lock is None or around is None or lock.uid != 0 or around.uid == 0:
+        return None
+    place = root / LOCK
+    return f"{place} belongs to uid 0, and {root} to uid {around.uid}: as root: chown {around.uid} {quote(str(place))}"
+
+
 def choose_remedy(root: Path, daemon: DaemonUser = THIS_USER, *, blocked: Path | None = None) -> str:
     """Return what to do about a file that the daemon should have written; `blocked` is a path to remove first."""
     if blocked is not None:

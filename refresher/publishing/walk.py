@@ -86,8 +86,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
             raise InsecureDirectoryError(
                 f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon "
                 f"(uid {os.geteuid()})",
-                f"run this as uid {status.st_uid} if that is the daemon's user, else, as root: chown {os.geteuid()} "
-                f"{root}",
+                f"as root: chown {os.geteuid()} {root}; or, if it was a mount, mount it again with that owner",
             )
         if create and is_shared and can_others_write(status):
             raise InsecureDirectoryError(

@@ -375,6 +375,21 @@ def test_directory_in_the_place_of_a_file_is_to_be_removed_first(alice: Target) 
         )
 
 
+def test_lock_of_root_does_not_make_a_healthy_target_foreign(alice: Target, need: Need) -> None:
+    """A lock that was given to root is the fault, and its owner the remedy: no directory is to be removed for it."""
+    need.root()
+    for path in (alice.directory.root, *alice.directory.root.rglob("*")):
+        os.chown(path, 54_321, 54_321)
+    lock = alice.directory.root / ".lock"
+    lock.touch()
+    os.chown(lock, 0, 0)
+
+    health = examine(alice, NOW)
+
+    assert (health.state, health.problem) == (State.FRESH, None)
+    assert f"chown 54321 {lock}" in (health.note or "")
+
+
 def test_absent_root_is_reported_as_such(alice: Target) -> None:
     """Without its directory_root a target is absent, and the problem is the root, which may be an unmounted one."""
     alice.directory.root.rename(alice.directory.root.with_name("elsewhere"))
