@@ -97,7 +97,7 @@ def _suggest_owner(daemon: DaemonUser, command: str, place: Path, *, is_own: boo
     if is_own:
         user, owned = os.geteuid(), shlex.quote(str(place))
         remedy += (
-            f"; only if `ps -C refresher -o uid` shows that the daemon runs as uid {user}: chown -R {user} {owned}"
+            f"; only if `ps -C refresher -o uid,args` shows that the daemon runs as uid {user}: chown -R {user} {owned}"
         )
     return remedy
 

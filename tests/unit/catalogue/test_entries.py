@@ -153,7 +153,7 @@ def test_remedy_fits_its_cause(status: int, text: str, parts: tuple[str, ...]) -
 
 
 def test_remedy_of_a_pool_or_provider_that_is_off_is_the_command_that_turns_it_on() -> None:
-    """Google does not tell which of them is disabled or deleted: both have their commands, with their names."""
+    """Google does not show which of them is disabled or deleted: both have their commands, with their names."""
     pool = "projects/1/locations/global/workloadIdentityPools/p"
     text = 'The target service indicated by the "audience" parameters is invalid.'
 
