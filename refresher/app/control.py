@@ -122,21 +122,21 @@ class Control:
         while not self._stopping.is_set():
             try:
                 peer, _ = listener.accept()
-            except OSError:  # none came, or no descriptor is left
+            except TimeoutError:
                 plan = self._find_plan()
                 if plan is None or plan.root != root or not is_in_place():
                     return
+            except OSError:  # no descriptor is left
+                self._stopping.wait(_ACCEPT_SECONDS)
             else:
                 self._take(peer)
 
     def _take(self, peer: socket.socket) -> None:
         """Begin to work on a request, or refuse it; what is not a request is turned away."""
-        with ExitStack() as stack:
+        with suppress(OSError, ValueError), ExitStack() as stack:
             stack.callback(peer.close)
             pid, uid = read_peer(peer)
-            if uid not in (0, os.geteuid()):  # 1
-                return
-            with suppress(OSError, ValueError):
+            if uid in (0, os.geteuid()):  # 1
                 request = parse_request(_read(peer))  # 2
                 peer.settimeout(_WRITE_SECONDS)
                 try:
