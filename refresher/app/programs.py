@@ -16,6 +16,7 @@ from pathlib import Path
 
 from refresher.app.daemon_user import find_daemon_user, find_group
 from refresher.app.plans import build_chain, build_plan
+from refresher.app.request import RefusedRequestError, Request, ask_daemon
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
@@ -43,8 +44,29 @@ _LONGEST_PAUSE = 5.0
 
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
-    """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
-    check_user(loaded, "once")
+    """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended.
+
+    A daemon that runs with this very configuration does it, with its own rights, where this user may ask it (root, and
+    the daemon's user). Else it is done here.
+    """
+    root, refused = Path(loaded.configuration.directory_root), None
+    try:
+        asked = ask_daemon(root, Request(os.path.realpath(loaded.path), tuple(names), force=force))
+        if asked is not None:
+            return asked
+    except RefusedRequestError as error:
+        refused = error
+    try:
+        check_user(loaded, "once")
+    except InsecureDirectoryError as error:
+        if refused is not None:
+            raise refused from None
+        if not is_daemon_running(root):
+            raise
+        raise InsecureDirectoryError(
+            f"{error.problem}; the daemon of {root} runs, and takes no request",
+            f"run `refresher status`: it shows whether the daemon is stopped; {error.remedy}",
+        ) from None
     workshop = open_workshop(loaded)
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]

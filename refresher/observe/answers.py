@@ -17,6 +17,7 @@ from refresher.observe.messages import Request, Response
 from refresher.observe.metrics import CONTENT_TYPE, write_metrics
 from refresher.observe.page import SECURITY_HEADERS, write_page
 from refresher.observe.survey import Survey, Verdict, format_time
+from refresher.publishing.artifacts import TOKEN
 from refresher.text import escape
 
 _MOST_LINES = 20
@@ -97,9 +98,10 @@ def _answer_target(request: Request, board: Board, survey: Survey) -> Response:
     if verdict is None:
         return Response(503, b"not ready: its files were not looked at yet\n")
     part = next(iter(verdict.shortages), None)
-    names = [value for key, value in request.query if key == "artifact"]
+    asked = [value for key, value in request.query if key == "artifact"]
+    names = [each for each in asked if each != TOKEN]
     known = {each.name for each in verdict.artifacts}
-    if names:
+    if asked:
         if unknown := [each for each in names if each not in known]:
             return Response(404, f"target {name} has no artifact {escape(unknown[0], longest=64)}\n".encode())
         part = next((each for each in ("", *names) if each in verdict.shortages), None)
