@@ -15,7 +15,7 @@ from refresher import policy
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.policy import State
-from refresher.publishing.directory import DirectoryState, is_another_directory
+from refresher.publishing.directory import KnownState, is_another_directory
 
 _WAIT = policy.CLOCK_SKEW
 """After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""
@@ -52,8 +52,8 @@ class Entry:
     failures: int = 0
     problem: str | None = None
     life: Life | None = None
-    state: DirectoryState | None = None
-    former_state: DirectoryState | None = None
+    state: KnownState | None = None
+    former_state: KnownState | None = None
     is_known: bool = False
     warned: State | None = None
 
@@ -174,7 +174,8 @@ class Agenda:
         entry.is_known = entry.is_known or outcome.error is None
         if outcome.error is None or outcome.life is not None or outcome.state is not None:
             entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still
-        entry.former_state, entry.state = entry.former_state if entry.state is None else entry.state, outcome.state
+        entry.former_state = entry.former_state if entry.state is None else entry.state
+        entry.state = None if outcome.state is None else KnownState.from_state(outcome.state)
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
         entry.problem = None if outcome.error is None else outcome.error.problem
         entry.next_at = _compute_next_moment(entry, outcome, now, draw)
@@ -187,14 +188,14 @@ class Agenda:
             if not entry.failures:
                 entry.next_at = None
 
-    def note_drift(self, token: Entry, found: DirectoryState | None) -> None:
+    def note_drift(self, token: Entry, found: KnownState | None) -> None:
         """Make the jobs of a target due, whose directory is in another state now; None if it can't be looked at."""
         token.next_at = None
         self.look_again(token.target)
         if found is not None and is_another_directory(found, token.state):
             for entry in self._list_artifacts(token.target):
                 entry.life = None  # what lay in the former directory was taken from no one
-        if found == ():
+        if found is not None and found.inode is None:
             token.state = found
 
     def reconsider(self, now: datetime) -> None:
