@@ -69,19 +69,23 @@ def build_targets(
         former: An earlier load, after which no keys directory has changed.
         built: Its targets; those that are configured by the same objects are not built again.
     """
-    facts = _SharedFacts(loaded)
-    is_shared, known = _has_several_identities(loaded), dict[str, Target]()
+    facts, is_shared = _SharedFacts(loaded), _has_several_identities(loaded)
+    former_targets: Mapping[str, ResolvedTarget] = {}
     is_like = former is not None and former.configuration is loaded.configuration
-    if former is not None and built is not None and is_like and _has_several_identities(former) is is_shared:
-        known = {name: built[name] for name, target in loaded.targets.items() if former.targets.get(name) is target}
+    if former is not None and is_like and _has_several_identities(former) is is_shared:
+        former_targets = former.targets
+    known = built or {}
     return {
-        name: known.get(name) or _build_target(loaded, target, facts, is_root_shared=is_shared)
+        name: known[name]
+        if former_targets.get(name) is target and name in known
+        else _build_target(loaded, target, facts, is_root_shared=is_shared)
         for name, target in loaded.targets.items()
     }
 
 
 def _has_several_identities(loaded: LoadedConfiguration) -> bool:
-    return len({target.identity for target in loaded.targets.values()}) > 1
+    first = next(iter(loaded.targets.values()), None)
+    return any(first is not None and target.identity != first.identity for target in loaded.targets.values())
 
 
 class _SupplierFacts(NamedTuple):
