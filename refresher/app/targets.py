@@ -199,13 +199,13 @@ def compose_jwks_command(loaded: LoadedConfiguration, supplier: str) -> str | No
 
 def compute_probe_intervals(loaded: LoadedConfiguration) -> dict[str, timedelta]:
     """Return how often the canary asks for each identity that has a target, by name; one that is off is left out."""
-    configured = loaded.configuration
-    least = {}
+    usual, identities = loaded.configuration.canary, loaded.configuration.identities
+    wanted: dict[str, timedelta] = {}
     for name in dict.fromkeys(target.identity for target in loaded.targets.values()):
-        interval = configured.identities[name].canary
-        least[name] = configured.canary if interval is None else interval
-    wanted = {name: interval for name, interval in least.items() if interval}
-    return {name: policy.probe_interval(interval, len(wanted)) for name, interval in wanted.items()}
+        if interval := usual if (own := identities[name].canary) is None else own:
+            wanted[name] = interval
+    intervals = {each: policy.probe_interval(each, len(wanted)) for each in {*wanted.values()}}  # few differ
+    return {name: intervals[interval] for name, interval in wanted.items()}
 
 
 def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:

@@ -115,8 +115,12 @@ class Agenda:
 
         With new suppliers jobs that failed are due at once too, since the reason may be gone.
         """
-        kept = set() if has_new_suppliers else {each.target.name for each in self.tokens if _is_kept(each, targets)}
-        former = {key: entry for key, entry in self._entries.items() if key[0] not in kept}
+        # in a large fleet one target changes at a time
+        former = {
+            key: entry
+            for key, entry in self._entries.items()
+            if has_new_suppliers or targets.get(key[0]) is not entry.target
+        }
         for group in {entry.group for entry in former.values()}:
             remaining = [entry for entry in self._groups.pop(group) if entry.key not in former]
             if remaining:
@@ -124,7 +128,7 @@ class Agenda:
         for key in former:
             del self._entries[key]
         for target in targets.values():
-            if target.name in kept:
+            if (target.name, "") in self._entries:
                 continue
             for artifact in (None, *target.minted):
                 entry = Entry(target=target, artifact=artifact)
@@ -232,11 +236,6 @@ class Agenda:
         self._busy[entry.key] = entry
         self._working[entry.group] += 1
         return True
-
-
-def _is_kept(entry: Entry, targets: Mapping[str, Target]) -> bool:
-    """Return whether a plan has the very target of an entry: in a large fleet one target changes at a time."""
-    return targets.get(entry.target.name) is entry.target
 
 
 def _compute_next_moment(entry: Entry, outcome: Outcome, now: datetime, draw: float) -> datetime:
