@@ -138,9 +138,7 @@ def _build_target(
         endpoints=facts.endpoints,
         subject_token_type=settings.token_type,
     )
-    static = build_static(
-        options, TargetFacts(document, build_variables(loaded, target), target.container_directory)
-    )
+    static = build_static(options, TargetFacts(document, build_variables(loaded, target), target.container_directory))
     chosen = settings.subject_source(has_subject=identity.subject is not None)
     fingerprint = compute_fingerprint(
         subject=identity.subject,

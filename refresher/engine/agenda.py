@@ -162,6 +162,10 @@ class Agenda:
         siblings = self._groups.get(done.group, ())
         return next((entry for entry in siblings if self._is_due(entry, now) and self._take(entry)), None)
 
+    def has_sibling(self, entry: Entry) -> bool:
+        """Return whether another job asks for the same thing."""
+        return len(self._groups.get(entry.group, ())) > 1
+
     def give_back(self, entry: Entry) -> None:
         """Take a job back from a worker; it may be worked on again."""
         if self._busy.pop(entry.key, None) is not None:

@@ -29,7 +29,7 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 class Refresher:
     """Refreshes targets; safe to use from several threads as long as each directory has one refresh at a time.
 
-    Targets of one identity share what is supplied; it is kept in memory only, and for this plan's suppliers.
+    Targets of one identity share what is supplied; it is kept in memory only, and for these suppliers.
 
     Args:
         suppliers: By name.
@@ -78,10 +78,9 @@ class Refresher:
                     state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
-        token = None if visit is None else visit.token
         return Outcome(
             result=visit.result if visit is not None and error is None else Result.FAILED,
-            life=None if token is None else Life.from_token(token),
+            life=None if visit is None or visit.token is None else Life.from_token(visit.token),
             repaired=() if visit is None else tuple(visit.repaired),
             changed={} if visit is None else visit.changed,
             error=error,
@@ -91,6 +90,10 @@ class Refresher:
             lacked_record=visit is not None and visit.lacked_record,
             found_mode=None if visit is None or error is not None else visit.directory.found_mode,
         )
+
+    def forget(self, target: Target) -> None:
+        """Drop the token that was supplied for a target last: no other target can share it."""
+        self._shares.pop(target.supply_key, None)
 
     def _supply(self, target: Target, present: SubjectToken | None) -> SubjectToken:
         """Return a token for a target: one fetched for a sibling if it is fresh and newer, else a new one.
@@ -112,9 +115,8 @@ class Refresher:
 
 def _has_lost(target: Target, state: DirectoryState) -> bool:
     """Return whether a file is absent that each target with a token has."""
-    needed = {RECORD, TOKEN, *target.static}
     states = zip((RECORD, *target.directory.artifacts), state[1:], strict=False)
-    return any(each is None for name, each in states if name in needed)
+    return any(each is None and name in {RECORD, TOKEN, *target.static} for name, each in states)
 
 
 @dataclass(eq=False)
