@@ -580,7 +580,7 @@ def test_recovery_is_reported_before_the_target_is_removed(
 def test_token_is_kept_in_memory_only_for_targets_that_can_share_it(
     stage: Stage, target_of: MakeTarget, siblings: int, supplies: int
 ) -> None:
-    """A token file that was removed is written from memory if its identity has another target, else with a new token."""
+    """A token file that was removed gets the token in memory if its identity has another target, else a new one."""
     targets = [target_of(), *(replace(target_of("two"), context=target_of().context) for _ in range(siblings))]
     supplier = FakeSupplier()
     stage.follow(targets[0], supplier)
