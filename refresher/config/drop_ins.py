@@ -163,7 +163,7 @@ def _read_all(
             check_trusted(path, status, daemon=daemon)
             states[""] = _without_entries(status)
             found: dict[str, DropIn] = {}
-            is_known = previous.file_names == previous.drop_ins.keys() and previous.states.get("") == states[""]
+            is_known = previous.file_names == frozenset(previous.drop_ins) and previous.states.get("") == states[""]
             if only is not None and is_known and all(map(is_name, only)):
                 names = [*only]  # nothing is listed: of a large fleet that takes longer than all the rest
                 found |= previous.drop_ins

@@ -27,7 +27,7 @@ class KnownState(NamedTuple):
     """What is remembered of a directory's state until the next look: of a large fleet, whole states are megabytes.
 
     Attributes:
-        inode: Device and inode of the directory; None if there is none.
+        inode: Device and inode of the directory; None if it does not exist.
         digest: Another number for nearly every other state, in this process alone.
     """
 

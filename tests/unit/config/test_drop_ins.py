@@ -324,7 +324,7 @@ def test_a_rescan_of_named_drop_ins_looks_at_these_alone(workspace: Workspace) -
 
     identities = {name: target.identity for name, target in named.targets.items()}
     assert identities == {"alice": "alice", "kept": "alice", "edited": "bob", "new": "bob"}
-    assert named.reserved_names == {"alice", "kept", "edited", "new"}
+    assert named.reserved_names == frozenset({"alice", "kept", "edited", "new"})
     assert named.targets["kept"] is first.targets["kept"]
     assert full.targets.keys() == named.targets.keys() | {"unnamed"}
 
@@ -339,4 +339,4 @@ def test_a_rescan_reports_a_file_that_has_no_valid_name_again(workspace: Workspa
     second = rescan(first, {name})
 
     assert second.drop_in_problems == first.drop_in_problems
-    assert second.reserved_names == {"alice", "kept", "Train"}
+    assert second.reserved_names == frozenset({"alice", "kept", "Train"})
