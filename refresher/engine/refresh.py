@@ -1,8 +1,8 @@
 """One refresh of one target: open, read, assess, supply, check, publish. The use case that everything else serves.
 
 A refresh either publishes a complete, checked token or changes nothing; only files of another identity, by the
-target record, are taken away. When to call it is decided in `refresher.engine.agenda`, what is reported in
-`refresher.engine.reporter`, optional artifacts are minted in `refresher.engine.minter`.
+target record, are taken away. `refresher.engine.agenda` decides when to call it, and `refresher.engine.minter` mints
+optional artifacts.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,9 +62,7 @@ class Refresher:
         6. At the first visit of a directory in which nothing had to be written, prove that writing would work.
 
         With `force` a fresh token is replaced too; `first` means that this process has not succeeded there yet.
-
-        Returns:
-            How it ended; failures are in it, and nothing but a bug is raised.
+        Failures are in the outcome that is returned, and nothing but a bug is raised.
         """
         started = self._clock.monotonic()
         visit: _Visit | None = None
@@ -105,10 +103,9 @@ class Refresher:
         now = self._clock.now()
 
         def serves(token: SubjectToken) -> bool:
-            if present is not None and token.value == present.value:
-                return False
             is_fresh = policy.compute_state(target.name, token.issued_at, token.expires_at, now) is State.FRESH
-            return is_fresh and not target.expected.mismatches(token)
+            is_present = present is not None and token.value == present.value
+            return is_fresh and not is_present and not target.expected.mismatches(token)
 
         share = self._shares.setdefault(target.supply_key, SharedFetch())  # in one step, for all threads
         return share.get(serves=serves, fetch=lambda _: self._suppliers[target.supplier].supply(target.context, now))
