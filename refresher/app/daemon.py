@@ -18,7 +18,7 @@ from pathlib import Path
 from refresher import __version__
 from refresher.app.control import Control
 from refresher.app.plans import ConfiguredPlans
-from refresher.app.programs import check_user, forbid_core_dumps
+from refresher.app.programs import check_user, forbid_core_dumps, share_heap
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine.daemon import Daemon
@@ -53,6 +53,7 @@ def run_daemon(
     main thread; raises what `start_daemon` raises.
     """
     forbid_core_dumps()
+    share_heap()
     sys.setswitchinterval(_SWITCH_SECONDS)
     first, second = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -208,6 +208,14 @@ def _prove(target: Target, workshop: Workshop) -> str:
     return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
 
 
+def share_heap() -> None:
+    """Make all threads of this process allocate from one heap: else what one frees serves no other (mallopt(3))."""
+    import ctypes
+
+    with suppress(AttributeError):  # another C library than glibc has no such setting
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
+
+
 def forbid_core_dumps() -> None:
     """Keep this process's keys and tokens out of core dumps, and its memory closed to its user's other processes.
 

@@ -11,7 +11,7 @@ from threading import Lock
 
 from refresher.engine.agenda import Agenda, Entry
 from refresher.errors import PublishError
-from refresher.publishing.directory import DirectoryState
+from refresher.publishing.directory import KnownState
 
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once."""
@@ -37,9 +37,9 @@ def look_at(agenda: Agenda, lock: Lock, names: Collection[str]) -> None:
 def _look(agenda: Agenda, lock: Lock, entry: Entry) -> None:
     if (known := entry.state) is None:
         return
-    found: DirectoryState | None = None
+    found: KnownState | None = None
     with suppress(PublishError):
-        found = entry.target.directory.read_state()
+        found = KnownState.from_state(entry.target.directory.read_state())
     if found != known:
         with lock:
             if entry.state is known:  # else a worker was there meanwhile
