@@ -12,8 +12,11 @@ from refresher.engine.plan import Plan
 class Observer:
     """Learns what the daemon does; its methods return at once and raise nothing. This one forgets everything."""
 
-    def note_tick(self, exchanges: Sequence[ExchangeHealth]) -> None:
-        """Note that a tick ended, and what the canary knows of each identity that was tried."""
+    def note_tick(self, exchanges: Sequence[ExchangeHealth], faults: Sequence[tuple[str, str]] = ()) -> None:
+        """Note that a tick ended, what the canary knows of each identity that was tried, and what the daemon can't do.
+
+        Of each of the `faults` problem and remedy are noted.
+        """
 
     def note_plan(self, plan: Plan) -> None:
         """Note which plan is in force from now on."""

@@ -89,10 +89,13 @@ class Board(Observer):
         """The names of the targets of each identity of the plan."""
         self.exchanges: Mapping[str, ExchangeHealth] = {}
         """What Google answered last, by the identity that was tried."""
+        self.faults: tuple[tuple[str, str], ...] = ()
+        """Problem and remedy of what the daemon can't do now."""
 
-    def note_tick(self, exchanges: Sequence[ExchangeHealth]) -> None:
-        """Note that a tick ended, and what the canary knows."""
+    def note_tick(self, exchanges: Sequence[ExchangeHealth], faults: Sequence[tuple[str, str]] = ()) -> None:
+        """Note that a tick ended, what the canary knows, and problem and remedy of what the daemon can't do."""
         self._ticked = self._clock.monotonic()
+        self.faults = tuple(faults)
         self.exchanges = {each.identity: each for each in exchanges}
 
     def note_plan(self, plan: Plan) -> None:

@@ -21,6 +21,9 @@ from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryErr
 DirectoryState = tuple[FileState | None, ...]
 """The state of the directory itself, of its record and of its artifacts; empty if there is no directory."""
 
+UNSEEN: DirectoryState = (None,)
+"""Of a directory that can't be opened, or not be trusted."""
+
 
 def is_in_place(file: PublishedFile, content: bytes, ownership: Ownership) -> bool:
     """Return whether a file has this content and the configured owner and mode."""
@@ -88,6 +91,13 @@ class CredentialsDirectory:
         except AbsentDirectoryError:
             return ()
 
+    def look(self) -> DirectoryState:
+        """Return what `read_state` does, and `UNSEEN` where it raises."""
+        try:
+            return self.read_state()
+        except PublishError:
+            return UNSEEN
+
     @contextmanager
     def _open_to_read(self) -> Iterator[int]:
         root = open_root(self.root, create=False)
@@ -136,6 +146,12 @@ def read_directory_state(
     status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
     names = (RECORD, *artifacts)
     return status, *(read_state(each, directory=directory, follow=False) if may_hold(each) else None for each in names)
+
+
+def lacks_any(state: DirectoryState, artifacts: Collection[str], names: Collection[str]) -> bool:
+    """Return whether one of these artifacts, or the record, was absent in a state of a directory with `artifacts`."""
+    states = zip((RECORD, *artifacts), state[1:], strict=False)
+    return any(each is None and name in (RECORD, *names) for name, each in states)
 
 
 def is_another_directory(present: DirectoryState, former: DirectoryState | None) -> bool:
