@@ -22,7 +22,7 @@ from refresher.engine.assessment import assess_token
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Plan, Probe, Target
 from refresher.engine.reporter import Reporter, Severity
-from refresher.errors import ExchangeError, ImpersonationError, PublishError, RefresherError, describe_bug
+from refresher.errors import THROTTLED, ExchangeError, ImpersonationError, PublishError, RefresherError, describe_bug
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.resources import Impersonation
@@ -117,6 +117,8 @@ class Canary:
         self._paused_until: datetime | None = None
         self._silences = 0
         self._is_started = False
+        self.throttled = 0
+        """Probes since the start that a limit of requests stopped (HTTP 429)."""
 
     def adopt(self, plan: Plan) -> None:
         """Take over a plan: what is new or changed is probed at once, but at the start, which is spread."""
@@ -229,6 +231,7 @@ class Canary:
         """Note an answer, decide when to ask again, and report a change."""
         now, known = self._clock.now(), get_entry("" if error is None else error.entry)
         with self._lock:
+            self.throttled += error is not None and error.http_status == THROTTLED
             former = chosen.health
             failures = 0 if error is None else 1 + (former.failures if former is not None else 0)
             state = ExchangeState.ACCEPTED

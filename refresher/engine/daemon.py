@@ -133,7 +133,7 @@ class Daemon:
             self._parts.do_in_time("retirement", self._retire_strays, place=self._place)
         self.reporter.flush()
         self._ticks += 1
-        self.observer.note_tick(self._canary.list_health(), self._parts.list_faults())
+        self.observer.note_tick(self._canary.list_health(), self._parts.list_faults(), self._canary.throttled)
 
     def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
         """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""

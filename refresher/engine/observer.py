@@ -12,10 +12,12 @@ from refresher.engine.plan import Plan
 class Observer:
     """Learns what the daemon does; its methods return at once and raise nothing. This one forgets everything."""
 
-    def note_tick(self, exchanges: Sequence[ExchangeHealth], faults: Sequence[tuple[str, str]] = ()) -> None:
+    def note_tick(
+        self, exchanges: Sequence[ExchangeHealth], faults: Sequence[tuple[str, str]] = (), throttled: int = 0
+    ) -> None:
         """Note that a tick ended, what the canary knows of each identity that was tried, and what the daemon can't do.
 
-        Of each of the `faults` problem and remedy are noted.
+        Of each of the `faults` problem and remedy are noted; `throttled` counts probes since the start that met a 429.
         """
 
     def note_plan(self, plan: Plan) -> None:

@@ -187,6 +187,16 @@ def test_canary_stops_for_all_when_google_does_not_answer(
     assert stage.state("alice") is stage.state("bob") is ExchangeState.ACCEPTED
 
 
+def test_probes_that_met_a_limit_of_requests_are_counted(stage: Stage, published: MakeTarget) -> None:
+    """HTTP 429 is counted, and no other silence is."""
+    stage.follow(published("alice"), published("bob"))
+    busy, down = (ExchangeError("no answer", "wait", retryable=True) for _ in range(2))
+    busy.http_status, down.http_status = 429, 503
+    stage.google.refusals |= {"user-alice": busy, "user-bob": down}
+    stage.tick()
+    assert stage.canary.throttled == 1
+
+
 def test_change_of_account_is_tried_at_once(stage: Stage, published: MakeTarget) -> None:
     """A changed service account needs no interval to pass; an unchanged plan asks nothing."""
     target = published()

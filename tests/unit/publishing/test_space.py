@@ -31,7 +31,7 @@ def build(numbers: tuple[int, int, int, int, int], flags: int) -> os.statvfs_res
 def test_numbers_of_a_file_system_decide_what_is_wrong(
     numbers: tuple[int, int, int, int, int], flags: int, expected: int | None
 ) -> None:
-    """Without room for a publication, without inodes, or read-only, nothing can be written; 0 in total means no limit."""
+    """Without room or inodes for a publication, or read-only, nothing can be written; 0 in total means no limit."""
     found = judge(build(numbers, flags), is_root=False)
 
     assert (found and found.errno) == expected
