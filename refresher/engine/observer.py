@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from refresher.engine.agenda import Entry
 from refresher.engine.canary import ExchangeHealth
@@ -22,6 +23,9 @@ class Observer:
 
     def note_plan(self, plan: Plan) -> None:
         """Note which plan is in force from now on."""
+
+    def note_retiring(self, root: Path, names: tuple[str, ...]) -> None:
+        """Note which directories below a root are being retired: they belong to no target any more."""
 
     def note_job(self, entry: Entry, outcome: Outcome, now: datetime) -> None:
         """Note how a settled job ended; the entry is read at once, and not kept."""

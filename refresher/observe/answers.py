@@ -144,6 +144,7 @@ def write_status(
         "ready": is_ready(board, found),
         "problems": [f"{problem} — {remedy}" for problem, remedy in complaints],
         "refused": refused if refusal else None,
+        "retiring": list(board.retiring),
         "daemon": _describe_daemon(board, found, as_of),
         "exchanges": [_describe_exchange(each) for each in board.exchanges.values()],
     }

@@ -8,6 +8,7 @@ does), and nothing waits: a lock is held for the length of an assignment.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -96,6 +97,8 @@ class Board(Observer):
         """The names of the targets of each identity of the plan."""
         self.exchanges: Mapping[str, ExchangeHealth] = {}
         """What Google answered last, by the identity that was tried."""
+        self.retiring: tuple[str, ...] = ()
+        """Names of directories that belong to no target any more, and keep files for a while."""
         self.faults: tuple[tuple[str, str], ...] = ()
         """Problem and remedy of what the daemon can't do now."""
 
@@ -119,6 +122,11 @@ class Board(Observer):
             self._jobs = {key: job for key, job in self._jobs.items() if key in keys}
             self.identities = {name: tuple(targets) for name, targets in identities.items()}
             self.plan, self.planned_at = plan, self._clock.now()
+
+    def note_retiring(self, root: Path, names: tuple[str, ...]) -> None:
+        """Note which directories are being retired below the root of the plan."""
+        if self.plan is not None and self.plan.root == root:
+            self.retiring = tuple(sorted(names))
 
     def note_job(self, entry: Entry, outcome: Outcome, now: datetime) -> None:
         """Note how a job ended."""
