@@ -15,7 +15,7 @@ from tests.faults.disturbed_site import Site, fill, remove, replace, site
 from tests.program import ISSUER, Worker, secret_in
 from tests.status_socket import ask
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("disturbed-files")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("disturbed-files")]
 
 REPAIRED, TAMPERED = "artifact.repaired", "artifact.tampered"
 FILES = ("token", "credentials.json", "access_token")
@@ -158,7 +158,7 @@ def test_truth_is_shown_while_no_new_token_is_available(running: Site, disturban
     assert failed["remedy"] in body
 
     running.renew_source()
-    running.see(lambda: running.is_ready("erin"), what="repaired", seconds=15)
+    running.see(lambda: running.is_ready("erin"), what="repaired", seconds=8)
     running.find_event("token.published", count, "erin")
     running.find_event("token.recovered", count, "erin")
 
@@ -179,7 +179,7 @@ class Obstacle:
     take: Callable[[Site], object]
     problem: str
     remedy: str
-    seconds: float = 4.0
+    seconds: float = 2.0
 
 
 def use_up_space(running: Site) -> None:
@@ -225,14 +225,14 @@ OBSTACLES = {
         take=lambda running: (running.root / ".fill").unlink(),
         problem="the token of target dave is absent",
         remedy="free space on that file system",
-        seconds=10.0,
+        seconds=5.0,
     ),
     "read-only": Obstacle(
         put=close_directory,
         take=lambda running: running.run_inside("umount", str(running.worker.root / "dave")),
         problem="the token of target dave is absent",
         remedy="mount that file system writable",
-        seconds=10.0,
+        seconds=5.0,
     ),
     "link": Obstacle(put=put_link, take=take_link, problem="is a symlink or a file", remedy="remove"),
     "open to others": Obstacle(
