@@ -1,8 +1,7 @@
 """The daemon: at every tick ask whether the plan changed, whether files drifted and what is due; hand it to workers.
 
 It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.engine.refresh`, what is reported is
-`refresher.engine.reporter`, the plan comes from `refresher.app`. It keeps going whatever a single job, or a single part
-of a tick, does.
+`refresher.engine.reporter`, the plan comes from `refresher.app`. It goes on whatever a job or a part of a tick does.
 """
 
 from collections.abc import Callable, Collection
@@ -130,7 +129,7 @@ class Daemon:
             self._parts.do_in_time("retirement", self._retire_strays, place=self._place)
         self.reporter.flush()
         self._ticks += 1
-        self.observer.note_tick(self._canary.list_health())
+        self.observer.note_tick(self._canary.list_health(), self._parts.list_faults(), self._canary.throttled)
 
     def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
         """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""
@@ -223,6 +222,7 @@ class Daemon:
             rest = ((), now, (), ()) if is_former else (plan.reserved, now, plan.targets, plan.identities)
             retirement = self.retire(root, *rest)
             self.reporter.report_retirement(root, retirement)
+            self.observer.note_retiring(root, retirement.retiring)
             for failure in retirement.failures[:1]:
                 self._parts.report(f"retirement below {root}", failure)
             if not retirement.failures:

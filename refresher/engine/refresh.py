@@ -19,7 +19,7 @@ from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
 from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, RECORD, TOKEN
 from refresher.publishing.contents import PublishedFile, describe, parse_descriptions, render_descriptions
-from refresher.publishing.directory import DirectoryState, is_in_place
+from refresher.publishing.directory import DirectoryState, is_in_place, lacks_any
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
 from refresher.publishing.turns import TURNS
 from refresher.shared_fetch import SharedFetch
@@ -72,8 +72,8 @@ class Refresher:
             with TURNS.take(), open_to_publish(target.directory) as directory:
                 visit = _Visit(directory, target, self._supply, self._clock, self._may_take_over, force, first)
                 error = visit.bring_up_to_date()
-                state = directory.read_state()
-                if visit.token is not None and _has_lost(target, state):
+                state = directory.read_state(visit.contents)
+                if visit.token is not None and lacks_any(state, target.directory.artifacts, (TOKEN, *target.static)):
                     state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
@@ -85,6 +85,7 @@ class Refresher:
             error=error,
             duration=self._clock.monotonic() - started,
             state=state,
+            left=target.directory.look() if isinstance(error, PublishError) else None,
             is_recreated=visit is not None and visit.is_recreated,
             lacked_record=visit is not None and visit.lacked_record,
             found_mode=None if visit is None or error is not None else visit.directory.found_mode,
@@ -109,12 +110,6 @@ class Refresher:
 
         share = self._shares.setdefault(target.supply_key, SharedFetch())  # in one step, for all threads
         return share.get(serves=serves, fetch=lambda _: self._suppliers[target.supplier].supply(target.context, now))
-
-
-def _has_lost(target: Target, state: DirectoryState) -> bool:
-    """Return whether a file is absent that each target with a token has."""
-    states = zip((RECORD, *target.directory.artifacts), state[1:], strict=False)
-    return any(each is None and name in {RECORD, TOKEN, *target.static} for name, each in states)
 
 
 @dataclass(eq=False)
@@ -245,6 +240,7 @@ class _Visit:
         self._settle_static(before_token=True)
         self._settle_descriptions(token)
         self.directory.publish(TOKEN, token.value.encode())
+        del self.contents[TOKEN]
         self.token, self.result = token, Result.PUBLISHED
         return None
 
@@ -296,4 +292,6 @@ class _Visit:
                 self.directory.withdraw([DESCRIPTIONS])
         elif present != wanted or not is_in_place(file, render_descriptions(present), self.directory.ownership):
             self.directory.publish(DESCRIPTIONS, render_descriptions(wanted))
+            del self.contents[DESCRIPTIONS]
             self.wrote = True
+            self.repaired += [DESCRIPTIONS] if present == wanted else []

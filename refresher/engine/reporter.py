@@ -233,15 +233,15 @@ class Reporter:
                     self.send(name, severity, **line)
                 continue
             names = list(dict.fromkeys(str(line["target"]) for line in lines))
-            facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "remedy", "next_at")}
+            facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "cause", "remedy", "next_at")}
             self.send(name, severity, targets=len(names), first=", ".join(names[:_FEW]), **facts)
 
-    def collect(self, name: str, severity: Severity, **fields: Value) -> None:
+    def collect(self, name: str, severity: Severity, few: int = _FEW, /, **fields: Value) -> None:
         """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done.
 
-        Its `fields` name a `target`.
+        Its `fields` name a `target`; up to a `few` are sent as they are.
         """
-        self._collect((name, severity, str(fields.get("remedy")), _FEW), fields)
+        self._collect((name, severity, str(fields.get("remedy")), few), fields)
 
     def _collect(self, kind: tuple[str, Severity, str, int], fields: dict[str, Value]) -> None:
         """Keep a line with others of its kind: name, severity, cause, and how many are sent as they are."""
