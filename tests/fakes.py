@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from refresher.errors import RefresherError
     from refresher.resources import Impersonation
     from refresher.suppliers.interface import SupplierContext
 
@@ -183,3 +184,10 @@ class FakeChain:
         if self.id_token_answer is not None:
             return self.id_token_answer
         return make_jwt(subject=f"{way.service_account}.{include_email}", issued_at=self.clock.now(), audience=audience)
+
+
+def build_refusal(kind: type[RefresherError], problem: str, remedy: str, *, status: int = 403) -> RefresherError:
+    """Return the failure that a server's refusal is, which no retry changes."""
+    refusal = kind(problem, remedy, retryable=False)
+    refusal.http_status = status
+    return refusal

@@ -17,6 +17,7 @@ from threading import Lock
 
 from refresher import policy
 from refresher.engine.agenda import Entry
+from refresher.engine.exchanges import judge_failure
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
@@ -296,5 +297,5 @@ def _name_failure(entry: Entry, error: RefresherError) -> str:
     if isinstance(error, PublishError):
         return "token.publish_failed"
     if entry.artifact is not None:
-        return "exchange.refused"
+        return f"exchange.{judge_failure(error)}"
     return "token.rejected" if isinstance(error, TokenRejectedError) else "token.supply_failed"

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any
 
 from refresher import __version__
-from refresher.engine.canary import ExchangeHealth
+from refresher.engine.exchanges import ExchangeHealth
 from refresher.observe.board import Board
 from refresher.observe.messages import Request, Response
 from refresher.observe.metrics import CONTENT_TYPE, write_metrics

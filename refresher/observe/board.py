@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry, Key
-from refresher.engine.canary import ExchangeHealth
+from refresher.engine.exchanges import ExchangeHealth
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan, Target

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from refresher.durations import format_span
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeState
 from refresher.observe.board import Board, Job
 from refresher.observe.survey import Verdict
 from refresher.policy import State

@@ -10,10 +10,19 @@ from refresher.engine.agenda import Entry
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.reporter import Reporter
-from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError, TokenRejectedError
+from refresher.errors import (
+    ConfigurationError,
+    ExchangeError,
+    ImpersonationError,
+    PublishError,
+    RefresherError,
+    SupplyError,
+    TokenRejectedError,
+)
 from refresher.files import FileState
 from refresher.publishing.directory import KnownState
 from refresher.publishing.walk import UnusableRootError
+from tests.fakes import build_refusal
 from tests.tokens import ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -98,7 +107,9 @@ def test_lasting_failure_is_reported_at_doublings(target_of: MakeTarget) -> None
         pytest.param(None, SupplyError("p", "r"), "token.supply_failed", id="supply"),
         pytest.param(None, PublishError("p", "r"), "token.publish_failed", id="publish"),
         pytest.param(None, TokenRejectedError("p", "r"), "token.rejected", id="check"),
-        pytest.param(ACCESS, ImpersonationError("p", "r"), "exchange.refused", id="mint"),
+        pytest.param(ACCESS, build_refusal(ImpersonationError, "p", "r"), "exchange.refused", id="mint"),
+        pytest.param(ACCESS, ExchangeError("DNS", "r", retryable=True), "exchange.unanswered", id="no answer"),
+        pytest.param(ACCESS, ConfigurationError("proxy", "r"), "exchange.unanswered", id="nothing sent"),
         pytest.param(ACCESS, PublishError("p", "r"), "token.publish_failed", id="publish-artifact"),
     ],
 )
@@ -211,7 +222,7 @@ def test_artifacts_of_many_targets_are_one_line_too(target_of: MakeTarget, happe
         if happening == "overdue":
             reporter.watch(former, NOW + timedelta(minutes=55))
         else:
-            error = ImpersonationError(f"t{number}: 503", "wait") if happening == "refused" else None
+            error = build_refusal(ImpersonationError, f"t{number}: 403", "wait") if happening == "refused" else None
             outcome = replace(build_outcome(error), result=Result.KEPT)
             reporter.report(replace(former, failures=error is not None), outcome, former, NOW)
 

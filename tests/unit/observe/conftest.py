@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from refresher.engine.agenda import Entry
-from refresher.engine.canary import ExchangeHealth, ExchangeState
+from refresher.engine.exchanges import ExchangeHealth, ExchangeState
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Plan, Target
 from refresher.engine.refresh import Refresher

@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeState
 from refresher.errors import SupplyError
 from refresher.observe.causes import Finding, Weight, list_findings
 from tests.unit.observe.conftest import ACCESS, Fleet
