@@ -17,7 +17,7 @@ from refresher.catalogue.entries import get_entry
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry
 from refresher.engine.assessment import assess_token
-from refresher.engine.exchanges import ExchangeHealth, ExchangeState
+from refresher.engine.exchanges import ExchangeHealth, ExchangeState, judge_failure
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Plan, Probe, Target
 from refresher.engine.reporter import Reporter, Severity
@@ -192,9 +192,8 @@ class Canary:
         except RefresherError as error:
             self._settle(identity, chosen, target or chosen.targets[0], error, began)
         except Exception as bug:  # noqa: BLE001 - a bug in one identity's probe must not end the thread
-            self._settle(
-                identity, chosen, target or chosen.targets[0], describe_bug(f"the probe of {identity}", bug), began
-            )
+            failure = describe_bug(f"the probe of {identity}", bug)
+            self._settle(identity, chosen, target or chosen.targets[0], failure, began)
         finally:
             with self._lock:
                 chosen.is_busy = False
@@ -231,9 +230,7 @@ class Canary:
             self.throttled += error is not None and error.http_status == THROTTLED
             former = chosen.health
             failures = 0 if error is None else 1 + chosen.failures
-            state = ExchangeState.ACCEPTED
-            if error is not None:
-                state = ExchangeState.REFUSED if error.is_refusal else ExchangeState.UNANSWERED
+            state = ExchangeState.ACCEPTED if error is None else judge_failure(error)
             health = ExchangeHealth(
                 identity=identity,
                 target=target.name,

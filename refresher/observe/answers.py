@@ -210,6 +210,7 @@ def _describe_exchange(found: ExchangeHealth) -> Mapping[str, str | int | None]:
         "target": found.target,
         "checked_at": _format(found.checked_at),
         "accepted_at": _format(found.accepted_at),
+        "next_at": _format(found.next_at),
         "failures": found.failures,
         "problem": found.problem,
         "cause": found.cause,

@@ -339,7 +339,12 @@ def test_probe_that_outlasts_the_pause_begins_no_other(stage: Stage, published: 
     down = ExchangeError("its name is unknown", "set DNS", retryable=True)
     quick, slow = stage.canary.take_due(stage.clock.now())
     stage.google.refusals |= {"user-alice": down, "user-bob": down}
-    stage.google.while_asking["user-bob"] = lambda: (quick(), stage.clock.pass_(timedelta(seconds=70)))
+
+    def hang() -> None:
+        quick()
+        stage.clock.pass_(timedelta(seconds=70))
+
+    stage.google.while_asking["user-bob"] = hang
     slow()
     stage.google.while_asking.clear()
     stage.google.refusals.clear()
