@@ -73,6 +73,12 @@ class Entry:
         """What spreads its moment: the target's name, or the target's and the artifact's."""
         return self.target.name if self.artifact is None else "/".join(self.key)
 
+    def compute_state(self, now: datetime) -> State:
+        """Return the state of what its file is known to hold."""
+        if self.life is None:
+            return State.ABSENT
+        return policy.compute_state(self.spread_name, self.life.issued_at, self.life.expires_at, now)
+
     @property
     def group(self) -> tuple[object, ...]:
         """What jobs that ask for the same thing have in common."""

@@ -81,6 +81,7 @@ class Refresher:
             result=visit.result if visit is not None and error is None else Result.FAILED,
             life=None if visit is None or visit.token is None else Life.from_token(visit.token),
             repaired=() if visit is None else tuple(visit.repaired),
+            owned=() if visit is None else tuple(visit.owned),
             changed={} if visit is None else visit.changed,
             error=error,
             duration=self._clock.monotonic() - started,
@@ -127,6 +128,7 @@ class _Visit:
     wrote: bool = False
     contents: dict[str, PublishedFile] = field(default_factory=dict)
     repaired: list[str] = field(default_factory=list)
+    owned: list[str] = field(default_factory=list)
     former: dict[str, PublishedFile] = field(default_factory=dict)
     changed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_recreated: bool = False
@@ -269,12 +271,12 @@ class _Visit:
             return
         self.directory.publish(name, wanted)
         del self.contents[name]
-        former = self.former.get(name, file).content
-        if former is not None and (keys := list_changed_keys(former, wanted)):
+        if (former := self.former.get(name, file).content) is not None and (keys := list_changed_keys(former, wanted)):
             self.changed[name] = keys
         self.wrote = True
         if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)
+            self.owned += [name] if file.content == wanted else []
 
     def _settle_descriptions(self, token: SubjectToken) -> None:
         """Keep `artifacts.json` where it describes something: an opaque token, minted artifacts.
@@ -295,3 +297,4 @@ class _Visit:
             del self.contents[DESCRIPTIONS]
             self.wrote = True
             self.repaired += [DESCRIPTIONS] if present == wanted else []
+            self.owned += [DESCRIPTIONS] if file.content == render_descriptions(wanted) else []

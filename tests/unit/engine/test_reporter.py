@@ -20,6 +20,7 @@ from refresher.errors import (
     TokenRejectedError,
 )
 from refresher.files import FileState
+from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import KnownState
 from refresher.publishing.walk import UnusableRootError
 from tests.fakes import build_refusal
@@ -327,6 +328,23 @@ def test_repair_after_an_edit_is_no_warning(target_of: MakeTarget) -> None:
         desk.report(repaired)
 
     assert [event.severity.name for event in desk.events] == ["INFO", "WARNING"]
+
+
+def test_change_of_the_owner_is_told_from_damage(target_of: MakeTarget) -> None:
+    """After an edit of `owner` the files belong to whom it names; later another process changed the owner."""
+    target = target_of()
+    ownership = Ownership(uid=None, gid=39999, mode=0o440)
+    desk = Desk(replace(target, directory=replace(target.directory, ownership=ownership)))
+    repaired = replace(build_outcome(), result=Result.KEPT, repaired=("token",), owned=("token",))
+
+    for _ in range(2):
+        desk.report(repaired)
+
+    edited, damaged = (str(event.fields["error"]) for event in desk.events)
+    path = desk.entry.target.directory.path
+    now = "now belongs to the daemon's user and group 39999, with mode 0440, as configured"
+    assert edited == f"{path}/token {now}"
+    assert damaged == f"another process changed the owner or mode of {path}/token; it {now}"
 
 
 def test_edit_of_what_running_containers_have_read_is_a_warning(target_of: MakeTarget) -> None:
