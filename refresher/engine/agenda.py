@@ -204,6 +204,9 @@ class Agenda:
         if entry.has_news and outcome.error is None:
             entry.next_at = None
         entry.has_news = False
+        if outcome.lacked_record and outcome.result is Result.PUBLISHED:
+            for artifact in self._list_artifacts(entry.target):
+                artifact.life = None  # the daemon itself withdrew it, with all that had no record
         if entry.artifact is None and is_changed:  # what changed since an artifact was looked at is in the state now
             self.look_again(entry.target)
 
