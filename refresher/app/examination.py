@@ -131,7 +131,7 @@ class Examination(NamedTuple):
             return {}, None
         unknown, listen = "what Google answers is not known here", self.loaded.configuration.listen
         if listen is None:
-            return {}, f"{unknown}: `listen` is none; set it to unix:PATH, or run `refresher wait --exchange`"
+            return {}, f"{unknown}: `listen` is off; set it to unix:PATH, or run `refresher wait --exchange`"
         if not isinstance(listen, UnixSocket):
             host = f"[{listen.host}]" if ":" in listen.host else listen.host
             ask = f"curl http://{host}:{listen.port}/status.json"

@@ -34,7 +34,7 @@ class ExchangeHealth:
         problem: Why not; None if it was accepted.
         cause: Why that happens, in the words of `refresher.catalogue`; None where it has none.
         remedy: What to do about it.
-        entry: The entry of `refresher.catalogue` that the failure is; empty if it is none.
+        entry: The entry of `refresher.catalogue` that knows the failure; empty for no entry.
         is_local: Whether nothing left this machine, since what it is to ask with can't be used.
         next_at: When it is asked next, UTC; None for as soon as possible.
     """

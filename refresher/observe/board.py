@@ -53,7 +53,7 @@ class Job(NamedTuple):
         failures: In a row.
         problem: Why the last attempt failed, with its `remedy`; None if it did not.
         next_at: When it is worked on next; None for at once.
-        entry: The entry of `refresher.catalogue` that the failure is; empty if it is none.
+        entry: The entry of `refresher.catalogue` that knows the failure; empty for no entry.
     """
 
     succeeded_at: float | None = None

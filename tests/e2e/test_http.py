@@ -128,7 +128,7 @@ def test_status_shows_that_it_cannot_ask_what_google_answers(cloud: tuple[Worker
         worker.configure("alice", listen="127.0.0.1:0", canary="1m")
         assert "only a unix socket is asked" in worker.command("status").stderr
         worker.configure("alice", listen="none", canary="1m")
-        assert f"{unknown}: `listen` is none" in worker.command("status").stderr
+        assert f"{unknown}: `listen` is off" in worker.command("status").stderr
     assert unknown not in worker.command("status").stderr
 
 

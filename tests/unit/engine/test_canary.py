@@ -390,7 +390,7 @@ def test_silence_shows_when_google_is_asked_next_and_how_to_ask_at_once(stage: S
     ids=["transport", "credentials", "bug"],
 )
 def test_fault_of_this_machine_is_not_a_refusal(stage: Stage, published: MakeTarget, error: RefresherError) -> None:
-    """Where nothing was sent, nothing is said of Google: the identity is unanswered, for a reason that is local."""
+    """Where nothing was sent, Google refused nothing: the identity is unanswered, for a reason that is local."""
     stage.follow(published("alice"))
     stage.google.refusals["user-alice"] = error
     stage.tick()

@@ -114,7 +114,7 @@ def test_refusal_of_google_names_identity_and_targets(fleet: Fleet) -> None:
 
 
 def test_what_this_machine_cannot_ask_is_no_refusal(fleet: Fleet) -> None:
-    """A proxy that can't be used is on this machine: the finding says so, and is weaker than a refusal."""
+    """A proxy that can't be used is on this machine: the finding shows that, and is weaker than a refusal."""
     fleet.adopt("alice")
     fleet.exchange("alice", ExchangeState.UNANSWERED, "HTTPS_PROXY does not name an HTTP proxy", is_local=True)
     (found,) = find(fleet)
@@ -154,7 +154,7 @@ def test_one_cause_of_many_identities_is_one_finding(fleet: Fleet, entry: str, r
 
 
 def test_unknown_refusals_stay_apart(fleet: Fleet) -> None:
-    """What the catalogue does not know is told apart by Google's words: its remedy is the same for all."""
+    """What the catalogue does not know is kept apart by Google's words: its remedy is the same for all."""
     fleet.adopt("alice", "bob")
     refused = ExchangeState.REFUSED
     fleet.exchange_all(

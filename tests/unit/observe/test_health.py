@@ -270,7 +270,12 @@ def test_short_life_has_a_reason_and_a_remedy(
 
 
 ARTIFACTS: dict[str, tuple[str, State, int | None, str]] = {
-    "absent": ("access_token", State.ABSENT, None, "is absent: it is not minted yet, or Google refuses it"),
+    "absent": (
+        "access_token",
+        State.ABSENT,
+        None,
+        "is absent: it is not minted yet, or Google refuses it or can't be asked",
+    ),
     "foreign": ("id_tokens/api", State.FOREIGN, 30, "is not what the configuration asks for now"),
     "expired": ("access_token", State.EXPIRED, 0, "access_token of target alice has expired"),
     "overdue": ("access_token", State.OVERDUE, 2, "has only 2 min left"),
@@ -295,7 +300,7 @@ def test_artifact_that_does_not_serve_has_a_problem_and_a_remedy(
     with held_roots() as hold:
         hold(alice.directory.root)
         beside = build_artifact(alice.directory, name, state, NOW, end).remedy or ""
-    assert ("exchange.refused in the daemon's log: both show what Google answers" in beside) is (name != "boto")
+    assert ("exchange.unanswered in the daemon's log: both show what Google answers" in beside) is (name != "boto")
     assert ("the daemon tries again within five minutes" in beside) is (name != "boto")
     assert "start the daemon" not in beside
 
