@@ -22,12 +22,14 @@ LONGEST_AUDIENCE = 2048
 GCLOUD_AUDIENCE = "32555940559.apps.googleusercontent.com"
 """gcloud asks for an ID token of its own with each refresh. It ignores a 404 and fails at any other error."""
 
-_ROOT = "/computeMetadata/v1"
-_HOSTS = frozenset(["127.0.0.1", "169.254.169.254", "metadata", "metadata.google.internal", "metadata.google.internal."])
+_HOSTS = frozenset(
+    ["127.0.0.1", "169.254.169.254", "metadata", "metadata.google.internal", "metadata.google.internal."]
+)
 _HOST = re.compile(r"([a-z0-9.-]{1,64})(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 _PATH = re.compile(r"/[A-Za-z0-9._~@+-][A-Za-z0-9._~@+/-]*|/", re.ASCII)
 """A path as clients write it. Nothing is decoded: no name below the root needs it."""
 _FORWARDED = ("x-forwarded-for", "forwarded", "via")
+_ABSENT = "there is no such entry"
 _MOST_FIELDS = 32
 _JSON, _LEAF, _TEXT = "application/json", "application/text", "text/plain; charset=utf-8"
 _BOUND = frozenset(["mtls", "alts"])
@@ -98,46 +100,72 @@ class Snapshot:
     problem: str | None = None
 
 
-def answer(request: Request, snapshot: Snapshot, now: datetime) -> Answer:
-    """Return the response to a request, or which token has to be obtained first.
+class _RefusalError(Exception):
+    """Ends the work on a request with this response."""
 
-    Checks come in the order of what they protect from: other methods, forwarded requests, other hosts, then the header
-    that no browser and no careless proxy sends.
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.response = refuse(status, text)
+
+
+def answer(request: Request, snapshot: Snapshot, now: datetime) -> Answer:
+    """Return the response to a request, or which token has to be obtained first."""
+    try:
+        flavor = _check(request)
+        path, _, query = request.target.partition("?")
+        if _PATH.fullmatch(path) is None or "//" in path or "/." in path:
+            raise _RefusalError(404, _ABSENT)
+        if path == "/":  # by which clients find out where they are; Go asks without the header
+            return Response(200, b"computeMetadata/\n", _LEAF)
+        if flavor != "Google":
+            raise _RefusalError(403 if flavor is None else 404, "the header Metadata-Flavor: Google is missing")
+        entry, fields = _find_entry(path, snapshot.facts), _read_query(query)
+        if entry is _TOKEN:
+            if fields.get("transport") in _BOUND or "binding-enforcement" in fields:
+                raise _RefusalError(400, "tokens that are bound to a connection are not available")
+            return answer_access_token(snapshot.token, now) or AccessTokenWanted()
+        if entry is _IDENTITY:
+            return IdTokenWanted(_read_audience(fields))
+        return _show(entry, fields, is_directory=path.endswith("/"))
+    except _RefusalError as refusal:
+        return refusal.response
+
+
+def _check(request: Request) -> str | None:
+    """Return the value of Metadata-Flavor, once all else about the headers was checked.
+
+    Checks come in the order of what they protect from: other methods, forwarded requests, other hosts.
     """
     if request.method not in ("GET", "HEAD"):
-        return refuse(405, "only GET and HEAD are answered")
-    found: dict[str, str] = {}
+        raise _RefusalError(405, "only GET and HEAD are answered")
+    headers: dict[str, str] = {}
     for name, value in request.headers:
-        if name in found and name in ("host", "metadata-flavor"):
-            return refuse(400, f"the header {name} is there twice")
-        found[name] = value
-    if any(name in found for name in _FORWARDED):
-        return refuse(403, "requests that a proxy forwarded are refused")
-    if not _is_own_host(found.get("host", "")):
-        return refuse(403, "this is not the host that was asked for")
-    path, _, query = request.target.partition("?")
-    if _PATH.fullmatch(path) is None or "//" in path or "/." in path:
-        return _not_found()
-    if path == "/":
-        return Response(200, b"computeMetadata/\n", _LEAF)
-    flavor = found.get("metadata-flavor")
-    if flavor != "Google":
-        return refuse(403 if flavor is None else 404, "the header Metadata-Flavor: Google is missing")
+        if name in headers and name in ("host", "metadata-flavor"):
+            raise _RefusalError(400, f"the header {name} is there twice")
+        headers[name] = value
+    if any(name in headers for name in _FORWARDED):
+        raise _RefusalError(403, "requests that a proxy forwarded are refused")
+    host = _HOST.fullmatch(headers.get("host", ""))
+    if host is None or host[1].lower() not in _HOSTS:  # a name that an attacker's DNS points here
+        raise _RefusalError(403, "this is not the host that was asked for")
+    return headers.get("metadata-flavor")
+
+
+def _find_entry(path: str, facts: Facts) -> object:
+    entry: object = {"computeMetadata": {"v1": _build_tree(facts)}}
+    for name in filter(None, path.split("/")):
+        key = "universe-domain" if name == "universe_domain" else name
+        if not isinstance(entry, dict) or key not in entry:
+            raise _RefusalError(404, _ABSENT)
+        entry = entry[key]
+    return entry
+
+
+def _read_query(query: str) -> dict[str, str]:
     try:
-        fields = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"))
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"))
     except ValueError:
-        return refuse(400, "the query can't be read")
-    if path.rstrip("/") == "/computeMetadata":
-        return Response(200, b"v1/\n", _LEAF)
-    if path != _ROOT and not path.startswith(f"{_ROOT}/"):
-        return _not_found()
-    return _answer_entry(path[len(_ROOT) :], fields, snapshot, now)
-
-
-def _is_own_host(host: str) -> bool:
-    """Return whether a request is meant for this server: a name that an attacker's DNS points here is not among them."""
-    named = _HOST.fullmatch(host)
-    return named is not None and named[1].lower() in _HOSTS
+        raise _RefusalError(400, "the query can't be read") from None
 
 
 def answer_access_token(token: AccessToken | None, now: datetime) -> Response | None:
@@ -161,10 +189,6 @@ def postpone(subject: str, problem: str | None) -> Response:
 def refuse(status: int, text: str, *, is_last: bool = False) -> Response:
     """Return a refusal, with a text for a person."""
     return Response(status, f"{text}\n".encode(), is_last=is_last)
-
-
-def _not_found() -> Response:
-    return refuse(404, "there is no such entry")
 
 
 _TOKEN, _IDENTITY = object(), object()
@@ -195,43 +219,32 @@ def _build_tree(facts: Facts) -> _Tree:
     }
 
 
-def _answer_entry(path: str, fields: Mapping[str, str], snapshot: Snapshot, now: datetime) -> Answer:
-    entry: object = _build_tree(snapshot.facts)
-    for name in filter(None, path.split("/")):
-        key = name.replace("_", "-") if name == "universe_domain" else name
-        if not isinstance(entry, dict) or key not in entry:
-            return _not_found()
-        entry = entry[key]
-    if entry is _TOKEN:
-        if fields.get("transport") in _BOUND or "binding-enforcement" in fields:
-            return refuse(400, "tokens that are bound to a connection are not available")
-        return answer_access_token(snapshot.token, now) or AccessTokenWanted()
-    if entry is _IDENTITY:
-        return _answer_identity(fields)
+def _read_audience(fields: Mapping[str, str]) -> str:
+    audience = fields.get("audience", "")
+    if not audience:
+        raise _RefusalError(400, "non-empty audience parameter required")
+    if audience == GCLOUD_AUDIENCE:
+        raise _RefusalError(404, "no ID token is issued for this audience")
+    if len(audience) > LONGEST_AUDIENCE or not audience.isprintable():
+        raise _RefusalError(400, f"the audience is not printable or has more than {LONGEST_AUDIENCE} characters")
+    if fields.get("format", "standard") not in ("standard", "full"):
+        raise _RefusalError(400, "format is neither standard nor full")
+    return audience
+
+
+def _show(entry: object, fields: Mapping[str, str], *, is_directory: bool) -> Response:
+    """Return a directory, which both forms of its path name, or a value."""
     if isinstance(entry, dict):
         if fields.get("recursive", "").lower() in ("true", "1", "yes"):
             return _reply_json(_list_recursively(entry))
         names = (f"{name}/" if isinstance(inner, dict) else name for name, inner in sorted(entry.items()))
         return Response(200, "".join(f"{name}\n" for name in names).encode(), _LEAF)
-    if path.endswith("/"):
-        return _not_found()
+    if is_directory:
+        raise _RefusalError(404, _ABSENT)
     if fields.get("alt") == "json":
         return _reply_json(entry)
     lines = "".join(f"{each}\n" for each in entry) if isinstance(entry, tuple) else str(entry)
     return Response(200, lines.encode(), _LEAF)
-
-
-def _answer_identity(fields: Mapping[str, str]) -> Answer:
-    audience = fields.get("audience", "")
-    if not audience:
-        return refuse(400, "non-empty audience parameter required")
-    if audience == GCLOUD_AUDIENCE:
-        return refuse(404, "no ID token is issued for this audience")
-    if len(audience) > LONGEST_AUDIENCE or not audience.isprintable():
-        return refuse(400, f"the audience is not printable or has more than {LONGEST_AUDIENCE} characters")
-    if fields.get("format", "standard") not in ("standard", "full"):
-        return refuse(400, "format is neither standard nor full")
-    return IdTokenWanted(audience)
 
 
 def _list_recursively(entry: _Tree) -> dict[str, object]:
