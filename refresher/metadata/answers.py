@@ -111,24 +111,27 @@ class _RefusalError(Exception):
 def answer(request: Request, snapshot: Snapshot, now: datetime) -> Answer:
     """Return the response to a request, or which token has to be obtained first."""
     try:
-        flavor = _check(request)
-        path, _, query = request.target.partition("?")
-        if _PATH.fullmatch(path) is None or "//" in path or "/." in path:
-            raise _RefusalError(404, _ABSENT)
-        if path == "/":  # by which clients find out where they are; Go asks without the header
-            return Response(200, b"computeMetadata/\n", _LEAF)
-        if flavor != "Google":
-            raise _RefusalError(403 if flavor is None else 404, "the header Metadata-Flavor: Google is missing")
-        entry, fields = _find_entry(path, snapshot.facts), _read_query(query)
-        if entry is _TOKEN:
-            if fields.get("transport") in _BOUND or "binding-enforcement" in fields:
-                raise _RefusalError(400, "tokens that are bound to a connection are not available")
-            return answer_access_token(snapshot.token, now) or AccessTokenWanted()
-        if entry is _IDENTITY:
-            return IdTokenWanted(_read_audience(fields))
-        return _show(entry, fields, is_directory=path.endswith("/"))
+        return _answer(request, _check(request), snapshot, now)
     except _RefusalError as refusal:
         return refusal.response
+
+
+def _answer(request: Request, flavor: str | None, snapshot: Snapshot, now: datetime) -> Answer:
+    path, _, query = request.target.partition("?")
+    if _PATH.fullmatch(path) is None or "//" in path or "/." in path:
+        raise _RefusalError(404, _ABSENT)
+    if path == "/":  # by which clients find out where they are; Go asks without the header
+        return Response(200, b"computeMetadata/\n", _LEAF)
+    if flavor != "Google":
+        raise _RefusalError(403 if flavor is None else 404, "the header Metadata-Flavor: Google is missing")
+    entry, fields = _find_entry(path, snapshot.facts), _read_query(query)
+    if entry is _TOKEN:
+        if fields.get("transport") in _BOUND or "binding-enforcement" in fields:
+            raise _RefusalError(400, "tokens that are bound to a connection are not available")
+        return answer_access_token(snapshot.token, now) or AccessTokenWanted()
+    if entry is _IDENTITY:
+        return IdTokenWanted(_read_audience(fields))
+    return _show(entry, fields, is_directory=path.endswith("/"))
 
 
 def _check(request: Request) -> str | None:
