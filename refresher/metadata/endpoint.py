@@ -85,8 +85,9 @@ class Endpoint:
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to answer on a loop, on whose thread this is called."""
-        self._loop, self._changed = loop, asyncio.Event()
-        self._id_tokens = IdTokens(self._order, self._clock, loop.call_soon_threadsafe, self._announce)
+        if self._loop is None:
+            self._loop, self._changed = loop, asyncio.Event()
+            self._id_tokens = IdTokens(self._order, self._clock, loop.call_soon_threadsafe, self._announce)
 
     @property
     def connections(self) -> tuple[Connection, ...]:

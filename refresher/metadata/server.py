@@ -58,6 +58,10 @@ class MetadataServer:
         """Answer for an endpoint what these listeners accept; they are the server's from now on."""
         self._do(partial(self._serve, endpoint, listeners))
 
+    def mute(self, endpoint: Endpoint) -> None:
+        """Close an endpoint's listeners; the connections that were accepted go on."""
+        self._do(partial(self._mute, endpoint))
+
     def withdraw(self, endpoint: Endpoint) -> None:
         """Close an endpoint's listeners and connections; nothing of it is answered after the return."""
         self._do(partial(self._withdraw, endpoint))
@@ -81,17 +85,22 @@ class MetadataServer:
         self._loop.call_soon(self._loop.stop)
 
     def _serve(self, endpoint: Endpoint, listeners: Sequence[socket.socket]) -> None:
-        self._withdraw(endpoint)
+        self._mute(endpoint)
         endpoint.attach(self._loop)
         self._served[endpoint] = listeners
         for listener in listeners:
             listener.settimeout(0)
             self._listen(endpoint, listener)
 
-    def _withdraw(self, endpoint: Endpoint) -> None:
-        for listener in self._served.pop(endpoint, ()):
+    def _mute(self, endpoint: Endpoint) -> None:
+        listeners, self._served[endpoint] = self._served.get(endpoint, ()), ()
+        for listener in listeners:
             self._loop.remove_reader(listener)
             listener.close()
+
+    def _withdraw(self, endpoint: Endpoint) -> None:
+        self._mute(endpoint)
+        del self._served[endpoint]
         endpoint.close()
 
     def _listen(self, endpoint: Endpoint, listener: socket.socket) -> None:

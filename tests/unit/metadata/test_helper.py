@@ -1,0 +1,302 @@
+import ctypes
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refresher.metadata.namespaces import RefusedError, Wanted
+from refresher.metadata.opener import HelperAbsentError, HelperOpener
+
+if TYPE_CHECKING:
+    from tests.conftest import Need
+
+_NEW_NETWORK = 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass
+class Site:
+    """A directory of namespaces, and a helper that may enter those in it."""
+
+    root: Path
+    socket: Path
+    stack: ExitStack
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, user: int = 0) -> None:
+        """Start the helper and wait until it accepts."""
+        roots = self.root.parent / "roots"
+        roots.write_text(f"# namespaces\n{self.root}\n")
+        roots.chmod(0o644)
+        arguments = ["--user", str(user), "--roots", str(roots), "--socket", str(self.socket)]
+        command = [sys.executable, "-m", "refresher.metadata.helper", *arguments]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        self.stack.callback(self.stop)
+        assert self.process.stderr is not None
+        assert b"serves uid" in self.process.stderr.readline()
+
+    def stop(self) -> None:
+        """End the helper."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            if self.process.stderr is not None:
+                self.process.stderr.close()
+
+    def connect(self) -> HelperOpener:
+        """Return the daemon's side of a connection."""
+        opener = HelperOpener(self.socket)
+        self.stack.callback(opener.disconnect)
+        return opener
+
+    def make(self, name: str) -> Path:
+        """Return the path of a new network namespace, as `ip netns add` makes one."""
+        path = self.root / name
+        path.touch()
+        holder = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+        try:
+            own, others = Path("/proc/self/ns/net"), Path(f"/proc/{holder.pid}/ns/net")
+            wait_until(lambda: not own.samefile(others))
+            subprocess.run(["mount", "--bind", f"/proc/{holder.pid}/ns/net", str(path)], check=True)
+        finally:
+            holder.kill()
+            holder.wait()
+        self.stack.callback(self.remove, name)
+        return path
+
+    def remove(self, name: str) -> None:
+        """Remove a namespace that is there still, as `ip netns del` does."""
+        path = self.root / name
+        subprocess.run(["umount", "--lazy", str(path)], check=False, stderr=subprocess.DEVNULL)
+        path.unlink(missing_ok=True)
+
+    def run(self, name: str, program: str) -> str:
+        """Return what a Python program prints in a namespace."""
+        command = ["nsenter", f"--net={self.root / name}", sys.executable, "-c", program]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 10
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def site(tmp_path: Path, need: "Need") -> Iterator[Site]:
+    """Return a site whose helper runs; the mounts are those of this test's own mount namespace."""
+    need.root()
+    root = tmp_path / "netns"
+    root.mkdir(mode=0o755)
+    with ExitStack() as stack:
+        found = Site(root, tmp_path / "socket", stack)
+        found.start()
+        yield found
+
+
+def test_listener_is_in_the_namespace_and_on_its_loopback(site: Site) -> None:
+    """The helper brings up lo, adds the link-local address, and hands over sockets that accept there."""
+    wanted = Wanted(str(site.make("alice")), 8174, link_local=True)
+
+    sockets = site.connect().open("alice", wanted)
+
+    assert [each.getsockname() for each in sockets] == [("127.0.0.1", 8174), ("169.254.169.254", 80)]
+    assert {each.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) for each in sockets} == {b"lo\0"}
+    program = "import socket; [socket.create_connection(('{}', {}), 5) for _ in range(2)]; print('connected')"
+    assert {site.run("alice", program.format(*each.getsockname())) for each in sockets} == {"connected"}
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", 8174), timeout=5)
+    for each in sockets:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("absent", "absent"),
+        ("file", "absent"),
+        ("link", "refused"),
+        ("folder/link", "refused"),
+        ("../netns/alice", "refused"),
+        ("./alice", "refused"),
+        ("host", "refused"),
+        ("mount-namespace", "absent"),
+        ("folder", "absent"),
+        ("fifo", "absent"),
+    ],
+)
+def test_path_is_refused_when_it_is_no_namespace_of_a_container(site: Site, name: str, kind: str) -> None:
+    """Links, other kinds of namespaces and of files, and the host's own namespace are not entered."""
+    site.make("alice")
+    (site.root / "folder").mkdir()
+    (site.root / "file").touch()
+    os.mkfifo(site.root / "fifo")
+    for link in ("link", "folder/link"):
+        (site.root / link).symlink_to(site.root / "alice")
+    for place, namespace in (("host", "/proc/self/ns/net"), ("mount-namespace", "/proc/self/ns/uts")):
+        (site.root / place).touch()
+        subprocess.run(["mount", "--bind", namespace, str(site.root / place)], check=True)
+        site.stack.callback(site.remove, place)
+
+    with pytest.raises(RefusedError) as refused:
+        site.connect().open("alice", Wanted(f"{site.root}/{name}", 8174, link_local=False))
+
+    assert refused.value.kind == kind
+
+
+@pytest.mark.parametrize("path", ["/proc/1/ns/net", "/proc/self/ns/net", "netns/alice", ""])
+def test_path_outside_the_roots_is_refused(site: Site, path: str) -> None:
+    """A drop-in can't name the namespace of a process."""
+    with pytest.raises(RefusedError, match="is not below a configured root"):
+        site.connect().open("alice", Wanted(path, 8174, link_local=False))
+
+
+def test_root_that_others_can_write_to_is_refused(site: Site) -> None:
+    """Who can rename in a root decides what a path names."""
+    path = site.make("alice")
+    site.root.chmod(0o777)
+
+    with pytest.raises(RefusedError, match="others than root can write to"):
+        site.connect().open("alice", Wanted(str(path), 8174, link_local=False))
+
+
+def test_namespace_of_another_target_is_refused(site: Site) -> None:
+    """Two names of one namespace are one namespace, and the first target keeps it until it is closed."""
+    wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
+    other = site.root / "bob"
+    other.touch()
+    subprocess.run(["mount", "--bind", wanted.netns, str(other)], check=True)
+    site.stack.callback(site.remove, "bob")
+    opener = site.connect()
+    for each in opener.open("alice", wanted):
+        each.close()
+
+    with pytest.raises(RefusedError, match="is the namespace of target alice"):
+        opener.open("bob", Wanted(str(other), 8175, link_local=False))
+
+    opener.close("alice")
+    for each in opener.open("bob", Wanted(str(other), 8175, link_local=False)):
+        each.close()
+
+
+@pytest.mark.parametrize("port", [0, 22, 80, 1023, 65536, -1])
+def test_port_of_root_is_refused(site: Site, port: int) -> None:
+    """A daemon that was taken over can't take the place of a service of the container's root."""
+    with pytest.raises(RefusedError, match="for root's programs"):
+        site.connect().open("alice", Wanted(str(site.make("alice")), port, link_local=False))
+
+
+def test_port_that_is_taken_is_occupied(site: Site) -> None:
+    """A program of the container that came first is named as the reason."""
+    path = site.make("alice")
+    program = (
+        "import socket; from refresher.metadata.namespaces import open_listeners, Wanted;"
+        "kept = open_listeners(Wanted('', 8174, False)); print(flush=True); input()"
+    )
+    command = ["nsenter", f"--net={path}", sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+
+        with pytest.raises(RefusedError) as refused:
+            site.connect().open("alice", Wanted(str(path), 8174, link_local=False))
+
+        holder.communicate(b"\n")
+    assert refused.value.kind == "occupied"
+
+
+def test_connection_waits_while_the_daemon_restarts(site: Site) -> None:
+    """The helper holds a duplicate: what connects meanwhile is accepted by the next daemon."""
+    wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
+    for each in site.connect().open("alice", wanted):
+        each.close()
+    program = "import socket; print(socket.create_connection(('127.0.0.1', 8174), 5).recv(5).decode())"
+    command = ["nsenter", f"--net={wanted.netns}", sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+        (listener,) = site.connect().open("alice", wanted)
+        listener.settimeout(10)
+        accepted, _ = listener.accept()
+        accepted.sendall(b"hello")
+        accepted.close()
+        listener.close()
+
+        assert client.communicate()[0] == b"hello\n"
+
+
+def test_namespace_ends_when_its_path_is_gone(site: Site) -> None:
+    """The helper closes its duplicate and reports the target, so that nothing keeps the namespace alive."""
+    wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
+    opener = site.connect()
+    sockets = opener.open("alice", wanted)
+
+    site.remove("alice")
+
+    wait_until(lambda: opener.take_gone() == {"alice"})
+    for each in sockets:
+        each.close()
+    with pytest.raises(RefusedError):
+        opener.open("alice", wanted)
+
+
+def test_another_namespace_at_the_same_path_is_another(site: Site) -> None:
+    """A name that was made again gets listeners of its own, and the former namespace is let go."""
+    wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
+    opener = site.connect()
+    (former,) = opener.open("alice", wanted)
+    site.remove("alice")
+    site.make("alice")
+
+    (present,) = opener.open("alice", wanted)
+
+    cookies = [each.getsockopt(socket.SOL_SOCKET, 71, 8) for each in (former, present)]
+    assert cookies[0] != cookies[1]
+    former.close()
+    present.close()
+
+
+def test_what_an_earlier_daemon_wanted_is_closed_when_the_next_one_settles(site: Site) -> None:
+    """A target that was removed while the daemon was down keeps no namespace alive."""
+    paths = {name: Wanted(str(site.make(name)), 8174, link_local=False) for name in ("alice", "bob")}
+    earlier = site.connect()
+    for name, wanted in paths.items():
+        for each in earlier.open(name, wanted):
+            each.close()
+    later = site.connect()
+    for each in later.open("alice", paths["alice"]):
+        each.close()
+
+    later.settle()
+
+    program = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 8174)))"
+    assert [site.run(name, program) for name in paths] == ["0", "111"]
+
+
+def test_other_users_are_not_served(site: Site) -> None:
+    """Only the daemon's user gets an answer, and root is another user."""
+    site.stop()
+    site.start(user=4242)
+
+    with pytest.raises(HelperAbsentError):
+        site.connect().open("alice", Wanted(str(site.make("alice")), 8174, link_local=False))
+
+
+def test_roots_must_be_a_file_of_root_alone(site: Site) -> None:
+    """A file that another user can write to would make the roots worthless."""
+    roots = site.root.parent / "others"
+    roots.write_text(str(site.root))
+    roots.chmod(0o666)
+
+    command = [sys.executable, "-m", "refresher.metadata.helper", "--user", "0", "--roots", str(roots)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert (done.returncode, "must be a file of root's" in done.stderr) == (1, True)
