@@ -13,11 +13,12 @@ from pathlib import Path
 from refresher import adc, environment, policy
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
-from refresher.engine.artifacts import TargetFacts, build_static, name_variables
+from refresher.engine.artifacts import TargetFacts, build_static, compute_request, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
+from refresher.metadata.plan import EndpointPlan, Facts, Wanted
+from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
@@ -119,6 +120,20 @@ def _build_target(
         via=identity.via,
         subject_source=(settings.kind, chosen, identity.source_service_account),
     )
+    way = Impersonation(
+        provider=provider,
+        subject=identity.subject,
+        subject_token_type=settings.token_type,
+        service_account=identity.service_account,
+        delegates=identity.delegates,
+        scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
+        lifetime=identity.lifetime,
+        is_own=identity.via == "impersonation",
+        credentials=identity.credentials,
+        quota_project=identity.quota_project,
+        token_path=str(target.directory / TOKEN),
+        jwks_command=compose_jwks_command(loaded, supplier_name),
+    )
     return Target(
         name=target.name,
         supplier=supplier_name,
@@ -139,25 +154,34 @@ def _build_target(
         ),
         record=TargetRecord(target.name, target.identity, fingerprint),
         static=static,
-        impersonation=Impersonation(
-            provider=provider,
-            subject=identity.subject,
-            subject_token_type=settings.token_type,
-            service_account=identity.service_account,
-            delegates=identity.delegates,
-            scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
-            lifetime=identity.lifetime,
-            is_own=identity.via == "impersonation",
-            credentials=identity.credentials,
-            quota_project=identity.quota_project,
-            token_path=str(target.directory / TOKEN),
-            jwks_command=compose_jwks_command(loaded, supplier_name),
-        ),
+        impersonation=way,
         minted=tuple(
             MintedArtifact(name=name, options=asked)
             for name, asked in options.items()
             if get_row(name).origin == "minted"
         ),
+        metadata=build_endpoint(loaded, target, way, fingerprint),
+    )
+
+
+def build_endpoint(
+    loaded: LoadedConfiguration, target: ResolvedTarget, way: Impersonation, fingerprint: str
+) -> EndpointPlan | None:
+    """Return what the metadata endpoint of a target is to be; None if it has none."""
+    settings = target.metadata
+    if settings is None or way.service_account is None:
+        return None
+    request = compute_request(MintedArtifact(name=ACCESS_TOKEN), way)
+    return EndpointPlan(
+        facts=Facts(
+            name=target.name,
+            email=way.service_account,
+            scopes=way.scopes,
+            project=loaded.configuration.project,
+            universe_domain=loaded.configuration.google.universe_domain,
+        ),
+        wanted=Wanted(settings.netns, settings.port, settings.link_local),
+        minted_for=f"{target.identity} {fingerprint} {request}",
     )
 
 

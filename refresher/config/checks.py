@@ -62,6 +62,13 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
             clause = "are of a service account, and the identity has none"
             remedy = "delete them, or add service_account: to the identity"
             yield target.problem(clause, remedy, "artifacts", "id_tokens", at_key=True)
+        if (
+            identity.service_account is None
+            and "service_account" not in identity.broken
+            and target.metadata is not None
+        ):
+            clause = "is of a service account, and the identity has none"
+            yield target.problem(clause, "delete it, or add service_account: to the identity", "metadata", at_key=True)
     elif target.identity is not None:
         clause = f"is {quote(target.identity)}, which is not an identity"
         yield target.problem(clause, _suggest_identity(target.identity, identities), "identity")

@@ -44,6 +44,7 @@ class Entry:
         former_state: The same, one attempt earlier.
         is_known: Whether this process has worked on it before, without a failure.
         warned: The last state of a failing file that was reported.
+        is_asked_again: Whether it is due once more after the attempt that is under way.
     """
 
     target: Target
@@ -56,6 +57,7 @@ class Entry:
     former_state: DirectoryState | None = None
     is_known: bool = False
     warned: State | None = None
+    is_asked_again: bool = False
 
     @property
     def key(self) -> Key:
@@ -126,7 +128,7 @@ class Agenda:
         for target in targets.values():
             if target.name in kept:
                 continue
-            for artifact in (None, *target.minted):
+            for artifact in (None, *target.minting):
                 entry = Entry(target=target, artifact=artifact)
                 known = former.get(entry.key)
                 if known is not None and known.target == target and known.artifact == artifact:
@@ -158,6 +160,14 @@ class Agenda:
         siblings = self._groups.get(done.group, ())
         return next((entry for entry in siblings if self._is_due(entry, now) and self._take(entry)), None)
 
+    def take_again(self, name: str) -> list[Entry]:
+        """Make a target's token due and hand it out; after the attempt that is under way, if there is one."""
+        entry = self.get(name)
+        if entry is None:
+            return []
+        entry.next_at, entry.is_asked_again = None, self.is_busy(entry)
+        return [] if entry.is_asked_again or not self._take(entry) else [entry]
+
     def give_back(self, entry: Entry) -> None:
         """Take a job back from a worker; it may be worked on again."""
         if self._busy.pop(entry.key, None) is not None:
@@ -177,7 +187,8 @@ class Agenda:
         entry.former_state, entry.state = entry.former_state if entry.state is None else entry.state, outcome.state
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
         entry.problem = None if outcome.error is None else outcome.error.problem
-        entry.next_at = _compute_next_moment(entry, outcome, now, draw)
+        entry.next_at = None if entry.is_asked_again else _compute_next_moment(entry, outcome, now, draw)
+        entry.is_asked_again = False
         if entry.artifact is None and outcome.result is Result.PUBLISHED:
             self.look_again(entry.target)
 
@@ -212,7 +223,7 @@ class Agenda:
         self._groups.setdefault(entry.group, []).append(entry)
 
     def _list_artifacts(self, target: Target) -> list[Entry]:
-        found = (self.get(target.name, artifact.name) for artifact in target.minted)
+        found = (self.get(target.name, artifact.name) for artifact in target.minting)
         return [entry for entry in found if entry is not None]
 
     def _is_due(self, entry: Entry, now: datetime) -> bool:

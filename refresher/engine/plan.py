@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from refresher.metadata.plan import EndpointPlan
+from refresher.publishing.artifacts import ACCESS_TOKEN
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord
 from refresher.resources import Impersonation
@@ -40,6 +42,7 @@ class Target:
         static: Bytes of each static artifact that it has, by name, in the order of writing.
         impersonation: The way from its token to its service account.
         minted: Optional artifacts that are minted.
+        metadata: Its metadata endpoint; None if it has none.
     """
 
     name: str
@@ -51,6 +54,14 @@ class Target:
     static: Mapping[str, bytes]
     impersonation: Impersonation
     minted: tuple[MintedArtifact, ...] = ()
+    metadata: EndpointPlan | None = None
+
+    @property
+    def minting(self) -> tuple[MintedArtifact, ...]:
+        """All that is minted: optional artifacts, and an access token for its endpoint even if none is published."""
+        if self.metadata is None or any(each.name == ACCESS_TOKEN for each in self.minted):
+            return self.minted
+        return (*self.minted, MintedArtifact(name=ACCESS_TOKEN))
 
     @property
     def supply_key(self) -> tuple[str, SupplierContext]:

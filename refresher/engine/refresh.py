@@ -13,11 +13,12 @@ from refresher import policy
 from refresher.clock import Clock
 from refresher.engine.artifacts import list_changed_keys
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
+from refresher.engine.endpoints import Endpoints, NoEndpoints, is_env_wanted
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Target
 from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.policy import State
-from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, RECORD, TOKEN
+from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, ENVIRONMENT, RECORD, TOKEN
 from refresher.publishing.contents import PublishedFile, describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import DirectoryState, is_in_place
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
@@ -36,15 +37,22 @@ class Refresher:
         clock: Where the time comes from.
         may_take_over: Returns whether this process may take a directory from another identity now: only the daemon, or
             `once` while no daemon runs.
+        endpoints: The metadata endpoints, for which `env` waits.
     """
 
     def __init__(
-        self, *, suppliers: Mapping[str, Supplier], clock: Clock, may_take_over: Callable[[], bool] = lambda: True
+        self,
+        *,
+        suppliers: Mapping[str, Supplier],
+        clock: Clock,
+        may_take_over: Callable[[], bool] = lambda: True,
+        endpoints: Endpoints | None = None,
     ) -> None:
         self._suppliers = suppliers
         self._shares: dict[object, SharedFetch[SubjectToken]] = {}
         self._clock = clock
         self._may_take_over = may_take_over
+        self._endpoints = endpoints or NoEndpoints()
 
     def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
         """Bring one target's directory to the configured state, with a token that is fresh.
@@ -72,9 +80,10 @@ class Refresher:
         try:
             with open_to_publish(target.directory) as directory:
                 visit = _Visit(directory, target, self._supply, self._clock, self._may_take_over, force, first)
+                visit.wants_env = is_env_wanted(self._endpoints, target)
                 error = visit.bring_up_to_date()
                 state = directory.read_state()
-                if visit.token is not None and _has_lost(target, state):
+                if visit.token is not None and _has_lost(target, state, visit.wants_env):
                     state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
@@ -110,9 +119,9 @@ class Refresher:
         return share.get(serves=serves, fetch=lambda _: self._suppliers[target.supplier].supply(target.context, now))
 
 
-def _has_lost(target: Target, state: DirectoryState) -> bool:
+def _has_lost(target: Target, state: DirectoryState, wants_env: bool | None) -> bool:  # noqa: FBT001 - as in _Visit
     """Return whether a file is absent that each target with a token has."""
-    needed = {RECORD, TOKEN, *target.static}
+    needed = {RECORD, TOKEN, *target.static} - (set() if wants_env else {ENVIRONMENT})
     states = zip((RECORD, *target.directory.artifacts), state[1:], strict=False)
     return any(each is None for name, each in states if name in needed)
 
@@ -128,6 +137,7 @@ class _Visit:
     may_take_over: Callable[[], bool]
     force: bool
     first: bool
+    wants_env: bool | None = True
     is_claimed: bool = True
     wrote: bool = False
     contents: dict[str, PublishedFile] = field(default_factory=dict)
@@ -255,6 +265,7 @@ class _Visit:
                 self._settle_descriptions(self.token)
             self._settle_static(before_token=False)
             wanted = {*self.target.directory.artifacts, RECORD, DESCRIPTIONS}
+            wanted -= {ENVIRONMENT} if self.wants_env is False else set()
             self.directory.withdraw(name for name in self.directory.list_entries()[0] if name not in wanted)
         if self.first and self.result is not Result.PUBLISHED and not self.wrote:
             self.directory.probe(len(self.target.static[CREDENTIALS]))  # 6
@@ -263,7 +274,8 @@ class _Visit:
         names = [row.name for row in ARTIFACTS if row.name in self.target.static or row.name == TOKEN]
         place = names.index(TOKEN)
         for name in names[:place] if before_token else names[place + 1 :]:
-            self._settle(name, self.target.static[name])
+            if name != ENVIRONMENT or self.wants_env:
+                self._settle(name, self.target.static[name])
 
     def _settle(self, name: str, wanted: bytes) -> None:
         """Write an artifact unless it was written, or is in place with its owner and mode."""
@@ -276,6 +288,8 @@ class _Visit:
         if former is not None and (keys := list_changed_keys(former, wanted)):
             self.changed[name] = keys
         self.wrote = True
+        if name == ENVIRONMENT and self.target.metadata is not None and file.is_absent:
+            return  # it waited for the listener
         if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from refresher.metadata.plan import Facts
 from refresher.tokens import AccessToken
 
 LONGEST_AUDIENCE = 2048
@@ -63,27 +64,6 @@ class IdTokenWanted(NamedTuple):
 
 
 Answer = Response | AccessTokenWanted | IdTokenWanted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What stays the same about a target while it is served.
-
-    Attributes:
-        name: The target's, which stands for the machine's name.
-        email: Of its service account.
-        scopes: Of its access tokens; what a request asks for changes nothing, as on Compute Engine.
-        project: Id of the project; None if none is configured.
-        project_number: Digits; gcloud accepts 0 for one that is not known.
-        universe_domain: Such as googleapis.com.
-    """
-
-    name: str
-    email: str
-    scopes: tuple[str, ...]
-    project: str | None = None
-    project_number: str = "0"
-    universe_domain: str = "googleapis.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

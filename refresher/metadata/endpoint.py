@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from refresher.clock import Clock
 from refresher.metadata.answers import (
     AccessTokenWanted,
-    Facts,
     IdTokenWanted,
     Request,
     Response,
@@ -25,6 +24,7 @@ from refresher.metadata.answers import (
 )
 from refresher.metadata.connection import Connection
 from refresher.metadata.id_tokens import IdTokens, Order
+from refresher.metadata.plan import Facts
 from refresher.tokens import AccessToken
 
 

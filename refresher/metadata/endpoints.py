@@ -11,58 +11,23 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from threading import Lock, Thread
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from refresher.clock import Clock
 from refresher.errors import RefresherError, describe_bug
-from refresher.metadata.answers import Facts
 from refresher.metadata.endpoint import Endpoint
-from refresher.metadata.id_tokens import Obtained
-from refresher.metadata.namespaces import RefusedError, Wanted
-from refresher.metadata.opener import OWN, HelperAbsentError, Opener, open_own
+from refresher.metadata.namespaces import RefusedError
+from refresher.metadata.opener import HelperAbsentError, Opener, open_own
+from refresher.metadata.plan import OWN, EndpointPlan, HeldToken, ListenerHealth, ListenerState, Obtained
 from refresher.metadata.server import MetadataServer
 from refresher.tokens import AccessToken
 
 _RETRY_SECONDS = 1.0
 _GONE_REMEDY = "create it again, or remove the target"
 _HELPER_REMEDY = "start it (systemctl enable --now refresher-netns), as the user that its unit names"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointPlan:
-    """What a target's endpoint is to be.
-
-    Attributes:
-        facts: What it serves next to tokens.
-        wanted: Where it listens; the namespace is a path, or `own`.
-        minted_for: What changes with everything that is minted for it: tokens of another are never served.
-    """
-
-    facts: Facts
-    wanted: Wanted
-    minted_for: str
-
-
-class ListenerState(StrEnum):
-    """How it is with a listener: `OPENING` until the first attempt has ended."""
-
-    OPENING = "opening"
-    SERVING = "serving"
-    ABSENT = "absent"
-    OCCUPIED = "occupied"
-    REFUSED = "refused"
-
-
-class ListenerHealth(NamedTuple):
-    """The state of a target's listener, with problem and remedy if it is not open."""
-
-    state: ListenerState
-    problem: str | None = None
-    remedy: str | None = None
 
 
 _OPENING = ListenerHealth(ListenerState.OPENING)
@@ -77,13 +42,6 @@ class _Kept:
     endpoint: Endpoint
     health: ListenerHealth = _OPENING
     issued_at: datetime | None = None
-
-
-class HeldToken(NamedTuple):
-    """The access token that an endpoint serves."""
-
-    token: AccessToken
-    issued_at: datetime
 
 
 class Endpoints:

@@ -9,7 +9,7 @@ CAP_NET_ADMIN and CAP_NET_BIND_SERVICE, reads nothing from the network, and assu
 
 It keeps a duplicate of each socket, so that clients wait in the kernel while the daemon restarts. A namespace is known
 by a descriptor that is held, never by a number that may be used again. As soon as a path names it no more, everything
-that would keep it alive is closed. Standard library only; of this package it needs `refresher.metadata.namespaces`.
+that would keep it alive is closed. Standard library only; of this package it needs `namespaces` and `plan` next to it.
 """
 
 import argparse
@@ -25,7 +25,8 @@ import time
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
-from refresher.metadata.namespaces import RefusedError, Wanted, open_listeners, open_namespace, run_inside
+from refresher.metadata.namespaces import RefusedError, open_listeners, open_namespace, run_inside
+from refresher.metadata.plan import Wanted
 
 LARGEST_MESSAGE = 4096
 _LEAST_PORT, _LARGEST_PORT = 1024, 65535

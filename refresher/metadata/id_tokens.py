@@ -6,12 +6,12 @@ So there are at most 32 audiences, one call at a time for each, a few at a time 
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
 
 from refresher.clock import Clock
 from refresher.metadata.answers import Response, answer_id_token, postpone
+from refresher.metadata.plan import IdToken, Obtained
 
 MOST_AUDIENCES = 32
 _MOST_AT_A_TIME = 4
@@ -19,18 +19,6 @@ _SPACING = 2.0
 """Seconds that one call costs a target, of which it may have saved up the time for 32."""
 _LONGEST_PAUSE = 60.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdToken:
-    """A Google-signed ID token, which is in no repr, and its life in UTC."""
-
-    value: str = field(repr=False)
-    issued_at: datetime
-    expires_at: datetime
-
-
-Obtained = IdToken | str
-"""A token, or the problem that there is none; no secret."""
 
 Order = Callable[[str, Callable[[Obtained], None]], None]
 """Obtains a token for an audience on another thread, and calls what it is given with it, on any thread."""

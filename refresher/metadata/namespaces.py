@@ -17,7 +17,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from fcntl import ioctl
 from threading import Thread
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from refresher.metadata.plan import Wanted
 
 LINK_LOCAL = ("169.254.169.254", 80)
 LOOPBACK = "127.0.0.1"
@@ -39,14 +41,6 @@ class RefusedError(Exception):
     def __init__(self, kind: str, problem: str, remedy: str) -> None:
         super().__init__(problem)
         self.kind, self.problem, self.remedy = kind, problem, remedy
-
-
-class Wanted(NamedTuple):
-    """What a listener is asked for: the path of a namespace, and where to listen in it."""
-
-    netns: str
-    port: int
-    link_local: bool
 
 
 def _open_path(directory: int, path: str, flags: int, resolve: int) -> int:

@@ -5,17 +5,16 @@ taken from the helper, whatever the helper says.
 """
 
 import json
+import select
 import socket
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from refresher.metadata.namespaces import LINK_LOCAL, LOOPBACK, RefusedError, Wanted, open_listener
+from refresher.metadata.namespaces import LINK_LOCAL, LOOPBACK, RefusedError, open_listener
+from refresher.metadata.plan import Wanted
 
-HELPER_SOCKET = Path("/run/refresher-netns/socket")
-OWN = "own"
-"""Stands for the daemon's own namespace: that of a pod, whose only tenant the daemon serves."""
 _SECONDS = 5.0
 _LARGEST_ANSWER = 8192
 _MOST_SOCKETS = 2
@@ -65,7 +64,7 @@ class HelperOpener:
         path: Of its socket.
     """
 
-    def __init__(self, path: Path = HELPER_SOCKET) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: socket.socket | None = None
         self._gone: deque[str] = deque()
@@ -114,17 +113,13 @@ class HelperOpener:
 
     def take_gone(self) -> set[str]:
         """Return the targets whose namespaces are gone; an end of the connection shows at the next question."""
-        connection = self._connection
-        if connection is not None:
+        while self._connection is not None and select.select([self._connection], [], [], 0)[0]:
             try:
-                while True:
-                    message = connection.recv(_LARGEST_ANSWER, socket.MSG_DONTWAIT)
-                    if not message:
-                        self.disconnect()
-                        break
+                message = self._connection.recv(_LARGEST_ANSWER)
+                if message:
                     self._note(json.loads(message))
-            except BlockingIOError:
-                pass
+                else:
+                    self.disconnect()
             except (OSError, ValueError):
                 self.disconnect()
         gone = set(self._gone)
@@ -136,9 +131,9 @@ class HelperOpener:
             self._gone.append(message["gone"])
 
     def _ask(self, question: dict[str, object]) -> tuple[dict[str, object], tuple[socket.socket, ...]]:
-        self.connect()
         connection = self._connection
-        assert connection is not None  # noqa: S101 - it is there after connect
+        if connection is None:  # never opened here: after each connection all listeners are asked for again
+            raise HelperAbsentError(f"no helper answers at {self._path}")
         try:
             connection.send(json.dumps(question).encode())
             while True:

@@ -100,7 +100,7 @@ class Board(Observer):
         keys: set[Key] = set()
         identities: dict[str, list[str]] = {}
         for name, target in plan.targets.items():
-            keys |= {(name, ""), *((name, artifact.name) for artifact in target.minted)}
+            keys |= {(name, ""), *((name, artifact.name) for artifact in target.minting)}
             identities.setdefault(target.context.identity, []).append(name)
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if key in keys}

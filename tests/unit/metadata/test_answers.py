@@ -6,7 +6,6 @@ import pytest
 from refresher.metadata.answers import (
     AccessTokenWanted,
     Answer,
-    Facts,
     IdTokenWanted,
     Request,
     Response,
@@ -16,6 +15,7 @@ from refresher.metadata.answers import (
     answer_id_token,
     postpone,
 )
+from refresher.metadata.plan import Facts
 from refresher.tokens import AccessToken
 from tests.tokens import NOW
 

@@ -1,110 +1,31 @@
-import ctypes
 import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.metadata.namespaces import RefusedError, Wanted
-from refresher.metadata.opener import HelperAbsentError, HelperOpener
+from refresher.metadata.namespaces import RefusedError
+from refresher.metadata.opener import HelperAbsentError
+from refresher.metadata.plan import Wanted
+from tests.network_namespaces import NamespaceSite, open_site, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Need
 
-_NEW_NETWORK = 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-@dataclass
-class Site:
-    """A directory of namespaces, and a helper that may enter those in it."""
-
-    root: Path
-    socket: Path
-    stack: ExitStack
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, user: int = 0) -> None:
-        """Start the helper and wait until it accepts."""
-        roots = self.root.parent / "roots"
-        roots.write_text(f"# namespaces\n{self.root}\n")
-        roots.chmod(0o644)
-        arguments = ["--user", str(user), "--roots", str(roots), "--socket", str(self.socket)]
-        command = [sys.executable, "-m", "refresher.metadata.helper", *arguments]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        self.stack.callback(self.stop)
-        assert self.process.stderr is not None
-        assert b"serves uid" in self.process.stderr.readline()
-
-    def stop(self) -> None:
-        """End the helper."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            if self.process.stderr is not None:
-                self.process.stderr.close()
-
-    def connect(self) -> HelperOpener:
-        """Return the daemon's side of a connection."""
-        opener = HelperOpener(self.socket)
-        self.stack.callback(opener.disconnect)
-        return opener
-
-    def make(self, name: str) -> Path:
-        """Return the path of a new network namespace, as `ip netns add` makes one."""
-        path = self.root / name
-        path.touch()
-        holder = subprocess.Popen(["unshare", "--net", "sleep", "60"])
-        try:
-            own, others = Path("/proc/self/ns/net"), Path(f"/proc/{holder.pid}/ns/net")
-            wait_until(lambda: not own.samefile(others))
-            subprocess.run(["mount", "--bind", f"/proc/{holder.pid}/ns/net", str(path)], check=True)
-        finally:
-            holder.kill()
-            holder.wait()
-        self.stack.callback(self.remove, name)
-        return path
-
-    def remove(self, name: str) -> None:
-        """Remove a namespace that is there still, as `ip netns del` does."""
-        path = self.root / name
-        subprocess.run(["umount", "--lazy", str(path)], check=False, stderr=subprocess.DEVNULL)
-        path.unlink(missing_ok=True)
-
-    def run(self, name: str, program: str) -> str:
-        """Return what a Python program prints in a namespace."""
-        command = ["nsenter", f"--net={self.root / name}", sys.executable, "-c", program]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 10
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
 
 @pytest.fixture
-def site(tmp_path: Path, need: "Need") -> Iterator[Site]:
-    """Return a site whose helper runs; the mounts are those of this test's own mount namespace."""
+def site(tmp_path: Path, need: "Need") -> Iterator[NamespaceSite]:
+    """Return a site whose helper runs."""
     need.root()
-    root = tmp_path / "netns"
-    root.mkdir(mode=0o755)
-    with ExitStack() as stack:
-        found = Site(root, tmp_path / "socket", stack)
-        found.start()
+    with open_site(tmp_path) as found:
         yield found
 
 
-def test_listener_is_in_the_namespace_and_on_its_loopback(site: Site) -> None:
+def test_listener_is_in_the_namespace_and_on_its_loopback(site: NamespaceSite) -> None:
     """The helper brings up lo, adds the link-local address, and hands over sockets that accept there."""
     wanted = Wanted(str(site.make("alice")), 8174, link_local=True)
 
@@ -135,7 +56,7 @@ def test_listener_is_in_the_namespace_and_on_its_loopback(site: Site) -> None:
         ("fifo", "absent"),
     ],
 )
-def test_path_is_refused_when_it_is_no_namespace_of_a_container(site: Site, name: str, kind: str) -> None:
+def test_path_is_refused_when_it_is_no_namespace_of_a_container(site: NamespaceSite, name: str, kind: str) -> None:
     """Links, other kinds of namespaces and of files, and the host's own namespace are not entered."""
     site.make("alice")
     (site.root / "folder").mkdir()
@@ -155,13 +76,13 @@ def test_path_is_refused_when_it_is_no_namespace_of_a_container(site: Site, name
 
 
 @pytest.mark.parametrize("path", ["/proc/1/ns/net", "/proc/self/ns/net", "netns/alice", ""])
-def test_path_outside_the_roots_is_refused(site: Site, path: str) -> None:
+def test_path_outside_the_roots_is_refused(site: NamespaceSite, path: str) -> None:
     """A drop-in can't name the namespace of a process."""
     with pytest.raises(RefusedError, match="is not below a configured root"):
         site.connect().open("alice", Wanted(path, 8174, link_local=False))
 
 
-def test_root_that_others_can_write_to_is_refused(site: Site) -> None:
+def test_root_that_others_can_write_to_is_refused(site: NamespaceSite) -> None:
     """Who can rename in a root decides what a path names."""
     path = site.make("alice")
     site.root.chmod(0o777)
@@ -170,7 +91,7 @@ def test_root_that_others_can_write_to_is_refused(site: Site) -> None:
         site.connect().open("alice", Wanted(str(path), 8174, link_local=False))
 
 
-def test_namespace_of_another_target_is_refused(site: Site) -> None:
+def test_namespace_of_another_target_is_refused(site: NamespaceSite) -> None:
     """Two names of one namespace are one namespace, and the first target keeps it until it is closed."""
     wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
     other = site.root / "bob"
@@ -190,17 +111,17 @@ def test_namespace_of_another_target_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize("port", [0, 22, 80, 1023, 65536, -1])
-def test_port_of_root_is_refused(site: Site, port: int) -> None:
+def test_port_of_root_is_refused(site: NamespaceSite, port: int) -> None:
     """A daemon that was taken over can't take the place of a service of the container's root."""
     with pytest.raises(RefusedError, match="for root's programs"):
         site.connect().open("alice", Wanted(str(site.make("alice")), port, link_local=False))
 
 
-def test_port_that_is_taken_is_occupied(site: Site) -> None:
+def test_port_that_is_taken_is_occupied(site: NamespaceSite) -> None:
     """A program of the container that came first is named as the reason."""
     path = site.make("alice")
     program = (
-        "import socket; from refresher.metadata.namespaces import open_listeners, Wanted;"
+        "from refresher.metadata.namespaces import open_listeners; from refresher.metadata.plan import Wanted;"
         "kept = open_listeners(Wanted('', 8174, False)); print(flush=True); input()"
     )
     command = ["nsenter", f"--net={path}", sys.executable, "-c", program]
@@ -215,7 +136,7 @@ def test_port_that_is_taken_is_occupied(site: Site) -> None:
     assert refused.value.kind == "occupied"
 
 
-def test_connection_waits_while_the_daemon_restarts(site: Site) -> None:
+def test_connection_waits_while_the_daemon_restarts(site: NamespaceSite) -> None:
     """The helper holds a duplicate: what connects meanwhile is accepted by the next daemon."""
     wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
     for each in site.connect().open("alice", wanted):
@@ -233,7 +154,7 @@ def test_connection_waits_while_the_daemon_restarts(site: Site) -> None:
         assert client.communicate()[0] == b"hello\n"
 
 
-def test_namespace_ends_when_its_path_is_gone(site: Site) -> None:
+def test_namespace_ends_when_its_path_is_gone(site: NamespaceSite) -> None:
     """The helper closes its duplicate and reports the target, so that nothing keeps the namespace alive."""
     wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
     opener = site.connect()
@@ -248,7 +169,7 @@ def test_namespace_ends_when_its_path_is_gone(site: Site) -> None:
         opener.open("alice", wanted)
 
 
-def test_another_namespace_at_the_same_path_is_another(site: Site) -> None:
+def test_another_namespace_at_the_same_path_is_another(site: NamespaceSite) -> None:
     """A name that was made again gets listeners of its own, and the former namespace is let go."""
     wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
     opener = site.connect()
@@ -264,7 +185,7 @@ def test_another_namespace_at_the_same_path_is_another(site: Site) -> None:
     present.close()
 
 
-def test_what_an_earlier_daemon_wanted_is_closed_when_the_next_one_settles(site: Site) -> None:
+def test_what_an_earlier_daemon_wanted_is_closed_when_the_next_one_settles(site: NamespaceSite) -> None:
     """A target that was removed while the daemon was down keeps no namespace alive."""
     paths = {name: Wanted(str(site.make(name)), 8174, link_local=False) for name in ("alice", "bob")}
     earlier = site.connect()
@@ -281,7 +202,7 @@ def test_what_an_earlier_daemon_wanted_is_closed_when_the_next_one_settles(site:
     assert [site.run(name, program) for name in paths] == ["0", "111"]
 
 
-def test_other_users_are_not_served(site: Site) -> None:
+def test_other_users_are_not_served(site: NamespaceSite) -> None:
     """Only the daemon's user gets an answer, and root is another user."""
     site.stop()
     site.start(user=4242)
@@ -290,7 +211,7 @@ def test_other_users_are_not_served(site: Site) -> None:
         site.connect().open("alice", Wanted(str(site.make("alice")), 8174, link_local=False))
 
 
-def test_roots_must_be_a_file_of_root_alone(site: Site) -> None:
+def test_roots_must_be_a_file_of_root_alone(site: NamespaceSite) -> None:
     """A file that another user can write to would make the roots worthless."""
     roots = site.root.parent / "others"
     roots.write_text(str(site.root))

@@ -9,9 +9,8 @@ import pytest
 
 from refresher.clock import SystemClock
 from refresher.errors import RefresherError
-from refresher.metadata.answers import Facts
 from refresher.metadata.endpoint import Endpoint, Limits
-from refresher.metadata.id_tokens import IdToken, Obtained
+from refresher.metadata.plan import Facts, IdToken, Obtained
 from refresher.metadata.server import MetadataServer
 from refresher.tokens import AccessToken
 
