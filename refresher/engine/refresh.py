@@ -22,6 +22,7 @@ from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS,
 from refresher.publishing.contents import PublishedFile, describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import DirectoryState, is_in_place
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
+from refresher.publishing.turns import TURNS
 from refresher.shared_fetch import SharedFetch
 from refresher.suppliers.interface import Supplier
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
@@ -78,7 +79,7 @@ class Refresher:
         error: RefresherError | None = None
         state: DirectoryState | None = None
         try:
-            with open_to_publish(target.directory) as directory:
+            with TURNS.take(), open_to_publish(target.directory) as directory:
                 visit = _Visit(directory, target, self._supply, self._clock, self._may_take_over, force, first)
                 visit.wants_env = is_env_wanted(self._endpoints, target)
                 error = visit.bring_up_to_date()
@@ -164,7 +165,8 @@ class _Visit:
             seen = self.directory.read_state()
         token, failure = None, None
         try:
-            token = self.supply(self.target, self.token)  # 4
+            with TURNS.leave():  # a supplier may wait for an answer
+                token = self.supply(self.target, self.token)  # 4
         except SupplyError as error:
             failure = error
         with self.directory.held():
