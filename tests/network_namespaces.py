@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,13 @@ class NamespaceSite:
     stack: ExitStack
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, user: int = 0) -> None:
-        """Start the helper and wait until it accepts."""
+    def start(self, *, user: int = 0, prefix: Sequence[str] = ()) -> None:
+        """Start the helper, with a command in front of it, and wait until it accepts."""
         roots = self.root.parent / "roots"
         roots.write_text(f"# namespaces\n{self.root}\n")
         roots.chmod(0o644)
         arguments = ["--user", str(user), "--roots", str(roots), "--socket", str(self.socket)]
-        command = [sys.executable, "-m", "refresher.metadata.helper", *arguments]
+        command = [*prefix, sys.executable, "-m", "refresher.metadata.helper", *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
         self.stack.callback(self.stop)
         assert self.process.stderr is not None

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tests.conftest import Need
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def site(tmp_path: Path, need: "Need") -> Iterator[NamespaceSite]:
     """Return a site whose helper runs."""
@@ -221,3 +224,37 @@ def test_roots_must_be_a_file_of_root_alone(site: NamespaceSite) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert (done.returncode, "must be a file of root's" in done.stderr) == (1, True)
+
+
+CAPABILITIES = ("sys_admin", "net_admin", "net_bind_service")
+
+
+@pytest.mark.parametrize("missing", ["", *CAPABILITIES])
+def test_helper_needs_each_of_its_capabilities_and_no_other(site: NamespaceSite, need: "Need", missing: str) -> None:
+    """With the three of its unit it opens everything, and with any two of them it does not."""
+    setpriv = need.tool("setpriv", "apt-get install util-linux")
+    kept = ",".join(f"+{each}" for each in CAPABILITIES if each != missing)
+    wanted = Wanted(str(site.make("alice")), 8174, link_local=True)
+    site.stop()
+    site.start(prefix=[setpriv, "--bounding-set", f"-all,{kept}", "--inh-caps", "-all", "--no-new-privs"])
+    opener = site.connect()
+
+    if missing:
+        with pytest.raises(RefusedError, match="refresher-netns failed"):
+            opener.open("alice", wanted)
+        return
+
+    for each in opener.open("alice", wanted):
+        each.close()
+
+
+def test_helper_imports_nothing_but_the_standard_library() -> None:
+    """What has capabilities runs no code of others."""
+    program = (
+        "import sys; before = set(sys.modules); import refresher.metadata.helper;"
+        "print(*{name.partition('.')[0] for name in sys.modules.keys() - before} - sys.stdlib_module_names)"
+    )
+
+    done = subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True)
+
+    assert done.stdout.split() == ["refresher"]
