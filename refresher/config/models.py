@@ -6,14 +6,13 @@ Each model checks between its own keys. What spans entries (references, subjects
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
 
+from refresher.config.endpoints import GoogleSettings
 from refresher.settings import fields, values
 from refresher.settings.model import ByName, Settings
 from refresher.settings.places import Map, Problem, Value
@@ -22,9 +21,6 @@ from refresher.text import quote
 
 _FOLDED = str.maketrans("-.", "__")
 """Characters of names that become one in the names of variables."""
-
-_METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "fd20:ce::254"])
-_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
 
 
 class ProviderSettings(Settings):
@@ -153,6 +149,19 @@ class ArtifactSettings(Settings):
                 yield self.problem(clause, "rename one of them", "id_tokens", name, at_key=True)
 
 
+class MetadataSettings(Settings):
+    """The GCE metadata endpoint of one container, in the container's own network namespace."""
+
+    netns: fields.Namespace = Field(
+        description="Path of the container's network namespace; or own, for the daemon's (a sidecar in a pod).",
+        examples=["/run/netns/NAME"],
+    )
+    port: values.Port = Field(default=8174, description="Port on 127.0.0.1. Default: 8174.")
+    link_local: values.Flag = Field(
+        default=False, description="Whether 169.254.169.254:80 answers too, for clients that read no variables."
+    )
+
+
 class TargetSettings(Settings):
     """Where: the credentials directory of one container. A drop-in holds one of these."""
 
@@ -180,45 +189,9 @@ class TargetSettings(Settings):
     artifacts: ArtifactSettings = Field(
         default_factory=ArtifactSettings.make_default, description="Optional artifacts to publish."
     )
-
-
-class EndpointSettings(Settings):
-    """Origins of Google's services: SCHEME://HOST[:PORT], without a path."""
-
-    sts: fields.Origin | None = Field(default=None, description="Security Token Service.")
-    iam_credentials: fields.Origin | None = Field(default=None, description="IAM Service Account Credentials API.")
-    cloud_kms: fields.Origin | None = Field(default=None, description="Cloud KMS API.")
-    metadata: fields.Origin | None = Field(default=None, description="Metadata server.")
-
-
-class GoogleSettings(Settings):
-    """Google endpoints and universe: only for another universe, a regional STS, or the emulator."""
-
-    universe_domain: fields.UniverseDomain = Field(default="googleapis.com", description="Default: googleapis.com.")
-    endpoints: EndpointSettings = Field(
-        default_factory=EndpointSettings.make_default, description="Origins other than the universe's own."
+    metadata: MetadataSettings | None = Field(
+        default=None, description="The GCE metadata endpoint inside the container's network namespace."
     )
-    ca_file: values.AbsolutePath | None = Field(
-        default=None,
-        description="Further certificates to trust for those endpoints; relative to the file that names it.",
-    )
-    emulator: values.Flag = Field(
-        default=False, description="Needed for any origin outside the universe domain; plain http only on loopback."
-    )
-
-    def check(self) -> Iterator[Problem]:
-        """Check each origin: only an emulator is outside the universe, and plain http stays on the loopback."""
-        for key, origin in self.endpoints:
-            parts = urlsplit(origin or "")
-            host = parts.hostname or ""
-            if origin is None or (key == "metadata" and host in _METADATA_HOSTS):
-                continue
-            if not host.endswith("." + self.universe_domain.lower()) and not self.emulator:
-                clause = f"is {quote(origin)}, which is not below {self.universe_domain}"
-                yield self.problem(clause, "fix it, or add emulator: true below google:", "endpoints", key)
-            # the metadata server alone speaks plain http by nature
-            if parts.scheme == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
-                yield self.problem(f"is {quote(origin)}, plain http beyond the loopback", "use https", "endpoints", key)
 
 
 def _read_version(value: Value) -> int:
