@@ -87,7 +87,9 @@ def command(
         print_note(complaint)
     names = _select(found, targets, artifacts)
     wanted = tuple(artifacts) or None
-    _wait_for_files(found, names, () if exchange else wanted, min_validity, deadline)
+    # the proof of a target without a pool needs no file, and shows why the file is absent
+    needed = [name for name in names if name not in found.targets or not found.targets[name].impersonation.is_own]
+    _wait_for_files(found, needed if exchange else names, () if exchange else wanted, min_validity, deadline)
     if exchange:
         from refresher.app.programs import prove_targets
 

@@ -37,6 +37,7 @@ class ResolvedTarget(NamedTuple):
         uid: Owner of the files; None for the daemon's own.
         gid: Group of the files; None if no group is configured.
         mode: Permission bits of the files.
+        environment: Which variables `env` holds: `files`, `metadata` or `both`.
         metadata: Its metadata endpoint; None if it has none.
         location: `file:line:column` where it is configured.
     """
@@ -49,6 +50,7 @@ class ResolvedTarget(NamedTuple):
     gid: int | None
     mode: int
     artifacts: ArtifactSettings
+    environment: str
     metadata: MetadataSettings | None
     location: str
 
@@ -98,6 +100,7 @@ class TargetResolver:
             gid=gid,
             mode=settings.mode or (0o400 if gid is None else 0o440),
             artifacts=settings.artifacts,
+            environment=settings.environment,
             metadata=settings.metadata,
             location=locate(settings.node.label),
         )

@@ -53,7 +53,7 @@ class Facts:
     """What is known of a target.
 
     Attributes:
-        settings: The settings of its supplier.
+        settings: The settings of its supplier; None without a pool.
         health: The verdict on its files.
         artifacts: Its minted artifacts that do not serve, by name, and what came of minting each.
         sight: What its container sees; or the reason why nothing looked there, or why it could not be entered.
@@ -65,7 +65,7 @@ class Facts:
     """
 
     target: Target
-    settings: SupplierSettings
+    settings: SupplierSettings | None
     container_directory: str
     variables: Mapping[str, str]
     health: TargetHealth

@@ -174,7 +174,7 @@ class _CheckUp:
             sight, published = sights.get(name, (_NOWHERE, _NOTHING))
             yield Facts(
                 target=target,
-                settings=self._loaded.configuration.suppliers[target.supplier],
+                settings=None if target.supplier is None else self._loaded.configuration.suppliers[target.supplier],
                 container_directory=resolved.container_directory,
                 variables=variables,
                 health=verdicts[name],

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from refresher.emulator.testing import Scenario
-    from tests.conftest import Act
 
     Arrange = Callable[[Worker, Scenario], dict[str, Any]]
 
@@ -58,12 +57,24 @@ def of_a_service_account_key(worker: Worker, google: Scenario) -> dict[str, Any]
 
 
 def configure(worker: Worker, own: dict[str, Any], *names: str) -> None:
-    """Configure targets whose artifacts are minted as the worker."""
+    """Configure targets without a pool: there is neither provider nor supplier."""
+    worker.write(without_pool(worker, own, *names))
+
+
+def without_pool(worker: Worker, own: dict[str, Any], *names: str, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - any key of a target
+    """Return a configuration of targets without a pool."""
     document = worker.document(*names)
+    del document["providers"], document["suppliers"]
+    document["identities"] = {
+        name: {"service_account": account_of(name), "via": "impersonation", **own} for name in names
+    }
+    return document | {"targets": {name: dict(body) for name in names}}
+
+
+def grant(google: Scenario, *names: str) -> None:
+    """Allow the machine's account to act as these accounts."""
     for name in names:
-        document["identities"][name] |= {"via": "impersonation", **own}
-        document["targets"][name] = {"artifacts": ARTIFACTS}
-    worker.write(document)
+        google.allow_member(account_of(name), f"serviceAccount:{MACHINE}", CREATOR)
 
 
 @pytest.mark.parametrize("arrange", [of_the_metadata_server, of_a_federated_file, of_a_service_account_key])
@@ -71,64 +82,81 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
     """No subject token is exchanged: each account is asked for with the worker's own token, which is fetched once."""
     worker, google = cloud
     own = arrange(worker, google)
-    for name in ("alice", "bob"):
-        google.allow_member(account_of(name), f"serviceAccount:{MACHINE}", CREATOR)
-    configure(worker, own, "alice", "bob")
+    grant(google, "alice", "bob")
+    worker.write(without_pool(worker, own, "alice", "bob", artifacts=ARTIFACTS))
     google.journal.clear()
 
     worker.once()
 
-    assert worker.command("check").stdout.count("minted with the worker's own credentials") == 2
     for name in ("alice", "bob"):
         token = (worker.directory(name) / "access_token").read_text()
         assert google.whoami(token)["service_account"] == account_of(name)
         assert (worker.directory(name) / "id_tokens" / "api").read_text().startswith("eyJ")
         variables = (worker.directory(name) / "env").read_text()
         assert f"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE={worker.directory(name)}/access_token" in variables
+        assert "GOOGLE_APPLICATION_CREDENTIALS" not in variables
     asked = [entry.operation for entry in google.journal.entries()]
     assert sum(asked.count(source) for source in ("sts.token", "metadata.token", "oauth2.token")) == 1
     assert asked.count("iamcredentials.generateIdToken") == 2
 
 
-def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, act: Act, tmp_path: Path) -> None:
-    """With the lines of the guide and no pool, the access token is the account's, and the ADC document is of no use."""
+def test_least_configuration_without_a_pool_is_complete(cloud: tuple[Worker, Scenario]) -> None:
+    """One identity and one target are enough; the directory holds no token and no ADC document, and it is ready."""
+    worker, google = cloud
+    grant(google, "alice")
+    configure(worker, of_the_metadata_server(worker, google), "alice")
+
+    worker.once()
+
+    assert set(worker.files("alice")) == {"access_token", "artifacts.json", "env"}
+    shown = worker.status()["alice"]
+    assert (shown["state"], shown["path"]) == ("fresh", f"{worker.directory('alice')}/access_token")
+    assert (shown["issuer"], shown["subject"], shown["artifacts"]) == (None, None, [])
+    worker.command("wait", "--timeout", "0s")
+    worker.command("wait", "--timeout", "0s", "--artifact", "access_token")
+    worker.command("wait", "--timeout", "0s", "--exchange")
+    worker.run("wait", "--directory", str(worker.directory("alice")), "--timeout", "0s")
+
+
+def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, tmp_path: Path) -> None:
+    """With the lines of the guide and no pool, the access token is the account's."""
     origins = dict.fromkeys(("sts", "iam_credentials", "metadata"), google_emulator.http)
     worker = Worker(place=tmp_path, google={"emulator": True, "endpoints": origins})
-    worker.make_keys()
     of_the_metadata_server(worker, google_emulator)
     section = GUIDE.read_text().partition("### Without a pool\n")[2]
     document = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
     account = document["identities"]["alice"]["service_account"]
     google_emulator.allow_member(account, f"serviceAccount:{MACHINE}", CREATOR)
-    worker.write(worker.document() | document)
+    worker.write(without_pool(worker, {}) | document)
 
     worker.once()
 
     token = (worker.directory("alice") / "access_token").read_text()
     assert google_emulator.whoami(token)["service_account"] == account
-    assert "refused" in act(worker.directory("alice"), google_emulator)
 
 
 def test_missing_role_is_reported_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
-    """Without the role the token file is fresh, and the failure names the role, the account and the machine's own."""
+    """Without the role nothing is published; the failure names the role, the account and the machine's own."""
     worker, google = cloud
     configure(worker, of_the_metadata_server(worker, google), "alice")
+    google.state.service_accounts[account_of("alice")].bindings.clear()
 
     done = worker.once(status=5)
 
-    assert worker.status()["alice"]["state"] == "fresh"
+    assert worker.status()["alice"]["state"] == "absent"
+    assert worker.files("alice") == {}
     assert f"grant the machine's service account {CREATOR} on {account_of('alice')}" in done.stderr
     assert "asked as the machine's service account" in done.stderr
 
 
 def test_unusable_credentials_are_reported(cloud: tuple[Worker, Scenario]) -> None:
-    """A credentials file that is not there fails the artifacts alone, and is named."""
+    """A credentials file that is not there is named, and nothing is published."""
     worker, _ = cloud
     configure(worker, {"credentials": "absent.json"}, "alice")
 
     done = worker.once(status=3)
 
-    assert worker.status()["alice"]["state"] == "fresh"
+    assert worker.files("alice") == {}
     assert str(worker.place / "absent.json") in done.stderr
 
 
@@ -154,14 +182,14 @@ def test_credentials_without_an_answer_delay_no_other_target(cloud: tuple[Worker
             "endpoints": {**(worker.google or {})["endpoints"], "metadata": server.origin},
         }
         others = [f"other{number}" for number in range(40)]
-        configure(worker, {}, *others)
+        document = without_pool(worker, {}, *others)
+        worker.write(document)
         with worker.daemon() as log:
-            log.wait_for("token.published", count=len(others))
-            until(lambda: server.connections, what="somebody to wait for the metadata server")
-            document = worker.document(*others, "alice")
-            for name in others:
-                document["identities"][name] |= {"via": "impersonation"}
-            document["targets"] = {name: {"artifacts": ARTIFACTS} for name in document["targets"]}
+            until(lambda: server.connections, what="another target to wait for the metadata server")
+            pooled = worker.document("alice")
+            document["identities"] |= pooled["identities"]
+            document["targets"]["alice"] = {"artifacts": ARTIFACTS}
+            document |= {key: pooled[key] for key in ("providers", "suppliers")}
 
             worker.write(document)
 

@@ -14,7 +14,7 @@ from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter
 from refresher.errors import ExchangeError, ImpersonationError, RefresherError
 from refresher.policy import probe_interval
-from tests.fakes import FakeClock, FakeSupplier
+from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def published(target_of: MakeTarget, clock: FakeClock) -> MakeTarget:
 
 def publish(target: Target, clock: FakeClock) -> None:
     """Publish a fresh token of a target."""
-    outcome = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock).refresh(target, first=True)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, chain=lambda: FakeChain(clock), clock=clock)
+    outcome = refresher.refresh(target, first=True)
     assert outcome.result is Result.PUBLISHED
 
 
