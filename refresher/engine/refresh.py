@@ -21,6 +21,7 @@ from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, RECORD
 from refresher.publishing.contents import PublishedFile, parse_descriptions, render_descriptions
 from refresher.publishing.directory import DirectoryState, is_in_place
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
+from refresher.publishing.turns import TURNS
 from refresher.suppliers.interface import Supplier
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
@@ -72,7 +73,7 @@ class Refresher:
         error: RefresherError | None = None
         state: DirectoryState | None = None
         try:
-            with open_to_publish(target.directory) as directory:
+            with TURNS.take(), open_to_publish(target.directory) as directory:
                 visit = _Visit(directory, target, self._supplies.get, self._clock, self._may_take_over, force, first)
                 error = visit.bring_up_to_date()
                 state = directory.read_state()
@@ -157,7 +158,8 @@ class _Visit:
 
     def _try_to_supply(self) -> tuple[SubjectToken | None, RefresherError | None]:
         try:
-            return self.supply(self.target, self.token), None
+            with TURNS.leave():  # a supplier may wait for an answer
+                return self.supply(self.target, self.token), None
         except (SupplyError, ImpersonationError) as error:
             return None, error
 

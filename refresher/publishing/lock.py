@@ -21,6 +21,7 @@ from pathlib import Path
 from refresher.errors import PublishError
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import build_publish_error
+from refresher.publishing.turns import TURNS
 from refresher.publishing.walk import LOCK, InsecureDirectoryError, build_uncreatable_error, open_root
 
 PATIENCE = 10.0
@@ -203,7 +204,8 @@ def take_directory(lock: int | None, status: os.stat_result, place: str, *, pati
                 f"another process has been writing into {place} for {patience:.0f} s",
                 "find the process that holds the lock (lslocks): a `refresher once` that hangs or was stopped?",
             )
-        time.sleep(_PAUSE)
+        with TURNS.leave():
+            time.sleep(_PAUSE)
     return byte
 
 

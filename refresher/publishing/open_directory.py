@@ -17,6 +17,7 @@ from refresher.publishing.contents import PublishedFile
 from refresher.publishing.directory import CredentialsDirectory, DirectoryState, read_directory_state, read_files
 from refresher.publishing.lock import open_lock, release_directory, take_directory
 from refresher.publishing.record import TargetRecord, read_record
+from refresher.publishing.turns import TURNS
 from refresher.publishing.walk import AbsentDirectoryError, open_below, open_folder, settle
 
 _ATTEMPTS = 3
@@ -64,7 +65,8 @@ class OpenDirectory:
 
     def _open(self) -> int:
         """Return a descriptor of what has the name now; one that is created is synchronised with its record."""
-        return open_below(self._root, self._name, self._path, create=True, is_synced=False)
+        with TURNS.leave():
+            return open_below(self._root, self._name, self._path, create=True, is_synced=False)
 
     def close(self) -> None:
         """Close it; called once, at the end of the `with` block."""
@@ -145,9 +147,10 @@ class OpenDirectory:
         with self._translated(name, ownership=ownership), self._around(name, create=True) as (directory, file):
             if self._entries is not None:
                 self._entries.add(name.partition("/")[0])
-            atomic.replace(directory, file, content, ownership=ownership, random_name=self._random_name)
-            if name == RECORD:
-                os.fsync(self._root)
+            with TURNS.leave():  # creating, renaming and synchronising wait for the disk
+                atomic.replace(directory, file, content, ownership=ownership, random_name=self._random_name)
+                if name == RECORD:
+                    os.fsync(self._root)
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove artifacts, in the order of withdrawal; absent ones are fine.

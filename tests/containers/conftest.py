@@ -93,7 +93,9 @@ def site(public: Path, need: Need) -> Iterator[Site]:
     }
     with emulator() as google:
         origins = {"sts": google.http, "iam_credentials": google.http, "metadata": google.http}
-        worker = Worker(place=public, lifetime="6s", google={"emulator": True, "endpoints": origins})
+        # A token is replaced at 7 s at the latest: STS shows no `expires_in` when two seconds are left, and google-auth
+        # fails without it.
+        worker = Worker(place=public, lifetime="12s", google={"emulator": True, "endpoints": origins})
         google.add_provider(issuer=ISSUER, jwks=worker.make_keys())
         for target in owners:
             google.allow(account_of(target), subject=f"user-{target}")

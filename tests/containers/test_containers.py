@@ -36,7 +36,7 @@ mv "$directory/next" "$directory/source"
 echo renamed
 "$refresher" inspect "$directory/seen" || :
 """
-ROTATIONS = 5
+ROTATIONS = 4
 ARTIFACTS = ("token", "credentials.json", "env")
 
 
@@ -166,7 +166,7 @@ def test_damage_in_a_writable_mount_is_repaired(alice: Tenant) -> None:
 @pytest.mark.timeout(240)
 def test_two_users_side_by_side_act_as_themselves(alice: Tenant, bob: Tenant, request: pytest.FixtureRequest) -> None:
     """Two containers act through many tokens, with podman for about a minute: no call fails, none acts as the other."""
-    tokens = 20 if "podman" in request.node.name else 3
+    tokens = 10 if "podman" in request.node.name else 3
     tenants = (alice, bob)
     act = [PYTHON, "/mnt/inside/act.py", alice.site.google.http, str(tokens)]
 
