@@ -38,6 +38,8 @@ _SCOPE = re.compile(
 
 _MOST_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 
+_FEW = 3
+"""Targets that a warning names."""
 _QUOTA = 6_000
 """Exchanges a minute that STS allows a project (https://docs.cloud.google.com/iam/quotas)."""
 _SHARE = 0.1
@@ -144,6 +146,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
         for key, path in settings.file_paths():
             if not os.path.lexists(path):
                 yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
+    yield from _list_environment_faults(loaded)
     yield from _list_listen_faults(loaded)
     yield from _list_excess(loaded)
     yield from find_misnamed(loaded.configuration.targets_directory).values()
@@ -170,6 +173,34 @@ def list_unrecorded(loaded: LoadedConfiguration) -> Iterator[PublishError]:
             f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",
             f"remove it once no container uses it: rm -r {root / name}",
         )
+
+
+def _list_environment_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
+    """Return a warning about targets whose variables do not serve some clients, one for all of a kind."""
+    both, unserved = [], []
+    for name, target in loaded.targets.items():
+        has_pool = loaded.get_identity(target).via != "impersonation"
+        if target.environment == "both" and has_pool:
+            both.append(name)
+        elif target.environment == "files" and target.metadata is not None and not has_pool:
+            unserved.append(name)
+    if both:
+        yield ConfigurationError(
+            f"environment: both of {_name_few(both)}: object_store (obstore, polars, delta-rs, Lance) fails while "
+            "GOOGLE_APPLICATION_CREDENTIALS is set",
+            "set environment: metadata for containers that use it",
+        )
+    if unserved:
+        yield ConfigurationError(
+            f"env of {_name_few(unserved)} does not name the metadata endpoint, without which client libraries find "
+            "no credentials",
+            "set environment: metadata",
+        )
+
+
+def _name_few(names: list[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"{'target' if len(names) == 1 else 'targets'} {', '.join(names[:_FEW])}{more}"
 
 
 def _list_listen_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:

@@ -12,6 +12,7 @@ from refresher.resources import CREATOR_ROLE
 
 _FEW = 3
 """Identities that a line names."""
+_ENVIRONMENTS = {"metadata": "the metadata endpoint", "both": "the files and the metadata endpoint"}
 
 
 @declare("check", example="refresher check --config refresher.yaml")
@@ -65,6 +66,8 @@ def _describe(target: dict[str, Any]) -> list[str]:
     ]
     if target["artifacts"]:
         lines.append(f"  optional artifacts: {', '.join(target['artifacts'])}")
+    if target["environment"] != "files":
+        lines.append(f"  env holds the variables of: {_ENVIRONMENTS[target['environment']]}")
     if target["lifetime"]:
         lines.append(
             f"  tokens live {target['lifetime']}; if the issuer stops, clients work at least {target['least_runway']}"
@@ -79,6 +82,8 @@ def _describe_without_pool(target: dict[str, Any]) -> list[str]:
         f"  files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
         f"  minted with the worker's own credentials: {', '.join(target['artifacts'])}",
     ]
+    if target["environment"] != "files":
+        lines.append(f"  env holds the variables of: {_ENVIRONMENTS[target['environment']]}")
     if target["metadata"] is None:
         lines.append("  gcloud and bq read the access token; client libraries need metadata: to be set")
     lines.append(
@@ -90,17 +95,18 @@ def _describe_without_pool(target: dict[str, Any]) -> list[str]:
 def _describe_grants(grants: dict[str, Any]) -> list[str]:
     """Return what the worker's own account must hold, with the commands, and what follows from it."""
     accounts, commands = grants["accounts"], grants["commands"]
-    count = "1 account" if len(accounts) == 1 else f"each of {len(accounts)} accounts"
+    count, each = ("1 service account", "it") if len(accounts) == 1 else (f"{len(accounts)} service accounts", "each")
+    chain = " (on the first delegate of a chain)" if len(commands) > len(accounts) else ""
     lines = [
-        f"{grants['principal']} acts for the users, and must hold {CREATOR_ROLE} on {count}:",
+        f"without a pool, {grants['principal']} acts as {count}; it must hold {CREATOR_ROLE} on {each}{chain}:",
         f"  {grants['find_account']}",
         *(f"  {command}" for command in commands[:_FEW]),
     ]
     if len(commands) > _FEW:
-        lines.append(f"  and {len(commands) - _FEW} more: --json lists them all")
+        lines.append(f"  and {len(commands) - _FEW} more, which --json lists")
     lines += [
-        f"  a process that takes over this worker, or reaches these credentials, can be {count}: grant the role on",
-        "  these accounts alone, never on a project, and block the metadata server for containers (docs/isolation.md)",
+        f"  a process that takes over this worker, or reaches these credentials, can act as {each} too: grant the role",
+        "  on accounts only, never on a project, and block the metadata server for containers (docs/isolation.md)",
     ]
     return lines
 

@@ -24,7 +24,7 @@ from refresher.cli.command import (
     select_targets,
 )
 from refresher.errors import ExitStatus, NotReadyError, UsageError
-from refresher.publishing.artifacts import NAMES, OPTIONAL
+from refresher.publishing.artifacts import NAMES, OPTIONAL, TOKEN
 
 _POLL_SECONDS = 0.1
 _OPTIONAL = ", ".join(OPTIONAL)
@@ -120,7 +120,7 @@ def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) 
         raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
     for artifact in artifacts:
         for name in selected:
-            if name in found.targets and artifact not in found.targets[name].directory.artifacts:
+            if name in found.targets and artifact not in (TOKEN, *found.targets[name].directory.artifacts):
                 raise UsageError(f"target {name} has no artifact {artifact}", "add it below artifacts: of the target")
     return selected
 

@@ -36,7 +36,7 @@ LINKS = (
     Link(host.FILE, host.judge_file),
     Link(inside.CONTAINER, inside.judge_container),
     Link(inside.VARIABLES, inside.judge_variables),
-    Link(inside.NETWORK, inside.judge_network),
+    Link(inside.NETWORK, inside.judge_network, without_pool=False),
     Link(inside.METADATA, inside.judge_metadata),
 )
 _FILE = [link.name for link in LINKS].index(host.FILE)

@@ -61,6 +61,7 @@ class Facts:
             after its container was looked into.
         skew: How much Google's clock is ahead of this machine's; None if unknown.
         variables: What `env` holds, by name.
+        is_link_local: Whether its own metadata endpoint answers at 169.254.169.254 too.
         now: UTC.
     """
 
@@ -75,3 +76,4 @@ class Facts:
     published: tuple[Thing, frozenset[str]]
     skew: timedelta | None
     now: datetime
+    is_link_local: bool = False
