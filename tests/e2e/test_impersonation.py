@@ -13,6 +13,7 @@ import yaml
 
 from tests.line_server import LineServer, silent
 from tests.program import Worker, account_of, until
+from tests.status_socket import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +117,73 @@ def test_least_configuration_without_a_pool_is_complete(cloud: tuple[Worker, Sce
     worker.command("wait", "--timeout", "0s", "--artifact", "access_token")
     worker.command("wait", "--timeout", "0s", "--exchange")
     worker.run("wait", "--directory", str(worker.directory("alice")), "--timeout", "0s")
+
+
+def test_daemon_keeps_both_kinds_of_identities(cloud: tuple[Worker, Scenario]) -> None:
+    """Targets with and without a pool are ready side by side, and an identity that changes its kind is followed."""
+    worker, google = cloud
+    path = worker.place / "status" / "http.sock"
+    grant(google, "alice", "bob")
+    document = worker.document("alice", "bob", listen=f"unix:{path}", canary="1m")
+    with_pool = document["identities"]["alice"]
+    own = {"via": "impersonation", **of_the_metadata_server(worker, google)}
+    document["identities"]["bob"] = {"service_account": account_of("bob"), **own}
+    worker.write(document)
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        probes = ("/readyz/alice", "/readyz/bob", "/readyz/bob?artifact=access_token")
+        until(lambda: [ask(path, probe).status for probe in probes] == [200] * 3, what="both ready")
+        until(lambda: ask(path, "/readyz/bob?exchange").status == 200, what="bob accepted")
+        assert ask(path, "/readyz/bob?artifact=boto").status == 404
+        assert 'refresher_token_expiry_timestamp_seconds{target="bob"}' in ask(path, "/metrics").body
+
+        document["identities"]["alice"] = {"service_account": account_of("alice"), **own}
+        worker.write(document)
+        until(lambda: set(worker.files("alice")) == {"access_token", "artifacts.json", "env"}, what="no pool")
+        document["identities"]["alice"] = with_pool
+        worker.write(document)
+        until(lambda: set(worker.files("alice")) == {"token", "credentials.json", "env"}, what="a pool again")
+        assert log.events("token.supply_failed") == []
+        assert log.end(signal.SIGTERM) == 0
+
+
+def test_daemon_recovers_when_the_role_is_granted(cloud: tuple[Worker, Scenario]) -> None:
+    """Without the role `env` does not appear, the log has the remedy, and the canary and readyz show the refusal."""
+    worker, google = cloud
+    path = worker.place / "status" / "http.sock"
+    document = without_pool(worker, of_the_metadata_server(worker, google), "alice")
+    worker.write(document | {"listen": f"unix:{path}", "canary": "1m"})
+    with worker.daemon() as log:
+        refused = log.wait_for("token.supply_failed", target="alice")
+        assert f"grant the machine's service account {CREATOR}" in refused["remedy"]
+        until(lambda: "403" in ask(path, "/readyz/alice").body, what="the refusal in readyz")
+        assert worker.files("alice") == {}
+        grant(google, "alice")
+        log.send(signal.SIGHUP)
+        until(lambda: "env" in worker.files("alice"), what="alice's variables")
+        log.wait_for("token.recovered", target="alice")
+        assert log.end(signal.SIGTERM) == 0
+
+
+def test_commands_that_need_a_pool_explain_its_absence(cloud: tuple[Worker, Scenario]) -> None:
+    """Adc and a subject token do not exist without a pool: each error names what does; inspect reads what is there."""
+    worker, google = cloud
+    grant(google, "alice")
+    configure(worker, of_the_metadata_server(worker, google), "alice")
+    worker.once()
+
+    document = worker.command("adc", "alice", status=2).stderr
+    subject = worker.command("token", "alice", "--kind", "subject", status=2).stderr
+    printed = worker.command("env", "alice").stdout
+    identity = worker.command("token", "alice", "--kind", "id", "--audience", "https://api").stdout
+    inspected = worker.run("inspect", str(worker.directory("alice"))).stdout
+    worker.outputs.clear()
+
+    assert "target alice has no ADC document" in document
+    assert "target alice has no subject token" in subject
+    assert printed == (worker.directory("alice") / "env").read_text()
+    assert identity.startswith("eyJ")
+    assert "access_token" in inspected
 
 
 def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, tmp_path: Path) -> None:

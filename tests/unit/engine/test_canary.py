@@ -245,6 +245,19 @@ def test_minted_artifact_counts_as_a_probe(stage: Stage, published: MakeTarget) 
     assert stage.names() == ["exchange.refused", "exchange.recovered"]
 
 
+def test_access_token_without_a_pool_counts_as_a_probe(stage: Stage, target_of: MakeTarget) -> None:
+    """What leads a directory without a pool was minted by Google: publishing it proves as much as a probe."""
+    target = target_of(has_pool=False)
+    stage.follow(target)
+    stage.canary.note(Entry(target=target), Outcome(result=Result.PUBLISHED))
+    stage.tick(count=200)
+    assert (stage.google.asked, stage.state("alice")) == ([], ExchangeState.ACCEPTED)
+
+    stage.canary.note(Entry(target=target), Outcome(result=Result.FAILED, error=refuse()))
+    stage.tick(count=2)
+    assert stage.google.asked == [(None, "")]
+
+
 def test_artifact_that_google_refused_makes_a_probe_due(stage: Stage, published: MakeTarget) -> None:
     """The canary judges at once when something else was refused; what it knows already it does not ask again."""
     target = published()
