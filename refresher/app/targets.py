@@ -24,6 +24,7 @@ from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext, SupplierSettings
+from refresher.tokens import JWT_TYPE, ExpectedClaims
 
 
 def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:
@@ -39,9 +40,18 @@ def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         container_directory=target.container_directory,
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
-        files=name_variables(read_options(target)),
+        files=name_variables(list_optional(loaded, target)),
         is_chain=bool(identity.delegates) or identity.via == "impersonation",
+        has_document=identity.via != "impersonation",
+        mode=target.environment,
+        port=None if target.metadata is None else target.metadata.port,
     )
+
+
+def list_optional(loaded: LoadedConfiguration, target: ResolvedTarget) -> list[str]:
+    """Return the names of a target's optional artifacts, and of the access token that leads without a pool."""
+    leading = [ACCESS_TOKEN] if loaded.get_identity(target).via == "impersonation" else []
+    return sort_for_writing({*read_options(target), *leading})
 
 
 def read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
@@ -98,67 +108,72 @@ def _build_target(
     is_root_shared: bool,
 ) -> Target:
     identity = loaded.get_identity(target)
-    supplier_name = loaded.get_supplier_name(identity)
-    settings = loaded.configuration.suppliers[supplier_name]
-    provider, audiences = get_provider(loaded, settings), list_audiences(loaded, settings)
-    options = read_options(target)
-    document = adc.adc_document(
-        provider=provider,
-        token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
-        service_account=identity.service_account,
-        lifetime=identity.lifetime,
-        quota_project=identity.quota_project,
-        endpoints=endpoints,
-        subject_token_type=settings.token_type,
-    )
+    name = loaded.get_supplier_name(identity)
+    settings = None if name is None else loaded.configuration.suppliers[name]
+    provider = None if settings is None else get_provider(loaded, settings)
+    audiences = ("",) if settings is None else list_audiences(loaded, settings)
+    token_type = JWT_TYPE if settings is None else settings.token_type
+    leading = ACCESS_TOKEN if provider is None else TOKEN
+    options = {name: asked for name, asked in read_options(target).items() if name != leading}
+    document = None
+    if provider is not None:
+        document = adc.adc_document(
+            provider=provider,
+            token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
+            service_account=identity.service_account,
+            lifetime=identity.lifetime,
+            quota_project=identity.quota_project,
+            endpoints=endpoints,
+            subject_token_type=token_type,
+        )
     facts = TargetFacts(document, build_variables(loaded, target), target.container_directory)
     static = build_static(options, facts)
-    chosen = settings.subject_source(has_subject=identity.subject is not None)
+    expected, source = ExpectedClaims(is_jwt=False), None
+    if settings is not None:
+        expected = settings.expect_claims(identity.subject, frozenset(audiences), keys.get(name or ""))
+        chosen = settings.subject_source(has_subject=identity.subject is not None)
+        source = settings.kind, chosen, identity.source_service_account
     fingerprint = compute_fingerprint(
-        subject=identity.subject,
-        service_account=identity.service_account,
-        via=identity.via,
-        subject_source=(settings.kind, chosen, identity.source_service_account),
+        subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
     )
     way = Impersonation(
         provider=provider,
         subject=identity.subject,
-        subject_token_type=settings.token_type,
+        subject_token_type=token_type,
         service_account=identity.service_account,
         delegates=identity.delegates,
         scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
         lifetime=identity.lifetime,
-        is_own=identity.via == "impersonation",
         credentials=identity.credentials,
         quota_project=identity.quota_project,
-        token_path=str(target.directory / TOKEN),
-        jwks_command=compose_jwks_command(loaded, supplier_name),
+        token_path=None if provider is None else str(target.directory / TOKEN),
+        jwks_command=None if name is None else compose_jwks_command(loaded, name),
     )
     return Target(
         name=target.name,
-        supplier=supplier_name,
+        supplier=name,
         context=SupplierContext(
             identity=target.identity,
             subject=identity.subject,
             audience=audiences[0],
             source_service_account=identity.source_service_account,
         ),
-        expected=settings.expect_claims(identity.subject, frozenset(audiences), keys.get(supplier_name)),
+        expected=expected,
         directory=CredentialsDirectory(
             root=Path(loaded.configuration.directory_root),
             name=target.name,
             ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
             random_name=_random_name,
-            artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, TOKEN, *options})),
+            artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, leading, *options})),
             is_root_shared=is_root_shared,
         ),
         record=TargetRecord(target.name, target.identity, fingerprint),
         static=static,
         impersonation=way,
         minted=tuple(
-            MintedArtifact(name=name, options=asked)
-            for name, asked in options.items()
-            if get_row(name).origin == "minted"
+            MintedArtifact(name=artifact, options=asked)
+            for artifact, asked in options.items()
+            if get_row(artifact).origin == "minted"
         ),
         metadata=build_endpoint(loaded, target, way, fingerprint),
     )

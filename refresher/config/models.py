@@ -73,6 +73,13 @@ def _read_supplier(node: Map, info: ValidationInfo) -> Settings:
 class IdentitySettings(Settings):
     """Who a container is."""
 
+    retired: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "provider": (
+            "is a key of a supplier, not of an identity",
+            "delete it; the identity's supplier names its provider",
+        )
+    }
+
     service_account: fields.ServiceAccount | None = Field(
         default=None, description="The target principal, e-mail or unique id. Without it: direct resource access."
     )
@@ -97,8 +104,8 @@ class IdentitySettings(Settings):
     )
     via: Annotated[Literal["federation", "impersonation"], fields.Choice()] = Field(
         default="federation",
-        description="How optional artifacts are minted: by exchanging the subject token, or straight from the worker's "
-        "own credentials, which need no pool.",
+        description="How the service account is reached: by exchanging the subject token, or by the worker's own "
+        "credentials, which need no pool, provider or supplier.",
     )
     credentials: values.AbsolutePath | None = Field(
         default=None,
@@ -119,9 +126,15 @@ class IdentitySettings(Settings):
         if self.via == "federation" and self.credentials is not None and "via" not in self.broken:
             clause, remedy = "is used only with via: impersonation", "delete it, or add via: impersonation"
             yield self.problem(clause, remedy, "credentials", at_key=True)
-        if self.via == "impersonation" and self.service_account is None and "service_account" not in self.broken:
+        if self.via != "impersonation":
+            return
+        if self.service_account is None and "service_account" not in self.broken:
             clause = "has no service_account, which via: impersonation needs"
             yield self.problem(clause, "add service_account: E-MAIL to it")
+        for key in ("subject", "supplier", "source_service_account"):
+            if getattr(self, key) is not None:
+                clause = "is not used with via: impersonation, which needs no pool"
+                yield self.problem(clause, "delete it, or delete via: to exchange tokens at a pool", key, at_key=True)
 
 
 class IdTokenSettings(Settings):
@@ -195,9 +208,21 @@ class TargetSettings(Settings):
     artifacts: ArtifactSettings = Field(
         default_factory=ArtifactSettings.make_default, description="Optional artifacts to publish."
     )
+    environment: Annotated[Literal["files", "metadata", "both"], fields.Choice()] = Field(
+        default="files",
+        description="Which variables `env` holds: those that name the files, those that name the metadata endpoint, or "
+        "both. Default: files.",
+    )
     metadata: MetadataSettings | None = Field(
         default=None, description="The GCE metadata endpoint inside the container's network namespace."
     )
+
+    def check(self) -> Iterator[Problem]:
+        """Check that there is a metadata endpoint if the variables name it."""
+        if self.environment != "files" and self.metadata is None and "metadata" not in self.broken:
+            clause = f"is {self.environment}, and the target has no metadata endpoint"
+            remedy = "add metadata: {netns: /run/netns/NAME} to the target, or delete environment:"
+            yield self.problem(clause, remedy, "environment")
 
 
 def _read_version(value: Value) -> int:

@@ -40,6 +40,7 @@ class ResolvedTarget(NamedTuple):
         uid: Owner of the files; None for the daemon's own.
         gid: Group of the files; None if no group is configured.
         mode: Permission bits of the files.
+        environment: Which variables `env` holds: `files`, `metadata` or `both`.
         metadata: Its metadata endpoint; None if it has none.
         location: `file:line:column` where it is configured.
     """
@@ -52,6 +53,7 @@ class ResolvedTarget(NamedTuple):
     gid: int | None
     mode: int
     artifacts: ArtifactSettings
+    environment: str
     metadata: MetadataSettings | None
     location: str
 
@@ -102,6 +104,7 @@ class TargetResolver:
             gid=gid,
             mode=settings.mode or (0o400 if gid is None else 0o440),
             artifacts=settings.artifacts,
+            environment=settings.environment,
             metadata=settings.metadata,
             location=locate(settings.node.label),
         )
@@ -147,7 +150,7 @@ class TargetResolver:
         netns = None if target.metadata is None else target.metadata.netns
         if settings.metadata is not None and netns in self._namespaces:
             clause = f"is {netns}, which is also that of target {self._namespaces[netns].name}"
-            yield settings.metadata.problem(clause, "give each target a network namespace of its own", "netns")
+            yield settings.metadata.problem(clause, "use one network namespace for each target", "netns")
         own = target if netns == OWN_NAMESPACE else self._namespaces.get(OWN_NAMESPACE)
         seen = self._seen if own is target else {own.identity: own.name} if own is not None else {}
         stranger = next((name for identity, name in seen.items() if identity != target.identity), None)

@@ -145,21 +145,22 @@ class Canary:
             return [partial(self._attempt, identity, chosen, self._probe) for identity, chosen in due[:_PER_TICK]]
 
     def note(self, entry: Entry, outcome: Outcome) -> None:
-        """Take a job of the daemon's into account: an artifact that was minted is as good as a probe.
+        """Take a job of the daemon's into account: what Google minted is as good as a probe.
 
-        A token that was published is probed at once, and so is an identity whose artifact Google did not mint.
+        A subject token that was published is probed at once, and so is an identity for which Google did not mint.
         """
         identity = entry.target.context.identity
+        is_minted = entry.artifact is not None or entry.target.impersonation.is_own
         with self._lock:
             found = self._rounds.get(identity)
             if found is None:
                 return
             is_news = found.health is None or found.health.state is ExchangeState.ACCEPTED
-            if outcome.error is not None and entry.artifact is not None and is_news:
+            if outcome.error is not None and is_minted and is_news:
                 found.next_at = None
-            if entry.artifact is None and outcome.result is Result.PUBLISHED:
+            if not is_minted and outcome.result is Result.PUBLISHED:
                 found.next_at = None
-        if entry.artifact is not None and outcome.result is Result.PUBLISHED:
+        if is_minted and outcome.result is Result.PUBLISHED:
             self._settle(identity, found, entry.target, None)
 
     def reconsider(self) -> None:

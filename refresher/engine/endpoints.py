@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Protocol
 
 from refresher.engine.plan import Target
+from refresher.errors import RefresherError
 from refresher.metadata.plan import EndpointPlan, HeldToken, ListenerHealth, ListenerState
-from refresher.tokens import AccessToken
+from refresher.publishing.artifacts import ACCESS_TOKEN
+from refresher.tokens import AccessToken, SubjectToken
 
 
 class Endpoints(Protocol):
@@ -70,3 +72,16 @@ def is_env_wanted(endpoints: Endpoints, target: Target) -> bool | None:
     if health is None or health.state is ListenerState.OPENING:
         return None
     return health.state is ListenerState.SERVING
+
+
+def serve_leading(
+    endpoints: Endpoints, target: Target, token: SubjectToken | None, error: RefresherError | None
+) -> None:
+    """Serve the access token that leads the directory of a target without a pool, and why there is no other one."""
+    if target.metadata is None or target.leading != ACCESS_TOKEN:
+        return
+    if token is not None:
+        grant = AccessToken(value=token.value, expires_at=token.expires_at)
+        endpoints.serve_token(target.name, target.metadata, grant, token.issued_at)
+    if error is not None:
+        endpoints.note_problem(target.name, target.metadata, error.problem)

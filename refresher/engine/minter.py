@@ -19,7 +19,7 @@ from refresher.engine.plan import Chain, MintedArtifact, Target
 from refresher.errors import ImpersonationError, RefresherError
 from refresher.metadata.plan import EndpointPlan
 from refresher.policy import State
-from refresher.publishing.artifacts import ACCESS_TOKEN, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS, TOKEN
+from refresher.publishing.artifacts import ACCESS_TOKEN, DESCRIPTIONS, ENVIRONMENT, ID_TOKENS
 from refresher.publishing.contents import describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import is_in_place
 from refresher.publishing.open_directory import open_to_publish
@@ -121,7 +121,7 @@ class Minter:
 
     def _look(self, target: Target, artifact: MintedArtifact) -> _Look:
         is_ours = target.directory.read_record() == target.record
-        contents = target.directory.read((TOKEN, DESCRIPTIONS, artifact.name))
+        contents = target.directory.read((target.leading, DESCRIPTIONS, artifact.name))
         file, now = contents[artifact.name], self._clock.now()
         described = parse_descriptions(contents[DESCRIPTIONS].content).get(artifact.name)
         state = assess_minted(target, artifact, file, described, now)
@@ -150,7 +150,7 @@ class Minter:
     def _publish(self, target: Target, artifact: MintedArtifact, minted: MintedToken) -> bool:
         """Publish unless the directory changed meanwhile. A description that is missing only means due."""
         with open_to_publish(target.directory) as directory, directory.held():
-            contents = directory.read((*target.static, TOKEN, DESCRIPTIONS))
+            contents = directory.read((*target.static, target.leading, DESCRIPTIONS))
             needed = target.static.keys() - ({ENVIRONMENT} if target.metadata is not None else set())  # it may wait
             is_complete = all(contents[name].content == target.static[name] for name in needed)
             if directory.read_record() != target.record or not is_complete:

@@ -25,7 +25,7 @@ def refresh_once(
     Returns:
         How each ended, by target and artifact. A bug in one target's refresh ends the program like any other.
     """
-    refresher = Refresher(suppliers=plan.suppliers, clock=clock, may_take_over=may_take_over)
+    refresher = Refresher(suppliers=plan.suppliers, chain=plan.chain, clock=clock, may_take_over=may_take_over)
     minter, workers = Minter(chain=plan.chain, clock=clock), Workers()
     done: dict[Key, Outcome] = {}
     bugs: list[BaseException] = []

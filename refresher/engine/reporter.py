@@ -20,7 +20,7 @@ from refresher.engine.agenda import Entry
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
-from refresher.publishing.artifacts import RECORD, TOKEN
+from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import find_containers
 from refresher.publishing.directory import is_another_directory
 from refresher.publishing.retirement import Retirement
@@ -175,7 +175,10 @@ class Reporter:
                 remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
             )
         elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
-            artifact, remedy = entry.key[1] or TOKEN, f"find out who can write to {path}: the files' owner, or root"
+            artifact, remedy = (
+                entry.key[1] or entry.target.leading,
+                f"find out who can write to {path}: the files' owner, or root",
+            )
             if outcome.lacked_record:
                 artifact, remedy = RECORD, f"find out who changed {path}/{RECORD}: the daemon's user, or root"
             self._send(entry, "artifact.tampered", Severity.WARNING, artifact=artifact, remedy=remedy)
@@ -207,7 +210,7 @@ class Reporter:
         """
         target, life = entry.target, outcome.life
         is_known = target.impersonation.service_account is not None or target.expected.maximum_lifetime is not None
-        if is_known or life is None or target.supplier in self._advised:
+        if is_known or life is None or target.supplier is None or target.supplier in self._advised:
             return
         if life.expires_at - life.issued_at <= policy.SHORT_LIFETIME:
             self._advised.add(target.supplier)

@@ -54,7 +54,7 @@ class Response(NamedTuple):
 
 
 class AccessTokenWanted(NamedTuple):
-    """The request is for an access token, and there is none now."""
+    """The request is for an access token, and none can be served now."""
 
 
 class IdTokenWanted(NamedTuple):
@@ -175,7 +175,7 @@ def refuse(status: int, text: str, *, is_last: bool = False) -> Response:
 
 
 _TOKEN, _IDENTITY = object(), object()
-"""Stand for the two leaves of an account that are no values: no listing with `recursive` has them."""
+"""Stand for the two tokens of an account, which no listing with `recursive` contains."""
 
 _Tree = Mapping[str, object]
 

@@ -1,7 +1,7 @@
 """The endpoints of the plan in force, and the thread that keeps their listeners open.
 
-The daemon says what is wanted; the thread asks for the listeners, tries again each second what failed, and closes what
-is not wanted any more or whose namespace is gone. An endpoint belongs to one identity of one target: if anything that
+The daemon decides what is wanted. The thread asks for the listeners, tries again each second what failed, and closes
+what is not wanted any more or has lost its namespace. An endpoint belongs to one identity of one target: if anything that
 is minted for it changes, another one takes its place and begins without a token.
 """
 
@@ -213,7 +213,7 @@ class Endpoints:
             self._changed(name, health)
 
     def _ask(self, question: Callable[[], None]) -> bool:
-        """Ask the helper; return whether it answered. That there is none is shown by each target that needs it."""
+        """Ask the helper; return whether it answered. Each target that needs an absent one shows that."""
         try:
             question()
         except HelperAbsentError:

@@ -34,7 +34,7 @@ _SWEEP_SECONDS = 1.0
 
 
 class Holding(NamedTuple):
-    """What is held for a target: `namespace` keeps it alive, so that the numbers in `found` are no other's."""
+    """What is held for a target: `namespace` keeps it alive, so that no other has the numbers in `found`."""
 
     wanted: Wanted
     namespace: int
@@ -50,7 +50,7 @@ class Holding(NamedTuple):
             return False
 
     def close(self) -> None:
-        """Let go of everything that keeps the namespace alive."""
+        """Close everything that keeps the namespace alive."""
         os.close(self.namespace)
         for each in self.sockets:
             each.close()
@@ -96,7 +96,7 @@ class Helper:
         return {"done": True}, ()
 
     def drop_gone(self) -> list[str]:
-        """Let go of the namespaces that their paths name no more, and return their targets."""
+        """Close what is held in namespaces that their paths name no more, and return their targets."""
         return self._drop([name for name, each in self.held.items() if not each.is_in_place()])
 
     def _open(self, target: str, wanted: Wanted, asked_by: int) -> tuple[socket.socket, ...]:
@@ -113,7 +113,7 @@ class Helper:
             other = next((name for name, each in self.held.items() if os.path.samestat(each.found, found)), None)
             if other is not None:
                 problem = f"{wanted.netns} is the namespace of target {other}"
-                raise RefusedError("refused", problem, "give each target a namespace of its own")
+                raise RefusedError("refused", problem, "use one namespace for each target")
             sockets = run_inside(namespace, lambda: open_listeners(wanted))
             self.held[target] = Holding(wanted, namespace, found, sockets, asked_by)
             undo.pop_all()

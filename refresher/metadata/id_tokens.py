@@ -1,4 +1,4 @@
-"""The ID tokens of one endpoint: obtained when one is asked for, kept until half of their life is over.
+"""The ID tokens of one endpoint: obtained when one is asked for, kept for half of their life.
 
 The container chooses the audience, and each one costs a call of Google's and a part of a quota that all targets share.
 So there are at most 32 audiences, one call at a time for each, a few at a time in all, and a rate for the target.
@@ -26,7 +26,7 @@ Order = Callable[[str, Callable[[Obtained], None]], None]
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one audience; the next call is not made before `next_at`, in seconds of the monotonic clock."""
+    """What is known of one audience; no call starts before `next_at`, in seconds of the monotonic clock."""
 
     token: IdToken | None = None
     problem: str | None = None

@@ -82,7 +82,7 @@ def open_namespace(path: str, roots: tuple[str, ...]) -> int:
         for host in ("/proc/self/ns/net", "/proc/1/ns/net"):
             with suppress(OSError):
                 if os.path.samestat(os.stat(host), found):  # noqa: PTH116
-                    remedy = "give the container a network namespace of its own"
+                    remedy = "start the container with a network namespace of its own"
                     raise RefusedError("refused", f"{path} is the host's network namespace", remedy)
         undo.pop_all()
         return namespace

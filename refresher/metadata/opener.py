@@ -1,7 +1,7 @@
 """Where the daemon's listeners come from: the helper `refresher-netns`, or the daemon's own network namespace.
 
 The daemon enters no namespace itself. What it is handed it checks once more: a listener in its own namespace is not
-taken from the helper, whatever the helper says.
+accepted.
 """
 
 import json
@@ -29,7 +29,7 @@ class Opener(Protocol):
     """What the listeners come from; used by one thread."""
 
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when a namespace is gone; -1 while there is none."""
+        """Return the descriptor that becomes readable when a namespace is gone; -1 while not connected."""
         ...
 
     def connect(self) -> bool:
@@ -61,7 +61,7 @@ class HelperOpener:
     """Asks the helper at a socket.
 
     Args:
-        path: Of its socket.
+        path: The path of its socket.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,9 @@ class HelperOpener:
             for each in sockets:
                 each.close()
             raise RefusedError(
-                "refused", f"{wanted.netns} is the daemon's network namespace", "give the container one of its own"
+                "refused",
+                f"{wanted.netns} is the daemon's network namespace",
+                "start the container with one of its own",
             )
         return sockets
 
@@ -157,7 +159,7 @@ class HelperOpener:
 
 
 def open_own(wanted: Wanted) -> tuple[socket.socket, ...]:
-    """Return the listeners in the daemon's own namespace, which somebody else prepared.
+    """Return the listeners in the daemon's own namespace, prepared before the daemon starts.
 
     Raises:
         RefusedError: A port is taken, or the address is not there.

@@ -17,8 +17,8 @@ class Facts:
 
     Attributes:
         name: The target's, which stands for the machine's name.
-        email: Of its service account.
-        scopes: Of its access tokens; what a request asks for changes nothing, as on Compute Engine.
+        email: The e-mail of its service account.
+        scopes: The scopes of its access tokens; what a request asks for changes nothing, as on Compute Engine.
         project: Id of the project; None if none is configured.
         project_number: Digits; gcloud accepts 0 for one that is not known.
         universe_domain: Such as googleapis.com.
@@ -96,4 +96,4 @@ class IdToken:
 
 
 Obtained = IdToken | str
-"""A token, or the problem that there is none; no secret."""
+"""A token, or why it could not be obtained; no secret."""

@@ -174,7 +174,7 @@ def test_drop_in_is_ready_as_soon_as_it_is_added(cloud: Cloud, namespaces: Names
 
 
 def test_clients_wait_while_the_daemon_restarts(cloud: Cloud, namespaces: NamespaceSite) -> None:
-    """A request that is made while no daemon runs is answered by the next one."""
+    """A request that is sent while no daemon runs is answered by the next one."""
     worker, google = cloud
     worker.configure("alice", targets={"alice": metadata(namespaces.make("alice"))})
     with worker.daemon(*helper(namespaces)) as log:
@@ -234,7 +234,7 @@ def test_drop_in_with_a_namespace_that_is_not_its_own_gets_nothing(
         assert not (worker.directory("bob") / "env").exists()
 
 
-def test_namespace_that_was_made_again_is_served_again(cloud: Cloud, namespaces: NamespaceSite) -> None:
+def test_namespace_that_was_created_again_is_served_again(cloud: Cloud, namespaces: NamespaceSite) -> None:
     """Another namespace under the same path belongs to the target that names the path, and the former one is let go."""
     worker, _ = cloud
     worker.configure("alice", targets={"alice": metadata(namespaces.make("alice"))})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refresher.config.loader import LoadedConfiguration
     from tests.unit.config.conftest import Workspace
 
-KNOWN = "known are: artifacts, container_directory, identity, metadata, mode, owner"
+KNOWN = "known are: artifacts, container_directory, environment, identity, metadata, mode, owner"
 RENAME = "use a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
 ACCOUNT = "service_account: bob@my-project.iam.gserviceaccount.com"
 GROUPS = "use one group for each identity's targets, or accept it with shared_identity: true on both"
@@ -319,7 +319,7 @@ def test_a_new_drop_in_does_not_displace_one_that_has_the_group(workspace: Works
             "{netns: /run/netns/a}",
             (
                 "metadata.netns is /run/netns/a, which is also that of target alice — "
-                "give each target a network namespace of its own"
+                "use one network namespace for each target"
             ),
         ),
         (

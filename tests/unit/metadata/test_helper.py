@@ -173,7 +173,7 @@ def test_namespace_ends_when_its_path_is_gone(site: NamespaceSite) -> None:
 
 
 def test_another_namespace_at_the_same_path_is_another(site: NamespaceSite) -> None:
-    """A name that was made again gets listeners of its own, and the former namespace is let go."""
+    """A name that was created again gets listeners of its own, and the former namespace is closed."""
     wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
     opener = site.connect()
     (former,) = opener.open("alice", wanted)

@@ -83,7 +83,7 @@ def route(bridge: Bridge) -> None:
 
 
 def claim(bridge: Bridge) -> None:
-    """Make bob believe that the link-local address is alice's own hardware."""
+    """Make bob send packets for the link-local address to the hardware address of alice."""
     address = bridge.run("alice", "ip", "-o", "link", "show", "eth0").partition("link/ether ")[2].split()[0]
     bridge.run("bob", "ip", "route", "replace", "169.254.169.254/32", "dev", "eth0")
     bridge.run("bob", "ip", "neighbour", "replace", "169.254.169.254", "lladdr", address, "dev", "eth0")
