@@ -1,12 +1,11 @@
 """The endpoints of the plan in force, and the thread that keeps their listeners open.
 
 The daemon decides what is wanted. The thread asks for the listeners, tries again each second what failed, and closes
-what is not wanted any more or has lost its namespace. An endpoint belongs to one identity of one target: if anything that
-is minted for it changes, another one takes its place and begins without a token.
+what is not wanted any more or has lost its namespace. An endpoint belongs to one identity of one target: if anything
+that is minted for it changes, another one takes its place and begins without a token.
 """
 
 import os
-import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Self
 from refresher.clock import Clock
 from refresher.errors import RefresherError, describe_bug
 from refresher.metadata.endpoint import Endpoint
-from refresher.metadata.namespaces import RefusedError
+from refresher.metadata.namespaces import RefusedError, wait_for_input
 from refresher.metadata.opener import HelperAbsentError, Opener, open_own
 from refresher.metadata.plan import OWN, EndpointPlan, HeldToken, ListenerHealth, ListenerState, Obtained
 from refresher.metadata.server import MetadataServer
@@ -152,8 +151,8 @@ class Endpoints:
                 self._keep()
             except Exception as bug:  # noqa: BLE001 - the thread must not end: a bug is reported
                 self._report(describe_bug("the listeners of metadata endpoints", bug))
-            watched = [self._wake_read] + ([self._opener.fileno()] if self._opener.fileno() >= 0 else [])
-            if self._wake_read in select.select(watched, [], [], _RETRY_SECONDS)[0]:
+            watched = [each for each in (self._wake_read, self._opener.fileno()) if each >= 0]
+            if self._wake_read in wait_for_input(watched, _RETRY_SECONDS):
                 with suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
 
@@ -191,21 +190,29 @@ class Endpoints:
             self._is_settled = False
 
     def _open(self, name: str, kept: _Kept) -> None:
+        """Open the listeners of a target, or find out why they can't be open.
+
+        What is open stays so while the helper does not answer. Another helper can't listen next to what the former one
+        opened, so that is closed once it is in the way.
+        """
         wanted = kept.plan.wanted
         try:
-            if wanted.netns == OWN:
-                sockets = open_own(wanted)
-            else:
-                self._server.mute(kept.endpoint)  # another helper may run, which can't listen next to the former's
+            try:
+                sockets = open_own(wanted) if wanted.netns == OWN else self._opener.open(name, wanted)
+            except RefusedError as refused:
+                if kept.health.state is not ListenerState.SERVING or refused.kind != ListenerState.OCCUPIED:
+                    raise
+                self._server.mute(kept.endpoint)
                 sockets = self._opener.open(name, wanted)
         except RefusedError as refused:
+            self._server.withdraw(kept.endpoint)
             self._note(name, kept, ListenerHealth(ListenerState(refused.kind), refused.problem, refused.remedy))
-            return
         except HelperAbsentError as error:
-            self._note(name, kept, ListenerHealth(ListenerState.REFUSED, str(error), _HELPER_REMEDY))
-            return
-        self._server.serve(kept.endpoint, sockets)
-        self._note(name, kept, _SERVING)
+            if kept.health.state is not ListenerState.SERVING:
+                self._note(name, kept, ListenerHealth(ListenerState.REFUSED, str(error), _HELPER_REMEDY))
+        else:
+            self._server.serve(kept.endpoint, sockets)
+            self._note(name, kept, _SERVING)
 
     def _note(self, name: str, kept: _Kept, health: ListenerHealth) -> None:
         if kept.health != health:

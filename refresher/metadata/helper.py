@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import pwd
-import select
 import socket
 import stat
 import struct
@@ -25,7 +24,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
-from refresher.metadata.namespaces import RefusedError, open_listeners, open_namespace, run_inside
+from refresher.metadata.namespaces import RefusedError, open_listeners, open_namespace, run_inside, wait_for_input
 from refresher.metadata.plan import Wanted
 
 LARGEST_MESSAGE = 4096
@@ -131,11 +130,12 @@ def serve(helper: Helper, server: socket.socket, user: int) -> None:
     connection: socket.socket | None = None
     number, swept = 0, 0.0
     while True:
-        ready = select.select([server] if connection is None else [server, connection], [], [], _SWEEP_SECONDS)[0]
-        if connection is not None and connection in ready and not _answer(helper, connection, number):
+        watched = (server,) if connection is None else (server, connection)
+        ready = wait_for_input([each.fileno() for each in watched], _SWEEP_SECONDS)
+        if connection is not None and connection.fileno() in ready and not _answer(helper, connection, number):
             connection.close()
             connection = None
-        if server in ready:
+        if server.fileno() in ready:
             accepted, _ = server.accept()
             accepted.settimeout(_SWEEP_SECONDS)
             if struct.unpack("iII", accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1] != user:

@@ -10,10 +10,11 @@ same bridge reaches 169.254.169.254 with one route. Which target may have which 
 import ctypes
 import errno
 import os
+import select
 import socket
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from fcntl import ioctl
 from threading import Thread
@@ -41,6 +42,14 @@ class RefusedError(Exception):
     def __init__(self, kind: str, problem: str, remedy: str) -> None:
         super().__init__(problem)
         self.kind, self.problem, self.remedy = kind, problem, remedy
+
+
+def wait_for_input(descriptors: Iterable[int], seconds: float) -> set[int]:
+    """Return which descriptors can be read within a time; there may be more open ones than select(2) can count."""
+    poller = select.poll()
+    for each in descriptors:
+        poller.register(each, select.POLLIN)
+    return {descriptor for descriptor, _ in poller.poll(round(seconds * 1000))}
 
 
 def _open_path(directory: int, path: str, flags: int, resolve: int) -> int:

@@ -5,14 +5,13 @@ accepted.
 """
 
 import json
-import select
 import socket
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from refresher.metadata.namespaces import LINK_LOCAL, LOOPBACK, RefusedError, open_listener
+from refresher.metadata.namespaces import LINK_LOCAL, LOOPBACK, RefusedError, open_listener, wait_for_input
 from refresher.metadata.plan import Wanted
 
 _SECONDS = 5.0
@@ -115,7 +114,7 @@ class HelperOpener:
 
     def take_gone(self) -> set[str]:
         """Return the targets whose namespaces are gone; an end of the connection shows at the next question."""
-        while self._connection is not None and select.select([self._connection], [], [], 0)[0]:
+        while self._connection is not None and wait_for_input([self._connection.fileno()], 0):
             try:
                 message = self._connection.recv(_LARGEST_ANSWER)
                 if message:

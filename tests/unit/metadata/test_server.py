@@ -264,7 +264,7 @@ def test_head_has_no_body(served: Served) -> None:
     ],
 )
 def test_connection_ends_after_what_is_unusual(served: Served, content: bytes, status: int) -> None:
-    """A request with a body or too large a head, and what is not a request, is refused, and nothing after it is read."""
+    """What has a body or too large a head, or is not a request, is refused, and nothing after it is read."""
     endpoint, address = served.add("alice")
     endpoint.serve_token(make_token("ya29.alice"))
     client = served.connect(address)
