@@ -1,13 +1,17 @@
 """Network namespaces below a directory, as `ip netns add` makes them, and a `refresher-netns` that may enter them."""
 
+import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
+from refresher.metadata.namespaces import LOOPBACK, run_inside
 from refresher.metadata.opener import HelperOpener
 
 
@@ -68,6 +72,17 @@ class NamespaceSite:
         subprocess.run(["umount", "--lazy", str(path)], check=False, stderr=subprocess.DEVNULL)
         path.unlink(missing_ok=True)
 
+    def forward(self, name: str, port: int) -> None:
+        """Lead a port of a namespace's loopback to the same port of the host's: there is no other network in it."""
+        namespace = os.open(self.root / name, os.O_RDONLY)
+        try:
+            listener = run_inside(namespace, lambda: socket.create_server((LOOPBACK, port)))
+        finally:
+            os.close(namespace)
+        Thread(target=_forward, args=(listener, port), daemon=True).start()
+        self.stack.callback(listener.close)
+        self.stack.callback(listener.shutdown, socket.SHUT_RDWR)
+
     def run(self, name: str, program: str) -> str:
         """Return what a Python program prints in a namespace."""
         command = ["nsenter", f"--net={self.root / name}", sys.executable, "-c", program]
@@ -80,6 +95,29 @@ def wait_until(is_true: Callable[[], bool]) -> None:
     while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def _forward(listener: socket.socket, port: int) -> None:
+    with suppress(OSError):
+        while True:
+            accepted, _ = listener.accept()
+            Thread(target=_relay, args=(accepted, port), daemon=True).start()
+
+
+def _relay(accepted: socket.socket, port: int) -> None:
+    with accepted, socket.create_connection((LOOPBACK, port)) as upstream:
+        back = Thread(target=_pump, args=(upstream, accepted), daemon=True)
+        back.start()
+        _pump(accepted, upstream)
+        back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while content := source.recv(65536):
+            sink.sendall(content)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
