@@ -24,6 +24,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from refresher.app.daemon_user import find_daemon_user
 from refresher.app.targets import build_targets
 from refresher.config.drop_ins import SUFFIX, check_body
 from refresher.config.loader import LoadedConfiguration, find_targets_directory, load
@@ -210,10 +211,10 @@ def wait(
     for artifact in artifacts:
         if artifact not in target.directory.artifacts:
             raise UsageError(f"target {name} has no artifact {artifact}", "add it below artifacts: of the target")
-    pause = _FIRST_PAUSE
+    pause, daemon = _FIRST_PAUSE, find_daemon_user(config, target.directory.root, loaded)
     while True:
         now = datetime.now(UTC)
-        verdict = health.examine(target, now)
+        verdict = health.examine(target, now, daemon)
         if (shortage := verdict.find_shortage(min_validity, artifacts)) is None:
             return Ready(name, target.directory.path, None if verdict.token is None else verdict.token.expires_at)
         if time.monotonic() >= deadline:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from refresher import policy
+from refresher.app.daemon_user import find_daemon_user
 from refresher.app.explanation import find_misnamed
 from refresher.app.targets import build_targets
 from refresher.config.loader import LoadedConfiguration, load
@@ -27,7 +28,8 @@ from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe import health
 from refresher.observe.daemon_health import DaemonHealth, examine_daemon
 from refresher.observe.exchanges import fetch_exchanges
-from refresher.observe.health import REMEDIES, ArtifactHealth, TargetHealth
+from refresher.observe.health import ArtifactHealth, TargetHealth
+from refresher.observe.remedies import REMEDIES, THIS_USER, choose_remedy
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, LEADING, RECORD, is_minted, list_required
 from refresher.publishing.atomic import OWN
@@ -44,6 +46,7 @@ from refresher.publishing.retirement import GRACE
 from refresher.settings.places import InvalidConfigurationError, Problem
 from refresher.settings.values import UnixSocket
 from refresher.tokens import UnreadableTokenError
+from refresher.users import DaemonUser
 
 _ROOT = re.compile(rb"""(?:^|[{,])[ \t]*["']?directory_root["']?[ \t]*:[ \t]*["']?([^"'\s#,}]+)""", re.MULTILINE)
 """`directory_root: PATH` in YAML or JSON, which is found in a file that can't be parsed too."""
@@ -54,6 +57,7 @@ class Examination(NamedTuple):
 
     The `problems` are of drop-ins, or of a configuration that is refused as a whole: then none is `loaded`, there are
     no targets, and `since` is when its files last changed (UTC). `retiring` shows since when (UTC) a directory is.
+    Remedies run commands as the user of `daemon`.
     """
 
     root: Path
@@ -61,6 +65,7 @@ class Examination(NamedTuple):
     others: tuple[str, ...]
     loaded: LoadedConfiguration | None
     problems: tuple[Problem, ...]
+    daemon: DaemonUser = THIS_USER
     since: datetime | None = None
     retiring: Mapping[str, datetime] = {}
 
@@ -115,9 +120,9 @@ class Examination(NamedTuple):
     def examine(self, name: str, now: datetime) -> TargetHealth:
         """Return the verdict on a target; any name may be asked for, and what does not exist is absent."""
         if name in self.targets:
-            return health.examine(self.targets[name], now)
+            return health.examine(self.targets[name], now, self.daemon)
         refused = "its drop-in" if self.since is None else "the configuration"
-        return _examine_files(self.root, name, now, f"{refused} is refused: judged by its files alone")
+        return _examine_files(self.root, name, now, self.daemon, f"{refused} is refused: judged by its files alone")
 
     def find_container_directory(self, name: str) -> str | None:
         """Return where a target's container mounts its directory; None if that is unknown."""
@@ -136,7 +141,7 @@ class Examination(NamedTuple):
     def examine_daemon(self, verdicts: Sequence[TargetHealth], now: datetime) -> DaemonHealth:
         """Return what is known of the daemon that keeps these targets."""
         prompt = [] if self.loaded is None else [name for name in self.targets if _is_prompt(self.loaded, name)]
-        return examine_daemon(self.root, verdicts, now, prompt=prompt)
+        return examine_daemon(self.root, verdicts, now, prompt=prompt, daemon=self.daemon)
 
 
 def advise_about_daemon(verdict: TargetHealth, daemon: DaemonHealth) -> TargetHealth:
@@ -166,13 +171,14 @@ def open_examination(path: Path, now: datetime) -> Examination:
     try:
         loaded = load(path)
     except InvalidConfigurationError as error:
-        return _examine_refused(error, now)
+        return _examine_refused(path, error, now)
     root, targets = Path(loaded.configuration.directory_root), build_targets(loaded)
     others = _list_recorded(root, (loaded.scanned.file_names or frozenset()) - targets.keys())
-    return Examination(root, targets, others, loaded, loaded.drop_in_problems)
+    daemon = find_daemon_user(path, root, loaded)
+    return Examination(root, targets, others, loaded, loaded.drop_in_problems, daemon)
 
 
-def _examine_refused(error: InvalidConfigurationError, now: datetime) -> Examination:
+def _examine_refused(path: Path, error: InvalidConfigurationError, now: datetime) -> Examination:
     roots = [Path(str(Configuration.model_fields["directory_root"].default))]
     changed = []
     for file in error.files:
@@ -194,7 +200,8 @@ def _examine_refused(error: InvalidConfigurationError, now: datetime) -> Examina
         tuple(name for name in recorded if name not in retiring),
         datetime.fromtimestamp(max(changed) / 1e9, UTC),
     )
-    return Examination(roots[-1], {}, kept, None, error.problems, since, retiring)
+    daemon = find_daemon_user(path, roots[-1])
+    return Examination(roots[-1], {}, kept, None, error.problems, daemon, since, retiring)
 
 
 def _find_retirement(directory: Path, now: datetime) -> datetime | None:
@@ -222,7 +229,7 @@ def _list_recorded(root: Path, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHealth:
+def _examine_files(root: Path, name: str, now: datetime, daemon: DaemonUser, note: str) -> TargetHealth:
     """Read a directory and judge its files alone."""
     directory = CredentialsDirectory(root=root, name=name, ownership=OWN, random_name=str, artifacts=())
     names = {name for leading in LEADING for name in list_required(leading)}
@@ -237,23 +244,30 @@ def _examine_files(root: Path, name: str, now: datetime, note: str) -> TargetHea
         token = extract_token(contents, leading)
     except UnreadableTokenError as error:
         assessment = Assessment(state=State.UNREADABLE, reason=str(error))
-        return health.build_verdict(directory, assessment, now, note=note, leading=leading)
+        return health.build_verdict(directory, assessment, now, daemon, note=note, leading=leading)
     state = State.ABSENT
     if token is not None:
         state = policy.compute_state(name, token.issued_at, token.expires_at, now)
-    artifacts = tuple(_judge_artifact(directory, each, described[each], file, now) for each, file in files.items())
+    artifacts = tuple(
+        _judge_artifact(directory, each, described[each], file, now, daemon) for each, file in files.items()
+    )
     complaint = None
     if missing := [each for each in list_required(leading) if token is not None and not contents[each].content]:
-        complaint = f"{directory.path / missing[0]} is absent or empty", health.choose_remedy(root)
+        complaint = f"{directory.path / missing[0]} is absent or empty", choose_remedy(root, daemon)
     assessment = Assessment(state=state, token=token)
     verdict = health.build_verdict(
-        directory, assessment, now, artifacts=artifacts, complaint=complaint, note=note, leading=leading
+        directory, assessment, now, daemon, artifacts=artifacts, complaint=complaint, note=note, leading=leading
     )
     return replace(verdict, written_at=health.find_last_write({leading: contents[leading], **files}))
 
 
 def _judge_artifact(
-    directory: CredentialsDirectory, name: str, described: Description, file: PublishedFile, now: datetime
+    directory: CredentialsDirectory,
+    name: str,
+    described: Description,
+    file: PublishedFile,
+    now: datetime,
+    daemon: DaemonUser,
 ) -> ArtifactHealth:
     if file.content is None:
         state = State.ABSENT if file.is_absent else State.UNREADABLE
@@ -262,4 +276,4 @@ def _judge_artifact(
     else:
         label = f"{directory.name}/{name}"
         state = policy.compute_state(label, described.issued_at, described.expires_at, now)
-    return health.build_artifact(directory, name, state, now, described.expires_at)
+    return health.build_artifact(directory, name, state, now, described.expires_at, daemon)

@@ -29,6 +29,7 @@ from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK
 from refresher.resources import CREATOR_ROLE, Endpoints, compose_grant_command, own_principal
 from refresher.settings.values import TcpSocket
+from refresher.suppliers.interface import SupplierSettings
 
 _SCOPE = re.compile(
     r"https://(?:www\.googleapis\.com/auth/|mail\.google\.com/|www\.google\.com/|[a-z]+\.googleapis\.com/)"
@@ -141,11 +142,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
                 )
     lock = read_state(Path(loaded.configuration.directory_root) / LOCK)  # its owner is the daemon's user
     for name, settings in loaded.configuration.suppliers.items():
-        if settings.keys_directory is not None:
-            yield from registry.list_faults(settings.keys_directory, None if lock is None else lock.uid)
-        for key, path in settings.file_paths():
-            if not os.path.lexists(path):
-                yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
+        yield from list_supplier_faults(name, settings, None if lock is None else lock.uid)
     yield from _list_environment_faults(loaded)
     yield from _list_listen_faults(loaded)
     yield from _list_excess(loaded)
@@ -153,6 +150,15 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     yield from list_unrecorded(loaded)
     with suppress(OSError, ValueError):
         yield from list_unwatched(len(loaded.targets), int(_MOST_WATCHES.read_text(encoding="ascii")))
+
+
+def list_supplier_faults(name: str, settings: SupplierSettings, user: int | None) -> Iterator[RefresherError]:
+    """Return what is wrong with the files of a supplier, of this name; `user` is the daemon's, None for this one."""
+    if settings.keys_directory is not None:
+        yield from registry.list_faults(settings.keys_directory, user)
+    for key, path in settings.file_paths():
+        if not os.path.lexists(path):
+            yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
 
 
 def list_unwatched(count: int, most: int) -> Iterator[RefresherError]:

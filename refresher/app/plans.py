@@ -227,8 +227,12 @@ def _has_same_bodies(former: LoadedConfiguration, loaded: LoadedConfiguration) -
 
 
 def _read_key_states(loaded: LoadedConfiguration) -> dict[str, object]:
-    """Return what changes with the keys of each self-issuing supplier."""
-    return {name: read_state(directory / REGISTRY) for name, directory in _list_keys_directories(loaded).items()}
+    """Return what changes with the keys of each self-issuing supplier, and with who may read their directory."""
+    found: dict[str, object] = {}
+    for name, directory in _list_keys_directories(loaded).items():
+        state = read_state(directory)
+        found[name] = read_state(directory / REGISTRY), None if state is None else (state.mode, state.uid)
+    return found
 
 
 def _list_keys_directories(loaded: LoadedConfiguration) -> dict[str, Path]:

@@ -5,7 +5,6 @@ The daemon is in `refresher.app.daemon`.
 
 import json
 import os
-import pwd
 import shlex
 import time
 from collections.abc import Callable, Collection
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from refresher.app.daemon_user import find_daemon_user, find_group
 from refresher.app.plans import build_chain, build_plan
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
@@ -28,13 +28,14 @@ from refresher.engine.plan import Target
 from refresher.engine.workers import Workers
 from refresher.errors import ExchangeError, PublishError, RefresherError
 from refresher.files import read_state
-from refresher.observe.health import describe_retry
+from refresher.observe.remedies import describe_retry
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
 from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK, InsecureDirectoryError
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
+from refresher.users import DaemonUser
 
 _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
@@ -72,18 +73,33 @@ def check_user(loaded: LoadedConfiguration, command: str) -> None:
     is_own = lock in found and lock not in others  # then the fault is one supplier's, or the drop-ins'
     if is_own and not (keys and all(place in others for place in keys)):
         return
-    for place in others:
-        name, owner, group = places[place], found[place].uid, found[place].gid
-        with suppress(KeyError):  # the directory's group may be root's
-            group = pwd.getpwuid(owner).pw_gid
-        full = f"refresher {command} --config {shlex.quote(str(loaded.path.absolute()))}"
-        raise InsecureDirectoryError(
-            f"{name}{place} belongs to uid {owner}, and this runs as uid {user}: nothing was created",
-            f"if uid {owner} is the daemon's user, run this as that user with the unit's rights: systemd-run --pipe "
-            f"--wait --uid={owner} --property=AmbientCapabilities=CAP_CHOWN {full}; or setpriv "
-            f"--reuid={owner} --regid={group} --clear-groups --inh-caps=+chown --ambient-caps=+chown {full}; "
-            f"else, as root: chown {user} {place}",
+    if not others:
+        return
+    daemon = find_daemon_user(loaded.path, root, loaded)
+    if daemon.uid == user:  # by what an earlier run may have left
+        owner = found[others[0]]
+        daemon = daemon._replace(uid=owner.uid, gid=find_group(owner.uid, owner.gid))
+    place = next((each for each in others if found[each].uid == daemon.uid), others[0])
+    raise InsecureDirectoryError(
+        f"{places[place]}{place} belongs to uid {found[place].uid}, and this runs as uid {user}: nothing was created",
+        _suggest_owner(daemon, command, place, is_own=is_own),
+    )
+
+
+def _suggest_owner(daemon: DaemonUser, command: str, place: Path, *, is_own: bool) -> str:
+    """Return how to run a command as the owner of a place, the daemon's user; `is_own` if this user has a lock too."""
+    rights = "CAP_CHOWN CAP_DAC_READ_SEARCH" if daemon.reads_all else "CAP_CHOWN"
+    transient = (
+        f"systemd-run --pipe --wait --uid={daemon.uid} --gid={daemon.gid} --property='AmbientCapabilities={rights}' "
+        f"refresher {command} {daemon.options}"
+    )
+    remedy = f"as root, run this as the daemon's user: {daemon.compose(command)}; or, with systemd: {transient}"
+    if is_own:
+        user, owned = os.geteuid(), shlex.quote(str(place))
+        remedy += (
+            f"; only if `ps -C refresher -o uid,args` shows that the daemon runs as uid {user}: chown -R {user} {owned}"
         )
+    return remedy
 
 
 def prove_targets(
@@ -140,14 +156,15 @@ def prove_targets(
         f"make this machine reach {' and '.join(places)}, or allow more time: --timeout",
     )
     failed = [targets[name] for name in names if name not in proved]
-    return proved, {each.name: _complete_remedy(errors.get(each.name, late), each) for each in failed}
+    daemon = find_daemon_user(loaded.path, Path(loaded.configuration.directory_root), loaded)
+    return proved, {each.name: _complete_remedy(errors.get(each.name, late), each, daemon) for each in failed}
 
 
-def _complete_remedy(error: RefresherError, target: Target) -> RefresherError:
+def _complete_remedy(error: RefresherError, target: Target, daemon: DaemonUser) -> RefresherError:
     """Return why a target was not proved, with what its daemon does about its artifacts."""
     found = error.copy()
     if target.minted or target.impersonation.is_own:
-        found.remedy += f"; {describe_retry(target.directory.root)}"
+        found.remedy += f"; {describe_retry(target.directory.root, daemon)}"
     return found
 
 

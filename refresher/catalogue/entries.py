@@ -143,6 +143,7 @@ def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
         "caller": "the caller",
         "jwks": JWKS_COMMAND,
         "upload": UPLOAD_COMMAND,
+        "once": "refresher once TARGET",
         **facts,
     }
     found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
@@ -153,6 +154,8 @@ def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
         command = f"gcloud projects add-iam-policy-binding {found[1][1]} --role={role} --member='{named['caller']}'"
         named["quota_project"] += f": {command}"
     named["attribute"] = found[2][0] if found[2] else "the attribute"
+    if "resource" in named:
+        named["pool"] = named["resource"].partition("/providers/")[0]
     account = _ACCOUNT_PROJECT.search(named["service_account"])
     named["account_project"] = account[1] if account else "PROJECT"
     named["issued"] = _describe_issue(text, facts.get("now"))

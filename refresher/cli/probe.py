@@ -7,6 +7,7 @@ container off from every refresh. What the configuration would mint is checked b
 line that it does not understand is left to the full command.
 """
 
+import errno
 import os
 import sys
 import time
@@ -126,6 +127,9 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
 
 
 def _not_ready(problem: str) -> NotReadyError:
+    if problem.endswith(os.strerror(errno.EACCES)):
+        reader = "as the user or group that `owner` of the target names, or as root"
+        return NotReadyError(problem, f"uid {os.geteuid()} may not read it: run this, and the container, {reader}")
     return NotReadyError(problem, "see `refresher status` on the worker")
 
 
@@ -146,7 +150,7 @@ def _find_complaint(
 ) -> str | None:
     for name in (*list_required(leading), *artifacts):
         if not contents[name].content:
-            return contents[name].problem or f"{request.directory}/{name} is absent"
+            return f"{request.directory}/{contents[name].problem or f'{name} is absent'}"
     try:
         token = extract_token(contents, leading)
     except UnreadableTokenError as error:

@@ -97,7 +97,8 @@ def _suggest_identity(name: str, identities: Mapping[str, IdentitySettings]) -> 
     remedy = suggest(name, identities)
     if remedy.startswith(_NEAR):
         return remedy
-    return f"add identity {name} again if it was removed by mistake, else delete this target"
+    again = f"add identity {name} again if it was removed by mistake, or correct the name if it is mistyped"
+    return f"{again}; delete this target only if no container uses it"
 
 
 def list_warnings(configuration: Configuration) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from refresher.errors import RefresherError, UsageError
 from refresher.observe.health import TargetHealth
 from refresher.suppliers.interface import SupplierSettings
 from refresher.tokens import AccessToken, SubjectToken
+from refresher.users import DaemonUser
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ class Facts:
     Attributes:
         settings: The settings of its supplier; None without a pool.
         health: The verdict on its files.
+        daemon: Whose commands remedies show.
         artifacts: Its minted artifacts that do not serve, by name, and what came of minting each.
         sight: What its container sees; or the reason why nothing looked there, or why it could not be entered.
         published: What stands on the host at its credentials directory, and the digests of the tokens in it, before and
@@ -70,6 +72,7 @@ class Facts:
     container_directory: str
     variables: Mapping[str, str]
     health: TargetHealth
+    daemon: DaemonUser
     trial: Trial
     artifacts: Mapping[str, Attempt[None]]
     sight: Sight | str | UsageError

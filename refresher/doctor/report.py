@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from refresher.app.daemon_user import find_daemon_user
 from refresher.app.examination import Examination
 from refresher.app.suppliers import Once, open_workshop
 from refresher.app.targets import build_targets, build_variables
@@ -126,6 +127,8 @@ class _CheckUp:
         self._loaded = loaded
         self._request = request
         self._targets = targets
+        self._root = Path(loaded.configuration.directory_root)
+        self._daemon = find_daemon_user(loaded.path, self._root, loaded)
         usual = open_workshop(loaded, limits=_LIMITS)
         self._transport = Once(lambda: ObservingTransport(usual.transport(), partial(datetime.now, UTC)))
         self._workshop = replace(usual, transport=self._transport.get)
@@ -136,8 +139,7 @@ class _CheckUp:
 
     def check_daemon(self, facts: Sequence[Facts]) -> Finding:
         """Return whether a daemon keeps the targets alive, as `refresher status` does."""
-        root = Path(self._loaded.configuration.directory_root)
-        examination = Examination(root, self._targets, (), self._loaded, ())
+        examination = Examination(self._root, self._targets, (), self._loaded, (), self._daemon)
         daemon = examination.examine_daemon([each.health for each in facts], datetime.now(UTC))
         if daemon.problem is not None:
             return Finding(
@@ -160,11 +162,15 @@ class _CheckUp:
         """Return the facts of each target."""
         sights = self._look()
         trials = Trials(
-            self._loaded, self._workshop, is_offline=self._request.is_offline, now=partial(datetime.now, UTC)
+            self._loaded,
+            self._workshop,
+            self._daemon,
+            is_offline=self._request.is_offline,
+            now=partial(datetime.now, UTC),
         )
         tried = trials.run(self._targets.values(), lambda done: self._request.report(done, len(self._targets)))
         now = datetime.now(UTC)
-        verdicts = {name: health.examine(target, now) for name, target in self._targets.items()}
+        verdicts = {name: health.examine(target, now, self._daemon) for name, target in self._targets.items()}
         minted = trials.mint(_list_lacking(self._targets, tried, verdicts))
         transport = attempt(self._transport.get).result
         skew = None if transport is None else transport.get_skew(self._workshop.endpoints.sts)
@@ -179,6 +185,7 @@ class _CheckUp:
                 is_link_local=resolved.metadata is not None and resolved.metadata.link_local,
                 variables=variables,
                 health=verdicts[name],
+                daemon=self._daemon,
                 trial=tried[name],
                 artifacts={each.name: minted[name, each.name] for each in target.minted if (name, each.name) in minted},
                 sight=sight,

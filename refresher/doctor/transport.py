@@ -22,7 +22,7 @@ class ObservingTransport:
         self._transport = transport
         self._now = now
         self._silences: dict[str, int] = {}
-        self._remedies: dict[str, str] = {}
+        self._failures: dict[str, TransportError] = {}
         self._skews: dict[str, timedelta] = {}
         self._lock = threading.Lock()
 
@@ -33,15 +33,14 @@ class ObservingTransport:
         server = urlsplit(url).netloc
         with self._lock:
             if self._silences.get(server, 0) >= _MOST_SILENCES:
-                raise TransportError(
-                    f"{server} did not answer earlier calls, and is not asked again", self._remedies[server]
-                )
+                known = self._failures[server]
+                raise TransportError(f"{known}; it is not asked again", known.remedy, known.entry)
         named = {"User-Agent": f"refresher-doctor/{__version__}", **(headers or {})}
         try:
             response = self._transport.request(method, url, headers=named, body=body)
         except TransportError as error:
             with self._lock:
-                self._remedies[server] = error.remedy
+                self._failures[server] = error
                 self._silences[server] = self._silences.get(server, 0) + 1
             raise
         with self._lock:

@@ -10,20 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from refresher.app.explanation import list_supplier_faults
 from refresher.app.plans import build_chain
 from refresher.app.suppliers import build_suppliers
 from refresher.config.loader import LoadedConfiguration
 from refresher.doctor.facts import Attempt, Trial
 from refresher.engine.plan import MintedArtifact, Target
-from refresher.errors import PublishError, RefresherError
-from refresher.files import read_state
+from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.keys.registry import KeyState, list_keys
 from refresher.publishing.artifacts import DESCRIPTIONS, ID_TOKENS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.walk import LOCK
 from refresher.suppliers.interface import SupplierSettings, Workshop
 from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError
-from refresher.users import find_prefix
+from refresher.users import DaemonUser
 
 T = TypeVar("T")
 
@@ -33,23 +32,26 @@ _KEYS = ("E10", "E11", "E19")
 """Refusals after which it helps to see what the issuer publishes."""
 
 
-def find_command(root: str) -> str:
+def find_command(daemon: DaemonUser) -> str:
     """Return the command that runs this as the daemon's user; empty if this user is that, or none is known.
 
     Keys and credentials are the daemon's: another user may not read them, and what a supplier's program leaves behind
     as root would be in the daemon's way.
     """
-    lock = read_state(f"{root}/{LOCK}")
-    if lock is None or lock.uid == os.geteuid():
-        return ""
-    return f"{find_prefix(lock.uid)}refresher doctor"
+    return "" if daemon.uid in (None, os.geteuid()) else daemon.compose("doctor")
 
 
 class Trials:
     """Tries the ways of identities; `now` returns the wall clock's time, UTC."""
 
     def __init__(
-        self, loaded: LoadedConfiguration, workshop: Workshop, *, is_offline: bool, now: Callable[[], datetime]
+        self,
+        loaded: LoadedConfiguration,
+        workshop: Workshop,
+        daemon: DaemonUser,
+        *,
+        is_offline: bool,
+        now: Callable[[], datetime],
     ) -> None:
         self._settings = loaded.configuration.suppliers
         self._workshop = workshop
@@ -57,7 +59,8 @@ class Trials:
         self._chain = build_chain(workshop)
         self._is_offline = is_offline
         self._now = now
-        self._command = find_command(loaded.configuration.directory_root)
+        self._command = find_command(daemon)
+        self._user = daemon.uid
 
     def run(self, targets: Iterable[Target], report: Callable[[int], None]) -> Mapping[str, Trial]:
         """Return what came of each target's way, by name; `report` is called with how many targets are done so far."""
@@ -101,7 +104,10 @@ class Trials:
         elif self._is_offline and not settings.is_local:
             supplied = Attempt(reason=OFFLINE)
         elif self._command:
-            supplied = Attempt(reason="this user is not the daemon's")
+            faults = list_supplier_faults(name, settings, self._user) if os.geteuid() == 0 else iter(())
+            fault = next(faults, None)  # what another user may not read shows nothing
+            error = None if fault is None else SupplyError(fault.problem, fault.remedy)
+            supplied = Attempt(error=error, reason="this user is not the daemon's")
         else:
             supplied = attempt(lambda: self._suppliers[name].supply(target.context, now))
         token = supplied.result

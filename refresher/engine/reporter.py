@@ -175,13 +175,12 @@ class Reporter:
                 remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
             )
         elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
-            artifact, remedy = (
-                entry.key[1] or entry.target.leading,
-                f"find out who can write to {path}: the files' owner, or root",
-            )
+            artifact, writer = entry.key[1] or entry.target.leading, "the files' owner"
             if outcome.lacked_record:
-                artifact, remedy = RECORD, f"find out who changed {path}/{RECORD}: the daemon's user, or root"
-            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=artifact, remedy=remedy)
+                artifact, writer = RECORD, "the daemon's user"
+            error = f"another process changed or removed {path}/{artifact}; a new one is in place"
+            remedy = f"find out who changed {path}/{artifact}: {writer}, or root"
+            self._send(entry, "artifact.tampered", Severity.WARNING, artifact=artifact, error=error, remedy=remedy)
         is_first = former.life is None  # under a plan, or below a root; what differs later was changed by a process
         changed = outcome.changed if is_first else {}
         for name, keys in changed.items():
@@ -195,13 +194,13 @@ class Reporter:
                 remedy=f"see first that Google accepts them: refresher wait --exchange {entry.target.name}; then "
                 + find_containers(path),
             )
-        severity = Severity.INFO if is_first else Severity.WARNING
-        for name in outcome.repaired:
-            if name not in changed:
-                self._send(entry, "artifact.repaired", severity, artifact=name)
+        repaired = {name: f"{path}/{name} was changed or removed" for name in outcome.repaired if name not in changed}
         if outcome.found_mode is not None:
-            error = f"{path} had mode {outcome.found_mode:04o}"
-            self._send(entry, "artifact.repaired", severity, artifact="directory", error=error)
+            repaired["directory"] = f"{path} had mode {outcome.found_mode:04o}"
+        advice = {"remedy": f"find out who changes {path}: the daemon's user, or root"}
+        severity, more = (Severity.INFO, {}) if is_first else (Severity.WARNING, advice)
+        for name, error in repaired.items():
+            self._send(entry, "artifact.repaired", severity, artifact=name, error=error, **more)
 
     def _advise(self, entry: Entry, outcome: Outcome) -> None:
         """Warn once for each supplier of direct access by tokens so short that some clients exchange at every call.

@@ -29,11 +29,15 @@ _LONGEST_LIFE = 24 * 3600
 
 
 class TransportError(Exception):
-    """There was no answer; the message names the host and the reason, `remedy` what alone can be wrong, if known."""
+    """There was no answer; the message names the host and the reason, `remedy` what alone can be wrong, if known.
 
-    def __init__(self, message: str, remedy: str = "") -> None:
+    The `entry` is of `refresher.catalogue`.
+    """
+
+    def __init__(self, message: str, remedy: str = "", entry: str = "silent") -> None:
         super().__init__(message)
         self.remedy = remedy
+        self.entry = entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,7 @@ class Call:
         try:
             response = transport.request(self.method, self.url, headers=headers, body=body)
         except TransportError as error:
-            raise self.fail(None, str(error), error.remedy) from error
+            raise self.fail(None, str(error), error.remedy, error.entry) from error
         if response.status not in self.accepted:
             raise self.fail(response)
         return response
@@ -122,13 +126,15 @@ class Call:
             raise self.reject("is not a JSON object")
         return document
 
-    def fail(self, response: Response | None, reason: str = "", remedy: str = "") -> RefresherError:
+    def fail(
+        self, response: Response | None, reason: str = "", remedy: str = "", entry: str = "silent"
+    ) -> RefresherError:
         """Return the failure that a refusal is, or that no answer is: for a reason, with its remedy if it has one."""
         if response is None:
             origin = "://".join(urlsplit(self.url)[:2])
             reach = f"make this machine reach {origin} (DNS, firewall, HTTPS_PROXY; or NO_PROXY for this host)"
             silent = self.error(f"{self.asked} failed: {reason}", remedy or self.reach or reach, retryable=True)
-            silent.entry = "silent"
+            silent.entry = entry
             return silent
         text = read_error_text(response, *self.secrets, self.bearer or "")
         refused = self.error(

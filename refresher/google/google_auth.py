@@ -249,4 +249,6 @@ def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -
     if request.last_answer is not None and request.last_answer.status in call.accepted:
         return call.reject("has no access token that expires")
     silence = request.last_failure
-    return call.fail(request.last_answer, str(silence or ""), "" if silence is None else silence.remedy)
+    if silence is None:
+        return call.fail(request.last_answer)
+    return call.fail(request.last_answer, str(silence), silence.remedy, silence.entry)

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock, Timer, local
 from typing import Any
@@ -27,7 +28,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from refresher.durations import format_seconds
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response, TransportError
-from refresher.google.trust import load_trust
+from refresher.google.trust import explain_tls, load_trust
 
 LARGEST_ANSWER = 1024 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")
@@ -39,7 +40,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NewConnectionError, "it cannot be reached"),
     (exceptions.ConnectTimeoutError, "it cannot be reached in time"),
     (exceptions.TimeoutError, "it did not answer in time"),
-    (exceptions.SSLError, "its certificate is not trusted, or it does not speak TLS"),
+    (exceptions.SSLError, "it does not speak TLS"),
     (exceptions.ProtocolError, "it broke the connection off, or does not speak HTTP"),
 )
 """The first that fits counts: urllib3's read and connect timeouts are a `TimeoutError` too."""
@@ -178,7 +179,7 @@ class PooledTransport:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._ca_key = ca_key
+        self._explain_trust = partial(explain_tls, ca_file=ca_file, ca_key=ca_key, variables=variables or {})
         self._proxies = dict(proxies or {})
         trust = load_trust(ca_file, ca_key, variables or {})
         trust.sslsocket_class = _WatchedSocket
@@ -203,7 +204,7 @@ class PooledTransport:
         """Make one call and return its answer, whatever the status; too large a one is a `TransportError` too."""
         host = urlsplit(url).netloc.rpartition("@")[2]
         pool = self._proxied if is_proxied(url, self._proxies) else self._direct
-        deadline, response, reason, remedy = _Deadline(self._limits.call), None, "", ""
+        deadline, response, reason, remedy, entry = _Deadline(self._limits.call), None, "", "", "silent"
         try:
             with deadline:
                 answer = pool.request(
@@ -221,16 +222,13 @@ class PooledTransport:
                     f"the host to NO_PROXY"
                 )
             elif isinstance(error, exceptions.SSLError):
-                remedy = (
-                    f"set {self._ca_key} (or SSL_CERT_FILE) to the PEM file of the authority that signed its "
-                    "certificate, such as that of a proxy that opens TLS; if the server is a wrong one, fix DNS or the "
-                    "address"
-                )
+                reason, remedy, entry = *self._explain_trust(error, host), "certificate"
         if deadline.has_passed:
             reason, remedy = f"no complete response within {format_seconds(self._limits.call)}", ""
+            entry = "silent"
         if response is None or reason:
             # no cause: its text may quote a header or the answer
-            raise TransportError(f"{host} did not answer: {reason}", remedy) from None
+            raise TransportError(f"{host} did not answer: {reason}", remedy, entry) from None
         return response
 
 

@@ -19,6 +19,12 @@ _LARGEST = 16 * 1024 * 1024
 """Bytes of a file of certificates."""
 
 _FILE, _DIRECTORY = "SSL_CERT_FILE", "SSL_CERT_DIR"
+_LIVES = {
+    9: ("is not valid yet", "set this machine's clock (NTP)"),
+    10: ("has expired", "renew it on that server, or set this machine's clock (NTP) if it is wrong"),
+}
+_NAMES = (62, 64)
+"""Of another host name, or IP address."""
 _HASHED = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")
 """Names that OpenSSL opens in a directory of certificates."""
 
@@ -38,15 +44,51 @@ def load_trust(ca_file: Path | None, ca_key: str, variables: Mapping[str, str]) 
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Path(named), _FILE)
     for directory in filter(None, variables.get(_DIRECTORY, "").split(os.pathsep)):
         for place, fault in _list_faults(directory):
-            raise ConfigurationError(
+            unusable = ConfigurationError(
                 f"{place} cannot be used as trust: {fault}",
                 f"set {_DIRECTORY} to a directory of certificates (openssl rehash), or unset it",
             )
+            unusable.entry = "trust"
+            raise unusable
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
     if ca_file is not None:
         _load(context, ca_file, ca_key)
     return context
+
+
+def explain_tls(
+    error: Exception, host: str, *, ca_file: Path | None, ca_key: str, variables: Mapping[str, str]
+) -> tuple[str, str]:
+    """Return why TLS with a host failed, and the remedy; the other arguments are those of `load_trust`.
+
+    The kinds are those of X509_STORE_CTX_get_error(3), and the message, which may quote what the server sent, is not
+    shown. `REQUESTS_CA_BUNDLE` is not read: only requests, which is not used, knows it.
+    """
+    causes = (error, *error.args, error.__cause__, error.__context__)
+    refusal = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
+    shown = (
+        f"`openssl s_client -connect {host if ':' in host else f'{host}:443'} </dev/null | openssl x509 -noout -text`"
+    )
+    if refusal is None:
+        remedy = f"check that the port and the https of its address are right (google.endpoints, proxy): {host}"
+        return "it does not speak TLS as this machine does", remedy
+    if refusal.verify_code in _LIVES:
+        when, remedy = _LIVES[refusal.verify_code]
+        return f"its certificate {when}", f"{remedy}; {shown} shows its dates"
+    if refusal.verify_code in _NAMES:
+        name = host.rpartition(":")[0] or host
+        remedy = f"use a name that the certificate has (google.endpoints), or fix DNS or the proxy that leads {name}"
+        return f"its certificate is not for the name {name}", f"{remedy} to another server; {shown} shows its names"
+    system = variables.get(_FILE) or variables.get(_DIRECTORY) or "the system's authorities"
+    trusted = f"{system} (from the environment)" if system != "the system's authorities" else system
+    remedy = (
+        f"set {ca_key} (or SSL_CERT_FILE) to the PEM file of the authority that signed its certificate, such as that "
+        f"of a proxy that opens TLS, and restart the daemon; {shown} shows its issuer; if that is a wrong server, fix "
+        "DNS or the address"
+    )
+    beside = f", nor by {ca_file}" if ca_file else ""
+    return f"its certificate is not trusted: it is not signed by {trusted}{beside}", remedy
 
 
 def _load(context: ssl.SSLContext, path: Path, key: str) -> None:
@@ -60,9 +102,12 @@ def _load(context: ssl.SSLContext, path: Path, key: str) -> None:
             reason = "it holds no certificate in PEM, or a broken one"
         elif isinstance(error, OSError):
             reason = os.strerror(error.errno or 0)
-        raise ConfigurationError(
-            f"{path} cannot be used as trust: {reason}", f"set {key} to a readable PEM file of certificates"
-        ) from error
+        unusable = ConfigurationError(
+            f"{path} cannot be used as trust: {reason}",
+            f"set {key} to a PEM file of certificates that uid {os.geteuid()} can read, or restore {path}",
+        )
+        unusable.entry = "trust"
+        raise unusable from error
 
 
 def _list_faults(directory: str) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from refresher import policy
-from refresher.observe.health import REMEDIES, TargetHealth, choose_remedy
+from refresher.observe.health import TargetHealth
+from refresher.observe.remedies import REMEDIES, THIS_USER, choose_remedy
 from refresher.policy import State
 from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK
+from refresher.users import DaemonUser
 
 _MOST_NAMES = 10
 
@@ -59,12 +61,14 @@ def examine_daemon(
     now: datetime,
     *,
     prompt: Collection[str] = (),
+    daemon: DaemonUser = THIS_USER,
     proc_directory: Path = Path("/proc"),
 ) -> DaemonHealth:
     """Return what is known of the daemon of a root, from verdicts on its targets; changes nothing.
 
     `prompt` are the names of targets whose supplier returns a new token whenever it is asked: only those show, by a
     token that stays due, that the daemon does not work. Another supplier may return the same token until it is overdue.
+    Remedies run commands as the user of `daemon`.
     """
     is_running = is_daemon_running(root)
     pid = _find_holder(root, proc_directory) if is_running else None
@@ -86,7 +90,7 @@ def examine_daemon(
         remedy = f"{REMEDIES[True]}; if its log is silent: systemctl restart refresher"
     elif is_running is False and due:
         problem = f"no daemon refreshes what is due: {_join(due)}"
-        remedy = f"{choose_remedy(root)}; if a timer runs that, look why it did not (systemctl list-timers)"
+        remedy = f"{choose_remedy(root, daemon)}; if a timer runs that, look why it did not (systemctl list-timers)"
     written = [verdict.written_at for verdict in verdicts if verdict.written_at is not None]
     return DaemonHealth(
         root=root,

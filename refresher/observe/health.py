@@ -16,6 +16,15 @@ from refresher.engine.assessment import Assessment, assess_minted, assess_static
 from refresher.engine.plan import Target
 from refresher.errors import PublishError
 from refresher.files import read_state
+from refresher.observe.remedies import (
+    REMEDIES,
+    START,
+    THIS_USER,
+    TRIES_AGAIN,
+    choose_remedy,
+    find_lost_lock,
+    find_root_fault,
+)
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, parse_descriptions
@@ -24,23 +33,17 @@ from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.record import NewerRecordError
 from refresher.publishing.walk import LOCK, InsecureDirectoryError, build_foreign_error
 from refresher.tokens import SubjectToken
+from refresher.users import DaemonUser
 
 _SERVING = (State.FRESH, State.DUE)
 _DENIED = os.strerror(errno.EACCES)
 _AS_ROOT = "run this command as root"
-REMEDIES = {
-    True: "read the daemon's log (journalctl -u refresher), fix what it reports, then: systemctl reload refresher",
-    None: "read the daemon's log; without a daemon, start one, or run `refresher once`",
-}
-"""Where a daemon publishes below the root, and (None) where this user can't know; else see `choose_remedy`."""
-_START = "start the daemon (systemctl start refresher)"
-
+_BLOCKED = "is not a regular file"
 _SHORTAGES = {
     State.ABSENT: "is absent",
     State.FOREIGN: "is not what the configuration asks for now",
     State.UNREADABLE: "can't be read",
 }
-_TRIES_AGAIN = "the daemon tries again within five minutes, at once after systemctl reload refresher (SIGHUP)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +109,8 @@ class TargetHealth:
         return None
 
 
-def examine(target: Target, now: datetime) -> TargetHealth:
-    """Read a target's files and return the verdict.
+def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> TargetHealth:
+    """Read a target's files and return the verdict, whose remedies run commands as the daemon's user.
 
     The target record shows whose the directory is. For a user who may not read it, the files alone are judged.
     """
@@ -122,6 +125,7 @@ def examine(target: Target, now: datetime) -> TargetHealth:
         try:
             if place is None or target.directory.may_read_record():
                 assessment = _judge_ownership(target, assessment)
+                note = find_lost_lock(target.directory.root)
             else:
                 note = "ownership not checked: this user may not read the target record"
         except (NewerRecordError, InsecureDirectoryError) as error:
@@ -134,19 +138,25 @@ def examine(target: Target, now: datetime) -> TargetHealth:
         if complaint is None and not is_in_place(contents[name], content, target.directory.ownership):
             complaint = (
                 f"{target.directory.path / name} {_describe_drift(contents[name], content)}",
-                choose_remedy(target.directory.root),
+                choose_remedy(target.directory.root, daemon, blocked=_find_obstacle(target.directory, contents, name)),
             )
-    artifacts = tuple(_examine_artifacts(target, contents, now))
+    found = tuple(_examine_artifacts(target, contents, now, daemon))
     verdict = build_verdict(
         target.directory,
         assessment,
         now,
-        artifacts=artifacts,
+        daemon,
+        artifacts=found,
         complaint=complaint,
         note=note,
         leading=target.leading,
     )
     return replace(verdict, written_at=find_last_write(contents))
+
+
+def _find_obstacle(directory: CredentialsDirectory, contents: Mapping[str, PublishedFile], name: str) -> Path | None:
+    """Return the path of what stands in the way of a file; None for a file."""
+    return directory.path / name if (contents[name].problem or "").endswith(_BLOCKED) else None
 
 
 def _describe_drift(file: PublishedFile, content: bytes) -> str:
@@ -164,7 +174,7 @@ def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
         PublishError: It can't be read.
     """
     lock, place = read_state(target.directory.root / LOCK), read_state(target.directory.path)
-    if lock is not None and place is not None and place.uid != lock.uid:
+    if lock is not None and place is not None and place.uid != lock.uid and not find_lost_lock(target.directory.root):
         raise build_foreign_error(str(target.directory.path), place.uid, lock.uid)
     record = target.directory.read_record()
     if record == target.record or assessment.state is State.ABSENT:
@@ -174,20 +184,27 @@ def _judge_ownership(target: Target, assessment: Assessment) -> Assessment:
 
 
 def _examine_artifacts(
-    target: Target, contents: Mapping[str, PublishedFile], now: datetime
+    target: Target, contents: Mapping[str, PublishedFile], now: datetime, daemon: DaemonUser
 ) -> Iterator[ArtifactHealth]:
     described = parse_descriptions(contents[DESCRIPTIONS].content)
     for artifact in target.minted:
         description = described.get(artifact.name)
         state = assess_minted(target, artifact, contents[artifact.name], description, now)
-        yield build_artifact(target.directory, artifact.name, state, now, description and description.expires_at)
+        end = description and description.expires_at
+        yield build_artifact(target.directory, artifact.name, state, now, end, daemon)
     for name in target.static:
         if get_row(name).is_optional:
-            yield build_artifact(target.directory, name, assess_static(target, name, contents[name]), now)
+            state = assess_static(target, name, contents[name])
+            yield build_artifact(target.directory, name, state, now, None, daemon)
 
 
 def build_artifact(
-    directory: CredentialsDirectory, name: str, state: State, now: datetime, expires_at: datetime | None = None
+    directory: CredentialsDirectory,
+    name: str,
+    state: State,
+    now: datetime,
+    expires_at: datetime | None = None,
+    daemon: DaemonUser = THIS_USER,
 ) -> ArtifactHealth:
     """Return the verdict on an optional artifact in a state; `expires_at` (UTC) is of its description."""
     end = None if state in _SHORTAGES else expires_at
@@ -195,16 +212,16 @@ def build_artifact(
     if state in _SERVING:
         return ArtifactHealth(name=name, state=state, expires_at=end, runway=runway)
     left = "has expired" if not runway else f"has only {format_span(runway)} left"
-    problem, remedy = f"{name} of target {directory.name} {_SHORTAGES.get(state, left)}", choose_remedy(directory.root)
-    if get_row(name).origin == "minted":
+    problem = f"{name} of target {directory.name} {_SHORTAGES.get(state, left)}"
+    remedy = choose_remedy(directory.root, daemon)
+    if get_row(name).origin == "minted" and find_root_fault(directory.root, daemon) is None:
         if state is State.ABSENT:
             problem += ": it is not minted yet, or Google refuses it"
         if is_daemon_running(directory.root) is False:
-            once = suggest_once(directory.root, directory.name)
-            remedy = f"{once}, which shows what Google answers; or {_START}"
+            remedy = f"{daemon.suggest(f'once {directory.name}')}, which shows what Google answers; or {START}"
         else:
             ask = f"run `refresher wait --exchange {directory.name}`, or read exchange.refused in the daemon's log"
-            remedy = f"{ask}: both show what Google answers; {_TRIES_AGAIN}"
+            remedy = f"{ask}: both show what Google answers; {TRIES_AGAIN}"
     return ArtifactHealth(name=name, state=state, expires_at=end, runway=runway, problem=problem, remedy=remedy)
 
 
@@ -213,13 +230,6 @@ def find_last_write(contents: Mapping[str, PublishedFile]) -> datetime | None:
     states = [file.state for name, file in contents.items() if get_row(name).origin in ("supplied", "minted")]
     changes = [state.changed_ns for state in states if state is not None]
     return datetime.fromtimestamp(max(changes) / 1e9, UTC) if changes else None
-
-
-def describe_retry(root: Path) -> str:
-    """Return what tries a failed artifact again, and how to try at once."""
-    if is_daemon_running(root) is False:
-        return f"then {_START}, or {suggest_once(root)}"
-    return _TRIES_AGAIN
 
 
 def build_unreadable(
@@ -236,6 +246,7 @@ def build_verdict(
     directory: CredentialsDirectory,
     assessment: Assessment,
     now: datetime,
+    daemon: DaemonUser = THIS_USER,
     *,
     artifacts: tuple[ArtifactHealth, ...] = (),
     complaint: tuple[str, str] | None = None,
@@ -244,7 +255,7 @@ def build_verdict(
 ) -> TargetHealth:
     """Return the verdict on a directory that an artifact leads; a complaint about its token takes the place of None."""
     token = assessment.token
-    problem, remedy = complaint or _complain_of_token(directory, leading, assessment, now) or (None, None)
+    problem, remedy = complaint or _complain_of_token(directory, leading, assessment, now, daemon) or (None, None)
     serves = token is not None and assessment.is_ours and not policy.is_from_the_future(token.issued_at, now)
     zero = now - now
     return TargetHealth(
@@ -261,36 +272,19 @@ def build_verdict(
 
 
 def _complain_of_token(
-    directory: CredentialsDirectory, leading: str, assessment: Assessment, now: datetime
+    directory: CredentialsDirectory, leading: str, assessment: Assessment, now: datetime, daemon: DaemonUser
 ) -> tuple[str, str] | None:
     """Return what is wrong with the leading file, and the remedy; None if nothing is."""
     token, reason = assessment.token, assessment.reason or ""
     label = f"the {leading.replace('_', ' ')} of target {directory.name}"
     if assessment.state is State.UNREADABLE and reason.endswith(_DENIED):
         return f"{label} can't be examined: this user may not read it", _AS_ROOT
-    if assessment.state is State.ABSENT and not directory.root.is_dir():
-        problem = f"directory_root {directory.root} does not exist: it was not created yet, or it was unmounted"
-        return problem, f"if {directory.root} was a mount, mount it again; then {choose_remedy(directory.root)}"
+    if assessment.state is State.ABSENT and (fault := find_root_fault(directory.root, daemon)) is not None:
+        return fault, choose_remedy(directory.root, daemon)
     if assessment.state not in _SERVING:
         problem = f"{label} is {assessment.state}{reason and ': '}{reason}"
-        return problem, choose_remedy(directory.root)
+        blocked = directory.path / leading if reason.endswith(_BLOCKED) else None
+        return problem, choose_remedy(directory.root, daemon, blocked=blocked)
     if token is not None and policy.is_from_the_future(token.issued_at, now):
         return f"{label} was issued in the future", "set this machine's clock (NTP)"
     return None
-
-
-def choose_remedy(root: Path) -> str:
-    """Return what to do about a file that the daemon should have written."""
-    is_running = is_daemon_running(root)
-    return (
-        REMEDIES[is_running]
-        if is_running is not False
-        else f"{_START}, since none publishes there now; or {suggest_once(root)}"
-    )
-
-
-def suggest_once(root: Path, name: str = "") -> str:
-    """Return how to run `refresher once`, for a target or for all, in a root whose daemon may be another user."""
-    lock = read_state(root / LOCK)
-    user = f" as uid {lock.uid} with the unit's rights (docs/operating.md)" if lock and lock.uid != os.geteuid() else ""
-    return f"run `{' '.join(filter(None, ('refresher once', name)))}`{user}"

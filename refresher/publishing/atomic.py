@@ -122,8 +122,10 @@ def build_giving_error(error: OSError, place: str, ownership: Ownership, *, done
 
 def recommend_removal(place: str) -> str:
     """Return the remedy for a credentials directory in which another user has created something."""
-    removal = f"as root: rm -r {shlex.quote(place)}"
-    return f"find out who created it; then, {removal}; the daemon creates it again; then {find_containers(place)}"
+    removal = (
+        f"as root: rm -r {shlex.quote(place)}; the daemon creates it again, at once after systemctl reload refresher"
+    )
+    return f"find out who created it; then, {removal}; then {find_containers(place)}"
 
 
 def find_containers(directory: str) -> str:

@@ -26,7 +26,7 @@ class Turns:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Have the turn for the length of a `with` block; not to be nested."""
+        """Take the turn for the length of a `with` block; not to be nested."""
         self._wait()
         try:
             yield

@@ -86,8 +86,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
             raise InsecureDirectoryError(
                 f"directory_root {root} belongs to uid {status.st_uid}, neither root nor the daemon "
                 f"(uid {os.geteuid()})",
-                f"run this as uid {status.st_uid} if that is the daemon's user, else, as root: chown {os.geteuid()} "
-                f"{root}",
+                f"as root: chown {os.geteuid()} {root}; or, if it was a mount, mount it again with that owner",
             )
         if create and is_shared and can_others_write(status):
             raise InsecureDirectoryError(
@@ -243,7 +242,8 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
             raise AbsentDirectoryError(f"{place} does not exist", "start the daemon, or run `refresher once`") from None
     except NotADirectoryError:
         raise InsecureDirectoryError(
-            f"{place} is a symlink or a file where a directory belongs", f"remove {place}; the daemon creates it again"
+            f"{place} is a symlink or a file where a directory belongs",
+            f"remove {place}; the daemon creates it again, at once after systemctl reload refresher",
         ) from None
     except PermissionError:
         if not create:

@@ -65,7 +65,7 @@ CAUSES: dict[str, Cause] = {
     # configuration
     "broken-yaml": Cause(break_yaml, "configuration", "write a single value", 2),
     "unknown-key": Cause(lambda s: configure(s, directoryroot="/x"), "configuration", "directory_root", 2),
-    "broken-drop-in": Cause(drop_in, "configuration", "alice", 2),
+    "broken-drop-in": Cause(drop_in, "configuration", "correct the name", 2),
     "ca-file-absent": Cause(authority, "configuration", "google.ca_file", 2),
     # supplier
     "keys-absent": Cause(
@@ -213,10 +213,10 @@ CAUSES: dict[str, Cause] = {
     "never-published": Cause(lambda s: shutil.rmtree(s.directory), "file", "refresher once", 6),
     "token-removed": Cause(lambda s: (s.directory / "token").unlink(), "file", "refresher once", 6),
     "token-emptied": Cause(lambda s: publish(s, "token", "systemctl reload refresher"), "file", "", 4),
-    "token-garbage": Cause(lambda s: publish(s, "token", "xx"), "file", "systemctl reload refresher", 4),
-    "token-is-a-directory": Cause(replace_token_by_directory, "file", "remove", 4),
-    "token-of-another": Cause(publish_token_of_bob, "file", "systemctl reload refresher", 4),
-    "directory-is-a-link": Cause(replace_directory, "file", "remove what does not belong there", 4),
-    "document-edited": Cause(lambda s: publish(s, "credentials.json", "{}"), "file", "systemctl reload refresher", 4),
-    "identity-changed": Cause(change_identity, "file", "refresher once alice", 4),
+    "token-garbage": Cause(lambda s: publish(s, "token", "xx"), "file", "systemctl start refresher", 4),
+    "token-is-a-directory": Cause(replace_token_by_directory, "file", "alice/token; then start the daemon", 4),
+    "token-of-another": Cause(publish_token_of_bob, "file", "systemctl start refresher", 4),
+    "directory-is-a-link": Cause(replace_directory, "file", "the daemon creates it again", 4),
+    "document-edited": Cause(lambda s: publish(s, "credentials.json", "{}"), "file", "systemctl start refresher", 4),
+    "identity-changed": Cause(change_identity, "file", "refresher once", 4),
 }

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import stat
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.test_once import DAEMON, as_daemon_user
-from tests.program import until
+from tests.program import COMMAND, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -238,3 +242,68 @@ def test_lock_of_root_in_the_daemons_root_is_given_back(worker: Worker, need: Ne
     assert f"chown {DAEMON} {lock}" in fault["remedy"]
     assert "remove" not in fault["remedy"]
     assert len(faults) == 1
+
+
+def find_command(text: str) -> str:
+    """Return the command of a remedy that runs `once` as the daemon's user, as it is written."""
+    found = re.search(r"setpriv [^`;]*refresher once --config [^`;\s]+", text)
+    assert found, text
+    return found[0]
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["removed", "unmounted"])
+def test_remedy_for_a_lost_root_heals_word_for_word(worker: Worker, need: Need, *, is_gone: bool) -> None:
+    """As root, without any lock, `status` and `wait` show the lines that heal, and `once` no other than those."""
+    worker.configure("alice")
+    as_daemon_user(worker, need, "+chown")
+    make_readable(worker.configuration)
+    worker.once()
+    worker.prefix = []
+    worker.root.rename(worker.place / "former")
+    make_readable(worker.place)
+    if not is_gone:
+        worker.root.mkdir(mode=0o755)
+
+    status, wait = worker.command("status").stdout, worker.command("wait", "--timeout", "0s", status=6).stderr
+    refusal = worker.once(status=4).stderr
+    created = re.search(r"as root: (install [^;]+);", status)
+    assert created, status
+    environment = os.environ | {"PATH": f"{Path(COMMAND[0]).parent}:{os.environ['PATH']}"}
+    for line in (created[1], find_command(status)):
+        subprocess.run(["sh", "-c", line], env=environment, check=True, capture_output=True, timeout=60)
+
+    assert find_command(wait) == find_command(status) == find_command(refusal)
+    assert "chown -R" not in refusal
+    assert worker.status()["alice"]["state"] == "fresh"
+
+
+def test_doctor_of_root_shows_a_lost_root_as_the_first_broken_link(worker: Worker, need: Need) -> None:
+    """What root may not ask is unknown, not broken: the lost root is the failure, and is shown with its remedy."""
+    worker.configure("alice")
+    as_daemon_user(worker, need, "+chown")
+    make_readable(worker.configuration)
+    worker.prefix = []
+
+    report = json.loads(worker.command("doctor", "--offline", "--json", status=6).stdout)
+
+    found = [*report["worker"], *report["targets"][0]["findings"]]
+    assert [each["link"] for each in found if each["state"] == "failed"] == ["file"]
+    (broken,) = [each for each in found if each["state"] == "failed"]
+    assert broken["entry"] == "root-lost"
+    assert f"install -d -o {DAEMON} -m 0755 {worker.root}" in broken["remedy"]
+    assert [each["state"] for each in found if each["link"] == "supplier"] == ["unknown"]
+
+
+def test_doctor_of_root_sees_keys_that_the_daemon_will_refuse(worker: Worker, need: Need) -> None:
+    """Root does not ask the supplier, and yet sees that others can read the keys: the next start would fail."""
+    worker.configure("alice")
+    as_daemon_user(worker, need, "+chown")
+    make_readable(worker.configuration)
+    worker.once()
+    worker.prefix = []
+    (worker.place / "keys").chmod(0o755)
+
+    report = worker.command("doctor", "--offline", status=3).stdout
+
+    assert report.startswith("✗ supplier: the keys directory")
+    assert f"chmod 0700 {worker.place / 'keys'}" in report

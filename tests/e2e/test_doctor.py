@@ -192,7 +192,8 @@ def test_stopped_daemon_is_named(site: Site) -> None:
 def test_another_user_leaves_the_supplier_alone(site: Site, need: Need) -> None:
     """Who is not the daemon's user, as root mostly is, exchanges the published token and sees how to do more."""
     need.root()
-    for path in (site.worker.root, *site.worker.root.rglob("*")):
+    keys = site.worker.place / "keys"
+    for path in (site.worker.root, *site.worker.root.rglob("*"), keys, *keys.iterdir()):
         os.chown(path, 33, 33)
 
     report = check(site)

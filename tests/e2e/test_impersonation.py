@@ -203,6 +203,21 @@ def test_guide_works_where_there_is_no_pool(google_emulator: Scenario, tmp_path:
     assert google_emulator.whoami(token)["service_account"] == account
 
 
+def test_python_of_the_guide_follows_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of the guide read the access token again at each refresh."""
+    section = GUIDE.read_text().partition("### Without a pool\n")[2]
+    lines = section.partition("```python\n")[2].partition("```")[0]
+    file = tmp_path / "access_token"
+    monkeypatch.setenv("REFRESHER_ACCESS_TOKEN_FILE", str(file))
+    found: dict[str, Any] = {}
+    exec(lines, found)  # noqa: S102 - of our own guide
+
+    for token in ("first", "second"):
+        file.write_text(token)
+        found["credentials"].refresh(None)
+        assert (found["credentials"].token, found["credentials"].valid) == (token, True)
+
+
 def test_missing_role_is_reported_for_the_worker(cloud: tuple[Worker, Scenario]) -> None:
     """Without the role nothing is published; the failure names the role, the account and the machine's own."""
     worker, google = cloud

@@ -135,7 +135,7 @@ def test_account_without_a_pool_is_proved_with_the_machines_credentials(cloud: t
     done = worker.command("wait", "--exchange", "--timeout", "0s", status=5)
 
     assert "roles/iam.serviceAccountTokenCreator" in done.stderr
-    assert "then start the daemon (systemctl start refresher), or run `refresher once`" in done.stderr
+    assert "then start the daemon (systemctl start refresher), or run `refresher once --config " in done.stderr
     assert "the daemon tries again" not in done.stderr
 
 
@@ -157,7 +157,7 @@ def test_missing_artifact_has_a_reason_and_a_way_to_try_again(cloud: tuple[Worke
     google.allow(account_of("alice"), subject="user-alice")
 
     assert "access_token of target alice is absent: it is not minted yet, or Google refuses it" in alone
-    assert "remedy: run `refresher once alice`, which shows what Google answers" in alone
+    assert "remedy: run `refresher once alice --config " in alone
     assert "access_token of target alice is absent" in plain
     assert f"{directory}/access_token is absent" in probe
     assert "getAccessToken" in proved
@@ -265,7 +265,10 @@ def test_remedy_depends_on_whether_a_daemon_runs(worker: Worker) -> None:
         log.wait_for("token.supply_failed")  # the daemon notices that at once
         beside = worker.status()["alice"]["remedy"]
 
-    assert "mount it again; then read the daemon's log; without a daemon, start one" in rootless
+    assert (
+        "mount it again; a daemon that runs goes on by itself; without one, start it, or run `refresher once"
+        in rootless
+    )
     assert "start the daemon (systemctl start refresher), since none publishes there now" in alone
     assert "read the daemon's log" in beside
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from refresher.catalogue.entries import get_entry
 from refresher.doctor.diagnosis import Finding, ok, skip
 from refresher.doctor.facts import Facts
+from refresher.doctor.links.host import name_once
 from refresher.doctor.links.supply import CREDENTIALS, TOKEN
 from refresher.durations import format_span
 from refresher.errors import ExitStatus
@@ -113,6 +114,4 @@ def judge_artifacts(facts: Facts) -> Finding:
         return ok(ARTIFACTS, states)
     if facts.trial.impersonation.result is None and not facts.artifacts:
         return skip(ARTIFACTS, f"because nothing can be minted: see {IMPERSONATION} ({states})")
-    return Finding.of_entry(
-        ARTIFACTS, "artifact-missing", states, {"target": facts.target.name}, stage=ExitStatus.NOT_READY
-    )
+    return Finding.of_entry(ARTIFACTS, "artifact-missing", states, name_once(facts), stage=ExitStatus.NOT_READY)

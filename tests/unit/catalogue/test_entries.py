@@ -152,6 +152,19 @@ def test_remedy_fits_its_cause(status: int, text: str, parts: tuple[str, ...]) -
     assert "serviceAccountTokenCreator" not in remedy
 
 
+def test_remedy_of_a_pool_or_provider_that_is_off_is_the_command_that_turns_it_on() -> None:
+    """Google does not show which of them is disabled or deleted: both have their commands, with their names."""
+    pool = "projects/1/locations/global/workloadIdentityPools/p"
+    text = 'The target service indicated by the "audience" parameters is invalid.'
+
+    remedy = find_remedy(400, text, resource=f"{pool}/providers/q")
+
+    assert f"workload-identity-pools update {pool} --no-disabled" in remedy
+    assert f"providers update-oidc {pool}/providers/q --no-disabled" in remedy
+    assert f"workload-identity-pools undelete {pool}," in remedy
+    assert remedy.endswith(f"providers undelete {pool}/providers/q")
+
+
 def test_remedy_names_the_account() -> None:
     """A remedy names the service account concerned; an unknown failure has a remedy too."""
     for text in ("x", "Requested entity was not found."):

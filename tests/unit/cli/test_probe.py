@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from tests.tokens import NOW, make_jwt
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.conftest import Need
 
 
 @pytest.fixture
@@ -202,3 +205,19 @@ def test_another_access_token_than_described_is_not_ready(without_pool: Path) ->
     error = look(Request(str(without_pool), None, timedelta(0)), NOW)
 
     assert "access_token is unreadable: it is not what artifacts.json describes" in str(error)
+
+
+def test_file_that_this_user_may_not_read_is_shown_with_its_path_and_the_user(place: Path, need: Need) -> None:
+    """Without the right to read, the probe shows the whole path and as whom to run it."""
+    need.root()
+    for path in (place, *place.parents[:2]):
+        path.chmod(0o711)
+    (place / "credentials.json").chmod(0o400)
+    os.seteuid(54_321)
+    try:
+        error = look(ask(place), NOW)
+    finally:
+        os.seteuid(0)
+
+    assert f"{place}/credentials.json can't be read: Permission denied" in str(error)
+    assert "uid 54321 may not read it" in str(error)

@@ -103,7 +103,8 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
             "mode: '0400'",
             (
                 "1:1: the target names no identity, and no identity has its name"
-                " — add identity task again if it was removed by mistake, else delete this target; "
+                " — add identity task again if it was removed by mistake, or correct the name if it is mistyped; "
+                "delete this target only if no container uses it; "
                 "if it acts as another identity, add identity: to it"
             ),
         ),
@@ -234,7 +235,8 @@ def test_an_unchanged_drop_in_follows_a_change_of_the_main_file(workspace: Works
     assert _problems(workspace, second) == [
         (
             'targets.d/train.yaml:1:11: identity is "bob", which is not an identity — '
-            "add identity bob again if it was removed by mistake, else delete this target"
+            "add identity bob again if it was removed by mistake, or correct the name if it is mistyped; "
+            "delete this target only if no container uses it"
         )
     ]
 

@@ -13,6 +13,7 @@ from refresher.doctor.facts import Attempt, Facts, Trial
 from refresher.doctor.sight import Sight, Thing
 from refresher.keys.directory import create
 from refresher.observe import health
+from refresher.observe.remedies import THIS_USER
 from refresher.tokens import AccessToken, SubjectToken, compose_jwt, peek
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -67,6 +68,7 @@ def build(tmp_path: Path) -> Build:
             container_directory="/run/google",
             variables={"GOOGLE_APPLICATION_CREDENTIALS": "/run/google/credentials.json"},
             health=health.examine(target, NOW),
+            daemon=THIS_USER,
             trial=replace(tried, **(trial or {})),
             artifacts={},
             sight=Sight(

@@ -329,4 +329,4 @@ def test_finding_as_json_has_null_for_what_does_not_apply(build: Build) -> None:
 
     assert fine.keys() == broken.keys()
     assert (fine["cause"], fine["exit_status"], fine["verified"]) == (None, None, None)
-    assert (broken["entry"], broken["exit_status"], broken["verified"]) == ("file-absent", 6, True)
+    assert (broken["entry"], broken["exit_status"], broken["verified"]) == ("root-lost", 6, True)

@@ -275,6 +275,7 @@ def test_lost_record_is_reported_as_the_record(target_of: MakeTarget) -> None:
     (found,) = [event for event in desk.events if event.name == "artifact.tampered"]
     assert found.fields["artifact"] == ".target"
     assert "/.target" in str(found.fields["remedy"])
+    assert "/.target; a new one is in place" in str(found.fields["error"])
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o777])
@@ -288,6 +289,7 @@ def test_repaired_directory_is_reported_with_its_former_mode(target_of: MakeTarg
     assert desk.events[1].severity.name == "WARNING"
     assert desk.events[1].fields["artifact"] == "directory"
     assert f"had mode {mode:04o}" in str(desk.events[1].fields["error"])
+    assert "find out who" in str(desk.events[1].fields["remedy"])
 
 
 @pytest.mark.parametrize(("minutes", "count"), [(10, 1), (31, 0)], ids=["fresh", "due"])

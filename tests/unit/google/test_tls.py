@@ -32,6 +32,11 @@ LIMITS = Limits(connect=0.5, read=0.5, call=1.0)
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """Return a file with a self-signed certificate for 127.0.0.1 and its key."""
+    return make_certificate(tmp_path, x509.IPAddress(ipaddress.ip_address("127.0.0.1")), timedelta(days=1))
+
+
+def make_certificate(place: Path, name_of_server: x509.GeneralName, life: timedelta) -> Path:
+    """Write a file with a self-signed certificate that is valid for this long from now on, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -41,13 +46,13 @@ def certificate(tmp_path: Path) -> Path:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([name_of_server]), critical=False)
         .sign(key, SHA256())
     )
-    path = tmp_path / "certificate.pem"
+    path = place / "certificate.pem"
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.write_bytes(built.public_bytes(Encoding.PEM) + pem)
     return path
@@ -92,6 +97,40 @@ def test_unknown_certificate_is_refused(serve: Serve, certificate: Path) -> None
         with pytest.raises(TransportError, match="certificate is not trusted") as caught:
             PooledTransport(ca_file=None, ca_key=key, limits=LIMITS).request("GET", secure(server))
         assert caught.value.remedy.startswith(f"set {key} (or SSL_CERT_FILE) to the PEM file")
+
+
+@pytest.mark.parametrize(
+    ("address", "days", "reason", "remedy"),
+    [
+        pytest.param("127.0.0.1", -1, "its certificate has expired", "renew it on that server", id="expired"),
+        pytest.param("127.0.0.9", 1, "is not for the name 127.0.0.1", "a name that the certificate has", id="name"),
+    ],
+)
+def test_certificate_that_does_not_hold_is_refused_with_its_own_reason(
+    serve: Serve, tmp_path: Path, address: str, days: int, reason: str, remedy: str
+) -> None:
+    """A trusted certificate of another name or time is refused for that reason; the catalogue knows it as such."""
+    path = make_certificate(tmp_path, x509.IPAddress(ipaddress.ip_address(address)), timedelta(days=days))
+    server = serve(secured(path, b"ok"))
+
+    with pytest.raises(TransportError, match=reason) as caught:
+        PooledTransport(ca_file=path, limits=LIMITS).request("GET", secure(server))
+
+    assert remedy in caught.value.remedy
+    assert caught.value.entry == "certificate"
+
+
+def test_server_without_tls_is_not_a_matter_of_trust(serve: Serve) -> None:
+    """What does not speak TLS leads to the address, and not to another file of authorities."""
+
+    def treat(connection: socket.socket, ended: threading.Event) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with pytest.raises(TransportError, match="does not speak TLS") as caught:
+        PooledTransport(ca_file=None, limits=LIMITS).request("GET", secure(serve(treat)))
+
+    assert "ca_file" not in caught.value.remedy
 
 
 def test_system_trust_stays(certificate: Path) -> None:

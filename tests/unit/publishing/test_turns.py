@@ -1,4 +1,4 @@
-"""Turns of the threads that publish: who may compute, and who is never made to wait for long."""
+"""Turns of the threads that publish: which one may compute, and that none waits for long."""
 
 from __future__ import annotations
 
