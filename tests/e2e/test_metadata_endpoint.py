@@ -164,12 +164,13 @@ def test_drop_in_is_ready_as_soon_as_it_is_added(cloud: Cloud, namespaces: Names
     path = namespaces.make("alice")
     with worker.daemon(*helper(namespaces)) as log:
         log.wait_for("daemon.ready")
-        worker.drop_in("alice", **metadata(path))
-        worker.command("wait", "alice", "--timeout", "20s")
+        added = ("--netns", str(path), "--environment", "metadata", "--wait", "--timeout", "20s")
+        worker.run("targets", "add", "alice", "--config", str(worker.configuration), *added)
 
         assert token_in(namespaces, "alice")
+        assert "GCE_METADATA_HOST=127.0.0.1:8174" in (worker.directory("alice") / "env").read_text()
 
-        (worker.drop_ins / "alice.yaml").unlink()
+        worker.run("targets", "remove", "alice", "--config", str(worker.configuration))
         until(lambda: closed(namespaces, "alice"), what="the listener is closed")
 
 
