@@ -272,7 +272,8 @@ def _compute_state(entry: Entry, now: datetime) -> State:
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:
-    job: dict[str, Value] = {"target": entry.target.name, "supplier": entry.target.supplier}
+    supplier = {} if entry.target.supplier is None else {"supplier": entry.target.supplier}
+    job: dict[str, Value] = {"target": entry.target.name, **supplier}
     return job if entry.artifact is None else {**job, "artifact": entry.artifact.name}
 
 

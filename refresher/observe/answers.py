@@ -98,7 +98,9 @@ def _answer_target(request: Request, board: Board, survey: Survey) -> Response:
         return Response(503, b"not ready: its files were not looked at yet\n")
     part = next(iter(verdict.shortages), None)
     names = [value for key, value in request.query if key == "artifact"]
-    known = {verdict.target.leading, *(each.name for each in verdict.artifacts)}
+    known = {each.name for each in verdict.artifacts}
+    if verdict.target.impersonation.is_own:
+        known.add(verdict.target.leading)
     if names:
         if unknown := [each for each in names if each not in known]:
             return Response(404, f"target {name} has no artifact {escape(unknown[0], longest=64)}\n".encode())
