@@ -111,18 +111,13 @@ def add(  # noqa: PLR0913 - one argument for each key of a target
         replace: Whether another body of a drop-in of this name is overwritten.
 
     Raises:
-        InvalidConfigurationError: Everything that is wrong with the configuration or with this body; nothing was
-            written.
+        InvalidConfigurationError: All that is wrong with the configuration or this body; nothing was written.
         UsageError: The name is taken by a drop-in with another body, or there is no `targets_directory`.
         ConfigurationError: The directory can't be written.
     """
     names = {"identity": identity, "owner": owner, "mode": mode, "container_directory": container_directory}
-    body: dict[str, object] = {
-        **names,
-        "environment": environment,
-        "artifacts": dict(artifacts or {}),
-        "metadata": dict(metadata or {}),
-    }
+    maps = {"artifacts": dict(artifacts or {}), "metadata": dict(metadata or {})}
+    body = {**names, "environment": environment, **maps}
     lines = [f"{key}: {json.dumps(value)}" for key, value in body.items() if value]
     content = ("\n".join(lines or ["{}"]) + "\n").encode()
     loaded = _load(config)

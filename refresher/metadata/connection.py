@@ -7,6 +7,7 @@ is answered is in `refresher.metadata.answers`, and how many connections a targe
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Protocol
@@ -16,9 +17,6 @@ import httptools
 from refresher.metadata.answers import Request, Response, refuse
 
 MOST_HEAD_BYTES = 8192
-HEAD_SECONDS = 5.0
-"""Within which the head of a request has to arrive, and a response has to be taken."""
-IDLE_SECONDS = 60.0
 _MOST_HEADERS = 64
 _MOST_WAITING_BYTES = 16384
 """Of responses that the peer does not read."""
@@ -33,8 +31,31 @@ _TOO_LARGE = refuse(431, "the head of the request is too large", is_last=True)
 _WITH_BODY = refuse(413, "a request with a body is refused", is_last=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of the server one target may take; times are in seconds.
+
+    Attributes:
+        connections: At a time; further ones wait in the kernel.
+        turns: Requests and new connections in each period; further ones wait for the next.
+        period: The length of a period.
+        patience: How long a request is held while its token is being minted.
+        head: Within which the head of a request has to arrive, and a response has to be taken.
+        idle: How long a connection is kept on which everything has been answered.
+    """
+
+    connections: int = 32
+    turns: int = 100
+    period: float = 0.05
+    patience: float = 2.0
+    head: float = 5.0
+    idle: float = 60.0
+
+
 class Answering(Protocol):
     """What a connection belongs to; the faces of `refresher.metadata.endpoint.Endpoint` that it needs."""
+
+    limits: Limits
 
     def respond(self, request: Request) -> "Response | asyncio.Task[Response]":
         """Return the response to a request, or what becomes one."""
@@ -83,7 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head_bytes = self._unparsed_bytes = 0
         self._target = b""
         self._headers: list[tuple[str, str]] = []
-        self.deadline = now() + HEAD_SECONDS
+        self.deadline = now() + endpoint.limits.head
         """When it is closed, in the loop's time, unless something happens before."""
 
     @property
@@ -135,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Answer nothing more until the peer reads."""
         self._is_blocked = True
-        self.deadline = self._now() + HEAD_SECONDS
+        self.deadline = self._now() + self._endpoint.limits.head
 
     def resume_writing(self) -> None:
         """Go on, since the peer reads."""
@@ -145,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_begin(self) -> None:
         """Begin to read the head of a request, which has to arrive in time."""
         self._is_reading_head, self._head_bytes, self._unparsed_bytes = True, 0, 0
-        self.deadline = self._now() + HEAD_SECONDS
+        self.deadline = self._now() + self._endpoint.limits.head
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""
@@ -167,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         self._requests.append((request, is_last))
         self._target, self._headers = b"", []
         self._is_reading_head = False
-        self.deadline = self._now() + IDLE_SECONDS
+        self.deadline = self._now() + self._endpoint.limits.idle
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -216,7 +237,7 @@ class Connection(asyncio.BufferedProtocol):
         self._has_answered = True
         self._transport.write(encode(response, is_head=is_head, is_last=is_last))
         if not self._is_reading_head:
-            self.deadline = self._now() + IDLE_SECONDS
+            self.deadline = self._now() + self._endpoint.limits.idle
         if is_last:
             self._requests.clear()
             self._is_closing = True

@@ -9,7 +9,7 @@ and turns to lose.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from refresher.clock import Clock
 from refresher.metadata.answers import (
@@ -22,27 +22,10 @@ from refresher.metadata.answers import (
     answer_access_token,
     postpone,
 )
-from refresher.metadata.connection import Connection
+from refresher.metadata.connection import Connection, Limits
 from refresher.metadata.id_tokens import IdTokens, Order
 from refresher.metadata.plan import Facts
 from refresher.tokens import AccessToken
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much of the server one target may take.
-
-    Attributes:
-        connections: At a time; further ones wait in the kernel.
-        turns: Requests and new connections in each period; further ones wait for the next.
-        period: Seconds.
-        patience: Seconds that a request is held while its token is being minted.
-    """
-
-    connections: int = 32
-    turns: int = 100
-    period: float = 0.05
-    patience: float = 2.0
 
 
 class Endpoint:

@@ -89,7 +89,7 @@ class Helper:
                     return {"kind": "refused", "problem": "unknown message", "remedy": "use one version of both"}, ()
         except RefusedError as refused:
             return {"kind": refused.kind, "problem": refused.problem, "remedy": refused.remedy}, ()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # a message may be anything
             remedy = "check the capabilities in its unit"
             return {"kind": "refused", "problem": f"refresher-netns failed: {error}", "remedy": remedy}, ()
         return {"done": True}, ()
@@ -140,10 +140,10 @@ def serve(helper: Helper, server: socket.socket, user: int) -> None:
             accepted.settimeout(_SWEEP_SECONDS)
             if struct.unpack("iII", accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1] != user:
                 accepted.close()
-                continue
-            if connection is not None:
-                connection.close()
-            connection, number = accepted, number + 1
+            else:
+                if connection is not None:
+                    connection.close()
+                connection, number = accepted, number + 1
         if time.monotonic() - swept >= _SWEEP_SECONDS:
             swept = time.monotonic()
             for target in helper.drop_gone():

@@ -63,7 +63,7 @@ def _open_path(directory: int, path: str, flags: int, resolve: int) -> int:
 def open_namespace(path: str, roots: tuple[str, ...]) -> int:
     """Return a descriptor of the network namespace at a path below one of the roots."""
     root = next((each for each in roots if path.startswith(f"{each}/")), None)
-    if root is None or os.path.normpath(path) != path:
+    if root is None or os.path.normpath(path) != path or "\0" in path:
         remedy = f"use a path below {' or '.join(roots)}, or add its directory to the file of roots"
         raise RefusedError("refused", f"{path} is not below a configured root", remedy)
     with ExitStack() as stack:

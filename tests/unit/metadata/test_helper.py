@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -258,3 +259,55 @@ def test_helper_imports_nothing_but_the_standard_library() -> None:
     done = subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True)
 
     assert done.stdout.split() == ["refresher"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"{",
+        b"[" * 4000,
+        b"\xff\xfe",
+        b"null",
+        b'{"open": "alice"}',
+        b'{"open": "alice", "netns": 1, "port": 8174, "link_local": false}',
+        b'{"open": "alice", "netns": "ROOT/alice\\u0000/x", "port": 8174, "link_local": false}',
+        b'{"open": "alice", "netns": "ROOT/\\ud800", "port": 8174, "link_local": false}',
+        b'{"open": "alice", "netns": "ROOT/alice", "port": true, "link_local": false}',
+        b'{"open": "alice", "netns": "ROOT/alice", "port": 1e999, "link_local": false}',
+        b'{"close": "stranger"}',
+        b'{"close": []}',
+        b"x" * 100_000,
+    ],
+    ids=range(14),
+)
+def test_daemon_that_was_taken_over_can_not_end_the_helper(site: NamespaceSite, message: bytes) -> None:
+    """Whatever it sends, the helper refuses it and serves on."""
+    wanted = Wanted(str(site.make("alice")), 8174, link_local=False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as daemon:
+        daemon.settimeout(10)
+        daemon.connect(str(site.socket))
+        daemon.send(message.replace(b"ROOT", str(site.root).encode()))
+        assert b"opened" not in daemon.recv(8192)
+
+    for each in site.connect().open("alice", wanted):
+        each.close()
+    time.sleep(1.1)  # the helper has looked at everything that it holds
+    assert site.process is not None
+    assert site.process.poll() is None
+
+
+def test_descriptors_that_the_daemon_sends_are_not_kept(site: NamespaceSite) -> None:
+    """A daemon can't fill the helper's table of descriptors."""
+    assert site.process is not None
+    table = Path(f"/proc/{site.process.pid}/fd")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as daemon:
+        daemon.connect(str(site.socket))
+        daemon.send(b"{}")
+        daemon.recv(8192)
+        before = len(list(table.iterdir()))
+        for _ in range(50):
+            socket.send_fds(daemon, [b"{}"], [0, 1, 2])
+            daemon.recv(8192)
+
+        assert len(list(table.iterdir())) == before

@@ -1,7 +1,9 @@
 import json
+import random
 import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +11,8 @@ import pytest
 
 from refresher.clock import SystemClock
 from refresher.errors import RefresherError
-from refresher.metadata.endpoint import Endpoint, Limits
+from refresher.metadata.connection import Limits
+from refresher.metadata.endpoint import Endpoint
 from refresher.metadata.plan import Facts, IdToken, Obtained
 from refresher.metadata.server import MetadataServer
 from refresher.tokens import AccessToken
@@ -311,6 +314,95 @@ def test_flood_is_served_slowly_and_delays_no_one_else(served: Served) -> None:
 
     assert served.connect(others).ask(compose(EMAIL))[0] == 200
     assert [client.receive()[0] for _ in range(12)] == [200] * 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("begin", "drip"), [(b"", b""), (b"GET / HTT", b""), (compose(EMAIL, "X: ")[:-4], b"x")])
+def test_connection_that_drips_is_closed(served: Served, begin: bytes, drip: bytes) -> None:
+    """The head of a request has its time as a whole, however often a byte of it arrives."""
+    _, address = served.add("alice", limits=Limits(head=0.4))
+    client = served.connect(address)
+    began = time.monotonic()
+    client.send(begin)
+    client.socket.settimeout(0.05)
+
+    with suppress(ConnectionError):
+        while time.monotonic() - began < 10:
+            with suppress(TimeoutError):
+                client.send(drip)
+                assert client.socket.recv(100) == b""
+                break
+
+    assert 0.3 < time.monotonic() - began < 3
+
+
+@pytest.mark.slow
+def test_idle_connection_is_closed(served: Served) -> None:
+    """A kept connection ends when nothing is asked for long."""
+    _, address = served.add("alice", limits=Limits(idle=0.2))
+    client = served.connect(address)
+    client.ask(compose(EMAIL))
+
+    assert client.is_closed()
+
+
+@pytest.mark.slow
+def test_response_that_is_not_read_ends_the_connection(served: Served) -> None:
+    """A peer that asks and never reads holds nothing but a few responses."""
+    _, address = served.add("alice", limits=Limits(head=0.4, turns=1_000_000))
+    client = served.connect(address)
+    client.socket.settimeout(5)
+
+    def ask_for_ever() -> None:
+        while True:
+            client.send(compose("/computeMetadata/v1/?recursive=true") * 20)
+
+    with pytest.raises((ConnectionError, TimeoutError)):
+        ask_for_ever()
+
+
+@pytest.mark.slow
+def test_ten_thousand_connections_delay_no_one_else(served: Served) -> None:
+    """Connections that one container opens wait in the kernel, and another's are answered at once."""
+    _, address = served.add("alice")
+    _, others = served.add("bob")
+    held: list[socket.socket] = []
+    try:
+        for _ in range(10_000):
+            each = socket.socket()
+            each.settimeout(0)
+            held.append(each)
+            each.connect_ex(address)
+            if len(held) % 200 == 0:
+                while held:
+                    held.pop().close()
+                began = time.monotonic()
+                assert served.connect(others).ask(compose(EMAIL))[0] == 200
+                assert time.monotonic() - began < 1
+    finally:
+        for each in held:
+            each.close()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_requests_are_refused(served: Served, seed: int) -> None:
+    """Whatever bytes a request has, the server goes on, and no token is in the answer to a damaged one."""
+    chance = random.Random(seed)  # noqa: S311 - to damage requests
+    endpoint, address = served.add("alice")
+    endpoint.serve_token(make_token("ya29.alice"))
+    for _ in range(30):
+        content = bytearray(compose(TOKEN.replace("token", "email"), "X: y", "Content-Length: 0"))
+        for _ in range(chance.randint(1, 8)):
+            place = chance.randrange(len(content))
+            content[place : place + chance.randint(0, 3)] = chance.randbytes(chance.randint(0, 3))
+        client = Client(address)
+        client.send(bytes(content))
+        client.socket.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda client=client: client.socket.recv(65536), b""))  # type: ignore[misc]
+        client.socket.close()
+        assert b"ya29" not in answer
+
+    assert served.connect(address).ask(compose(TOKEN))[0] == 200
 
 
 def test_nothing_is_answered_after_the_endpoint_was_withdrawn(served: Served) -> None:
