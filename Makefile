@@ -43,7 +43,7 @@ demo: $(STAMP) ## Show the main job on the embedded emulator (30 s at most).
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (REQUIRE_TOOLS=1: a missing tool fails them).
-	@$(BIN)/python -m pytest -n auto --ignore=tests/clients --ignore=tests/installed -m "not apart"
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --ignore=tests/clients --ignore=tests/installed -m "not apart"
 
 .PHONY: test-unit
 test-unit: $(STAMP) ## Run the unit and property tests without the slow ones, in seconds.
