@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from refresher import adc, environment, policy
 from refresher.config.loader import LoadedConfiguration
@@ -25,6 +26,9 @@ from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext, SupplierSettings
 from refresher.tokens import JWT_TYPE, ExpectedClaims
+
+_OPAQUE = ExpectedClaims(is_jwt=False)
+"""Of the access token that leads a directory without a pool."""
 
 
 def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:
@@ -79,42 +83,69 @@ def build_targets(
         former: An earlier load, after which no keys directory has changed.
         built: Its targets; those that are configured by the same objects are not built again.
     """
-    endpoints = build_endpoints(loaded)
-    keys = {
-        name: _read_key_ids(settings.keys_directory)
-        for name, settings in loaded.configuration.suppliers.items()
-        if settings.keys_directory is not None
-    }
-    is_shared, known = _has_several_identities(loaded), dict[str, Target]()
+    facts, is_shared = _SharedFacts(loaded), _has_several_identities(loaded)
+    former_targets: Mapping[str, ResolvedTarget] = {}
     is_like = former is not None and former.configuration is loaded.configuration
-    if former is not None and built is not None and is_like and _has_several_identities(former) is is_shared:
-        known = {name: built[name] for name, target in loaded.targets.items() if former.targets.get(name) is target}
+    if former is not None and is_like and _has_several_identities(former) is is_shared:
+        former_targets = former.targets
+    known = built or {}
     return {
-        name: known.get(name) or _build_target(loaded, target, endpoints, keys, is_root_shared=is_shared)
+        name: known[name]
+        if former_targets.get(name) is target and name in known
+        else _build_target(loaded, target, facts, is_root_shared=is_shared)
         for name, target in loaded.targets.items()
     }
 
 
 def _has_several_identities(loaded: LoadedConfiguration) -> bool:
-    return len({target.identity for target in loaded.targets.values()}) > 1
+    first = next(iter(loaded.targets.values()), None)
+    return any(first is not None and target.identity != first.identity for target in loaded.targets.values())
+
+
+class _SupplierFacts(NamedTuple):
+    """What all targets of one supplier have in common."""
+
+    settings: SupplierSettings
+    provider: WorkloadIdentityProvider
+    audience: str
+    audiences: frozenset[str]
+    key_ids: frozenset[str] | None
+    jwks_command: str | None
+
+
+class _SharedFacts:
+    """What many targets have in common, each worked out once: ten thousand copies would fill memory."""
+
+    def __init__(self, loaded: LoadedConfiguration) -> None:
+        self.endpoints = build_endpoints(loaded)
+        self.root = Path(loaded.configuration.directory_root)
+        self.suppliers = {
+            name: self._collect(loaded, name, settings) for name, settings in loaded.configuration.suppliers.items()
+        }
+
+    @staticmethod
+    def _collect(loaded: LoadedConfiguration, name: str, settings: SupplierSettings) -> _SupplierFacts:
+        audiences, directory = list_audiences(loaded, settings), settings.keys_directory
+        return _SupplierFacts(
+            settings=settings,
+            provider=get_provider(loaded, settings),
+            audience=audiences[0],
+            audiences=frozenset(audiences),
+            key_ids=None if directory is None else _read_key_ids(directory),
+            jwks_command=compose_jwks_command(loaded, name),
+        )
 
 
 def _build_target(
-    loaded: LoadedConfiguration,
-    target: ResolvedTarget,
-    endpoints: Endpoints,
-    keys: Mapping[str, frozenset[str] | None],
-    *,
-    is_root_shared: bool,
+    loaded: LoadedConfiguration, target: ResolvedTarget, facts: _SharedFacts, *, is_root_shared: bool
 ) -> Target:
     identity = loaded.get_identity(target)
     name = loaded.get_supplier_name(identity)
-    settings = None if name is None else loaded.configuration.suppliers[name]
-    provider = None if settings is None else get_provider(loaded, settings)
-    audiences = ("",) if settings is None else list_audiences(loaded, settings)
-    token_type = JWT_TYPE if settings is None else settings.token_type
-    leading = ACCESS_TOKEN if provider is None else TOKEN
-    options = {name: asked for name, asked in read_options(target).items() if name != leading}
+    supplier = None if name is None else facts.suppliers[name]
+    provider = None if supplier is None else supplier.provider
+    token_type = JWT_TYPE if supplier is None else supplier.settings.token_type
+    leading = ACCESS_TOKEN if supplier is None else TOKEN
+    options = {artifact: asked for artifact, asked in read_options(target).items() if artifact != leading}
     document = None
     if provider is not None:
         document = adc.adc_document(
@@ -123,16 +154,15 @@ def _build_target(
             service_account=identity.service_account,
             lifetime=identity.lifetime,
             quota_project=identity.quota_project,
-            endpoints=endpoints,
+            endpoints=facts.endpoints,
             subject_token_type=token_type,
         )
-    facts = TargetFacts(document, build_variables(loaded, target), target.container_directory)
-    static = build_static(options, facts)
-    expected, source = ExpectedClaims(is_jwt=False), None
-    if settings is not None:
-        expected = settings.expect_claims(identity.subject, frozenset(audiences), keys.get(name or ""))
-        chosen = settings.subject_source(has_subject=identity.subject is not None)
-        source = settings.kind, chosen, identity.source_service_account
+    static = build_static(options, TargetFacts(document, build_variables(loaded, target), target.container_directory))
+    expected, source = _OPAQUE, None
+    if supplier is not None:
+        expected = supplier.settings.expect_claims(identity.subject, supplier.audiences, supplier.key_ids)
+        chosen = supplier.settings.subject_source(has_subject=identity.subject is not None)
+        source = supplier.settings.kind, chosen, identity.source_service_account
     fingerprint = compute_fingerprint(
         subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
     )
@@ -146,8 +176,8 @@ def _build_target(
         lifetime=identity.lifetime,
         credentials=identity.credentials,
         quota_project=identity.quota_project,
-        token_path=None if provider is None else str(target.directory / TOKEN),
-        jwks_command=None if name is None else compose_jwks_command(loaded, name),
+        token_path=None if supplier is None else str(target.directory / TOKEN),
+        jwks_command=None if supplier is None else supplier.jwks_command,
     )
     return Target(
         name=target.name,
@@ -155,12 +185,12 @@ def _build_target(
         context=SupplierContext(
             identity=target.identity,
             subject=identity.subject,
-            audience=audiences[0],
+            audience="" if supplier is None else supplier.audience,
             source_service_account=identity.source_service_account,
         ),
         expected=expected,
         directory=CredentialsDirectory(
-            root=Path(loaded.configuration.directory_root),
+            root=facts.root,
             name=target.name,
             ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
             random_name=_random_name,
@@ -209,13 +239,13 @@ def compose_jwks_command(loaded: LoadedConfiguration, supplier: str) -> str | No
 
 def compute_probe_intervals(loaded: LoadedConfiguration) -> dict[str, timedelta]:
     """Return how often the canary asks for each identity that has a target, by name; one that is off is left out."""
-    configured = loaded.configuration
-    least = {}
+    usual, identities = loaded.configuration.canary, loaded.configuration.identities
+    wanted: dict[str, timedelta] = {}
     for name in dict.fromkeys(target.identity for target in loaded.targets.values()):
-        interval = configured.identities[name].canary
-        least[name] = configured.canary if interval is None else interval
-    wanted = {name: interval for name, interval in least.items() if interval}
-    return {name: policy.probe_interval(interval, len(wanted)) for name, interval in wanted.items()}
+        if interval := usual if (own := identities[name].canary) is None else own:
+            wanted[name] = interval
+    intervals = {each: policy.probe_interval(each, len(wanted)) for each in {*wanted.values()}}  # few differ
+    return {name: intervals[interval] for name, interval in wanted.items()}
 
 
 def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:

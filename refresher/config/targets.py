@@ -162,8 +162,7 @@ class TargetResolver:
         if target.metadata is not None:
             self._namespaces.setdefault(target.metadata.netns, target)
         self._seen.setdefault(target.identity, target.name)
-        identity = self._identities.get(target.identity)
-        if identity is not None and target.mode & stat.S_IRGRP:
+        if target.mode & stat.S_IRGRP and (identity := self._identities.get(target.identity)) is not None:
             key = _choose_group(target), identity.shared_identity
             self._readers.setdefault(key, {}).setdefault(target.identity, target.name)
 

@@ -56,7 +56,8 @@ class Trials:
         self._settings = loaded.configuration.suppliers
         self._workshop = workshop
         self._suppliers = build_suppliers(loaded, workshop)
-        self._chain = build_chain(workshop)
+        self._chain = build_chain(workshop, workshop.transport)  # names the quota project, as clients do
+        self._minting = build_chain(workshop)
         self._is_offline = is_offline
         self._now = now
         self._command = find_command(daemon)
@@ -87,9 +88,9 @@ class Trials:
             way, audience = target.impersonation, artifact.options.get("audience")
             if artifact.name.startswith(ID_TOKENS):
                 is_named = artifact.options.get("include_email") is True
-                self._chain.id_token(way, str(audience), federated, include_email=is_named)
+                self._minting.id_token(way, str(audience), federated, include_email=is_named)
             else:
-                self._chain.access_token(way, federated)
+                self._minting.access_token(way, federated)
 
         with ThreadPoolExecutor(THREADS) as pool:
             jobs = {(each[0].name, each[1].name): pool.submit(attempt, partial(work, *each)) for each in wanted}

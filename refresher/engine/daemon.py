@@ -1,8 +1,7 @@
 """The daemon: at every tick ask whether the plan changed, whether files drifted and what is due; hand it to workers.
 
 It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.engine.refresh`, what is reported is
-`refresher.engine.reporter`, the plan comes from `refresher.app`. It keeps going whatever a single job, or a single part
-of a tick, does.
+`refresher.engine.reporter`, the plan comes from `refresher.app`. It goes on whatever a job or a part of a tick does.
 """
 
 from collections.abc import Callable, Collection
@@ -71,14 +70,11 @@ class Daemon:
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
         self._warnings: tuple[tuple[str, str], ...] = ()
-        self._is_root_kept = False
-        self._is_adopted = False
+        self._is_root_kept = self._is_adopted = False
         self._parts = Parts(self.reporter, self.clock, patience=self.patience)
         self._ticks = 0
-        self._is_reload_asked = False
-        self._was_ready = False
+        self._is_reload_asked = self._was_ready = self._stopping = False
         self._roots: set[Path] = set()
-        self._stopping = False
 
     def stop(self) -> None:
         """Begin nothing any more; what is under way goes on to its end."""
@@ -132,7 +128,7 @@ class Daemon:
             self._parts.do_in_time("retirement", self._retire_strays, place=self._place)
         self.reporter.flush()
         self._ticks += 1
-        self.observer.note_tick(self._canary.list_health())
+        self.observer.note_tick(self._canary.list_health(), self._parts.list_faults(), self._canary.throttled)
 
     def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
         """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""
@@ -225,6 +221,7 @@ class Daemon:
             rest = ((), now, (), ()) if is_former else (plan.reserved, now, plan.targets, plan.identities)
             retirement = self.retire(root, *rest)
             self.reporter.report_retirement(root, retirement)
+            self.observer.note_retiring(root, retirement.retiring)
             for failure in retirement.failures[:1]:
                 self._parts.report(f"retirement below {root}", failure)
             if not retirement.failures:
@@ -278,6 +275,8 @@ class Daemon:
                 is_wanted = is_wanted and self._agenda.is_wanted(entry)
                 if is_wanted and outcome is not None:
                     self._agenda.settle(entry, outcome, self.clock.now(), self.draw())
+                    if entry.artifact is None and outcome.error is None and not self._agenda.has_sibling(entry):
+                        engine.refresher.forget(entry.target)
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())

@@ -1,8 +1,8 @@
 """One refresh of one target: open, read, assess, supply, check, publish. The use case that everything else serves.
 
 A refresh either publishes a complete, checked token or changes nothing; only files of another identity, by the
-target record, are taken away. When to call it is decided in `refresher.engine.agenda`, what is reported in
-`refresher.engine.reporter`, optional artifacts are minted in `refresher.engine.minter`.
+target record, are taken away. `refresher.engine.agenda` decides when to call it, and `refresher.engine.minter` mints
+optional artifacts.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from refresher.errors import ImpersonationError, PublishError, RefresherError, S
 from refresher.policy import State
 from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, RECORD
 from refresher.publishing.contents import PublishedFile, parse_descriptions, render_descriptions
-from refresher.publishing.directory import DirectoryState, is_in_place
+from refresher.publishing.directory import DirectoryState, is_in_place, lacks_any
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
 from refresher.publishing.turns import TURNS
 from refresher.suppliers.interface import Supplier
@@ -68,9 +68,7 @@ class Refresher:
         6. At the first visit of a directory in which nothing had to be written, prove that writing would work.
 
         With `force` a fresh token is replaced too; `first` means that this process has not succeeded there yet.
-
-        Returns:
-            How it ended; failures are in it, and nothing but a bug is raised.
+        Failures are in the outcome that is returned, and nothing but a bug is raised.
         """
         started = self._clock.monotonic()
         visit: _Visit | None = None
@@ -81,32 +79,30 @@ class Refresher:
                 visit = _Visit(directory, target, self._supplies.get, self._clock, self._may_take_over, force, first)
                 visit.wants_env = is_env_wanted(self._endpoints, target)
                 error = visit.bring_up_to_date()
-                state = directory.read_state()
-                if visit.token is not None and _has_lost(target, state, visit.wants_env):
+                state = directory.read_state(visit.contents)
+                needed = {target.leading, *target.static} - (set() if visit.wants_env else {ENVIRONMENT})
+                if visit.token is not None and lacks_any(state, target.directory.artifacts, needed):
                     state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
-        token = None if visit is None else visit.token
-        serve_leading(self._endpoints, target, token, error)
+        serve_leading(self._endpoints, target, None if visit is None else visit.token, error)
         return Outcome(
             result=visit.result if visit is not None and error is None else Result.FAILED,
-            life=None if token is None else Life.from_token(token),
+            life=None if visit is None or visit.token is None else Life.from_token(visit.token),
             repaired=() if visit is None else tuple(visit.repaired),
             changed={} if visit is None else visit.changed,
             error=error,
             duration=self._clock.monotonic() - started,
             state=state,
+            left=target.directory.look() if isinstance(error, PublishError) else None,
             is_recreated=visit is not None and visit.is_recreated,
             lacked_record=visit is not None and visit.lacked_record,
             found_mode=None if visit is None or error is not None else visit.directory.found_mode,
         )
 
-
-def _has_lost(target: Target, state: DirectoryState, wants_env: bool | None) -> bool:  # noqa: FBT001 - as in _Visit
-    """Return whether a file is absent that each target with a token has."""
-    needed = {RECORD, target.leading, *target.static} - (set() if wants_env else {ENVIRONMENT})
-    states = zip((RECORD, *target.directory.artifacts), state[1:], strict=False)
-    return any(each is None for name, each in states if name in needed)
+    def forget(self, target: Target) -> None:
+        """Drop the token that was supplied for a target last: no other target can share it."""
+        self._supplies.forget(target)
 
 
 @dataclass(eq=False)
@@ -240,6 +236,7 @@ class _Visit:
         self._settle_static(before_token=True)
         self._settle_descriptions(token)
         self.directory.publish(self.target.leading, token.value.encode())
+        del self.contents[self.target.leading]
         self.token, self.result = token, Result.PUBLISHED
         return None
 
@@ -296,4 +293,6 @@ class _Visit:
                 self.directory.withdraw([DESCRIPTIONS])
         elif present != wanted or not is_in_place(file, render_descriptions(present), self.directory.ownership):
             self.directory.publish(DESCRIPTIONS, render_descriptions(wanted))
+            del self.contents[DESCRIPTIONS]
             self.wrote = True
+            self.repaired += [DESCRIPTIONS] if present == wanted else []

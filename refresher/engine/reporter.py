@@ -22,7 +22,7 @@ from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import find_containers
-from refresher.publishing.directory import is_another_directory
+from refresher.publishing.directory import KnownState, is_another_directory
 from refresher.publishing.retirement import Retirement
 from refresher.publishing.walk import UnusableRootError
 from refresher.text import escape
@@ -164,7 +164,8 @@ class Reporter:
     def _report_files(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report what was found otherwise than it was left, and what an edit changed under running containers."""
         path = str(entry.target.directory.path)
-        is_another = outcome.state is not None and is_another_directory(outcome.state, entry.former_state)
+        state = None if outcome.state is None else KnownState.from_state(outcome.state)
+        is_another = state is not None and is_another_directory(state, entry.former_state)
         if outcome.is_recreated or is_another:
             self._send(
                 entry,
@@ -232,15 +233,15 @@ class Reporter:
                     self.send(name, severity, **line)
                 continue
             names = list(dict.fromkeys(str(line["target"]) for line in lines))
-            facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "remedy", "next_at")}
+            facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "cause", "remedy", "next_at")}
             self.send(name, severity, targets=len(names), first=", ".join(names[:_FEW]), **facts)
 
-    def collect(self, name: str, severity: Severity, **fields: Value) -> None:
+    def collect(self, name: str, severity: Severity, few: int = _FEW, /, **fields: Value) -> None:
         """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done.
 
-        Its `fields` name a `target`.
+        Its `fields` name a `target`; up to a `few` are sent as they are.
         """
-        self._collect((name, severity, str(fields.get("remedy")), _FEW), fields)
+        self._collect((name, severity, str(fields.get("remedy")), few), fields)
 
     def _collect(self, kind: tuple[str, Severity, str, int], fields: dict[str, Value]) -> None:
         """Keep a line with others of its kind: name, severity, cause, and how many are sent as they are."""
@@ -272,9 +273,8 @@ def _compute_state(entry: Entry, now: datetime) -> State:
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:
-    supplier = {} if entry.target.supplier is None else {"supplier": entry.target.supplier}
-    job: dict[str, Value] = {"target": entry.target.name, **supplier}
-    return job if entry.artifact is None else {**job, "artifact": entry.artifact.name}
+    facts = {"target": entry.target.name, "supplier": entry.target.supplier, "artifact": entry.key[1] or None}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _describe(entry: Entry) -> dict[str, Value]:

@@ -50,6 +50,10 @@ class Supplies:
         share = self._shares.setdefault(target.supply_key, SharedFetch())  # in one step, for all threads
         return share.get(serves=serves, fetch=lambda _: self._fetch(target, now))
 
+    def forget(self, target: Target) -> None:
+        """Drop the token that was supplied for a target last: no other target can share it."""
+        self._shares.pop(target.supply_key, None)
+
     def _fetch(self, target: Target, now: datetime) -> SubjectToken:
         if target.supplier is not None:
             return self._suppliers[target.supplier].supply(target.context, now)

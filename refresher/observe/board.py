@@ -8,6 +8,7 @@ does), and nothing waits: a lock is held for the length of an assignment.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -16,8 +17,8 @@ from refresher.engine.agenda import Entry, Key
 from refresher.engine.canary import ExchangeHealth
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
-from refresher.engine.plan import Plan
-from refresher.errors import ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
+from refresher.engine.plan import Plan, Target
+from refresher.errors import THROTTLED, ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
 
 LIVE_SECONDS = 30.0
 """The daemon is live while its last tick ended within this time; one is due each second."""
@@ -28,6 +29,10 @@ _STAGES: dict[type[RefresherError], str] = {
     ExchangeError: "exchange",
     ImpersonationError: "impersonate",
 }
+PROBE = "probe"
+"""The stage of the canary's probes."""
+THROTTLED_STAGES = ("supply", "exchange", "impersonate", PROBE)
+"""Those that ask servers with limits of requests."""
 _OTHER = "other"
 _DONE = "done"
 OUTCOMES = (
@@ -64,11 +69,13 @@ class Tally(NamedTuple):
         ended: By outcome and stage.
         durations: How many jobs took at most each of `BUCKETS`, the longer ones last; not cumulative.
         seconds: What all of them took.
+        throttled: How many met a limit of requests (HTTP 429), by stage; and how many probes of the canary.
     """
 
     ended: Mapping[tuple[str, str], int]
     durations: tuple[int, ...]
     seconds: float
+    throttled: Mapping[str, int]
 
 
 class Board(Observer):
@@ -82,30 +89,43 @@ class Board(Observer):
         self._ended = Counter(dict.fromkeys(OUTCOMES, 0))
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
+        self._throttled = Counter(dict.fromkeys(THROTTLED_STAGES, 0))
         self.started_at = clock.now()
         self.plan: Plan | None = None
         self.planned_at: datetime | None = None
-        self.identities: Mapping[str, tuple[str, ...]] = {}
-        """The names of the targets of each identity of the plan."""
         self.exchanges: Mapping[str, ExchangeHealth] = {}
         """What Google answered last, by the identity that was tried."""
+        self.retiring: tuple[str, ...] = ()
+        """Names of directories that belong to no target any more, and keep files for a while."""
+        self.faults: tuple[tuple[str, str], ...] = ()
+        """Problem and remedy of what the daemon can't do now."""
 
-    def note_tick(self, exchanges: Sequence[ExchangeHealth]) -> None:
-        """Note that a tick ended, and what the canary knows."""
+    def note_tick(
+        self, exchanges: Sequence[ExchangeHealth], faults: Sequence[tuple[str, str]] = (), throttled: int = 0
+    ) -> None:
+        """Note that a tick ended, what the canary knows, and problem and remedy of what the daemon can't do."""
         self._ticked = self._clock.monotonic()
+        self._throttled[PROBE] = throttled
+        self.faults = tuple(faults)
         self.exchanges = {each.identity: each for each in exchanges}
 
     def note_plan(self, plan: Plan) -> None:
         """Note which plan is in force, and forget what is not in it."""
-        keys: set[Key] = set()
-        identities: dict[str, list[str]] = {}
-        for name, target in plan.targets.items():
-            keys |= {(name, ""), *((name, artifact.name) for artifact in target.minting)}
-            identities.setdefault(target.context.identity, []).append(name)
         with self._lock:
-            self._jobs = {key: job for key, job in self._jobs.items() if key in keys}
-            self.identities = {name: tuple(targets) for name, targets in identities.items()}
+            former = () if self.plan is None else self.plan.targets.values()
+            for target in former:
+                present = plan.targets.get(target.name)
+                if present is not target:  # in a large fleet one target changes at a time
+                    kept = () if present is None else _list_keys(present)
+                    for key in _list_keys(target):
+                        if key not in kept:
+                            self._jobs.pop(key, None)
             self.plan, self.planned_at = plan, self._clock.now()
+
+    def note_retiring(self, root: Path, names: tuple[str, ...]) -> None:
+        """Note which directories are being retired below the root of the plan."""
+        if self.plan is not None and self.plan.root == root:
+            self.retiring = tuple(sorted(names))
 
     def note_job(self, entry: Entry, outcome: Outcome, now: datetime) -> None:
         """Note how a job ended."""
@@ -116,6 +136,7 @@ class Board(Observer):
                 return  # another plan came into force meanwhile
             former = self._jobs.get(entry.key, _NEVER)
             self._ended[key] += 1
+            self._throttled[key[1]] += error is not None and error.http_status == THROTTLED
             self._seconds += outcome.duration
             self._durations[sum(outcome.duration > bound for bound in BUCKETS)] += 1
             is_success = error is None and outcome.result is not Result.WAITING
@@ -126,6 +147,13 @@ class Board(Observer):
                 remedy=None if error is None else error.remedy,
                 next_at=None if entry.next_at is None else entry.next_at.timestamp(),
             )
+
+    def list_identities(self) -> dict[str, list[str]]:
+        """Return the names of the targets of each identity of the plan."""
+        found: dict[str, list[str]] = {}
+        for name, target in () if self.plan is None else self.plan.targets.items():
+            found.setdefault(target.context.identity, []).append(name)
+        return found
 
     @property
     def is_live(self) -> bool:
@@ -144,10 +172,15 @@ class Board(Observer):
     def count_jobs(self) -> Tally:
         """Return the counts of all jobs since the start."""
         with self._lock:
-            return Tally(dict(self._ended), tuple(self._durations), self._seconds)
+            throttled = {stage: self._throttled[stage] for stage in THROTTLED_STAGES}
+            return Tally(dict(self._ended), tuple(self._durations), self._seconds, throttled)
 
 
 _NEVER = Job()
+
+
+def _list_keys(target: Target) -> tuple[Key, ...]:
+    return (target.name, ""), *((target.name, artifact.name) for artifact in target.minting)
 
 
 def _find_stage(error: RefresherError) -> str:

@@ -191,8 +191,10 @@ def _examine_artifacts(
 ) -> Iterator[ArtifactHealth]:
     described = parse_descriptions(contents[DESCRIPTIONS].content)
     for artifact in target.minted:
-        description = described.get(artifact.name)
-        state = assess_minted(target, artifact, contents[artifact.name], description, now)
+        description, file = described.get(artifact.name), contents[artifact.name]
+        state = assess_minted(target, artifact, file, description, now)
+        if state in _SERVING and not is_in_place(file, file.content or b"", target.directory.ownership):
+            state = State.FOREIGN
         end = description and description.expires_at
         yield build_artifact(target.directory, artifact.name, state, now, end, daemon)
     for name in target.static:

@@ -313,6 +313,24 @@ def test_nothing_is_published_below_a_root_that_another_daemon_took(
     assert stage.events.count("daemon.fault") == 1
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o733])
+def test_obstacle_that_is_taken_away_is_noticed_at_the_next_tick(
+    stage: Stage, target_of: MakeTarget, mode: int
+) -> None:
+    """A directory that could not be trusted is tried again as soon as it can be, not only after the pause."""
+    target = target_of()
+    stage.follow(target, FakeSupplier())
+    stage.run()
+    target.directory.path.chmod(mode)
+    stage.run(6)
+    assert stage.events.count("token.publish_failed") == 1
+
+    target.directory.path.chmod(0o711)
+    stage.run(2)
+
+    assert stage.events.count("token.recovered") == 1
+
+
 def test_root_that_was_unmounted_is_reported(stage: Stage, target_of: MakeTarget) -> None:
     """A root that had to be taken again is one event with what to do: containers hold the directories of the former."""
     target = target_of()
@@ -574,3 +592,21 @@ def test_recovery_is_reported_before_the_target_is_removed(
         "token.recovered",
         "target.removed",
     ]
+
+
+@pytest.mark.parametrize(("siblings", "supplies"), [(0, 2), (1, 1)])
+def test_token_is_kept_in_memory_only_for_targets_that_can_share_it(
+    stage: Stage, target_of: MakeTarget, siblings: int, supplies: int
+) -> None:
+    """A token file that was removed gets the token in memory if its identity has another target, else a new one."""
+    targets = [target_of(), *(replace(target_of("two"), context=target_of().context) for _ in range(siblings))]
+    supplier = FakeSupplier()
+    stage.follow(targets[0], supplier)
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, targets={target.name: target for target in targets})
+    stage.run()
+
+    (targets[0].directory.path / "token").unlink()
+    until(lambda: stage.has_after(5, "token.published", 2 + siblings), what="the token is there again")
+
+    assert len(supplier.contexts) == supplies

@@ -21,7 +21,7 @@ from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMEN
 from refresher.publishing.record import compute_fingerprint
 from refresher.resources import Endpoints
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
-from tests.fakes import FakeChain
+from tests.fakes import FakeChain, FakeClock
 from tests.tokens import NOW, jwt_of, make_jwt
 from tests.unit.engine.conftest import PROVIDER
 
@@ -31,9 +31,23 @@ if TYPE_CHECKING:
 
     from refresher.engine.plan import Target
     from refresher.suppliers.interface import SupplierContext
-    from tests.fakes import FakeClock, FakeSupplier
+    from tests.fakes import FakeSupplier
 
     MakeTarget = Callable[..., Target]
+
+
+class Intruder(FakeClock):
+    """A clock that is asked right after files were read, and then lets another process act, once."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._acts = [act]
+
+    def now(self) -> datetime:
+        """Act, and return the time."""
+        while self._acts:
+            self._acts.pop()()
+        return super().now()
 
 
 def refresh(
@@ -528,6 +542,26 @@ def test_empty_directory_is_used_in_place(target_of: MakeTarget, supplier: FakeS
 
     assert refresh(target, supplier, clock).result is Result.PUBLISHED
     assert target.directory.path.stat().st_ino == inode
+
+
+@pytest.mark.parametrize("name", ["token", "credentials.json", "env"])
+def test_change_during_a_visit_is_a_difference_at_the_next_look(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str
+) -> None:
+    """A file that changes after it was judged counts as it was judged: the next look finds what it is now."""
+    target = target_of()
+    refresher = Refresher(suppliers={"worker": supplier}, chain=lambda: FakeChain(clock), clock=clock)
+    refresher.refresh(target, first=True)
+    intruder = Intruder(lambda: (target.directory.path / name).chmod(0))
+    visited = Refresher(suppliers={"worker": supplier}, chain=lambda: FakeChain(clock), clock=intruder)
+
+    outcome = visited.refresh(target)
+
+    assert outcome.error is None
+    assert outcome.state != target.directory.read_state()
+    repaired = refresher.refresh(target)
+    assert repaired.repaired == (name,)
+    assert repaired.state == target.directory.read_state()
 
 
 @pytest.mark.parametrize("name", ["token", "credentials.json", "env"])

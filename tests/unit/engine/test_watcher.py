@@ -222,6 +222,21 @@ def test_change_behind_the_daemons_back_names_the_target(
     assert site.watcher.take() == (set(), {"alice"})
 
 
+def test_directory_that_is_watched_again_is_looked_at(site: Site, root: Path) -> None:
+    """What befell a replaced directory before it was watched again was not seen, so its target is named."""
+    shutil.rmtree(root / "alice")
+    (root / "alice").mkdir()
+    assert site.changed.wait(PATIENCE)
+    time.sleep(0.05)
+    site.changed.clear()
+    site.watcher.take()
+
+    site.watcher.ask({}, root, {"alice"})
+
+    assert site.changed.wait(PATIENCE)
+    assert site.watcher.take()[1] == {"alice"}
+
+
 def test_temporary_file_of_the_daemon_is_no_change(site: Site, root: Path) -> None:
     """A file that is still to be renamed makes no one look."""
     (root / "alice" / ".token.0123456789abcdef.tmp").write_text("x")
@@ -248,3 +263,17 @@ def test_directory_that_took_the_place_is_watched_after_the_next_tick(site: Site
     (root / "alice" / "token").write_text("z")
 
     assert not site.changed.wait(QUIET)
+
+
+def test_tick_after_the_end_writes_to_no_other_file(tmp_path: Path) -> None:
+    """Once a watcher has ended, asking it changes nothing: the number of its pipe may be another file's by then."""
+    made = Site(tmp_path)
+    with made.watcher:
+        pass
+    reused = [os.memfd_create(f"other-{number}") for number in range(8)]
+
+    made.watcher.ask({}, tmp_path, frozenset())
+
+    assert [os.fstat(descriptor).st_size for descriptor in reused] == [0] * len(reused)
+    for descriptor in reused:
+        os.close(descriptor)

@@ -25,7 +25,8 @@ WRONG = ("targets.d/x.yaml:1:1: identity is unknown", "write a known one")
         ("/readyz", 200, b"ready\n"),
         ("/readyz?x=y", 200, b"ready\n"),
         ("/readyz/alice", 200, b"ready\n"),
-        ("/readyz/alice?artifact=token", 404, b"target alice has no artifact token\n"),
+        ("/readyz/alice?artifact=absent", 404, b"target alice has no artifact absent\n"),
+        ("/readyz/alice?artifact=token", 200, b"ready\n"),
         ("/readyz/alice?exchange", 503, b"not ready\nidentity alice was not tried at Google yet\n"),
         ("/readyz/nobody", 404, b"there is no target nobody\n"),
         ("/readyz/%0a%1b[31m", 404, b"there is no target \\n\\x1b[31m\n"),
@@ -82,6 +83,7 @@ def test_optional_artifact_that_is_configured_counts(fleet: "Fleet") -> None:
     assert fleet.ask("/readyz").status == 503
     assert b"access_token of target alice is absent" in fleet.ask("/readyz/alice").body
     assert b"access_token of target alice is absent" in fleet.ask("/readyz/alice?artifact=access_token").body
+    assert fleet.ask("/readyz/alice?artifact=token").body == b"ready\n"
 
 
 def test_exchange_is_asked_for_only_on_request(fleet: "Fleet") -> None:
@@ -163,6 +165,27 @@ def test_daemon_that_does_not_tick_is_not_live(fleet: "Fleet") -> None:
     assert response.body.startswith(b"not live\nthe daemon's last tick ended 31 s ago\n  remedy: ")
     fleet.board.note_tick([])
     assert fleet.ask("/livez").status == 200
+
+
+def test_fault_of_the_daemon_is_in_the_status(fleet: "Fleet") -> None:
+    """`/status.json` shows what the daemon can't do, with its remedy; readiness stays about the files."""
+    fleet.adopt("alice")
+    fleet.board.note_tick([], [("the root is read-only", "mount it writable")])
+
+    daemon = json.loads(fleet.ask("/status.json").body)["daemon"]
+
+    assert (daemon["problem"], daemon["remedy"]) == ("the root is read-only", "mount it writable")
+    assert fleet.ask("/readyz").status == 200
+
+
+def test_directories_in_retirement_are_in_the_status(fleet: "Fleet") -> None:
+    """`/status.json` names what is being retired below the root in force, and nothing below a former one."""
+    fleet.adopt("alice")
+    root = fleet.targets["alice"].directory.root
+    fleet.board.note_retiring(root, ("dave", "carol"))
+    fleet.board.note_retiring(root / "former", ("erin",))
+
+    assert json.loads(fleet.ask("/status.json").body)["retiring"] == ["carol", "dave"]
 
 
 def test_status_is_that_of_the_command_and_more(fleet: "Fleet") -> None:

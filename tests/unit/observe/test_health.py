@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.engine.artifacts import compute_request
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
 from refresher.metadata.plan import EndpointPlan, Facts, Wanted
@@ -16,6 +17,7 @@ from refresher.observe.health import ArtifactHealth, TargetHealth, build_artifac
 from refresher.observe.report import as_document, as_report
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
+from refresher.publishing.contents import describe, render_descriptions
 from refresher.publishing.lock import held_roots
 from refresher.tokens import peek
 from refresher.users import DaemonUser
@@ -164,6 +166,22 @@ def test_root_judges_the_files_of_another_user_s_daemon(alice: Target, need: Nee
 
     assert (health.state, health.problem) == (State.FRESH, None)
     assert {artifact.name: artifact.state for artifact in health.artifacts}["boto"] is State.FRESH
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o644])
+def test_minted_artifact_of_another_mode_does_not_serve(alice: Target, mode: int) -> None:
+    """An access token that its container may not read, or that others may, makes the target not ready."""
+    target, content = replace(alice, minted=(ACCESS,)), b"ya29.alice"
+    request = compute_request(ACCESS, target.impersonation)
+    described = describe(content, NOW, NOW + HOUR, request)
+    for name, written in (("artifacts.json", render_descriptions({"access_token": described})), (ACCESS.name, content)):
+        (alice.directory.path / name).write_bytes(written)
+        (alice.directory.path / name).chmod(0o400)
+    assert examine(target, NOW).artifacts[0].problem is None
+
+    (alice.directory.path / "access_token").chmod(mode)
+
+    assert examine(target, NOW).artifacts[0].problem is not None
 
 
 def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
