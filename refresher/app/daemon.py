@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from refresher import __version__
+from refresher.app.control import Control
 from refresher.app.plans import ConfiguredPlans
-from refresher.app.programs import check_user, forbid_core_dumps
+from refresher.app.programs import check_user, forbid_core_dumps, share_heap
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine.daemon import Daemon
@@ -35,6 +35,8 @@ from refresher.publishing.lock import held_roots
 from refresher.publishing.retirement import retire_strays
 
 _SETTLED_TICKS = 10
+_FOLLOW_SECONDS = 4.0
+"""How long a request waits for a tick, which does not wait longer for a file system that hangs."""
 _SIGNAL_SECONDS = 0.2
 _SWITCH_SECONDS = 0.0005
 """A tenth of the interpreter's: a drop-in passes through five threads, each of which may have to wait for another."""
@@ -51,6 +53,7 @@ def run_daemon(
     main thread; raises what `start_daemon` raises.
     """
     forbid_core_dumps()
+    share_heap()
     sys.setswitchinterval(_SWITCH_SECONDS)
     first, second = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,6 +115,7 @@ def start_daemon(
             stack.enter_context(ClockGuard(clock=clock, jumped=loop.jump))
             survey = stack.enter_context(Survey(board, clock, report_fault, lambda: plans.listen[0] is not None))
             stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
+            stack.enter_context(Control(path, lambda: board.plan, loop.wait_for_tick, clock, reporter))
             yield daemon
         daemon.stop()
         workers.wait(_GRACE_SECONDS)
@@ -128,17 +132,23 @@ class _Loop:
     def __init__(self, plans: ConfiguredPlans, reporter: Reporter, supervisor: Supervisor | None) -> None:
         self._plans = plans
         self._supervisor = supervisor
-        self._ticks = count(1)
+        self._begun = self._ended = 0
+        self._changed = threading.Condition()
         self.ticker = Ticker(self.tick, self.follow)
         self.watcher = Watcher(changed=self.ticker.follow_now, complain=partial(_warn, reporter))
 
     def tick(self) -> None:
         """Do what each second asks for."""
+        with self._changed:
+            self._begun += 1
         has_reloaded = self._supervisor is not None and self._supervisor.is_reloading
         self.follow()  # what is known to have changed must not wait until everything is looked at
         self.daemon.tick()
         self.watcher.ask(self._plans.watched, *self._plans.directories)
-        if next(self._ticks) == _SETTLED_TICKS:
+        with self._changed:
+            self._ended = self._begun
+            self._changed.notify_all()
+        if self._ended == _SETTLED_TICKS:
             gc.freeze()  # the plan stays: searching it for garbage would hold up everything for 30 ms
         if self._supervisor is not None and (status := self.daemon.summarize()):
             self._supervisor.report(status, has_reloaded=has_reloaded)
@@ -148,6 +158,14 @@ class _Loop:
         changed, touched = self.watcher.take()
         if changed is None or changed or touched:
             self.daemon.follow(changed, touched)
+
+    def wait_for_tick(self) -> None:
+        """Wait until a tick has ended that began after this moment: whatever changed before is then followed."""
+        with self._changed:
+            wanted = self._begun + 1
+        self.ticker.tick_now()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended >= wanted, _FOLLOW_SECONDS)
 
     def jump(self, seconds: float) -> None:
         """Begin again after the clocks moved apart by this many seconds."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from refresher.app.daemon_user import find_daemon_user, find_group
 from refresher.app.plans import build_chain, build_plan
+from refresher.app.request import RefusedRequestError, Request, ask_daemon
 from refresher.app.suppliers import build_suppliers, open_workshop
 from refresher.app.targets import build_targets
 from refresher.clock import SystemClock
@@ -43,8 +44,29 @@ _LONGEST_PAUSE = 5.0
 
 
 def refresh_once(loaded: LoadedConfiguration, names: Collection[str], *, force: bool) -> dict[Key, Outcome]:
-    """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended."""
-    check_user(loaded, "once")
+    """Refresh the named targets of a configuration and their optional artifacts, each once; return how each ended.
+
+    A daemon that runs with this very configuration does it, with its own rights, where this user may ask it (root, and
+    the daemon's user). Else it is done here.
+    """
+    root, refused = Path(loaded.configuration.directory_root), None
+    try:
+        asked = ask_daemon(root, Request(os.path.realpath(loaded.path), tuple(names), force=force))
+        if asked is not None:
+            return asked
+    except RefusedRequestError as error:
+        refused = error
+    try:
+        check_user(loaded, "once")
+    except InsecureDirectoryError as error:
+        if refused is not None:
+            raise refused from None
+        if not is_daemon_running(root):
+            raise
+        raise InsecureDirectoryError(
+            f"{error.problem}; the daemon of {root} runs, and takes no request",
+            f"run `refresher status`: it shows whether the daemon is stopped; {error.remedy}",
+        ) from None
     workshop = open_workshop(loaded)
     plan = build_plan(loaded, workshop, build_suppliers(loaded, workshop))
     targets = [plan.targets[name] for name in names]
@@ -184,6 +206,14 @@ def _prove(target: Target, workshop: Workshop) -> str:
     document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
     return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
+
+
+def share_heap() -> None:
+    """Make all threads of this process allocate from one heap: else what one frees serves no other (mallopt(3))."""
+    import ctypes
+
+    with suppress(AttributeError):  # another C library than glibc has no such setting
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
 
 def forbid_core_dumps() -> None:

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from refresher import adc, environment, policy
 from refresher.config.loader import LoadedConfiguration
@@ -68,38 +69,65 @@ def build_targets(
         former: An earlier load, after which no keys directory has changed.
         built: Its targets; those that are configured by the same objects are not built again.
     """
-    endpoints = build_endpoints(loaded)
-    keys = {
-        name: _read_key_ids(settings.keys_directory)
-        for name, settings in loaded.configuration.suppliers.items()
-        if settings.keys_directory is not None
-    }
-    is_shared, known = _has_several_identities(loaded), dict[str, Target]()
+    facts, is_shared = _SharedFacts(loaded), _has_several_identities(loaded)
+    former_targets: Mapping[str, ResolvedTarget] = {}
     is_like = former is not None and former.configuration is loaded.configuration
-    if former is not None and built is not None and is_like and _has_several_identities(former) is is_shared:
-        known = {name: built[name] for name, target in loaded.targets.items() if former.targets.get(name) is target}
+    if former is not None and is_like and _has_several_identities(former) is is_shared:
+        former_targets = former.targets
+    known = built or {}
     return {
-        name: known.get(name) or _build_target(loaded, target, endpoints, keys, is_root_shared=is_shared)
+        name: known[name]
+        if former_targets.get(name) is target and name in known
+        else _build_target(loaded, target, facts, is_root_shared=is_shared)
         for name, target in loaded.targets.items()
     }
 
 
 def _has_several_identities(loaded: LoadedConfiguration) -> bool:
-    return len({target.identity for target in loaded.targets.values()}) > 1
+    first = next(iter(loaded.targets.values()), None)
+    return any(first is not None and target.identity != first.identity for target in loaded.targets.values())
+
+
+class _SupplierFacts(NamedTuple):
+    """What all targets of one supplier have in common."""
+
+    settings: SupplierSettings
+    provider: WorkloadIdentityProvider
+    audience: str
+    audiences: frozenset[str]
+    key_ids: frozenset[str] | None
+    jwks_command: str | None
+
+
+class _SharedFacts:
+    """What many targets have in common, each worked out once: ten thousand copies would fill memory."""
+
+    def __init__(self, loaded: LoadedConfiguration) -> None:
+        self.endpoints = build_endpoints(loaded)
+        self.root = Path(loaded.configuration.directory_root)
+        self.suppliers = {
+            name: self._collect(loaded, name, settings) for name, settings in loaded.configuration.suppliers.items()
+        }
+
+    @staticmethod
+    def _collect(loaded: LoadedConfiguration, name: str, settings: SupplierSettings) -> _SupplierFacts:
+        audiences, directory = list_audiences(loaded, settings), settings.keys_directory
+        return _SupplierFacts(
+            settings=settings,
+            provider=get_provider(loaded, settings),
+            audience=audiences[0],
+            audiences=frozenset(audiences),
+            key_ids=None if directory is None else _read_key_ids(directory),
+            jwks_command=compose_jwks_command(loaded, name),
+        )
 
 
 def _build_target(
-    loaded: LoadedConfiguration,
-    target: ResolvedTarget,
-    endpoints: Endpoints,
-    keys: Mapping[str, frozenset[str] | None],
-    *,
-    is_root_shared: bool,
+    loaded: LoadedConfiguration, target: ResolvedTarget, facts: _SharedFacts, *, is_root_shared: bool
 ) -> Target:
     identity = loaded.get_identity(target)
     supplier_name = loaded.get_supplier_name(identity)
-    settings = loaded.configuration.suppliers[supplier_name]
-    provider, audiences = get_provider(loaded, settings), list_audiences(loaded, settings)
+    settings, provider, audience, audiences, key_ids, jwks_command = facts.suppliers[supplier_name]
     options = read_options(target)
     document = adc.adc_document(
         provider=provider,
@@ -107,11 +135,10 @@ def _build_target(
         service_account=identity.service_account,
         lifetime=identity.lifetime,
         quota_project=identity.quota_project,
-        endpoints=endpoints,
+        endpoints=facts.endpoints,
         subject_token_type=settings.token_type,
     )
-    facts = TargetFacts(document, build_variables(loaded, target), target.container_directory)
-    static = build_static(options, facts)
+    static = build_static(options, TargetFacts(document, build_variables(loaded, target), target.container_directory))
     chosen = settings.subject_source(has_subject=identity.subject is not None)
     fingerprint = compute_fingerprint(
         subject=identity.subject,
@@ -125,12 +152,12 @@ def _build_target(
         context=SupplierContext(
             identity=target.identity,
             subject=identity.subject,
-            audience=audiences[0],
+            audience=audience,
             source_service_account=identity.source_service_account,
         ),
-        expected=settings.expect_claims(identity.subject, frozenset(audiences), keys.get(supplier_name)),
+        expected=settings.expect_claims(identity.subject, audiences, key_ids),
         directory=CredentialsDirectory(
-            root=Path(loaded.configuration.directory_root),
+            root=facts.root,
             name=target.name,
             ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
             random_name=_random_name,
@@ -151,7 +178,7 @@ def _build_target(
             credentials=identity.credentials,
             quota_project=identity.quota_project,
             token_path=str(target.directory / TOKEN),
-            jwks_command=compose_jwks_command(loaded, supplier_name),
+            jwks_command=jwks_command,
         ),
         minted=tuple(
             MintedArtifact(name=name, options=asked)
@@ -170,13 +197,13 @@ def compose_jwks_command(loaded: LoadedConfiguration, supplier: str) -> str | No
 
 def compute_probe_intervals(loaded: LoadedConfiguration) -> dict[str, timedelta]:
     """Return how often the canary asks for each identity that has a target, by name; one that is off is left out."""
-    configured = loaded.configuration
-    least = {}
+    usual, identities = loaded.configuration.canary, loaded.configuration.identities
+    wanted: dict[str, timedelta] = {}
     for name in dict.fromkeys(target.identity for target in loaded.targets.values()):
-        interval = configured.identities[name].canary
-        least[name] = configured.canary if interval is None else interval
-    wanted = {name: interval for name, interval in least.items() if interval}
-    return {name: policy.probe_interval(interval, len(wanted)) for name, interval in wanted.items()}
+        if interval := usual if (own := identities[name].canary) is None else own:
+            wanted[name] = interval
+    intervals = {each: policy.probe_interval(each, len(wanted)) for each in {*wanted.values()}}  # few differ
+    return {name: intervals[interval] for name, interval in wanted.items()}
 
 
 def get_provider(loaded: LoadedConfiguration, settings: SupplierSettings) -> WorkloadIdentityProvider:

@@ -137,9 +137,9 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
 def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     """Return the remedy of an entry, with the facts of `find_remedy` and what the server's message names."""
     named = {
-        "service_account": "the account",
+        "service_account": "ACCOUNT",
         "provider": "NAME",
-        "key": "the key",
+        "key": "KEY",
         "caller": "the caller",
         "jwks": JWKS_COMMAND,
         "upload": UPLOAD_COMMAND,

@@ -29,6 +29,8 @@ from refresher.errors import ExitStatus
 def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
     """Refresh what is due, for all targets or for the given TARGETS, and exit.
 
+    If a daemon runs with this configuration and this user may ask it (root, and the daemon's user), the daemon does it.
+
     If a target, an optional artifact or a drop-in fails, the others are refreshed all the same. The exit status is then
     that of the first failure.
     """

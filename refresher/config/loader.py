@@ -27,6 +27,7 @@ class LoadedConfiguration(NamedTuple):
 
     Attributes:
         path: The main file, as it was asked for.
+        configuration: What it holds, without the bodies of its targets.
         own: Its own targets, by name.
         warnings: What is allowed and yet worth a warning, by place.
         states: The state of every file that was read but the drop-ins.
@@ -172,10 +173,12 @@ def _load_main(path: Path) -> LoadedConfiguration:
     if problems:
         raise InvalidConfigurationError(problems, sources.states)
     warnings = sort_problems(list_warnings(configuration))
-    # the tree below each entry is dropped: a fleet's is large, and what is valid needs no place
-    for entry in (entry for section in first.root.values() if isinstance(section, Map) for entry in section.values()):
-        if isinstance(entry, Map):
-            entry.clear()
+    # a fleet's are large: what is valid needs no place, and the targets are resolved
+    for section in (section for section in first.root.values() if isinstance(section, Map)):
+        section.clear()
+    for identity in configuration.identities.values():
+        identity.forget_place()
+    configuration = configuration.leave_out("targets")
     return LoadedConfiguration(path, configuration, targets, warnings, sources.states, drop_ins.NOTHING, targets)
 
 

@@ -11,6 +11,7 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -195,7 +196,19 @@ def _explain(name: str, error: OSError | ValueError) -> UnusableFileError:
     if number in {errno.ENOENT, errno.ENOTDIR}:
         return UnusableFileError(f"{name} does not exist", "create it, or fix the path")
     if number in {errno.EACCES, errno.EPERM}:
-        return UnusableFileError(f"user {os.geteuid()} may not read {name}", f"chown or chmod u+r {name}")
+        return UnusableFileError(f"user {os.geteuid()} may not read {name}", _advise_access(Path(name)))
     if number == errno.ELOOP:
         return UnusableFileError(f"{name} is a symbolic link, or a loop of them", "put the file itself there")
     return UnusableFileError(f"{name} cannot be read: {os.strerror(number)}", "fix that, or name another file")
+
+
+def _advise_access(path: Path) -> str:
+    """Return how this user gets the right to read a file: the outermost directory that keeps him out comes first."""
+    user = os.geteuid()
+    for directory in reversed(path.absolute().parents):
+        if not os.access(directory, os.X_OK):
+            return f"as root: chmod o+x {directory}"
+    with suppress(OSError):
+        if path.stat().st_uid == user:
+            return f"chmod u+r {path}"
+    return f"as root: chown {user} {path}"

@@ -77,7 +77,8 @@ class TargetResolver:
         self._root = configuration.directory_root
         self._open_mode = open_mode
         self._owners: dict[str, tuple[int | None, int | None, tuple[str, str] | None]] = {}
-        # by identity the first target; of those that a group may read, by the group and whether sharing is accepted
+        # by identity the first target, where the root is open; of those that a group may read, by the group and whether
+        # sharing is accepted
         self._seen: dict[str, str] = {}
         self._readers: dict[tuple[int, bool], dict[str, str]] = {}
         for target in earlier:
@@ -135,9 +136,9 @@ class TargetResolver:
             found.append(settings.problem(clause, remedy))
 
     def _remember(self, target: ResolvedTarget) -> None:
-        self._seen.setdefault(target.identity, target.name)
-        identity = self._identities.get(target.identity)
-        if identity is not None and target.mode & stat.S_IRGRP:
+        if self._open_mode:
+            self._seen.setdefault(target.identity, target.name)
+        if target.mode & stat.S_IRGRP and (identity := self._identities.get(target.identity)) is not None:
             key = _choose_group(target), identity.shared_identity
             self._readers.setdefault(key, {}).setdefault(target.identity, target.name)
 

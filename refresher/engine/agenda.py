@@ -15,7 +15,9 @@ from refresher import policy
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.policy import State
-from refresher.publishing.directory import UNSEEN, DirectoryState, is_another_directory
+from refresher.publishing.directory import UNSEEN, KnownState, is_another_directory
+
+_UNSEEN = KnownState.from_state(UNSEEN)
 
 _WAIT = policy.CLOCK_SKEW
 """After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""
@@ -54,9 +56,9 @@ class Entry:
     failures: int = 0
     problem: str | None = None
     life: Life | None = None
-    state: DirectoryState | None = None
-    former_state: DirectoryState | None = None
-    left: DirectoryState | None = None
+    state: KnownState | None = None
+    former_state: KnownState | None = None
+    left: KnownState | None = None
     has_news: bool = False
     is_known: bool = False
     warned: State | None = None
@@ -119,8 +121,12 @@ class Agenda:
 
         With new suppliers jobs that failed are due at once too, since the reason may be gone.
         """
-        kept = set() if has_new_suppliers else {each.target.name for each in self.tokens if _is_kept(each, targets)}
-        former = {key: entry for key, entry in self._entries.items() if key[0] not in kept}
+        # in a large fleet one target changes at a time
+        former = {
+            key: entry
+            for key, entry in self._entries.items()
+            if has_new_suppliers or targets.get(key[0]) is not entry.target
+        }
         for group in {entry.group for entry in former.values()}:
             remaining = [entry for entry in self._groups.pop(group) if entry.key not in former]
             if remaining:
@@ -128,7 +134,7 @@ class Agenda:
         for key in former:
             del self._entries[key]
         for target in targets.values():
-            if target.name in kept:
+            if (target.name, "") in self._entries:
                 continue
             for artifact in (None, *target.minted):
                 entry = Entry(target=target, artifact=artifact)
@@ -162,6 +168,10 @@ class Agenda:
         siblings = self._groups.get(done.group, ())
         return next((entry for entry in siblings if self._is_due(entry, now) and self._take(entry)), None)
 
+    def has_sibling(self, entry: Entry) -> bool:
+        """Return whether another job asks for the same thing."""
+        return len(self._groups.get(entry.group, ())) > 1
+
     def give_back(self, entry: Entry) -> None:
         """Take a job back from a worker; it may be worked on again."""
         if self._busy.pop(entry.key, None) is not None:
@@ -178,9 +188,10 @@ class Agenda:
         entry.is_known = entry.is_known or outcome.error is None
         if outcome.error is None or outcome.life is not None or outcome.state is not None:
             entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still
-        is_changed = outcome.result is Result.PUBLISHED or outcome.state != entry.state
-        entry.former_state, entry.state = entry.former_state if entry.state is None else entry.state, outcome.state
-        entry.left = outcome.left
+        state = None if outcome.state is None else KnownState.from_state(outcome.state)
+        is_changed = outcome.result is Result.PUBLISHED or state != entry.state
+        entry.former_state, entry.state = entry.former_state if entry.state is None else entry.state, state
+        entry.left = None if outcome.left is None else KnownState.from_state(outcome.left)
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
         entry.problem = None if outcome.error is None else outcome.error.problem
         entry.next_at = _compute_next_moment(entry, outcome, now, draw)
@@ -200,14 +211,14 @@ class Agenda:
             if not entry.failures:
                 entry.next_at = None
 
-    def note_drift(self, token: Entry, found: DirectoryState) -> None:
+    def note_drift(self, token: Entry, found: KnownState) -> None:
         """Make the jobs of a target due, whose directory is in another state now."""
         token.next_at = None
         self.look_again(token.target)
-        if found != UNSEEN and is_another_directory(found, token.state):
+        if found != _UNSEEN and is_another_directory(found, token.state):
             for entry in self._list_artifacts(token.target):
                 entry.life = None  # what lay in the former directory was taken from no one
-        if found == ():
+        if found.inode is None and found != _UNSEEN:
             token.state = found
 
     def reconsider(self, now: datetime) -> None:
@@ -244,11 +255,6 @@ class Agenda:
         self._busy[entry.key] = entry
         self._working[entry.group] += 1
         return True
-
-
-def _is_kept(entry: Entry, targets: Mapping[str, Target]) -> bool:
-    """Return whether a plan has the very target of an entry: in a large fleet one target changes at a time."""
-    return targets.get(entry.target.name) is entry.target
 
 
 def _compute_next_moment(entry: Entry, outcome: Outcome, now: datetime, draw: float) -> datetime:

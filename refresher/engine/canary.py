@@ -7,8 +7,7 @@ and readiness do not depend on it. It asks for nothing that anyone waits for, so
 answers 429 or 5xx, or not at all.
 """
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -76,7 +75,7 @@ class ExchangeHealth:
 class _Round:
     """The probes of one identity: how often, with whose tokens, and what came of the last one."""
 
-    interval: timedelta
+    interval: timedelta = timedelta()
     targets: list[Target] = field(default_factory=list)
     next_at: datetime | None = None
     is_busy: bool = False
@@ -94,7 +93,7 @@ class _Round:
 
     @property
     def ways(self) -> set[Impersonation]:
-        return {target.impersonation for target in self.targets}
+        return _list_ways(self.targets)
 
 
 class Canary:
@@ -129,20 +128,22 @@ class Canary:
             self._suppliers = plan.suppliers
             if is_asked_again:  # as what failed is tried again at a reload
                 self._paused_until = None
+            found: dict[str, list[Target]] = {}
             for target in plan.targets.values():
-                identity = target.context.identity
-                if (interval := plan.probe_intervals.get(identity)) is not None:
-                    self._rounds.setdefault(identity, _Round(interval=interval)).targets.append(target)
-            for identity, present in self._rounds.items():
-                known = former.get(identity)
-                if known is not None and (_are_same(known.targets, present.targets) or known.ways == present.ways):
-                    present.next_at, present.health = known.next_at, known.health
-                    known.targets, known.interval = present.targets, present.interval
-                    self._rounds[identity] = known
-                    if is_asked_again and known.health is not None and known.health.failures:
-                        known.next_at = None
-                elif not self._is_started:
-                    present.next_at = now + _STARTING * self._draw()
+                found.setdefault(target.context.identity, []).append(target)
+            for identity, targets in found.items():
+                if (interval := plan.probe_intervals.get(identity)) is None:
+                    continue
+                present = former.get(identity)
+                # most identities of a large fleet have the very targets that they had, which compare at once
+                if present is None or (present.targets != targets and present.ways != _list_ways(targets)):
+                    present = _Round()
+                    if not self._is_started:
+                        present.next_at = now + _STARTING * self._draw()
+                elif is_asked_again and present.health is not None and present.health.failures:
+                    present.next_at = None
+                present.targets, present.interval = targets, interval
+                self._rounds[identity] = present
             self._is_started = True
 
     def take_due(self, now: datetime) -> list[Callable[[], None]]:
@@ -289,6 +290,5 @@ class Canary:
             )
 
 
-def _are_same(former: Sequence[Target], present: Sequence[Target]) -> bool:
-    """Return whether nothing changed, which is so for most identities of a large fleet."""
-    return len(former) == len(present) and all(map(operator.is_, former, present))
+def _list_ways(targets: Iterable[Target]) -> set[Impersonation]:
+    return {target.impersonation for target in targets}

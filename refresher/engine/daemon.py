@@ -85,14 +85,11 @@ class Daemon:
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
         self._warnings: tuple[tuple[str, str], ...] = ()
-        self._is_root_kept = False
-        self._is_adopted = False
+        self._is_root_kept = self._is_adopted = False
         self._parts = Parts(self.reporter, self.clock, patience=self.patience)
         self._ticks = 0
-        self._is_reload_asked = False
-        self._was_ready = False
+        self._is_reload_asked = self._was_ready = self._stopping = False
         self._roots: set[Path] = set()
-        self._stopping = False
 
     def stop(self) -> None:
         """Begin nothing any more; what is under way goes on to its end."""
@@ -279,6 +276,8 @@ class Daemon:
                 is_wanted = is_wanted and self._agenda.is_wanted(entry)
                 if is_wanted and outcome is not None:
                     self._agenda.settle(entry, outcome, self.clock.now(), self.draw())
+                    if entry.artifact is None and outcome.error is None and not self._agenda.has_sibling(entry):
+                        engine.refresher.forget(entry.target)
                 sibling, engine = self._agenda.take_sibling(entry, self.clock.now()), self._engine or engine
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())

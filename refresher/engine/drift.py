@@ -10,6 +10,7 @@ from itertools import islice
 from threading import Lock
 
 from refresher.engine.agenda import Agenda, Entry
+from refresher.publishing.directory import KnownState
 from refresher.publishing.space import check_root
 
 SWEEP_TICKS = 5
@@ -46,7 +47,7 @@ def _look(agenda: Agenda, lock: Lock, entry: Entry) -> None:
     known = entry.left if entry.state is None else entry.state
     if known is None:
         return
-    found = entry.target.directory.look()
+    found = KnownState.from_state(entry.target.directory.look())
     if found != known:
         with lock:
             if known is entry.state or known is entry.left:  # else a worker was there meanwhile

@@ -1,8 +1,10 @@
 """One pass over targets: refresh what is due, and return how it ended. For `refresher once` and the demo's beginning.
 
-The daemon does the same for ever; both go through `refresher.engine.refresh` and `refresher.engine.minter`.
+The daemon does the same for ever, and does this one when it is asked to; both go through `refresher.engine.refresh` and
+`refresher.engine.minter`.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,19 +16,40 @@ from refresher.engine.plan import MintedArtifact, Plan, Target
 from refresher.engine.refresh import Refresher
 from refresher.engine.workers import Workers, choose_lane
 
+_BEAT_SECONDS = 1.0
+"""How often `meanwhile` is called."""
+
 
 def refresh_once(
-    plan: Plan, targets: Sequence[Target], *, force: bool, clock: Clock, may_take_over: Callable[[], bool]
+    plan: Plan,
+    targets: Sequence[Target],
+    *,
+    force: bool,
+    clock: Clock,
+    may_take_over: Callable[[], bool],
+    workers: Workers | None = None,
+    seconds: float | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> dict[Key, Outcome]:
     """Refresh targets of a plan side by side, each once, and their optional artifacts after them.
 
-    With `force` fresh tokens are replaced too; `may_take_over` is that of `Refresher`.
+    Args:
+        plan: What the targets belong to.
+        targets: Which of them.
+        force: Whether fresh tokens are replaced too.
+        clock: Where the time comes from.
+        may_take_over: That of `Refresher`.
+        workers: What the jobs run on, if the caller wants to know when the last of them ends.
+        seconds: How long to wait for all of them; None for as long as it takes.
+        meanwhile: Called about every second.
 
     Returns:
-        How each ended, by target and artifact. A bug in one target's refresh ends the program like any other.
+        How each ended, by target and artifact; what did not end in time is left out. A bug in one target's refresh is
+        raised like any other.
     """
     refresher = Refresher(suppliers=plan.suppliers, clock=clock, may_take_over=may_take_over)
-    minter, workers = Minter(chain=plan.chain, clock=clock), Workers()
+    minter, workers = Minter(chain=plan.chain, clock=clock), workers or Workers()
+    deadline = None if seconds is None else time.monotonic() + seconds
     done: dict[Key, Outcome] = {}
     bugs: list[BaseException] = []
 
@@ -40,17 +63,21 @@ def refresh_once(
         lane, threads = choose_lane(plan, target, artifact)
         workers.submit(lane, work, threads=threads)
 
+    def wait() -> None:
+        while not workers.wait(_BEAT_SECONDS) and (deadline is None or time.monotonic() < deadline):
+            meanwhile()
+
     for target in targets:
         submit(target, None, partial(refresher.refresh, target, force=force, first=True))
-    workers.wait(None)
+    wait()
     for target in targets:
         # if the supplier fails, nothing that is still good is replaced, even if that was asked for
         token = done.get((target.name, ""))
         forced = force and token is not None and token.error is None
         for artifact in target.minted:
             submit(target, artifact, partial(minter.refresh, target, artifact, force=forced))
-    workers.wait(None)
+    wait()
     workers.stop()
     if bugs:
         raise bugs[0]
-    return done
+    return dict(done)

@@ -1,8 +1,8 @@
 """One refresh of one target: open, read, assess, supply, check, publish. The use case that everything else serves.
 
 A refresh either publishes a complete, checked token or changes nothing; only files of another identity, by the
-target record, are taken away. When to call it is decided in `refresher.engine.agenda`, what is reported in
-`refresher.engine.reporter`, optional artifacts are minted in `refresher.engine.minter`.
+target record, are taken away. `refresher.engine.agenda` decides when to call it, and `refresher.engine.minter` mints
+optional artifacts.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 class Refresher:
     """Refreshes targets; safe to use from several threads as long as each directory has one refresh at a time.
 
-    Targets of one identity share what is supplied; it is kept in memory only, and for this plan's suppliers.
+    Targets of one identity share what is supplied; it is kept in memory only, and for these suppliers.
 
     Args:
         suppliers: By name.
@@ -62,9 +62,7 @@ class Refresher:
         6. At the first visit of a directory in which nothing had to be written, prove that writing would work.
 
         With `force` a fresh token is replaced too; `first` means that this process has not succeeded there yet.
-
-        Returns:
-            How it ended; failures are in it, and nothing but a bug is raised.
+        Failures are in the outcome that is returned, and nothing but a bug is raised.
         """
         started = self._clock.monotonic()
         visit: _Visit | None = None
@@ -79,10 +77,9 @@ class Refresher:
                     state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
-        token = None if visit is None else visit.token
         return Outcome(
             result=visit.result if visit is not None and error is None else Result.FAILED,
-            life=None if token is None else Life.from_token(token),
+            life=None if visit is None or visit.token is None else Life.from_token(visit.token),
             repaired=() if visit is None else tuple(visit.repaired),
             changed={} if visit is None else visit.changed,
             error=error,
@@ -94,6 +91,10 @@ class Refresher:
             found_mode=None if visit is None or error is not None else visit.directory.found_mode,
         )
 
+    def forget(self, target: Target) -> None:
+        """Drop the token that was supplied for a target last: no other target can share it."""
+        self._shares.pop(target.supply_key, None)
+
     def _supply(self, target: Target, present: SubjectToken | None) -> SubjectToken:
         """Return a token for a target: one fetched for a sibling if it is fresh and newer, else a new one.
 
@@ -103,10 +104,9 @@ class Refresher:
         now = self._clock.now()
 
         def serves(token: SubjectToken) -> bool:
-            if present is not None and token.value == present.value:
-                return False
             is_fresh = policy.compute_state(target.name, token.issued_at, token.expires_at, now) is State.FRESH
-            return is_fresh and not target.expected.mismatches(token)
+            is_present = present is not None and token.value == present.value
+            return is_fresh and not is_present and not target.expected.mismatches(token)
 
         share = self._shares.setdefault(target.supply_key, SharedFetch())  # in one step, for all threads
         return share.get(serves=serves, fetch=lambda _: self._suppliers[target.supplier].supply(target.context, now))

@@ -22,7 +22,7 @@ from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD, TOKEN
 from refresher.publishing.atomic import find_containers
-from refresher.publishing.directory import is_another_directory
+from refresher.publishing.directory import KnownState, is_another_directory
 from refresher.publishing.retirement import Retirement
 from refresher.publishing.walk import UnusableRootError
 from refresher.text import escape
@@ -164,7 +164,8 @@ class Reporter:
     def _report_files(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report what was found otherwise than it was left, and what an edit changed under running containers."""
         path = str(entry.target.directory.path)
-        is_another = outcome.state is not None and is_another_directory(outcome.state, entry.former_state)
+        state = None if outcome.state is None else KnownState.from_state(outcome.state)
+        is_another = state is not None and is_another_directory(state, entry.former_state)
         if outcome.is_recreated or is_another:
             self._send(
                 entry,

@@ -86,7 +86,9 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._wake)
+        with self._lock:
+            os.close(self._wake)
+            self._wake = -1  # the number may be another file's from now on, and the last tick may still ask
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():  # a file system does not answer it: what it uses stays open until the process ends
             return
@@ -107,8 +109,9 @@ class Watcher:
     def ask(self, directories: Mapping[Path, Watched], root: Path, names: AbstractSet[str]) -> None:
         """Make the watcher's own thread watch these directories and targets: a file system may not answer."""
         self._wanted = (directories, root, names)
-        with suppress(BlockingIOError):  # it is awake already
-            os.write(self._wake, b"x")
+        with self._lock, suppress(BlockingIOError):  # it is awake already
+            if self._wake >= 0:
+                os.write(self._wake, b"x")
 
     def watch(self, directories: Mapping[Path, Watched]) -> None:
         """Watch exactly these directories from now on; asked again at every tick, it finds those that were replaced.

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from io import BytesIO
 from typing import Any
 
 from refresher import __version__
@@ -17,6 +18,7 @@ from refresher.observe.messages import Request, Response
 from refresher.observe.metrics import CONTENT_TYPE, write_metrics
 from refresher.observe.page import SECURITY_HEADERS, write_page
 from refresher.observe.survey import Survey, Verdict, format_time
+from refresher.publishing.artifacts import TOKEN
 from refresher.text import escape
 
 _MOST_LINES = 20
@@ -45,11 +47,11 @@ def answer(request: Request, board: Board, survey: Survey, now: datetime) -> Res
     elif request.path == "/readyz":
         response = _answer_ready(board, found)
     elif request.path == "/metrics":
-        response = Response(200, write_metrics(board, found, survey.as_of, now).encode(), CONTENT_TYPE)
+        response = Response(200, write_metrics(board, found, survey.as_of, now), CONTENT_TYPE)
     elif request.path == "/status.json":
         shown = () if ("targets", "no") in request.query else found
         body = write_status(board, found, survey.as_of, now, shown=shown)
-        response = Response(200, body.encode(), "application/json")
+        response = Response(200, body, "application/json")
     elif request.path == "/":
         page = write_page(board, found, survey.as_of, now, dict(request.query))
         response = Response(200, page.encode(), "text/html; charset=utf-8", SECURITY_HEADERS)
@@ -97,9 +99,10 @@ def _answer_target(request: Request, board: Board, survey: Survey) -> Response:
     if verdict is None:
         return Response(503, b"not ready: its files were not looked at yet\n")
     part = next(iter(verdict.shortages), None)
-    names = [value for key, value in request.query if key == "artifact"]
+    asked = [value for key, value in request.query if key == "artifact"]
+    names = [each for each in asked if each != TOKEN]
     known = {each.name for each in verdict.artifacts}
-    if names:
+    if asked:
         if unknown := [each for each in names if each not in known]:
             return Response(404, f"target {name} has no artifact {escape(unknown[0], longest=64)}\n".encode())
         part = next((each for each in ("", *names) if each in verdict.shortages), None)
@@ -132,7 +135,7 @@ def write_status(
     now: datetime,
     *,
     shown: Sequence[Verdict] | None = None,
-) -> str:
+) -> bytes:
     """Return the document of `/status.json`: that of `status --json`, and what only the daemon knows.
 
     Its targets are those `shown`; None for all.
@@ -146,15 +149,23 @@ def write_status(
         "refused": refused if refusal else None,
         "retiring": list(board.retiring),
         "daemon": _describe_daemon(board, found, as_of),
-        "exchanges": [_describe_exchange(each) for each in board.exchanges.values()],
     }
-    targets = [
+    exchanges = (json.dumps(_describe_exchange(each)) for each in board.exchanges.values())
+    targets = (
         f'{{{each.members}, "remaining_seconds": '
         f"{'null' if each.expires_at is None else int(each.expires_at - moment)}, "
         f'"runway_seconds": {int(each.compute_runway(moment))}, "daemon": {_write_job(board, each)}}}'
         for each in (found if shown is None else shown)
-    ]
-    return f'{json.dumps(head)[:-1]}, "targets": [{", ".join(targets)}]}}\n'
+    )
+    written = BytesIO()  # a buffer that grows: of a large fleet, a list of texts would be twice their size
+    written.write(json.dumps(head)[:-1].encode())
+    for key, items in (("exchanges", exchanges), ("targets", targets)):
+        written.write(f', "{key}": ['.encode())
+        for index, item in enumerate(items):
+            written.write(f"{', ' if index else ''}{item}".encode())
+        written.write(b"]")
+    written.write(b"}\n")
+    return written.getvalue()
 
 
 def _describe_daemon(board: Board, found: Sequence[Verdict], as_of: datetime | None) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from refresher.engine.agenda import Entry, Key
 from refresher.engine.canary import ExchangeHealth
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
-from refresher.engine.plan import Plan
+from refresher.engine.plan import Plan, Target
 from refresher.errors import THROTTLED, ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
 
 LIVE_SECONDS = 30.0
@@ -93,8 +93,6 @@ class Board(Observer):
         self.started_at = clock.now()
         self.plan: Plan | None = None
         self.planned_at: datetime | None = None
-        self.identities: Mapping[str, tuple[str, ...]] = {}
-        """The names of the targets of each identity of the plan."""
         self.exchanges: Mapping[str, ExchangeHealth] = {}
         """What Google answered last, by the identity that was tried."""
         self.retiring: tuple[str, ...] = ()
@@ -113,14 +111,15 @@ class Board(Observer):
 
     def note_plan(self, plan: Plan) -> None:
         """Note which plan is in force, and forget what is not in it."""
-        keys: set[Key] = set()
-        identities: dict[str, list[str]] = {}
-        for name, target in plan.targets.items():
-            keys |= {(name, ""), *((name, artifact.name) for artifact in target.minted)}
-            identities.setdefault(target.context.identity, []).append(name)
         with self._lock:
-            self._jobs = {key: job for key, job in self._jobs.items() if key in keys}
-            self.identities = {name: tuple(targets) for name, targets in identities.items()}
+            former = () if self.plan is None else self.plan.targets.values()
+            for target in former:
+                present = plan.targets.get(target.name)
+                if present is not target:  # in a large fleet one target changes at a time
+                    kept = () if present is None else _list_keys(present)
+                    for key in _list_keys(target):
+                        if key not in kept:
+                            self._jobs.pop(key, None)
             self.plan, self.planned_at = plan, self._clock.now()
 
     def note_retiring(self, root: Path, names: tuple[str, ...]) -> None:
@@ -149,6 +148,13 @@ class Board(Observer):
                 next_at=None if entry.next_at is None else entry.next_at.timestamp(),
             )
 
+    def list_identities(self) -> dict[str, list[str]]:
+        """Return the names of the targets of each identity of the plan."""
+        found: dict[str, list[str]] = {}
+        for name, target in () if self.plan is None else self.plan.targets.items():
+            found.setdefault(target.context.identity, []).append(name)
+        return found
+
     @property
     def is_live(self) -> bool:
         """Whether the daemon ticks."""
@@ -171,6 +177,10 @@ class Board(Observer):
 
 
 _NEVER = Job()
+
+
+def _list_keys(target: Target) -> tuple[Key, ...]:
+    return (target.name, ""), *((target.name, artifact.name) for artifact in target.minted)
 
 
 def _find_stage(error: RefresherError) -> str:

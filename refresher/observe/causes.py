@@ -89,7 +89,7 @@ def _judge_daemon(board: Board) -> Iterator[Finding]:
 
 def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
     causes: dict[tuple[str, ...], Finding] = {}
-    for identity, names in board.identities.items():
+    for identity, names in board.list_identities().items():
         found = board.exchanges.get(identity)
         if found is None or found.problem is None:
             continue

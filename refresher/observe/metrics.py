@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from io import BytesIO
 
 from refresher import __version__
 from refresher.engine.canary import ExchangeState
@@ -44,15 +45,13 @@ METRICS = {
 """Type and help of each metric."""
 
 
-def write_metrics(board: Board, verdicts: Sequence[Verdict], as_of: datetime | None, now: datetime) -> str:
+def write_metrics(board: Board, verdicts: Sequence[Verdict], as_of: datetime | None, now: datetime) -> bytes:
     """Return all metrics; `as_of` is the age of the oldest verdict (UTC), None if not all targets were looked at."""
-    series = _list_series(board, verdicts, as_of, now)
-    parts: list[str] = []
-    for name, lines in series:
+    written = BytesIO()  # a buffer that grows: of a large fleet, a list of lines would be twice their size
+    for name, lines in _list_series(board, verdicts, as_of, now):
         kind, text = METRICS[name]
-        parts.append(f"# HELP {name} {text}\n# TYPE {name} {kind}")
-        parts += lines
-    return "\n".join(parts) + "\n"
+        written.write("\n".join((f"# HELP {name} {text}", f"# TYPE {name} {kind}", *lines, "")).encode())
+    return written.getvalue()
 
 
 def _list_series(

@@ -137,6 +137,7 @@ class Server:
                 until = time.monotonic() + _PAUSE
                 while not self._stopping.is_set() and time.monotonic() < until:
                     self._turn(listener)
+                self._forget_late()
                 if self._find_address() != address:
                     return
         finally:
@@ -267,12 +268,16 @@ class Server:
             response = _FAILED
             self._report_fault(describe_bug("an answer over HTTP", bug))
         if request.path in _KEPT and self._survey.as_of is not None:  # else the next one is more complete
-            now = time.monotonic()
-            self._kept = {each: entry for each, entry in self._kept.items() if now - entry[0] < _KEEP_SECONDS}
+            self._forget_late()
             if len(self._kept) < _MOST_KEPT:
-                self._kept[request] = now, response
+                self._kept[request] = time.monotonic(), response
         for connection, head in waiting:
             self._respond(connection, response, is_head=head.is_head)
+
+    def _forget_late(self) -> None:
+        """Drop the responses that serve no one any more, since those of a large fleet are megabytes."""
+        now = time.monotonic()
+        self._kept = {each: entry for each, entry in self._kept.items() if now - entry[0] < _KEEP_SECONDS}
 
     def _respond(self, connection: Connection, response: Response, *, is_head: bool = False) -> None:
         connection.respond(response, is_head=is_head)

@@ -30,8 +30,10 @@ from refresher.policy import State
 _BATCH = 100
 _REST = 15
 """How many times as long as it works the thread rests."""
-_ROUND_SECONDS = 2.0
-"""The shortest pause between two rounds."""
+_ROUND_SECONDS = 5.0
+"""The shortest pause between two rounds: as often as the daemon looks for drift. Probes do not wait for a round."""
+_WAIT_SECONDS = 0.1
+"""Between two looks for a first plan, or for someone who may ask."""
 _ARTIFACTS_SECONDS = 60.0
 """How long a verdict on optional artifacts holds: the moments at which they age are not known here."""
 _MOST_ASKED = 256
@@ -203,7 +205,7 @@ class Survey:
     def advance(self) -> float:
         """Look at the next few targets of the round, and return how long to rest then, in seconds."""
         if self._board.plan is None or not self._is_wanted():
-            return _ROUND_SECONDS / 20
+            return _WAIT_SECONDS
         began, count = time.thread_time(), 0
         for name in islice(self._round, _BATCH):
             self.look(name)

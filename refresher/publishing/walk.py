@@ -30,6 +30,8 @@ _ROOT_MODE = 0o755
 _CREATING = Lock()
 LOCK = ".lock"
 """In a root: the daemon's own file, by which `refresher.publishing.lock` locks; its owner is the daemon's user."""
+CONTROL = ".control"
+"""In a root: the directory of the socket on which the daemon takes requests of `refresher once`."""
 
 
 class InsecureDirectoryError(PublishError):

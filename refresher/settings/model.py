@@ -17,6 +17,7 @@ from refresher.settings.places import Empty, Map, Node, OwnMark, Problem, follow
 
 _SHAPES = {"tuple_type": "a list", "dict_type": "a map", "mapping_type": "a map"}
 _NONE: frozenset[str] = frozenset()
+_NOWHERE = Map(OwnMark(""), OwnMark(""))
 
 
 class Settings(BaseModel):
@@ -46,7 +47,7 @@ class Settings(BaseModel):
     def make_default(cls) -> Self:
         """Return the defaults, always the same object: a default of pydantic's would be copied for each target."""
         if cls not in _DEFAULTS:
-            _DEFAULTS[cls] = _keep(cls.model_construct(), Map(OwnMark(""), OwnMark("")))
+            _DEFAULTS[cls] = _keep(cls.model_construct(), _NOWHERE)
         return cast("Self", _DEFAULTS[cls])
 
     def check(self) -> Iterable[Problem]:
@@ -60,6 +61,14 @@ class Settings(BaseModel):
         """Return a problem (see `make_problem`) of the value that the keys lead to; without keys, of this entry."""
         return make_problem(self.node, keys, clause, remedy, at_key=at_key or not keys)
 
+    def forget_place(self) -> None:
+        """Drop what was written of a model in which nothing is wrong."""
+        _keep(self, _NOWHERE, self.broken)
+
+    def leave_out(self, key: str) -> Self:
+        """Return the model with the default of a key, in its place."""
+        return _keep(self.model_copy(update={key: type(self).model_fields[key].default}), self.node, self.broken)
+
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, node: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:  # noqa: ANN401 - whatever was written
@@ -68,7 +77,7 @@ class Settings(BaseModel):
         if not isinstance(node, dict):
             raise refuse(*explain_shape(cast("Node", node), "a map"))
         if not isinstance(node, Map):
-            return _keep(handler(node), Map(OwnMark(""), OwnMark("")))
+            return _keep(handler(node), _NOWHERE)
         problems = cast("list[Problem]", info.context)
         before = len(problems)
         given, broken = cls._leave_out(node)

@@ -10,7 +10,13 @@ COMMAND = [str(Path(sys.executable).with_name("refresher"))]
 
 
 def write_configuration(
-    directory: Path, count: int, *, targets: int | None = None, more: str = "", listen: str = "none"
+    directory: Path,
+    count: int,
+    *,
+    targets: int | None = None,
+    more: str = "",
+    listen: str = "none",
+    canary: str = "off",
 ) -> Path:
     """Write a configuration with this many identities, a self-issued target of each or of the first, and a key."""
     keys = directory / "keys"
@@ -22,7 +28,7 @@ def write_configuration(
         f"suppliers: {{worker: {{kind: self_issued, issuer: https://workers.invalid, keys: {keys}}}}}",
         f"directory_root: {directory / 'run'}",
         f"listen: {listen}",
-        "canary: off",
+        f"canary: {canary}",
         "identities:",
         *(
             f"  t{number}: {{service_account: t{number}@my-project.iam.gserviceaccount.com, subject: user-{number}}}"

@@ -222,6 +222,34 @@ def test_missing_right_to_give_files_away_is_named_with_what_grants_it(
     assert "as root" not in text
 
 
+@pytest.mark.parametrize("what", ["file of root", "file of the daemon", "directory"])
+def test_drop_in_that_the_daemon_may_not_read_has_the_remedy_that_works(worker: Worker, need: Need, what: str) -> None:
+    """The remedy is a command for the very file or directory that keeps the daemon out, and it heals."""
+    worker.configure("alice", targets_directory=str(worker.drop_ins))
+    worker.drop_in("bob", identity="alice")
+    drop_in = worker.drop_ins / "bob.yaml"
+    as_daemon_user(worker, need, "+chown")
+    os.chown(worker.drop_ins, 0, 0)
+    if what == "directory":
+        worker.drop_ins.chmod(0o744)
+    else:
+        drop_in.chmod(0o200)
+    if what == "file of root":
+        os.chown(drop_in, 0, 0)
+        drop_in.chmod(0o600)
+    commands = {
+        "file of root": f"as root: chown {DAEMON} {drop_in}",
+        "file of the daemon": f"chmod u+r {drop_in}",
+        "directory": f"as root: chmod o+x {worker.drop_ins}",
+    }
+
+    refused = worker.once(status=2).stderr
+    subprocess.run(commands[what].removeprefix("as root: ").split(), check=True)
+
+    assert f"may not read {drop_in} — {commands[what]}\n" in refused
+    assert "published" in worker.once().stderr
+
+
 def test_lock_of_root_in_the_daemons_root_is_given_back(worker: Worker, need: Need) -> None:
     """The remedy for a lock that root left is to make it the daemon's: removing it is what the guide forbids."""
     worker.configure("alice")

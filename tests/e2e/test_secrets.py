@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.app.request import Request
 from refresher.cli.root import COMMANDS
 from tests.program import account_of, secret_in, until
 
@@ -85,6 +87,16 @@ def ask(path: Path, target: str) -> str:
         return b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
 
+def ask_for_everything(worker: Worker) -> str:
+    """Make the daemon replace every file; return the whole answer."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(worker.root / ".control" / "socket"))
+        client.sendall(Request(os.path.realpath(worker.configuration), TARGETS, force=True).render())
+        answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+    assert '"published"' in answer
+    return answer
+
+
 @pytest.mark.timeout(300)
 def test_nothing_that_is_printed_or_served_holds_a_secret(cloud: tuple[Worker, Scenario]) -> None:
     """Every command, endpoint, page and log line of a machine where some things work and some fail is searched.
@@ -128,6 +140,7 @@ def test_nothing_that_is_printed_or_served_holds_a_secret(cloud: tuple[Worker, S
                     secrets.update(part for part in done.stdout.split(".") if len(part) > 24)
         until(socket_path.is_socket, what="the daemon's socket")
         printed += [(path + query, ask(socket_path, path + query)) for path in PATHS for query in QUERIES]
+        printed.append(("control", ask_for_everything(worker)))
         search()
         shutil.copy(worker.directory("alice") / "token", garbage)
         worker.write(document | {"suppliers": {"broken": {"kind": "file", "path": "garbage", "secret": "hunter2"}}})

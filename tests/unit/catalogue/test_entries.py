@@ -171,7 +171,7 @@ def test_remedy_names_the_account() -> None:
         remedy = find_remedy(404, text, service_account="a@my-p.iam.gserviceaccount.com")
         assert "describe a@my-p.iam.gserviceaccount.com --project=my-p" in remedy
         assert "gcloud iam service-accounts undelete" in remedy
-    assert "the account is spelled correctly, and neither deleted nor disabled" in find_remedy(404, "x")
+    assert "ACCOUNT is spelled correctly, and neither deleted nor disabled" in find_remedy(404, "x")
     assert find_remedy(418, "teapot") == UNKNOWN_REMEDY
     assert find_remedy(503, "") == SERVER_REMEDY
     assert "by itself" not in SERVER_REMEDY

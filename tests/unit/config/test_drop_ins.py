@@ -309,3 +309,36 @@ def test_a_new_drop_in_does_not_displace_one_that_has_the_group(workspace: Works
 
     assert set(second.targets) == {"alice", "z"}
     assert [problem.location for problem in second.drop_in_problems] == [f"{workspace.drop_ins}/a.yaml:1:1"]
+
+
+def test_a_rescan_of_named_drop_ins_looks_at_these_alone(workspace: Workspace) -> None:
+    """What inotify named is read, added or gone; what it did not name is as it was, until everything is looked at."""
+    for name in ("kept", "gone", "edited"):
+        workspace.write("identity: alice", f"targets.d/{name}.yaml")
+    first = workspace.load()
+    workspace.write("identity: bob", "targets.d/new.yaml")
+    workspace.write("identity: bob", "targets.d/edited.yaml")
+    workspace.write("identity: bob", "targets.d/unnamed.yaml")
+    (workspace.drop_ins / "gone.yaml").unlink()
+
+    named = rescan(first, {"new", "edited", "gone", "never"})
+    full = rescan(named)
+
+    identities = {name: target.identity for name, target in named.targets.items()}
+    assert identities == {"alice": "alice", "kept": "alice", "edited": "bob", "new": "bob"}
+    assert named.reserved_names == frozenset({"alice", "kept", "edited", "new"})
+    assert named.targets["kept"] is first.targets["kept"]
+    assert full.targets.keys() == named.targets.keys() | {"unnamed"}
+
+
+@pytest.mark.parametrize("name", ["Train", "kept"])
+def test_a_rescan_reports_a_file_that_has_no_valid_name_again(workspace: Workspace, name: str) -> None:
+    """A misnamed file stays reported and reserved whichever files are named."""
+    workspace.write("identity: alice", "targets.d/kept.yaml")
+    workspace.write("identity: alice", "targets.d/Train.yaml")
+    first = workspace.load()
+
+    second = rescan(first, {name})
+
+    assert second.drop_in_problems == first.drop_in_problems
+    assert second.reserved_names == frozenset({"alice", "kept", "Train"})

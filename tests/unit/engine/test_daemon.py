@@ -592,3 +592,21 @@ def test_recovery_is_reported_before_the_target_is_removed(
         "token.recovered",
         "target.removed",
     ]
+
+
+@pytest.mark.parametrize(("siblings", "supplies"), [(0, 2), (1, 1)])
+def test_token_is_kept_in_memory_only_for_targets_that_can_share_it(
+    stage: Stage, target_of: MakeTarget, siblings: int, supplies: int
+) -> None:
+    """A token file that was removed gets the token in memory if its identity has another target, else a new one."""
+    targets = [target_of(), *(replace(target_of("two"), context=target_of().context) for _ in range(siblings))]
+    supplier = FakeSupplier()
+    stage.follow(targets[0], supplier)
+    assert stage.plan is not None
+    stage.plan = replace(stage.plan, targets={target.name: target for target in targets})
+    stage.run()
+
+    (targets[0].directory.path / "token").unlink()
+    until(lambda: stage.has_after(5, "token.published", 2 + siblings), what="the token is there again")
+
+    assert len(supplier.contexts) == supplies

@@ -12,6 +12,7 @@ from refresher.engine.plan import MintedArtifact
 from refresher.engine.reporter import Reporter
 from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError, TokenRejectedError
 from refresher.files import FileState
+from refresher.publishing.directory import KnownState
 from refresher.publishing.walk import UnusableRootError
 from tests.tokens import ISSUER, NOW
 
@@ -46,7 +47,8 @@ class Desk:
         """Settle and report an outcome, as the daemon does."""
         entry = entry or self.entry
         former = replace(entry)
-        entry.life, entry.former_state, entry.state = outcome.life, entry.state, outcome.state
+        entry.life, entry.former_state = outcome.life, entry.state
+        entry.state = None if outcome.state is None else KnownState.from_state(outcome.state)
         entry.failures = entry.failures + 1 if outcome.error else 0
         entry.problem = outcome.error.problem if outcome.error else None
         self.reporter.report(entry, outcome, former, now)

@@ -263,3 +263,17 @@ def test_directory_that_took_the_place_is_watched_after_the_next_tick(site: Site
     (root / "alice" / "token").write_text("z")
 
     assert not site.changed.wait(QUIET)
+
+
+def test_tick_after_the_end_writes_to_no_other_file(tmp_path: Path) -> None:
+    """Once a watcher has ended, asking it changes nothing: the number of its pipe may be another file's by then."""
+    made = Site(tmp_path)
+    with made.watcher:
+        pass
+    reused = [os.memfd_create(f"other-{number}") for number in range(8)]
+
+    made.watcher.ask({}, tmp_path, frozenset())
+
+    assert [os.fstat(descriptor).st_size for descriptor in reused] == [0] * len(reused)
+    for descriptor in reused:
+        os.close(descriptor)

@@ -25,7 +25,8 @@ WRONG = ("targets.d/x.yaml:1:1: identity is unknown", "write a known one")
         ("/readyz", 200, b"ready\n"),
         ("/readyz?x=y", 200, b"ready\n"),
         ("/readyz/alice", 200, b"ready\n"),
-        ("/readyz/alice?artifact=token", 404, b"target alice has no artifact token\n"),
+        ("/readyz/alice?artifact=absent", 404, b"target alice has no artifact absent\n"),
+        ("/readyz/alice?artifact=token", 200, b"ready\n"),
         ("/readyz/alice?exchange", 503, b"not ready\nidentity alice was not tried at Google yet\n"),
         ("/readyz/nobody", 404, b"there is no target nobody\n"),
         ("/readyz/%0a%1b[31m", 404, b"there is no target \\n\\x1b[31m\n"),
@@ -82,6 +83,7 @@ def test_optional_artifact_that_is_configured_counts(fleet: "Fleet") -> None:
     assert fleet.ask("/readyz").status == 503
     assert b"access_token of target alice is absent" in fleet.ask("/readyz/alice").body
     assert b"access_token of target alice is absent" in fleet.ask("/readyz/alice?artifact=access_token").body
+    assert fleet.ask("/readyz/alice?artifact=token").body == b"ready\n"
 
 
 def test_exchange_is_asked_for_only_on_request(fleet: "Fleet") -> None:
