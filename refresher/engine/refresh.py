@@ -248,7 +248,9 @@ class _Visit:
                 self._settle_descriptions(self.token)
             self._settle_static(before_token=False)
             wanted = {*self.target.directory.artifacts, RECORD, DESCRIPTIONS}
-            wanted -= {ENVIRONMENT} if self.wants_env is False else set()
+            if self.wants_env is False:
+                wanted.remove(ENVIRONMENT)
+                self.contents.pop(ENVIRONMENT, None)
             self.directory.withdraw(name for name in self.directory.list_entries()[0] if name not in wanted)
         if self.first and self.result is not Result.PUBLISHED and not self.wrote:
             self.directory.probe(max(map(len, self.target.static.values())))  # 6
