@@ -92,14 +92,18 @@ class Endpoints:
         os.close(self._wake_write)
 
     def adopt(self, plans: Mapping[str, EndpointPlan]) -> None:
-        """Follow a plan: unchanged endpoints go on, all others are closed or opened soon."""
+        """Follow a plan: unchanged endpoints go on, those that it lacks are closed, and new ones are opened soon."""
         with self._lock:
-            for name in [name for name, each in self._kept.items() if plans.get(name) != each.plan]:
-                self._retired.append((name, self._kept.pop(name)))
+            ended = [(name, each) for name, each in self._kept.items() if plans.get(name) != each.plan]
+            for name, _ in ended:
+                del self._kept[name]
+            self._retired += ended  # the thread may be opening one of them
             for name, plan in plans.items():
                 if name not in self._kept:
                     self._kept[name] = _Kept(plan, self._build(name, plan))
             self._is_adopted = True
+        for _, former in ended:  # at once: the thread may wait for the helper
+            self._server.withdraw(former.endpoint)
         self._wake()
 
     def get_health(self, name: str) -> ListenerHealth | None:

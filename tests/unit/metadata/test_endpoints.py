@@ -1,9 +1,9 @@
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Condition
+from threading import Condition, Event
 
 import pytest
 
@@ -15,6 +15,7 @@ from refresher.metadata.opener import HelperAbsentError
 from refresher.metadata.plan import OWN, EndpointPlan, Facts, ListenerHealth, ListenerState, Wanted
 from refresher.metadata.server import MetadataServer
 from refresher.tokens import AccessToken
+from tests.network_namespaces import wait_until
 
 REQUEST = (
     b"GET /computeMetadata/v1/instance/service-accounts/default/%s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -38,6 +39,8 @@ class FakeOpener:
         self.held: dict[str, socket.socket] = {}
         self.calls: list[str] = []
         self.gone: set[str] = set()
+        self.gate = Event()
+        self.gate.set()
 
     def fileno(self) -> int:
         """Return none."""
@@ -55,6 +58,7 @@ class FakeOpener:
         if self.is_absent:
             raise HelperAbsentError("no helper answers")
         self.calls.append(f"open {target}")
+        self.gate.wait(10)
         if target in self.refusals:
             raise self.refusals[target]
         if target not in self.held:
@@ -222,6 +226,25 @@ def test_token_is_served_by_the_plan_that_it_was_minted_for(stage: Stage) -> Non
     held = stage.endpoints.find_token("alice", present)
     assert held is not None
     assert (held.token.value, held.issued_at) == ("ya29.present", now)
+
+
+def test_former_identity_is_not_served_while_the_helper_is_slow(stage: Stage) -> None:
+    """What a plan no longer has is closed before anything is asked of the helper."""
+    stage.adopt(make_plan())
+    stage.wait_for("alice", ListenerState.SERVING)
+    with socket.create_connection(stage.opener.held["alice"].getsockname(), timeout=10) as kept:
+        kept.sendall(REQUEST.replace(b"Connection: close\r\n", b"") % b"email")
+        assert kept.recv(65536)
+        stage.opener.gate.clear()
+        stage.adopt(make_plan(), make_plan("bob", "/run/netns/bob"))
+        wait_until(lambda: "open bob" in stage.opener.calls)
+
+        stage.adopt(replace(make_plan(), minted_for="another"))
+
+        kept.settimeout(5)
+        with suppress(ConnectionResetError):
+            assert kept.recv(65536) == b""
+        stage.opener.gate.set()
 
 
 def test_own_namespace_needs_no_helper(stage: Stage) -> None:
