@@ -8,8 +8,7 @@ CAP_NET_ADMIN and CAP_NET_BIND_SERVICE, reads nothing from the network, and assu
 3. it opens the path itself, and refuses the host's namespace and one that another target has.
 
 It keeps a duplicate of each socket, so that clients wait in the kernel while the daemon restarts. A namespace is known
-by a descriptor that is held, never by a number that may be used again. As soon as a path names it no more, everything
-that would keep it alive is closed. Standard library only; of this package it needs `namespaces` and `plan` next to it.
+by a descriptor that is held. When a path names it no more, all that keeps it alive is closed. Standard library only.
 """
 
 import argparse

@@ -3,8 +3,7 @@
 A path is opened without symbolic links (openat2(2)) below a directory of root's, and what is found there must be a
 network namespace, and not the host's. A thread that ends right after enters it: nothing else of the program is ever in
 there. Each listener accepts on the loopback interface only (SO_BINDTODEVICE): without that, another container on the
-same bridge reaches 169.254.169.254 with one route. Which target may have which namespace is decided in
-`refresher.metadata.helper`. Standard library only.
+same bridge reaches 169.254.169.254 with one route. `refresher.metadata.helper` decides who may have which namespace.
 """
 
 import ctypes
