@@ -72,7 +72,7 @@ def open_namespace(path: str, roots: tuple[str, ...]) -> int:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
             namespace = _open_path(directory, path[len(root) + 1 :], flags, _NO_SYMLINKS | _BENEATH)
         except OSError as error:
-            kind = "absent" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "refused"
+            kind = "absent" if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES) else "refused"
             remedy = "create the namespace there first; a symbolic link is not followed"
             raise RefusedError(kind, f"{path} can't be opened: {error.strerror}", remedy) from error
         undo = stack.enter_context(ExitStack())
