@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refresher.config.checks import check_target
-from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
+from refresher.config.models import ArtifactSettings, Configuration, MetadataSettings, TargetSettings
 from refresher.files import read_state
 from refresher.settings.places import Problem, locate
 
@@ -37,6 +37,8 @@ class ResolvedTarget(NamedTuple):
         uid: Owner of the files; None for the daemon's own.
         gid: Group of the files; None if no group is configured.
         mode: Permission bits of the files.
+        environment: Which variables `env` holds: `files`, `metadata` or `both`.
+        metadata: Its metadata endpoint; None if it has none.
         location: `file:line:column` where it is configured.
     """
 
@@ -48,6 +50,8 @@ class ResolvedTarget(NamedTuple):
     gid: int | None
     mode: int
     artifacts: ArtifactSettings
+    environment: str
+    metadata: MetadataSettings | None
     location: str
 
     @property
@@ -97,6 +101,8 @@ class TargetResolver:
             gid=gid,
             mode=settings.mode or (0o400 if gid is None else 0o440),
             artifacts=settings.artifacts,
+            environment=settings.environment,
+            metadata=settings.metadata,
             location=locate(settings.node.label),
         )
         if not found and settings.broken.isdisjoint(_NEEDED):

@@ -185,7 +185,7 @@ class Daemon:
             former = {entry.target.name for entry in self._agenda.tokens}
             has_new_suppliers = self._engine is None or plan.suppliers is not self._engine.plan.suppliers
             if self._engine is None or has_new_suppliers:
-                refresher = Refresher(suppliers=plan.suppliers, clock=self.clock)
+                refresher = Refresher(suppliers=plan.suppliers, chain=plan.chain, clock=self.clock)
                 self._engine = _Engine(refresher, Minter(chain=plan.chain, clock=self.clock), plan)
             else:
                 self._engine = self._engine._replace(plan=plan)

@@ -16,7 +16,7 @@ from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Target
 from refresher.errors import RefresherError
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
+from refresher.publishing.artifacts import DESCRIPTIONS
 from refresher.publishing.contents import describe, parse_descriptions, render_descriptions
 from refresher.publishing.directory import is_in_place
 from refresher.publishing.open_directory import open_to_publish
@@ -100,7 +100,7 @@ class Minter:
 
     def _look(self, target: Target, artifact: MintedArtifact) -> _Look:
         is_ours = target.directory.read_record() == target.record
-        contents = target.directory.read((TOKEN, DESCRIPTIONS, artifact.name))
+        contents = target.directory.read((target.leading, DESCRIPTIONS, artifact.name))
         file, now = contents[artifact.name], self._clock.now()
         described = parse_descriptions(contents[DESCRIPTIONS].content).get(artifact.name)
         state = assess_minted(target, artifact, file, described, now)
@@ -137,7 +137,7 @@ class Minter:
     def _publish(self, target: Target, artifact: MintedArtifact, minted: MintedToken) -> bool:
         """Publish unless the directory changed meanwhile. A description that is missing only means due."""
         with open_to_publish(target.directory) as directory, directory.held():
-            contents = directory.read((*target.static, TOKEN, DESCRIPTIONS))
+            contents = directory.read((*target.static, target.leading, DESCRIPTIONS))
             is_complete = all(contents[name].content == wanted for name, wanted in target.static.items())
             if directory.read_record() != target.record or not is_complete:
                 return False

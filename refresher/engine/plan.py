@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from refresher.publishing.artifacts import ACCESS_TOKEN, TOKEN
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord
 from refresher.resources import Impersonation
@@ -32,18 +33,18 @@ class Target:
 
     Attributes:
         name: Safe in file names, logs and metric labels.
-        supplier: Name of the supplier that serves its identity.
+        supplier: Name of the supplier that serves its identity; None without a pool.
         context: The workload that a token is supplied for; equal contexts of one supplier share a supply.
         expected: What the configuration would mint: any other token in the file is superseded.
         directory: Where its artifacts are.
         record: Whose the directory is to be.
         static: Bytes of each static artifact that it has, by name, in the order of writing.
-        impersonation: The way from its token to its service account.
+        impersonation: The way to its service account.
         minted: Optional artifacts that are minted.
     """
 
     name: str
-    supplier: str
+    supplier: str | None
     context: SupplierContext
     expected: ExpectedClaims
     directory: CredentialsDirectory
@@ -53,9 +54,14 @@ class Target:
     minted: tuple[MintedArtifact, ...] = ()
 
     @property
-    def supply_key(self) -> tuple[str, SupplierContext]:
+    def leading(self) -> str:
+        """The artifact that is renewed first, and that readiness is about: see `LEADING`."""
+        return ACCESS_TOKEN if self.impersonation.is_own else TOKEN
+
+    @property
+    def supply_key(self) -> tuple[object, ...]:
         """What targets that may share a token have in common."""
-        return (self.supplier, self.context)
+        return (self.supplier, self.context, self.impersonation if self.impersonation.is_own else None)
 
 
 class Chain(Protocol):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refresher.config.loader import LoadedConfiguration
     from tests.unit.config.conftest import Workspace
 
-KNOWN = "known are: artifacts, container_directory, identity, mode, owner"
+KNOWN = "known are: artifacts, container_directory, environment, identity, metadata, mode, owner"
 RENAME = "use a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
 GROUPS = "use one group for each identity's targets, or accept it with shared_identity: true on both"
 

@@ -20,7 +20,7 @@ from refresher.publishing.contents import describe, render_descriptions
 from refresher.publishing.lock import held_roots
 from refresher.tokens import peek
 from refresher.users import DaemonUser
-from tests.fakes import FakeSupplier
+from tests.fakes import FakeChain, FakeSupplier
 from tests.tokens import NOW, make_jwt
 from tests.unit.engine.conftest import clock, supplier, target_of
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from refresher.engine.plan import Target
     from tests.conftest import Need
-    from tests.fakes import FakeClock
+    from tests.fakes import FakeChain, FakeClock
 
     MakeTarget = Callable[..., Target]
 
@@ -43,7 +43,7 @@ ACCESS = MintedArtifact(name="access_token")
 def alice(target_of: MakeTarget, clock: FakeClock) -> Target:
     """Return a target with everything published that needs no Google."""
     target = target_of(boto=True)
-    refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, chain=lambda: FakeChain(clock), clock=clock)
     assert refresher.refresh(target, first=True).error is None
     return target
 
