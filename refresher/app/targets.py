@@ -14,10 +14,11 @@ from typing import NamedTuple
 from refresher import adc, environment, policy
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
-from refresher.engine.artifacts import TargetFacts, build_static, name_variables
+from refresher.engine.artifacts import TargetFacts, build_static, compute_request, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
+from refresher.metadata.plan import EndpointPlan, Facts, Wanted
 from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
@@ -165,6 +166,19 @@ def _build_target(
     fingerprint = compute_fingerprint(
         subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
     )
+    way = Impersonation(
+        provider=provider,
+        subject=identity.subject,
+        subject_token_type=token_type,
+        service_account=identity.service_account,
+        delegates=identity.delegates,
+        scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
+        lifetime=identity.lifetime,
+        credentials=identity.credentials,
+        quota_project=identity.quota_project,
+        token_path=None if supplier is None else str(target.directory / TOKEN),
+        jwks_command=None if supplier is None else supplier.jwks_command,
+    )
     return Target(
         name=target.name,
         supplier=name,
@@ -185,24 +199,34 @@ def _build_target(
         ),
         record=TargetRecord(target.name, target.identity, fingerprint),
         static=static,
-        impersonation=Impersonation(
-            provider=provider,
-            subject=identity.subject,
-            subject_token_type=token_type,
-            service_account=identity.service_account,
-            delegates=identity.delegates,
-            scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
-            lifetime=identity.lifetime,
-            credentials=identity.credentials,
-            quota_project=identity.quota_project,
-            token_path=None if supplier is None else str(target.directory / TOKEN),
-            jwks_command=None if supplier is None else supplier.jwks_command,
-        ),
+        impersonation=way,
         minted=tuple(
             MintedArtifact(name=artifact, options=asked)
             for artifact, asked in options.items()
             if get_row(artifact).origin == "minted"
         ),
+        metadata=build_endpoint(loaded, target, way, fingerprint),
+    )
+
+
+def build_endpoint(
+    loaded: LoadedConfiguration, target: ResolvedTarget, way: Impersonation, fingerprint: str
+) -> EndpointPlan | None:
+    """Return what the metadata endpoint of a target is to be; None if it has none."""
+    settings = target.metadata
+    if settings is None or way.service_account is None:
+        return None
+    request = compute_request(MintedArtifact(name=ACCESS_TOKEN), way)
+    return EndpointPlan(
+        facts=Facts(
+            name=target.name,
+            email=way.service_account,
+            scopes=way.scopes,
+            project=loaded.configuration.project,
+            universe_domain=loaded.configuration.google.universe_domain,
+        ),
+        wanted=Wanted(settings.netns, settings.port, settings.link_local),
+        minted_for=f"{target.identity} {fingerprint} {request}",
     )
 
 

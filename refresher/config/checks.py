@@ -64,6 +64,13 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
             clause = "are of a service account, and the identity has none"
             remedy = "delete them, or add service_account: to the identity"
             yield target.problem(clause, remedy, "artifacts", "id_tokens", at_key=True)
+        if (
+            identity.service_account is None
+            and "service_account" not in identity.broken
+            and target.metadata is not None
+        ):
+            clause = "is of a service account, and the identity has none"
+            yield target.problem(clause, "delete it, or add service_account: to the identity", "metadata", at_key=True)
         if identity.via == "impersonation" and target.artifacts.boto:
             clause = "makes gsutil use credentials.json, which a target without a pool does not have"
             remedy = "delete it; use gcloud storage, or add metadata: and environment: metadata to the target"

@@ -19,6 +19,7 @@ from refresher.settings.places import Map, Problem, Value
 from refresher.suppliers.interface import KINDS, SupplierSettings, load_kind
 from refresher.text import quote
 
+_LEAST_PORT = 1024
 _FOLDED = str.maketrans("-.", "__")
 """Characters of names that become one in the names of variables."""
 
@@ -173,6 +174,11 @@ class MetadataSettings(Settings):
     link_local: values.Flag = Field(
         default=False, description="Whether 169.254.169.254:80 answers too, for clients that read no variables."
     )
+
+    def check(self) -> Iterator[Problem]:
+        """Check that the port is not one of those that programs of root have."""
+        if self.port < _LEAST_PORT:
+            yield self.problem(f"is {self.port}, a port of root's programs", "choose one from 1024 on", "port")
 
 
 class TargetSettings(Settings):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from refresher.metadata.plan import EndpointPlan
 from refresher.publishing.artifacts import ACCESS_TOKEN, TOKEN
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord
@@ -41,6 +42,7 @@ class Target:
         static: Bytes of each static artifact that it has, by name, in the order of writing.
         impersonation: The way to its service account.
         minted: Optional artifacts that are minted.
+        metadata: Its metadata endpoint; None if it has none.
     """
 
     name: str
@@ -52,6 +54,15 @@ class Target:
     static: Mapping[str, bytes]
     impersonation: Impersonation
     minted: tuple[MintedArtifact, ...] = ()
+    metadata: EndpointPlan | None = None
+
+    @property
+    def minting(self) -> tuple[MintedArtifact, ...]:
+        """All that is minted: optional artifacts, and an access token for its endpoint even if none is published."""
+        has_token = self.leading == ACCESS_TOKEN or any(each.name == ACCESS_TOKEN for each in self.minted)
+        if self.metadata is None or has_token:
+            return self.minted
+        return (*self.minted, MintedArtifact(name=ACCESS_TOKEN))
 
     @property
     def leading(self) -> str:

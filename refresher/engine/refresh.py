@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from refresher.clock import Clock
 from refresher.engine.artifacts import describe_leading, list_changed_keys
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
+from refresher.engine.endpoints import Endpoints, NoEndpoints, is_env_wanted, serve_leading
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, Target
 from refresher.engine.supplies import Supplies
 from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError
 from refresher.policy import State
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, RECORD
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, RECORD
 from refresher.publishing.contents import PublishedFile, parse_descriptions, render_descriptions
 from refresher.publishing.directory import DirectoryState, is_in_place, lacks_any
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
@@ -35,6 +36,7 @@ class Refresher:
         clock: Where the time comes from.
         may_take_over: Returns whether this process may take a directory from another identity now: only the daemon, or
             `once` while no daemon runs.
+        endpoints: The metadata endpoints, for which `env` waits.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Refresher:
         chain: Callable[[], Chain],
         clock: Clock,
         may_take_over: Callable[[], bool] = lambda: True,
+        endpoints: Endpoints | None = None,
     ) -> None:
         self._supplies = Supplies(suppliers=suppliers, chain=chain, clock=clock)
         self._clock = clock
         self._may_take_over = may_take_over
+        self._endpoints = endpoints or NoEndpoints()
 
     def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
         """Bring one target's directory to the configured state, with a token that is fresh.
@@ -73,14 +77,15 @@ class Refresher:
         try:
             with TURNS.take(), open_to_publish(target.directory) as directory:
                 visit = _Visit(directory, target, self._supplies.get, self._clock, self._may_take_over, force, first)
+                visit.wants_env = is_env_wanted(self._endpoints, target)
                 error = visit.bring_up_to_date()
                 state = directory.read_state(visit.contents)
-                if visit.token is not None and lacks_any(
-                    state, target.directory.artifacts, (target.leading, *target.static)
-                ):
+                needed = {target.leading, *target.static} - (set() if visit.wants_env else {ENVIRONMENT})
+                if visit.token is not None and lacks_any(state, target.directory.artifacts, needed):
                     state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
+        serve_leading(self._endpoints, target, None if visit is None else visit.token, error)
         return Outcome(
             result=visit.result if visit is not None and error is None else Result.FAILED,
             life=None if visit is None or visit.token is None else Life.from_token(visit.token),
@@ -111,6 +116,7 @@ class _Visit:
     may_take_over: Callable[[], bool]
     force: bool
     first: bool
+    wants_env: bool | None = True
     is_claimed: bool = True
     wrote: bool = False
     contents: dict[str, PublishedFile] = field(default_factory=dict)
@@ -242,6 +248,9 @@ class _Visit:
                 self._settle_descriptions(self.token)
             self._settle_static(before_token=False)
             wanted = {*self.target.directory.artifacts, RECORD, DESCRIPTIONS}
+            if self.wants_env is False:
+                wanted.remove(ENVIRONMENT)
+                self.contents.pop(ENVIRONMENT, None)
             self.directory.withdraw(name for name in self.directory.list_entries()[0] if name not in wanted)
         if self.first and self.result is not Result.PUBLISHED and not self.wrote:
             self.directory.probe(max(map(len, self.target.static.values())))  # 6
@@ -251,7 +260,8 @@ class _Visit:
         names = [row.name for row in ARTIFACTS if row.name in self.target.static or row.name == leading]
         place = names.index(leading)
         for name in names[:place] if before_token else names[place + 1 :]:
-            self._settle(name, self.target.static[name])
+            if name != ENVIRONMENT or self.wants_env:
+                self._settle(name, self.target.static[name])
 
     def _settle(self, name: str, wanted: bytes) -> None:
         """Write an artifact unless it was written, or is in place with its owner and mode."""
@@ -264,6 +274,8 @@ class _Visit:
         if former is not None and (keys := list_changed_keys(former, wanted)):
             self.changed[name] = keys
         self.wrote = True
+        if name == ENVIRONMENT and self.target.metadata is not None and file.is_absent:
+            return  # it waited for the listener
         if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)
 

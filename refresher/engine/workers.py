@@ -10,7 +10,7 @@ from threading import Condition, Thread
 
 from refresher.engine.plan import MintedArtifact, Plan, Target
 
-KEYS_LANE, CANARY_LANE = ":keys", ":canary"
+KEYS_LANE, CANARY_LANE, METADATA_LANE = ":keys", ":canary", ":metadata"
 """Lanes next to the suppliers', none of which can have such names."""
 
 ARTIFACTS_THREADS = 16
@@ -33,13 +33,15 @@ def choose_lane(
 
 
 def list_lanes(plan: Plan) -> set[str]:
-    """Return the lanes of all jobs of a plan, and those of keys and of the canary."""
+    """Return the lanes of all jobs of a plan, and those of keys, of the canary and of metadata endpoints."""
     lanes = {
         choose_lane(plan, each, artifact, is_failing=is_failing)[0]
         for each in plan.targets.values()
-        for artifact in (None, *each.minted[:1])
+        for artifact in (None, *each.minting[:1])
         for is_failing in (False, True)
     }
+    if any(target.metadata is not None for target in plan.targets.values()):
+        lanes.add(METADATA_LANE)
     return {KEYS_LANE, CANARY_LANE, *lanes}
 
 

@@ -26,7 +26,7 @@ from refresher.observe.remedies import (
     find_root_fault,
 )
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
+from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory, is_in_place
 from refresher.publishing.lock import is_daemon_running
@@ -140,6 +140,9 @@ def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> Ta
                 f"{target.directory.path / name} {_describe_drift(contents[name], content)}",
                 choose_remedy(target.directory.root, daemon, blocked=_find_obstacle(target.directory, contents, name)),
             )
+            if target.metadata is not None and name == ENVIRONMENT and contents[name].is_absent:
+                problem = f"{complaint[0]}: the metadata endpoint in {target.metadata.wanted.netns} is not open"
+                complaint = problem, "read metadata.closed in the daemon's log, which shows what to do"
     found = tuple(_examine_artifacts(target, contents, now, daemon))
     verdict = build_verdict(
         target.directory,

@@ -206,7 +206,7 @@ def configure_endpoints(block: Block, google: Google) -> Block:
 
 
 @contextmanager
-def machine_under_systemd(place: Path) -> Iterator[Machine]:
+def machine_under_systemd(place: Path, *options: str) -> Iterator[Machine]:
     """Start a machine whose root file system is this one's with a layer on top, for the length of a `with` block."""
     place.chmod(0o755)
     unwanted = shutil.ignore_patterns(".venv", ".git", ".tools", ".*_cache", "__pycache__", ".hypothesis", "dist")
@@ -225,6 +225,7 @@ def machine_under_systemd(place: Path) -> Iterator[Machine]:
     name = f"refresher-{place.name}"
     command = [
         *(*PODMAN, "run", "--detach", "--rm", f"--name={name}", "--systemd=always", "--runtime=runc", "--network=host"),
+        *options,
         *("--tmpfs=/tmp:rw,notmpcopyup", "--tmpfs=/run:rw,notmpcopyup"),
         *("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
         *(f"--volume={tool.source}:{tool.place}:ro" for tool in TOOLS),
