@@ -180,8 +180,9 @@ class _CheckUp:
             sight, published = sights.get(name, (_NOWHERE, _NOTHING))
             yield Facts(
                 target=target,
-                settings=self._loaded.configuration.suppliers[target.supplier],
+                settings=None if target.supplier is None else self._loaded.configuration.suppliers[target.supplier],
                 container_directory=resolved.container_directory,
+                is_link_local=resolved.metadata is not None and resolved.metadata.link_local,
                 variables=variables,
                 health=verdicts[name],
                 daemon=self._daemon,
@@ -213,8 +214,9 @@ class _CheckUp:
             }
 
     def _look_at(self, name: str, process: Process) -> tuple[Sight | str | UsageError, tuple[Thing, frozenset[str]]]:
-        directory, resolved = self._targets[name].directory, self._loaded.targets[name]
-        before = describe_published(directory.path)
+        target, resolved = self._targets[name], self._loaded.targets[name]
+        directory = target.directory
+        before = describe_published(directory.path, target.leading)
         sight: Sight | UsageError
         try:
             sight = look(
@@ -226,7 +228,7 @@ class _CheckUp:
             )
         except UsageError as error:  # this container's own, which keeps nothing else from being checked
             sight = error
-        after = describe_published(directory.path)
+        after = describe_published(directory.path, target.leading)
         return sight, (after[0], frozenset(filter(None, (before[1], after[1]))))
 
 

@@ -45,7 +45,7 @@ class Entry:
         state: The directory's state after the last attempt, or at a look that found none; of tokens only.
         former_state: The same, one attempt earlier.
         left: The directory's state after an attempt that could not open it or write in it; None after any other.
-        has_news: Whether its files may have changed while a worker had it.
+        has_news: Whether its files or its listener may have changed while a worker had it.
         is_known: Whether this process has worked on it before, without a failure.
         warned: The last state of a failing file that was reported.
     """
@@ -142,7 +142,7 @@ class Agenda:
         for target in targets.values():
             if (target.name, "") in self._entries:
                 continue
-            for artifact in (None, *target.minted):
+            for artifact in (None, *target.minting):
                 entry = Entry(target=target, artifact=artifact)
                 known = former.get(entry.key)
                 if known is not None and known.target == target and known.artifact == artifact:
@@ -173,6 +173,14 @@ class Agenda:
         """Hand out the next due job of the same group, which had to wait for this one."""
         siblings = self._groups.get(done.group, ())
         return next((entry for entry in siblings if self._is_due(entry, now) and self._take(entry)), None)
+
+    def take_again(self, name: str) -> list[Entry]:
+        """Make a target's token due and hand it out; after the attempt that is under way, if there is one."""
+        entry = self.get(name)
+        if entry is None:
+            return []
+        entry.next_at, entry.has_news = None, self.is_busy(entry)
+        return [] if entry.has_news or not self._take(entry) else [entry]
 
     def has_sibling(self, entry: Entry) -> bool:
         """Return whether another job asks for the same thing."""
@@ -245,7 +253,7 @@ class Agenda:
         self._groups.setdefault(entry.group, []).append(entry)
 
     def _list_artifacts(self, target: Target) -> list[Entry]:
-        found = (self.get(target.name, artifact.name) for artifact in target.minted)
+        found = (self.get(target.name, artifact.name) for artifact in target.minting)
         return [entry for entry in found if entry is not None]
 
     def _is_due(self, entry: Entry, now: datetime) -> bool:

@@ -142,23 +142,26 @@ class Canary:
     def note(self, entry: Entry, outcome: Outcome) -> None:
         """Take a job of the daemon's into account: an exchange for an artifact is as good as a probe.
 
-        A token that was published is probed at once, also one that another process has put there, whose signature no
-        one has verified; and so is an identity whose artifact Google did not mint. What an
-        earlier exchange's grant minted proves nothing of the provider: grants outlive it by up to an hour.
+        So is an access token that leads a directory without a pool. A subject token that was published is probed at
+        once, also one that another process has put there, whose signature no one has verified; and so is an identity
+        for which Google did not mint. What an earlier exchange's grant minted proves nothing of the provider: grants
+        outlive it by up to an hour.
         """
         identity = entry.target.context.identity
+        is_minted = entry.artifact is not None or entry.target.impersonation.is_own
         with self._lock:
             found = self._rounds.get(identity)
             if found is None:
                 return
             is_news = found.health is None or found.health.state is ExchangeState.ACCEPTED
-            if outcome.error is not None and entry.artifact is not None and is_news:
+            if outcome.error is not None and is_minted and is_news:
                 found.next_at = None
-            if entry.artifact is None:
+            if not is_minted:
                 is_another = found.note_token(entry.target.name, outcome.life)
                 if is_another or outcome.result is Result.PUBLISHED:
                     found.next_at = None
-        if outcome.has_exchanged and outcome.result is Result.PUBLISHED:
+        is_leading = is_minted and entry.artifact is None
+        if (outcome.has_exchanged or is_leading) and outcome.result is Result.PUBLISHED:
             self._settle(identity, found, entry.target, None)
 
     def reconsider(self) -> None:

@@ -21,7 +21,7 @@ from refresher.engine.exchanges import judge_failure
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
-from refresher.publishing.artifacts import RECORD, TOKEN
+from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import find_containers
 from refresher.publishing.directory import KnownState, is_another_directory
 from refresher.publishing.retirement import Retirement
@@ -177,7 +177,7 @@ class Reporter:
                 remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
             )
         elif outcome.result is Result.PUBLISHED and former.compute_state(now) is State.FRESH:
-            artifact, writer = entry.key[1] or TOKEN, "the files' owner"
+            artifact, writer = entry.key[1] or entry.target.leading, "the files' owner"
             if outcome.lacked_record:
                 artifact, writer = RECORD, "the daemon's user"
             error = f"another process changed or removed {path}/{artifact}; a new one is in place"
@@ -215,7 +215,7 @@ class Reporter:
         """
         target, life = entry.target, outcome.life
         is_known = target.impersonation.service_account is not None or target.expected.maximum_lifetime is not None
-        if is_known or life is None or target.supplier in self._advised:
+        if is_known or life is None or target.supplier is None or target.supplier in self._advised:
             return
         if life.expires_at - life.issued_at <= policy.SHORT_LIFETIME:
             self._advised.add(target.supplier)
@@ -271,8 +271,8 @@ def summarize(entries: Iterable[Entry], now: datetime) -> str:
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:
-    job: dict[str, Value] = {"target": entry.target.name, "supplier": entry.target.supplier}
-    return job if entry.artifact is None else {**job, "artifact": entry.artifact.name}
+    facts = {"target": entry.target.name, "supplier": entry.target.supplier, "artifact": entry.key[1] or None}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _describe(entry: Entry) -> dict[str, Value]:

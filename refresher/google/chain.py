@@ -17,12 +17,11 @@ from typing import Any
 from refresher.catalogue.entries import find_exchange_remedy, find_remedy, recognise
 from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.google.call import Call, Transport, is_retryable
-from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.resources import CLOUD_PLATFORM_SCOPE, CREATOR_ROLE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.tokens import ACCESS_TOKEN_TYPE, AccessToken
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
-_CREATOR_ROLE = "roles/iam.serviceAccountTokenCreator"
 _ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
 """The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
 kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
@@ -106,14 +105,14 @@ def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> st
     """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
     entry = recognise(status, text)
     if entry is None or not entry.is_missing_role or is_retryable(status):
-        account, provider = str(way.service_account), way.provider.name
-        return find_remedy(status, text, service_account=account, caller=way.principal, provider=provider)
+        account, provider = str(way.service_account), {} if way.provider is None else {"provider": way.provider.name}
+        return find_remedy(status, text, service_account=account, caller=way.principal, **provider)
     if not way.delegates:
         return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
     accounts = (*way.delegates, str(way.service_account))
     links = zip((way.principal, *way.delegates), accounts, strict=True)
     return (
-        f"grant each of the chain {_CREATOR_ROLE} on the next (Google does not show which one lacks it): "
+        f"grant each of the chain {CREATOR_ROLE} on the next (Google does not show which one lacks it): "
         + ", then ".join(f"{member} on {account}" for member, account in links)
     )
 
@@ -140,7 +139,7 @@ class GoogleChain:
         for an identity that impersonates as the worker, an access token of the worker's own, and STS is not asked.
         It is an `ExchangeError` if STS refused or did not answer, a `SupplyError` if the worker has no token.
         """
-        if way.is_own:
+        if way.provider is None:
             return self.own(way.credentials, now)
         return exchange(
             self.transport(),
@@ -160,7 +159,7 @@ class GoogleChain:
         """
         if way.service_account is None:
             return federated
-        return self._open(way, federated, _CREATOR_ROLE).generate_access_token(
+        return self._open(way, federated, CREATOR_ROLE).generate_access_token(
             way.service_account, scopes=way.scopes, lifetime=way.lifetime, delegates=way.delegates
         )
 

@@ -102,6 +102,8 @@ def _answer_target(request: Request, board: Board, survey: Survey) -> Response:
     asked = [value for key, value in request.query if key == "artifact"]
     names = [each for each in asked if each != TOKEN]
     known = {each.name for each in verdict.artifacts}
+    if verdict.target.impersonation.is_own:
+        known.add(verdict.target.leading)
     if asked:
         if unknown := [each for each in names if each not in known]:
             return Response(404, f"target {name} has no artifact {escape(unknown[0], longest=64)}\n".encode())

@@ -183,7 +183,7 @@ _NEVER = Job()
 
 
 def _list_keys(target: Target) -> tuple[Key, ...]:
-    return (target.name, ""), *((target.name, artifact.name) for artifact in target.minted)
+    return (target.name, ""), *((target.name, artifact.name) for artifact in target.minting)
 
 
 def _find_stage(error: RefresherError) -> str:

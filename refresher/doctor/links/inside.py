@@ -4,12 +4,12 @@ from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts
 from refresher.doctor.sight import Sight, Thing
 from refresher.errors import ExitStatus, UsageError
-from refresher.publishing.artifacts import TOKEN
 from refresher.text import escape, redact
 
 CONTAINER, VARIABLES, METADATA, NETWORK = "container", "variables", "metadata server", "network"
 _STAGE = ExitStatus.NOT_READY
-_MAIN = "GOOGLE_APPLICATION_CREDENTIALS"
+_MAIN = ("GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
+"""The variables that most clients need: the first of them that `env` holds."""
 _KINDS = {
     "absent": "nothing is there",
     "denied": "permission is denied",
@@ -41,7 +41,9 @@ def judge_container(facts: Facts) -> Finding:
         return fail("mount-deleted", f"{place} is a mount of a directory that was removed")
     if sight.directory.kind in ("absent", "other", "file"):
         return fail("mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
-    return _judge_files(facts, sight) or ok(CONTAINER, f"uid {sight.uid} reads {place}/{TOKEN}, as published")
+    return _judge_files(facts, sight) or ok(
+        CONTAINER, f"uid {sight.uid} reads {place}/{facts.target.leading}, as published"
+    )
 
 
 def _skip(link: str, sight: str | UsageError) -> Finding:
@@ -51,7 +53,7 @@ def _skip(link: str, sight: str | UsageError) -> Finding:
 def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
     place, named = facts.container_directory, _name_facts(facts)
     host, digests = facts.published
-    seen = sight.files.get(TOKEN, Thing(kind="error"))
+    seen = sight.files.get(facts.target.leading, Thing(kind="error"))
     denied = [place] if sight.directory.kind == "denied" else []
     denied += [f"{place}/{name}" for name, thing in sight.files.items() if thing.kind == "denied"]
     if denied:
@@ -65,12 +67,17 @@ def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
     if sight.directory.links == 0:
         entry, evidence = "mount-deleted", f"{place} is a directory that was removed"
     elif seen.kind == "absent":
-        entry, evidence = "mount-absent" if not is_ours else "mount-other", f"{place}/{TOKEN}: nothing is there"
+        entry, evidence = (
+            "mount-absent" if not is_ours else "mount-other",
+            f"{place}/{facts.target.leading}: nothing is there",
+        )
     elif seen.kind != "file":
-        entry, evidence = "mount-kind", f"{place}/{TOKEN}: {_KINDS[seen.kind]}"
+        entry, evidence = "mount-kind", f"{place}/{facts.target.leading}: {_KINDS[seen.kind]}"
     elif digests and seen.digest not in digests:
         entry = "mount-stale" if is_ours else "mount-other"
-        evidence = f"{place}/{TOKEN} is another token than {facts.target.directory.path}/{TOKEN}"
+        evidence = (
+            f"{place}/{facts.target.leading} is another token than {facts.target.directory.path}/{facts.target.leading}"
+        )
     elif host.kind == "directory" and not is_ours:
         evidence = f"{place} is another directory than {facts.target.directory.path}, with the same token"
         return Finding.of_entry(CONTAINER, "mount-copy", evidence, named, stage=_STAGE, state=State.WARNING)
@@ -89,10 +96,10 @@ def judge_variables(facts: Facts) -> Finding:
     differing = [name for name in wanted if sight.variables.get(name, wanted[name]) != wanted[name]]
     if unset:
         evidence = f"{len(unset)} of {len(wanted)} variables are not set in the container"
-        return _judge_set(unset, "variables-unset", evidence, named)
+        return _judge_set(facts, unset, "variables-unset", evidence)
     if differing:
         shown = "; ".join(f"{name} is {redact(sight.variables[name])}, not {wanted[name]}" for name in differing)
-        return _judge_set(differing, "variables-differ", shown, named)
+        return _judge_set(facts, differing, "variables-differ", shown)
     if sight.is_hanging:
         return skip(VARIABLES, f"set as in env; their paths are not checked: see {CONTAINER}")
     lost = [path for path, thing in sight.paths.items() if thing.kind in ("absent", "other")]
@@ -104,24 +111,31 @@ def judge_variables(facts: Facts) -> Finding:
     return ok(VARIABLES, f"{len(wanted)} variables are set as in env, and their paths exist")
 
 
-def _judge_set(wrong: list[str], entry: str, evidence: str, named: dict[str, str]) -> Finding:
+def _judge_set(facts: Facts, wrong: list[str], entry: str, evidence: str) -> Finding:
     """Return what is wrong with variables: a failure if the one that most clients need is among them."""
-    state = State.FAILED if _MAIN in wrong else State.WARNING
+    main = next((name for name in _MAIN if name in facts.variables), "")
+    state, named = State.FAILED if main in wrong else State.WARNING, _name_facts(facts)
     return Finding.of_entry(
         VARIABLES, entry, evidence, {**named, "variables": ", ".join(wrong)}, stage=_STAGE, state=state
     )
 
 
 def judge_metadata(facts: Facts) -> Finding:
-    """Check whether the container reaches the metadata server, at which every client is the worker's own account."""
+    """Check whether the container reaches the metadata server, at which every client is the worker's own account.
+
+    Without a pool that account can act as every user's, so that it is a failure.
+    """
     sight = facts.sight
     if not isinstance(sight, Sight):
         return _skip(METADATA, sight)
     if sight.metadata == "unknown":
         return skip(METADATA, "not tried")
+    if sight.metadata == "open" and facts.is_link_local:
+        return skip(METADATA, "169.254.169.254:80 is the target's own metadata endpoint (link_local)")
     if sight.metadata == "open":
         evidence = "169.254.169.254:80 accepts a connection from the container"
-        return Finding.of_entry(METADATA, "metadata-open", evidence, stage=_STAGE, state=State.WARNING)
+        state = State.FAILED if facts.target.impersonation.is_own else State.WARNING
+        return Finding.of_entry(METADATA, "metadata-open", evidence, stage=_STAGE, state=state)
     return ok(METADATA, "169.254.169.254:80 is not reached from the container")
 
 

@@ -39,7 +39,7 @@ class Stage:
         self.clock = clock
         self.chain = FakeChain(clock)
         self.supplier = FakeSupplier()
-        self.tokens = Refresher(suppliers={"worker": self.supplier}, clock=clock)
+        self.tokens = Refresher(suppliers={"worker": self.supplier}, chain=lambda: self.chain, clock=clock)
         self.artifacts = Minter(chain=lambda: self.chain, clock=clock)
 
     def settle(self, target: Target) -> None:

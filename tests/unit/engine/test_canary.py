@@ -15,7 +15,7 @@ from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter
 from refresher.errors import ConfigurationError, ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.policy import probe_interval
-from tests.fakes import FakeClock, FakeSupplier, build_refusal
+from tests.fakes import FakeChain, FakeClock, FakeSupplier, build_refusal
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def published(target_of: MakeTarget, clock: FakeClock) -> MakeTarget:
 
 def publish(target: Target, clock: FakeClock) -> None:
     """Publish a fresh token of a target."""
-    outcome = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock).refresh(target, first=True)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, chain=lambda: FakeChain(clock), clock=clock)
+    outcome = refresher.refresh(target, first=True)
     assert outcome.result is Result.PUBLISHED
 
 
@@ -270,6 +271,19 @@ def test_minted_artifact_counts_as_a_probe(stage: Stage, published: MakeTarget) 
     stage.tick(count=200)
     assert stage.subjects() == []
     assert stage.names() == ["exchange.refused", "exchange.recovered"]
+
+
+def test_access_token_without_a_pool_counts_as_a_probe(stage: Stage, target_of: MakeTarget) -> None:
+    """What leads a directory without a pool was minted by Google: publishing it proves as much as a probe."""
+    target = target_of(has_pool=False)
+    stage.follow(target)
+    stage.canary.note(Entry(target=target), Outcome(result=Result.PUBLISHED))
+    stage.tick(count=200)
+    assert (stage.google.asked, stage.state("alice")) == ([], ExchangeState.ACCEPTED)
+
+    stage.canary.note(Entry(target=target), Outcome(result=Result.FAILED, error=refuse()))
+    stage.tick(count=2)
+    assert stage.google.asked == [(None, "")]
 
 
 def test_artifact_minted_without_an_exchange_proves_nothing(stage: Stage, published: MakeTarget) -> None:
