@@ -19,9 +19,11 @@ from urllib.parse import urlsplit
 
 from refresher.doctor.process import NAMESPACES, REPLACED, Process, read_variables
 from refresher.doctor.sight import Sight, Thing, parse_reach, parse_thing
-from refresher.errors import UsageError
+from refresher.errors import PublishError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
+from refresher.observe.holders import Mount
 from refresher.publishing.artifacts import TOKEN
+from refresher.publishing.record import read_record
 from refresher.text import escape
 from refresher.tokens import MAXIMUM_SIZE
 
@@ -68,17 +70,15 @@ def look(
         "google": [] if sts is None or is_proxied else _resolve(sts),
         "metadata": sts is not None,
     }
-    at = [mount for mount in process.mounts if mount.point == container_directory]
+    mount = process.find_mount(container_directory)
     seen = Sight(
         uid=process.uid,
         is_privileged=bool(process.capabilities & _READS_EVERYTHING),
         variables=held,
         alone=tuple(
-            name
-            for name in names
-            if any(mount.point == f"{container_directory.rstrip('/')}/{name}" for mount in process.mounts)
+            name for name in names if process.find_mount(f"{container_directory.rstrip('/')}/{name}") is not None
         ),
-        is_replaced=bool(at) and at[-1].root.endswith(REPLACED),
+        is_replaced=mount is not None and mount.root.endswith(REPLACED),
     )
     output = _run(request, process)
     if output is None:
@@ -167,8 +167,49 @@ def describe_published(directory: Path) -> tuple[Thing, str]:
     """Return what stands on the host at a credentials directory, and the SHA-256 of the token in it, empty for none."""
     try:
         status = directory.stat()
-        content, _ = read_regular(directory / TOKEN, most=MAXIMUM_SIZE, follow=False)
-    except (OSError, UnsuitableFileError):
+    except OSError:
         return Thing(kind="absent"), ""
     place = Thing(kind="directory", device=status.st_dev, inode=status.st_ino, links=status.st_nlink)
+    try:
+        content, _ = read_regular(directory / TOKEN, most=MAXIMUM_SIZE, follow=False)
+    except (OSError, UnsuitableFileError):
+        return place, ""
     return place, hashlib.sha256(content).hexdigest()
+
+
+def identify(found: Thing, mount: Mount | None, directories: Mapping[str, Path], root: Path) -> str:
+    """Return the name of the target whose directory a container has, the present or a former one; empty if unknown.
+
+    A directory that was moved within the root is known by its target record.
+
+    Args:
+        found: What stands at the place in the container.
+        mount: What is mounted there.
+        directories: The credentials directories of the targets, by name.
+        root: Where they are.
+    """
+    for name, directory in directories.items():
+        if _is_at(found, directory):
+            return name
+    if mount is None or not _is_at(found, place := root / mount.root.rpartition("/")[2]):
+        return ""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        record = read_record(descriptor, str(place))
+    except PublishError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return "" if record is None else record.target
+
+
+def _is_at(found: Thing, directory: Path) -> bool:
+    """Return whether what a container has is a directory of the host."""
+    try:
+        status = directory.lstat()
+    except (OSError, ValueError):
+        return False
+    return found.kind == "directory" and (found.device, found.inode) == (status.st_dev, status.st_ino)

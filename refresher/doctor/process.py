@@ -50,6 +50,10 @@ class Process:
     namespaces: int
     mounts: tuple[Mount, ...]
 
+    def find_mount(self, container_directory: str) -> Mount | None:
+        """Return what is mounted at a path, as the process sees it; None for nothing."""
+        return next((mount for mount in reversed(self.mounts) if mount.point == container_directory), None)
+
     def is_mounted(self, name: str, container_directory: str) -> bool:
         """Return whether the directory of a target, or a former one, is mounted where it should be."""
         return any(

@@ -14,7 +14,7 @@ from refresher.app.targets import build_targets, build_variables
 from refresher.config.loader import LoadedConfiguration
 from refresher.doctor.chain import CONFIGURATION, DAEMON, NAMES, WORKER, walk
 from refresher.doctor.configuration import check_configuration, list_notes, load_in_time, report_problem
-from refresher.doctor.container import describe_published, look
+from refresher.doctor.container import describe_published, identify, look
 from refresher.doctor.diagnosis import Finding, State, skip
 from refresher.doctor.facts import Facts, Trial
 from refresher.doctor.process import Process, open_process
@@ -226,6 +226,10 @@ class _CheckUp:
             )
         except UsageError as error:  # this container's own, which keeps nothing else from being checked
             sight = error
+        else:
+            directories = {other: each.directory for other, each in self._loaded.targets.items()}
+            mount = process.find_mount(resolved.container_directory)
+            sight = replace(sight, target=identify(sight.directory, mount, directories, self._root))
         after = describe_published(directory.path)
         return sight, (after[0], frozenset(filter(None, (before[1], after[1]))))
 

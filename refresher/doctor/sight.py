@@ -36,6 +36,7 @@ class Sight:
         variables: Those of its variables that clients read.
         alone: Artifacts that are mounted by themselves.
         is_replaced: Whether its mount is of a directory that was removed on the host.
+        target: Name of the target whose directory it has, the present or a former one; empty if that is unknown.
         metadata: Whether it reaches the metadata server.
         google: Whether it reaches STS; `unknown` behind a proxy.
         is_hanging: Whether looking did not end in time; then the rest is what was known before.
@@ -49,6 +50,7 @@ class Sight:
     variables: Mapping[str, str] = field(default_factory=dict)
     alone: tuple[str, ...] = ()
     is_replaced: bool = False
+    target: str = ""
     metadata: Reach = "unknown"
     google: Reach = "unknown"
     is_hanging: bool = False

@@ -364,3 +364,17 @@ def test_single_file_in_a_container_is_named(alice: Tenant) -> None:
 
     assert found["container"]["entry"] == "mount-file", found["container"]
     assert f"-v {alice.directory}:{CREDENTIALS}:ro" in found["container"]["remedy"]
+
+
+def test_directory_of_another_target_is_named(alice: Tenant, bob: Tenant) -> None:
+    """A container with the directory of another target is told whose it has, and not to change an owner."""
+    mounts = [Mount(source=bob.directory, place=CREDENTIALS)]
+
+    with start(alice.command(*wait_in(alice), mounts=mounts)) as container:
+        assert container.stdout is not None
+        assert container.stdout.readline() == "ready\n"
+        found = check(alice, find_process(alice))
+
+    assert found["container"]["entry"] == "mount-other", found["container"]
+    assert f"directory of target {bob.target}" in found["container"]["evidence"]
+    assert "owner" not in found["container"]["remedy"]

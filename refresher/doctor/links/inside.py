@@ -2,6 +2,7 @@
 
 from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts
+from refresher.doctor.links.host import FILE
 from refresher.doctor.sight import Sight, Thing
 from refresher.errors import ExitStatus, UsageError
 from refresher.publishing.artifacts import TOKEN
@@ -26,57 +27,79 @@ def _name_facts(facts: Facts) -> dict[str, str]:
 
 def judge_container(facts: Facts) -> Finding:
     """Check the files as the container's user sees them, against those of the host."""
-    sight, place, named = facts.sight, facts.container_directory, _name_facts(facts)
+    sight, place = facts.sight, facts.container_directory
     if not isinstance(sight, Sight):
         return _skip(CONTAINER, sight) if isinstance(sight, str) else Finding.of_error(CONTAINER, sight, State.UNKNOWN)
-
-    def fail(entry: str, evidence: str) -> Finding:
-        return Finding.of_entry(CONTAINER, entry, evidence, named, stage=_STAGE)
-
     if sight.is_hanging:
-        return fail("mount-hangs", f"looking at {place} did not end within 5 s")
+        return _fail(facts, "mount-hangs", f"looking at {place} did not end within 5 s")
     if sight.alone:
-        return fail("mount-file", f"mounted by itself: {', '.join(f'{place}/{escape(name)}' for name in sight.alone)}")
+        return _fail(
+            facts, "mount-file", f"mounted by itself: {', '.join(f'{place}/{escape(name)}' for name in sight.alone)}"
+        )
     if sight.is_replaced:
-        return fail("mount-deleted", f"{place} is a mount of a directory that was removed")
+        return _fail(facts, "mount-deleted", f"{place} is a mount of a directory that was removed")
     if sight.directory.kind in ("absent", "other", "file"):
-        return fail("mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
-    return _judge_files(facts, sight) or ok(CONTAINER, f"uid {sight.uid} reads {place}/{TOKEN}, as published")
+        return _fail(facts, "mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
+    found = _judge_directory(facts, sight) or _judge_rights(facts, sight) or _judge_token(facts, sight)
+    return found or ok(CONTAINER, f"uid {sight.uid} reads {place}/{TOKEN}, as published")
 
 
 def _skip(link: str, sight: str | UsageError) -> Finding:
     return skip(link, sight if isinstance(sight, str) else f"because the container is not looked into: see {CONTAINER}")
 
 
-def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
-    place, named = facts.container_directory, _name_facts(facts)
-    host, digests = facts.published
-    seen = sight.files.get(TOKEN, Thing(kind="error"))
-    denied = [place] if sight.directory.kind == "denied" else []
-    denied += [f"{place}/{name}" for name, thing in sight.files.items() if thing.kind == "denied"]
-    if denied:
-        evidence = f"uid {sight.uid} may not read {', '.join(denied)}"
-        if sight.is_privileged:  # the container's own processes have the capability that we gave up
-            note = f"{evidence} by their modes, but has a capability for it; whether that counts there is not known"
-            return Finding(link=CONTAINER, state=State.UNKNOWN, evidence=note)
-        return Finding.of_entry(CONTAINER, "mount-unreadable", evidence, named, stage=_STAGE)
-    is_ours = (sight.directory.device, sight.directory.inode) == (host.device, host.inode)
-    entry = ""
-    if sight.directory.links == 0:
-        entry, evidence = "mount-deleted", f"{place} is a directory that was removed"
-    elif seen.kind == "absent":
-        entry, evidence = "mount-absent" if not is_ours else "mount-other", f"{place}/{TOKEN}: nothing is there"
-    elif seen.kind != "file":
-        entry, evidence = "mount-kind", f"{place}/{TOKEN}: {_KINDS[seen.kind]}"
-    elif digests and seen.digest not in digests:
-        entry = "mount-stale" if is_ours else "mount-other"
-        evidence = f"{place}/{TOKEN} is another token than {facts.target.directory.path}/{TOKEN}"
-    elif host.kind == "directory" and not is_ours:
-        evidence = f"{place} is another directory than {facts.target.directory.path}, with the same token"
-        return Finding.of_entry(CONTAINER, "mount-copy", evidence, named, stage=_STAGE, state=State.WARNING)
-    else:
+def _fail(facts: Facts, entry: str, evidence: str, state: State = State.FAILED) -> Finding:
+    return Finding.of_entry(CONTAINER, entry, evidence, _name_facts(facts), stage=_STAGE, state=state)
+
+
+def _has_ours(facts: Facts, sight: Sight) -> bool:
+    """Return whether the directory in the container is the one of the host."""
+    host, _ = facts.published
+    return (sight.directory.device, sight.directory.inode) == (host.device, host.inode)
+
+
+def _judge_directory(facts: Facts, sight: Sight) -> Finding | None:
+    """Return whose other directory the container has: owner and mode of its files fit that target, and not this one."""
+    place, directory = facts.container_directory, facts.target.directory.path
+    if sight.directory.kind == "directory" and sight.directory.links == 0:
+        return _fail(facts, "mount-deleted", f"{place} is a directory that was removed")
+    if not sight.target or _has_ours(facts, sight):
         return None
-    return Finding.of_entry(CONTAINER, entry, evidence, named, stage=_STAGE)
+    if sight.target == facts.target.name:
+        evidence = f"{place} in the container is the former {directory}, which was moved or replaced"
+        return _fail(facts, "mount-deleted", evidence)
+    return _fail(facts, "mount-other", f"the container has the directory of target {escape(sight.target)} at {place}")
+
+
+def _judge_rights(facts: Facts, sight: Sight) -> Finding | None:
+    denied = [facts.container_directory] if sight.directory.kind == "denied" else []
+    denied += [f"{facts.container_directory}/{name}" for name, thing in sight.files.items() if thing.kind == "denied"]
+    if not denied:
+        return None
+    evidence = f"uid {sight.uid} may not read {', '.join(denied)}"
+    if sight.is_privileged:  # the container's own processes have the capability that we gave up
+        note = f"{evidence} by their modes, but has a capability for it; whether that counts there is not known"
+        return Finding(link=CONTAINER, state=State.UNKNOWN, evidence=note)
+    return _fail(facts, "mount-unreadable", evidence)
+
+
+def _judge_token(facts: Facts, sight: Sight) -> Finding | None:
+    (host, digests), directory = facts.published, facts.target.directory.path
+    place, is_ours = f"{facts.container_directory}/{TOKEN} in the container", _has_ours(facts, sight)
+    seen = sight.files.get(TOKEN, Thing(kind="error"))
+    if seen.kind == "absent" and is_ours and not digests:
+        return skip(CONTAINER, f"uid {sight.uid} has the directory, and no token is published in it: see {FILE}")
+    if seen.kind == "absent":
+        return _fail(facts, "mount-other" if is_ours else "mount-absent", f"{place}: nothing is there")
+    if seen.kind != "file":
+        return _fail(facts, "mount-kind", f"{place}: {_KINDS[seen.kind]}")
+    if digests and seen.digest not in digests:
+        evidence = f"{place} is another token than {directory}/{TOKEN} on this machine"
+        return _fail(facts, "mount-stale" if is_ours else "mount-other", evidence)
+    if host.kind == "directory" and not is_ours:
+        evidence = f"{place} is not that of {directory} on this machine, and holds the same token"
+        return _fail(facts, "mount-copy", evidence, State.WARNING)
+    return None
 
 
 def judge_variables(facts: Facts) -> Finding:

@@ -157,6 +157,10 @@ def token_is(kind: str, digest: str = "", directory: Thing = DIRECTORY) -> dict[
         (token_is("large"), "mount-kind"),
         (token_is("file", "cd" * 32), "mount-stale"),
         (token_is("file", "cd" * 32, ELSEWHERE), "mount-other"),
+        ({"target": "bob", **token_is("denied", directory=ELSEWHERE)}, "mount-other"),
+        ({"target": "bob", **token_is("file", "ab" * 32, ELSEWHERE)}, "mount-other"),
+        ({"target": "alice", **token_is("file", "ab" * 32, ELSEWHERE)}, "mount-deleted"),
+        ({"target": "alice", **token_is("file", "cd" * 32, ELSEWHERE)}, "mount-deleted"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -169,6 +173,28 @@ def test_container_is_judged_by_what_its_user_sees(build: Build, seen: dict[str,
 
     assert (found.state, found.entry, found.stage) == (State.FAILED, entry, ExitStatus.NOT_READY)
     assert "None" not in found.remedy
+
+
+def test_both_tokens_are_told_apart_where_their_paths_are_equal(build: Build) -> None:
+    """Where the container sees the directory at its path on the host, the evidence shows which token is whose."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    directory = str(facts.target.directory.path)
+    sight = replace(facts.sight, **token_is("file", "cd" * 32))
+
+    found = find(walk(replace(facts, container_directory=directory, sight=sight)), "container")
+
+    assert f"{directory}/token in the container is another token than {directory}/token on this" in found.evidence
+
+
+def test_empty_directory_in_the_container_is_seen_as_on_the_host(build: Build) -> None:
+    """A container whose directory is the host's is not at fault for what was never published there."""
+    facts = build(published=(DIRECTORY, frozenset()))
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, **token_is("absent")))), "container")
+
+    assert (found.state, "see file" in found.evidence) == (State.SKIPPED, True)
 
 
 def test_copy_of_the_directory_is_a_warning(build: Build) -> None:
