@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from refresher.doctor.network import PROXY, TRUST, find_route
 from refresher.doctor.process import NAMESPACES, REPLACED, Process, read_variables
 from refresher.doctor.sight import Sight, Thing, parse_reach, parse_thing
 from refresher.errors import PublishError, UsageError
@@ -31,7 +30,6 @@ _INSIDE = Path(__file__).with_name("inside.py")
 
 _SECONDS = 5.0
 _LARGEST_OUTPUT = 64 * 1024
-_MOST_ADDRESSES = 2
 _MOST_NAMES = 100
 _READS_EVERYTHING = 1 << 1 | 1 << 2
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
@@ -53,8 +51,11 @@ def look(
         UsageError: It can't be entered.
     """
     names = list(names)[:_MOST_NAMES]
-    held, is_proxied = read_variables(process.pid, variables)
-    paths = sorted({value for value in held.values() if value.startswith("/")})[:_MOST_NAMES]
+    everything = read_variables(process.pid, (*variables, *PROXY, *TRUST))
+    held, trust = ({each: everything[each] for each in chosen if each in everything} for chosen in (variables, TRUST))
+    route = find_route(sts, everything, is_own_network=bool(process.namespaces & NAMESPACES["net"]))
+    values = sorted({value for value in (*held.values(), *trust.values()) if value.startswith("/")})
+    paths = values[:_MOST_NAMES]
     is_root = os.geteuid() == 0
     request = {
         "uid": process.inner[0],
@@ -67,7 +68,7 @@ def look(
         "names": names,
         "most": MAXIMUM_SIZE,
         "paths": paths,
-        "google": [] if sts is None or is_proxied else _resolve(sts),
+        "google": route.addresses,
         "metadata": sts is not None,
     }
     mount = process.find_mount(container_directory)
@@ -75,6 +76,9 @@ def look(
         uid=process.uid,
         is_privileged=bool(process.capabilities & _READS_EVERYTHING),
         variables=held,
+        trust=trust,
+        proxy=route.proxy,
+        untried=route.reason,
         alone=tuple(
             name for name in names if process.find_mount(f"{container_directory.rstrip('/')}/{name}") is not None
         ),
@@ -84,21 +88,6 @@ def look(
     if output is None:
         return replace(seen, is_hanging=True)
     return parse_output(output, seen, names, paths)
-
-
-def _resolve(origin: str) -> list[tuple[str, int]]:
-    parts = urlsplit(origin)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    numeric = [(str(address[0]), port) for _, _, _, _, address in found]
-    return (
-        []
-        if any(address.startswith("127.") or address == "::1" for address, _ in numeric)
-        else numeric[:_MOST_ADDRESSES]
-    )
 
 
 def _run(request: Mapping[str, object], process: Process) -> bytes | None:

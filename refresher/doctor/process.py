@@ -135,13 +135,12 @@ def _list_mounts(pid: int) -> tuple[Mount, ...]:
         os.close(proc)
 
 
-def read_variables(pid: int, names: Iterable[str]) -> tuple[dict[str, str], bool]:
-    """Return those of a process's variables that are named, as it was started, and whether it has a proxy for https."""
-    allowed, found, is_proxied = set(names), {}, False
+def read_variables(pid: int, names: Iterable[str]) -> dict[str, str]:
+    """Return those of a process's variables that are named, as it was started."""
+    allowed, found = set(names), {}
     for entry in _read(pid, "environ").split(b"\0"):
         name, _, value = entry.partition(b"=")
         key = name.decode("ascii", "replace")
         if key in allowed:
             found[key] = value[:_LONGEST_VALUE].decode(errors="replace")
-        is_proxied = is_proxied or (key.lower() == "https_proxy" and value != b"")
-    return found, is_proxied
+    return found

@@ -174,6 +174,19 @@ def test_metadata_server_is_tried_from_the_containers_network(root: Path, *, is_
     assert seen.google == "closed"
 
 
+@pytest.mark.parametrize(("place", "reach"), [("169.254.169.254:80", "open"), ("127.0.0.1:9", "closed")])
+def test_proxy_is_tried_from_the_containers_network(root: Path, place: str, reach: str) -> None:
+    """Behind a proxy it is the proxy that is tried, and the certificates of the container are looked for."""
+    variables = {"HTTPS_PROXY": f"http://user:secret@{place}", "SSL_CERT_FILE": "/nonexistent.pem"}
+
+    with hold(root, variables, metadata=True) as pid:
+        seen = see(pid)
+
+    assert (seen.google, seen.proxy) == (reach, place)
+    assert seen.trust == {"SSL_CERT_FILE": "/nonexistent.pem"}
+    assert seen.paths["/nonexistent.pem"].kind == "absent"
+
+
 def test_hanging_file_system_ends_after_five_seconds(root: Path) -> None:
     """A mount that never answers holds what looks, and not who asks."""
     began = time.monotonic()

@@ -118,7 +118,8 @@ def judge_variables(facts: Facts) -> Finding:
         return _judge_set(differing, "variables-differ", shown, named)
     if sight.is_hanging:
         return skip(VARIABLES, f"set as in env; their paths are not checked: see {CONTAINER}")
-    lost = [path for path, thing in sight.paths.items() if thing.kind in ("absent", "other")]
+    held = set(sight.variables.values())
+    lost = [path for path, thing in sight.paths.items() if path in held and thing.kind in ("absent", "other")]
     if lost:
         evidence = f"not in the container: {', '.join(map(redact, lost))}"
         return Finding.of_entry(
@@ -149,15 +150,25 @@ def judge_metadata(facts: Facts) -> Finding:
 
 
 def judge_network(facts: Facts) -> Finding:
-    """Check whether the container reaches STS."""
+    """Check whether the container reaches STS or its own proxy, and has the certificates that it is to trust."""
     sight = facts.sight
     if not isinstance(sight, Sight):
         return _skip(NETWORK, sight)
+    if sight.google in ("closed", "silent"):
+        what = f"its proxy {sight.proxy}" if sight.proxy else "STS"
+        how = "refused" if sight.google == "closed" else "not accepted within a second"
+        entry, named = ("network-proxy" if sight.proxy else "network-closed"), {"host": "Google's APIs, port 443"}
+        evidence = f"a TCP connection from the container to {what} is {how}"
+        return Finding.of_entry(NETWORK, entry, evidence, named | {"proxy": sight.proxy}, stage=_STAGE)
+    lost = [
+        f"{name} is {redact(path)}: {_KINDS[sight.paths[path].kind]}"
+        for name, path in sight.trust.items()
+        if path in sight.paths and sight.paths[path].kind in ("absent", "denied", "other")
+    ]
+    if lost:
+        return Finding.of_entry(NETWORK, "network-trust", "; ".join(lost), stage=_STAGE, state=State.WARNING)
     if sight.google == "unknown":
-        return skip(NETWORK, "not tried: the container has a proxy, or this command is offline")
-    if sight.google == "open":
-        return ok(NETWORK, "the container reaches STS (a TCP connection; neither names nor TLS are tried)")
-    evidence = "a TCP connection to STS is " + (
-        "refused" if sight.google == "closed" else "not accepted within a second"
-    )
-    return Finding.of_entry(NETWORK, "network-closed", evidence, {"host": "Google's APIs, port 443"}, stage=_STAGE)
+        return skip(NETWORK, f"not tried: {sight.untried or f'see {CONTAINER}'}")
+    if sight.proxy:
+        return ok(NETWORK, f"the container reaches its proxy {sight.proxy} (a TCP connection; nothing is asked of it)")
+    return ok(NETWORK, "the container reaches STS (a TCP connection; neither names nor TLS are tried)")

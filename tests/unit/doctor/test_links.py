@@ -281,6 +281,33 @@ def test_container_without_a_way_to_google_is_broken(build: Build, reach: str) -
     assert (found.state, found.entry) == (State.FAILED, "network-closed")
 
 
+@pytest.mark.parametrize(
+    ("seen", "state", "entry", "evidence"),
+    [
+        ({"google": "unknown", "untried": "it is so"}, State.SKIPPED, "", "not tried: it is so"),
+        ({"proxy": "p:1"}, State.OK, "", "reaches its proxy p:1"),
+        ({"proxy": "p:1", "google": "closed"}, State.FAILED, "network-proxy", "to its proxy p:1 is refused"),
+        ({"trust": {"SSL_CERT_FILE": "/no.pem"}}, State.WARNING, "network-trust", "SSL_CERT_FILE is /no.pem: nothing"),
+        ({"google": "unknown", "trust": {"SSL_CERT_FILE": "/no.pem"}}, State.WARNING, "network-trust", "/no.pem"),
+        ({"trust": {"SSL_CERT_FILE": "/run/google/credentials.json"}}, State.OK, "", "reaches STS"),
+    ],
+)
+def test_proxy_and_certificates_of_the_container_are_judged(
+    build: Build, seen: dict[str, Any], state: State, entry: str, evidence: str
+) -> None:
+    """A proxy that refuses is a failure, absent certificates are a warning, and what is not tried has its reason."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    paths = {**facts.sight.paths, "/no.pem": Thing(kind="absent")}
+
+    findings = walk(replace(facts, sight=replace(facts.sight, paths=paths, **seen)))
+
+    found = find(findings, "network")
+    assert (found.state, found.entry) == (state, entry)
+    assert evidence in found.evidence
+    assert find(findings, "variables").state is State.OK
+
+
 def test_finding_as_json_has_null_for_what_does_not_apply(build: Build) -> None:
     """The JSON of a finding has all keys; an exit status only where it failed."""
     fine, broken = (find(walk(build()), link).to_json() for link in ("exchange", "file"))
