@@ -143,7 +143,7 @@ class Trials:
         return attempt(lambda: chain.access_token(way, federated))
 
     def _try_quota_project(self, way: Impersonation, trial: Trial) -> Attempt[None]:
-        """Name the quota project in a call that needs no other right, as the account or the principal itself."""
+        """Check, by a call that needs nothing else, whether the account (or principal) may use the quota project."""
         granted = trial.exchange.result if way.service_account is None else trial.impersonation.result
         if way.quota_project is None or granted is None:
             return Attempt()

@@ -81,14 +81,23 @@ def _list_misplaced(
 ) -> Iterator[str]:
     """Find what a container has mounted elsewhere than its documents name, and directories of an unmounted root."""
     points = {mount.point for mount in mounts if (mount.device, mount.root) in places}
-    devices = {device for device, _ in places}
+    devices, used = {device for device, _ in places}, set(directories.values())
+    roots = {(device, place.rpartition("/")[0]): directory.parent for (device, place), directory in places.items()}
     for mount in mounts:
         if (directory := places.get((mount.device, mount.root))) is not None:
             wanted = directories[directory]
             if wanted is not None and wanted not in points and mount.point != str(directory):
-                remedy = f"mount it at {wanted}, or set container_directory of the target"
-                yield f"{directory} mounted at {escape(mount.point)}, but its documents name {wanted} — {remedy}"
+                yield f"{directory} mounted at {_describe_place(mount.point, wanted, directory, directories)}"
             continue
+        folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
+        former = _ASIDE.fullmatch(name)  # one of a target is known by `_describe_fault`
+        is_known = (mount.device, f"{folder}/{former[1] if former else name}") in places
+        if (mount.device, folder) in roots and not is_known and mount.point in used:
+            yield (
+                f"{roots[mount.device, folder] / escape(name)}, which is not the directory of a target, mounted at "
+                f"{escape(mount.point)}: it was moved on the host, or its target was removed, and nothing is published "
+                "there any more — start the container again with the directory of its target"
+            )
         for directory, wanted in directories.items():
             if wanted == mount.point and Path(mount.root).name == directory.name and mount.device not in devices:
                 yield (
@@ -96,6 +105,18 @@ def _list_misplaced(
                     f"{directory}: directory_root was unmounted or covered, and nothing that is newer is seen there — "
                     "start the container again"
                 )
+
+
+def _describe_place(point: str, wanted: str, directory: Path, directories: Mapping[Path, str | None]) -> str:
+    """Return where a directory is mounted instead of the place that is wanted, and the remedy."""
+    others = [other for other, place in directories.items() if place == point]
+    if others:
+        remedy = f"mount {others[0]} there, or {directory} at {wanted}"
+        return (
+            f"{escape(point)}, where target {others[0].name} has its own: its clients act as another target — {remedy}"
+        )
+    remedy = f"mount it at {wanted}, or set container_directory of the target"
+    return f"{escape(point)}, but its documents name {wanted} — {remedy}"
 
 
 def _locate(directory: Path, mounts: list[Mount]) -> tuple[str, str]:

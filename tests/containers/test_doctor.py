@@ -380,7 +380,7 @@ def test_single_file_in_a_container_is_named(alice: Tenant) -> None:
 
 
 def test_directory_of_another_target_is_named(alice: Tenant, bob: Tenant) -> None:
-    """A container with the directory of another target is told whose it has, and not to change an owner."""
+    """A container with the directory of another target is shown whose it has, and no owner is to be changed."""
     mounts = [Mount(source=bob.directory, place=CREDENTIALS)]
 
     with start(alice.command(*wait_in(alice), mounts=mounts)) as container:

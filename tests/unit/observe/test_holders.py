@@ -74,6 +74,36 @@ def test_container_that_has_the_directory_elsewhere_is_found(tmp_path: Path, mou
     assert list(find_holders({directory: None}, tmp_path / "proc")) == []
 
 
+@pytest.mark.parametrize("end", [b"", b"//deleted"], ids=["moved", "moved and removed"])
+def test_directory_that_was_moved_is_found(tmp_path: Path, end: bytes) -> None:
+    """A container that holds a directory of the root that is no target's, in a target's place, is cut off."""
+    directory = _directory(tmp_path)
+    moved = b"32 1 0:9 %s%s /c rw - tmpfs t rw\n" % (bytes(directory.with_name("alice.old")), end)
+
+    (holder,) = find_holders({directory: "/c"}, _proc(tmp_path, moved))
+
+    assert f"process 41 has {directory}.old, which is not the directory of a target, mounted at /c" in holder
+    assert "nothing is published there any more — start the container again" in holder
+    assert list(find_holders({directory: "/d"}, tmp_path / "proc")) == []
+    aside = bytes(directory.with_name(".alice.0123456789abcdef.tmp"))
+    (tmp_path / "proc" / "41" / "mountinfo").write_bytes(b"32 1 0:9 %s//deleted /c rw - tmpfs t rw\n" % aside)
+    assert len(list(find_holders({directory: "/c"}, tmp_path / "proc"))) == 1
+
+
+def test_directory_of_another_target_is_found(tmp_path: Path) -> None:
+    """A directory in the place of another target's is no mistake of its own documents."""
+    directory = _directory(tmp_path)
+    other = directory.with_name("bob")
+    other.mkdir()
+    mounts = b"32 1 0:9 %s %s rw - tmpfs t rw\n" % (bytes(other), bytes(directory))
+
+    (holder,) = find_holders({directory: str(directory), other: str(other)}, _proc(tmp_path, mounts))
+
+    assert f"process 41 has {other} mounted at {directory}, where target alice has its own" in holder
+    assert f"mount {directory} there, or {other} at {other}" in holder
+    assert "container_directory" not in holder
+
+
 def _directory(place: Path) -> Path:
     directory = place / "root" / "alice"
     directory.mkdir(parents=True)
