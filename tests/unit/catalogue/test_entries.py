@@ -76,6 +76,15 @@ def test_remedies_have_no_placeholder_where_the_facts_are_known(entry: Entry) ->
     assert PLACEHOLDER.findall(remedy) == []
 
 
+def test_refused_audience_may_be_of_a_provider_without_a_list() -> None:
+    """Google refuses an audience with the same words with and without a list: the cause covers both."""
+    entry = get_entry("E5")
+    assert entry is not None
+
+    assert "the provider's list, or, without a list, its own name" in entry.cause
+    assert "delete it if the provider has no list" in entry.remedy
+
+
 def test_quota_project_is_opened_to_all_who_name_it() -> None:
     """Clients name the quota project as the principal and as the account: the remedy grants the role to both."""
     entry, members = get_entry("I12"), (FACTS["caller"], f"serviceAccount:{FACTS['service_account']}")
