@@ -74,6 +74,7 @@ def look(
     mount = process.find_mount(container_directory)
     seen = Sight(
         uid=process.uid,
+        gid=process.groups[0],
         is_privileged=bool(process.capabilities & _READS_EVERYTHING),
         variables=held,
         trust=trust,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refresher.errors import UsageError
-from refresher.observe.holders import Mount, read_mounts
+from refresher.observe.holders import Mount, find_whole_root, read_mounts
 
 _LARGEST = 2 * 1024 * 1024
 _LONGEST_VALUE = 4096
@@ -53,6 +53,10 @@ class Process:
     def find_mount(self, container_directory: str) -> Mount | None:
         """Return what is mounted at a path, as the process sees it; None for nothing."""
         return next((mount for mount in reversed(self.mounts) if mount.point == container_directory), None)
+
+    def find_whole(self, directory_root: Path) -> str:
+        """Return where the process has the directories of all targets mounted; empty for nowhere."""
+        return find_whole_root(directory_root, self.mounts, _list_mounts(os.getpid()))
 
     def is_mounted(self, name: str, container_directory: str) -> bool:
         """Return whether the directory of a target, or a former one, is mounted where it should be."""

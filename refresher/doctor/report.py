@@ -1,5 +1,6 @@
 """A whole check-up: configuration, the chain of each target, the worker's own rights."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from refresher.errors import ExitStatus, UsageError
 from refresher.google.transport import Limits
 from refresher.observe import health
 from refresher.observe.health import TargetHealth
+from refresher.publishing.artifacts import TOKEN
 from refresher.settings.places import InvalidConfigurationError
 from refresher.tokens import AccessToken
 
@@ -229,7 +231,14 @@ class _CheckUp:
         else:
             directories = {other: each.directory for other, each in self._loaded.targets.items()}
             mount = process.find_mount(resolved.container_directory)
-            sight = replace(sight, target=identify(sight.directory, mount, directories, self._root))
+            owner = identify(sight.directory, mount, directories, self._root)
+            # a directory that can't be entered hides which files there are: those of the host are
+            files = {
+                artifact: thing
+                for artifact, thing in sight.files.items()
+                if thing.kind != "denied" or artifact == TOKEN or os.path.lexists(directory.path / artifact)
+            }
+            sight = replace(sight, target=owner, whole=process.find_whole(self._root), files=files)
         after = describe_published(directory.path)
         return sight, (after[0], frozenset(filter(None, (before[1], after[1]))))
 

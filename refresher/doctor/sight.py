@@ -28,6 +28,7 @@ class Sight:
 
     Attributes:
         uid: Its user id on the host.
+        gid: Its group id on the host.
         is_privileged: Whether it reads files whatever their mode (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH), which what
             looks in its place does not.
         directory: What stands at the target's `container_directory`.
@@ -37,6 +38,7 @@ class Sight:
         alone: Artifacts that are mounted by themselves.
         is_replaced: Whether its mount is of a directory that was removed on the host.
         target: Name of the target whose directory it has, the present or a former one; empty if that is unknown.
+        whole: Where it has the whole directory root mounted; empty for nowhere.
         metadata: Whether it reaches the metadata server.
         trust: Those of its variables that name trusted certificates.
         proxy: Its proxy for STS, as host and port; empty for none.
@@ -46,6 +48,7 @@ class Sight:
     """
 
     uid: int = 0
+    gid: int = 0
     is_privileged: bool = False
     directory: Thing = Thing(kind="error")
     files: Mapping[str, Thing] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Sight:
     alone: tuple[str, ...] = ()
     is_replaced: bool = False
     target: str = ""
+    whole: str = ""
     metadata: Reach = "unknown"
     trust: Mapping[str, str] = field(default_factory=dict)
     proxy: str = ""

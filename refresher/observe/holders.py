@@ -8,7 +8,7 @@ own.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,8 +50,15 @@ def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = 
             for mount in mounts:
                 if (found := _describe_fault(mount, places, directories)) is not None:
                     yield f"process {process} has {found}"
-            if mounts != own:
-                yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
+            if mounts == own:
+                continue
+            for root in dict.fromkeys(directory.parent for directory in directories):
+                if point := find_whole_root(root, mounts, own):
+                    yield (
+                        f"process {process} has {root} mounted at {escape(point)}, with the directories of all targets "
+                        "— mount the directory of its target alone"
+                    )
+            yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
     finally:
         os.close(proc)
 
@@ -119,7 +126,22 @@ def _describe_place(point: str, wanted: str, directory: Path, directories: Mappi
     return f"{escape(point)}, but its documents name {wanted} — {remedy}"
 
 
-def _locate(directory: Path, mounts: list[Mount]) -> tuple[str, str]:
+def find_whole_root(root: Path, mounts: Sequence[Mount], own: Sequence[Mount]) -> str:
+    """Return where a container has a whole directory root mounted; empty for nowhere, and for a process of the host.
+
+    The latter has this process's own file system at `/`: a service with mounts of its own is not a container.
+    """
+    if _find_bottom(mounts) == _find_bottom(own):
+        return ""
+    place = _locate(Path(os.path.realpath(root)), own)
+    return next((mount.point for mount in mounts if (mount.device, mount.root) == place), "")
+
+
+def _find_bottom(mounts: Sequence[Mount]) -> tuple[str, str] | None:
+    return next(((mount.device, mount.root) for mount in reversed(mounts) if mount.point == "/"), None)
+
+
+def _locate(directory: Path, mounts: Sequence[Mount]) -> tuple[str, str]:
     """Return the device that a directory lies on, and its path within that file system."""
     around = [mount for mount in mounts if directory.is_relative_to(mount.point)]
     nearest = max(reversed(around), key=lambda mount: len(mount.point), default=Mount("", "/", "/"))

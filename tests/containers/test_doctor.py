@@ -379,6 +379,19 @@ def test_single_file_in_a_container_is_named(alice: Tenant) -> None:
     assert f"-v {alice.directory}:{CREDENTIALS}:ro" in found["container"]["remedy"]
 
 
+def test_directory_that_is_closed_to_the_container_names_files_that_exist(alice: Tenant, bob: Tenant) -> None:
+    """Of a directory that the container's user may not enter only files that the host has are in the evidence."""
+    with start(bob.command(*wait_in(bob), mounts=[Mount(source=alice.directory, place=CREDENTIALS)])) as container:
+        assert container.stdout is not None
+        assert container.stdout.readline() == "ready\n"
+        found = check(alice, find_process(bob))
+
+    assert found["container"]["entry"] == "mount-unreadable", found["container"]
+    assert "token" in found["container"]["evidence"]
+    assert "artifacts.json" not in found["container"]["evidence"]
+    assert f'owner: ":{bob.uid + bob.runtime.offset}"' in found["container"]["remedy"]
+
+
 def test_directory_of_another_target_is_named(alice: Tenant, bob: Tenant) -> None:
     """A container with the directory of another target is shown whose it has, and no owner is to be changed."""
     mounts = [Mount(source=bob.directory, place=CREDENTIALS)]

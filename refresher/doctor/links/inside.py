@@ -30,17 +30,11 @@ def judge_container(facts: Facts) -> Finding:
     sight, place = facts.sight, facts.container_directory
     if not isinstance(sight, Sight):
         return _skip(CONTAINER, sight) if isinstance(sight, str) else Finding.of_error(CONTAINER, sight, State.UNKNOWN)
-    if sight.is_hanging:
-        return _fail(facts, "mount-hangs", f"looking at {place} did not end within 5 s")
-    if sight.alone:
-        return _fail(
-            facts, "mount-file", f"mounted by itself: {', '.join(f'{place}/{escape(name)}' for name in sight.alone)}"
-        )
-    if sight.is_replaced:
-        return _fail(facts, "mount-deleted", f"{place} is a mount of a directory that was removed")
-    if sight.directory.kind in ("absent", "other", "file"):
-        return _fail(facts, "mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
-    found = _judge_directory(facts, sight) or _judge_rights(facts, sight) or _judge_token(facts, sight)
+    found = _judge_mount(facts, sight) or _judge_directory(facts, sight)
+    found = found or _judge_rights(facts, sight) or _judge_token(facts, sight)
+    if found is None and sight.whole:
+        evidence = f"directory_root {facts.target.directory.root} is mounted at {escape(sight.whole)}"
+        return _fail(facts, "mount-root", evidence, State.WARNING)
     return found or ok(CONTAINER, f"uid {sight.uid} reads {place}/{TOKEN}, as published")
 
 
@@ -56,6 +50,21 @@ def _has_ours(facts: Facts, sight: Sight) -> bool:
     """Return whether the directory in the container is the one of the host."""
     host, _ = facts.published
     return (sight.directory.device, sight.directory.inode) == (host.device, host.inode)
+
+
+def _judge_mount(facts: Facts, sight: Sight) -> Finding | None:
+    place = facts.container_directory
+    if sight.is_hanging:
+        return _fail(facts, "mount-hangs", f"looking at {place} did not end within 5 s")
+    if sight.alone:
+        return _fail(
+            facts, "mount-file", f"mounted by itself: {', '.join(f'{place}/{escape(name)}' for name in sight.alone)}"
+        )
+    if sight.is_replaced:
+        return _fail(facts, "mount-deleted", f"{place} is a mount of a directory that was removed")
+    if sight.directory.kind in ("absent", "other", "file"):
+        return _fail(facts, "mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
+    return None
 
 
 def _judge_directory(facts: Facts, sight: Sight) -> Finding | None:
@@ -80,7 +89,8 @@ def _judge_rights(facts: Facts, sight: Sight) -> Finding | None:
     if sight.is_privileged:  # the container's own processes have the capability that we gave up
         note = f"{evidence} by their modes, but has a capability for it; whether that counts there is not known"
         return Finding(link=CONTAINER, state=State.UNKNOWN, evidence=note)
-    return _fail(facts, "mount-unreadable", evidence)
+    named = {**_name_facts(facts), "group": f'":{sight.gid}"' if sight.gid else ":GROUP"}
+    return Finding.of_entry(CONTAINER, "mount-unreadable", evidence, named, stage=_STAGE)
 
 
 def _judge_token(facts: Facts, sight: Sight) -> Finding | None:

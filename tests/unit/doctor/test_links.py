@@ -207,6 +207,29 @@ def test_copy_of_the_directory_is_a_warning(build: Build) -> None:
     assert (found.state, found.entry) == (State.WARNING, "mount-copy")
 
 
+def test_container_with_the_directories_of_all_targets_is_a_warning(build: Build) -> None:
+    """A container that works, and sees the files of all targets, is shown how to mount its own directory alone."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, whole="/all"))), "container")
+
+    assert (found.state, found.entry) == (State.WARNING, "mount-root")
+    assert "/all" in found.evidence
+    assert f"-v {facts.target.directory.path}:/run/google:ro" in found.remedy
+
+
+def test_remedy_for_an_unreadable_file_has_the_group(build: Build) -> None:
+    """The group of the container's user, as on the host, is in the remedy; absent artifacts are not in the evidence."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    sight = replace(facts.sight, gid=101042, **token_is("denied"))
+
+    found = find(walk(replace(facts, sight=sight)), "container")
+
+    assert 'set owner: ":101042" of the target' in found.remedy
+
+
 def test_container_that_can_not_be_entered_is_unknown(build: Build) -> None:
     """A container that can't be entered is unknown, with the reason."""
     findings = walk(replace(build(), sight=UsageError("it can't be entered", "run this as root")))
