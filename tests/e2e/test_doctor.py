@@ -82,6 +82,7 @@ def test_worker_that_may_act_as_users_is_a_warning(site: Site) -> None:
     assert (found.state, found.entry) == (State.WARNING, "worker-creator")
     assert account_of("alice") in found.remedy
     assert "getAccessToken" in found.evidence
+    assert f"from serviceAccount:{MACHINE} on" in found.remedy
     assert report.status == 0
 
 

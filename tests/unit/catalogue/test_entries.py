@@ -76,6 +76,19 @@ def test_remedies_have_no_placeholder_where_the_facts_are_known(entry: Entry) ->
     assert PLACEHOLDER.findall(remedy) == []
 
 
+def test_deleted_account_can_be_found_by_the_command() -> None:
+    """The remedy of a deleted account has the command that prints its unique id, and the one that restores it."""
+    entry = get_entry("I4")
+    assert entry is not None
+
+    remedy = compose_remedy(entry, "", **FACTS)
+
+    email = FACTS["service_account"]
+    assert f'gcloud logging read \'resource.labels.email_id="{email}" AND protoPayload.methodName' in remedy
+    assert "--project=my-project --freshness=30d --format='value(resource.labels.unique_id)'" in remedy
+    assert "gcloud iam service-accounts undelete ID --project=my-project" in remedy
+
+
 def test_refused_audience_may_be_of_a_provider_without_a_list() -> None:
     """Google refuses an audience with the same words with and without a list: the cause covers both."""
     entry = get_entry("E5")
