@@ -22,6 +22,10 @@ class ExitStatus(IntEnum):
     NOT_READY = 6
 
 
+THROTTLED = 429
+"""The HTTP status of a limit of requests (RFC 6585, section 4)."""
+
+
 class RefresherError(Exception):
     """A failure with a problem (one sentence) and a remedy (what to do about it).
 
@@ -31,11 +35,13 @@ class RefresherError(Exception):
         retryable: Whether the same attempt may succeed later although nothing was fixed.
         retry_after: How long the server that refused asks everybody to wait; None if it does not.
         entry: The entry of `refresher.catalogue` that knows what a server answered; empty for any other failure.
+        http_status: The HTTP status of a server's refusal; None for any other failure.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.UNEXPECTED
     usually_retryable: ClassVar[bool] = False
     entry: str = ""
+    http_status: int | None = None
 
     def __init__(
         self, problem: str, remedy: str, *, retryable: bool | None = None, retry_after: timedelta | None = None

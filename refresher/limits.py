@@ -14,6 +14,9 @@ LONGEST_SIGNED_JWT_LIFE = timedelta(hours=12)
 SHORTEST_ACCESS_TOKEN_LIFE = timedelta(seconds=600)
 """The least `token_lifetime_seconds` of an ADC document (Google: AIP-4117)."""
 
+USUAL_ACCESS_TOKEN_LIFE = timedelta(hours=1)
+"""Of an access token of IAM Credentials, unless another one is asked for (IAM Credentials reference)."""
+
 LONGEST_ACCESS_TOKEN_LIFE = timedelta(hours=12)
 """Of an impersonated access token; more than an hour needs an organization policy (IAM: short-lived credentials)."""
 

@@ -14,6 +14,8 @@ from typing import Self
 from refresher.limits import LONGEST_SUBJECT
 
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+CREATOR_ROLE = "roles/iam.serviceAccountTokenCreator"
+"""Allows a principal that is not federated to act as a service account, and to go on from there to another one."""
 VERIFY_REMEDY = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
 """Where another server than Google's seems to answer."""
 
@@ -106,44 +108,50 @@ class Impersonation:
     """The way from a subject token to a service account, as far as it is the same for all that is minted.
 
     Attributes:
+        provider: The provider of the pool; None without a pool: then the worker's own credentials impersonate.
         subject: The claim `sub`, which the provider maps as it is, if it isn't too long; None where only the supplier
             knows it.
         subject_token_type: A URN of RFC 8693, section 3.
         service_account: The target principal, by e-mail or unique id; None for the federated principal itself.
         delegates: E-mails of the chain, caller side first.
         lifetime: The life of access tokens, which have the `scopes`; None leaves it to Google (an hour).
-        is_own: Whether the worker's own credentials impersonate, instead of a federated token.
-        credentials: The file that holds them; None for the metadata server.
+        credentials: The file that holds the worker's own credentials; None for the metadata server.
         quota_project: Id of the project that clients name as the one that pays, if they do.
         token_path: A file that holds the subject token, for remedies; None if it is unknown.
         jwks_command: What prints the keys to upload to the provider, for remedies; None if that is unknown.
     """
 
-    provider: WorkloadIdentityProvider
+    provider: WorkloadIdentityProvider | None
     subject: str | None
     subject_token_type: str
     service_account: str | None
     delegates: tuple[str, ...]
     scopes: tuple[str, ...]
     lifetime: timedelta | None
-    is_own: bool = False
     credentials: Path | None = None
     quota_project: str | None = None
     token_path: str | None = field(default=None, compare=False)
     jwks_command: str | None = field(default=None, compare=False)
 
     @property
+    def is_own(self) -> bool:
+        """Whether the worker's own credentials impersonate, instead of a federated token."""
+        return self.provider is None
+
+    @property
     def facts(self) -> dict[str, str]:
         """What a remedy can name: the provider's entry and resource name, the caller, the token's file, the upload."""
-        found = {"provider": self.provider.name, "resource": self.provider.resource_name, "caller": self.principal}
-        found["upload"] = self.provider.upload_command
+        found = {"caller": self.principal}
+        if self.provider is not None:
+            found |= {"provider": self.provider.name, "resource": self.provider.resource_name}
+            found["upload"] = self.provider.upload_command
         more = {"file": self.token_path, "jwks": self.jwks_command}
         return found | {name: text for name, text in more.items() if text is not None}
 
     @property
     def principal(self) -> str:
         """The principal that needs the roles, for messages."""
-        if self.is_own:
+        if self.provider is None:
             return own_principal(self.credentials)
         if self.subject is None or not is_mappable(self.subject):
             return "the federated principal"
@@ -156,16 +164,29 @@ class Impersonation:
     def describe_grant(self, role: str) -> str:
         """Return what grants a role on the service account to the principal: with the command, where both are known."""
         sentence = f"grant {self.principal} {role} on {self.service_account}"
-        account = re.fullmatch(
-            r"[^@]+@([a-z0-9-]+)(?:\.([a-z0-9.-]+))?\.iam\.gserviceaccount\.com", self.service_account or ""
-        )
-        if not self.principal.startswith("principal:") or account is None or "'" in self.principal:
+        account = self.service_account or ""
+        is_known = self.principal.startswith("principal:") and "'" not in self.principal
+        if not is_known or find_project(account) is None:
             return sentence
-        project = f"{account[2]}:{account[1]}" if account[2] else account[1]
-        return (
-            f"{sentence}: gcloud iam service-accounts add-iam-policy-binding {self.service_account} "
-            f"--project={project} --role={role} --member='{self.principal}'"
-        )
+        return f"{sentence}: {compose_grant_command(account, role, self.principal)}"
+
+
+def find_project(service_account: str) -> str | None:
+    """Return the id of the project that a service account's e-mail names; None if it names none."""
+    found = re.fullmatch(r"[^@]+@([a-z0-9-]+)(?:\.([a-z0-9.-]+))?\.iam\.gserviceaccount\.com", service_account)
+    if found is None:
+        return None
+    return f"{found[2]}:{found[1]}" if found[2] else found[1]
+
+
+def compose_grant_command(service_account: str, role: str, member: str) -> str:
+    """Return the command that grants a member a role on a service account; a shell may expand `$NAME` in the member."""
+    project = find_project(service_account)
+    quoted = f'"{member}"' if "$" in member else f"'{member}'"
+    return (
+        f"gcloud iam service-accounts add-iam-policy-binding {service_account}"
+        f"{f' --project={project}' if project else ''} --role={role} --member={quoted}"
+    )
 
 
 def is_mappable(subject: str) -> bool:

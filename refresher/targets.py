@@ -83,7 +83,7 @@ class Ready(NamedTuple):
     expires_at: datetime | None
 
 
-def add(
+def add(  # noqa: PLR0913 - one argument for each key of a target
     name: str,
     *,
     config: Path = CONFIGURATION,
@@ -92,6 +92,8 @@ def add(
     mode: str | None = None,
     container_directory: str | None = None,
     artifacts: Mapping[str, object] | None = None,
+    metadata: Mapping[str, object] | None = None,
+    environment: str | None = None,
     replace: bool = False,
 ) -> Target:
     """Add a target, by a drop-in that is written in one step; with the same body again, change nothing.
@@ -104,19 +106,19 @@ def add(
         mode: The mode of the files, octal digits as for chmod; by default 0400, with a group 0440.
         container_directory: Where the container mounts the directory; by default the same path.
         artifacts: Optional artifacts as in a configuration file, such as `{"access_token": True}`.
+        metadata: The metadata endpoint as in a configuration file, such as `{"netns": "/run/netns/task-17"}`.
+        environment: Which variables `env` holds: `files` (the default), `metadata` or `both`.
         replace: Whether another body of a drop-in of this name is overwritten.
 
     Raises:
-        InvalidConfigurationError: Everything that is wrong with the configuration or with this body; nothing was
-            written.
+        InvalidConfigurationError: All that is wrong with the configuration or this body; nothing was written.
         UsageError: The name is taken by a drop-in with another body, or there is no `targets_directory`.
         ConfigurationError: The directory can't be written.
     """
-    asked = {"identity": identity, "owner": owner, "mode": mode, "container_directory": container_directory}
-    body = {key: value for key, value in asked.items() if value is not None}
-    lines = [
-        f"{key}: {json.dumps(value)}" for key, value in (body | {"artifacts": dict(artifacts or {})}).items() if value
-    ]
+    names = {"identity": identity, "owner": owner, "mode": mode, "container_directory": container_directory}
+    maps = {"artifacts": dict(artifacts or {}), "metadata": dict(metadata or {})}
+    body = {**names, "environment": environment, **maps}
+    lines = [f"{key}: {json.dumps(value)}" for key, value in body.items() if value]
     content = ("\n".join(lines or ["{}"]) + "\n").encode()
     loaded = _load(config)
     place = _require_directory(name, config, loaded.configuration.targets_directory)
@@ -125,9 +127,8 @@ def add(
     target, problems = check_body(loaded.configuration, loaded.own, loaded.scanned, name, content)
     if target is None:
         raise InvalidConfigurationError(problems, loaded.files)
-    if (replace or name not in loaded.scanned.file_names) and _write(
-        place, f"{name}{SUFFIX}", content, replace=replace
-    ):
+    may_write = replace or name not in loaded.scanned.file_names
+    if may_write and _write(place, f"{name}{SUFFIX}", content, replace=replace):
         return _describe(loaded, target)._replace(is_new=True)
     loaded = _load(config)  # another program may have written it since
     former, drop_in = loaded.scanned.targets.get(name), loaded.scanned.drop_ins.get(name)

@@ -67,6 +67,8 @@ class UnverifiedClaims:
 class SubjectToken:
     """A credential that proves who the workload is (RFC 8693 `subject_token`), and how long it does.
 
+    Without a pool the access token of the service account takes its place, as an opaque one.
+
     Attributes:
         value: The secret; it appears in no repr.
         issued_at: When its life began, UTC.

@@ -45,6 +45,11 @@ def until(condition: Callable[[], Any], *, what: str) -> Any:  # noqa: ANN401 - 
     return found
 
 
+def stretch(seconds: float) -> float:
+    """Return how long that takes on this machine now which takes so many seconds where each process has a core."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def secret_in(text: str) -> str | None:
     """Return the first characters of a token or private key in a text; None without one."""
     found = _SECRET.search(text)

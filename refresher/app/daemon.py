@@ -17,6 +17,7 @@ from pathlib import Path
 
 from refresher import __version__
 from refresher.app.control import Control
+from refresher.app.endpoints import DaemonEndpoints
 from refresher.app.plans import ConfiguredPlans
 from refresher.app.programs import check_user, forbid_core_dumps, share_heap
 from refresher.clock import SystemClock
@@ -34,6 +35,7 @@ from refresher.observe.survey import Survey
 from refresher.publishing.lock import held_roots
 from refresher.publishing.retirement import retire_strays
 
+HELPER_SOCKET = Path("/run/refresher-netns/socket")
 _SETTLED_TICKS = 10
 _FOLLOW_SECONDS = 4.0
 """How long a request waits for a tick, which does not wait longer for a file system that hangs."""
@@ -45,12 +47,18 @@ _GRACE_SECONDS = 3.0
 
 
 def run_daemon(
-    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor, *, drain: timedelta
+    path: Path,
+    loaded: LoadedConfiguration,
+    listener: Listener,
+    supervisor: Supervisor,
+    *,
+    drain: timedelta,
+    helper: Path = HELPER_SOCKET,
 ) -> None:
     """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
 
-    After the first of these signals it goes on for the time of `drain`, and ends at once at the second. Called on the
-    main thread; raises what `start_daemon` raises.
+    After the first of these signals it goes on for the time of `drain`, and ends at once at the second. `helper` is the
+    socket of `refresher-netns`. Called on the main thread; raises what `start_daemon` raises.
     """
     forbid_core_dumps()
     share_heap()
@@ -58,7 +66,7 @@ def run_daemon(
     first, second = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: (second if first.is_set() else first).set())
-    with start_daemon(path, loaded, listener, supervisor) as daemon:
+    with start_daemon(path, loaded, listener, supervisor, helper=helper) as daemon:
 
         def reload() -> None:
             daemon.ask_reload()
@@ -79,7 +87,12 @@ def run_daemon(
 
 @contextmanager
 def start_daemon(
-    path: Path, loaded: LoadedConfiguration, listener: Listener, supervisor: Supervisor | None = None
+    path: Path,
+    loaded: LoadedConfiguration,
+    listener: Listener,
+    supervisor: Supervisor | None = None,
+    *,
+    helper: Path = HELPER_SOCKET,
 ) -> Iterator[Daemon]:
     """Run a daemon for the length of a `with` block; at its end the files stay as they are.
 
@@ -96,7 +109,8 @@ def start_daemon(
         hold(Path(loaded.configuration.directory_root))
         plans = ConfiguredPlans(path, loaded)
         loop = _Loop(plans, reporter, supervisor)
-        daemon = loop.daemon = Daemon(
+        endpoints = DaemonEndpoints(helper, clock, reporter)
+        daemon = loop.daemon = endpoints.daemon = Daemon(
             plans=plans,
             hold=hold,
             retire=retire_strays,
@@ -105,11 +119,13 @@ def start_daemon(
             clock=clock,
             draw=random.random,
             observer=board,
+            endpoints=endpoints,
             interrupt=loop.follow,
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
         report_address = partial(_report_address, reporter)
         with ExitStack() as stack:
+            stack.enter_context(endpoints)
             stack.enter_context(loop.ticker)
             stack.enter_context(loop.watcher)
             stack.enter_context(ClockGuard(clock=clock, jumped=loop.jump))

@@ -31,9 +31,16 @@ from refresher.observe.exchanges import fetch_exchanges
 from refresher.observe.health import ArtifactHealth, TargetHealth
 from refresher.observe.remedies import REMEDIES, THIS_USER, choose_remedy
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, RECORD, REQUIRED, TOKEN, is_minted
+from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, LEADING, RECORD, is_minted, list_required
 from refresher.publishing.atomic import OWN
-from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token, parse_descriptions
+from refresher.publishing.contents import (
+    Description,
+    PublishedFile,
+    compute_digest,
+    extract_token,
+    find_leading,
+    parse_descriptions,
+)
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.retirement import GRACE
 from refresher.settings.places import InvalidConfigurationError, Problem
@@ -151,7 +158,8 @@ def advise_about_daemon(verdict: TargetHealth, daemon: DaemonHealth) -> TargetHe
 def _is_prompt(loaded: LoadedConfiguration, name: str) -> bool:
     """Return whether a target's supplier issues a new token whenever it is asked."""
     identity = loaded.get_identity(loaded.targets[name])
-    return loaded.configuration.suppliers[loaded.get_supplier_name(identity)].lifetime_range is not None
+    supplier = loaded.get_supplier_name(identity)
+    return supplier is None or loaded.configuration.suppliers[supplier].lifetime_range is not None
 
 
 def open_examination(path: Path, now: datetime) -> Examination:
@@ -200,7 +208,8 @@ def _find_retirement(directory: Path, now: datetime) -> datetime | None:
     """Return when the retirement of a directory began (UTC): `env` is gone, the token not yet; None if it did not."""
     try:
         began = datetime.fromtimestamp(directory.stat().st_mtime, UTC)
-        is_begun = (directory / TOKEN).exists() and not (directory / ENVIRONMENT).exists()
+        is_led = any((directory / name).exists() for name in LEADING)
+        is_begun = is_led and not (directory / ENVIRONMENT).exists()
     except OSError:
         return None
     return began if is_begun and now - began < GRACE else None
@@ -223,17 +232,19 @@ def _list_recorded(root: Path, names: Iterable[str]) -> tuple[str, ...]:
 def _examine_files(root: Path, name: str, now: datetime, daemon: DaemonUser, note: str) -> TargetHealth:
     """Read a directory and judge its files alone."""
     directory = CredentialsDirectory(root=root, name=name, ownership=OWN, random_name=str, artifacts=())
+    names = {name for leading in LEADING for name in list_required(leading)}
     try:
-        contents = directory.read((*REQUIRED, DESCRIPTIONS))
+        contents = directory.read((*names, DESCRIPTIONS))
         described = parse_descriptions(contents[DESCRIPTIONS].content)
-        files = directory.read(filter(is_minted, described))
-        token = extract_token(contents)
-    except UnreadableTokenError as error:
-        return health.build_verdict(
-            directory, Assessment(state=State.UNREADABLE, reason=str(error)), now, daemon, note=note
-        )
+        leading = find_leading(described)
+        files = directory.read(name for name in described if is_minted(name) and name != leading)
     except PublishError as error:
         return health.build_unreadable(directory, error, now)
+    try:
+        token = extract_token(contents, leading)
+    except UnreadableTokenError as error:
+        assessment = Assessment(state=State.UNREADABLE, reason=str(error))
+        return health.build_verdict(directory, assessment, now, daemon, note=note, leading=leading)
     state = State.ABSENT
     if token is not None:
         state = policy.compute_state(name, token.issued_at, token.expires_at, now)
@@ -241,13 +252,13 @@ def _examine_files(root: Path, name: str, now: datetime, daemon: DaemonUser, not
         _judge_artifact(directory, each, described[each], file, now, daemon) for each, file in files.items()
     )
     complaint = None
-    if missing := [each for each in REQUIRED if token is not None and not contents[each].content]:
+    if missing := [each for each in list_required(leading) if token is not None and not contents[each].content]:
         complaint = f"{directory.path / missing[0]} is absent or empty", choose_remedy(root, daemon)
     assessment = Assessment(state=state, token=token)
     verdict = health.build_verdict(
-        directory, assessment, now, daemon, artifacts=artifacts, complaint=complaint, note=note
+        directory, assessment, now, daemon, artifacts=artifacts, complaint=complaint, note=note, leading=leading
     )
-    return replace(verdict, written_at=health.find_last_write({TOKEN: contents[TOKEN], **files}))
+    return replace(verdict, written_at=health.find_last_write({leading: contents[leading], **files}))
 
 
 def _judge_artifact(

@@ -2,16 +2,18 @@
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from refresher import policy
-from refresher.app.targets import build_endpoints, compute_probe_intervals, get_provider, list_audiences, read_options
+from refresher.app.targets import build_endpoints, compute_probe_intervals, get_provider, list_audiences, list_optional
 from refresher.config.drop_ins import SUFFIX
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
@@ -20,12 +22,13 @@ from refresher.errors import ConfigurationError, KeysError, PublishError, Refres
 from refresher.files import read_state
 from refresher.google.trust import TRUST, list_file_faults
 from refresher.keys import registry
+from refresher.limits import USUAL_ACCESS_TOKEN_LIFE
 from refresher.observe.sockets import ListenError, check_address, is_loopback
 from refresher.publishing import retirement
 from refresher.publishing.artifacts import is_minted
 from refresher.publishing.lock import is_daemon_running
 from refresher.publishing.walk import LOCK
-from refresher.resources import Endpoints
+from refresher.resources import CREATOR_ROLE, Endpoints, compose_grant_command, own_principal
 from refresher.settings.values import TcpSocket
 from refresher.suppliers.interface import SupplierSettings
 
@@ -37,6 +40,8 @@ _SCOPE = re.compile(
 
 _MOST_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 
+_FEW = 3
+"""Targets that a warning names."""
 _QUOTA = 6_000
 """Exchanges a minute that STS allows a project (https://docs.cloud.google.com/iam/quotas)."""
 _SHARE = 0.1
@@ -55,17 +60,64 @@ def explain(loaded: LoadedConfiguration) -> dict[str, Any]:
         "listen": address,
         "canary": {name: format_duration(each) for name, each in compute_probe_intervals(loaded).items()},
         "exchanges_per_minute": {name: round(each, 2) for name, each in plan_exchanges(loaded).items()},
+        "worker": [asdict(each) for each in list_worker_grants(loaded)],
     }
 
 
 def plan_exchanges(loaded: LoadedConfiguration) -> dict[str, float]:
-    """Return how many exchanges a minute are to be expected, by who makes them; of clients, one in each container."""
-    minting = {target.identity for target in loaded.targets.values() if any(map(is_minted, read_options(target)))}
+    """Return how many exchanges a minute are to be expected, by who makes them; of clients, one in each container.
+
+    An identity without a pool causes none.
+    """
+    targets = [each for each in loaded.targets.values() if loaded.get_identity(each).via != "impersonation"]
+    identities = {target.identity for target in targets}
+    minting = {target.identity for target in targets if any(map(is_minted, list_optional(loaded, target)))}
+    probes = compute_probe_intervals(loaded).items()
     return {
-        "canary": sum(timedelta(minutes=1) / interval for interval in compute_probe_intervals(loaded).values()),
+        "canary": sum(timedelta(minutes=1) / interval for name, interval in probes if name in identities),
         "artifacts": len(minting) / _ARTIFACT_RENEWAL,
-        "clients": len(loaded.targets) / _CLIENT_RENEWAL,
+        "clients": len(targets) / _CLIENT_RENEWAL,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerGrants:
+    """What one of the worker's own accounts must hold, since identities without a pool are impersonated with it.
+
+    Attributes:
+        principal: The account, in words.
+        find_account: The command that puts its e-mail into the variable `WORKER`.
+        accounts: The service accounts that it acts as.
+        commands: What grants the role on each account, and on each link of a chain of delegates.
+    """
+
+    principal: str
+    find_account: str
+    accounts: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+def list_worker_grants(loaded: LoadedConfiguration) -> Iterator[WorkerGrants]:
+    """Return the grants that the worker's own accounts need, for each source of its credentials."""
+    ways: dict[Path | None, dict[tuple[str, ...], None]] = {}
+    for target in loaded.targets.values():
+        identity = loaded.get_identity(target)
+        if identity.via == "impersonation" and identity.service_account is not None:
+            chains = ways.setdefault(identity.credentials, {})
+            chains[(*identity.delegates, identity.service_account)] = None
+    origin = build_endpoints(loaded).metadata
+    for credentials, chains in ways.items():
+        url = f"{origin}/computeMetadata/v1/instance/service-accounts/default/email"
+        find = f"curl -s -H 'Metadata-Flavor: Google' {url}"
+        if credentials is not None:
+            find = f"jq -r .client_email {shlex.quote(str(credentials))}"
+        links = {(member, to): None for chain in chains for member, to in pairwise(("$WORKER", *chain))}
+        yield WorkerGrants(
+            principal=own_principal(credentials),
+            find_account=f"WORKER=$({find})",
+            accounts=tuple(dict.fromkeys(chain[-1] for chain in chains)),
+            commands=tuple(compose_grant_command(to, CREATOR_ROLE, f"serviceAccount:{member}") for member, to in links),
+        )
 
 
 def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
@@ -93,6 +145,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     lock = read_state(Path(loaded.configuration.directory_root) / LOCK)  # its owner is the daemon's user
     for name, settings in loaded.configuration.suppliers.items():
         yield from list_supplier_faults(name, settings, None if lock is None else lock.uid)
+    yield from _list_environment_faults(loaded)
     yield from _list_listen_faults(loaded)
     yield from _list_excess(loaded)
     yield from find_misnamed(loaded.configuration.targets_directory).values()
@@ -133,6 +186,34 @@ def list_unrecorded(loaded: LoadedConfiguration) -> Iterator[PublishError]:
             f"{root / name} holds credentials of an earlier version, no target record, and belongs to no target",
             f"remove it once no container uses it: rm -r {root / name}",
         )
+
+
+def _list_environment_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
+    """Return a warning about targets whose variables do not serve some clients, one for all of a kind."""
+    both, unserved = [], []
+    for name, target in loaded.targets.items():
+        has_pool = loaded.get_identity(target).via != "impersonation"
+        if target.environment == "both" and has_pool:
+            both.append(name)
+        elif target.environment == "files" and target.metadata is not None and not has_pool:
+            unserved.append(name)
+    if both:
+        yield ConfigurationError(
+            f"environment: both of {_name_few(both)}: object_store (obstore, polars, delta-rs, Lance) fails while "
+            "GOOGLE_APPLICATION_CREDENTIALS is set",
+            "set environment: metadata for containers that use it",
+        )
+    if unserved:
+        yield ConfigurationError(
+            f"env of {_name_few(unserved)} does not name the metadata endpoint, without which client libraries find "
+            "no credentials",
+            "set environment: metadata",
+        )
+
+
+def _name_few(names: list[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"{'target' if len(names) == 1 else 'targets'} {', '.join(names[:_FEW])}{more}"
 
 
 def _list_listen_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
@@ -180,10 +261,13 @@ def find_misnamed(directory: Path | None) -> dict[str, RefresherError]:
 def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:
     identity = loaded.get_identity(target)
     supplier = loaded.get_supplier_name(identity)
-    settings = loaded.configuration.suppliers[supplier]
+    settings = None if supplier is None else loaded.configuration.suppliers[supplier]
     lifetime = runway = None
-    if settings.lifetime_range is not None and settings.configured_lifetime is not None:
+    if settings is None:
+        lifetime = identity.lifetime or USUAL_ACCESS_TOKEN_LIFE
+    elif settings.lifetime_range is not None and settings.configured_lifetime is not None:
         lifetime = settings.configured_lifetime
+    if lifetime is not None:
         # the life left when a token becomes due: so long clients work if the issuer stops
         runway = lifetime / 2 + policy.spread(target.name, lifetime)
     group = "" if target.gid is None else f":{target.gid}"
@@ -194,14 +278,16 @@ def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         "subject": identity.subject,
         "via": identity.via,
         "supplier": supplier,
-        "kind": settings.kind,
-        "provider": get_provider(loaded, settings).resource_name,
-        "audience": list_audiences(loaded, settings)[0],
+        "kind": None if settings is None else settings.kind,
+        "provider": None if settings is None else get_provider(loaded, settings).resource_name,
+        "audience": None if settings is None else list_audiences(loaded, settings)[0],
         "directory": str(target.directory),
         "container_directory": target.container_directory,
         "owner": ("" if target.uid is None else str(target.uid)) + group or None,
         "mode": f"{stat.S_IMODE(target.mode):04o}",
-        "artifacts": list(read_options(target)),
+        "artifacts": list_optional(loaded, target),
+        "environment": target.environment,
+        "metadata": target.metadata and target.metadata.model_dump(),
         "lifetime": lifetime and format_duration(lifetime),
         "least_runway": runway and format_duration(runway),
     }

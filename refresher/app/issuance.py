@@ -14,7 +14,7 @@ from refresher.errors import ImpersonationError, UsageError
 from refresher.limits import LONGEST_ACCESS_TOKEN_LIFE
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation
 from refresher.settings.values import SIGNED_RANGE
-from refresher.suppliers.interface import SupplierContext
+from refresher.suppliers.interface import SupplierContext, SupplierSettings
 from refresher.tokens import AccessToken, SubjectToken, UnreadableTokenError, peek
 
 _HOUR = timedelta(hours=1)
@@ -31,7 +31,8 @@ class Issuance:
 
     def __init__(self, loaded: LoadedConfiguration, name: str, *, lifetime: timedelta | None, now: datetime) -> None:
         self._target = build_targets(loaded)[name]
-        self._settings = loaded.configuration.suppliers[self._target.supplier]
+        supplier = self._target.supplier
+        self._settings = None if supplier is None else loaded.configuration.suppliers[supplier]
         self._lifetime = lifetime
         self._now = now
         self._workshop = open_workshop(loaded)
@@ -39,9 +40,14 @@ class Issuance:
 
     def subject_token(self, audience: str | None = None) -> SubjectToken:
         """Return a subject token, for another audience than the provider's if that is given."""
+        if self._settings is None:
+            raise UsageError(
+                f"target {self._target.name} has no subject token: its identity has via: impersonation, without a pool",
+                "print its access token: --kind access; or an ID token: --kind id",
+            )
         self._check_lifetime(self._settings.lifetime_range)
         context = self._target.context if audience is None else replace(self._target.context, audience=audience)
-        return self._supply(context, self._lifetime)
+        return self._supply(self._settings, context, self._lifetime)
 
     def access_token(self, scopes: tuple[str, ...]) -> AccessToken:
         """Return an access token of the target principal, with these scopes or the configured ones."""
@@ -90,13 +96,18 @@ class Issuance:
 
     def _exchange(self, way: Impersonation) -> tuple[Impersonation, AccessToken]:
         """Return the way with the subject of the token, and what the service account is asked with."""
-        token = self._supply(self._target.context)
+        if self._settings is None:
+            return way, self._chain.exchange(way, "", self._now)
+        token = self._supply(self._settings, self._target.context)
         if token.unverified_claims is not None:
             way = way.for_subject(token.unverified_claims.subject)
         return way, self._chain.exchange(way, token.value, self._now)
 
-    def _supply(self, context: SupplierContext, lifetime: timedelta | None = None) -> SubjectToken:
-        settings = self._settings if lifetime is None else self._settings.model_copy(update={"lifetime": lifetime})
+    def _supply(
+        self, settings: SupplierSettings, context: SupplierContext, lifetime: timedelta | None = None
+    ) -> SubjectToken:
+        if lifetime is not None:
+            settings = settings.model_copy(update={"lifetime": lifetime})
         return DeferredSupplier(partial(settings.build, self._workshop)).supply(context, self._now)
 
 

@@ -185,7 +185,7 @@ def prove_targets(
 def _complete_remedy(error: RefresherError, target: Target, daemon: DaemonUser) -> RefresherError:
     """Return why a target was not proved, with what its daemon does about its artifacts."""
     found = error.copy()
-    if target.minted:
+    if target.minted or target.impersonation.is_own:
         found.remedy += f"; {describe_retry(target.directory.root, daemon)}"
     return found
 

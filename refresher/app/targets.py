@@ -14,16 +14,21 @@ from typing import NamedTuple
 from refresher import adc, environment, policy
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
-from refresher.engine.artifacts import TargetFacts, build_static, name_variables
+from refresher.engine.artifacts import TargetFacts, build_static, compute_request, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
+from refresher.metadata.plan import EndpointPlan, Facts, Wanted
+from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext, SupplierSettings
+from refresher.tokens import JWT_TYPE, ExpectedClaims
+
+_OPAQUE = ExpectedClaims(is_jwt=False)
+"""Of the access token that leads a directory without a pool."""
 
 
 def build_endpoints(loaded: LoadedConfiguration) -> Endpoints:
@@ -39,9 +44,18 @@ def build_variables(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict
         container_directory=target.container_directory,
         project=loaded.configuration.project,
         quota_project=identity.quota_project,
-        files=name_variables(read_options(target)),
+        files=name_variables(list_optional(loaded, target)),
         is_chain=bool(identity.delegates) or identity.via == "impersonation",
+        has_document=identity.via != "impersonation",
+        mode=target.environment,
+        port=None if target.metadata is None else target.metadata.port,
     )
+
+
+def list_optional(loaded: LoadedConfiguration, target: ResolvedTarget) -> list[str]:
+    """Return the names of a target's optional artifacts, and of the access token that leads without a pool."""
+    leading = [ACCESS_TOKEN] if loaded.get_identity(target).via == "impersonation" else []
+    return sort_for_writing({*read_options(target), *leading})
 
 
 def read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
@@ -126,65 +140,93 @@ def _build_target(
     loaded: LoadedConfiguration, target: ResolvedTarget, facts: _SharedFacts, *, is_root_shared: bool
 ) -> Target:
     identity = loaded.get_identity(target)
-    supplier_name = loaded.get_supplier_name(identity)
-    settings, provider, audience, audiences, key_ids, jwks_command = facts.suppliers[supplier_name]
-    options = read_options(target)
-    document = adc.adc_document(
-        provider=provider,
-        token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
-        service_account=identity.service_account,
-        lifetime=identity.lifetime,
-        quota_project=identity.quota_project,
-        endpoints=facts.endpoints,
-        subject_token_type=settings.token_type,
-    )
+    name = loaded.get_supplier_name(identity)
+    supplier = None if name is None else facts.suppliers[name]
+    provider = None if supplier is None else supplier.provider
+    token_type = JWT_TYPE if supplier is None else supplier.settings.token_type
+    leading = ACCESS_TOKEN if supplier is None else TOKEN
+    options = {artifact: asked for artifact, asked in read_options(target).items() if artifact != leading}
+    document = None
+    if provider is not None:
+        document = adc.adc_document(
+            provider=provider,
+            token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
+            service_account=identity.service_account,
+            lifetime=identity.lifetime,
+            quota_project=identity.quota_project,
+            endpoints=facts.endpoints,
+            subject_token_type=token_type,
+        )
     static = build_static(options, TargetFacts(document, build_variables(loaded, target), target.container_directory))
-    chosen = settings.subject_source(has_subject=identity.subject is not None)
+    expected, source = _OPAQUE, None
+    if supplier is not None:
+        expected = supplier.settings.expect_claims(identity.subject, supplier.audiences, supplier.key_ids)
+        chosen = supplier.settings.subject_source(has_subject=identity.subject is not None)
+        source = supplier.settings.kind, chosen, identity.source_service_account
     fingerprint = compute_fingerprint(
+        subject=identity.subject, service_account=identity.service_account, via=identity.via, subject_source=source
+    )
+    way = Impersonation(
+        provider=provider,
         subject=identity.subject,
+        subject_token_type=token_type,
         service_account=identity.service_account,
-        via=identity.via,
-        subject_source=(settings.kind, chosen, identity.source_service_account),
+        delegates=identity.delegates,
+        scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
+        lifetime=identity.lifetime,
+        credentials=identity.credentials,
+        quota_project=identity.quota_project,
+        token_path=None if supplier is None else str(target.directory / TOKEN),
+        jwks_command=None if supplier is None else supplier.jwks_command,
     )
     return Target(
         name=target.name,
-        supplier=supplier_name,
+        supplier=name,
         context=SupplierContext(
             identity=target.identity,
             subject=identity.subject,
-            audience=audience,
+            audience="" if supplier is None else supplier.audience,
             source_service_account=identity.source_service_account,
         ),
-        expected=settings.expect_claims(identity.subject, audiences, key_ids),
+        expected=expected,
         directory=CredentialsDirectory(
             root=facts.root,
             name=target.name,
             ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
             random_name=_random_name,
-            artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, TOKEN, *options})),
+            artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, leading, *options})),
             is_root_shared=is_root_shared,
         ),
         record=TargetRecord(target.name, target.identity, fingerprint),
         static=static,
-        impersonation=Impersonation(
-            provider=provider,
-            subject=identity.subject,
-            subject_token_type=settings.token_type,
-            service_account=identity.service_account,
-            delegates=identity.delegates,
-            scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
-            lifetime=identity.lifetime,
-            is_own=identity.via == "impersonation",
-            credentials=identity.credentials,
-            quota_project=identity.quota_project,
-            token_path=str(target.directory / TOKEN),
-            jwks_command=jwks_command,
-        ),
+        impersonation=way,
         minted=tuple(
-            MintedArtifact(name=name, options=asked)
-            for name, asked in options.items()
-            if get_row(name).origin == "minted"
+            MintedArtifact(name=artifact, options=asked)
+            for artifact, asked in options.items()
+            if get_row(artifact).origin == "minted"
         ),
+        metadata=build_endpoint(loaded, target, way, fingerprint),
+    )
+
+
+def build_endpoint(
+    loaded: LoadedConfiguration, target: ResolvedTarget, way: Impersonation, fingerprint: str
+) -> EndpointPlan | None:
+    """Return what the metadata endpoint of a target is to be; None if it has none."""
+    settings = target.metadata
+    if settings is None or way.service_account is None:
+        return None
+    request = compute_request(MintedArtifact(name=ACCESS_TOKEN), way)
+    return EndpointPlan(
+        facts=Facts(
+            name=target.name,
+            email=way.service_account,
+            scopes=way.scopes,
+            project=loaded.configuration.project,
+            universe_domain=loaded.configuration.google.universe_domain,
+        ),
+        wanted=Wanted(settings.netns, settings.port, settings.link_local),
+        minted_for=f"{target.identity} {fingerprint} {request}",
     )
 
 

@@ -8,9 +8,11 @@ import click
 
 from refresher.app.explanation import explain, keeps_from_renewing, list_faults
 from refresher.cli.command import clean, config_option, declare, json_option, load_configuration, print_warnings
+from refresher.resources import CREATOR_ROLE
 
 _FEW = 3
 """Identities that a line names."""
+_ENVIRONMENTS = {"metadata": "the metadata endpoint", "both": "the files and the metadata endpoint"}
 
 
 @declare("check", example="refresher check --config refresher.yaml")
@@ -38,10 +40,13 @@ def command(config: Path, *, as_json: bool) -> None:
         lines.append(f"the daemon answers HTTP on {listen}: status page, probes, metrics")
     lines += _describe_canary(explained["canary"])
     planned = explained["exchanges_per_minute"]
-    lines.append(
-        f"expect about {sum(planned.values()):.1f} exchanges a minute: {planned['canary']:.1f} of the canary, "
-        f"{planned['artifacts']:.1f} for optional artifacts, {planned['clients']:.1f} of clients, one in each container"
-    )
+    if any(target["provider"] for target in targets):
+        lines.append(
+            f"expect about {sum(planned.values()):.1f} exchanges a minute: {planned['canary']:.1f} of the canary, "
+            f"{planned['artifacts']:.1f} for optional artifacts, {planned['clients']:.1f} of clients, one in each "
+            "container"
+        )
+    lines += [line for grants in explained["worker"] for line in _describe_grants(grants)]
     counts = [(len(targets), "target"), (len(warnings), "warning")]
     counted = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count or noun == "target"]
     is_fine = not any(map(keeps_from_renewing, faults))
@@ -52,6 +57,8 @@ def command(config: Path, *, as_json: bool) -> None:
 
 def _describe(target: dict[str, Any]) -> list[str]:
     account = target["service_account"] or "itself (direct access)"
+    if target["via"] == "impersonation":
+        return _describe_without_pool(target)
     subject = f"subject {target['subject']}" if target["subject"] else "a subject that the supplier chooses"
     is_usual = target["audience"] == f"https://iam.googleapis.com/{target['provider']}"
     audience = "" if is_usual else f", with token audience {target['audience']}"
@@ -62,12 +69,49 @@ def _describe(target: dict[str, Any]) -> list[str]:
         f"  files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
     ]
     if target["artifacts"]:
-        way = ", minted with the worker's own credentials" if target["via"] == "impersonation" else ""
-        lines.append(f"  optional artifacts: {', '.join(target['artifacts'])}{way}")
+        lines.append(f"  optional artifacts: {', '.join(target['artifacts'])}")
+    if target["environment"] != "files":
+        lines.append(f"  env holds the variables of: {_ENVIRONMENTS[target['environment']]}")
     if target["lifetime"]:
         lines.append(
             f"  tokens live {target['lifetime']}; if the issuer stops, clients work at least {target['least_runway']}"
         )
+    return lines
+
+
+def _describe_without_pool(target: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{target['name']}: acts as {target['service_account']}, impersonated by the worker (no pool)",
+        f"  in {target['directory']}, seen as {target['container_directory']}",
+        f"  files of {target['owner'] or 'the daemon'} with mode {target['mode']}",
+        f"  minted with the worker's own credentials: {', '.join(target['artifacts'])}",
+    ]
+    if target["environment"] != "files":
+        lines.append(f"  env holds the variables of: {_ENVIRONMENTS[target['environment']]}")
+    if target["metadata"] is None:
+        lines.append("  gcloud and bq read the access token; client libraries need metadata: to be set")
+    lines.append(
+        f"  tokens live {target['lifetime']}; if Google stops answering, clients work at least {target['least_runway']}"
+    )
+    return lines
+
+
+def _describe_grants(grants: dict[str, Any]) -> list[str]:
+    """Return what the worker's own account must hold, with the commands, and what follows from it."""
+    accounts, commands = grants["accounts"], grants["commands"]
+    count, each = ("1 service account", "it") if len(accounts) == 1 else (f"{len(accounts)} service accounts", "each")
+    chain = " (on the first delegate of a chain)" if len(commands) > len(accounts) else ""
+    lines = [
+        f"without a pool, {grants['principal']} acts as {count}; it must hold {CREATOR_ROLE} on {each}{chain}:",
+        f"  {grants['find_account']}",
+        *(f"  {command}" for command in commands[:_FEW]),
+    ]
+    if len(commands) > _FEW:
+        lines.append(f"  and {len(commands) - _FEW} more, which --json lists")
+    lines += [
+        f"  a process that takes over this worker, or reaches these credentials, can act as {each} too: grant the role",
+        "  on accounts only, never on a project, and block the metadata server for containers (docs/isolation.md)",
+    ]
     return lines
 
 

@@ -17,8 +17,23 @@ from typing import NamedTuple
 from refresher import policy
 from refresher.durations import parse_duration
 from refresher.errors import ExitStatus, NotReadyError
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, REQUIRED, TOKEN, get_row, is_minted
-from refresher.publishing.contents import PublishedFile, compute_digest, extract_token, parse_descriptions, read_file
+from refresher.publishing.artifacts import (
+    ARTIFACTS,
+    DESCRIPTIONS,
+    ENVIRONMENT,
+    LEADING,
+    get_row,
+    is_minted,
+    list_required,
+)
+from refresher.publishing.contents import (
+    PublishedFile,
+    compute_digest,
+    extract_token,
+    find_leading,
+    parse_descriptions,
+    read_file,
+)
 from refresher.publishing.mounts import SingleFileMountError, find_single_file_mount
 from refresher.text import escape
 from refresher.tokens import UnreadableTokenError
@@ -95,13 +110,15 @@ def look(request: Request, now: datetime) -> NotReadyError | None:
                 f"{directory} was removed on the worker, and this container still holds the former one",
                 "start the container again",
             )
-        contents = {name: read_file(descriptor, name) for name in (*REQUIRED, DESCRIPTIONS)}
+        known = dict.fromkeys(name for leading in LEADING for name in (*list_required(leading), DESCRIPTIONS))
+        contents = {name: read_file(descriptor, name) for name in known}
+        leading = find_leading(parse_descriptions(contents[DESCRIPTIONS].content))
         artifacts = _list_optional(contents) if request.artifacts is None else request.artifacts
         contents |= {name: read_file(descriptor, name) for name in artifacts if name not in contents}
-        names = (TOKEN, *REQUIRED, *artifacts)  # the token first: it is the one that is old already
+        names = (leading, *list_required(leading), *artifacts)  # the token first: it is the one that is old already
         if (mounted := find_single_file_mount(descriptor, names, directory)) is not None:
             return mounted
-        problem = _find_complaint(request, artifacts, contents, now)
+        problem = _find_complaint(request, leading, artifacts, contents, now)
         return None if problem is None else _not_ready(problem)
     except OSError as error:
         return _not_ready(f"{directory} can't be read: {os.strerror(error.errno or 0)}")
@@ -129,16 +146,16 @@ def _list_optional(contents: dict[str, PublishedFile]) -> tuple[str, ...]:
 
 
 def _find_complaint(
-    request: Request, artifacts: tuple[str, ...], contents: dict[str, PublishedFile], now: datetime
+    request: Request, leading: str, artifacts: tuple[str, ...], contents: dict[str, PublishedFile], now: datetime
 ) -> str | None:
-    for name in (*REQUIRED, *artifacts):
+    for name in (*list_required(leading), *artifacts):
         if not contents[name].content:
             return f"{request.directory}/{contents[name].problem or f'{name} is absent'}"
     try:
-        token = extract_token(contents)
+        token = extract_token(contents, leading)
     except UnreadableTokenError as error:
-        return f"{request.directory}/{TOKEN} is unreadable: {error}"
-    lives = [] if token is None else [(TOKEN, token.issued_at, token.expires_at)]
+        return f"{request.directory}/{leading} is unreadable: {error}"
+    lives = [] if token is None else [(leading, token.issued_at, token.expires_at)]
     described = parse_descriptions(contents[DESCRIPTIONS].content)
     for name in artifacts:
         if get_row(name).origin == "minted":

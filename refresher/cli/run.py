@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from refresher.cli.command import Duration, collect_garbage, config_option, configure_logs, declare
+from refresher.cli.command import PATH, Duration, collect_garbage, config_option, configure_logs, declare
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
@@ -20,7 +20,15 @@ from refresher.cli.command import Duration, collect_garbage, config_option, conf
     show_default=True,
     help="How long to keep targets fresh after the first SIGTERM; a second one ends it at once.",
 )
-def command(config: Path, drain: timedelta) -> None:
+@click.option(
+    "--netns-helper",
+    type=PATH,
+    default="/run/refresher-netns/socket",
+    show_default=True,
+    metavar="SOCKET",
+    help="Where refresher-netns answers, which opens metadata endpoints in containers.",
+)
+def command(config: Path, drain: timedelta, netns_helper: Path) -> None:
     """Keep all targets fresh until SIGTERM. SIGHUP, or a change of a configuration file, loads the configuration again.
 
     The files stay when it ends; their tokens are valid until they expire. A drop-in that can't be used is reported, and
@@ -36,4 +44,4 @@ def command(config: Path, drain: timedelta) -> None:
     configure_logs()
     collect_garbage()
     supervisor = Supervisor(os.environ, monotonic=time.monotonic)
-    run_daemon(config, load(config), log, supervisor, drain=drain)
+    run_daemon(config, load(config), log, supervisor, drain=drain, helper=netns_helper)

@@ -64,8 +64,9 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
         failing = [target] if target["problem"] else [each for each in target["artifacts"] if each["problem"]]
         if _is_refused(target):
             failing.append(target["exchange"])
+        causes = [f"cause: {each['cause']}" for each in failing if each.get("cause")]
         remedies = [f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing)]
-        for note in filter(None, [target["note"], *(each["problem"] for each in failing), *remedies]):
+        for note in filter(None, [target["note"], *(each["problem"] for each in failing), *causes, *remedies]):
             click.echo(f"{'':{width}}  {clean(note)}")
     click.echo(clean(daemon.description))
     if daemon.problem is not None:

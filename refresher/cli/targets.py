@@ -25,6 +25,9 @@ def command() -> None:
 @click.option("--mode", help="Mode of the files, octal digits as for chmod. Default: 0400; with a group 0440.")
 @click.option("--container-directory", metavar="DIR", help="Where the container mounts it. Default: the same path.")
 @click.option("--artifact", "artifacts", multiple=True, metavar="ARTIFACT", help=_ARTIFACT_HELP)
+@click.option("--netns", metavar="PATH", help="Open a metadata endpoint in this network namespace.")
+@click.option("--link-local", is_flag=True, help="With --netns: 169.254.169.254 answers there too.")
+@click.option("--environment", metavar="MODE", help="Which variables env holds: files (default), metadata or both.")
 @click.option("--replace", is_flag=True, help="Overwrite a drop-in of this name that has another body.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Return when the directory is ready.")
 @click.option("--timeout", type=Duration(), default="60s", show_default=True, help="With --wait: how long to wait.")
@@ -33,13 +36,16 @@ def command() -> None:
 def add(
     config: Path,
     name: str,
+    *,
     identity: str | None,
     owner: str | None,
     mode: str | None,
     container_directory: str | None,
     artifacts: Sequence[str],
+    netns: str | None,
+    environment: str | None,
     timeout: timedelta,
-    *,
+    link_local: bool,
     replace: bool,
     is_waiting: bool,
     as_json: bool,
@@ -59,6 +65,8 @@ def add(
         mode=mode,
         container_directory=container_directory,
         artifacts=_read_artifacts(artifacts),
+        metadata=_read_metadata(netns, link_local=link_local),
+        environment=environment,
         replace=replace,
     )
     ready = targets.wait(name, config=config, timeout=timeout) if is_waiting else None
@@ -111,6 +119,12 @@ def _compose(target: targets.Target) -> dict[str, object]:
         "problem": target.problem,
         "remedy": target.remedy,
     }
+
+
+def _read_metadata(netns: str | None, *, link_local: bool) -> dict[str, object]:
+    """Return the endpoint as a configuration file has it."""
+    found: dict[str, object] = {} if netns is None else {"netns": netns}
+    return found | ({"link_local": True} if link_local else {})
 
 
 def _read_artifacts(asked: Sequence[str]) -> dict[str, object]:

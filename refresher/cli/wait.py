@@ -24,7 +24,7 @@ from refresher.cli.command import (
     select_targets,
 )
 from refresher.errors import ExitStatus, NotReadyError, UsageError
-from refresher.publishing.artifacts import NAMES, OPTIONAL
+from refresher.publishing.artifacts import NAMES, OPTIONAL, TOKEN
 
 _POLL_SECONDS = 0.1
 _OPTIONAL = ", ".join(OPTIONAL)
@@ -87,7 +87,9 @@ def command(
         print_note(complaint)
     names = _select(found, targets, artifacts)
     wanted = tuple(artifacts) or None
-    _wait_for_files(found, names, () if exchange else wanted, min_validity, deadline)
+    # the proof of a target without a pool needs no file, and shows why the file is absent
+    needed = [name for name in names if name not in found.targets or not found.targets[name].impersonation.is_own]
+    _wait_for_files(found, needed if exchange else names, () if exchange else wanted, min_validity, deadline)
     if exchange:
         from refresher.app.programs import prove_targets
 
@@ -118,7 +120,7 @@ def _select(found: Examination, names: Sequence[str], artifacts: Sequence[str]) 
         raise NotReadyError("no targets are configured", "add one below `targets`, or set `targets_directory`")
     for artifact in artifacts:
         for name in selected:
-            if name in found.targets and artifact not in found.targets[name].directory.artifacts:
+            if name in found.targets and artifact not in (TOKEN, *found.targets[name].directory.artifacts):
                 raise UsageError(f"target {name} has no artifact {artifact}", "add it below artifacts: of the target")
     return selected
 

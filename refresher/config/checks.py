@@ -43,6 +43,8 @@ def check_entries(configuration: Configuration) -> Iterator[Problem]:
     suppliers = None if "suppliers" in configuration.broken else configuration.suppliers
     for identity in configuration.identities.values():
         chosen = None
+        if identity.via == "impersonation" or "via" in identity.broken:
+            continue  # without a pool there is neither supplier nor subject
         if suppliers is not None:
             yield from _check_default(identity, identity.supplier, suppliers, "supplier")
             if "supplier" not in identity.broken:
@@ -62,6 +64,17 @@ def check_target(name: str, target: TargetSettings, identities: Mapping[str, Ide
             clause = "are of a service account, and the identity has none"
             remedy = "delete them, or add service_account: to the identity"
             yield target.problem(clause, remedy, "artifacts", "id_tokens", at_key=True)
+        if (
+            identity.service_account is None
+            and "service_account" not in identity.broken
+            and target.metadata is not None
+        ):
+            clause = "is of a service account, and the identity has none"
+            yield target.problem(clause, "delete it, or add service_account: to the identity", "metadata", at_key=True)
+        if identity.via == "impersonation" and target.artifacts.boto:
+            clause = "makes gsutil use credentials.json, which a target without a pool does not have"
+            remedy = "delete it; use gcloud storage, or add metadata: and environment: metadata to the target"
+            yield target.problem(clause, remedy, "artifacts", "boto", at_key=True)
     elif target.identity is not None:
         clause = f"is {quote(target.identity)}, which is not an identity"
         yield target.problem(clause, _suggest_identity(target.identity, identities), "identity")
@@ -100,7 +113,7 @@ def list_warnings(configuration: Configuration) -> Iterator[Problem]:
             yield supplier.problem(clause, "use 10m or more, best 1h", "lifetime")
     for identity in configuration.identities.values():
         yield from _list_account_warnings(identity)
-        chosen = choose(identity.supplier, configuration.suppliers) if identity.service_account is None else None
+        chosen = choose_supplier(identity, configuration) if identity.service_account is None else None
         lifetime = None if chosen is None else chosen.configured_lifetime
         if lifetime is not None and lifetime <= SHORT_LIFETIME:
             clause = (
@@ -118,7 +131,7 @@ def _list_account_warnings(identity: IdentitySettings) -> Iterator[Problem]:
         yield identity.problem(clause, remedy, "service_account")
     if identity.subject is not None and not is_mappable(identity.subject):
         yield _describe_length(identity, "make the provider map a shorter part of it: assertion.sub.extract(…)")
-    if identity.delegates:
+    if identity.delegates and identity.via != "impersonation":
         clause = "is a chain, which the ADC document cannot express: clients impersonate the service account directly"
         remedy = (
             "publish an access token (artifacts: {access_token: true}), which goes the whole chain; or grant the "
@@ -216,7 +229,9 @@ def _identify(value: object) -> object:
 
 
 def choose_supplier(identity: IdentitySettings, configuration: Configuration) -> SupplierSettings | None:
-    """Return the supplier of an identity; None if it is missing or its kind is unknown."""
+    """Return the supplier of an identity; None if it is missing or its kind is unknown, or without a pool."""
+    if identity.via == "impersonation":
+        return None
     supplier = choose(identity.supplier, configuration.suppliers)
     return supplier if isinstance(supplier, SupplierSettings) else None
 

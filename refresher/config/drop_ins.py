@@ -13,7 +13,7 @@ from typing import NamedTuple
 from refresher.config.document import read_document
 from refresher.config.models import Configuration, TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
-from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
+from refresher.config.targets import OWN_NAMESPACE, ResolvedTarget, TargetResolver, read_open_mode
 from refresher.files import FileState, open_directory, read_state
 from refresher.settings.fields import NAME_REMEDY, is_name
 from refresher.settings.places import Problem, sort_problems
@@ -144,6 +144,8 @@ def _resolve(
 ) -> ResolvedTarget | None:
     if name in main:
         wrong.append(body.problem(f"has the name of a target at {main[name].location}", "delete one of the two"))
+    if body.metadata is not None and body.metadata.netns == OWN_NAMESPACE:
+        wrong.append(body.metadata.problem("is own, which a drop-in can't name", "name a path", "netns"))
     return resolver.resolve(name, body, wrong)
 
 

@@ -66,8 +66,13 @@ class LoadedConfiguration(NamedTuple):
         """Return the identity of a target of this configuration."""
         return self.configuration.identities[target.identity]
 
-    def get_supplier_name(self, identity: IdentitySettings) -> str:
-        """Return the name of the supplier that serves an identity: the one it names, or the only one."""
+    def get_supplier_name(self, identity: IdentitySettings) -> str | None:
+        """Return the name of the supplier that serves an identity: the one it names, or the only one; else None.
+
+        An identity that the worker impersonates has none.
+        """
+        if identity.via == "impersonation":
+            return None
         return identity.supplier or next(iter(self.configuration.suppliers))
 
     def get_provider(self, supplier: SupplierSettings) -> ProviderSettings:

@@ -6,25 +6,22 @@ Each model checks between its own keys. What spans entries (references, subjects
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
 
+from refresher.config.endpoints import GoogleSettings
 from refresher.settings import fields, values
 from refresher.settings.model import ByName, Settings
 from refresher.settings.places import Map, Problem, Value
 from refresher.suppliers.interface import KINDS, SupplierSettings, load_kind
 from refresher.text import quote
 
+_LEAST_PORT = 1024
 _FOLDED = str.maketrans("-.", "__")
 """Characters of names that become one in the names of variables."""
-
-_METADATA_HOSTS = frozenset(["metadata.google.internal", "169.254.169.254", "fd20:ce::254"])
-_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
 
 
 class ProviderSettings(Settings):
@@ -76,6 +73,13 @@ def _read_supplier(node: Map, info: ValidationInfo) -> Settings:
 class IdentitySettings(Settings):
     """Who a container is."""
 
+    retired: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "provider": (
+            "is a key of a supplier, not of an identity",
+            "delete it; the identity's supplier names its provider",
+        )
+    }
+
     service_account: fields.ServiceAccount | None = Field(
         default=None, description="The target principal, e-mail or unique id. Without it: direct resource access."
     )
@@ -106,8 +110,8 @@ class IdentitySettings(Settings):
     )
     via: Annotated[Literal["federation", "impersonation"], fields.Choice()] = Field(
         default="federation",
-        description="How optional artifacts are minted: by exchanging the subject token, or straight from the worker's "
-        "own credentials, which need no pool.",
+        description="How the service account is reached: by exchanging the subject token, or by the worker's own "
+        "credentials, which need no pool, provider or supplier.",
     )
     credentials: values.AbsolutePath | None = Field(
         default=None,
@@ -128,9 +132,15 @@ class IdentitySettings(Settings):
         if self.via == "federation" and self.credentials is not None and "via" not in self.broken:
             clause, remedy = "is used only with via: impersonation", "delete it, or add via: impersonation"
             yield self.problem(clause, remedy, "credentials", at_key=True)
-        if self.via == "impersonation" and self.service_account is None and "service_account" not in self.broken:
+        if self.via != "impersonation":
+            return
+        if self.service_account is None and "service_account" not in self.broken:
             clause = "has no service_account, which via: impersonation needs"
             yield self.problem(clause, "add service_account: E-MAIL to it")
+        for key in ("subject", "supplier", "source_service_account"):
+            if getattr(self, key) is not None:
+                clause = "is not used with via: impersonation, which needs no pool"
+                yield self.problem(clause, "delete it, or delete via: to exchange tokens at a pool", key, at_key=True)
 
 
 class IdTokenSettings(Settings):
@@ -157,6 +167,24 @@ class ArtifactSettings(Settings):
             if other != name:
                 clause = f"gets the same variable as {other}: its name differs only in - . _"
                 yield self.problem(clause, "rename one of them", "id_tokens", name, at_key=True)
+
+
+class MetadataSettings(Settings):
+    """The GCE metadata endpoint of one container, in the container's own network namespace."""
+
+    netns: fields.Namespace = Field(
+        description="Path of the container's network namespace; or own, for the daemon's (a sidecar in a pod).",
+        examples=["/run/netns/NAME"],
+    )
+    port: values.Port = Field(default=8174, description="Port on 127.0.0.1. Default: 8174.")
+    link_local: values.Flag = Field(
+        default=False, description="Whether 169.254.169.254:80 answers too, for clients that read no variables."
+    )
+
+    def check(self) -> Iterator[Problem]:
+        """Check that the port is not one of those that programs of root have."""
+        if self.port < _LEAST_PORT:
+            yield self.problem(f"is {self.port}, a port of root's programs", "choose one from 1024 on", "port")
 
 
 class TargetSettings(Settings):
@@ -186,45 +214,21 @@ class TargetSettings(Settings):
     artifacts: ArtifactSettings = Field(
         default_factory=ArtifactSettings.make_default, description="Optional artifacts to publish."
     )
-
-
-class EndpointSettings(Settings):
-    """Origins of Google's services: SCHEME://HOST[:PORT], without a path."""
-
-    sts: fields.Origin | None = Field(default=None, description="Security Token Service.")
-    iam_credentials: fields.Origin | None = Field(default=None, description="IAM Service Account Credentials API.")
-    cloud_kms: fields.Origin | None = Field(default=None, description="Cloud KMS API.")
-    metadata: fields.Origin | None = Field(default=None, description="Metadata server.")
-
-
-class GoogleSettings(Settings):
-    """Google endpoints and universe: only for another universe, a regional STS, or the emulator."""
-
-    universe_domain: fields.UniverseDomain = Field(default="googleapis.com", description="Default: googleapis.com.")
-    endpoints: EndpointSettings = Field(
-        default_factory=EndpointSettings.make_default, description="Origins other than the universe's own."
+    environment: Annotated[Literal["files", "metadata", "both"], fields.Choice()] = Field(
+        default="files",
+        description="Which variables `env` holds: those that name the files, those that name the metadata endpoint, or "
+        "both. Default: files.",
     )
-    ca_file: values.AbsolutePath | None = Field(
-        default=None,
-        description="Further certificates to trust for those endpoints; relative to the file that names it.",
-    )
-    emulator: values.Flag = Field(
-        default=False, description="Needed for any origin outside the universe domain; plain http only on loopback."
+    metadata: MetadataSettings | None = Field(
+        default=None, description="The GCE metadata endpoint inside the container's network namespace."
     )
 
     def check(self) -> Iterator[Problem]:
-        """Check each origin: only an emulator is outside the universe, and plain http stays on the loopback."""
-        for key, origin in self.endpoints:
-            parts = urlsplit(origin or "")
-            host = parts.hostname or ""
-            if origin is None or (key == "metadata" and host in _METADATA_HOSTS):
-                continue
-            if not host.endswith("." + self.universe_domain.lower()) and not self.emulator:
-                clause = f"is {quote(origin)}, which is not below {self.universe_domain}"
-                yield self.problem(clause, "fix it, or add emulator: true below google:", "endpoints", key)
-            # the metadata server alone speaks plain http by nature
-            if parts.scheme == "http" and key != "metadata" and not re.fullmatch(_LOOPBACK, host):
-                yield self.problem(f"is {quote(origin)}, plain http beyond the loopback", "use https", "endpoints", key)
+        """Check that there is a metadata endpoint if the variables name it."""
+        if self.environment != "files" and self.metadata is None and "metadata" not in self.broken:
+            clause = f"is {self.environment}, and the target has no metadata endpoint"
+            remedy = "add metadata: {netns: /run/netns/NAME} to the target, or delete environment:"
+            yield self.problem(clause, remedy, "environment")
 
 
 def _read_version(value: Value) -> int:

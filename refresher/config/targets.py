@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refresher.config.checks import check_target
-from refresher.config.models import ArtifactSettings, Configuration, TargetSettings
+from refresher.config.models import ArtifactSettings, Configuration, MetadataSettings, TargetSettings
 from refresher.files import read_state
 from refresher.settings.places import Problem, locate
 
 _NEEDED = frozenset(["identity", "mode", "owner"])
 """Keys that decide which users can read a target's files, and for which identity."""
+
+OWN_NAMESPACE = "own"
+"""Stands for the daemon's own network namespace, which all containers of a pod share."""
 
 _LARGEST_ID = 2**32 - 2
 """The id above it means "leave it as it is" to chown(2)."""
@@ -37,6 +40,8 @@ class ResolvedTarget(NamedTuple):
         uid: Owner of the files; None for the daemon's own.
         gid: Group of the files; None if no group is configured.
         mode: Permission bits of the files.
+        environment: Which variables `env` holds: `files`, `metadata` or `both`.
+        metadata: Its metadata endpoint; None if it has none.
         location: `file:line:column` where it is configured.
     """
 
@@ -48,6 +53,8 @@ class ResolvedTarget(NamedTuple):
     gid: int | None
     mode: int
     artifacts: ArtifactSettings
+    environment: str
+    metadata: MetadataSettings | None
     location: str
 
     @property
@@ -77,10 +84,10 @@ class TargetResolver:
         self._root = configuration.directory_root
         self._open_mode = open_mode
         self._owners: dict[str, tuple[int | None, int | None, tuple[str, str] | None]] = {}
-        # by identity the first target, where the root is open; of those that a group may read, by the group and whether
-        # sharing is accepted
+        # by identity the first target; of those that a group may read, by the group and whether sharing is accepted
         self._seen: dict[str, str] = {}
         self._readers: dict[tuple[int, bool], dict[str, str]] = {}
+        self._namespaces: dict[str, ResolvedTarget] = {}
         for target in earlier:
             self._remember(target)
 
@@ -97,6 +104,8 @@ class TargetResolver:
             gid=gid,
             mode=settings.mode or (0o400 if gid is None else 0o440),
             artifacts=settings.artifacts,
+            environment=settings.environment,
+            metadata=settings.metadata,
             location=locate(settings.node.label),
         )
         if not found and settings.broken.isdisjoint(_NEEDED):
@@ -124,6 +133,7 @@ class TargetResolver:
                 f"{self._root} (mode {self._open_mode:04o}): they could hand one target's token to the other"
             )
             found.append(settings.problem(clause, f"chmod go-w {self._root}"))
+        found += self._check_namespace(target, settings)
         identity, group = self._identities.get(target.identity), _choose_group(target)
         if identity is None or not target.mode & stat.S_IRGRP:
             return
@@ -135,9 +145,23 @@ class TargetResolver:
             remedy = "use one group for each identity's targets, or accept it with shared_identity: true on both"
             found.append(settings.problem(clause, remedy))
 
+    def _check_namespace(self, target: ResolvedTarget, settings: TargetSettings) -> Iterator[Problem]:
+        """Return whether another target has the namespace; in the daemon's own, each container reaches the endpoint."""
+        netns = None if target.metadata is None else target.metadata.netns
+        if settings.metadata is not None and netns in self._namespaces:
+            clause = f"is {netns}, which is also that of target {self._namespaces[netns].name}"
+            yield settings.metadata.problem(clause, "use one network namespace for each target", "netns")
+        own = target if netns == OWN_NAMESPACE else self._namespaces.get(OWN_NAMESPACE)
+        seen = self._seen if own is target else {own.identity: own.name} if own is not None else {}
+        stranger = next((name for identity, name in seen.items() if identity != target.identity), None)
+        if stranger is not None:
+            clause = f"shares the daemon's own network namespace with target {stranger} of another identity"
+            yield settings.problem(clause, "use netns: own only where all targets are of one identity")
+
     def _remember(self, target: ResolvedTarget) -> None:
-        if self._open_mode:
-            self._seen.setdefault(target.identity, target.name)
+        if target.metadata is not None:
+            self._namespaces.setdefault(target.metadata.netns, target)
+        self._seen.setdefault(target.identity, target.name)
         if target.mode & stat.S_IRGRP and (identity := self._identities.get(target.identity)) is not None:
             key = _choose_group(target), identity.shared_identity
             self._readers.setdefault(key, {}).setdefault(target.identity, target.name)

@@ -15,25 +15,28 @@ CONFIGURATION, DAEMON, WORKER = "configuration", "daemon", "worker"
 
 
 class Link(NamedTuple):
-    """One link of a target's chain, and what judges it."""
+    """One link of a target's chain, what judges it, and whether it exists with a pool and without one."""
 
     name: str
     judge: Callable[[Facts], Finding]
+    with_pool: bool = True
+    without_pool: bool = True
 
 
 LINKS = (
-    Link(supply.SUPPLIER, supply.judge_supplier),
-    Link(supply.TOKEN, supply.judge_token),
-    Link(cloud.KEY, cloud.judge_key),
-    Link(cloud.AUDIENCE, cloud.judge_audience),
-    Link(cloud.CONDITION, cloud.judge_condition),
-    Link(cloud.EXCHANGE, cloud.judge_exchange),
+    Link(supply.CREDENTIALS, supply.judge_credentials, with_pool=False),
+    Link(supply.SUPPLIER, supply.judge_supplier, without_pool=False),
+    Link(supply.TOKEN, supply.judge_token, without_pool=False),
+    Link(cloud.KEY, cloud.judge_key, without_pool=False),
+    Link(cloud.AUDIENCE, cloud.judge_audience, without_pool=False),
+    Link(cloud.CONDITION, cloud.judge_condition, without_pool=False),
+    Link(cloud.EXCHANGE, cloud.judge_exchange, without_pool=False),
     Link(cloud.IMPERSONATION, cloud.judge_impersonation),
     Link(cloud.ARTIFACTS, cloud.judge_artifacts),
     Link(host.FILE, host.judge_file),
     Link(inside.CONTAINER, inside.judge_container),
     Link(inside.VARIABLES, inside.judge_variables),
-    Link(inside.NETWORK, inside.judge_network),
+    Link(inside.NETWORK, inside.judge_network, without_pool=False),
     Link(inside.METADATA, inside.judge_metadata),
 )
 _FILE = [link.name for link in LINKS].index(host.FILE)
@@ -43,4 +46,5 @@ NAMES = (CONFIGURATION, *(link.name for link in LINKS[:_FILE]), DAEMON, *(link.n
 
 def walk(facts: Facts) -> tuple[Finding, ...]:
     """Return what is found about each link of a target, in order."""
-    return tuple(link.judge(facts) for link in LINKS)
+    has_pool = not facts.target.impersonation.is_own
+    return tuple(link.judge(facts) for link in LINKS if (link.with_pool if has_pool else link.without_pool))

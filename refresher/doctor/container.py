@@ -21,7 +21,6 @@ from refresher.doctor.sight import Sight, Thing, parse_reach, parse_thing
 from refresher.errors import PublishError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe.holders import Mount
-from refresher.publishing.artifacts import TOKEN
 from refresher.publishing.record import read_record
 from refresher.text import escape
 from refresher.tokens import MAXIMUM_SIZE
@@ -153,15 +152,15 @@ def parse_output(output: bytes, seen: Sight, names: list[str], paths: list[str])
         ) from None
 
 
-def describe_published(directory: Path) -> tuple[Thing, str]:
-    """Return what stands on the host at a credentials directory, and the SHA-256 of the token in it, empty for none."""
+def describe_published(directory: Path, leading: str) -> tuple[Thing, str]:
+    """Return what stands on the host at a credentials directory, and the SHA-256 of its leading file, if any."""
     try:
         status = directory.stat()
     except OSError:
         return Thing(kind="absent"), ""
     place = Thing(kind="directory", device=status.st_dev, inode=status.st_ino, links=status.st_nlink)
     try:
-        content, _ = read_regular(directory / TOKEN, most=MAXIMUM_SIZE, follow=False)
+        content, _ = read_regular(directory / leading, most=MAXIMUM_SIZE, follow=False)
     except (OSError, UnsuitableFileError):
         return place, ""
     return place, hashlib.sha256(content).hexdigest()

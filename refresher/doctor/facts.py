@@ -57,7 +57,7 @@ class Facts:
     """What is known of a target.
 
     Attributes:
-        settings: The settings of its supplier.
+        settings: The settings of its supplier; None without a pool.
         health: The verdict on its files.
         daemon: Whose commands remedies show.
         artifacts: Its minted artifacts that do not serve, by name, and what came of minting each.
@@ -66,11 +66,12 @@ class Facts:
             after its container was looked into.
         skew: How much Google's clock is ahead of this machine's; None if unknown.
         variables: What `env` holds, by name.
+        is_link_local: Whether its own metadata endpoint answers at 169.254.169.254 too.
         now: UTC.
     """
 
     target: Target
-    settings: SupplierSettings
+    settings: SupplierSettings | None
     container_directory: str
     variables: Mapping[str, str]
     health: TargetHealth
@@ -81,3 +82,4 @@ class Facts:
     published: tuple[Thing, frozenset[str]]
     skew: timedelta | None
     now: datetime
+    is_link_local: bool = False

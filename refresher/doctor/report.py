@@ -28,7 +28,6 @@ from refresher.errors import ExitStatus, UsageError
 from refresher.google.transport import Limits
 from refresher.observe import health
 from refresher.observe.health import TargetHealth
-from refresher.publishing.artifacts import TOKEN
 from refresher.settings.places import InvalidConfigurationError
 from refresher.tokens import AccessToken
 
@@ -182,8 +181,9 @@ class _CheckUp:
             sight, published = sights.get(name, (_NOWHERE, _NOTHING))
             yield Facts(
                 target=target,
-                settings=self._loaded.configuration.suppliers[target.supplier],
+                settings=None if target.supplier is None else self._loaded.configuration.suppliers[target.supplier],
                 container_directory=resolved.container_directory,
+                is_link_local=resolved.metadata is not None and resolved.metadata.link_local,
                 variables=variables,
                 health=verdicts[name],
                 daemon=self._daemon,
@@ -215,8 +215,9 @@ class _CheckUp:
             }
 
     def _look_at(self, name: str, process: Process) -> tuple[Sight | str | UsageError, tuple[Thing, frozenset[str]]]:
-        directory, resolved = self._targets[name].directory, self._loaded.targets[name]
-        before = describe_published(directory.path)
+        target, resolved = self._targets[name], self._loaded.targets[name]
+        directory = target.directory
+        before = describe_published(directory.path, target.leading)
         sight: Sight | UsageError
         try:
             sight = look(
@@ -236,10 +237,10 @@ class _CheckUp:
             files = {
                 artifact: thing
                 for artifact, thing in sight.files.items()
-                if thing.kind != "denied" or artifact == TOKEN or os.path.lexists(directory.path / artifact)
+                if thing.kind != "denied" or artifact == target.leading or os.path.lexists(directory.path / artifact)
             }
             sight = replace(sight, target=owner, whole=process.find_whole(self._root), files=files)
-        after = describe_published(directory.path)
+        after = describe_published(directory.path, target.leading)
         return sight, (after[0], frozenset(filter(None, (before[1], after[1]))))
 
 

@@ -60,8 +60,8 @@ class Trials:
         self._workshop = workshop
         self._suppliers = build_suppliers(loaded, workshop)
         self._google = loaded.configuration.google
-        self._chain = build_chain(workshop)
-        self._client = build_chain(workshop, workshop.transport)  # it names the quota project, as clients do
+        self._chain = build_chain(workshop, workshop.transport)  # names the quota project, as clients do
+        self._minting = build_chain(workshop)
         self._is_offline = is_offline
         self._now = now
         self._command = find_command(daemon)
@@ -92,9 +92,9 @@ class Trials:
             way, audience = target.impersonation, artifact.options.get("audience")
             if artifact.name.startswith(ID_TOKENS):
                 is_named = artifact.options.get("include_email") is True
-                self._chain.id_token(way, str(audience), federated, include_email=is_named)
+                self._minting.id_token(way, str(audience), federated, include_email=is_named)
             else:
-                self._chain.access_token(way, federated)
+                self._minting.access_token(way, federated)
 
         with ThreadPoolExecutor(THREADS) as pool:
             jobs = {(each[0].name, each[1].name): pool.submit(attempt, partial(work, *each)) for each in wanted}
@@ -102,19 +102,22 @@ class Trials:
 
     def _try(self, sharing: list[Target]) -> Trial:
         target, now = sharing[0], self._now()
-        way, settings = target.impersonation, self._settings[target.supplier]
-        if self._is_offline and (way.is_own or not settings.is_local):
-            supplied: Attempt[SubjectToken] = Attempt(reason=OFFLINE)
-        elif way.is_own:
-            supplied = Attempt(reason="the identity has no pool")
+        way, name = target.impersonation, target.supplier
+        settings = None if name is None else self._settings[name]
+        if settings is None or name is None:
+            supplied: Attempt[SubjectToken] = Attempt(reason="the identity has no pool")
+        elif self._is_offline and not settings.is_local:
+            supplied = Attempt(reason=OFFLINE)
         elif self._command:
-            faults = list_supplier_faults(target.supplier, settings, self._user) if os.geteuid() == 0 else iter(())
+            faults = list_supplier_faults(name, settings, self._user) if os.geteuid() == 0 else iter(())
             fault = next(faults, None)  # what another user may not read shows nothing
             error = None if fault is None else SupplyError(fault.problem, fault.remedy)
             supplied = Attempt(error=error, reason="this user is not the daemon's")
         else:
-            supplied = attempt(lambda: self._suppliers[target.supplier].supply(target.context, now))
-        token = supplied.result or next(filter(None, map(_read_published, sharing)), None)
+            supplied = attempt(lambda: self._suppliers[name].supply(target.context, now))
+        token = supplied.result
+        if settings is not None and token is None:
+            token = next(filter(None, map(_read_published, sharing)), None)
         trial = Trial(
             supplied=supplied,
             command="" if way.is_own else self._command,
@@ -139,7 +142,7 @@ class Trials:
             return Attempt(reason="because the exchange failed")
         if way.service_account is None:
             return Attempt(reason="the identity has no service account (direct access)")
-        chain = self._chain if way.is_own else self._client
+        chain = self._minting if way.is_own else self._chain
         return attempt(lambda: chain.access_token(way, federated))
 
     def _try_quota_project(self, way: Impersonation, trial: Trial) -> Attempt[None]:
@@ -167,12 +170,12 @@ class Trials:
         tried = attempt(lambda: call.fetch(self._workshop.transport()))
         return Attempt(error=tried.error)
 
-    def _find_keys(self, settings: SupplierSettings, trial: Trial) -> Attempt[tuple[str, ...]]:
+    def _find_keys(self, settings: SupplierSettings | None, trial: Trial) -> Attempt[tuple[str, ...]]:
         """Look up which keys are published, in the keys directory or by the issuer, if STS complains about them."""
         from refresher.google.openid import fetch_keys  # noqa: PLC0415 - only after a refusal
 
         error, claims = trial.exchange.error, trial.token.unverified_claims if trial.token else None
-        if error is None or error.entry not in _KEYS or claims is None or claims.issuer is None:
+        if settings is None or error is None or error.entry not in _KEYS or claims is None or claims.issuer is None:
             return Attempt()
         issuer, directory = claims.issuer, settings.keys_directory
         if directory is not None:

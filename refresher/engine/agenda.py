@@ -15,7 +15,9 @@ from refresher import policy
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.policy import State
-from refresher.publishing.directory import KnownState, is_another_directory
+from refresher.publishing.directory import UNSEEN, KnownState, is_another_directory
+
+_UNSEEN = KnownState.from_state(UNSEEN)
 
 _WAIT = policy.CLOCK_SKEW
 """After an attempt that found no subject token to mint with; a refreshed or drifted directory is looked at before."""
@@ -42,6 +44,8 @@ class Entry:
         life: The life of what its file held after the last attempt.
         state: The directory's state after the last attempt, or at a look that found none; of tokens only.
         former_state: The same, one attempt earlier.
+        left: The directory's state after an attempt that could not open it or write in it; None after any other.
+        has_news: Whether its files or its listener may have changed while a worker had it.
         is_known: Whether this process has worked on it before, without a failure.
         warned: The last state of a failing file that was reported.
     """
@@ -54,6 +58,8 @@ class Entry:
     life: Life | None = None
     state: KnownState | None = None
     former_state: KnownState | None = None
+    left: KnownState | None = None
+    has_news: bool = False
     is_known: bool = False
     warned: State | None = None
 
@@ -130,7 +136,7 @@ class Agenda:
         for target in targets.values():
             if (target.name, "") in self._entries:
                 continue
-            for artifact in (None, *target.minted):
+            for artifact in (None, *target.minting):
                 entry = Entry(target=target, artifact=artifact)
                 known = former.get(entry.key)
                 if known is not None and known.target == target and known.artifact == artifact:
@@ -162,6 +168,14 @@ class Agenda:
         siblings = self._groups.get(done.group, ())
         return next((entry for entry in siblings if self._is_due(entry, now) and self._take(entry)), None)
 
+    def take_again(self, name: str) -> list[Entry]:
+        """Make a target's token due and hand it out; after the attempt that is under way, if there is one."""
+        entry = self.get(name)
+        if entry is None:
+            return []
+        entry.next_at, entry.has_news = None, self.is_busy(entry)
+        return [] if entry.has_news or not self._take(entry) else [entry]
+
     def has_sibling(self, entry: Entry) -> bool:
         """Return whether another job asks for the same thing."""
         return len(self._groups.get(entry.group, ())) > 1
@@ -182,28 +196,37 @@ class Agenda:
         entry.is_known = entry.is_known or outcome.error is None
         if outcome.error is None or outcome.life is not None or outcome.state is not None:
             entry.life = outcome.life  # else nothing was looked at, and what was there is taken to be there still
-        entry.former_state = entry.former_state if entry.state is None else entry.state
-        entry.state = None if outcome.state is None else KnownState.from_state(outcome.state)
+        state = None if outcome.state is None else KnownState.from_state(outcome.state)
+        is_changed = outcome.result is Result.PUBLISHED or state != entry.state
+        entry.former_state, entry.state = entry.former_state if entry.state is None else entry.state, state
+        entry.left = None if outcome.left is None else KnownState.from_state(outcome.left)
         entry.failures = entry.failures + 1 if outcome.error is not None else 0
         entry.problem = None if outcome.error is None else outcome.error.problem
         entry.next_at = _compute_next_moment(entry, outcome, now, draw)
-        if entry.artifact is None and outcome.result is Result.PUBLISHED:
+        if entry.has_news and outcome.error is None:
+            entry.next_at = None
+        entry.has_news = False
+        if entry.artifact is None and is_changed:  # what changed since an artifact was looked at is in the state now
             self.look_again(entry.target)
 
     def look_again(self, target: Target) -> None:
-        """Make the artifacts of a target due that have not failed, after its token was published or it drifted."""
+        """Make the artifacts of a target due that have not failed, after its token was published or it drifted.
+
+        One that a worker has is due once more afterwards.
+        """
         for entry in self._list_artifacts(target):
+            entry.has_news = self.is_busy(entry)
             if not entry.failures:
                 entry.next_at = None
 
-    def note_drift(self, token: Entry, found: KnownState | None) -> None:
-        """Make the jobs of a target due, whose directory is in another state now; None if it can't be looked at."""
+    def note_drift(self, token: Entry, found: KnownState) -> None:
+        """Make the jobs of a target due, whose directory is in another state now."""
         token.next_at = None
         self.look_again(token.target)
-        if found is not None and is_another_directory(found, token.state):
+        if found != _UNSEEN and is_another_directory(found, token.state):
             for entry in self._list_artifacts(token.target):
                 entry.life = None  # what lay in the former directory was taken from no one
-        if found is not None and found.inode is None:
+        if found.inode is None and found != _UNSEEN:
             token.state = found
 
     def reconsider(self, now: datetime) -> None:
@@ -221,7 +244,7 @@ class Agenda:
         self._groups.setdefault(entry.group, []).append(entry)
 
     def _list_artifacts(self, target: Target) -> list[Entry]:
-        found = (self.get(target.name, artifact.name) for artifact in target.minted)
+        found = (self.get(target.name, artifact.name) for artifact in target.minting)
         return [entry for entry in found if entry is not None]
 
     def _is_due(self, entry: Entry, now: datetime) -> bool:

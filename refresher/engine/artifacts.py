@@ -16,8 +16,9 @@ from refresher import adc, environment
 from refresher.engine.plan import Chain, MintedArtifact
 from refresher.errors import ImpersonationError
 from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, BOTO, CREDENTIALS, ENVIRONMENT, ID_TOKENS, get_row
+from refresher.publishing.contents import Description, describe
 from refresher.resources import Impersonation
-from refresher.tokens import MAXIMUM_SIZE, AccessToken, UnreadableTokenError, peek
+from refresher.tokens import MAXIMUM_SIZE, AccessToken, SubjectToken, UnreadableTokenError, peek
 
 _CHECK_ADDRESS = "check that this address really is Google's API (proxy, DNS, `google.endpoints`)"
 
@@ -26,12 +27,12 @@ class TargetFacts(NamedTuple):
     """What static artifacts are built from.
 
     Attributes:
-        document: The ADC document.
+        document: The ADC document; None without a pool.
         variables: The lines of `env`, by name.
         container_directory: Where the container mounts its credentials directory.
     """
 
-    document: Mapping[str, object]
+    document: Mapping[str, object] | None
     variables: Mapping[str, str]
     container_directory: str
 
@@ -40,7 +41,7 @@ _KEY = re.compile(r"[A-Za-z_][\w.]{0,127}", re.ASCII)
 """A name that may be shown: a file that another process wrote can hold anything."""
 
 STATIC: Mapping[str, Callable[[TargetFacts], bytes]] = {
-    CREDENTIALS: lambda facts: adc.render(dict(facts.document)),
+    CREDENTIALS: lambda facts: adc.render(dict(facts.document or {})),
     BOTO: lambda facts: environment.boto(facts.container_directory),
     ENVIRONMENT: lambda facts: environment.render(facts.variables).encode(),
 }
@@ -103,7 +104,9 @@ def build_static(names: Iterable[str], facts: TargetFacts) -> dict[str, bytes]:
     return {
         row.name: STATIC[row.name](facts)
         for row in ARTIFACTS
-        if row.origin == "static" and (not row.is_optional or row.name in wanted)
+        if row.origin == "static"
+        and (not row.is_optional or row.name in wanted)
+        and (not row.needs_pool or facts.document is not None)
     }
 
 
@@ -133,6 +136,16 @@ def compute_request(artifact: MintedArtifact, way: Impersonation) -> str:
     facts = {name: value for name, value in asdict(way).items() if name not in _UNASKED}
     asked = json.dumps([artifact.name, dict(artifact.options), facts], default=str, sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+
+LEADING_ACCESS_TOKEN = MintedArtifact(name=ACCESS_TOKEN)
+"""The access token of a target without a pool, which leads its directory."""
+
+
+def describe_leading(way: Impersonation, token: SubjectToken) -> Description:
+    """Return the entry of `artifacts.json` of a leading token that does not show its life."""
+    request = compute_request(LEADING_ACCESS_TOKEN, way) if way.is_own else None
+    return describe(token.value.encode(), token.issued_at, token.expires_at, request, leads=way.is_own)
 
 
 def name_variables(names: Iterable[str]) -> dict[str, str]:

@@ -10,18 +10,25 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from refresher import policy
-from refresher.engine.artifacts import compute_request
+from refresher.engine.artifacts import LEADING_ACCESS_TOKEN, compute_request
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import TokenRejectedError
 from refresher.policy import State
-from refresher.publishing.contents import Description, PublishedFile, compute_digest, extract_token
+from refresher.publishing.artifacts import DESCRIPTIONS
+from refresher.publishing.contents import (
+    Description,
+    PublishedFile,
+    compute_digest,
+    extract_token,
+    parse_descriptions,
+)
 from refresher.publishing.directory import is_in_place
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What the token file of a target is worth.
+    """What the leading file of a target is worth: its token, or without a pool its access token.
 
     Attributes:
         state: The verdict.
@@ -45,15 +52,19 @@ class Assessment:
 
 
 def assess_token(target: Target, contents: Mapping[str, PublishedFile], now: datetime) -> Assessment:
-    """Assess the token file of a target as it was read, with `artifacts.json`."""
+    """Assess the leading file of a target as it was read, with `artifacts.json`."""
     try:
-        token = extract_token(contents)
+        token = extract_token(contents, target.leading)
     except UnreadableTokenError as error:
         return Assessment(state=State.UNREADABLE, reason=str(error))
     if token is None:
         return Assessment(state=State.ABSENT)
     if mismatches := target.expected.mismatches(token):
         return Assessment(state=State.FOREIGN, token=token, reason="; ".join(mismatches))
+    if target.impersonation.is_own:
+        described = parse_descriptions(contents[DESCRIPTIONS].content)[target.leading]
+        if described.request != compute_request(LEADING_ACCESS_TOKEN, target.impersonation):
+            return Assessment(state=State.FOREIGN, token=token, reason="it was minted with other settings")
     return Assessment(state=policy.compute_state(target.name, token.issued_at, token.expires_at, now), token=token)
 
 

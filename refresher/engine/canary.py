@@ -18,10 +18,10 @@ from refresher.catalogue.entries import get_entry
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry
 from refresher.engine.assessment import assess_token
-from refresher.engine.outcome import Outcome, Result
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Plan, Probe, Target
 from refresher.engine.reporter import Reporter, Severity
-from refresher.errors import PublishError, RefresherError, describe_bug
+from refresher.errors import THROTTLED, ExchangeError, ImpersonationError, PublishError, RefresherError, describe_bug
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
 from refresher.resources import Impersonation
@@ -80,6 +80,16 @@ class _Round:
     next_at: datetime | None = None
     is_busy: bool = False
     health: ExchangeHealth | None = None
+    fingerprints: dict[str, str | None] = field(default_factory=dict)
+    """Of the token in each target's file at its last job."""
+
+    def note_token(self, name: str, life: Life | None) -> bool:
+        """Note which token a target's file holds, if any, and return whether it is another one than before."""
+        if life is None:
+            return False
+        former = self.fingerprints.get(name, life.fingerprint)
+        self.fingerprints[name] = life.fingerprint
+        return former != life.fingerprint
 
     @property
     def ways(self) -> set[Impersonation]:
@@ -106,6 +116,8 @@ class Canary:
         self._paused_until: datetime | None = None
         self._silences = 0
         self._is_started = False
+        self.throttled = 0
+        """Probes since the start that a limit of requests stopped (HTTP 429)."""
 
     def adopt(self, plan: Plan) -> None:
         """Take over a plan: what is new or changed is probed at once, but at the start, which is spread."""
@@ -146,21 +158,28 @@ class Canary:
             return [partial(self._attempt, identity, chosen, self._probe) for identity, chosen in due[:_PER_TICK]]
 
     def note(self, entry: Entry, outcome: Outcome) -> None:
-        """Take a job of the daemon's into account: an artifact that was minted is as good as a probe.
+        """Take a job of the daemon's into account: an exchange for an artifact is as good as a probe.
 
-        A token that was published is probed at once, and so is an identity whose artifact Google did not mint.
+        So is an access token that leads a directory without a pool. A subject token that was published is probed at
+        once, also one that another process has put there, whose signature no one has verified; and so is an identity
+        for which Google did not mint. What an earlier exchange's grant minted proves nothing of the provider: grants
+        outlive it by up to an hour.
         """
         identity = entry.target.context.identity
+        is_minted = entry.artifact is not None or entry.target.impersonation.is_own
         with self._lock:
             found = self._rounds.get(identity)
             if found is None:
                 return
             is_news = found.health is None or found.health.state is ExchangeState.ACCEPTED
-            if outcome.error is not None and entry.artifact is not None and is_news:
+            if outcome.error is not None and is_minted and is_news:
                 found.next_at = None
-            if entry.artifact is None and outcome.result is Result.PUBLISHED:
-                found.next_at = None
-        if entry.artifact is not None and outcome.result is Result.PUBLISHED:
+            if not is_minted:
+                is_another = found.note_token(entry.target.name, outcome.life)
+                if is_another or outcome.result is Result.PUBLISHED:
+                    found.next_at = None
+        is_leading = is_minted and entry.artifact is None
+        if (outcome.has_exchanged or is_leading) and outcome.result is Result.PUBLISHED:
             self._settle(identity, found, entry.target, None)
 
     def reconsider(self) -> None:
@@ -216,6 +235,7 @@ class Canary:
         """Note an answer, decide when to ask again, and report a change."""
         now, known = self._clock.now(), get_entry("" if error is None else error.entry)
         with self._lock:
+            self.throttled += error is not None and error.http_status == THROTTLED
             former = chosen.health
             failures = 0 if error is None else 1 + (former.failures if former is not None else 0)
             state = ExchangeState.ACCEPTED
@@ -233,27 +253,38 @@ class Canary:
                 remedy=None if error is None else error.remedy,
             )
             chosen.health = health
-            if state is ExchangeState.UNANSWERED and error is not None:
-                pause = max(error.retry_after or _PAUSE, _PAUSE * 2 ** min(self._silences, _DOUBLINGS))
-                self._silences += 1
-                self._paused_until = chosen.next_at = now + pause
+            if state is ExchangeState.UNANSWERED and isinstance(error, (ExchangeError, ImpersonationError)):
+                chosen.next_at = self._pause(now, error.retry_after)
             else:
-                self._silences = 0
+                if state is not ExchangeState.UNANSWERED:
+                    self._silences = 0
                 wait = chosen.interval * (1 - self._draw() / 10)
                 chosen.next_at = now + (min(wait, _RETRY * 2 ** min(failures - 1, _DOUBLINGS)) if failures else wait)
         self._report(health, former)
+
+    def _pause(self, now: datetime, wait: timedelta | None) -> datetime:
+        """Begin no probe for a while, and return until when; probes that met the same silence make it no longer."""
+        until = now + (wait or timedelta())
+        if self._paused_until is None or now >= self._paused_until:
+            until = max(until, now + _PAUSE * 2 ** min(self._silences, _DOUBLINGS))
+            self._silences += 1
+        self._paused_until = until if self._paused_until is None else max(until, self._paused_until)
+        return self._paused_until
 
     def _report(self, health: ExchangeHealth, former: ExchangeHealth | None) -> None:
         """Report what changed, and what goes on at every doubling of its count."""
         facts = {"identity": health.identity, "target": health.target}
         if health.state is ExchangeState.ACCEPTED:
             if former is not None and former.failures:
-                self._reporter.collect("exchange.recovered", Severity.INFO, **facts, failures=former.failures)
+                self._reporter.collect(
+                    "exchange.recovered", Severity.INFO, _PER_TICK, **facts, failures=former.failures
+                )
         elif health.failures & (health.failures - 1) == 0 or former is None or former.problem != health.problem:
             name = f"exchange.{health.state}"
             self._reporter.collect(
                 name,
                 Severity.WARNING,
+                _PER_TICK,
                 **facts,
                 error=health.problem,
                 cause=health.cause,

@@ -1,8 +1,7 @@
 """The daemon: at every tick ask whether the plan changed, whether files drifted and what is due; hand it to workers.
 
 It decides nothing itself: when is `refresher.engine.agenda`, how is `refresher.engine.refresh`, what is reported is
-`refresher.engine.reporter`, the plan comes from `refresher.app`. It keeps going whatever a single job, or a single part
-of a tick, does.
+`refresher.engine.reporter`, the plan comes from `refresher.app`. It goes on whatever a job or a part of a tick does.
 """
 
 from collections.abc import Callable, Collection
@@ -11,40 +10,23 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
 from refresher.engine.drift import SWEEP_TICKS, look_at, look_for_drift
-from refresher.engine.minter import Minter
+from refresher.engine.endpoints import Endpoints, NoEndpoints
+from refresher.engine.jobs import Jobs
 from refresher.engine.observer import Observer
-from refresher.engine.outcome import Outcome, Result
+from refresher.engine.outcome import Outcome
 from refresher.engine.parts import PATIENCE, Parts
 from refresher.engine.plan import Plan, Plans
-from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter, Severity, summarize
 from refresher.engine.rotation import Rotation
-from refresher.engine.workers import CANARY_LANE, KEYS_LANE, Workers, choose_lane, list_lanes
-from refresher.errors import PublishError, describe_bug
+from refresher.engine.workers import CANARY_LANE, KEYS_LANE, METADATA_LANE, Workers, choose_lane, list_lanes
+from refresher.errors import PublishError
+from refresher.metadata.plan import EndpointPlan, Obtained
 from refresher.publishing.retirement import Retirement
-
-
-class _Engine(NamedTuple):
-    """The suppliers and the chain of one plan at work: a queued job never meets another plan's."""
-
-    refresher: Refresher
-    minter: Minter
-    plan: Plan
-
-    def run(self, entry: Entry) -> Outcome:
-        """Do a job; a bug in it is a failure of that job alone."""
-        try:
-            if entry.artifact is None:
-                return self.refresher.refresh(entry.target, first=not entry.is_known)
-            return self.minter.refresh(entry.target, entry.artifact)
-        except Exception as bug:  # noqa: BLE001 - one job's bug must not take the others down
-            return Outcome(result=Result.FAILED, error=describe_bug(f"target {entry.target.name}", bug))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -63,6 +45,7 @@ class Daemon:
         interrupt: Called often during the long parts of a tick; may call `follow`.
         patience: Seconds that a tick waits for file systems that do not answer.
         observer: Learns of ticks, plans and jobs.
+        endpoints: The metadata endpoints of targets.
     """
 
     plans: Plans
@@ -75,6 +58,7 @@ class Daemon:
     interrupt: Callable[[], None] = lambda: None
     patience: float = PATIENCE
     observer: Observer = field(default_factory=Observer)
+    endpoints: Endpoints = field(default_factory=NoEndpoints)
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -82,7 +66,7 @@ class Daemon:
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=self.reporter, clock=self.clock)
         self._canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
-        self._engine: _Engine | None = None
+        self._engine: Jobs | None = None
         self._held_up: Plan | None = None
         self._complaints: tuple[tuple[str, str], ...] = ()
         self._warnings: tuple[tuple[str, str], ...] = ()
@@ -99,6 +83,20 @@ class Daemon:
     def ask_reload(self) -> None:
         """Make the next tick load the configuration again, changed or not."""
         self._is_reload_asked = True
+
+    def refresh_soon(self, name: str) -> None:
+        """Put a target right at once, since its listener was opened or closed; may be called on any thread."""
+        with self._lock:
+            due = self._agenda.take_again(name) if self._is_root_kept else []
+        self._parts.do("renewal", partial(self._submit, due, self._engine))
+
+    def obtain_id_token(self, name: str, plan: EndpointPlan, audience: str, done: Callable[[Obtained], None]) -> None:
+        """Obtain an ID token for a target's endpoint on a worker, and call `done` there."""
+        with self._lock:
+            engine = self._engine
+        if engine is not None:
+            work = partial(engine.obtain_id_token, name, plan, audience, done)
+            self.workers.submit(METADATA_LANE, partial(self._parts.do, "ID tokens", work), threads=8)
 
     def summarize(self) -> str:
         """Return how many targets are in which state, in words; empty before the first plan."""
@@ -130,7 +128,7 @@ class Daemon:
             self._parts.do_in_time("retirement", self._retire_strays, place=self._place)
         self.reporter.flush()
         self._ticks += 1
-        self.observer.note_tick(self._canary.list_health())
+        self.observer.note_tick(self._canary.list_health(), self._parts.list_faults(), self._canary.throttled)
 
     def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
         """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""
@@ -186,11 +184,11 @@ class Daemon:
             former = {entry.target.name for entry in self._agenda.tokens}
             has_new_suppliers = self._engine is None or plan.suppliers is not self._engine.plan.suppliers
             if self._engine is None or has_new_suppliers:
-                refresher = Refresher(suppliers=plan.suppliers, clock=self.clock)
-                self._engine = _Engine(refresher, Minter(chain=plan.chain, clock=self.clock), plan)
+                self._engine = Jobs.build(plan, self.clock, self.endpoints)
             else:
                 self._engine = self._engine._replace(plan=plan)
             self._agenda.adopt(plan.targets, has_new_suppliers=has_new_suppliers)
+        self.endpoints.adopt({name: each.metadata for name, each in plan.targets.items() if each.metadata is not None})
         self.observer.note_plan(plan)
         self._rotation.adopt(plan.trials)
         self._canary.adopt(plan)
@@ -223,6 +221,7 @@ class Daemon:
             rest = ((), now, (), ()) if is_former else (plan.reserved, now, plan.targets, plan.identities)
             retirement = self.retire(root, *rest)
             self.reporter.report_retirement(root, retirement)
+            self.observer.note_retiring(root, retirement.retiring)
             for failure in retirement.failures[:1]:
                 self._parts.report(f"retirement below {root}", failure)
             if not retirement.failures:
@@ -244,7 +243,7 @@ class Daemon:
             due, engine = self._agenda.take_due(self.clock.now()), self._engine
         self._submit(due, engine)
 
-    def _submit(self, entries: list[Entry], engine: _Engine | None) -> None:
+    def _submit(self, entries: list[Entry], engine: Jobs | None) -> None:
         """Queue jobs that were handed out; those that can't be queued are given back."""
         if engine is None:
             return
@@ -259,7 +258,7 @@ class Daemon:
                         self._agenda.give_back(unserved)
                 raise
 
-    def _work(self, entry: Entry, engine: _Engine) -> None:
+    def _work(self, entry: Entry, engine: Jobs) -> None:
         """Do one job, note how it ended, and take up the next of its group; nothing it does may end the thread."""
         if self._stopping:
             return

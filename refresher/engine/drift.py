@@ -1,28 +1,37 @@
 """What changed in the credentials directories behind the daemon's back; what differs is due at once.
 
 The states of files are compared (inode, change time, size, owner, mode), never contents. A share of all directories is
-looked at in each tick; those in which inotify shows a change, at once. Nothing is read under the lock: reading may
-hang.
+looked at in each tick, and those in which a publication failed, which a person may just have put right; those in which
+inotify shows a change, at once. Nothing is read under the lock: reading may hang.
 """
 
 from collections.abc import Collection
-from contextlib import suppress
+from itertools import islice
 from threading import Lock
 
 from refresher.engine.agenda import Agenda, Entry
-from refresher.errors import PublishError
 from refresher.publishing.directory import KnownState
+from refresher.publishing.space import check_root
 
 SWEEP_TICKS = 5
 """Ticks in which every directory is looked at once."""
+_MOST_FAILING = 200
+"""Directories in which a publication failed that are looked at in each tick."""
 
 
 def look_for_drift(agenda: Agenda, lock: Lock, turn: int) -> None:
-    """Make due what drifted in this turn's share; meanwhile the agenda may change."""
+    """Make due what drifted in this turn's share; meanwhile the agenda may change.
+
+    Raises:
+        PublishError: Nothing can be written below the root, whether or not anything is due.
+    """
     with lock:
-        entries = [*agenda.tokens][turn % SWEEP_TICKS :: SWEEP_TICKS]
-    for entry in entries:
+        tokens = [*agenda.tokens]
+        failing = [*islice((entry for entry in tokens if entry.left is not None), _MOST_FAILING)]
+    for entry in (*tokens[turn % SWEEP_TICKS :: SWEEP_TICKS], *failing):
         _look(agenda, lock, entry)
+    for root in {entry.target.directory.root for entry in tokens[:1]}:
+        check_root(root)
 
 
 def look_at(agenda: Agenda, lock: Lock, names: Collection[str]) -> None:
@@ -35,12 +44,11 @@ def look_at(agenda: Agenda, lock: Lock, names: Collection[str]) -> None:
 
 
 def _look(agenda: Agenda, lock: Lock, entry: Entry) -> None:
-    if (known := entry.state) is None:
+    known = entry.left if entry.state is None else entry.state
+    if known is None:
         return
-    found: KnownState | None = None
-    with suppress(PublishError):
-        found = KnownState.from_state(entry.target.directory.read_state())
+    found = KnownState.from_state(entry.target.directory.look())
     if found != known:
         with lock:
-            if entry.state is known:  # else a worker was there meanwhile
+            if known is entry.state or known is entry.left:  # else a worker was there meanwhile
                 agenda.note_drift(entry, found)

@@ -47,7 +47,7 @@ def refresh_once(
         How each ended, by target and artifact; what did not end in time is left out. A bug in one target's refresh is
         raised like any other.
     """
-    refresher = Refresher(suppliers=plan.suppliers, clock=clock, may_take_over=may_take_over)
+    refresher = Refresher(suppliers=plan.suppliers, chain=plan.chain, clock=clock, may_take_over=may_take_over)
     minter, workers = Minter(chain=plan.chain, clock=clock), workers or Workers()
     deadline = None if seconds is None else time.monotonic() + seconds
     done: dict[Key, Outcome] = {}

@@ -61,9 +61,11 @@ class Outcome:
         error: Why it failed.
         duration: In seconds.
         state: The directory's state afterwards; None if it could not be opened, or was not looked at.
+        left: The directory's state after a failure to open it or to write in it; None after any other end.
         is_recreated: Whether the directory was replaced, so that containers that hold it see an empty one.
         lacked_record: Whether our files were there without a target record that could be read.
         found_mode: The directory's mode, if it was not as configured; None if it was, or the directory is new.
+        has_exchanged: Whether an artifact was minted with what STS granted just now, and not with an earlier grant.
     """
 
     result: Result
@@ -73,6 +75,8 @@ class Outcome:
     error: RefresherError | None = None
     duration: float = 0.0
     state: DirectoryState | None = None
+    left: DirectoryState | None = None
     is_recreated: bool = False
     lacked_record: bool = False
     found_mode: int | None = None
+    has_exchanged: bool = False

@@ -41,7 +41,7 @@ class Parts:
         self._reporter = reporter
         self._clock = clock
         self._patience = patience
-        self._faults: dict[str, str] = {}
+        self._faults: dict[str, RefresherError] = {}
         self._threads: dict[str, Thread] = {}
         self._begun: dict[str, float] = {}
 
@@ -88,13 +88,19 @@ class Parts:
 
     def report(self, part: str, error: RefresherError) -> None:
         """Report once what goes wrong in a part, and again when it changes."""
-        if self._faults.get(part) != error.problem:
-            self._faults[part] = error.problem
+        former, self._faults[part] = self._faults.get(part), error
+        if former is None or former.problem != error.problem:
             self._reporter.send("daemon.fault", Severity.ERROR, error=error.problem, remedy=error.remedy)
 
     def clear(self, part: str) -> None:
-        """Note that a part goes well, so that its next fault is reported."""
-        self._faults.pop(part, None)
+        """Note that a part goes well: the end of its fault is reported, and so will be its next one."""
+        former = self._faults.pop(part, None)
+        if former is not None:
+            self._reporter.send("daemon.recovered", Severity.INFO, error=former.problem)
+
+    def list_faults(self) -> list[tuple[str, str]]:
+        """Return problem and remedy of what goes wrong now."""
+        return [(error.problem, error.remedy) for error in tuple(self._faults.values())]
 
     def _begin(self, part: str, work: Callable[[], object]) -> None:
         thread = Thread(target=self.do, args=(part, work), name=f"part-{part}", daemon=True)

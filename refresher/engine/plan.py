@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from refresher.metadata.plan import EndpointPlan
+from refresher.publishing.artifacts import ACCESS_TOKEN, TOKEN
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord
 from refresher.resources import Impersonation
@@ -32,18 +34,19 @@ class Target:
 
     Attributes:
         name: Safe in file names, logs and metric labels.
-        supplier: Name of the supplier that serves its identity.
+        supplier: Name of the supplier that serves its identity; None without a pool.
         context: The workload that a token is supplied for; equal contexts of one supplier share a supply.
         expected: What the configuration would mint: any other token in the file is superseded.
         directory: Where its artifacts are.
         record: Whose the directory is to be.
         static: Bytes of each static artifact that it has, by name, in the order of writing.
-        impersonation: The way from its token to its service account.
+        impersonation: The way to its service account.
         minted: Optional artifacts that are minted.
+        metadata: Its metadata endpoint; None if it has none.
     """
 
     name: str
-    supplier: str
+    supplier: str | None
     context: SupplierContext
     expected: ExpectedClaims
     directory: CredentialsDirectory
@@ -51,11 +54,25 @@ class Target:
     static: Mapping[str, bytes]
     impersonation: Impersonation
     minted: tuple[MintedArtifact, ...] = ()
+    metadata: EndpointPlan | None = None
 
     @property
-    def supply_key(self) -> tuple[str, SupplierContext]:
+    def minting(self) -> tuple[MintedArtifact, ...]:
+        """All that is minted: optional artifacts, and an access token for its endpoint even if none is published."""
+        has_token = self.leading == ACCESS_TOKEN or any(each.name == ACCESS_TOKEN for each in self.minted)
+        if self.metadata is None or has_token:
+            return self.minted
+        return (*self.minted, MintedArtifact(name=ACCESS_TOKEN))
+
+    @property
+    def leading(self) -> str:
+        """The artifact that is renewed first, and that readiness is about: see `LEADING`."""
+        return ACCESS_TOKEN if self.impersonation.is_own else TOKEN
+
+    @property
+    def supply_key(self) -> tuple[object, ...]:
         """What targets that may share a token have in common."""
-        return (self.supplier, self.context)
+        return (self.supplier, self.context, self.impersonation if self.impersonation.is_own else None)
 
 
 class Chain(Protocol):

@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from refresher import policy
 from refresher.clock import Clock
-from refresher.engine.artifacts import list_changed_keys
+from refresher.engine.artifacts import describe_leading, list_changed_keys
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
+from refresher.engine.endpoints import Endpoints, NoEndpoints, is_env_wanted, serve_leading
 from refresher.engine.outcome import Life, Outcome, Result
-from refresher.engine.plan import Target
-from refresher.errors import PublishError, RefresherError, SupplyError
+from refresher.engine.plan import Chain, Target
+from refresher.engine.supplies import Supplies
+from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError
 from refresher.policy import State
-from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, DESCRIPTIONS, RECORD, TOKEN
-from refresher.publishing.contents import PublishedFile, describe, parse_descriptions, render_descriptions
-from refresher.publishing.directory import DirectoryState, is_in_place
+from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, RECORD
+from refresher.publishing.contents import PublishedFile, parse_descriptions, render_descriptions
+from refresher.publishing.directory import DirectoryState, is_in_place, lacks_any
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
 from refresher.publishing.turns import TURNS
-from refresher.shared_fetch import SharedFetch
 from refresher.suppliers.interface import Supplier
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
@@ -30,22 +30,28 @@ from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 class Refresher:
     """Refreshes targets; safe to use from several threads as long as each directory has one refresh at a time.
 
-    Targets of one identity share what is supplied; it is kept in memory only, and for these suppliers.
-
     Args:
         suppliers: By name.
+        chain: Returns what mints access tokens for targets without a pool; asked when one is minted.
         clock: Where the time comes from.
         may_take_over: Returns whether this process may take a directory from another identity now: only the daemon, or
             `once` while no daemon runs.
+        endpoints: The metadata endpoints, for which `env` waits.
     """
 
     def __init__(
-        self, *, suppliers: Mapping[str, Supplier], clock: Clock, may_take_over: Callable[[], bool] = lambda: True
+        self,
+        *,
+        suppliers: Mapping[str, Supplier],
+        chain: Callable[[], Chain],
+        clock: Clock,
+        may_take_over: Callable[[], bool] = lambda: True,
+        endpoints: Endpoints | None = None,
     ) -> None:
-        self._suppliers = suppliers
-        self._shares: dict[object, SharedFetch[SubjectToken]] = {}
+        self._supplies = Supplies(suppliers=suppliers, chain=chain, clock=clock)
         self._clock = clock
         self._may_take_over = may_take_over
+        self._endpoints = endpoints or NoEndpoints()
 
     def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
         """Bring one target's directory to the configured state, with a token that is fresh.
@@ -70,13 +76,16 @@ class Refresher:
         state: DirectoryState | None = None
         try:
             with TURNS.take(), open_to_publish(target.directory) as directory:
-                visit = _Visit(directory, target, self._supply, self._clock, self._may_take_over, force, first)
+                visit = _Visit(directory, target, self._supplies.get, self._clock, self._may_take_over, force, first)
+                visit.wants_env = is_env_wanted(self._endpoints, target)
                 error = visit.bring_up_to_date()
-                state = directory.read_state()
-                if visit.token is not None and _has_lost(target, state):
+                state = directory.read_state(visit.contents)
+                needed = {target.leading, *target.static} - (set() if visit.wants_env else {ENVIRONMENT})
+                if visit.token is not None and lacks_any(state, target.directory.artifacts, needed):
                     state = ()  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
+        serve_leading(self._endpoints, target, None if visit is None else visit.token, error)
         return Outcome(
             result=visit.result if visit is not None and error is None else Result.FAILED,
             life=None if visit is None or visit.token is None else Life.from_token(visit.token),
@@ -85,6 +94,7 @@ class Refresher:
             error=error,
             duration=self._clock.monotonic() - started,
             state=state,
+            left=target.directory.look() if isinstance(error, PublishError) else None,
             is_recreated=visit is not None and visit.is_recreated,
             lacked_record=visit is not None and visit.lacked_record,
             found_mode=None if visit is None or error is not None else visit.directory.found_mode,
@@ -92,29 +102,7 @@ class Refresher:
 
     def forget(self, target: Target) -> None:
         """Drop the token that was supplied for a target last: no other target can share it."""
-        self._shares.pop(target.supply_key, None)
-
-    def _supply(self, target: Target, present: SubjectToken | None) -> SubjectToken:
-        """Return a token for a target: one fetched for a sibling if it is fresh and newer, else a new one.
-
-        Raises:
-            SupplyError: The supplier had none.
-        """
-        now = self._clock.now()
-
-        def serves(token: SubjectToken) -> bool:
-            is_fresh = policy.compute_state(target.name, token.issued_at, token.expires_at, now) is State.FRESH
-            is_present = present is not None and token.value == present.value
-            return is_fresh and not is_present and not target.expected.mismatches(token)
-
-        share = self._shares.setdefault(target.supply_key, SharedFetch())  # in one step, for all threads
-        return share.get(serves=serves, fetch=lambda _: self._suppliers[target.supplier].supply(target.context, now))
-
-
-def _has_lost(target: Target, state: DirectoryState) -> bool:
-    """Return whether a file is absent that each target with a token has."""
-    states = zip((RECORD, *target.directory.artifacts), state[1:], strict=False)
-    return any(each is None and name in {RECORD, TOKEN, *target.static} for name, each in states)
+        self._supplies.forget(target)
 
 
 @dataclass(eq=False)
@@ -128,6 +116,7 @@ class _Visit:
     may_take_over: Callable[[], bool]
     force: bool
     first: bool
+    wants_env: bool | None = True
     is_claimed: bool = True
     wrote: bool = False
     contents: dict[str, PublishedFile] = field(default_factory=dict)
@@ -152,12 +141,7 @@ class _Visit:
                     self._finish()
                     return None
             seen = self.directory.read_state()
-        token, failure = None, None
-        try:
-            with TURNS.leave():  # a supplier may wait for an answer
-                token = self.supply(self.target, self.token)  # 4
-        except SupplyError as error:
-            failure = error
+        token, failure = self._try_to_supply()  # 4
         with self.directory.held():
             if self.directory.read_state() != seen:
                 if self.directory.read_record() != (self.target.record if self.is_claimed else None):
@@ -174,6 +158,13 @@ class _Visit:
             if self.is_claimed:
                 self._finish()
         return failure
+
+    def _try_to_supply(self) -> tuple[SubjectToken | None, RefresherError | None]:
+        try:
+            with TURNS.leave():  # a supplier may wait for an answer
+                return self.supply(self.target, self.token), None
+        except (SupplyError, ImpersonationError) as error:
+            return None, error
 
     def _claim(self) -> None:
         """Make the directory this target's, or find out that it can't be yet."""
@@ -216,14 +207,14 @@ class _Visit:
         self.wrote = self.is_claimed = True
 
     def _look(self) -> Assessment:
-        self.contents = self.directory.read((*self.target.static, DESCRIPTIONS, TOKEN))
+        self.contents = self.directory.read((*self.target.static, DESCRIPTIONS, self.target.leading))
         present = assess_token(self.target, self.contents, self.clock.now())
         if not self.is_claimed:
             return Assessment(state=State.FOREIGN)
         self.token = present.token if present.is_ours else None
         return present
 
-    def _publish(self, token: SubjectToken, present: Assessment) -> SupplyError | None:
+    def _publish(self, token: SubjectToken, present: Assessment) -> RefresherError | None:
         """Publish a supplied token if it is worth it; return why the supplier is to blame if it is not."""
         try:
             if not is_worth_publishing(self.target, token, present, self.clock.now(), force=self.force):
@@ -244,7 +235,8 @@ class _Visit:
             self._look()
         self._settle_static(before_token=True)
         self._settle_descriptions(token)
-        self.directory.publish(TOKEN, token.value.encode())
+        self.directory.publish(self.target.leading, token.value.encode())
+        del self.contents[self.target.leading]
         self.token, self.result = token, Result.PUBLISHED
         return None
 
@@ -252,19 +244,24 @@ class _Visit:
         """Put everything right next to our token, and prove at the first visit that writing works."""
         if self.token is not None:  # 5
             if self.result is not Result.PUBLISHED:
-                self._settle(TOKEN, self.contents[TOKEN].content or b"")
+                self._settle(self.target.leading, self.contents[self.target.leading].content or b"")
                 self._settle_descriptions(self.token)
             self._settle_static(before_token=False)
             wanted = {*self.target.directory.artifacts, RECORD, DESCRIPTIONS}
+            if self.wants_env is False:
+                wanted.remove(ENVIRONMENT)
+                self.contents.pop(ENVIRONMENT, None)
             self.directory.withdraw(name for name in self.directory.list_entries()[0] if name not in wanted)
         if self.first and self.result is not Result.PUBLISHED and not self.wrote:
-            self.directory.probe(len(self.target.static[CREDENTIALS]))  # 6
+            self.directory.probe(max(map(len, self.target.static.values())))  # 6
 
     def _settle_static(self, *, before_token: bool) -> None:
-        names = [row.name for row in ARTIFACTS if row.name in self.target.static or row.name == TOKEN]
-        place = names.index(TOKEN)
+        leading = self.target.leading
+        names = [row.name for row in ARTIFACTS if row.name in self.target.static or row.name == leading]
+        place = names.index(leading)
         for name in names[:place] if before_token else names[place + 1 :]:
-            self._settle(name, self.target.static[name])
+            if name != ENVIRONMENT or self.wants_env:
+                self._settle(name, self.target.static[name])
 
     def _settle(self, name: str, wanted: bytes) -> None:
         """Write an artifact unless it was written, or is in place with its owner and mode."""
@@ -277,6 +274,8 @@ class _Visit:
         if former is not None and (keys := list_changed_keys(former, wanted)):
             self.changed[name] = keys
         self.wrote = True
+        if name == ENVIRONMENT and self.target.metadata is not None and file.is_absent:
+            return  # it waited for the listener
         if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
             self.repaired.append(name)
 
@@ -290,10 +289,12 @@ class _Visit:
         minted = {artifact.name for artifact in self.target.minted}
         wanted = {name: entry for name, entry in present.items() if name in minted}
         if token.unverified_claims is None:
-            wanted[TOKEN] = describe(token.value.encode(), token.issued_at, token.expires_at)
+            wanted[self.target.leading] = describe_leading(self.target.impersonation, token)
         if not wanted:
             if not file.is_absent:
                 self.directory.withdraw([DESCRIPTIONS])
         elif present != wanted or not is_in_place(file, render_descriptions(present), self.directory.ownership):
             self.directory.publish(DESCRIPTIONS, render_descriptions(wanted))
+            del self.contents[DESCRIPTIONS]
             self.wrote = True
+            self.repaired += [DESCRIPTIONS] if present == wanted else []

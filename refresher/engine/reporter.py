@@ -20,7 +20,7 @@ from refresher.engine.agenda import Entry
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
-from refresher.publishing.artifacts import RECORD, TOKEN
+from refresher.publishing.artifacts import RECORD
 from refresher.publishing.atomic import find_containers
 from refresher.publishing.directory import KnownState, is_another_directory
 from refresher.publishing.retirement import Retirement
@@ -176,7 +176,7 @@ class Reporter:
                 remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
             )
         elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
-            artifact, writer = entry.key[1] or TOKEN, "the files' owner"
+            artifact, writer = entry.key[1] or entry.target.leading, "the files' owner"
             if outcome.lacked_record:
                 artifact, writer = RECORD, "the daemon's user"
             error = f"another process changed or removed {path}/{artifact}; a new one is in place"
@@ -210,7 +210,7 @@ class Reporter:
         """
         target, life = entry.target, outcome.life
         is_known = target.impersonation.service_account is not None or target.expected.maximum_lifetime is not None
-        if is_known or life is None or target.supplier in self._advised:
+        if is_known or life is None or target.supplier is None or target.supplier in self._advised:
             return
         if life.expires_at - life.issued_at <= policy.SHORT_LIFETIME:
             self._advised.add(target.supplier)
@@ -233,15 +233,15 @@ class Reporter:
                     self.send(name, severity, **line)
                 continue
             names = list(dict.fromkeys(str(line["target"]) for line in lines))
-            facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "remedy", "next_at")}
+            facts = {fact: value for fact, value in lines[0].items() if fact in ("error", "cause", "remedy", "next_at")}
             self.send(name, severity, targets=len(names), first=", ".join(names[:_FEW]), **facts)
 
-    def collect(self, name: str, severity: Severity, **fields: Value) -> None:
+    def collect(self, name: str, severity: Severity, few: int = _FEW, /, **fields: Value) -> None:
         """Keep a line for the next `flush`, with others of the same remedy, which is what stays to be done.
 
-        Its `fields` name a `target`.
+        Its `fields` name a `target`; up to a `few` are sent as they are.
         """
-        self._collect((name, severity, str(fields.get("remedy")), _FEW), fields)
+        self._collect((name, severity, str(fields.get("remedy")), few), fields)
 
     def _collect(self, kind: tuple[str, Severity, str, int], fields: dict[str, Value]) -> None:
         """Keep a line with others of its kind: name, severity, cause, and how many are sent as they are."""
@@ -273,8 +273,8 @@ def _compute_state(entry: Entry, now: datetime) -> State:
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:
-    job: dict[str, Value] = {"target": entry.target.name, "supplier": entry.target.supplier}
-    return job if entry.artifact is None else {**job, "artifact": entry.artifact.name}
+    facts = {"target": entry.target.name, "supplier": entry.target.supplier, "artifact": entry.key[1] or None}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _describe(entry: Entry) -> dict[str, Value]:

@@ -70,6 +70,7 @@ class Watcher:
         self._targets: dict[str, int] = {}
         self._target_names: dict[int, str] = {}
         self._touched: set[str] = set()
+        self._lost: set[str] = set()
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._inotify = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._inotify < 0:
@@ -141,9 +142,11 @@ class Watcher:
     def watch_targets(self, root: Path, names: AbstractSet[str]) -> None:
         """Watch the directories of exactly these targets; asked again at every tick, it adds those that were replaced.
 
-        One that can't be watched is left to the sweep.
+        One that can't be watched is left to the sweep. What befell one that was replaced, before it was added, was not
+        seen, so it counts as touched.
         """
         with self._lock:
+            self._lost &= names
             unwanted = {*self._targets} if root != self._root else self._targets.keys() - names
             removed = [self._forget(name) for name in unwanted]
             self._root, wanted = root, names - self._targets.keys()
@@ -156,6 +159,8 @@ class Watcher:
             if number >= 0:
                 with self._lock:
                     self._targets[name], self._target_names[number] = number, name
+                    self._touched |= {name} & self._lost
+                    self._lost.discard(name)
             elif ctypes.get_errno() == errno.ENOSPC:
                 self._explain(errno.ENOSPC, "max_user_watches")
                 return
@@ -178,6 +183,8 @@ class Watcher:
             if wanted is not None:
                 self.watch(wanted[0])
                 self.watch_targets(*wanted[1:])
+                if self._touched:
+                    self._changed_call()
             if self._inotify in ready and self._read():
                 self._changed_call()
                 time.sleep(_PAUSE)
@@ -201,6 +208,7 @@ class Watcher:
             if (target := self._target_names.get(number)) is not None:
                 if mask & _GONE:
                     self._forget(target)
+                    self._lost.add(target)
                 if not name.endswith(".tmp"):  # else it is the daemon's own, on its way to another name
                     self._touched.add(target)
                 return target in self._touched

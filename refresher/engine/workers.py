@@ -10,7 +10,7 @@ from threading import Condition, Thread
 
 from refresher.engine.plan import MintedArtifact, Plan, Target
 
-KEYS_LANE, CANARY_LANE = ":keys", ":canary"
+KEYS_LANE, CANARY_LANE, METADATA_LANE = ":keys", ":canary", ":metadata"
 """Lanes next to the suppliers', none of which can have such names."""
 
 ARTIFACTS_THREADS = 16
@@ -25,22 +25,24 @@ def choose_lane(
     A token has the lane of its supplier; artifacts that go one way share one: by a provider, or by the worker's own
     credentials. What failed at the last attempt (`is_failing`) delays none that go the same way.
     """
-    if artifact is None:
+    if artifact is None and target.supplier is not None:
         return target.supplier, plan.threads.get(target.supplier, 1)
     way = target.impersonation
-    by = (way.credentials or "metadata server") if way.is_own else way.provider.resource_name
+    by = (way.credentials or "metadata server") if way.provider is None else way.provider.resource_name
     return f":artifacts {by}{' again' if is_failing else ''}", ARTIFACTS_THREADS
 
 
 def list_lanes(plan: Plan) -> set[str]:
-    """Return the lanes of all jobs of a plan, and those of keys and of the canary."""
-    minting = [target for target in plan.targets.values() if target.minted]
+    """Return the lanes of all jobs of a plan, and those of keys, of the canary and of metadata endpoints."""
     lanes = {
-        choose_lane(plan, each, each.minted[0], is_failing=is_failing)[0]
-        for each in minting
+        choose_lane(plan, each, artifact, is_failing=is_failing)[0]
+        for each in plan.targets.values()
+        for artifact in (None, *each.minting[:1])
         for is_failing in (False, True)
     }
-    return {KEYS_LANE, CANARY_LANE, *lanes, *(target.supplier for target in plan.targets.values())}
+    if any(target.metadata is not None for target in plan.targets.values()):
+        lanes.add(METADATA_LANE)
+    return {KEYS_LANE, CANARY_LANE, *lanes}
 
 
 class Workers:

@@ -144,6 +144,7 @@ class Call:
             retry_after=response.retry_after,
         )
         refused.entry = entries.name_refusal(response.status, text, service=self.service)
+        refused.http_status = response.status
         return refused
 
     def reject(self, fault: str) -> RefresherError:

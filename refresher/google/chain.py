@@ -17,12 +17,11 @@ from typing import Any
 from refresher.catalogue.entries import find_exchange_remedy, find_remedy, recognise
 from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.google.call import Call, Transport, is_retryable
-from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.resources import CLOUD_PLATFORM_SCOPE, CREATOR_ROLE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.tokens import ACCESS_TOKEN_TYPE, AccessToken
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
-_CREATOR_ROLE = "roles/iam.serviceAccountTokenCreator"
 _ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
 """The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
 kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
@@ -106,7 +105,7 @@ def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> st
     """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
     entry = recognise(status, text)
     if entry is None or not entry.is_missing_role or is_retryable(status):
-        named = {"caller": way.principal, "provider": way.provider.name}
+        named = {"caller": way.principal} | ({} if way.provider is None else {"provider": way.provider.name})
         if way.service_account is not None:
             named |= {"service_account": way.service_account, "quota_account": way.service_account}
         return find_remedy(status, text, **named)
@@ -115,7 +114,7 @@ def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> st
     accounts = (*way.delegates, str(way.service_account))
     links = zip((way.principal, *way.delegates), accounts, strict=True)
     return (
-        f"grant each of the chain {_CREATOR_ROLE} on the next (Google does not show which one lacks it): "
+        f"grant each of the chain {CREATOR_ROLE} on the next (Google does not show which one lacks it): "
         + ", then ".join(f"{member} on {account}" for member, account in links)
     )
 
@@ -142,7 +141,7 @@ class GoogleChain:
         for an identity that impersonates as the worker, an access token of the worker's own, and STS is not asked.
         It is an `ExchangeError` if STS refused or did not answer, a `SupplyError` if the worker has no token.
         """
-        if way.is_own:
+        if way.provider is None:
             return self.own(way.credentials, now)
         return exchange(
             self.transport(),
@@ -162,7 +161,7 @@ class GoogleChain:
         """
         if way.service_account is None:
             return federated
-        return self._open(way, federated, _CREATOR_ROLE).generate_access_token(
+        return self._open(way, federated, CREATOR_ROLE).generate_access_token(
             way.service_account, scopes=way.scopes, lifetime=way.lifetime, delegates=way.delegates
         )
 

@@ -238,7 +238,7 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
 def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -> RefresherError:
     facts = {**way.facts, "file": str(token_path)}
     call = Call(
-        asked=f"the exchange at {way.provider.resource_name}",
+        asked=f"the exchange at {facts.get('resource')}",
         url=request.last_url,
         error=ExchangeError,
         explain=lambda status, text: entries.find_exchange_remedy(way.subject_token_type, status, text, **facts),

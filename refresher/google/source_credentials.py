@@ -25,7 +25,10 @@ _LONGEST_WAIT = timedelta(minutes=1)
 """A caller that waits for another's fetch came before it; a clock that went back by less harms no token of an hour."""
 _EMAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}@[A-Za-z0-9.-]{1,253}")
 _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
-_ELSEWHERE = "run on Google Cloud, or choose another supplier; google.endpoints.metadata sets another server"
+_ELSEWHERE = (
+    "run on Google Cloud; or choose another supplier, or a credentials file (credentials: of the identity); "
+    "google.endpoints.metadata sets another server"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

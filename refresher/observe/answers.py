@@ -102,6 +102,8 @@ def _answer_target(request: Request, board: Board, survey: Survey) -> Response:
     asked = [value for key, value in request.query if key == "artifact"]
     names = [each for each in asked if each != TOKEN]
     known = {each.name for each in verdict.artifacts}
+    if verdict.target.impersonation.is_own:
+        known.add(verdict.target.leading)
     if asked:
         if unknown := [each for each in names if each not in known]:
             return Response(404, f"target {name} has no artifact {escape(unknown[0], longest=64)}\n".encode())
@@ -147,6 +149,7 @@ def write_status(
         "ready": is_ready(board, found),
         "problems": [f"{problem} — {remedy}" for problem, remedy in complaints],
         "refused": refused if refusal else None,
+        "retiring": list(board.retiring),
         "daemon": _describe_daemon(board, found, as_of),
     }
     exchanges = (json.dumps(_describe_exchange(each)) for each in board.exchanges.values())
@@ -170,13 +173,14 @@ def write_status(
 def _describe_daemon(board: Board, found: Sequence[Verdict], as_of: datetime | None) -> Mapping[str, Any]:
     """Return what `status` shows of the daemon, and what only the daemon knows of itself."""
     is_live = board.is_live
+    problem, remedy = board.faults[0] if board.faults else (None, None)
     return {
         "running": True,
         "pid": os.getpid(),
         "stopped": False,
         "last_refresh_at": _format(max((each.written_at for each in found if each.written_at), default=None)),
-        "problem": None if is_live else _describe_lateness(board),
-        "remedy": None if is_live else _RESTART,
+        "problem": problem if is_live else _describe_lateness(board),
+        "remedy": remedy if is_live else _RESTART,
         "version": __version__,
         "live": is_live,
         "last_tick_seconds": round(board.seconds_since_tick, 3),
@@ -210,6 +214,7 @@ def _describe_exchange(found: ExchangeHealth) -> Mapping[str, str | int | None]:
         "accepted_at": _format(found.accepted_at),
         "failures": found.failures,
         "problem": found.problem,
+        "cause": found.cause,
         "remedy": found.remedy,
     }
 

@@ -8,6 +8,7 @@ does), and nothing waits: a lock is held for the length of an assignment.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from refresher.engine.canary import ExchangeHealth
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan, Target
-from refresher.errors import ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
+from refresher.errors import THROTTLED, ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
 
 LIVE_SECONDS = 30.0
 """The daemon is live while its last tick ended within this time; one is due each second."""
@@ -28,6 +29,10 @@ _STAGES: dict[type[RefresherError], str] = {
     ExchangeError: "exchange",
     ImpersonationError: "impersonate",
 }
+PROBE = "probe"
+"""The stage of the canary's probes."""
+THROTTLED_STAGES = ("supply", "exchange", "impersonate", PROBE)
+"""Those that ask servers with limits of requests."""
 _OTHER = "other"
 _DONE = "done"
 OUTCOMES = (
@@ -64,11 +69,13 @@ class Tally(NamedTuple):
         ended: By outcome and stage.
         durations: How many jobs took at most each of `BUCKETS`, the longer ones last; not cumulative.
         seconds: What all of them took.
+        throttled: How many met a limit of requests (HTTP 429), by stage; and how many probes of the canary.
     """
 
     ended: Mapping[tuple[str, str], int]
     durations: tuple[int, ...]
     seconds: float
+    throttled: Mapping[str, int]
 
 
 class Board(Observer):
@@ -82,15 +89,24 @@ class Board(Observer):
         self._ended = Counter(dict.fromkeys(OUTCOMES, 0))
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
+        self._throttled = Counter(dict.fromkeys(THROTTLED_STAGES, 0))
         self.started_at = clock.now()
         self.plan: Plan | None = None
         self.planned_at: datetime | None = None
         self.exchanges: Mapping[str, ExchangeHealth] = {}
         """What Google answered last, by the identity that was tried."""
+        self.retiring: tuple[str, ...] = ()
+        """Names of directories that belong to no target any more, and keep files for a while."""
+        self.faults: tuple[tuple[str, str], ...] = ()
+        """Problem and remedy of what the daemon can't do now."""
 
-    def note_tick(self, exchanges: Sequence[ExchangeHealth]) -> None:
-        """Note that a tick ended, and what the canary knows."""
+    def note_tick(
+        self, exchanges: Sequence[ExchangeHealth], faults: Sequence[tuple[str, str]] = (), throttled: int = 0
+    ) -> None:
+        """Note that a tick ended, what the canary knows, and problem and remedy of what the daemon can't do."""
         self._ticked = self._clock.monotonic()
+        self._throttled[PROBE] = throttled
+        self.faults = tuple(faults)
         self.exchanges = {each.identity: each for each in exchanges}
 
     def note_plan(self, plan: Plan) -> None:
@@ -106,6 +122,11 @@ class Board(Observer):
                             self._jobs.pop(key, None)
             self.plan, self.planned_at = plan, self._clock.now()
 
+    def note_retiring(self, root: Path, names: tuple[str, ...]) -> None:
+        """Note which directories are being retired below the root of the plan."""
+        if self.plan is not None and self.plan.root == root:
+            self.retiring = tuple(sorted(names))
+
     def note_job(self, entry: Entry, outcome: Outcome, now: datetime) -> None:
         """Note how a job ended."""
         error = outcome.error
@@ -115,6 +136,7 @@ class Board(Observer):
                 return  # another plan came into force meanwhile
             former = self._jobs.get(entry.key, _NEVER)
             self._ended[key] += 1
+            self._throttled[key[1]] += error is not None and error.http_status == THROTTLED
             self._seconds += outcome.duration
             self._durations[sum(outcome.duration > bound for bound in BUCKETS)] += 1
             is_success = error is None and outcome.result is not Result.WAITING
@@ -150,14 +172,15 @@ class Board(Observer):
     def count_jobs(self) -> Tally:
         """Return the counts of all jobs since the start."""
         with self._lock:
-            return Tally(dict(self._ended), tuple(self._durations), self._seconds)
+            throttled = {stage: self._throttled[stage] for stage in THROTTLED_STAGES}
+            return Tally(dict(self._ended), tuple(self._durations), self._seconds, throttled)
 
 
 _NEVER = Job()
 
 
 def _list_keys(target: Target) -> tuple[Key, ...]:
-    return (target.name, ""), *((target.name, artifact.name) for artifact in target.minted)
+    return (target.name, ""), *((target.name, artifact.name) for artifact in target.minting)
 
 
 def _find_stage(error: RefresherError) -> str:

@@ -68,6 +68,9 @@ def _judge_daemon(board: Board) -> Iterator[Finding]:
             problem=f"the daemon's last tick ended {format_span(timedelta(seconds=board.seconds_since_tick))} ago",
             remedy="read the daemon's log, then restart it: systemctl restart refresher",
         )
+    for problem, remedy in board.faults:
+        effect = "The daemon can't do a part of its work"
+        yield Finding(weight=Weight.THREATENED, effect=effect, problem=problem, remedy=remedy)
     if (plan := board.plan) is None:
         problem = "no configuration is in force yet"
         remedy = "wait a moment; if this stays, read config.rejected in the daemon's log"

@@ -13,10 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from refresher import policy
+from refresher.errors import PublishError
 from refresher.observe.health import TargetHealth
 from refresher.observe.remedies import REMEDIES, THIS_USER, choose_remedy
 from refresher.policy import State
 from refresher.publishing.lock import is_daemon_running
+from refresher.publishing.space import check_root
 from refresher.publishing.walk import LOCK
 from refresher.users import DaemonUser
 
@@ -91,6 +93,11 @@ def examine_daemon(
     elif is_running is False and due:
         problem = f"no daemon refreshes what is due: {_join(due)}"
         remedy = f"{choose_remedy(root, daemon)}; if a timer runs that, look why it did not (systemctl list-timers)"
+    elif is_running:
+        try:
+            check_root(root)
+        except PublishError as error:
+            problem, remedy = error.problem, error.remedy
     written = [verdict.written_at for verdict in verdicts if verdict.written_at is not None]
     return DaemonHealth(
         root=root,

@@ -26,7 +26,7 @@ from refresher.observe.remedies import (
     find_root_fault,
 )
 from refresher.policy import State
-from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, get_row
+from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, parse_descriptions
 from refresher.publishing.directory import CredentialsDirectory, is_in_place
 from refresher.publishing.lock import is_daemon_running
@@ -63,7 +63,7 @@ class ArtifactHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetHealth:
-    """The verdict on one target; `state`, `token` and `path` are those of its token file.
+    """The verdict on one target; `state`, `token` and `path` are those of its leading file.
 
     Attributes:
         token: None if the file holds none, or none whose life is known.
@@ -119,7 +119,8 @@ def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> Ta
     if place is not None and ownership.uid is None:  # the files are the daemon's, whose user need not be this command's
         target = replace(target, directory=replace(target.directory, ownership=ownership._replace(uid=place.uid)))
     try:
-        contents = target.directory.read((*target.static, TOKEN, DESCRIPTIONS, *(each.name for each in target.minted)))
+        names = (*target.static, target.leading, DESCRIPTIONS, *(each.name for each in target.minted))
+        contents = target.directory.read(names)
         assessment = assess_token(target, contents, now)
         try:
             if place is None or target.directory.may_read_record():
@@ -130,8 +131,8 @@ def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> Ta
         except (NewerRecordError, InsecureDirectoryError) as error:
             assessment, complaint = replace(assessment, state=State.FOREIGN), (error.problem, error.remedy)
     except PublishError as error:
-        return build_unreadable(target.directory, error, now)
-    wanted = {TOKEN: contents[TOKEN].content or b""}
+        return build_unreadable(target.directory, error, now, target.leading)
+    wanted = {target.leading: contents[target.leading].content or b""}
     wanted |= {name: content for name, content in target.static.items() if not get_row(name).is_optional}
     for name, content in wanted.items() if assessment.is_usable else ():
         if complaint is None and not is_in_place(contents[name], content, target.directory.ownership):
@@ -139,8 +140,20 @@ def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> Ta
                 f"{target.directory.path / name} {_describe_drift(contents[name], content)}",
                 choose_remedy(target.directory.root, daemon, blocked=_find_obstacle(target.directory, contents, name)),
             )
+            if target.metadata is not None and name == ENVIRONMENT and contents[name].is_absent:
+                problem = f"{complaint[0]}: the metadata endpoint in {target.metadata.wanted.netns} is not open"
+                complaint = problem, "read metadata.closed in the daemon's log, which shows what to do"
     found = tuple(_examine_artifacts(target, contents, now, daemon))
-    verdict = build_verdict(target.directory, assessment, now, daemon, artifacts=found, complaint=complaint, note=note)
+    verdict = build_verdict(
+        target.directory,
+        assessment,
+        now,
+        daemon,
+        artifacts=found,
+        complaint=complaint,
+        note=note,
+        leading=target.leading,
+    )
     return replace(verdict, written_at=find_last_write(contents))
 
 
@@ -178,8 +191,10 @@ def _examine_artifacts(
 ) -> Iterator[ArtifactHealth]:
     described = parse_descriptions(contents[DESCRIPTIONS].content)
     for artifact in target.minted:
-        description = described.get(artifact.name)
-        state = assess_minted(target, artifact, contents[artifact.name], description, now)
+        description, file = described.get(artifact.name), contents[artifact.name]
+        state = assess_minted(target, artifact, file, description, now)
+        if state in _SERVING and not is_in_place(file, file.content or b"", target.directory.ownership):
+            state = State.FOREIGN
         end = description and description.expires_at
         yield build_artifact(target.directory, artifact.name, state, now, end, daemon)
     for name in target.static:
@@ -225,12 +240,14 @@ def find_last_write(contents: Mapping[str, PublishedFile]) -> datetime | None:
     return datetime.fromtimestamp(max(changes) / 1e9, UTC) if changes else None
 
 
-def build_unreadable(directory: CredentialsDirectory, error: PublishError, now: datetime) -> TargetHealth:
+def build_unreadable(
+    directory: CredentialsDirectory, error: PublishError, now: datetime, leading: str = TOKEN
+) -> TargetHealth:
     """Return the verdict on a directory that can't be read, or not be trusted."""
     complaint = error.problem, error.remedy
     if isinstance(error.__cause__, PermissionError):
         complaint = f"target {directory.name} can't be examined: this user may not read {directory.path}", _AS_ROOT
-    return build_verdict(directory, Assessment(state=State.UNREADABLE), now, complaint=complaint)
+    return build_verdict(directory, Assessment(state=State.UNREADABLE), now, complaint=complaint, leading=leading)
 
 
 def build_verdict(
@@ -242,10 +259,11 @@ def build_verdict(
     artifacts: tuple[ArtifactHealth, ...] = (),
     complaint: tuple[str, str] | None = None,
     note: str | None = None,
+    leading: str = TOKEN,
 ) -> TargetHealth:
-    """Return the verdict on a directory; a complaint about the token takes the place of None."""
+    """Return the verdict on a directory that an artifact leads; a complaint about its token takes the place of None."""
     token = assessment.token
-    problem, remedy = complaint or _complain_of_token(directory, assessment, now, daemon) or (None, None)
+    problem, remedy = complaint or _complain_of_token(directory, leading, assessment, now, daemon) or (None, None)
     serves = token is not None and assessment.is_ours and not policy.is_from_the_future(token.issued_at, now)
     zero = now - now
     return TargetHealth(
@@ -253,7 +271,7 @@ def build_verdict(
         state=assessment.state,
         token=token,
         artifacts=artifacts,
-        path=str(directory.path / TOKEN),
+        path=str(directory.path / leading),
         runway=max(token.expires_at - now, zero) if token is not None and serves else zero,
         problem=problem,
         remedy=remedy,
@@ -262,18 +280,19 @@ def build_verdict(
 
 
 def _complain_of_token(
-    directory: CredentialsDirectory, assessment: Assessment, now: datetime, daemon: DaemonUser
+    directory: CredentialsDirectory, leading: str, assessment: Assessment, now: datetime, daemon: DaemonUser
 ) -> tuple[str, str] | None:
-    """Return what is wrong with a token file, and the remedy; None if nothing is."""
+    """Return what is wrong with the leading file, and the remedy; None if nothing is."""
     token, reason = assessment.token, assessment.reason or ""
+    label = f"the {leading.replace('_', ' ')} of target {directory.name}"
     if assessment.state is State.UNREADABLE and reason.endswith(_DENIED):
-        return f"the token of target {directory.name} can't be examined: this user may not read it", _AS_ROOT
+        return f"{label} can't be examined: this user may not read it", _AS_ROOT
     if assessment.state is State.ABSENT and (fault := find_root_fault(directory.root, daemon)) is not None:
         return fault, choose_remedy(directory.root, daemon)
     if assessment.state not in _SERVING:
-        problem = f"the token of target {directory.name} is {assessment.state}{reason and ': '}{reason}"
-        blocked = directory.path / TOKEN if reason.endswith(_BLOCKED) else None
+        problem = f"{label} is {assessment.state}{reason and ': '}{reason}"
+        blocked = directory.path / leading if reason.endswith(_BLOCKED) else None
         return problem, choose_remedy(directory.root, daemon, blocked=blocked)
     if token is not None and policy.is_from_the_future(token.issued_at, now):
-        return f"the token of target {directory.name} was issued in the future", "set this machine's clock (NTP)"
+        return f"{label} was issued in the future", "set this machine's clock (NTP)"
     return None

@@ -33,6 +33,7 @@ METRICS = {
     "refresher_exchange_refused": ("gauge", "1 if Google refused the identity when it was last tried, else 0."),
     "refresher_exchange_consecutive_failures": ("gauge", "Probes of an identity in a row that Google did not accept."),
     "refresher_refreshes_total": ("counter", "Attempts by how they ended; `stage` is the one that failed, or done."),
+    "refresher_throttled_total": ("counter", "Attempts, and probes of identities, that met HTTP 429, by stage."),
     "refresher_refresh_duration_seconds": ("histogram", "Duration of attempts."),
     "refresher_configuration_problems": ("gauge", "Problems that keep the configuration or drop-ins from being used."),
     "refresher_last_tick_seconds": ("gauge", "How long ago the daemon's last tick ended; one is due each second."),
@@ -141,6 +142,8 @@ def _list_daemon(board: Board, as_of: datetime | None, now: datetime) -> Iterato
         (name := "refresher_refreshes_total"),
         [f'{name}{{outcome="{outcome}",stage="{stage}"}} {count}' for (outcome, stage), count in tally.ended.items()],
     )
+    name = "refresher_throttled_total"
+    yield name, [f'{name}{{stage="{stage}"}} {count}' for stage, count in tally.throttled.items()]
     name, lines, count = "refresher_refresh_duration_seconds", list[str](), 0
     for bound, more in zip((*BUCKETS, "+Inf"), tally.durations, strict=True):
         count += more

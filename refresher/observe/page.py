@@ -27,7 +27,8 @@ from refresher.policy import State
 ROWS = 50
 _MOST_FINDINGS = 30
 _MOST_NAMES = 8
-_LONGEST_TEXT = 1000
+_LONGEST_TEXT = 4000
+"""Characters of a problem or a remedy; one with commands for every pool and provider has more than a thousand."""
 _RELOAD_SECONDS = 10
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ class Artifact(NamedTuple):
         is_optional: Whether only targets that ask for it have it.
         is_folder: Whether it is a folder.
         variable: The variable of `env` that holds its path; for a folder, the beginning of each; empty for none.
+        needs_pool: Whether it is of no use without a workload identity pool, so that a target without one has none.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Artifact(NamedTuple):
     is_optional: bool = False
     is_folder: bool = False
     variable: str = ""
+    needs_pool: bool = False
 
 
 RECORD = ".target"
@@ -42,18 +44,30 @@ ENVIRONMENT = "env"
 
 ARTIFACTS = (
     Artifact(RECORD, "record"),
-    Artifact(CREDENTIALS, "static"),
+    Artifact(CREDENTIALS, "static", needs_pool=True),
     Artifact(DESCRIPTIONS, "description"),
-    Artifact(TOKEN, "supplied"),
+    Artifact(TOKEN, "supplied", needs_pool=True),
     Artifact(ACCESS_TOKEN, "minted", is_optional=True, variable="REFRESHER_ACCESS_TOKEN_FILE"),
     Artifact(ID_TOKENS, "minted", is_optional=True, is_folder=True, variable="REFRESHER_ID_TOKEN_FILE_"),
-    Artifact(BOTO, "static", is_optional=True, variable="BOTO_CONFIG"),
+    Artifact(BOTO, "static", is_optional=True, variable="BOTO_CONFIG", needs_pool=True),
     Artifact(ENVIRONMENT, "static"),
 )
 """In the order of writing."""
 
-REQUIRED = tuple(row.name for row in ARTIFACTS if not row.is_optional and row.origin in ("static", "supplied"))
-"""The names that every container needs, in the order of writing."""
+LEADING = (TOKEN, ACCESS_TOKEN)
+"""The artifacts that can lead a directory: the file that the refresher renews first, and that readiness is about.
+
+With a pool it is the subject token; without one the access token takes its place.
+"""
+
+_REQUIRED = tuple(row for row in ARTIFACTS if not row.is_optional and row.origin in ("static", "supplied"))
+
+
+def list_required(leading: str) -> tuple[str, ...]:
+    """Return the names that every container needs whose directory this artifact leads, in the order of writing."""
+    has_pool = leading == TOKEN
+    return tuple(sort_for_writing({leading, *(row.name for row in _REQUIRED if has_pool or not row.needs_pool)}))
+
 
 NAMES = frozenset(row.name for row in ARTIFACTS)
 """All that we ever put into a credentials directory, apart from temporary files."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from refresher.files import FileState, UnsuitableFileError, read_regular
-from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, NAMES, TOKEN
+from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, DESCRIPTIONS, NAMES, TOKEN
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
 
 LARGEST = 4 * 1024 * 1024
@@ -57,19 +57,22 @@ class Description(NamedTuple):
         issued_at: UTC, whole seconds.
         expires_at: UTC, whole seconds.
         request: Fingerprint of what was asked for; None for a subject token.
+        leads: Whether it takes the place of the subject token, which a directory without a pool does not have.
     """
 
     sha256: str
     issued_at: datetime
     expires_at: datetime
     request: str | None = None
+    leads: bool = False
 
 
-def describe(content: bytes, issued_at: datetime, expires_at: datetime, request: str | None = None) -> Description:
+def describe(
+    content: bytes, issued_at: datetime, expires_at: datetime, request: str | None = None, *, leads: bool = False
+) -> Description:
     """Return the entry of an artifact with this content."""
-    return Description(
-        compute_digest(content), issued_at.replace(microsecond=0), expires_at.replace(microsecond=0), request
-    )
+    life = issued_at.replace(microsecond=0), expires_at.replace(microsecond=0)
+    return Description(compute_digest(content), *life, request, leads)
 
 
 def compute_digest(content: bytes) -> str:
@@ -89,6 +92,7 @@ def parse_descriptions(content: bytes | None) -> dict[str, Description]:
                 datetime.fromisoformat(entry["issued_at"]).astimezone(UTC),
                 datetime.fromisoformat(entry["expires_at"]).astimezone(UTC),
                 None if entry.get("request") is None else str(entry["request"]),
+                entry.get("leads") is True,
             )
             for name, entry in document.items()
         }
@@ -105,6 +109,7 @@ def render_descriptions(entries: Mapping[str, Description]) -> bytes:
             "issued_at": f"{entry.issued_at:%FT%TZ}",
             "expires_at": f"{entry.expires_at:%FT%TZ}",
             **({} if entry.request is None else {"request": entry.request}),
+            **({"leads": True} if entry.leads else {}),
         }
     return json.dumps(document, indent=2).encode()
 
@@ -130,16 +135,22 @@ def read_file(directory: int, name: str) -> PublishedFile:
     return PublishedFile(content=content, state=state)
 
 
-def extract_token(contents: Mapping[str, PublishedFile]) -> SubjectToken | None:
-    """Return the subject token that the token file holds; None if there is no such file.
+def find_leading(descriptions: Mapping[str, Description]) -> str:
+    """Return which artifact leads a directory, by its `artifacts.json`: `token`, unless another entry leads."""
+    described = descriptions.get(ACCESS_TOKEN)
+    return ACCESS_TOKEN if described is not None and described.leads else TOKEN
 
-    A JWT shows its own life; that of an opaque token is in `artifacts.json`, if its SHA-256 is that of the file. Both
-    files must be among the contents.
+
+def extract_token(contents: Mapping[str, PublishedFile], leading: str = TOKEN) -> SubjectToken | None:
+    """Return the token that the leading file holds; None if there is no such file.
+
+    A JWT shows its own life; that of an opaque token is in `artifacts.json`, if its SHA-256 is that of the file. An
+    access token always counts as opaque. Both files must be among the contents.
 
     Raises:
         UnreadableTokenError: The file can't be read, or holds nothing whose life is known.
     """
-    file = contents[TOKEN]
+    file = contents[leading]
     if file.problem is not None:
         raise UnreadableTokenError(file.problem)
     if file.content is None:
@@ -148,12 +159,15 @@ def extract_token(contents: Mapping[str, PublishedFile]) -> SubjectToken | None:
         text = file.content.decode("ascii")
     except UnicodeDecodeError:
         raise UnreadableTokenError("it is not ASCII") from None
-    try:
-        return peek(text)
-    except UnreadableTokenError:
-        described = parse_descriptions(contents[DESCRIPTIONS].content).get(TOKEN)
-        if described is None or described.sha256 != compute_digest(file.content):
-            raise
+    reason = UnreadableTokenError("it is not what artifacts.json describes")
+    if leading == TOKEN:
+        try:
+            return peek(text)
+        except UnreadableTokenError as error:
+            reason = error
+    described = parse_descriptions(contents[DESCRIPTIONS].content).get(leading)
+    if described is None or described.sha256 != compute_digest(file.content):
+        raise reason
     return SubjectToken(
         value=text, issued_at=described.issued_at, expires_at=described.expires_at, unverified_claims=None
     )

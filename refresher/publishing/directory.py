@@ -22,6 +22,9 @@ from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryErr
 DirectoryState = tuple[FileState | None, ...]
 """The state of the directory itself, of its record and of its artifacts; empty if there is no directory."""
 
+UNSEEN: DirectoryState = (None,)
+"""Of a directory that can't be opened, or not be trusted."""
+
 
 class KnownState(NamedTuple):
     """What is remembered of a directory's state until the next look: of a large fleet, whole states are megabytes.
@@ -107,6 +110,13 @@ class CredentialsDirectory:
         except AbsentDirectoryError:
             return ()
 
+    def look(self) -> DirectoryState:
+        """Return what `read_state` does, and `UNSEEN` where it raises."""
+        try:
+            return self.read_state()
+        except PublishError:
+            return UNSEEN
+
     @contextmanager
     def _open_to_read(self) -> Iterator[int]:
         root = open_root(self.root, create=False)
@@ -155,6 +165,12 @@ def read_directory_state(
     status = FileState.from_stat(os.fstat(directory))._replace(changed_ns=0, size=0)  # entries come and go
     names = (RECORD, *artifacts)
     return status, *(read_state(each, directory=directory, follow=False) if may_hold(each) else None for each in names)
+
+
+def lacks_any(state: DirectoryState, artifacts: Collection[str], names: Collection[str]) -> bool:
+    """Return whether one of these artifacts, or the record, was absent in a state of a directory with `artifacts`."""
+    states = zip((RECORD, *artifacts), state[1:], strict=False)
+    return any(each is None and name in (RECORD, *names) for name, each in states)
 
 
 def is_another_directory(present: KnownState, former: KnownState | None) -> bool:

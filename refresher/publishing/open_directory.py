@@ -5,8 +5,9 @@ read, in `refresher.publishing.directory`. Used by one thread at a time.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 
 from refresher.errors import PublishError
 from refresher.files import read_state
@@ -118,10 +119,17 @@ class OpenDirectory:
         with self._translated(done="read"):
             return absent | read_files(self._descriptor, self._path, [name for name in names if name not in absent])
 
-    def read_state(self) -> DirectoryState:
-        """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`."""
+    def read_state(self, judged: Mapping[str, PublishedFile] = MappingProxyType({})) -> DirectoryState:
+        """Return what changes with any drift; compare it with a later `CredentialsDirectory.read_state`.
+
+        Files that were `judged` count as they were then: what befell them since is a difference at the next look.
+        """
         with self._translated():
-            return read_directory_state(self._descriptor, self._artifacts, may_hold=self._may_hold)
+            found = read_directory_state(self._descriptor, self._artifacts, may_hold=self._may_hold)
+        known = {name: file.state for name, file in judged.items()}
+        first = len(found) - len(self._artifacts)
+        artifacts = zip(self._artifacts, found[first:], strict=True)
+        return *found[:first], *(known.get(name) or state for name, state in artifacts)
 
     def list_entries(self) -> tuple[list[str], list[str]]:
         """Return the names of all artifacts that are there, in the order of withdrawal, and of what we never write.

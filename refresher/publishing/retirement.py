@@ -33,11 +33,20 @@ class Retirement(NamedTuple):
         withdrawn: Names of the directories from which `env` was removed; the rest follows after the grace.
         without_identity: Names of those from which only `env` was removed, each with its identity, which is gone.
         failures: What could not be looked at or removed; it is tried again at the next pass.
+        retiring: Names of the directories without `env` whose other files follow after the grace.
     """
 
     withdrawn: tuple[str, ...] = ()
     without_identity: tuple[tuple[str, str], ...] = ()
     failures: tuple[PublishError, ...] = ()
+    retiring: tuple[str, ...] = ()
+
+
+class _Step(NamedTuple):
+    """What was done to a directory: whose `env` was removed, None if none was, and whether the rest waits."""
+
+    identity: str | None = None
+    is_waiting: bool = False
 
 
 def retire_strays(
@@ -57,32 +66,35 @@ def retire_strays(
         identities: The names of all identities. A directory that is reserved for no target, and whose record names an
             identity that is not among them, loses `env`.
     """
-    withdrawn: list[str] = []
-    without_identity: list[tuple[str, str]] = []
+    steps: dict[str, _Step] = {}
     failures: list[PublishError] = []
+
+    def is_reserved(name: str) -> bool:
+        return reserved is None or name in reserved
+
     try:
         with _open_entries(root) as (descriptor, names), open_lock(root) as (_, lock):
             for name in names:
-                is_reserved = reserved is None or name in reserved
-                if is_reserved and (targets is None or name in targets):
+                if is_reserved(name) and (targets is None or name in targets):
                     continue
-                kept = identities if is_reserved else None
+                kept = identities if is_reserved(name) else None
                 try:
-                    identity = _retire_one(descriptor, name, f"{root}/{name}", lock, now, kept=kept)
+                    steps[name] = _retire_one(descriptor, name, f"{root}/{name}", lock, now, kept=kept)
                 except (AbsentDirectoryError, InsecureDirectoryError):
                     continue  # removed meanwhile, or not the daemon's
                 except PublishError as error:
                     failures.append(error)
-                else:
-                    if identity is not None and is_reserved:
-                        without_identity.append((name, identity))
-                    elif identity is not None:
-                        withdrawn.append(name)
     except AbsentDirectoryError:
         return Retirement()
     except PublishError as error:
         failures.append(error)
-    return Retirement(tuple(withdrawn), tuple(without_identity), tuple(failures))
+    without_env = {name: step.identity for name, step in steps.items() if step.identity is not None}
+    return Retirement(
+        withdrawn=tuple(name for name in without_env if not is_reserved(name)),
+        without_identity=tuple(each for each in without_env.items() if is_reserved(each[0])),
+        failures=tuple(failures),
+        retiring=tuple(name for name, step in steps.items() if step.is_waiting),
+    )
 
 
 def list_unrecorded(root: Path, reserved: Collection[str]) -> list[str]:
@@ -117,8 +129,8 @@ def _open_entries(root: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _retire_one(
     root: int, name: str, place: str, lock: int | None, now: datetime, *, kept: Collection[str] | None
-) -> str | None:
-    """Retire one directory if it is ours: remove `env` and return whose it was, or else, after the grace, all of it.
+) -> _Step:
+    """Retire one directory if it is ours: remove `env`, or else, after the grace, all of it.
 
     With `kept`, the name is reserved: nothing but `env` goes, and that only if the identity is not among these.
     """
@@ -126,25 +138,26 @@ def _retire_one(
     try:
         status = os.fstat(directory)
         if status.st_uid != os.geteuid():
-            return None
+            return _Step()
         record, entries = read_record(directory, place), os.listdir(directory)
         is_remainder = record is None and all(is_temporary(entry) for entry in entries)  # cut short at its first step
         if kept is not None and (record is None or record.identity in kept or ENVIRONMENT not in entries):
-            return None
+            return _Step()
         if record is None and not is_remainder:
-            return None
+            return _Step()
         byte = take_directory(lock, status, place, patience=0)
         try:
             sweep(directory)
             with suppress(FileNotFoundError):
                 os.unlink(ENVIRONMENT, dir_fd=directory)
                 os.fsync(directory)
-                return "" if record is None else record.identity
+                return _Step("" if record is None else record.identity, is_waiting=kept is None)
             # what a killed daemon left half written goes at once: it may hold a token
             idle = now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC)
             if kept is None and (is_remainder or is_temporary(name) or idle >= GRACE):
                 _remove(root, directory, name)
-            return None
+                return _Step()
+            return _Step(is_waiting=kept is None)
         finally:
             release_directory(lock, byte)
     except OSError as error:

@@ -166,6 +166,10 @@ def _read_place(value: Value) -> str:
     return "/" + "/".join(parts)
 
 
+def _read_namespace(value: Value) -> str:
+    return value.text if value.text == "own" else _read_place(value)
+
+
 def _read_parameter_name(value: Value) -> str:
     if value.text in _RESERVED_PARAMETERS:
         raise refuse("is a parameter that the supplier sets itself", "delete it here")
@@ -226,6 +230,9 @@ _GROUP_REMEDY = "write the name or the number of a group of the host"
 Group = Annotated[str, text_field(_ID, "a group", _GROUP_REMEDY, may_be_number=True)]
 
 Place = Annotated[str, NodeField(_read_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
+_NAMESPACE = {"type": "string", "pattern": r"^(?:own|/[A-Za-z0-9._/:@-]+)$"}
+Namespace = Annotated[str, NodeField(_read_namespace, _NAMESPACE)]
+"""Absolute path of a network namespace, or `own` for the daemon's."""
 
 ClaimName = Annotated[str, NodeField(_read_claim_name, {"type": "string", "minLength": 1})]
 VariableName = Annotated[str, NodeField(_read_variable, {"type": "string", "pattern": f"^{_VARIABLE}$"})]

@@ -56,6 +56,12 @@ def _read_listen(value: Value) -> Listen:
     raise refuse(f"is {quote(text)}, {why}", "write unix:/PATH, HOST:PORT, [IPV6]:PORT or none")
 
 
+def _read_port(value: Value) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,4}", value.text) or int(value.text) > _LARGEST_PORT:
+        raise refuse(f"is {quote(value.text)}, not a TCP port", f"write a number from 1 to {_LARGEST_PORT}")
+    return int(value.text)
+
+
 _parse_duration = lru_cache(maxsize=64)(durations.parse_duration)
 
 
@@ -187,4 +193,5 @@ ClaimValue = Annotated[str | int | bool, NodeField(_read_claim, _SCALAR, wanted=
 AbsolutePath = Annotated[Path, NodeField(_read_path, {"type": "string", "minLength": 1})]
 Text = Annotated[str, NodeField(lambda value: value.text, {"type": "string"})]
 ListenAddress = Annotated[Listen, NodeField(_read_listen, {"type": "string", "pattern": _LISTEN})]
+Port = Annotated[int, NodeField(_read_port, {"type": "integer", "minimum": 1, "maximum": _LARGEST_PORT})]
 Flag = Annotated[bool, NodeField(_read_flag, {"type": "boolean"}, wanted="true or false")]

@@ -49,7 +49,8 @@ RESOURCES = (
     "storage/v1/b?project=my-project",
 )
 """Where the emulator lists what the commands create at Google."""
-CONFIGURATION = "/etc/refresher/refresher.yaml"
+CONFIGURATIONS = ("/etc/refresher/refresher.yaml", "five-minutes/refresher.yaml")
+MACHINE = "worker@my-project.iam.gserviceaccount.com"
 ADMINISTRATOR = "user:admin@example.com"
 PODMAN = ("podman", "--cgroup-manager=cgroupfs", "--events-backend=none", "--log-level=error")
 INSTALLED = f"""#!/bin/sh
@@ -177,7 +178,7 @@ def google_in(place: Path) -> Iterator[Google]:
     """Run the emulator in a directory for the length of a `with` block."""
     seed = place / "seed.yaml"
     policy = {role: [ADMINISTRATOR] for role in read_roles()}
-    seed.write_text(yaml.safe_dump({"project_policies": {"my-project": policy}}))
+    seed.write_text(yaml.safe_dump({"project_policies": {"my-project": policy}, "metadata_account": MACHINE}))
     ask = [*COMMAND, "emulator", "--directory", str(place / "google")]
     start = [*ask, "--http-port", "0", "--https-port", "0", "--seed", str(seed)]
     with subprocess.Popen(start, stdout=subprocess.PIPE, text=True) as process:
@@ -187,21 +188,25 @@ def google_in(place: Path) -> Iterator[Google]:
             printed = subprocess.run([*ask, "--print", "gcloud"], capture_output=True, text=True, check=True).stdout
             answer = requests.post(f"{origin}/emulator/token", json={"member": ADMINISTRATOR}, timeout=PATIENCE)
             token = answer.json()["access_token"]
-            yield Google(origin=origin, variables=f"{printed}\nexport CLOUDSDK_AUTH_ACCESS_TOKEN={token}\n")
+            more = {"CLOUDSDK_AUTH_ACCESS_TOKEN": token, "GCE_METADATA_HOST": origin.removeprefix("http://")}
+            exported = "".join(f"export {name}={value}\n" for name, value in more.items())
+            yield Google(origin=origin, variables=f"{printed}\n{exported}")
         finally:
             process.terminate()
 
 
 def configure_endpoints(block: Block, google: Google) -> Block:
-    """Return the block; the one that writes the configuration is followed by the guide's, which adds the emulator."""
-    if f"cat > {CONFIGURATION}" not in block.commands:
+    """Return the block; one that writes a configuration is followed by the guide's, which adds the emulator."""
+    written = next((path for path in CONFIGURATIONS if f"cat > {path}" in block.commands), None)
+    if written is None:
         return block
-    (more,) = re.findall(rf"^```sh\n(cat >> {CONFIGURATION}.*?)^```", EMULATOR, re.MULTILINE | re.DOTALL)
-    return Block(commands=block.commands + more.replace("http://127.0.0.1:8080", google.origin), shown=block.shown)
+    (more,) = re.findall(rf"^```sh\n(cat >> {CONFIGURATIONS[0]}.*?)^```", EMULATOR, re.MULTILINE | re.DOTALL)
+    more = more.replace("http://127.0.0.1:8080", google.origin).replace(CONFIGURATIONS[0], written)
+    return Block(commands=block.commands + more, shown=block.shown)
 
 
 @contextmanager
-def machine_under_systemd(place: Path) -> Iterator[Machine]:
+def machine_under_systemd(place: Path, *options: str) -> Iterator[Machine]:
     """Start a machine whose root file system is this one's with a layer on top, for the length of a `with` block."""
     place.chmod(0o755)
     unwanted = shutil.ignore_patterns(".venv", ".git", ".tools", ".*_cache", "__pycache__", ".hypothesis", "dist")
@@ -220,6 +225,7 @@ def machine_under_systemd(place: Path) -> Iterator[Machine]:
     name = f"refresher-{place.name}"
     command = [
         *(*PODMAN, "run", "--detach", "--rm", f"--name={name}", "--systemd=always", "--runtime=runc", "--network=host"),
+        *options,
         *("--tmpfs=/tmp:rw,notmpcopyup", "--tmpfs=/run:rw,notmpcopyup"),
         *("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
         *(f"--volume={tool.source}:{tool.place}:ro" for tool in TOOLS),
@@ -273,15 +279,17 @@ def test_commands_of_the_readme_work_in_their_order(tmp_path: Path, need: Need) 
             shown = (block.shown or "").replace(
                 "https://sts.googleapis.com, https://iamcredentials.googleapis.com", google.origin
             )
+            shown = shown.replace("http://metadata.google.internal", google.origin)
             printed_there = output.replace("fine, 1 target, 1 warning", "fine, 1 target")  # that this is the emulator
             assert printed_there.strip().endswith(shown.strip()), output
         check_unit(machine)
 
-        names = next(block for block in page if block.commands.startswith("PROJECT="))
+        names = [block for block in page if block.commands.startswith("PROJECT=")][-1]
         machine.paste([names, page[-1]], google.variables)
         machine.run("".join(f"test ! -e {path}\n" for path in PLACES) + "! id refresher")
         pools, accounts, buckets = (google.read(path) for path in RESOURCES)
         assert [pool["state"] for pool in pools["workloadIdentityPools"]] == ["DELETED"]
-        assert (accounts.get("accounts", []), buckets.get("items", [])) == ([], [])
+        assert [account["email"] for account in accounts.get("accounts", [])] == [MACHINE]
+        assert buckets.get("items", []) == []
 
     assert secret_in("".join(machine.output)) is None

@@ -104,3 +104,36 @@ def test_group_of_the_socket_may_ask_the_daemon(tmp_path: Path, need: Need) -> N
         assert "daemon.listening" in journal
         assert "daemon.fault" not in journal
         machine.run("systemctl stop refresher && test ! -e /run/refresher-status/http.sock")
+
+
+@pytest.mark.apart
+@pytest.mark.timeout(10 * PATIENCE)
+def test_helper_of_metadata_endpoints_works_within_its_unit(tmp_path: Path, need: Need) -> None:
+    """With the capabilities and the sandbox of its unit it opens a namespace that was mounted after its start."""
+    need.root()
+    for tool in ("podman", "runc", "systemctl"):
+        need.tool(tool, "apt install podman runc systemd")
+    ask = "curl --silent --show-error --header 'Metadata-Flavor: Google'"
+    email = "computeMetadata/v1/instance/service-accounts/default/email"
+
+    with machine_under_systemd(tmp_path, "--cap-add=SYS_ADMIN", "--cap-add=NET_ADMIN") as machine:
+        machine.run(SET_UP)
+        machine.run(
+            "mount --make-rshared /\n"  # as systemd does on a machine that is not a container
+            "useradd --system refresher-netns\n"
+            "sed 's/-m refresher /-m refresher.metadata.helper /' .venv/bin/refresher"
+            " > /usr/local/bin/refresher-netns\n"
+            "chmod 755 /usr/local/bin/refresher-netns\n"
+            "cp configs/systemd/refresher-netns.service /etc/systemd/system/\n"
+            "install -m 644 configs/systemd/netns-roots /etc/refresher/\n"
+            "systemctl daemon-reload\nsystemctl start refresher-netns\n"
+        )
+        machine.run("ip netns add task")
+        added = "--identity alice --netns /run/netns/task --link-local --environment metadata --wait"
+        machine.run(f"refresher targets add task {added}")
+
+        for host in ("127.0.0.1:8174", "169.254.169.254"):
+            found = machine.run(f"nsenter --net=/run/netns/task {ask} http://{host}/{email}")
+            assert found == "alice@my-project.iam.gserviceaccount.com"
+
+    assert secret_in("".join(machine.output)) is None

@@ -48,6 +48,7 @@ SECTIONS = {
     "`targets.NAME`, and the whole of a drop-in": "TargetSettings",
     "`targets.NAME.artifacts`": "ArtifactSettings",
     "`targets.NAME.artifacts.id_tokens.NAME`": "IdTokenSettings",
+    "`targets.NAME.metadata`": "MetadataSettings",
     "`google`": "GoogleSettings",
     "`google.endpoints`": "EndpointSettings",
 }

@@ -118,6 +118,7 @@ HEALTHY = {
     'refresher_exchange_refused{identity="alice"}': "0x60",
     'refresher_exchange_consecutive_failures{identity="alice"}': "0x60",
     'refresher_refreshes_total{outcome="failed",stage="supply"}': "0x60",
+    'refresher_throttled_total{stage="exchange"}': "0x60",
 }
 """Series of a daemon that works, a value a minute; a token that nothing renews runs down in fifty minutes."""
 
@@ -127,6 +128,7 @@ HARMS: dict[str, dict[str, str]] = {
     "RefresherTargetNotReady": {'refresher_target_ready{target="alice"}': "0x60"},
     "RefresherIdentityRefused": {'refresher_exchange_refused{identity="alice"}': "1x60"},
     "RefresherGoogleUnanswered": {'refresher_exchange_consecutive_failures{identity="alice"}': "0+1x60"},
+    "RefresherThrottled": {'refresher_throttled_total{stage="exchange"}': "0+1x60"},
     "RefresherRunwayShort": {'refresher_consecutive_failures{target="alice"}': "0+1x60"},
     "RefresherRefreshesFail": {'refresher_refreshes_total{outcome="failed",stage="supply"}': "0+10x60"},
     "RefresherConfigurationRefused": {"refresher_configuration_problems": "1x60"},

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from tests.conftest import Need
 
 UNIT = Path(__file__).parents[2] / "configs" / "systemd" / "refresher.service"
-PROGRAM = "/usr/local/bin/refresher run"
+HELPER_UNIT = UNIT.with_name("refresher-netns.service")
+PROGRAMS = {UNIT: "/usr/local/bin/refresher run", HELPER_UNIT: "/usr/local/bin/refresher-netns --user"}
 
 
 @pytest.mark.parametrize(
@@ -38,13 +39,35 @@ def test_unit_has_each_bound(line: str) -> None:
     assert line in UNIT.read_text().splitlines()
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path, need: Need) -> None:
+@pytest.mark.parametrize("unit", PROGRAMS, ids=lambda unit: unit.name)
+def test_systemd_accepts_the_unit(tmp_path: Path, need: Need, unit: Path) -> None:
     """No directive is unknown to systemd or has a value that it does not understand."""
     analyze = need.tool("systemd-analyze", "apt-get install systemd")
-    copy = tmp_path / UNIT.name
-    assert PROGRAM in UNIT.read_text()
-    copy.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true run"))
+    copy = tmp_path / unit.name
+    assert PROGRAMS[unit] in unit.read_text()
+    copy.write_text(unit.read_text().replace(PROGRAMS[unit], "/bin/true run"))
 
     done = subprocess.run([analyze, "verify", str(copy)], capture_output=True, text=True, check=False, timeout=60)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", PROGRAMS, ids=lambda unit: unit.name)
+def test_unit_leaves_little_exposed(need: Need, unit: Path) -> None:
+    """Systemd's own measure of what a service could do is at most 2.5 of 10."""
+    analyze = need.tool("systemd-analyze", "apt-get install systemd")
+    command = [analyze, "security", "--offline=true", "--threshold=25", str(unit)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_helper_has_three_capabilities() -> None:
+    """What enters namespaces can do nothing else that root can."""
+    capabilities = "CAP_SYS_ADMIN CAP_NET_ADMIN CAP_NET_BIND_SERVICE"
+    lines = HELPER_UNIT.read_text().splitlines()
+
+    assert f"AmbientCapabilities={capabilities}" in lines
+    assert f"CapabilityBoundingSet={capabilities}" in lines
+    assert "NoNewPrivileges=yes" in lines

@@ -193,6 +193,12 @@ CAUSES: dict[str, Cause] = {
     "I8": Cause(fault(IMPERSONATE, refusal="I8"), "impersonation", "1h", 5),
     "I10": Cause(fault(IMPERSONATE, refusal="I10"), "impersonation", "enabled", 5),
     "I11": Cause(fault(IMPERSONATE, refusal="I11"), "impersonation", "service_account:", 5),
+    "quota-project-without-role": Cause(
+        lambda s: identity(s, quota_project="other-project"),
+        "impersonation",
+        "gcloud projects add-iam-policy-binding other-project",
+        5,
+    ),
     "quota-project": Cause(fault(IMPERSONATE, refusal="I12"), "impersonation", "serviceUsageConsumer", 5),
     "impersonation-api-disabled": Cause(
         lambda s: disable_service(s, "iamcredentials.googleapis.com"),

@@ -35,6 +35,24 @@ def test_daemon_answers_until_it_ends(worker: Worker) -> None:
     assert list(path.parent.iterdir()) == []
 
 
+def test_directory_in_retirement_is_shown(worker: Worker) -> None:
+    """The directory of a removed target is in `/status.json` while files are left, unless it is a target again."""
+    path = socket_of(worker)
+    worker.configure("alice", "bob", listen=f"unix:{path}")
+
+    def list_retiring() -> list[str]:
+        found: list[str] = ask(path, "/status.json").read_json()["retiring"]
+        return found
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        assert list_retiring() == []
+        worker.configure("alice", listen=f"unix:{path}")
+        until(lambda: list_retiring() == ["bob"], what="the directory of bob")
+        worker.configure("alice", "bob", listen=f"unix:{path}")
+        until(lambda: list_retiring() == [], what="no directory")
+
+
 def test_socket_of_a_killed_daemon_is_replaced(worker: Worker) -> None:
     """After a kill the socket is left, and the next daemon takes its place; a second one does not."""
     path = socket_of(worker)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
+
+from tests.program import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,3 +125,87 @@ def test_only_the_daemon_reaches_the_metadata_server(machine: Machine) -> None:
             assert machine.reach(machine.container, address, port, uid=DAEMON) == "reset"
         assert machine.reach(machine.container, address, 53, uid=OTHER) == "open"
         assert machine.reach(machine.machine, address, 53, uid=OTHER) == "open"
+
+
+PORT = 18080
+ALICE, WORKER = (f"{name}@my-project.iam.gserviceaccount.com" for name in ("task-alice", "worker"))
+SEED = {
+    "metadata_account": WORKER,
+    "service_accounts": {ALICE: {"roles/iam.serviceAccountTokenCreator": [f"serviceAccount:{WORKER}"]}},
+}
+RELAY = """
+import asyncio, sys
+async def copy(reader, writer):
+    while piece := await reader.read(65536):
+        writer.write(piece)
+        await writer.drain()
+    writer.close()
+async def serve(reader, writer):
+    inner = await asyncio.open_connection(sys.argv[1], int(sys.argv[2]))
+    await asyncio.gather(copy(reader, inner[1]), copy(inner[0], writer), return_exceptions=True)
+async def main():
+    server = await asyncio.start_server(serve, sys.argv[3], 80)
+    print("ready", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+STEAL = """
+import json, sys, urllib.request
+url = f"http://{sys.argv[1]}/computeMetadata/v1/instance/service-accounts/default/token"
+try:
+    answer = urllib.request.urlopen(urllib.request.Request(url, headers={"Metadata-Flavor": "Google"}), timeout=10)
+    print("stolen" if json.load(answer)["access_token"] else "nothing")
+except OSError:
+    print("refused")
+"""
+
+
+def start(stack: ExitStack, *command: str) -> str:
+    """Start a program that runs until the stack is closed; return its first line."""
+    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    stack.callback(process.kill)
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_container_without_a_pool_cannot_get_the_workers_own_credential(need: Need) -> None:
+    """The worker's token, which can act as every account, is within reach of a container only without the rules."""
+    need.root()
+    need.tool("nft", "apt-get install nftables")
+    need.tool("ip", "apt-get install iproute2")
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refresher-rules-")))
+        place.chmod(0o755)
+        made = Machine(stack)
+        (place / "seed.yaml").write_text(yaml.safe_dump(SEED))
+        emulator = ("emulator", "--directory", str(place / "google"), "--http-port", str(PORT), "--https-port", "0")
+        expose = ("--host", "0.0.0.0", "--expose", "--seed", str(place / "seed.yaml"))  # noqa: S104 - in its namespace
+        inside = ("ip", "netns", "exec")
+        assert "http" in start(stack, *inside, made.machine, *COMMAND, *emulator, *expose)
+        assert start(stack, *inside, made.cloud, sys.executable, "-c", RELAY, "10.9.2.2", str(PORT), V4) == "ready\n"
+        origin = f"http://127.0.0.1:{PORT}"
+        document = {
+            "version": 1,
+            "identities": {"alice": {"service_account": ALICE, "via": "impersonation"}},
+            "targets": {"alice": {}},
+            "directory_root": str(place / "run"),
+            "listen": "none",
+            "google": {
+                "emulator": True,
+                "endpoints": {"sts": origin, "iam_credentials": origin, "metadata": f"http://{V4}"},
+            },
+        }
+        (place / "refresher.yaml").write_text(yaml.safe_dump(document))
+        (place / "run").mkdir()
+        os.chown(place / "run", DAEMON, DAEMON)
+        thief = ("setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups", sys.executable, "-c", STEAL, V4)
+        assert made.inside(made.container, *thief).strip() == "stolen"
+
+        made.inside(made.machine, "nft", "-D", f"daemon={DAEMON}", "-f", str(RULES))
+        daemon = ("setpriv", f"--reuid={DAEMON}", f"--regid={DAEMON}", "--clear-groups", *COMMAND)
+        made.inside(made.machine, *daemon, "once", "--config", str(place / "refresher.yaml"))
+
+        assert (place / "run" / "alice" / "access_token").exists()
+        assert made.inside(made.container, *thief).strip() == "refused"
+        assert made.inside(made.container, *thief[4:]).strip() == "refused"  # as the container's root
+        assert made.inside(made.machine, *thief).strip() == "refused"

@@ -126,8 +126,7 @@ def test_account_without_a_pool_is_proved_with_the_machines_credentials(cloud: t
     """An identity that impersonates as the worker is proved without STS, and the missing role is that of the worker."""
     worker, google = cloud
     document = worker.document("alice")
-    document["identities"]["alice"]["via"] = "impersonation"
-    document["targets"]["alice"] = {"artifacts": {"access_token": True}}
+    document["identities"]["alice"] = {"service_account": account_of("alice"), "via": "impersonation"}
     worker.write(document)
     machine = google.add_service_account("worker@my-project.iam.gserviceaccount.com")
     google.state.metadata_account = machine.email

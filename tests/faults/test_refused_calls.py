@@ -16,7 +16,7 @@ from refresher.engine.refresh import Refresher
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.retirement import retire_strays
 from refresher.tokens import peek
-from tests.fakes import FakeSupplier
+from tests.fakes import FakeChain, FakeSupplier
 from tests.seccomp import CALLS, run_refused
 from tests.unit.engine.conftest import clock, supplier, target_of
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refresher.engine.plan import Target
-    from tests.fakes import FakeClock
+    from tests.fakes import FakeChain, FakeClock
 
     MakeTarget = Callable[..., Target]
 
@@ -39,7 +39,7 @@ ACCESS = MintedArtifact(name="access_token")
 def healthy(target_of: MakeTarget, clock: FakeClock) -> Target:
     """Return a target with everything published, even optional artifacts."""
     target = target_of(minted=(ACCESS,), boto=True)
-    refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, chain=lambda: FakeChain(clock), clock=clock)
     assert refresher.refresh(target, first=True).result is Result.PUBLISHED
     (target.directory.path / "access_token").write_bytes(b"ya29.alice")
     return target
@@ -78,7 +78,7 @@ def test_no_artifact_is_withdrawn_when_a_call_is_refused(
     before = read_all(place)
 
     for error in ERRORS:
-        refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
+        refresher = Refresher(suppliers={"worker": FakeSupplier()}, chain=lambda: FakeChain(clock), clock=clock)
         status = run_refused(call, error, lambda: refresher.refresh(target, force=force, first=True))  # noqa: B023 - run at once
 
         after = read_all(place)

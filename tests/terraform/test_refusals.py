@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Need
 
 pytestmark = [pytest.mark.timeout(SECONDS), pytest.mark.xdist_group("refusals")]
-"""One process runs them, so that the plan is made once."""
+"""One process runs them, so that Terraform plans once."""
 
 ACCOUNTS = (
     "older-account@other-project.iam.gserviceaccount.com",

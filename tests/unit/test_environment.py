@@ -23,6 +23,58 @@ def test_every_family_of_clients_is_served() -> None:
     }
 
 
+PROJECT = {"GOOGLE_CLOUD_PROJECT": "p-1-test", "GCLOUD_PROJECT": "p-1-test", "CLOUDSDK_CORE_PROJECT": "p-1-test"}
+DOCUMENT = {
+    "GOOGLE_APPLICATION_CREDENTIALS": "/c/credentials.json",
+    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "/c/credentials.json",
+}
+SERVERS = dict.fromkeys(("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"), "127.0.0.1:8174")
+ENDPOINT = {
+    **SERVERS,
+    "METADATA_SERVER_DETECTION": "assume-present",
+    "GCE_METADATA_MTLS_MODE": "none",
+    "NO_PROXY": "127.0.0.1",
+}
+OWN = {"REFRESHER_ACCESS_TOKEN_FILE": "/c/access_token"}
+GCLOUD = {"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": "/c/access_token"}
+BOTO = {"BOTO_CONFIG": "/c/boto"}
+NO_MACHINE = {"NO_GCE_CHECK": "true", "METADATA_SERVER_DETECTION": "none"}
+
+
+@pytest.mark.parametrize(
+    ("has_pool", "mode", "port", "expected"),
+    [
+        pytest.param(True, "files", None, DOCUMENT | OWN | BOTO, id="pool"),
+        pytest.param(True, "files", 8174, DOCUMENT | OWN | BOTO, id="pool-files"),
+        pytest.param(True, "both", 8174, DOCUMENT | SERVERS | OWN | BOTO, id="pool-both"),
+        pytest.param(True, "metadata", 8174, ENDPOINT | OWN, id="pool-metadata"),
+        pytest.param(False, "files", None, NO_MACHINE | OWN | GCLOUD, id="no-pool"),
+        pytest.param(False, "files", 8174, OWN | GCLOUD, id="no-pool-files"),
+        pytest.param(False, "both", 8174, SERVERS | OWN | GCLOUD, id="no-pool-both"),
+        pytest.param(False, "metadata", 8174, ENDPOINT | OWN, id="no-pool-metadata"),
+    ],
+)
+def test_variables_name_files_endpoint_or_both(
+    has_pool: bool,  # noqa: FBT001 - a case
+    mode: str,
+    port: int | None,
+    expected: dict[str, str],
+) -> None:
+    """Mode metadata names no file that a client prefers; without a pool and an endpoint nothing asks the machine."""
+    values = variables(
+        container_directory="/c",
+        project="p-1-test",
+        quota_project=None,
+        files=name_variables(["access_token", "boto"] if has_pool else ["access_token"]),
+        is_chain=not has_pool,
+        has_document=has_pool,
+        mode=mode,
+        port=port,
+    )
+
+    assert values == expected | PROJECT
+
+
 def test_quota_project_is_named_for_libraries_and_gcloud() -> None:
     """A quota project is set for both of its readers."""
     values = variables(container_directory="/c", project=None, quota_project="billing")

@@ -110,6 +110,32 @@ def test_files_are_judged_alone(tmp_path: Path, missing: str, state: State, prob
     assert health.note == "the configuration is refused: judged by its files alone"
 
 
+@pytest.mark.parametrize(
+    ("missing", "state", "problem"),
+    [
+        ("", State.FRESH, ""),
+        ("access_token", State.ABSENT, "the access token of target alice is absent"),
+        ("env", State.FRESH, "env is absent or empty"),
+    ],
+)
+def test_access_token_that_leads_is_judged_alone(tmp_path: Path, missing: str, state: State, problem: str) -> None:
+    """Without a configuration `artifacts.json` states that the access token takes the token's place."""
+    directory = tmp_path / "run" / "alice"
+    directory.mkdir(parents=True)
+    described = describe(b"ya29.x", NOW, NOW.replace(hour=1), leads=True)
+    files = {".target": b"{}", "access_token": b"ya29.x", "env": b"A=b\n"}
+    files["artifacts.json"] = render_descriptions({"access_token": described})
+    for name, content in files.items():
+        if name != missing:
+            (directory / name).write_bytes(content)
+
+    health = open_examination(refuse(tmp_path, "directory_root: ROOT\n]: {"), NOW).examine("alice", NOW)
+
+    assert (health.state, health.path, health.artifacts) == (state, str(directory / "access_token"), ())
+    assert problem in (health.problem or "")
+    assert (health.find_shortage() is None) is not bool(problem)
+
+
 def test_artifacts_are_judged_by_their_descriptions(tmp_path: Path) -> None:
     """Artifacts that artifacts.json describes are judged; names that we never write there are not even opened."""
     directory = publish(tmp_path / "run", "alice")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.app.explanation import list_faults, plan_exchanges
+from refresher.app.explanation import explain, list_faults, list_worker_grants, plan_exchanges
 from refresher.app.targets import compute_probe_intervals
 from refresher.config.loader import load
 
@@ -80,3 +80,80 @@ def test_fleet_that_needs_a_tenth_of_the_quota_has_a_warning(tmp_path: Path, cou
     loaded = load_fleet(tmp_path, 1)
     fleet = loaded._replace(targets={f"t{number}": loaded.targets["t0"] for number in range(count)})
     assert any("exchanges a minute are to be expected" in error.problem for error in list_faults(fleet)) is is_warned
+
+
+NO_POOL = """
+version: 1
+identities:
+  alice: {{service_account: alice@p-1-test.iam.gserviceaccount.com, via: impersonation}}
+  bob:
+    service_account: bob@p-1-test.iam.gserviceaccount.com
+    via: impersonation
+    delegates: [mid@p-1-test.iam.gserviceaccount.com]
+    credentials: /etc/worker.json
+directory_root: {root}
+listen: none
+targets: {{alice: {{{body}}}, alice2: {{identity: alice}}, bob: {{}}}}
+"""
+
+
+def load_without_pool(place: Path, *, body: str = "") -> LoadedConfiguration:
+    """Load a configuration of identities without a pool; `body` is that of the first target."""
+    path = place / "refresher.yaml"
+    path.write_text(NO_POOL.format(root=place / "run", body=body))
+    path.chmod(0o600)
+    return load(path)
+
+
+def test_worker_without_a_pool_needs_a_role_on_each_account(tmp_path: Path) -> None:
+    """For each source of credentials the commands grant the role on the account, or link by link on a chain."""
+    of_machine, of_file = list_worker_grants(load_without_pool(tmp_path))
+
+    begin = "gcloud iam service-accounts add-iam-policy-binding"
+    end = "--project=p-1-test --role=roles/iam.serviceAccountTokenCreator --member="
+    alice, mid, bob = (f"{name}@p-1-test.iam.gserviceaccount.com" for name in ("alice", "mid", "bob"))
+    assert of_machine.accounts == (alice,)
+    assert of_machine.commands == (f'{begin} {alice} {end}"serviceAccount:$WORKER"',)
+    assert "Metadata-Flavor: Google" in of_machine.find_account
+    assert of_file.principal == "the principal of /etc/worker.json"
+    assert of_file.find_account == "WORKER=$(jq -r .client_email /etc/worker.json)"
+    assert of_file.commands == (
+        f'{begin} {mid} {end}"serviceAccount:$WORKER"',
+        f"{begin} {bob} {end}'serviceAccount:{mid}'",
+    )
+
+
+def test_target_without_a_pool_is_explained_without_one(tmp_path: Path) -> None:
+    """It has neither supplier nor provider, its artifact is the access token, and it causes no exchange."""
+    loaded = load_without_pool(tmp_path)
+
+    explained = explain(loaded)
+
+    alice = explained["targets"][0]
+    absent = ("supplier", "kind", "provider", "audience", "subject", "metadata")
+    assert [alice[key] for key in absent] == [None] * len(absent)
+    assert (alice["artifacts"], alice["environment"], alice["lifetime"]) == (["access_token"], "files", "1h")
+    assert set(plan_exchanges(loaded).values()) == {0}
+
+
+def test_variables_that_miss_the_endpoint_are_warned_about(tmp_path: Path) -> None:
+    """Without a pool, client libraries need the endpoint that the target has to be named in `env`."""
+    without = load_without_pool(tmp_path, body="metadata: {netns: /run/netns/a}, environment: metadata")
+    assert [fault for fault in list_faults(without) if "env" in fault.problem] == []
+
+    found = list(list_faults(load_without_pool(tmp_path, body="metadata: {netns: /run/netns/a}")))
+
+    assert ("env of target alice does not name", "set environment: metadata") in [
+        (fault.problem[:33], fault.remedy) for fault in found
+    ]
+
+
+def test_both_is_warned_about_where_there_is_an_adc_document(tmp_path: Path) -> None:
+    """object_store fails while GOOGLE_APPLICATION_CREDENTIALS names an ADC document; targets share one warning."""
+    body = "metadata: {netns: /run/netns/a}, environment: both"
+
+    with_pool = [fault.problem for fault in list_faults(load_fleet(tmp_path, 1, body=body))]
+    without = [fault.problem for fault in list_faults(load_without_pool(tmp_path, body=body))]
+
+    assert any("environment: both of target t0: object_store" in problem for problem in with_pool)
+    assert not any("object_store" in problem for problem in without)

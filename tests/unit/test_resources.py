@@ -104,9 +104,9 @@ def test_metadata_server_is_the_same_in_every_universe() -> None:
     [
         pytest.param({}, PROVIDER.principal("user-1042"), id="configured-subject"),
         pytest.param({"subject": None}, "the federated principal", id="unknown-subject"),
-        pytest.param({"is_own": True}, "the machine's service account", id="metadata-server"),
+        pytest.param({"provider": None}, "the machine's service account", id="metadata-server"),
         pytest.param(
-            {"is_own": True, "credentials": Path("/etc/worker.json")}, "the principal of /etc/worker.json", id="file"
+            {"provider": None, "credentials": Path("/etc/worker.json")}, "the principal of /etc/worker.json", id="file"
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_grant_is_a_command_to_paste(account: str, project: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"is_own": True}, {"subject": None}, {"service_account": "104357"}, {"subject": "it's"}],
+    [{"provider": None}, {"subject": None}, {"service_account": "104357"}, {"subject": "it's"}],
     ids=["the machine's", "unknown subject", "unique id", "quote"],
 )
 def test_grant_is_a_sentence_where_something_is_unknown(changes: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from refresher.catalogue.entries import get_entry
 from refresher.doctor.diagnosis import Finding, ok, skip
 from refresher.doctor.facts import Facts
 from refresher.doctor.links.host import name_once
-from refresher.doctor.links.supply import OWN, TOKEN
+from refresher.doctor.links.supply import CREDENTIALS, TOKEN
 from refresher.durations import format_span
 from refresher.errors import ExitStatus
 from refresher.text import escape
@@ -33,8 +33,6 @@ def find_broken(facts: Facts) -> str:
 
 def _judge(facts: Facts, link: str, evidence: str) -> Finding:
     exchange, broken = facts.trial.exchange, find_broken(facts)
-    if facts.target.impersonation.is_own:
-        return skip(link, OWN)
     if broken == link and exchange.error is not None:
         found = Finding.of_error(link, exchange.error)
         return replace(found, evidence=f"{found.evidence}; {evidence}" if evidence else found.evidence)
@@ -54,7 +52,8 @@ def judge_key(facts: Facts) -> Finding:
     evidence = f"signed with key {escape(claims.key_id or 'without an id')} ({escape(claims.algorithm or 'no alg')})"
     if facts.trial.keys.result is not None:
         known = ", ".join(map(escape, facts.trial.keys.result)) or "none"
-        evidence += f"; {facts.settings.keys_directory or 'its issuer'} publishes {known}"
+        directory = None if facts.settings is None else facts.settings.keys_directory
+        evidence += f"; {directory or 'its issuer'} publishes {known}"
     elif facts.trial.keys.error is not None:
         evidence += f"; {facts.trial.keys.error.problem}"
     return _judge(facts, KEY, evidence)
@@ -80,11 +79,11 @@ def judge_condition(facts: Facts) -> Finding:
 
 def judge_exchange(facts: Facts) -> Finding:
     """Check whether STS exchanges the token."""
-    trial, provider = facts.trial, facts.target.impersonation.provider
+    trial, resource = facts.trial, facts.target.impersonation.facts.get("resource")
     evidence = ""
     if trial.exchange.result is not None:
         lives = format_span(trial.exchange.result.expires_at - facts.now)
-        evidence = f"STS accepts the token at {provider.resource_name} in {trial.exchange.milliseconds} ms, for {lives}"
+        evidence = f"STS accepts the token at {resource} in {trial.exchange.milliseconds} ms, for {lives}"
     return _judge(facts, EXCHANGE, evidence)
 
 
@@ -100,7 +99,9 @@ def judge_impersonation(facts: Facts) -> Finding:
         f"; whether it may use quota project {way.quota_project} is not known: {refused.problem}" if refused else ""
     )
     if attempt.result is None:
-        return skip(IMPERSONATION, f"{attempt.reason}{unknown}")
+        is_unasked = way.is_own and facts.trial.exchange.error is not None
+        reason = f"because nothing can ask for it: see {CREDENTIALS}" if is_unasked else attempt.reason
+        return skip(IMPERSONATION, f"{reason}{unknown}")
     chain = f" through {', '.join(way.delegates)}" if way.delegates else ""
     lives = format_span(attempt.result.expires_at - facts.now)
     return ok(IMPERSONATION, f"acts as {way.service_account}{chain} for {lives}, in {attempt.milliseconds} ms{unknown}")

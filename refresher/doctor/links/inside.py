@@ -5,12 +5,12 @@ from refresher.doctor.facts import Facts
 from refresher.doctor.links.host import FILE
 from refresher.doctor.sight import Sight, Thing
 from refresher.errors import ExitStatus, UsageError
-from refresher.publishing.artifacts import TOKEN
 from refresher.text import escape, redact
 
 CONTAINER, VARIABLES, METADATA, NETWORK = "container", "variables", "metadata server", "network"
 _STAGE = ExitStatus.NOT_READY
-_MAIN = "GOOGLE_APPLICATION_CREDENTIALS"
+_MAIN = ("GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
+"""The variables that most clients need: the first of them that `env` holds."""
 _KINDS = {
     "absent": "nothing is there",
     "denied": "permission is denied",
@@ -35,7 +35,7 @@ def judge_container(facts: Facts) -> Finding:
     if found is None and sight.whole:
         evidence = f"directory_root {facts.target.directory.root} is mounted at {escape(sight.whole)}"
         return _fail(facts, "mount-root", evidence, State.WARNING)
-    return found or ok(CONTAINER, f"uid {sight.uid} reads {place}/{TOKEN}, as published")
+    return found or ok(CONTAINER, f"uid {sight.uid} reads {place}/{facts.target.leading}, as published")
 
 
 def _skip(link: str, sight: str | UsageError) -> Finding:
@@ -94,9 +94,9 @@ def _judge_rights(facts: Facts, sight: Sight) -> Finding | None:
 
 
 def _judge_token(facts: Facts, sight: Sight) -> Finding | None:
-    (host, digests), directory = facts.published, facts.target.directory.path
-    place, is_ours = f"{facts.container_directory}/{TOKEN} in the container", _has_ours(facts, sight)
-    seen = sight.files.get(TOKEN, Thing(kind="error"))
+    (host, digests), directory, leading = facts.published, facts.target.directory.path, facts.target.leading
+    place, is_ours = f"{facts.container_directory}/{leading} in the container", _has_ours(facts, sight)
+    seen = sight.files.get(leading, Thing(kind="error"))
     if seen.kind == "absent" and is_ours and not digests:
         return skip(CONTAINER, f"uid {sight.uid} has the directory, and no token is published in it: see {FILE}")
     if seen.kind == "absent":
@@ -104,7 +104,7 @@ def _judge_token(facts: Facts, sight: Sight) -> Finding | None:
     if seen.kind != "file":
         return _fail(facts, "mount-kind", f"{place}: {_KINDS[seen.kind]}")
     if digests and seen.digest not in digests:
-        evidence = f"{place} is another token than {directory}/{TOKEN} on this machine"
+        evidence = f"{place} is another token than {directory}/{leading} on this machine"
         return _fail(facts, "mount-stale" if is_ours else "mount-other", evidence)
     if host.kind == "directory" and not is_ours:
         evidence = f"{place} is not that of {directory} on this machine, and holds the same token"
@@ -122,10 +122,10 @@ def judge_variables(facts: Facts) -> Finding:
     differing = [name for name in wanted if sight.variables.get(name, wanted[name]) != wanted[name]]
     if unset:
         evidence = f"{len(unset)} of {len(wanted)} variables are not set in the container"
-        return _judge_set(unset, "variables-unset", evidence, named)
+        return _judge_set(facts, unset, "variables-unset", evidence)
     if differing:
         shown = "; ".join(f"{name} is {redact(sight.variables[name])}, not {wanted[name]}" for name in differing)
-        return _judge_set(differing, "variables-differ", shown, named)
+        return _judge_set(facts, differing, "variables-differ", shown)
     if sight.is_hanging:
         return skip(VARIABLES, f"set as in env; their paths are not checked: see {CONTAINER}")
     held = set(sight.variables.values())
@@ -138,24 +138,31 @@ def judge_variables(facts: Facts) -> Finding:
     return ok(VARIABLES, f"{len(wanted)} variables are set as in env, and their paths exist")
 
 
-def _judge_set(wrong: list[str], entry: str, evidence: str, named: dict[str, str]) -> Finding:
+def _judge_set(facts: Facts, wrong: list[str], entry: str, evidence: str) -> Finding:
     """Return what is wrong with variables: a failure if the one that most clients need is among them."""
-    state = State.FAILED if _MAIN in wrong else State.WARNING
+    main = next((name for name in _MAIN if name in facts.variables), "")
+    state, named = State.FAILED if main in wrong else State.WARNING, _name_facts(facts)
     return Finding.of_entry(
         VARIABLES, entry, evidence, {**named, "variables": ", ".join(wrong)}, stage=_STAGE, state=state
     )
 
 
 def judge_metadata(facts: Facts) -> Finding:
-    """Check whether the container reaches the metadata server, at which every client is the worker's own account."""
+    """Check whether the container reaches the metadata server, at which every client is the worker's own account.
+
+    Without a pool that account can act as every user's, so that it is a failure.
+    """
     sight = facts.sight
     if not isinstance(sight, Sight):
         return _skip(METADATA, sight)
     if sight.metadata == "unknown":
         return skip(METADATA, "not tried")
+    if sight.metadata == "open" and facts.is_link_local:
+        return skip(METADATA, "169.254.169.254:80 is the target's own metadata endpoint (link_local)")
     if sight.metadata == "open":
         evidence = "169.254.169.254:80 accepts a connection from the container"
-        return Finding.of_entry(METADATA, "metadata-open", evidence, stage=_STAGE, state=State.WARNING)
+        state = State.FAILED if facts.target.impersonation.is_own else State.WARNING
+        return Finding.of_entry(METADATA, "metadata-open", evidence, stage=_STAGE, state=state)
     return ok(METADATA, "169.254.169.254:80 is not reached from the container")
 
 

@@ -12,18 +12,27 @@ from refresher.policy import CLOCK_SKEW, is_from_the_future
 from refresher.text import escape
 from refresher.tokens import SubjectToken
 
-SUPPLIER, TOKEN = "supplier", "subject token"
-OWN = "the identity impersonates as the worker (via: impersonation); no pool is used"
+CREDENTIALS, SUPPLIER, TOKEN = "worker's credentials", "supplier", "subject token"
 _SHORTEST = timedelta(minutes=5)
 """Below it Node, C++ and gcloud exchange on every call (docs/clients.md)."""
 _SKEW_LIMIT = timedelta(seconds=60)
 """What STS accepts (facts measured against it); a difference above `CLOCK_SKEW` is worth a warning."""
 
 
+def judge_credentials(facts: Facts) -> Finding:
+    """Check whether the worker has credentials of its own, with which it impersonates where there is no pool."""
+    attempt = facts.trial.exchange
+    if attempt.error is not None:
+        return Finding.of_error(CREDENTIALS, attempt.error)
+    if attempt.result is None:
+        return skip(CREDENTIALS, attempt.reason)
+    return ok(CREDENTIALS, f"{facts.target.impersonation.principal} has an access token, in {attempt.milliseconds} ms")
+
+
 def judge_supplier(facts: Facts) -> Finding:
-    """Check whether the supplier answers: of an identity without a pool, whether the worker has credentials."""
-    trial, kind = facts.trial, facts.settings.kind
-    attempt = trial.exchange if facts.target.impersonation.is_own else trial.supplied
+    """Check whether the supplier answers."""
+    trial, kind = facts.trial, "" if facts.settings is None else facts.settings.kind
+    attempt = trial.supplied
     if attempt.error is not None:
         return Finding.of_error(SUPPLIER, attempt.error)
     if attempt.result is None and trial.command:
@@ -33,16 +42,12 @@ def judge_supplier(facts: Facts) -> Finding:
         )
     if attempt.result is None:
         return skip(SUPPLIER, attempt.reason)
-    if facts.target.impersonation.is_own:
-        return ok(SUPPLIER, f"{facts.target.impersonation.principal} has an access token")
     return ok(SUPPLIER, f"{facts.target.supplier} ({kind}) supplied a token in {attempt.milliseconds} ms")
 
 
 def judge_token(facts: Facts) -> Finding:
     """Check claims and life of the subject token by the rules of STS, and the clock by its answers."""
     trial, token = facts.trial, facts.trial.token
-    if facts.target.impersonation.is_own:
-        return skip(TOKEN, OWN)
     if token is None:
         return skip(TOKEN, "because there is no token: see supplier and file")
     skew, refusal = facts.skew, trial.exchange.error

@@ -165,6 +165,48 @@ def test_expired_artifact_is_not_ready(place: Path) -> None:
     assert "access_token expires at 2026-01-01T00:00:00Z" in str(look(Request(str(place), None, timedelta(0)), NOW))
 
 
+@pytest.fixture
+def without_pool(tmp_path: Path) -> Path:
+    """Return a credentials directory that an access token leads."""
+    (tmp_path / "access_token").write_text("ya29.opaque")
+    (tmp_path / "env").write_text("REFRESHER_ACCESS_TOKEN_FILE=/c/access_token\n")
+    described = describe(b"ya29.opaque", NOW, NOW + timedelta(hours=1), "request", leads=True)
+    (tmp_path / "artifacts.json").write_bytes(render_descriptions({"access_token": described}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("minutes", "harm", "problem"),
+    [
+        pytest.param(0, "", None, id="fresh"),
+        pytest.param(54, "", "access_token expires at 2026-01-01T01:00:00Z, too soon", id="minimum validity"),
+        pytest.param(0, "access_token", "access_token is absent", id="no access token"),
+        pytest.param(0, "env", "env is absent", id="no env"),
+        pytest.param(0, "artifacts.json", "credentials.json is absent", id="nothing states what leads"),
+    ],
+)
+def test_access_token_takes_the_place_of_the_token(
+    without_pool: Path, minutes: int, harm: str, problem: str | None
+) -> None:
+    """Where `artifacts.json` states that the access token leads, neither token nor ADC document is needed."""
+    if harm:
+        (without_pool / harm).unlink()
+
+    error = look(Request(str(without_pool), None, timedelta(0)), NOW + timedelta(minutes=minutes))
+
+    assert (error is None) is (problem is None)
+    assert (problem or "") in str(error)
+
+
+def test_another_access_token_than_described_is_not_ready(without_pool: Path) -> None:
+    """A leading access token whose life is unknown does not count."""
+    (without_pool / "access_token").write_text("ya29.another")
+
+    error = look(Request(str(without_pool), None, timedelta(0)), NOW)
+
+    assert "access_token is unreadable: it is not what artifacts.json describes" in str(error)
+
+
 def test_file_that_this_user_may_not_read_is_shown_with_its_path_and_the_user(place: Path, need: Need) -> None:
     """Without the right to read, the probe shows the whole path and as whom to run it."""
     need.root()

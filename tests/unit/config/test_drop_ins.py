@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from refresher.config.loader import LoadedConfiguration
     from tests.unit.config.conftest import Workspace
 
-KNOWN = "known are: artifacts, container_directory, identity, mode, owner"
+KNOWN = "known are: artifacts, container_directory, environment, identity, metadata, mode, owner"
 RENAME = "use a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
+ACCOUNT = "service_account: bob@my-project.iam.gserviceaccount.com"
 GROUPS = "use one group for each identity's targets, or accept it with shared_identity: true on both"
 
 
@@ -309,6 +310,42 @@ def test_a_new_drop_in_does_not_displace_one_that_has_the_group(workspace: Works
 
     assert set(second.targets) == {"alice", "z"}
     assert [problem.location for problem in second.drop_in_problems] == [f"{workspace.drop_ins}/a.yaml:1:1"]
+
+
+@pytest.mark.parametrize(
+    ("main", "body", "problem"),
+    [
+        ("{netns: /run/netns/a}", "{netns: own}", "metadata.netns is own, which a drop-in can't name — name a path"),
+        (
+            "{netns: /run/netns/a}",
+            "{netns: /run/netns/a}",
+            (
+                "metadata.netns is /run/netns/a, which is also that of target alice — "
+                "use one network namespace for each target"
+            ),
+        ),
+        (
+            "{netns: own}",
+            "{netns: /run/netns/a}",
+            (
+                "the target shares the daemon's own network namespace with target alice of another identity — "
+                "use netns: own only where all targets are of one identity"
+            ),
+        ),
+    ],
+)
+def test_a_drop_in_gets_no_namespace_of_another_identity(
+    workspace: Workspace, main: str, body: str, problem: str
+) -> None:
+    """It can name neither the daemon's own namespace nor one that a target has, nor be a stranger next to the pod's."""
+    text = (workspace.drop_ins.parent / "refresher.yaml").read_text()
+    workspace.write(text.replace("alice: {}", f"alice: {{metadata: {main}}}").replace("bob: {", f"bob: {{{ACCOUNT}, "))
+    workspace.write(f"identity: bob\nmetadata: {body}\n", "targets.d/train.yaml")
+
+    loaded = workspace.load()
+
+    assert [each.partition(" ")[2] for each in _problems(workspace, loaded)] == [problem]
+    assert set(loaded.targets) == {"alice"}
 
 
 def test_a_rescan_of_named_drop_ins_looks_at_these_alone(workspace: Workspace) -> None:

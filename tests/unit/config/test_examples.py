@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.unit.config.conftest import Workspace
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-MAIN_FILES = ("refresher.yaml", "minimal.yaml", "host.yaml", "emulator.yaml")
+MAIN_FILES = ("refresher.yaml", "minimal.yaml", "host.yaml", "emulator.yaml", "without-pool.yaml")
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def examples(workspace: Workspace) -> Path:
         ("minimal.yaml", {"alice"}),
         ("host.yaml", {"alice-notebook", "bob", "alice-train"}),
         ("emulator.yaml", {"alice"}),
+        ("without-pool.yaml", {"alice", "bob"}),
     ],
 )
 def test_every_example_loads(examples: Path, name: str, targets: set[str]) -> None:

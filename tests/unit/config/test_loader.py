@@ -29,7 +29,7 @@ def test_the_least_configuration_gets_every_default(workspace: Workspace) -> Non
 
     target = loaded.targets["alice"]
     identity = loaded.get_identity(target)
-    supplier = loaded.configuration.suppliers[loaded.get_supplier_name(identity)]
+    supplier = loaded.configuration.suppliers[loaded.get_supplier_name(identity) or ""]
     assert target.directory == Path("/run/refresher/alice")
     assert target.container_directory == "/run/refresher/alice"
     assert (target.uid, target.gid, target.mode, target.artifacts) == (None, None, 0o400, ArtifactSettings())

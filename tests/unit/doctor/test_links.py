@@ -8,7 +8,7 @@ import pytest
 
 from refresher.doctor.chain import LINKS, NAMES, walk
 from refresher.doctor.diagnosis import Finding, State
-from refresher.doctor.facts import Attempt
+from refresher.doctor.facts import Attempt, Facts
 from refresher.doctor.sight import Sight, Thing
 from refresher.errors import ExchangeError, ExitStatus, ImpersonationError, SupplyError, UsageError
 from tests.unit.doctor.conftest import NOW, Build, make_token
@@ -30,7 +30,7 @@ def test_every_link_is_reported_in_order(build: Build) -> None:
     """The walk has one finding for each link, in the order of the chain, each fine or with a reason."""
     findings = walk(build())
 
-    assert [finding.link for finding in findings] == [link.name for link in LINKS]
+    assert [finding.link for finding in findings] == [link.name for link in LINKS if link.with_pool]
     assert [name for name in NAMES if name not in ("configuration", "daemon", "worker")] == [
         link.name for link in LINKS
     ]
@@ -119,6 +119,74 @@ def test_clock_is_compared_with_googles(build: Build, seconds: int, state: State
 
     assert found.state is state
     assert (found.entry == "clock") is (state is not State.OK)
+
+
+def without_pool(facts: Facts, **more: Any) -> Facts:  # noqa: ANN401 - any fact
+    """Return facts of a target that the worker impersonates."""
+    way = replace(facts.target.impersonation, provider=None)
+    target = replace(facts.target, supplier=None, impersonation=way)
+    return replace(facts, target=target, settings=None, **more)
+
+
+def test_chain_without_a_pool_has_no_link_of_one(build: Build) -> None:
+    """It begins with the worker's own credentials; STS, key and token are not in it."""
+    findings = walk(without_pool(build()))
+
+    assert [finding.link for finding in findings] == [link.name for link in LINKS if link.without_pool]
+    assert findings[0].evidence.startswith("the machine's service account has an access token")
+    assert find(findings, "impersonation").state is State.OK
+    assert not {"supplier", "subject token", "exchange", "network"} & {finding.link for finding in findings}
+
+
+def test_worker_without_credentials_breaks_the_first_link(build: Build) -> None:
+    """Where the worker has no credentials of its own, nothing can be asked for, and only that is a failure."""
+    tried: dict[str, Attempt[Any]] = {
+        "exchange": Attempt(error=SupplyError("no metadata server", "attach an account")),
+        "impersonation": Attempt(reason="because the exchange failed"),
+    }
+
+    findings = walk(without_pool(build(trial=tried)))
+
+    assert (findings[0].state, findings[0].remedy) == (State.FAILED, "attach an account")
+    assert (find(findings, "impersonation").state, find(findings, "impersonation").evidence) == (
+        State.SKIPPED,
+        "because nothing can ask for it: see worker's credentials",
+    )
+
+
+@pytest.mark.parametrize(
+    ("has_pool", "is_link_local", "state"),
+    [(True, False, State.WARNING), (False, False, State.FAILED), (False, True, State.SKIPPED)],
+    ids=["pool", "no pool", "own endpoint"],
+)
+def test_metadata_server_in_reach_is_worse_without_a_pool(
+    build: Build,
+    has_pool: bool,  # noqa: FBT001 - a case
+    is_link_local: bool,  # noqa: FBT001 - a case
+    state: State,
+) -> None:
+    """Without a pool the machine's account can act as every user's; the target's own endpoint is not reported."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    facts = replace(facts, sight=replace(facts.sight, metadata="open"), is_link_local=is_link_local)
+
+    found = find(walk(facts if has_pool else without_pool(facts)), "metadata server")
+
+    assert found.state is state
+
+
+def test_access_token_is_what_the_container_needs_without_a_pool(build: Build) -> None:
+    """The leading file is compared with the host's, and gcloud's variable is the one that must be set."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    variables = {"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": "/run/google/access_token"}
+    files = {"access_token": facts.sight.files["token"]}
+    sight = replace(facts.sight, files=files, variables={}, paths={})
+
+    findings = walk(without_pool(facts, sight=sight, variables=variables))
+
+    assert find(findings, "container").evidence == "uid 1042 reads /run/google/access_token, as published"
+    assert find(findings, "variables").state is State.FAILED
 
 
 def test_refused_impersonation_is_its_own_link(build: Build) -> None:

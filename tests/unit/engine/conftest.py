@@ -9,7 +9,7 @@ import pytest
 from refresher import adc, environment
 from refresher.engine.artifacts import TargetFacts, build_static
 from refresher.engine.plan import Target
-from refresher.publishing.artifacts import BOTO, DESCRIPTIONS, TOKEN, sort_for_writing
+from refresher.publishing.artifacts import ACCESS_TOKEN, BOTO, DESCRIPTIONS, TOKEN, sort_for_writing
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
@@ -57,7 +57,10 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
         account: str = "alice@p.iam.gserviceaccount.com",
         minted: tuple[MintedArtifact, ...] = (),
         boto: bool = False,
+        has_pool: bool = True,
     ) -> Target:
+        subject = subject if has_pool else None
+        provider, leading = (PROVIDER, TOKEN) if has_pool else (None, ACCESS_TOKEN)
         document = adc.adc_document(
             provider=PROVIDER,
             token_path=f"/var/run/google/{name}/token",
@@ -66,20 +69,25 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
             quota_project=None,
             endpoints=Endpoints.of_universe(),
         )
-        values = environment.variables(container_directory=f"/c/{account}", project="p", quota_project=None)
-        static = build_static([BOTO] if boto else [], TargetFacts(document, values, f"/c/{account}"))
-        names = {*static, TOKEN, DESCRIPTIONS, *(artifact.name for artifact in minted)}
+        values = environment.variables(
+            container_directory=f"/c/{account}", project="p", quota_project=None, has_document=has_pool
+        )
+        facts = TargetFacts(document if has_pool else None, values, f"/c/{account}")
+        static = build_static([BOTO] if boto else [], facts)
+        names = {*static, leading, DESCRIPTIONS, *(artifact.name for artifact in minted)}
+        expected = ExpectedClaims(
+            issuer=ISSUER,
+            subject=subject,
+            audiences=frozenset({AUDIENCE}),
+            key_ids=frozenset({"key-1"}),
+            maximum_lifetime=timedelta(hours=1),
+        )
+        via = "federation" if has_pool else "impersonation"
         return Target(
             name=name,
-            supplier="worker",
+            supplier="worker" if has_pool else None,
             context=SupplierContext(identity=identity or name, subject=subject, audience=AUDIENCE),
-            expected=ExpectedClaims(
-                issuer=ISSUER,
-                subject=subject,
-                audiences=frozenset({AUDIENCE}),
-                key_ids=frozenset({"key-1"}),
-                maximum_lifetime=timedelta(hours=1),
-            ),
+            expected=expected if has_pool else ExpectedClaims(is_jwt=False),
             directory=CredentialsDirectory(
                 root=tmp_path / "root",
                 name=name,
@@ -90,11 +98,11 @@ def target_of(tmp_path: Path) -> Callable[..., Target]:
             record=TargetRecord(
                 name,
                 identity or name,
-                compute_fingerprint(subject=subject, service_account=account, via="federation", subject_source=None),
+                compute_fingerprint(subject=subject, service_account=account, via=via, subject_source=None),
             ),
             static=static,
             impersonation=Impersonation(
-                provider=PROVIDER,
+                provider=provider,
                 subject=subject,
                 subject_token_type=JWT_TYPE,
                 service_account=account,

@@ -9,6 +9,7 @@ from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.errors import ImpersonationError, RefresherError, SupplyError
+from refresher.files import FileState
 from tests.tokens import ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -229,6 +230,36 @@ def test_each_artifact_has_its_own_moment(target_of: MakeTarget) -> None:
     assert identity.next_at - NOW <= timedelta(minutes=5)
     agenda.look_again(access.target)
     assert agenda.take_due(NOW) == [access]
+
+
+def test_artifact_that_changes_while_it_is_worked_on_is_due_once_more(target_of: MakeTarget) -> None:
+    """What changed after a worker had looked at it is looked at again, and then left alone."""
+    agenda = build_agenda(target_of(minted=(ACCESS,)))
+    settle(agenda, agenda.take_due(NOW)[0], build_outcome())
+    (access,) = agenda.take_due(NOW)
+
+    agenda.look_again(access.target)
+    settle(agenda, access, build_outcome())
+    again = agenda.take_due(NOW)
+    settle(agenda, access, build_outcome(Result.KEPT))
+
+    assert again == [access]
+    assert agenda.take_due(NOW) == []
+
+
+def test_directory_found_in_another_state_makes_its_artifacts_due(target_of: MakeTarget) -> None:
+    """A token's job that finds its directory changed has artifacts looked at after it, and only then."""
+    agenda = build_agenda(target_of(minted=(ACCESS,)))
+    token, state = agenda.take_due(NOW)[0], (FileState(1, 2, 3, 4, 0o400, 0, 0),)
+    settle(agenda, token, replace(build_outcome(), state=state))
+    settle(agenda, agenda.take_due(NOW)[0], build_outcome())
+
+    settle(agenda, token, replace(build_outcome(Result.KEPT), state=state))
+    same = agenda.take_due(NOW)
+    settle(agenda, token, replace(build_outcome(Result.KEPT), state=(state[0]._replace(mode=0),)))
+
+    assert same == []
+    assert [entry.artifact for entry in agenda.take_due(NOW)] == [ACCESS]
 
 
 def test_few_artifacts_of_one_identity_at_a_time(target_of: MakeTarget) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
@@ -131,8 +130,8 @@ def of_one_identity(target_of: MakeTarget) -> list[Target]:
 def of_own_credentials(target_of: MakeTarget) -> list[Target]:
     """Return more targets than there are threads, each minted with the worker's own credentials."""
     return [
-        replace(target, impersonation=replace(target.impersonation, is_own=True, credentials=Path("/own.json")))
-        for target in of_one_provider(target_of)
+        target_of(f"b{number}", account=f"b{number}@p.iam.gserviceaccount.com", has_pool=False)
+        for number in range(MANY)
     ]
 
 

@@ -39,7 +39,7 @@ class Stage:
         self.clock = clock
         self.chain = FakeChain(clock)
         self.supplier = FakeSupplier()
-        self.tokens = Refresher(suppliers={"worker": self.supplier}, clock=clock)
+        self.tokens = Refresher(suppliers={"worker": self.supplier}, chain=lambda: self.chain, clock=clock)
         self.artifacts = Minter(chain=lambda: self.chain, clock=clock)
 
     def settle(self, target: Target) -> None:
@@ -83,6 +83,33 @@ def test_published_and_kept_while_fresh(stage: Stage, alice: Target) -> None:
     assert content(alice, "access_token") != before
     described = json.loads(content(alice, "artifacts.json") or "")["access_token"]
     assert described["expires_at"] == "2026-01-01T01:31:00Z"
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o644])
+def test_drift_of_an_artifacts_mode_is_repaired_without_minting(stage: Stage, alice: Target, mode: int) -> None:
+    """A fresh artifact whose mode has changed is published again as it is, whether or not Google would mint another."""
+    stage.settle(alice)
+    stage.refresh(alice)
+    path = alice.directory.path / "access_token"
+    before = path.read_bytes()
+    path.chmod(mode)
+    stage.chain.refusal = REFUSAL
+
+    outcome = stage.refresh(alice)
+
+    assert (outcome.result, outcome.error, outcome.repaired) == (Result.KEPT, None, ("access_token",))
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (before, alice.directory.ownership.mode)
+
+
+def test_drift_of_the_descriptions_mode_is_reported(stage: Stage, alice: Target) -> None:
+    """What describes minted artifacts is repaired like every file, and named."""
+    stage.settle(alice)
+    stage.refresh(alice)
+    (alice.directory.path / "artifacts.json").chmod(0o644)
+
+    outcome = stage.tokens.refresh(alice)
+
+    assert outcome.repaired == ("artifacts.json",)
 
 
 def test_nothing_is_minted_without_a_token(stage: Stage, alice: Target) -> None:
@@ -174,8 +201,8 @@ def test_one_exchange_serves_until_it_is_nearly_over(stage: Stage, alice: Target
     """Artifacts of an identity share a federated token until shortly before it expires."""
     stage.chain.lifetime = timedelta(minutes=5)
     stage.settle(alice)
-    stage.refresh(alice)
-    stage.refresh(alice, ID)
+    first, second = stage.refresh(alice), stage.refresh(alice, ID)
+    assert (first.has_exchanged, second.has_exchanged) == (True, False)
     assert len(stage.chain.exchanged) == 1
 
     (alice.directory.path / "access_token").unlink()

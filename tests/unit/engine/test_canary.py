@@ -8,13 +8,13 @@ import pytest
 
 from refresher.engine.agenda import Entry
 from refresher.engine.canary import Canary, ExchangeState
-from refresher.engine.outcome import Outcome, Result
+from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact, Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter
-from refresher.errors import ExchangeError, ImpersonationError, RefresherError
+from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.policy import probe_interval
-from tests.fakes import FakeClock, FakeSupplier
+from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def published(target_of: MakeTarget, clock: FakeClock) -> MakeTarget:
 
 def publish(target: Target, clock: FakeClock) -> None:
     """Publish a fresh token of a target."""
-    outcome = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock).refresh(target, first=True)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, chain=lambda: FakeChain(clock), clock=clock)
+    outcome = refresher.refresh(target, first=True)
     assert outcome.result is Result.PUBLISHED
 
 
@@ -187,6 +188,16 @@ def test_canary_stops_for_all_when_google_does_not_answer(
     assert stage.state("alice") is stage.state("bob") is ExchangeState.ACCEPTED
 
 
+def test_probes_that_met_a_limit_of_requests_are_counted(stage: Stage, published: MakeTarget) -> None:
+    """HTTP 429 is counted, and no other silence is."""
+    stage.follow(published("alice"), published("bob"))
+    busy, down = (ExchangeError("no answer", "wait", retryable=True) for _ in range(2))
+    busy.http_status, down.http_status = 429, 503
+    stage.google.refusals |= {"user-alice": busy, "user-bob": down}
+    stage.tick()
+    assert stage.canary.throttled == 1
+
+
 def test_change_of_account_is_tried_at_once(stage: Stage, published: MakeTarget) -> None:
     """A changed service account needs no interval to pass; an unchanged plan asks nothing."""
     target = published()
@@ -214,6 +225,21 @@ def test_published_token_is_tried_at_once(stage: Stage, published: MakeTarget) -
     assert stage.subjects() == ["user-alice"]
 
 
+def test_token_that_another_process_put_there_is_tried_at_once(stage: Stage, published: MakeTarget) -> None:
+    """A good-looking token whose signature no one has verified is tried; the same one again is not, nor the first."""
+    target = published()
+    stage.follow(target)
+    stage.tick()
+    stage.subjects()
+    asked = []
+    for fingerprint in ("11111111", "11111111", "22222222", "22222222"):
+        life = Life(stage.clock.now(), stage.clock.now() + timedelta(hours=1), fingerprint=fingerprint)
+        stage.canary.note(Entry(target=target), Outcome(result=Result.KEPT, life=life))
+        stage.tick()
+        asked.append(len(stage.subjects()))
+    assert asked == [0, 0, 1, 0]
+
+
 @pytest.mark.parametrize("retryable", [False, True])
 def test_reload_asks_again_about_what_failed(stage: Stage, published: MakeTarget, *, retryable: bool) -> None:
     """SIGHUP tries again at once what Google refused or did not answer, and nothing that it accepted."""
@@ -236,12 +262,81 @@ def test_minted_artifact_counts_as_a_probe(stage: Stage, published: MakeTarget) 
     stage.google.refusals["user-alice"] = refuse()
     stage.tick()
     entry = Entry(target=target, artifact=MintedArtifact(name="access_token"))
-    stage.canary.note(entry, Outcome(result=Result.PUBLISHED))
+    stage.canary.note(entry, Outcome(result=Result.PUBLISHED, has_exchanged=True))
     stage.google.refusals.clear()
     stage.subjects()
     stage.tick(count=200)
     assert stage.subjects() == []
     assert stage.names() == ["exchange.refused", "exchange.recovered"]
+
+
+def test_access_token_without_a_pool_counts_as_a_probe(stage: Stage, target_of: MakeTarget) -> None:
+    """What leads a directory without a pool was minted by Google: publishing it proves as much as a probe."""
+    target = target_of(has_pool=False)
+    stage.follow(target)
+    stage.canary.note(Entry(target=target), Outcome(result=Result.PUBLISHED))
+    stage.tick(count=200)
+    assert (stage.google.asked, stage.state("alice")) == ([], ExchangeState.ACCEPTED)
+
+    stage.canary.note(Entry(target=target), Outcome(result=Result.FAILED, error=refuse()))
+    stage.tick(count=2)
+    assert stage.google.asked == [(None, "")]
+
+
+def test_artifact_minted_without_an_exchange_proves_nothing(stage: Stage, published: MakeTarget) -> None:
+    """What a former exchange's token minted shows nothing of the provider: no recovery, and no probe is put off."""
+    target = published()
+    stage.follow(target)
+    stage.tick(count=250)
+    stage.google.refusals["user-alice"] = refuse()
+    entry = Entry(target=target, artifact=MintedArtifact(name="access_token"))
+    stage.canary.note(entry, Outcome(result=Result.PUBLISHED))
+    stage.tick(count=60)
+    assert stage.names() == ["exchange.refused"]
+    stage.canary.note(entry, Outcome(result=Result.PUBLISHED))
+    stage.tick()
+    assert stage.names() == ["exchange.refused"]
+    assert stage.state("alice") is ExchangeState.REFUSED
+
+
+def test_silence_that_many_probes_meet_at_once_is_one(stage: Stage, published: MakeTarget) -> None:
+    """Probes under way at the same moment do not double the pause for each other: a blip costs a minute."""
+    stage.follow(*(published(f"t{number}") for number in range(5)))
+    stage.google.refusals |= {f"user-t{number}": ExchangeError("busy", "wait", retryable=True) for number in range(5)}
+    stage.tick()
+    assert len(stage.subjects()) == 5
+    stage.google.refusals.clear()
+    stage.tick(count=62)
+    assert len(stage.subjects()) == 5
+
+
+def test_credentials_of_the_worker_that_do_not_answer_stop_no_other_identity(
+    stage: Stage, published: MakeTarget
+) -> None:
+    """A silent metadata server is not Google's side: others are probed as ever, and that identity within a minute."""
+    alice, bob = published("alice"), published("bob")
+    stage.follow(alice, bob)
+    stage.google.refusals["user-alice"] = SupplyError("no answer", "attach an account", retryable=True)
+    stage.tick()
+    assert stage.state("alice") is ExchangeState.UNANSWERED
+    stage.subjects()
+    stage.canary.note(Entry(target=bob), Outcome(result=Result.PUBLISHED))
+    stage.tick()
+    assert stage.subjects() == ["user-bob"]
+    stage.tick(count=60)
+    assert stage.subjects() == ["user-alice"]
+
+
+def test_each_refused_identity_has_a_line_of_its_own(stage: Stage, published: MakeTarget) -> None:
+    """Identities that one cause stops, and that recover together, are each named, with cause and remedy."""
+    names = [f"t{number}" for number in range(5)]
+    stage.follow(*map(published, names))
+    stage.google.refusals |= {f"user-{name}": refuse() for name in names}
+    stage.tick()
+    assert [event.fields.get("identity") for event in stage.events] == names
+    stage.google.refusals.clear()
+    stage.tick(count=62)
+    assert [event.fields.get("identity") for event in stage.events if event.name == "exchange.recovered"] == names
 
 
 def test_artifact_that_google_refused_makes_a_probe_due(stage: Stage, published: MakeTarget) -> None:

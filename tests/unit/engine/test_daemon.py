@@ -313,6 +313,24 @@ def test_nothing_is_published_below_a_root_that_another_daemon_took(
     assert stage.events.count("daemon.fault") == 1
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o733])
+def test_obstacle_that_is_taken_away_is_noticed_at_the_next_tick(
+    stage: Stage, target_of: MakeTarget, mode: int
+) -> None:
+    """A directory that could not be trusted is tried again as soon as it can be, not only after the pause."""
+    target = target_of()
+    stage.follow(target, FakeSupplier())
+    stage.run()
+    target.directory.path.chmod(mode)
+    stage.run(6)
+    assert stage.events.count("token.publish_failed") == 1
+
+    target.directory.path.chmod(0o711)
+    stage.run(2)
+
+    assert stage.events.count("token.recovered") == 1
+
+
 def test_root_that_was_unmounted_is_reported(stage: Stage, target_of: MakeTarget) -> None:
     """A root that had to be taken again is one event with what to do: containers hold the directories of the former."""
     target = target_of()

@@ -21,6 +21,7 @@ from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, ENVIRONMEN
 from refresher.publishing.record import compute_fingerprint
 from refresher.resources import Endpoints
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
+from tests.fakes import FakeChain, FakeClock
 from tests.tokens import NOW, jwt_of, make_jwt
 from tests.unit.engine.conftest import PROVIDER
 
@@ -30,9 +31,23 @@ if TYPE_CHECKING:
 
     from refresher.engine.plan import Target
     from refresher.suppliers.interface import SupplierContext
-    from tests.fakes import FakeClock, FakeSupplier
+    from tests.fakes import FakeSupplier
 
     MakeTarget = Callable[..., Target]
+
+
+class Intruder(FakeClock):
+    """A clock that is asked right after files were read, and then lets another process act, once."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._acts = [act]
+
+    def now(self) -> datetime:
+        """Act, and return the time."""
+        while self._acts:
+            self._acts.pop()()
+        return super().now()
 
 
 def refresh(
@@ -40,7 +55,9 @@ def refresh(
 ) -> Outcome:
     """Refresh a target once, like a new process."""
     suppliers: dict[str, Any] = {"worker": supplier}  # fakes of several shapes
-    refresher = Refresher(suppliers=suppliers, clock=clock, may_take_over=lambda: may_take_over)
+    refresher = Refresher(
+        suppliers=suppliers, chain=lambda: FakeChain(clock), clock=clock, may_take_over=lambda: may_take_over
+    )
     return refresher.refresh(target, force=force, first=True)
 
 
@@ -528,6 +545,26 @@ def test_empty_directory_is_used_in_place(target_of: MakeTarget, supplier: FakeS
 
 
 @pytest.mark.parametrize("name", ["token", "credentials.json", "env"])
+def test_change_during_a_visit_is_a_difference_at_the_next_look(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str
+) -> None:
+    """A file that changes after it was judged counts as it was judged: the next look finds what it is now."""
+    target = target_of()
+    refresher = Refresher(suppliers={"worker": supplier}, chain=lambda: FakeChain(clock), clock=clock)
+    refresher.refresh(target, first=True)
+    intruder = Intruder(lambda: (target.directory.path / name).chmod(0))
+    visited = Refresher(suppliers={"worker": supplier}, chain=lambda: FakeChain(clock), clock=intruder)
+
+    outcome = visited.refresh(target)
+
+    assert outcome.error is None
+    assert outcome.state != target.directory.read_state()
+    repaired = refresher.refresh(target)
+    assert repaired.repaired == (name,)
+    assert repaired.state == target.directory.read_state()
+
+
+@pytest.mark.parametrize("name", ["token", "credentials.json", "env"])
 def test_drift_is_repaired(target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str) -> None:
     """A changed mode, changed content or a lost file is repaired, and no new token is minted for the documents."""
     target = target_of()
@@ -599,7 +636,8 @@ def test_removed_file_is_written_again_and_reported(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, name: str
 ) -> None:
     """A static file that is removed under a running daemon is in the outcome; one that is new is not."""
-    target, refresher = target_of(), Refresher(suppliers={"worker": supplier}, clock=clock)
+    target = target_of()
+    refresher = Refresher(suppliers={"worker": supplier}, chain=lambda: FakeChain(clock), clock=clock)
     supplier.failure = SupplyError("p", "r")
     assert refresher.refresh(target, first=True).repaired == ()
     supplier.failure = None
@@ -745,7 +783,7 @@ def test_targets_of_one_identity_share_a_supply(
     first = target_of("one")
     second = replace(target_of("two"), context=first.context)
     third = target_of("three", subject="user-3")
-    refresher = Refresher(suppliers={"worker": supplier}, clock=clock)
+    refresher = Refresher(suppliers={"worker": supplier}, chain=lambda: FakeChain(clock), clock=clock)
 
     for target in (first, second, third):
         refresher.refresh(target)
@@ -889,7 +927,7 @@ def test_files_that_cannot_be_read_are_withdrawn_from_another_identity(
         fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # whose default is to be ignored
         fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
-    Refresher(suppliers={"worker": supplier}, clock=clock).refresh(bob, first=False)
+    Refresher(suppliers={"worker": supplier}, chain=lambda: FakeChain(clock), clock=clock).refresh(bob, first=False)
     for lease in leases:
         os.close(lease)
 

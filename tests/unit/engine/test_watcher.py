@@ -222,6 +222,21 @@ def test_change_behind_the_daemons_back_names_the_target(
     assert site.watcher.take() == (set(), {"alice"})
 
 
+def test_directory_that_is_watched_again_is_looked_at(site: Site, root: Path) -> None:
+    """What befell a replaced directory before it was watched again was not seen, so its target is named."""
+    shutil.rmtree(root / "alice")
+    (root / "alice").mkdir()
+    assert site.changed.wait(PATIENCE)
+    time.sleep(0.05)
+    site.changed.clear()
+    site.watcher.take()
+
+    site.watcher.ask({}, root, {"alice"})
+
+    assert site.changed.wait(PATIENCE)
+    assert site.watcher.take()[1] == {"alice"}
+
+
 def test_temporary_file_of_the_daemon_is_no_change(site: Site, root: Path) -> None:
     """A file that is still to be renamed makes no one look."""
     (root / "alice" / ".token.0123456789abcdef.tmp").write_text("x")

@@ -66,6 +66,7 @@ def test_only_some_refusals_are_retryable(status: int, retryable: bool) -> None:
 
     assert error.problem == f"a token of the test was refused with HTTP {status}"
     assert error.retryable is retryable
+    assert error.http_status == status
 
 
 def test_refusal_has_the_servers_words_and_no_secret() -> None:

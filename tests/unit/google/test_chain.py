@@ -31,7 +31,7 @@ WAY = Impersonation(
     scopes=(CLOUD_PLATFORM_SCOPE,),
     lifetime=None,
 )
-OWN = replace(WAY, is_own=True)
+OWN = replace(WAY, provider=None)
 FEDERATED = AccessToken(value="ya29.d.federated", expires_at=NOW + timedelta(hours=1))
 CREATOR = "roles/iam.serviceAccountTokenCreator"
 DENIED = "Permission 'iam.serviceAccounts.{}' denied on resource (or it may not exist)."

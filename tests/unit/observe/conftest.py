@@ -16,7 +16,7 @@ from refresher.observe.answers import answer, list_wanted
 from refresher.observe.board import Board
 from refresher.observe.messages import Request, Response
 from refresher.observe.survey import Survey
-from tests.fakes import FakeClock, FakeSupplier
+from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.unit.engine.conftest import clock, supplier, target_of
 
 __all__ = ["clock", "supplier", "target_of"]
@@ -48,7 +48,9 @@ class Fleet:
 
     def publish(self, name: str) -> None:
         """Refresh a target's token, and note it on the board."""
-        refresher = Refresher(suppliers={"worker": self.supplier}, clock=self.clock)
+        refresher = Refresher(
+            suppliers={"worker": self.supplier}, chain=lambda: FakeChain(self.clock), clock=self.clock
+        )
         self.note(name, refresher.refresh(self.targets[name], first=True))
 
     def note(self, name: str, outcome: Outcome, **entry: object) -> None:

@@ -167,6 +167,27 @@ def test_daemon_that_does_not_tick_is_not_live(fleet: "Fleet") -> None:
     assert fleet.ask("/livez").status == 200
 
 
+def test_fault_of_the_daemon_is_in_the_status(fleet: "Fleet") -> None:
+    """`/status.json` shows what the daemon can't do, with its remedy; readiness stays about the files."""
+    fleet.adopt("alice")
+    fleet.board.note_tick([], [("the root is read-only", "mount it writable")])
+
+    daemon = json.loads(fleet.ask("/status.json").body)["daemon"]
+
+    assert (daemon["problem"], daemon["remedy"]) == ("the root is read-only", "mount it writable")
+    assert fleet.ask("/readyz").status == 200
+
+
+def test_directories_in_retirement_are_in_the_status(fleet: "Fleet") -> None:
+    """`/status.json` names what is being retired below the root in force, and nothing below a former one."""
+    fleet.adopt("alice")
+    root = fleet.targets["alice"].directory.root
+    fleet.board.note_retiring(root, ("dave", "carol"))
+    fleet.board.note_retiring(root / "former", ("erin",))
+
+    assert json.loads(fleet.ask("/status.json").body)["retiring"] == ["carol", "dave"]
+
+
 def test_status_is_that_of_the_command_and_more(fleet: "Fleet") -> None:
     """`/status.json` has every member of `status --json` with the same value, and what only the daemon knows."""
     fleet.adopt("alice", "bob", minted=(ACCESS,))

@@ -72,6 +72,22 @@ def test_finding_shows_the_shortest_time_that_is_left(fleet: Fleet) -> None:
     assert "last success 31 min ago" in finding.facts
 
 
+def test_fault_of_the_daemon_is_a_finding(fleet: Fleet) -> None:
+    """What the daemon can't do is shown while it lasts, though every target is ready."""
+    fleet.adopt("alice")
+    fleet.board.note_tick([], [("the root is read-only", "mount it writable")])
+
+    (finding,) = find(fleet)
+    assert (finding.weight, finding.problem, finding.remedy) == (
+        Weight.THREATENED,
+        "the root is read-only",
+        "mount it writable",
+    )
+
+    fleet.board.note_tick([])
+    assert find(fleet) == []
+
+
 def test_optional_artifact_is_named(fleet: Fleet) -> None:
     """An access token that is absent is a finding of its own."""
     fleet.adopt("alice", minted=(ACCESS,))

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refresher.engine.artifacts import compute_request
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
+from refresher.metadata.plan import EndpointPlan, Facts, Wanted
 from refresher.observe.health import ArtifactHealth, TargetHealth, build_artifact, examine
 from refresher.observe.report import as_document, as_report
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
+from refresher.publishing.contents import describe, render_descriptions
 from refresher.publishing.lock import held_roots
 from refresher.tokens import peek
 from refresher.users import DaemonUser
-from tests.fakes import FakeSupplier
+from tests.fakes import FakeChain, FakeSupplier
 from tests.tokens import NOW, make_jwt
 from tests.unit.engine.conftest import clock, supplier, target_of
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from refresher.engine.plan import Target
     from tests.conftest import Need
-    from tests.fakes import FakeClock
+    from tests.fakes import FakeChain, FakeClock
 
     MakeTarget = Callable[..., Target]
 
@@ -41,7 +44,7 @@ ACCESS = MintedArtifact(name="access_token")
 def alice(target_of: MakeTarget, clock: FakeClock) -> Target:
     """Return a target with everything published that needs no Google."""
     target = target_of(boto=True)
-    refresher = Refresher(suppliers={"worker": FakeSupplier()}, clock=clock)
+    refresher = Refresher(suppliers={"worker": FakeSupplier()}, chain=lambda: FakeChain(clock), clock=clock)
     assert refresher.refresh(target, first=True).error is None
     return target
 
@@ -163,6 +166,22 @@ def test_root_judges_the_files_of_another_user_s_daemon(alice: Target, need: Nee
 
     assert (health.state, health.problem) == (State.FRESH, None)
     assert {artifact.name: artifact.state for artifact in health.artifacts}["boto"] is State.FRESH
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o644])
+def test_minted_artifact_of_another_mode_does_not_serve(alice: Target, mode: int) -> None:
+    """An access token that its container may not read, or that others may, makes the target not ready."""
+    target, content = replace(alice, minted=(ACCESS,)), b"ya29.alice"
+    request = compute_request(ACCESS, target.impersonation)
+    described = describe(content, NOW, NOW + HOUR, request)
+    for name, written in (("artifacts.json", render_descriptions({"access_token": described})), (ACCESS.name, content)):
+        (alice.directory.path / name).write_bytes(written)
+        (alice.directory.path / name).chmod(0o400)
+    assert examine(target, NOW).artifacts[0].problem is None
+
+    (alice.directory.path / "access_token").chmod(mode)
+
+    assert examine(target, NOW).artifacts[0].problem is not None
 
 
 def test_optional_artifacts_have_states_of_their_own(alice: Target) -> None:
@@ -402,3 +421,16 @@ def test_absent_root_is_reported_as_such(alice: Target) -> None:
     assert health.state is State.ABSENT
     assert f"directory_root {alice.directory.root} does not exist" in (health.problem or "")
     assert "was a mount, mount it again; a daemon that runs goes on by itself" in (health.remedy or "")
+
+
+def test_env_that_waits_for_the_listener_shows_what_is_not_open(alice: Target, clock: FakeClock) -> None:
+    """A target whose namespace is not there is not ready, and the namespace is named."""
+    facts = Facts(name="alice", email="alice@p.iam.gserviceaccount.com", scopes=())
+    wanted = Wanted("/run/netns/alice", 8174, link_local=False)
+    target = replace(alice, metadata=EndpointPlan(facts=facts, wanted=wanted, minted_for=""))
+    (alice.directory.path / "env").unlink()
+
+    found = examine(target, clock.now())
+
+    assert str(found.problem).endswith("env is absent: the metadata endpoint in /run/netns/alice is not open")
+    assert "metadata.closed" in str(found.remedy)

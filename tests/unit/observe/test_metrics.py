@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from refresher import __version__
 from refresher.engine.canary import ExchangeState
 from refresher.engine.outcome import Outcome, Result
-from refresher.errors import ImpersonationError, PublishError
+from refresher.errors import ExchangeError, ImpersonationError, PublishError
 from refresher.observe.metrics import METRICS
 from tests.unit.observe.conftest import ACCESS, Fleet
 
@@ -100,6 +100,20 @@ def test_jobs_are_counted(fleet: Fleet) -> None:
     assert (buckets["0.01"], buckets["0.025"], buckets["30.0"], buckets["+Inf"]) == (2, 3, 3, 4)
     assert found["refresher_refresh_duration_seconds_sum"][0][1] == pytest.approx(99.02)
     assert found["refresher_consecutive_failures"] == [({"target": "alice"}, 3)]
+
+
+def test_limits_of_requests_are_counted(fleet: Fleet) -> None:
+    """What met HTTP 429 is counted by stage, the canary's probes too; every stage exists from the start."""
+    fleet.adopt("alice", minted=(ACCESS,), publish=False)
+    busy = ExchangeError("busy", "wait", retryable=True)
+    busy.http_status = 429
+    fleet.fail("alice", busy, artifact=ACCESS)
+    fleet.fail("alice", ExchangeError("down", "wait", retryable=True), artifact=ACCESS)
+    fleet.board.note_tick([], throttled=3)
+
+    found = {labels["stage"]: value for labels, value in read(fleet)["refresher_throttled_total"]}
+
+    assert found == {"supply": 0, "exchange": 1, "impersonate": 0, "probe": 3}
 
 
 def test_refusals_of_google_are_shown(fleet: Fleet) -> None:

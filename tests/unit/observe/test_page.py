@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from refresher.catalogue.entries import compose_remedy, read_entries
 from refresher.engine.canary import ExchangeState
 from refresher.errors import SupplyError
 from refresher.observe.page import ROWS, SECURITY_HEADERS
@@ -47,6 +48,20 @@ def test_what_is_wrong_comes_first(fleet: Fleet) -> None:
     assert "<h1>1 of 3 targets not ready</h1>" in page
     assert page.index("Containers fail: there is no token") < page.index("<h2>Targets</h2>")
     assert list_names(fleet) == ["carol", "alice", "bob"]
+
+
+def test_longest_remedy_of_the_catalogue_is_shown_whole(fleet: Fleet) -> None:
+    """With names as long as Google allows, no command at the end of a remedy is cut off."""
+    pool = f"projects/123456789012/locations/global/workloadIdentityPools/{'w' * 32}"
+    facts = {"provider": "p" * 63, "pool": pool, "resource": f"{pool}/providers/{'r' * 32}", "caller": "c" * 250}
+    remedies = [compose_remedy(entry, "", **facts) for entry in read_entries()]
+    longest = max(remedies, key=len).replace("`", "")
+    fleet.adopt("alice")
+
+    fleet.fail("alice", SupplyError("x", longest))
+
+    assert len(longest) > 1000
+    assert longest in "".join(read(fleet).text)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.publishing.artifacts import DESCRIPTIONS, REQUIRED
+from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, list_required
 from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord
@@ -39,6 +39,6 @@ def build_directory(
         name=name,
         ownership=Ownership(uid=uid, gid=gid, mode=mode),
         random_name=lambda: secrets.token_hex(8),
-        artifacts=(*REQUIRED, DESCRIPTIONS),
+        artifacts=(*list_required(TOKEN), DESCRIPTIONS),
         is_root_shared=is_shared,
     )

@@ -44,11 +44,12 @@ def test_env_goes_at_once_and_the_rest_after_the_grace(root: Path) -> None:
 
     first = retire_strays(root, (), now)
     after_first = list_names(stray)
-    retire_strays(root, (), now + GRACE - timedelta(seconds=5))
+    second = retire_strays(root, (), now + GRACE - timedelta(seconds=5))
     before_grace = list_names(stray)
-    retire_strays(root, (), now + GRACE + timedelta(seconds=5))
+    last = retire_strays(root, (), now + GRACE + timedelta(seconds=5))
 
-    assert first == Retirement(("alice",))
+    assert first == Retirement(("alice",), retiring=("alice",))
+    assert (second, last) == (Retirement(retiring=("alice",)), Retirement())
     assert after_first == before_grace == [name for name in FILES if name != "env"]
     assert list_names(root) == [".lock"]
 
@@ -211,7 +212,7 @@ def test_env_of_a_withdrawn_identity_goes_and_all_else_stays(root: Path) -> None
         for each in (now, now + GRACE + timedelta(days=1))
     )
 
-    assert first == Retirement(("stray",), (("withdrawn", "dave"),))
+    assert first == Retirement(("stray",), (("withdrawn", "dave"),), retiring=("stray",))
     assert later == Retirement()
     without_env = [name for name in FILES if name != "env"]
     assert list_names(root / "withdrawn") == without_env

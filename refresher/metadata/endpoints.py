@@ -1,0 +1,232 @@
+"""The endpoints of the plan in force, and the thread that keeps their listeners open.
+
+The daemon decides what is wanted. The thread asks for the listeners, tries again each second what failed, and closes
+what is not wanted any more or has lost its namespace. An endpoint belongs to one identity of one target: if anything
+that is minted for it changes, another one takes its place and begins without a token.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Self
+
+from refresher.clock import Clock
+from refresher.errors import RefresherError, describe_bug
+from refresher.metadata.endpoint import Endpoint
+from refresher.metadata.namespaces import RefusedError, wait_for_input
+from refresher.metadata.opener import HelperAbsentError, Opener, open_own
+from refresher.metadata.plan import OWN, EndpointPlan, HeldToken, ListenerHealth, ListenerState, Obtained
+from refresher.metadata.server import MetadataServer
+from refresher.tokens import AccessToken
+
+_RETRY_SECONDS = 1.0
+_GONE_REMEDY = "create it again, or remove the target"
+_HELPER_REMEDY = "start it (systemctl enable --now refresher-netns), as the user that its unit names"
+
+
+_OPENING = ListenerHealth(ListenerState.OPENING)
+_SERVING = ListenerHealth(ListenerState.SERVING)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One endpoint, and what is known of its listener; `issued_at` is of its token."""
+
+    plan: EndpointPlan
+    endpoint: Endpoint
+    health: ListenerHealth = _OPENING
+    issued_at: datetime | None = None
+
+
+class Endpoints:
+    """Keeps endpoints and their listeners from `__enter__` to `__exit__`; its methods may be called on any thread.
+
+    Args:
+        server: What answers.
+        opener: What listeners come from.
+        clock: Where the time of tokens comes from.
+        order: Obtains an ID token of a target and its plan for an audience, as in `id_tokens`.
+        changed: Hears the name of a target whose listener was opened or closed, and its health.
+        report: Hears what goes wrong with all of them, once until it changes.
+    """
+
+    def __init__(
+        self,
+        server: MetadataServer,
+        opener: Opener,
+        clock: Clock,
+        order: Callable[[str, EndpointPlan, str, Callable[[Obtained], None]], None],
+        changed: Callable[[str, ListenerHealth], None],
+        report: Callable[[RefresherError], None],
+    ) -> None:
+        self._server = server
+        self._opener = opener
+        self._clock = clock
+        self._order = order
+        self._changed = changed
+        self._report = report
+        self._lock = Lock()
+        self._kept: dict[str, _Kept] = {}
+        self._retired: list[tuple[str, _Kept]] = []
+        self._is_adopted = self._is_settled = self._is_stopping = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._thread = Thread(target=self._run, name="metadata-listeners", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_stopping = True
+        self._wake()
+        self._thread.join()
+        self._opener.disconnect()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def adopt(self, plans: Mapping[str, EndpointPlan]) -> None:
+        """Follow a plan: unchanged endpoints go on, those that it lacks are closed, and new ones are opened soon."""
+        with self._lock:
+            ended = [(name, each) for name, each in self._kept.items() if plans.get(name) != each.plan]
+            for name, _ in ended:
+                del self._kept[name]
+            self._retired += ended  # the thread may be opening one of them
+            for name, plan in plans.items():
+                if name not in self._kept:
+                    self._kept[name] = _Kept(plan, self._build(name, plan))
+            self._is_adopted = True
+        for _, former in ended:  # at once: the thread may wait for the helper
+            self._server.withdraw(former.endpoint)
+        self._wake()
+
+    def get_health(self, name: str) -> ListenerHealth | None:
+        """Return the health of a target's listener; None if it has none."""
+        kept = self._kept.get(name)
+        return None if kept is None else kept.health
+
+    def find_token(self, name: str, plan: EndpointPlan) -> HeldToken | None:
+        """Return the access token that is served for a target by its plan."""
+        kept = self._find(name, plan)
+        token = None if kept is None else kept.endpoint.snapshot.token
+        if kept is None or kept.issued_at is None or token is None:
+            return None
+        return HeldToken(token, kept.issued_at)
+
+    def serve_token(self, name: str, plan: EndpointPlan, token: AccessToken, issued_at: datetime) -> bool:
+        """Serve an access token for a target; return False if the plan is not in force any more."""
+        with self._lock:  # else the endpoint of the plan that follows could get it
+            kept = self._find(name, plan)
+            if kept is None:
+                return False
+            kept.issued_at = issued_at
+            kept.endpoint.serve_token(token)
+        return True
+
+    def note_problem(self, name: str, plan: EndpointPlan, problem: str) -> None:
+        """Note why no other access token could be minted."""
+        kept = self._find(name, plan)
+        if kept is not None:
+            kept.endpoint.note_problem(problem)
+
+    def _find(self, name: str, plan: EndpointPlan) -> _Kept | None:
+        kept = self._kept.get(name)
+        return kept if kept is not None and kept.plan == plan else None
+
+    def _build(self, name: str, plan: EndpointPlan) -> Endpoint:
+        def order(audience: str, done: Callable[[Obtained], None]) -> None:
+            self._order(name, plan, audience, done)
+
+        return Endpoint(plan.facts, clock=self._clock, order=order)
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):
+            os.write(self._wake_write, b".")
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            try:
+                self._keep()
+            except Exception as bug:  # noqa: BLE001 - the thread must not end: a bug is reported
+                self._report(describe_bug("the listeners of metadata endpoints", bug))
+            watched = [each for each in (self._wake_read, self._opener.fileno()) if each >= 0]
+            if self._wake_read in wait_for_input(watched, _RETRY_SECONDS):
+                with suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+
+    def _keep(self) -> None:
+        """Do what is to be done now.
+
+        1. Close what is not wanted any more, so that its namespace is free for another target.
+        2. Close that of which the namespace is gone.
+        3. Open what is not open; after another connection to the helper everything, since it may be another helper.
+        4. Make the helper forget what an earlier daemon wanted.
+        """
+        with self._lock:
+            retired, self._retired = self._retired, []
+            kept = dict(self._kept)
+        gone = self._opener.take_gone() & kept.keys()
+        remote = {name for name, each in kept.items() if each.plan.wanted.netns != OWN}
+        for name, former in retired:  # 1
+            self._server.withdraw(former.endpoint)
+            if name not in remote and self._opener.fileno() >= 0:
+                self._ask(partial(self._opener.close, name))
+        for name in gone:  # 2
+            self._server.withdraw(kept[name].endpoint)
+            problem = f"{kept[name].plan.wanted.netns} names the namespace no more"
+            self._note(name, kept[name], ListenerHealth(ListenerState.ABSENT, problem, _GONE_REMEDY))
+        is_connected = bool(remote or (self._is_adopted and not self._is_settled)) and self._ask(self._reconnect)
+        for name, each in kept.items():  # 3
+            is_new = name in remote and is_connected and not self._is_settled
+            if is_new or each.health.state is not ListenerState.SERVING:
+                self._open(name, each)
+        if self._is_adopted and not self._is_settled:  # 4
+            self._is_settled = self._ask(self._opener.settle) if is_connected else not remote
+
+    def _reconnect(self) -> None:
+        if self._opener.connect():
+            self._is_settled = False
+
+    def _open(self, name: str, kept: _Kept) -> None:
+        """Open the listeners of a target, or find out why they can't be open.
+
+        What is open stays so while the helper does not answer. Another helper can't listen next to what the former one
+        opened, so that is closed once it is in the way.
+        """
+        wanted = kept.plan.wanted
+        try:
+            try:
+                sockets = open_own(wanted) if wanted.netns == OWN else self._opener.open(name, wanted)
+            except RefusedError as refused:
+                if kept.health.state is not ListenerState.SERVING or refused.kind != ListenerState.OCCUPIED:
+                    raise
+                self._server.mute(kept.endpoint)
+                sockets = self._opener.open(name, wanted)
+        except RefusedError as refused:
+            self._server.withdraw(kept.endpoint)
+            self._note(name, kept, ListenerHealth(ListenerState(refused.kind), refused.problem, refused.remedy))
+        except HelperAbsentError as error:
+            if kept.health.state is not ListenerState.SERVING:
+                self._note(name, kept, ListenerHealth(ListenerState.REFUSED, str(error), _HELPER_REMEDY))
+        else:
+            self._server.serve(kept.endpoint, sockets)
+            self._note(name, kept, _SERVING)
+
+    def _note(self, name: str, kept: _Kept, health: ListenerHealth) -> None:
+        if kept.health != health:
+            kept.health = health
+            self._changed(name, health)
+
+    def _ask(self, question: Callable[[], None]) -> bool:
+        """Ask the helper; return whether it answered. Each target that needs an absent one shows that."""
+        try:
+            question()
+        except HelperAbsentError:
+            return False
+        return True
