@@ -18,8 +18,9 @@ from refresher.config.drop_ins import SUFFIX
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
 from refresher.durations import format_duration
-from refresher.errors import ConfigurationError, PublishError, RefresherError, SupplyError
+from refresher.errors import ConfigurationError, KeysError, PublishError, RefresherError, SupplyError
 from refresher.files import read_state
+from refresher.google.trust import TRUST, list_file_faults
 from refresher.keys import registry
 from refresher.limits import USUAL_ACCESS_TOKEN_LIFE
 from refresher.observe.sockets import ListenError, check_address, is_loopback
@@ -122,8 +123,8 @@ def list_worker_grants(loaded: LoadedConfiguration) -> Iterator[WorkerGrants]:
 def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     """Return what is unwise about Google's endpoints, and what is wrong with files that the configuration names.
 
-    Without those files the daemon fails to supply. Keys are judged as its user would, also by root. The command
-    `check` prints them, and the daemon logs them.
+    Without those files the daemon fails to supply: see `keeps_from_renewing`. Keys are judged as its user would, also
+    by root. The command `check` prints them, and the daemon logs them.
     """
     google = loaded.configuration.google
     if google.emulator:
@@ -133,6 +134,7 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
             f"google.emulator is true: endpoints may be other servers than Google's ({places})",
             "delete google.emulator and these endpoints on a machine that uses the real Google",
         )
+    yield from list_file_faults(google.ca_file, "google.ca_file")
     for name, identity in loaded.configuration.identities.items():
         for scope in identity.scopes:
             if "//" in scope and not _SCOPE.match(scope):
@@ -150,6 +152,11 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     yield from list_unrecorded(loaded)
     with suppress(OSError, ValueError):
         yield from list_unwatched(len(loaded.targets), int(_MOST_WATCHES.read_text(encoding="ascii")))
+
+
+def keeps_from_renewing(fault: RefresherError) -> bool:
+    """Return whether the daemon, while there is this fault of `list_faults`, fails to supply or can't call Google."""
+    return isinstance(fault, (KeysError, SupplyError)) or fault.entry == TRUST
 
 
 def list_supplier_faults(name: str, settings: SupplierSettings, user: int | None) -> Iterator[RefresherError]:

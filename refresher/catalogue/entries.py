@@ -33,6 +33,7 @@ _APIS = {
 
 _PROJECT = re.compile(r"in project ([a-z0-9:.-]*[a-z0-9])")
 _QUOTA_PROJECT = re.compile(r"to use project ([a-z0-9:.-]*[a-z0-9])")
+_MEMBER = re.compile(r"principal:[^'\s]+|serviceAccount:[^'\s@]+@[^'\s@]+")
 _ATTRIBUTE = re.compile(r"(?:attribute|google)\.[a-z0-9_]+")
 _ACCOUNT_PROJECT = re.compile(r"@([a-z0-9-]+(?:\.[a-z0-9-]+)?)\.iam\.gserviceaccount\.com$")
 _ISSUED = re.compile(r"issued at ([0-9]{10,13})\b")
@@ -125,7 +126,8 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
     The remedies of `google` mention the `service_account`, the `caller`, the name of the `provider` in the
-    configuration, its `resource` name, the token's `file` and the commands that print the `jwks` and `upload` it, the
+    configuration, its `resource` name, the `quota_account` that uses the quota project too, the token's `file` and the
+    commands that print the `jwks` and `upload` it, the
     time `now` (ISO 8601), those of `kms` the `key` and `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
@@ -148,11 +150,7 @@ def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     }
     found = _PROJECT.search(text), _QUOTA_PROJECT.search(text), _ATTRIBUTE.search(text)
     named["project"] = found[0][1] if found[0] else "PROJECT"
-    named["quota_project"] = f"project {found[1][1]}" if found[1] else "the quota project"
-    if found[1] and named["caller"].startswith("principal:") and "'" not in named["caller"]:
-        role = "roles/serviceusage.serviceUsageConsumer"
-        command = f"gcloud projects add-iam-policy-binding {found[1][1]} --role={role} --member='{named['caller']}'"
-        named["quota_project"] += f": {command}"
+    named |= _name_quota_project(found[1][1] if found[1] else "", named["caller"], facts.get("quota_account"))
     named["attribute"] = found[2][0] if found[2] else "the attribute"
     if "resource" in named:
         named["pool"] = named["resource"].partition("/providers/")[0]
@@ -162,6 +160,22 @@ def compose_remedy(entry: Entry, text: str, **facts: str) -> str:
     apis = [api for title, api in _APIS.items() if api in text or title in text]
     named["api"] = apis[0] if apis else "API"
     return entry.remedy.format_map(_Named(named))
+
+
+def _name_quota_project(project: str, caller: str, account: str | None) -> dict[str, str]:
+    """Return who needs a role on a quota project, and the project with the commands that grant it.
+
+    Clients name the project when they impersonate, as the caller, and then in each call as the account.
+    """
+    members = [caller, *([] if account is None else [f"serviceAccount:{account}"])]
+    command = f"gcloud projects add-iam-policy-binding {project} --role=roles/serviceusage.serviceUsageConsumer"
+    known = [each for each in members if _MEMBER.fullmatch(each)]
+    commands = "; ".join(f"{command} --member='{member}'" for member in known)
+    shown = f"project {project}" if project else "the quota project"
+    return {
+        "quota_users": " and ".join(members),
+        "quota_project": f"{shown}: {commands}" if project and commands else shown,
+    }
 
 
 def _describe_issue(text: str, now: str | None) -> str:

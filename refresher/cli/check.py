@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from refresher.app.explanation import explain, list_faults
+from refresher.app.explanation import explain, keeps_from_renewing, list_faults
 from refresher.cli.command import clean, config_option, declare, json_option, load_configuration, print_warnings
 from refresher.resources import CREATOR_ROLE
 
@@ -21,10 +21,12 @@ _ENVIRONMENTS = {"metadata": "the metadata endpoint", "both": "the files and the
 def command(config: Path, *, as_json: bool) -> None:
     """Check the configuration, report every mistake at once, and explain what it means.
 
-    Warnings go to standard error and do not change the exit status.
+    Warnings go to standard error and do not change the exit status. The last line is only `fine` if none of them keeps
+    the daemon from renewing tokens.
     """
     loaded = load_configuration(config, strict=True)
-    warnings = [*loaded.warnings, *list_faults(loaded)]
+    faults = list(list_faults(loaded))
+    warnings = [*loaded.warnings, *faults]
     print_warnings(warnings)
     explained = explain(loaded)
     if as_json:
@@ -47,7 +49,9 @@ def command(config: Path, *, as_json: bool) -> None:
     lines += [line for grants in explained["worker"] for line in _describe_grants(grants)]
     counts = [(len(targets), "target"), (len(warnings), "warning")]
     counted = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count or noun == "target"]
-    lines.append(f"{config}: fine, {', '.join(counted)}")
+    is_fine = not any(map(keeps_from_renewing, faults))
+    note = "" if is_fine else ": the daemon can't renew tokens before what is reported above is fixed"
+    lines.append(f"{config}: {'fine' if is_fine else 'not fine'}, {', '.join(counted)}{note}")
     click.echo(clean("\n".join(lines)))
 
 

@@ -97,7 +97,7 @@ class IdentitySettings(Settings):
     scopes: tuple[fields.Scope, ...] = Field(
         default=(), description="Scopes of access tokens that we mint. Default: cloud-platform."
     )
-    quota_project: fields.ProjectId | None = Field(default=None, description="Id of the project that pays quota.")
+    quota_project: fields.ProjectId | None = Field(default=None, description=fields.QUOTA_PROJECT)
     source_service_account: fields.ServiceAccountEmail | None = Field(
         default=None,
         description="Account that the ID token is for; only with a supplier that goes via generate_id_token.",

@@ -6,12 +6,12 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
-from refresher.app.explanation import list_faults
+from refresher.app.explanation import keeps_from_renewing, list_faults
 from refresher.app.targets import build_endpoints
 from refresher.config.loader import LoadedConfiguration, load
 from refresher.doctor.chain import CONFIGURATION
 from refresher.doctor.diagnosis import Finding, State, ok
-from refresher.errors import ExitStatus, KeysError, RefresherError, SupplyError, UsageError
+from refresher.errors import ExitStatus, RefresherError, UsageError
 from refresher.publishing.walk import LOCK
 from refresher.settings.places import Problem
 
@@ -64,7 +64,7 @@ def check_configuration(loaded: LoadedConfiguration, unusable: RefresherError | 
     found += [] if unusable is None else [Finding.of_error(CONFIGURATION, unusable)]
     found += [report_problem(each, State.WARNING) for each in loaded.warnings]
     for fault in list_faults(loaded):
-        if not isinstance(fault, (KeysError, SupplyError)) and not fault.problem.startswith("google.emulator"):
+        if not keeps_from_renewing(fault) and not fault.problem.startswith("google.emulator"):
             found.append(Finding.of_error(CONFIGURATION, fault, State.WARNING))
     count = len(loaded.targets)
     return iter(found or [ok(CONFIGURATION, f"{loaded.path}: {count} target{'' if count == 1 else 's'}")])

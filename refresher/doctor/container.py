@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
@@ -15,12 +14,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from refresher.doctor.network import PROXY, TRUST, find_route
 from refresher.doctor.process import NAMESPACES, REPLACED, Process, read_variables
 from refresher.doctor.sight import Sight, Thing, parse_reach, parse_thing
-from refresher.errors import UsageError
+from refresher.errors import PublishError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
+from refresher.observe.holders import Mount
+from refresher.publishing.record import read_record
 from refresher.text import escape
 from refresher.tokens import MAXIMUM_SIZE
 
@@ -28,7 +29,6 @@ _INSIDE = Path(__file__).with_name("inside.py")
 
 _SECONDS = 5.0
 _LARGEST_OUTPUT = 64 * 1024
-_MOST_ADDRESSES = 2
 _MOST_NAMES = 100
 _READS_EVERYTHING = 1 << 1 | 1 << 2
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
@@ -50,8 +50,11 @@ def look(
         UsageError: It can't be entered.
     """
     names = list(names)[:_MOST_NAMES]
-    held, is_proxied = read_variables(process.pid, variables)
-    paths = sorted({value for value in held.values() if value.startswith("/")})[:_MOST_NAMES]
+    everything = read_variables(process.pid, (*variables, *PROXY, *TRUST))
+    held, trust = ({each: everything[each] for each in chosen if each in everything} for chosen in (variables, TRUST))
+    route = find_route(sts, everything, is_own_network=bool(process.namespaces & NAMESPACES["net"]))
+    values = sorted({value for value in (*held.values(), *trust.values()) if value.startswith("/")})
+    paths = values[:_MOST_NAMES]
     is_root = os.geteuid() == 0
     request = {
         "uid": process.inner[0],
@@ -64,40 +67,27 @@ def look(
         "names": names,
         "most": MAXIMUM_SIZE,
         "paths": paths,
-        "google": [] if sts is None or is_proxied else _resolve(sts),
+        "google": route.addresses,
         "metadata": sts is not None,
     }
-    at = [mount for mount in process.mounts if mount.point == container_directory]
+    mount = process.find_mount(container_directory)
     seen = Sight(
         uid=process.uid,
+        gid=process.groups[0],
         is_privileged=bool(process.capabilities & _READS_EVERYTHING),
         variables=held,
+        trust=trust,
+        proxy=route.proxy,
+        untried=route.reason,
         alone=tuple(
-            name
-            for name in names
-            if any(mount.point == f"{container_directory.rstrip('/')}/{name}" for mount in process.mounts)
+            name for name in names if process.find_mount(f"{container_directory.rstrip('/')}/{name}") is not None
         ),
-        is_replaced=bool(at) and at[-1].root.endswith(REPLACED),
+        is_replaced=mount is not None and mount.root.endswith(REPLACED),
     )
     output = _run(request, process)
     if output is None:
         return replace(seen, is_hanging=True)
     return parse_output(output, seen, names, paths)
-
-
-def _resolve(origin: str) -> list[tuple[str, int]]:
-    parts = urlsplit(origin)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    numeric = [(str(address[0]), port) for _, _, _, _, address in found]
-    return (
-        []
-        if any(address.startswith("127.") or address == "::1" for address, _ in numeric)
-        else numeric[:_MOST_ADDRESSES]
-    )
 
 
 def _run(request: Mapping[str, object], process: Process) -> bytes | None:
@@ -166,8 +156,49 @@ def describe_published(directory: Path, leading: str) -> tuple[Thing, str]:
     """Return what stands on the host at a credentials directory, and the SHA-256 of its leading file, if any."""
     try:
         status = directory.stat()
-        content, _ = read_regular(directory / leading, most=MAXIMUM_SIZE, follow=False)
-    except (OSError, UnsuitableFileError):
+    except OSError:
         return Thing(kind="absent"), ""
     place = Thing(kind="directory", device=status.st_dev, inode=status.st_ino, links=status.st_nlink)
+    try:
+        content, _ = read_regular(directory / leading, most=MAXIMUM_SIZE, follow=False)
+    except (OSError, UnsuitableFileError):
+        return place, ""
     return place, hashlib.sha256(content).hexdigest()
+
+
+def identify(found: Thing, mount: Mount | None, directories: Mapping[str, Path], root: Path) -> str:
+    """Return the name of the target whose directory a container has, the present or a former one; empty if unknown.
+
+    A directory that was moved within the root is known by its target record.
+
+    Args:
+        found: What stands at the place in the container.
+        mount: What is mounted there.
+        directories: The credentials directories of the targets, by name.
+        root: Where they are.
+    """
+    for name, directory in directories.items():
+        if _is_at(found, directory):
+            return name
+    if mount is None or not _is_at(found, place := root / mount.root.rpartition("/")[2]):
+        return ""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        record = read_record(descriptor, str(place))
+    except PublishError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return "" if record is None else record.target
+
+
+def _is_at(found: Thing, directory: Path) -> bool:
+    """Return whether what a container has is a directory of the host."""
+    try:
+        status = directory.lstat()
+    except (OSError, ValueError):
+        return False
+    return found.kind == "directory" and (found.device, found.inode) == (status.st_dev, status.st_ino)

@@ -37,6 +37,8 @@ class Trial:
         is_new: Whether that is the new one.
         exchange: What STS answered; for an identity without a pool, the worker's own token.
         impersonation: What IAM Credentials answered.
+        quota: Whether the account, or without one the principal, may use the quota project: an error with the entry
+            `I12` shows that it may not, any other that it is not known.
         keys: Ids of the keys that are published; looked up only if STS does not accept the key.
     """
 
@@ -46,6 +48,7 @@ class Trial:
     is_new: bool = True
     exchange: Attempt[AccessToken]
     impersonation: Attempt[AccessToken]
+    quota: Attempt[None] = field(default_factory=Attempt)
     keys: Attempt[tuple[str, ...]] = field(default_factory=Attempt)
 
 

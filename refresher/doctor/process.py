@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refresher.errors import UsageError
-from refresher.observe.holders import Mount, read_mounts
+from refresher.observe.holders import Mount, find_whole_root, read_mounts
 
 _LARGEST = 2 * 1024 * 1024
 _LONGEST_VALUE = 4096
@@ -49,6 +49,14 @@ class Process:
     capabilities: int
     namespaces: int
     mounts: tuple[Mount, ...]
+
+    def find_mount(self, container_directory: str) -> Mount | None:
+        """Return what is mounted at a path, as the process sees it; None for nothing."""
+        return next((mount for mount in reversed(self.mounts) if mount.point == container_directory), None)
+
+    def find_whole(self, directory_root: Path) -> str:
+        """Return where the process has the directories of all targets mounted; empty for nowhere."""
+        return find_whole_root(directory_root, self.mounts, _list_mounts(os.getpid()))
 
     def is_mounted(self, name: str, container_directory: str) -> bool:
         """Return whether the directory of a target, or a former one, is mounted where it should be."""
@@ -131,13 +139,12 @@ def _list_mounts(pid: int) -> tuple[Mount, ...]:
         os.close(proc)
 
 
-def read_variables(pid: int, names: Iterable[str]) -> tuple[dict[str, str], bool]:
-    """Return those of a process's variables that are named, as it was started, and whether it has a proxy for https."""
-    allowed, found, is_proxied = set(names), {}, False
+def read_variables(pid: int, names: Iterable[str]) -> dict[str, str]:
+    """Return those of a process's variables that are named, as it was started."""
+    allowed, found = set(names), {}
     for entry in _read(pid, "environ").split(b"\0"):
         name, _, value = entry.partition(b"=")
         key = name.decode("ascii", "replace")
         if key in allowed:
             found[key] = value[:_LONGEST_VALUE].decode(errors="replace")
-        is_proxied = is_proxied or (key.lower() == "https_proxy" and value != b"")
-    return found, is_proxied
+    return found

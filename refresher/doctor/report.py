@@ -1,5 +1,6 @@
 """A whole check-up: configuration, the chain of each target, the worker's own rights."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from refresher.app.targets import build_targets, build_variables
 from refresher.config.loader import LoadedConfiguration
 from refresher.doctor.chain import CONFIGURATION, DAEMON, NAMES, WORKER, walk
 from refresher.doctor.configuration import check_configuration, list_notes, load_in_time, report_problem
-from refresher.doctor.container import describe_published, look
+from refresher.doctor.container import describe_published, identify, look
 from refresher.doctor.diagnosis import Finding, State, skip
 from refresher.doctor.facts import Facts, Trial
 from refresher.doctor.process import Process, open_process
@@ -228,6 +229,17 @@ class _CheckUp:
             )
         except UsageError as error:  # this container's own, which keeps nothing else from being checked
             sight = error
+        else:
+            directories = {other: each.directory for other, each in self._loaded.targets.items()}
+            mount = process.find_mount(resolved.container_directory)
+            owner = identify(sight.directory, mount, directories, self._root)
+            # a directory that can't be entered hides which files there are: those of the host are
+            files = {
+                artifact: thing
+                for artifact, thing in sight.files.items()
+                if thing.kind != "denied" or artifact == target.leading or os.path.lexists(directory.path / artifact)
+            }
+            sight = replace(sight, target=owner, whole=process.find_whole(self._root), files=files)
         after = describe_published(directory.path, target.leading)
         return sight, (after[0], frozenset(filter(None, (before[1], after[1]))))
 

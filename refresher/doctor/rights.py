@@ -18,6 +18,7 @@ from refresher.doctor.trials import THREADS, attempt
 from refresher.engine.plan import Target
 from refresher.errors import ExitStatus, ImpersonationError
 from refresher.google.call import Call
+from refresher.google.source_credentials import MetadataServer
 from refresher.resources import own_principal
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import AccessToken
@@ -47,6 +48,10 @@ def check_rights(loaded: LoadedConfiguration, workshop: Workshop, targets: Itera
             problem = own.error.problem if own.error else ""
             yield _unknown(f"what {caller} may do is not known: {problem}")
             continue
+        if credentials is None:
+            server = MetadataServer(transport=workshop.transport(), origin=workshop.endpoints.metadata)
+            email = attempt(server.fetch_email).result
+            caller = caller if email is None else f"serviceAccount:{email}"
         yield _judge(caller, _ask(loaded, workshop, own.result, accounts), len(accounts))
 
 

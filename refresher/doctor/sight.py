@@ -28,20 +28,27 @@ class Sight:
 
     Attributes:
         uid: Its user id on the host.
+        gid: Its group id on the host.
         is_privileged: Whether it reads files whatever their mode (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH), which what
             looks in its place does not.
         directory: What stands at the target's `container_directory`.
         files: What stands at each artifact in it, by name.
-        paths: What stands at each path that its variables hold.
+        paths: What stands at each path that its variables hold, and those of trusted certificates.
         variables: Those of its variables that clients read.
         alone: Artifacts that are mounted by themselves.
         is_replaced: Whether its mount is of a directory that was removed on the host.
+        target: Name of the target whose directory it has, the present or a former one; empty if that is unknown.
+        whole: Where it has the whole directory root mounted; empty for nowhere.
         metadata: Whether it reaches the metadata server.
-        google: Whether it reaches STS; `unknown` behind a proxy.
+        trust: Those of its variables that name trusted certificates.
+        proxy: Its proxy for STS, as host and port; empty for none.
+        google: Whether it reaches STS, or its proxy for it.
+        untried: Why that is unknown.
         is_hanging: Whether looking did not end in time; then the rest is what was known before.
     """
 
     uid: int = 0
+    gid: int = 0
     is_privileged: bool = False
     directory: Thing = Thing(kind="error")
     files: Mapping[str, Thing] = field(default_factory=dict)
@@ -49,8 +56,13 @@ class Sight:
     variables: Mapping[str, str] = field(default_factory=dict)
     alone: tuple[str, ...] = ()
     is_replaced: bool = False
+    target: str = ""
+    whole: str = ""
     metadata: Reach = "unknown"
+    trust: Mapping[str, str] = field(default_factory=dict)
+    proxy: str = ""
     google: Reach = "unknown"
+    untried: str = ""
     is_hanging: bool = False
 
 

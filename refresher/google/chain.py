@@ -105,8 +105,10 @@ def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> st
     """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
     entry = recognise(status, text)
     if entry is None or not entry.is_missing_role or is_retryable(status):
-        account, provider = str(way.service_account), {} if way.provider is None else {"provider": way.provider.name}
-        return find_remedy(status, text, service_account=account, caller=way.principal, **provider)
+        named = {"caller": way.principal} | ({} if way.provider is None else {"provider": way.provider.name})
+        if way.service_account is not None:
+            named |= {"service_account": way.service_account, "quota_account": way.service_account}
+        return find_remedy(status, text, **named)
     if not way.delegates:
         return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
     accounts = (*way.delegates, str(way.service_account))

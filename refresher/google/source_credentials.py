@@ -7,6 +7,7 @@ google-auth reads its address from the environment at import, tries five times f
 more than is needed; and a daemon that asks nothing else never loads google-auth.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ LEAST_LIFE = timedelta(minutes=5)
 _WORTH_A_CALL = timedelta(seconds=30)
 _LONGEST_WAIT = timedelta(minutes=1)
 """A caller that waits for another's fetch came before it; a clock that went back by less harms no token of an hour."""
+_EMAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}@[A-Za-z0-9.-]{1,253}")
 _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
 _ELSEWHERE = (
     "run on Google Cloud; or choose another supplier, or a credentials file (credentials: of the identity); "
@@ -48,6 +50,13 @@ class MetadataServer:
         """Return the machine's access token; the server returns the same one for most of its life."""
         call = self._prepare("an access token", "/token")
         return call.read_access_token(call.parse(self._fetch(call)), now)
+
+    def fetch_email(self) -> str:
+        """Return the e-mail of the machine's account."""
+        answer = self._fetch(self._prepare("the e-mail", "/email")).body.decode("utf-8", "replace").strip()
+        if _EMAIL.fullmatch(answer) is None:
+            raise SupplyError(f"{self.origin} answers with something else than an e-mail", _ELSEWHERE)
+        return answer
 
     def _prepare(self, what: str, path: str) -> Call:
         return Call(

@@ -34,6 +34,8 @@ LARGEST_ANSWER = 1024 * 1024
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?")
 _PROXY_HOST = re.compile(r"[\w-]([\w.-]*[\w-])?\.?|[0-9a-f]*:[0-9a-f:.]+(%[\w-]+)?", re.IGNORECASE)
 _PROXY_REMEDY = "set it to http://HOST:PORT or https://HOST:PORT, or unset it"
+_TUNNEL = re.compile(r"^Tunnel connection failed: ([0-9]{3})\b")
+"""How http.client reports a proxy's refusal."""
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ProxyError, "the proxy of HTTPS_PROXY cannot be reached, or does not connect us"),
     (exceptions.NameResolutionError, "its name is unknown"),
@@ -216,11 +218,13 @@ class PooledTransport:
             reason = _explain(error)
             if isinstance(error, exceptions.ProxyError):
                 proxy = urlsplit(parse_proxy(self._proxies["https"])[0]).netloc
-                reason += f" ({proxy})"
                 remedy = (
                     f"set HTTPS_PROXY to a proxy that runs and allows {host}: {proxy} does not; or unset it; or add "
                     f"the host to NO_PROXY"
                 )
+                if (refused := _TUNNEL.search(str(error.original_error))) is not None:
+                    reason, remedy = _explain_proxy(refused[1], proxy, host)
+                reason += f" ({proxy})"
             elif isinstance(error, exceptions.SSLError):
                 reason, remedy, entry = *self._explain_trust(error, host), "certificate"
         if deadline.has_passed:
@@ -230,6 +234,18 @@ class PooledTransport:
             # no cause: its text may quote a header or the answer
             raise TransportError(f"{host} did not answer: {reason}", remedy, entry) from None
         return response
+
+
+def _explain_proxy(status: str, proxy: str, host: str) -> tuple[str, str]:
+    """Return reason and remedy of a proxy that answered our CONNECT with a status other than success."""
+    if status == "407":
+        login = f"set HTTPS_PROXY to http://USER:PASSWORD@{proxy} with a login that the proxy accepts"
+        return (
+            f"the proxy of HTTPS_PROXY demands a login (HTTP {status})",
+            f"{login}, or allow this machine without one",
+        )
+    remedy = f"allow {host} in the proxy {proxy}, set HTTPS_PROXY to another one, or add the host to NO_PROXY"
+    return f"the proxy of HTTPS_PROXY does not connect us (HTTP {status})", remedy
 
 
 def is_proxied(url: str, proxies: Mapping[str, str]) -> bool:

@@ -15,6 +15,8 @@ from pathlib import Path
 from refresher.errors import ConfigurationError
 from refresher.files import read_regular
 
+TRUST = "trust"
+"""The entry of the catalogue that errors of this module have."""
 _LARGEST = 16 * 1024 * 1024
 """Bytes of a file of certificates."""
 
@@ -48,7 +50,7 @@ def load_trust(ca_file: Path | None, ca_key: str, variables: Mapping[str, str]) 
                 f"{place} cannot be used as trust: {fault}",
                 f"set {_DIRECTORY} to a directory of certificates (openssl rehash), or unset it",
             )
-            unusable.entry = "trust"
+            unusable.entry = TRUST
             raise unusable
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
@@ -91,6 +93,15 @@ def explain_tls(
     return f"its certificate is not trusted: it is not signed by {trusted}{beside}", remedy
 
 
+def list_file_faults(ca_file: Path | None, ca_key: str) -> Iterator[ConfigurationError]:
+    """Return why the file of a configuration, which `ca_key` names, can't be trusted, as `load_trust` does."""
+    if ca_file is not None:
+        try:
+            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file, ca_key)
+        except ConfigurationError as error:
+            yield error
+
+
 def _load(context: ssl.SSLContext, path: Path, key: str) -> None:
     """Trust the certificates in a file; `key` is what names it."""
     try:
@@ -106,7 +117,7 @@ def _load(context: ssl.SSLContext, path: Path, key: str) -> None:
             f"{path} cannot be used as trust: {reason}",
             f"set {key} to a PEM file of certificates that uid {os.geteuid()} can read, or restore {path}",
         )
-        unusable.entry = "trust"
+        unusable.entry = TRUST
         raise unusable from error
 
 

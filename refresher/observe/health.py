@@ -225,11 +225,10 @@ def build_artifact(
         if is_daemon_running(directory.root) is False:
             remedy = f"{daemon.suggest(f'once {directory.name}')}, which shows what Google answers; or {START}"
         else:
-            ask = (
-                f"run `refresher wait --exchange {directory.name}`, or read exchange.refused or exchange.unanswered in "
-            )
-            ask += "the daemon's log"
-            remedy = f"{ask}: both show what Google answers; {TRIES_AGAIN}"
+            command = " ".join(filter(None, ("refresher doctor", directory.name, daemon.options)))
+            ask = f"run `{command}`, which asks Google and shows its answer, or read exchange.refused"
+            ask += " or exchange.unanswered in the daemon's log"
+            remedy = f"{ask}; {TRIES_AGAIN}"
     return ArtifactHealth(name=name, state=state, expires_at=end, runway=runway, problem=problem, remedy=remedy)
 
 

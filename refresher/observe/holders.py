@@ -8,7 +8,7 @@ own.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,8 +50,15 @@ def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = 
             for mount in mounts:
                 if (found := _describe_fault(mount, places, directories)) is not None:
                     yield f"process {process} has {found}"
-            if mounts != own:
-                yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
+            if mounts == own:
+                continue
+            for root in dict.fromkeys(directory.parent for directory in directories):
+                if point := find_whole_root(root, mounts, own):
+                    yield (
+                        f"process {process} has {root} mounted at {escape(point)}, with the directories of all targets "
+                        "— mount the directory of its target alone"
+                    )
+            yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
     finally:
         os.close(proc)
 
@@ -81,14 +88,23 @@ def _list_misplaced(
 ) -> Iterator[str]:
     """Find what a container has mounted elsewhere than its documents name, and directories of an unmounted root."""
     points = {mount.point for mount in mounts if (mount.device, mount.root) in places}
-    devices = {device for device, _ in places}
+    devices, used = {device for device, _ in places}, set(directories.values())
+    roots = {(device, place.rpartition("/")[0]): directory.parent for (device, place), directory in places.items()}
     for mount in mounts:
         if (directory := places.get((mount.device, mount.root))) is not None:
             wanted = directories[directory]
             if wanted is not None and wanted not in points and mount.point != str(directory):
-                remedy = f"mount it at {wanted}, or set container_directory of the target"
-                yield f"{directory} mounted at {escape(mount.point)}, but its documents name {wanted} — {remedy}"
+                yield f"{directory} mounted at {_describe_place(mount.point, wanted, directory, directories)}"
             continue
+        folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
+        former = _ASIDE.fullmatch(name)  # one of a target is known by `_describe_fault`
+        is_known = (mount.device, f"{folder}/{former[1] if former else name}") in places
+        if (mount.device, folder) in roots and not is_known and mount.point in used:
+            yield (
+                f"{roots[mount.device, folder] / escape(name)}, which is not the directory of a target, mounted at "
+                f"{escape(mount.point)}: it was moved on the host, or its target was removed, and nothing is published "
+                "there any more — start the container again with the directory of its target"
+            )
         for directory, wanted in directories.items():
             if wanted == mount.point and Path(mount.root).name == directory.name and mount.device not in devices:
                 yield (
@@ -98,7 +114,34 @@ def _list_misplaced(
                 )
 
 
-def _locate(directory: Path, mounts: list[Mount]) -> tuple[str, str]:
+def _describe_place(point: str, wanted: str, directory: Path, directories: Mapping[Path, str | None]) -> str:
+    """Return where a directory is mounted instead of the place that is wanted, and the remedy."""
+    others = [other for other, place in directories.items() if place == point]
+    if others:
+        remedy = f"mount {others[0]} there, or {directory} at {wanted}"
+        return (
+            f"{escape(point)}, where target {others[0].name} has its own: its clients act as another target — {remedy}"
+        )
+    remedy = f"mount it at {wanted}, or set container_directory of the target"
+    return f"{escape(point)}, but its documents name {wanted} — {remedy}"
+
+
+def find_whole_root(root: Path, mounts: Sequence[Mount], own: Sequence[Mount]) -> str:
+    """Return where a container has a whole directory root mounted; empty for nowhere, and for a process of the host.
+
+    The latter has this process's own file system at `/`: a service with mounts of its own is not a container.
+    """
+    if _find_bottom(mounts) == _find_bottom(own):
+        return ""
+    place = _locate(Path(os.path.realpath(root)), own)
+    return next((mount.point for mount in mounts if (mount.device, mount.root) == place), "")
+
+
+def _find_bottom(mounts: Sequence[Mount]) -> tuple[str, str] | None:
+    return next(((mount.device, mount.root) for mount in reversed(mounts) if mount.point == "/"), None)
+
+
+def _locate(directory: Path, mounts: Sequence[Mount]) -> tuple[str, str]:
     """Return the device that a directory lies on, and its path within that file system."""
     around = [mount for mount in mounts if directory.is_relative_to(mount.point)]
     nearest = max(reversed(around), key=lambda mount: len(mount.point), default=Mount("", "/", "/"))

@@ -174,6 +174,19 @@ def test_metadata_server_is_tried_from_the_containers_network(root: Path, *, is_
     assert seen.google == "closed"
 
 
+@pytest.mark.parametrize(("place", "reach"), [("169.254.169.254:80", "open"), ("127.0.0.1:9", "closed")])
+def test_proxy_is_tried_from_the_containers_network(root: Path, place: str, reach: str) -> None:
+    """Behind a proxy it is the proxy that is tried, and the certificates of the container are looked for."""
+    variables = {"HTTPS_PROXY": f"http://user:secret@{place}", "SSL_CERT_FILE": "/nonexistent.pem"}
+
+    with hold(root, variables, metadata=True) as pid:
+        seen = see(pid)
+
+    assert (seen.google, seen.proxy) == (reach, place)
+    assert seen.trust == {"SSL_CERT_FILE": "/nonexistent.pem"}
+    assert seen.paths["/nonexistent.pem"].kind == "absent"
+
+
 def test_hanging_file_system_ends_after_five_seconds(root: Path) -> None:
     """A mount that never answers holds what looks, and not who asks."""
     began = time.monotonic()
@@ -364,3 +377,30 @@ def test_single_file_in_a_container_is_named(alice: Tenant) -> None:
 
     assert found["container"]["entry"] == "mount-file", found["container"]
     assert f"-v {alice.directory}:{CREDENTIALS}:ro" in found["container"]["remedy"]
+
+
+def test_directory_that_is_closed_to_the_container_names_files_that_exist(alice: Tenant, bob: Tenant) -> None:
+    """Of a directory that the container's user may not enter only files that the host has are in the evidence."""
+    with start(bob.command(*wait_in(bob), mounts=[Mount(source=alice.directory, place=CREDENTIALS)])) as container:
+        assert container.stdout is not None
+        assert container.stdout.readline() == "ready\n"
+        found = check(alice, find_process(bob))
+
+    assert found["container"]["entry"] == "mount-unreadable", found["container"]
+    assert "token" in found["container"]["evidence"]
+    assert "artifacts.json" not in found["container"]["evidence"]
+    assert f'owner: ":{bob.uid + bob.runtime.offset}"' in found["container"]["remedy"]
+
+
+def test_directory_of_another_target_is_named(alice: Tenant, bob: Tenant) -> None:
+    """A container with the directory of another target is shown whose it has, and no owner is to be changed."""
+    mounts = [Mount(source=bob.directory, place=CREDENTIALS)]
+
+    with start(alice.command(*wait_in(alice), mounts=mounts)) as container:
+        assert container.stdout is not None
+        assert container.stdout.readline() == "ready\n"
+        found = check(alice, find_process(alice))
+
+    assert found["container"]["entry"] == "mount-other", found["container"]
+    assert f"directory of target {bob.target}" in found["container"]["evidence"]
+    assert "owner" not in found["container"]["remedy"]

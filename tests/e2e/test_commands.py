@@ -128,6 +128,30 @@ def test_check_explains_and_touches_nothing(worker: Worker) -> None:
     assert not worker.root.exists()
 
 
+UNFIXED = "the daemon can't renew tokens before what is reported above is fixed"
+
+
+@pytest.mark.parametrize("fault", ["open keys", "absent keys", "absent authority"])
+def test_check_is_not_fine_if_no_token_can_be_renewed(worker: Worker, fault: str) -> None:
+    """What keeps the daemon from renewing tokens is a warning, and the last line does not call it fine."""
+    document = worker.document("alice")
+    if fault == "open keys":
+        (worker.place / "keys").chmod(0o755)
+    elif fault == "absent keys":
+        (worker.place / "keys").rename(worker.place / "gone")
+    else:
+        document["google"] = {"ca_file": "/nowhere/ca.pem"}
+    worker.write(document)
+
+    done = worker.command("check")
+
+    count = sum(line.startswith("warning: ") for line in done.stderr.splitlines())
+    assert done.stdout.splitlines()[-1].endswith(
+        f": not fine, 1 target, {count} warning{'s' if count > 1 else ''}: {UNFIXED}"
+    )
+    assert fault != "absent authority" or "/nowhere/ca.pem cannot be used as trust" in done.stderr
+
+
 def test_check_tells_of_files_that_are_not_there(worker: Worker) -> None:
     """`check` warns about absent files that suppliers must read or run."""
     suppliers = {
@@ -142,7 +166,7 @@ def test_check_tells_of_files_that_are_not_there(worker: Worker) -> None:
     done = worker.command("check")
 
     count = sum(line.startswith("warning: ") for line in done.stderr.splitlines())
-    assert done.stdout.splitlines()[-1].endswith(f": fine, 0 targets, {count} warnings")
+    assert done.stdout.splitlines()[-1].endswith(f": not fine, 0 targets, {count} warnings: {UNFIXED}")
     told = [line.partition(" does not exist")[0] for line in done.stderr.splitlines()]
     assert told == [
         "warning: suppliers.program.argv: /nonexistent/program",

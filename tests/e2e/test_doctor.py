@@ -9,10 +9,11 @@ import pytest
 from refresher.doctor.chain import NAMES
 from refresher.doctor.diagnosis import State
 from refresher.doctor.links.supply import CREDENTIALS
+from refresher.emulator.state import Project
 from refresher.errors import UsageError
 from tests.conftest import Need
 from tests.e2e.doctor_causes import CAUSES
-from tests.e2e.doctor_site import MACHINE, Site, check, find, list_findings
+from tests.e2e.doctor_site import MACHINE, Site, check, find, identity, list_findings
 from tests.program import account_of, until
 
 CREATOR = "roles/iam.serviceAccountTokenCreator"
@@ -82,6 +83,7 @@ def test_worker_that_may_act_as_users_is_a_warning(site: Site) -> None:
     assert (found.state, found.entry) == (State.WARNING, "worker-creator")
     assert account_of("alice") in found.remedy
     assert "getAccessToken" in found.evidence
+    assert f"from serviceAccount:{MACHINE} on" in found.remedy
     assert report.status == 0
 
 
@@ -130,6 +132,58 @@ def test_lacking_artifact_is_minted_to_see_why(site: Site) -> None:
     assert (find(lacking, "optional artifacts").entry, lacking.status) == ("artifact-missing", 6)
     assert find(refused, "optional artifacts").entry == "I1-openid"
     assert "id_tokens/api" in find(refused, "optional artifacts").evidence
+
+
+CONSUMER = "roles/serviceusage.serviceUsageConsumer"
+PRINCIPAL = (
+    "principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/"
+    "subject/user-alice"
+)
+
+
+def test_quota_project_is_asked_for_as_clients_do(site: Site) -> None:
+    """Clients name the quota project as the principal, and then as the account: each of both needs the role there."""
+    site.google.state.projects["payer-project"] = Project(number="9")
+    identity(site, quota_project="payer-project")
+    neither = check(site)
+    site.google.grant(CONSUMER, PRINCIPAL, project="payer-project")
+    principal = check(site)
+    site.google.grant(CONSUMER, f"serviceAccount:{account_of('alice')}", project="payer-project")
+    both = check(site)
+
+    for report in (neither, principal):
+        found = find(report, "impersonation")
+        assert (found.state, found.entry, report.status) == (State.FAILED, "I12", 5), found
+        assert f"--member='{PRINCIPAL}'" in found.remedy
+        assert f"--member='serviceAccount:{account_of('alice')}'" in found.remedy
+    assert "testIamPermissions" in find(principal, "impersonation").evidence
+    assert find(both, "impersonation").state is State.OK
+
+
+def test_quota_project_that_can_not_be_asked_for_is_no_failure(site: Site) -> None:
+    """Where the account's own right is not known, the impersonation is fine, and the evidence shows what is not."""
+    identity(site, quota_project="my-project")
+    site.google.grant(CONSUMER, PRINCIPAL, project="my-project")
+    site.google.faults.add("iam.serviceAccounts.testIamPermissions", status=503, times=20)
+
+    found = find(check(site), "impersonation")
+
+    assert found.state is State.OK
+    assert "whether it may use quota project my-project is not known" in found.evidence
+
+
+def test_quota_project_of_direct_access_is_asked_for(site: Site) -> None:
+    """Without a service account the principal itself names the quota project, and needs the role there."""
+    site.google.state.projects["payer-project"] = Project(number="9")
+    del site.document["identities"]["alice"]["service_account"]
+    identity(site, quota_project="payer-project")
+    refused = check(site)
+    site.google.grant(CONSUMER, PRINCIPAL, project="payer-project")
+    granted = check(site)
+
+    assert (find(refused, "impersonation").entry, refused.status) == ("I12", 5)
+    assert f"--member='{PRINCIPAL}'" in find(refused, "impersonation").remedy
+    assert find(granted, "impersonation").state is State.SKIPPED
 
 
 def test_identity_without_a_pool_needs_no_exchange(site: Site) -> None:

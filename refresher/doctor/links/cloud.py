@@ -17,6 +17,8 @@ from refresher.text import escape
 
 KEY, AUDIENCE, CONDITION = "key", "audience", "attribute condition"
 EXCHANGE, IMPERSONATION, ARTIFACTS = "exchange", "impersonation", "optional artifacts"
+QUOTA = "I12"
+"""The entry of a quota project that the caller may not use."""
 _OF_STS = (TOKEN, KEY, AUDIENCE, CONDITION)
 """The links that a refusal of STS may break; any other refusal breaks the exchange itself."""
 
@@ -86,18 +88,23 @@ def judge_exchange(facts: Facts) -> Finding:
 
 
 def judge_impersonation(facts: Facts) -> Finding:
-    """Check whether the principal may act as the service account."""
+    """Check whether the principal may act as the service account, and both may use the quota project."""
     way, attempt = facts.target.impersonation, facts.trial.impersonation
     if attempt.error is not None:
         return Finding.of_error(IMPERSONATION, attempt.error)
+    refused = facts.trial.quota.error
+    if refused is not None and refused.entry == QUOTA:
+        return Finding.of_error(IMPERSONATION, refused)
+    unknown = (
+        f"; whether it may use quota project {way.quota_project} is not known: {refused.problem}" if refused else ""
+    )
     if attempt.result is None:
         is_unasked = way.is_own and facts.trial.exchange.error is not None
-        return skip(
-            IMPERSONATION, f"because nothing can ask for it: see {CREDENTIALS}" if is_unasked else attempt.reason
-        )
+        reason = f"because nothing can ask for it: see {CREDENTIALS}" if is_unasked else attempt.reason
+        return skip(IMPERSONATION, f"{reason}{unknown}")
     chain = f" through {', '.join(way.delegates)}" if way.delegates else ""
     lives = format_span(attempt.result.expires_at - facts.now)
-    return ok(IMPERSONATION, f"acts as {way.service_account}{chain} for {lives}, in {attempt.milliseconds} ms")
+    return ok(IMPERSONATION, f"acts as {way.service_account}{chain} for {lives}, in {attempt.milliseconds} ms{unknown}")
 
 
 def judge_artifacts(facts: Facts) -> Finding:

@@ -2,6 +2,7 @@
 
 from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts
+from refresher.doctor.links.host import FILE
 from refresher.doctor.sight import Sight, Thing
 from refresher.errors import ExitStatus, UsageError
 from refresher.text import escape, redact
@@ -26,64 +27,89 @@ def _name_facts(facts: Facts) -> dict[str, str]:
 
 def judge_container(facts: Facts) -> Finding:
     """Check the files as the container's user sees them, against those of the host."""
-    sight, place, named = facts.sight, facts.container_directory, _name_facts(facts)
+    sight, place = facts.sight, facts.container_directory
     if not isinstance(sight, Sight):
         return _skip(CONTAINER, sight) if isinstance(sight, str) else Finding.of_error(CONTAINER, sight, State.UNKNOWN)
-
-    def fail(entry: str, evidence: str) -> Finding:
-        return Finding.of_entry(CONTAINER, entry, evidence, named, stage=_STAGE)
-
-    if sight.is_hanging:
-        return fail("mount-hangs", f"looking at {place} did not end within 5 s")
-    if sight.alone:
-        return fail("mount-file", f"mounted by itself: {', '.join(f'{place}/{escape(name)}' for name in sight.alone)}")
-    if sight.is_replaced:
-        return fail("mount-deleted", f"{place} is a mount of a directory that was removed")
-    if sight.directory.kind in ("absent", "other", "file"):
-        return fail("mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
-    return _judge_files(facts, sight) or ok(
-        CONTAINER, f"uid {sight.uid} reads {place}/{facts.target.leading}, as published"
-    )
+    found = _judge_mount(facts, sight) or _judge_directory(facts, sight)
+    found = found or _judge_rights(facts, sight) or _judge_token(facts, sight)
+    if found is None and sight.whole:
+        evidence = f"directory_root {facts.target.directory.root} is mounted at {escape(sight.whole)}"
+        return _fail(facts, "mount-root", evidence, State.WARNING)
+    return found or ok(CONTAINER, f"uid {sight.uid} reads {place}/{facts.target.leading}, as published")
 
 
 def _skip(link: str, sight: str | UsageError) -> Finding:
     return skip(link, sight if isinstance(sight, str) else f"because the container is not looked into: see {CONTAINER}")
 
 
-def _judge_files(facts: Facts, sight: Sight) -> Finding | None:
-    place, named = facts.container_directory, _name_facts(facts)
-    host, digests = facts.published
-    seen = sight.files.get(facts.target.leading, Thing(kind="error"))
-    denied = [place] if sight.directory.kind == "denied" else []
-    denied += [f"{place}/{name}" for name, thing in sight.files.items() if thing.kind == "denied"]
-    if denied:
-        evidence = f"uid {sight.uid} may not read {', '.join(denied)}"
-        if sight.is_privileged:  # the container's own processes have the capability that we gave up
-            note = f"{evidence} by their modes, but has a capability for it; whether that counts there is not known"
-            return Finding(link=CONTAINER, state=State.UNKNOWN, evidence=note)
-        return Finding.of_entry(CONTAINER, "mount-unreadable", evidence, named, stage=_STAGE)
-    is_ours = (sight.directory.device, sight.directory.inode) == (host.device, host.inode)
-    entry = ""
-    if sight.directory.links == 0:
-        entry, evidence = "mount-deleted", f"{place} is a directory that was removed"
-    elif seen.kind == "absent":
-        entry, evidence = (
-            "mount-absent" if not is_ours else "mount-other",
-            f"{place}/{facts.target.leading}: nothing is there",
+def _fail(facts: Facts, entry: str, evidence: str, state: State = State.FAILED) -> Finding:
+    return Finding.of_entry(CONTAINER, entry, evidence, _name_facts(facts), stage=_STAGE, state=state)
+
+
+def _has_ours(facts: Facts, sight: Sight) -> bool:
+    """Return whether the directory in the container is the one of the host."""
+    host, _ = facts.published
+    return (sight.directory.device, sight.directory.inode) == (host.device, host.inode)
+
+
+def _judge_mount(facts: Facts, sight: Sight) -> Finding | None:
+    place = facts.container_directory
+    if sight.is_hanging:
+        return _fail(facts, "mount-hangs", f"looking at {place} did not end within 5 s")
+    if sight.alone:
+        return _fail(
+            facts, "mount-file", f"mounted by itself: {', '.join(f'{place}/{escape(name)}' for name in sight.alone)}"
         )
-    elif seen.kind != "file":
-        entry, evidence = "mount-kind", f"{place}/{facts.target.leading}: {_KINDS[seen.kind]}"
-    elif digests and seen.digest not in digests:
-        entry = "mount-stale" if is_ours else "mount-other"
-        evidence = (
-            f"{place}/{facts.target.leading} is another token than {facts.target.directory.path}/{facts.target.leading}"
-        )
-    elif host.kind == "directory" and not is_ours:
-        evidence = f"{place} is another directory than {facts.target.directory.path}, with the same token"
-        return Finding.of_entry(CONTAINER, "mount-copy", evidence, named, stage=_STAGE, state=State.WARNING)
-    else:
+    if sight.is_replaced:
+        return _fail(facts, "mount-deleted", f"{place} is a mount of a directory that was removed")
+    if sight.directory.kind in ("absent", "other", "file"):
+        return _fail(facts, "mount-absent", f"{place}: {_KINDS.get(sight.directory.kind, 'it is a file')}")
+    return None
+
+
+def _judge_directory(facts: Facts, sight: Sight) -> Finding | None:
+    """Return whose other directory the container has: owner and mode of its files fit that target, and not this one."""
+    place, directory = facts.container_directory, facts.target.directory.path
+    if sight.directory.kind == "directory" and sight.directory.links == 0:
+        return _fail(facts, "mount-deleted", f"{place} is a directory that was removed")
+    if not sight.target or _has_ours(facts, sight):
         return None
-    return Finding.of_entry(CONTAINER, entry, evidence, named, stage=_STAGE)
+    if sight.target == facts.target.name:
+        evidence = f"{place} in the container is the former {directory}, which was moved or replaced"
+        return _fail(facts, "mount-deleted", evidence)
+    return _fail(facts, "mount-other", f"the container has the directory of target {escape(sight.target)} at {place}")
+
+
+def _judge_rights(facts: Facts, sight: Sight) -> Finding | None:
+    denied = [facts.container_directory] if sight.directory.kind == "denied" else []
+    denied += [f"{facts.container_directory}/{name}" for name, thing in sight.files.items() if thing.kind == "denied"]
+    if not denied:
+        return None
+    evidence = f"uid {sight.uid} may not read {', '.join(denied)}"
+    if sight.is_privileged:  # the container's own processes have the capability that we gave up
+        note = f"{evidence} by their modes, but has a capability for it; whether that counts there is not known"
+        return Finding(link=CONTAINER, state=State.UNKNOWN, evidence=note)
+    named = {**_name_facts(facts), "group": f'":{sight.gid}"' if sight.gid else ":GROUP"}
+    return Finding.of_entry(CONTAINER, "mount-unreadable", evidence, named, stage=_STAGE)
+
+
+def _judge_token(facts: Facts, sight: Sight) -> Finding | None:
+    (host, digests), directory, leading = facts.published, facts.target.directory.path, facts.target.leading
+    place, is_ours = f"{facts.container_directory}/{leading} in the container", _has_ours(facts, sight)
+    seen = sight.files.get(leading, Thing(kind="error"))
+    if seen.kind == "absent" and is_ours and not digests:
+        return skip(CONTAINER, f"uid {sight.uid} has the directory, and no token is published in it: see {FILE}")
+    if seen.kind == "absent":
+        return _fail(facts, "mount-other" if is_ours else "mount-absent", f"{place}: nothing is there")
+    if seen.kind != "file":
+        return _fail(facts, "mount-kind", f"{place}: {_KINDS[seen.kind]}")
+    if digests and seen.digest not in digests:
+        evidence = f"{place} is another token than {directory}/{leading} on this machine"
+        return _fail(facts, "mount-stale" if is_ours else "mount-other", evidence)
+    if host.kind == "directory" and not is_ours:
+        evidence = f"{place} is not that of {directory} on this machine, and holds the same token"
+        return _fail(facts, "mount-copy", evidence, State.WARNING)
+    return None
 
 
 def judge_variables(facts: Facts) -> Finding:
@@ -102,7 +128,8 @@ def judge_variables(facts: Facts) -> Finding:
         return _judge_set(facts, differing, "variables-differ", shown)
     if sight.is_hanging:
         return skip(VARIABLES, f"set as in env; their paths are not checked: see {CONTAINER}")
-    lost = [path for path, thing in sight.paths.items() if thing.kind in ("absent", "other")]
+    held = set(sight.variables.values())
+    lost = [path for path, thing in sight.paths.items() if path in held and thing.kind in ("absent", "other")]
     if lost:
         evidence = f"not in the container: {', '.join(map(redact, lost))}"
         return Finding.of_entry(
@@ -140,15 +167,25 @@ def judge_metadata(facts: Facts) -> Finding:
 
 
 def judge_network(facts: Facts) -> Finding:
-    """Check whether the container reaches STS."""
+    """Check whether the container reaches STS or its own proxy, and has the certificates that it is to trust."""
     sight = facts.sight
     if not isinstance(sight, Sight):
         return _skip(NETWORK, sight)
+    if sight.google in ("closed", "silent"):
+        what = f"its proxy {sight.proxy}" if sight.proxy else "STS"
+        how = "refused" if sight.google == "closed" else "not accepted within a second"
+        entry, named = ("network-proxy" if sight.proxy else "network-closed"), {"host": "Google's APIs, port 443"}
+        evidence = f"a TCP connection from the container to {what} is {how}"
+        return Finding.of_entry(NETWORK, entry, evidence, named | {"proxy": sight.proxy}, stage=_STAGE)
+    lost = [
+        f"{name} is {redact(path)}: {_KINDS[sight.paths[path].kind]}"
+        for name, path in sight.trust.items()
+        if path in sight.paths and sight.paths[path].kind in ("absent", "denied", "other")
+    ]
+    if lost:
+        return Finding.of_entry(NETWORK, "network-trust", "; ".join(lost), stage=_STAGE, state=State.WARNING)
     if sight.google == "unknown":
-        return skip(NETWORK, "not tried: the container has a proxy, or this command is offline")
-    if sight.google == "open":
-        return ok(NETWORK, "the container reaches STS (a TCP connection; neither names nor TLS are tried)")
-    evidence = "a TCP connection to STS is " + (
-        "refused" if sight.google == "closed" else "not accepted within a second"
-    )
-    return Finding.of_entry(NETWORK, "network-closed", evidence, {"host": "Google's APIs, port 443"}, stage=_STAGE)
+        return skip(NETWORK, f"not tried: {sight.untried or f'see {CONTAINER}'}")
+    if sight.proxy:
+        return ok(NETWORK, f"the container reaches its proxy {sight.proxy} (a TCP connection; nothing is asked of it)")
+    return ok(NETWORK, "the container reaches STS (a TCP connection; neither names nor TLS are tried)")

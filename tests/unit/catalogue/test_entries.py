@@ -12,6 +12,7 @@ from refresher.catalogue.entries import (
     compose_remedy,
     find_exchange_remedy,
     find_remedy,
+    get_entry,
     read_entries,
     recognise,
 )
@@ -49,6 +50,7 @@ FACTS = {
     "account": "alice@my-project.iam.gserviceaccount.com",
     "key": "projects/my-project/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
 }
+ROLE = "roles/serviceusage.serviceUsageConsumer"
 PLACEHOLDER = re.compile(
     r"(?<![A-Za-z_])(?:NAME|FILE|CLAIM|HOST|PATH|PROJECT|API|ACCOUNT|DIR)(?![A-Za-z_])"
     r"|the (?:caller|principal|account|quota project|attribute)(?![A-Za-z'])"
@@ -72,6 +74,43 @@ def test_remedies_have_no_placeholder_where_the_facts_are_known(entry: Entry) ->
     if entry.service not in ("client", "local"):
         assert recognise(entry.status or 403, text, service=service) == entry
     assert PLACEHOLDER.findall(remedy) == []
+
+
+def test_deleted_account_can_be_found_by_the_command() -> None:
+    """The remedy of a deleted account has the command that prints its unique id, and the one that restores it."""
+    entry = get_entry("I4")
+    assert entry is not None
+
+    remedy = compose_remedy(entry, "", **FACTS)
+
+    email = FACTS["service_account"]
+    assert f'gcloud logging read \'resource.labels.email_id="{email}" AND protoPayload.methodName' in remedy
+    assert "--project=my-project --freshness=30d --format='value(resource.labels.unique_id)'" in remedy
+    assert "gcloud iam service-accounts undelete ID --project=my-project" in remedy
+
+
+def test_refused_audience_may_be_of_a_provider_without_a_list() -> None:
+    """Google refuses an audience with the same words with and without a list: the cause covers both."""
+    entry = get_entry("E5")
+    assert entry is not None
+
+    assert "the provider's list, or, without a list, its own name" in entry.cause
+    assert "delete it if the provider has no list" in entry.remedy
+
+
+def test_quota_project_is_opened_to_all_who_name_it() -> None:
+    """Clients name the quota project as the principal and as the account: the remedy grants the role to both."""
+    entry, members = get_entry("I12"), (FACTS["caller"], f"serviceAccount:{FACTS['service_account']}")
+    assert entry is not None
+
+    both = compose_remedy(entry, "to use project payer", quota_account=FACTS["service_account"], **FACTS)
+    alone = compose_remedy(entry, "to use project payer", quota_account=FACTS["service_account"], caller="the worker")
+
+    for member in members:
+        assert f"add-iam-policy-binding payer --role={ROLE} --member='{member}'" in both
+    assert f"grant {' and '.join(members)} {ROLE} on project payer" in both
+    assert f"--member='{members[1]}'" in alone
+    assert alone.count("gcloud") == 1
 
 
 @pytest.mark.parametrize("entry", read_entries(), ids=lambda entry: entry.name)

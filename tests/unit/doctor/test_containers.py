@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from refresher.doctor.container import parse_output
+from refresher.doctor.container import identify, parse_output
 from refresher.doctor.engines import find_process
 from refresher.doctor.process import map_id, open_process, read_variables
-from refresher.doctor.sight import Sight, parse_reach, parse_thing
+from refresher.doctor.sight import Sight, Thing, parse_reach, parse_thing
 from refresher.errors import UsageError
+from refresher.observe.holders import Mount
+from refresher.publishing.artifacts import RECORD
+from refresher.publishing.record import TargetRecord
 
 GOOD = {
     "directory": ["directory", 1, 2, 2, ""],
@@ -105,7 +108,7 @@ def test_absent_process_is_an_error() -> None:
 
 def test_only_named_variables_are_read() -> None:
     """Of all variables of a process only those that were named are returned."""
-    found, _ = read_variables(os.getpid(), ["PATH", "ABSENT"])
+    found = read_variables(os.getpid(), ["PATH", "ABSENT"])
 
     assert found.keys() <= {"PATH"}
 
@@ -149,3 +152,28 @@ def test_name_that_two_engines_run_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="both run a container called box"):
         find_process("box", engines=engines)
+
+
+def describe(directory: Path) -> Thing:
+    """Return what a container reports of a directory."""
+    status = directory.stat()
+    return Thing(kind="directory", device=status.st_dev, inode=status.st_ino, links=status.st_nlink)
+
+
+def test_directory_in_a_container_is_known_by_its_target(tmp_path: Path) -> None:
+    """Another target's directory, and one that was moved within the root, are known; a copy elsewhere is not."""
+    root, copy = tmp_path / "run", tmp_path / "copy"
+    for place in (root / "alice", root / "bob", root / "alice.old", root / "plain", copy):
+        place.mkdir(parents=True)
+    for place in (root / "alice.old", copy):
+        (place / RECORD).write_bytes(TargetRecord("alice", "alice", "0" * 32).render())
+    directories = {name: root / name for name in ("alice", "bob")}
+
+    found = {
+        place.name: identify(describe(place), Mount("0:9", f"/x/{place.name}", "/c"), directories, root)
+        for place in (root / "alice", root / "bob", root / "alice.old", root / "plain", copy)
+    }
+
+    assert found == {"alice": "alice", "bob": "bob", "alice.old": "alice", "plain": "", "copy": ""}
+    assert identify(describe(root / "bob"), None, directories, root) == "bob"
+    assert identify(Thing(kind="absent"), Mount("0:9", "/x/alice", "/c"), directories, root) == ""

@@ -225,6 +225,10 @@ def token_is(kind: str, digest: str = "", directory: Thing = DIRECTORY) -> dict[
         (token_is("large"), "mount-kind"),
         (token_is("file", "cd" * 32), "mount-stale"),
         (token_is("file", "cd" * 32, ELSEWHERE), "mount-other"),
+        ({"target": "bob", **token_is("denied", directory=ELSEWHERE)}, "mount-other"),
+        ({"target": "bob", **token_is("file", "ab" * 32, ELSEWHERE)}, "mount-other"),
+        ({"target": "alice", **token_is("file", "ab" * 32, ELSEWHERE)}, "mount-deleted"),
+        ({"target": "alice", **token_is("file", "cd" * 32, ELSEWHERE)}, "mount-deleted"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -239,6 +243,28 @@ def test_container_is_judged_by_what_its_user_sees(build: Build, seen: dict[str,
     assert "None" not in found.remedy
 
 
+def test_both_tokens_are_told_apart_where_their_paths_are_equal(build: Build) -> None:
+    """Where the container sees the directory at its path on the host, the evidence shows which token is whose."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    directory = str(facts.target.directory.path)
+    sight = replace(facts.sight, **token_is("file", "cd" * 32))
+
+    found = find(walk(replace(facts, container_directory=directory, sight=sight)), "container")
+
+    assert f"{directory}/token in the container is another token than {directory}/token on this" in found.evidence
+
+
+def test_empty_directory_in_the_container_is_seen_as_on_the_host(build: Build) -> None:
+    """A container whose directory is the host's is not at fault for what was never published there."""
+    facts = build(published=(DIRECTORY, frozenset()))
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, **token_is("absent")))), "container")
+
+    assert (found.state, "see file" in found.evidence) == (State.SKIPPED, True)
+
+
 def test_copy_of_the_directory_is_a_warning(build: Build) -> None:
     """A container with the same token in another directory works until that token ends."""
     facts = build()
@@ -247,6 +273,29 @@ def test_copy_of_the_directory_is_a_warning(build: Build) -> None:
     found = find(walk(replace(facts, sight=replace(facts.sight, directory=ELSEWHERE))), "container")
 
     assert (found.state, found.entry) == (State.WARNING, "mount-copy")
+
+
+def test_container_with_the_directories_of_all_targets_is_a_warning(build: Build) -> None:
+    """A container that works, and sees the files of all targets, is shown how to mount its own directory alone."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+
+    found = find(walk(replace(facts, sight=replace(facts.sight, whole="/all"))), "container")
+
+    assert (found.state, found.entry) == (State.WARNING, "mount-root")
+    assert "/all" in found.evidence
+    assert f"-v {facts.target.directory.path}:/run/google:ro" in found.remedy
+
+
+def test_remedy_for_an_unreadable_file_has_the_group(build: Build) -> None:
+    """The group of the container's user, as on the host, is in the remedy; absent artifacts are not in the evidence."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    sight = replace(facts.sight, gid=101042, **token_is("denied"))
+
+    found = find(walk(replace(facts, sight=sight)), "container")
+
+    assert 'set owner: ":101042" of the target' in found.remedy
 
 
 def test_container_that_can_not_be_entered_is_unknown(build: Build) -> None:
@@ -321,6 +370,33 @@ def test_container_without_a_way_to_google_is_broken(build: Build, reach: str) -
     found = find(walk(replace(facts, sight=replace(facts.sight, google=reach))), "network")  # type: ignore[arg-type]  # a table of words
 
     assert (found.state, found.entry) == (State.FAILED, "network-closed")
+
+
+@pytest.mark.parametrize(
+    ("seen", "state", "entry", "evidence"),
+    [
+        ({"google": "unknown", "untried": "it is so"}, State.SKIPPED, "", "not tried: it is so"),
+        ({"proxy": "p:1"}, State.OK, "", "reaches its proxy p:1"),
+        ({"proxy": "p:1", "google": "closed"}, State.FAILED, "network-proxy", "to its proxy p:1 is refused"),
+        ({"trust": {"SSL_CERT_FILE": "/no.pem"}}, State.WARNING, "network-trust", "SSL_CERT_FILE is /no.pem: nothing"),
+        ({"google": "unknown", "trust": {"SSL_CERT_FILE": "/no.pem"}}, State.WARNING, "network-trust", "/no.pem"),
+        ({"trust": {"SSL_CERT_FILE": "/run/google/credentials.json"}}, State.OK, "", "reaches STS"),
+    ],
+)
+def test_proxy_and_certificates_of_the_container_are_judged(
+    build: Build, seen: dict[str, Any], state: State, entry: str, evidence: str
+) -> None:
+    """A proxy that refuses is a failure, absent certificates are a warning, and what is not tried has its reason."""
+    facts = build()
+    assert isinstance(facts.sight, Sight)
+    paths = {**facts.sight.paths, "/no.pem": Thing(kind="absent")}
+
+    findings = walk(replace(facts, sight=replace(facts.sight, paths=paths, **seen)))
+
+    found = find(findings, "network")
+    assert (found.state, found.entry) == (state, entry)
+    assert evidence in found.evidence
+    assert find(findings, "variables").state is State.OK
 
 
 def test_finding_as_json_has_null_for_what_does_not_apply(build: Build) -> None:

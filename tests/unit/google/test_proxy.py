@@ -103,6 +103,29 @@ def test_proxy_of_another_kind_is_refused_with_its_place(text: str, place: str) 
     assert "opensesame" not in caught.value.problem
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "remedy"),
+    [
+        ("407 Proxy Authentication Required", "the proxy of HTTPS_PROXY demands a login (HTTP 407)", "http://USER:"),
+        ("403 Forbidden", "the proxy of HTTPS_PROXY does not connect us (HTTP 403)", "allow sts.googleapis.com in"),
+    ],
+)
+def test_refusal_of_a_proxy_has_its_status(serve: Serve, status: str, reason: str, remedy: str) -> None:
+    """A proxy that answers is reached: its status is in the problem, and the remedy fits it."""
+
+    def treat(connection: socket.socket, _ended: threading.Event) -> None:
+        read_request(connection)
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    transport = PooledTransport(ca_file=None, proxies={"https": serve(treat).origin})
+
+    with pytest.raises(TransportError) as caught:
+        transport.request("GET", STS)
+
+    assert reason in str(caught.value)
+    assert remedy in caught.value.remedy
+
+
 def test_proxy_gets_our_credentials(serve: Serve) -> None:
     """The proxy gets the name and password meant for it, before anything else; the call ends when it refuses."""
     seen: list[bytes] = []

@@ -301,7 +301,8 @@ def test_artifact_that_does_not_serve_has_a_problem_and_a_remedy(
     with held_roots() as hold:
         hold(alice.directory.root)
         beside = build_artifact(alice.directory, name, state, NOW, end).remedy or ""
-    assert ("exchange.unanswered in the daemon's log: both show what Google answers" in beside) is (name != "boto")
+    assert ("run `refresher doctor alice`, which asks Google and shows its answer" in beside) is (name != "boto")
+    assert "wait" not in beside  # it would show this very remedy
     assert ("the daemon tries again within five minutes" in beside) is (name != "boto")
     assert "start the daemon" not in beside
 

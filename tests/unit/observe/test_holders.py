@@ -74,6 +74,51 @@ def test_container_that_has_the_directory_elsewhere_is_found(tmp_path: Path, mou
     assert list(find_holders({directory: None}, tmp_path / "proc")) == []
 
 
+@pytest.mark.parametrize("end", [b"", b"//deleted"], ids=["moved", "moved and removed"])
+def test_directory_that_was_moved_is_found(tmp_path: Path, end: bytes) -> None:
+    """A container that holds a directory of the root, and not that of a target, in the place of one is cut off."""
+    directory = _directory(tmp_path)
+    moved = b"32 1 0:9 %s%s /c rw - tmpfs t rw\n" % (bytes(directory.with_name("alice.old")), end)
+
+    (holder,) = find_holders({directory: "/c"}, _proc(tmp_path, moved))
+
+    assert f"process 41 has {directory}.old, which is not the directory of a target, mounted at /c" in holder
+    assert "nothing is published there any more — start the container again" in holder
+    assert list(find_holders({directory: "/d"}, tmp_path / "proc")) == []
+    aside = bytes(directory.with_name(".alice.0123456789abcdef.tmp"))
+    (tmp_path / "proc" / "41" / "mountinfo").write_bytes(b"32 1 0:9 %s//deleted /c rw - tmpfs t rw\n" % aside)
+    assert len(list(find_holders({directory: "/c"}, tmp_path / "proc"))) == 1
+
+
+def test_whole_root_in_a_container_is_found(tmp_path: Path) -> None:
+    """A container with the directories of all targets is found, and a process of this machine is not."""
+    directory = _directory(tmp_path)
+    whole = b"33 1 0:9 %s /all rw - tmpfs t rw\n" % bytes(directory.parent)
+    proc = _proc(tmp_path, b"32 1 0:7 / / rw - overlay o rw\n" + whole)
+
+    (holder,) = find_holders({directory: None}, proc)
+    (proc / "41" / "mountinfo").write_bytes(b"32 1 0:9 / / rw - tmpfs t rw\n" + whole)
+    ours = list(find_holders({directory: None}, proc))
+
+    assert f"process 41 has {directory.parent} mounted at /all, with the directories of all targets" in holder
+    assert "— mount the directory of its target alone" in holder
+    assert ours == []
+
+
+def test_directory_of_another_target_is_found(tmp_path: Path) -> None:
+    """A directory in the place of another target's does not hint at its own documents."""
+    directory = _directory(tmp_path)
+    other = directory.with_name("bob")
+    other.mkdir()
+    mounts = b"32 1 0:9 %s %s rw - tmpfs t rw\n" % (bytes(other), bytes(directory))
+
+    (holder,) = find_holders({directory: str(directory), other: str(other)}, _proc(tmp_path, mounts))
+
+    assert f"process 41 has {other} mounted at {directory}, where target alice has its own" in holder
+    assert f"mount {directory} there, or {other} at {other}" in holder
+    assert "container_directory" not in holder
+
+
 def _directory(place: Path) -> Path:
     directory = place / "root" / "alice"
     directory.mkdir(parents=True)
