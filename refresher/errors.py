@@ -53,6 +53,11 @@ class RefresherError(Exception):
         self.retryable = self.usually_retryable if retryable is None else retryable
         self.retry_after = retry_after
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether a server decided so, and no retry changes that; not so where none was asked or none answered."""
+        return self.http_status is not None and not self.retryable
+
     def copy(self) -> Self:
         """Return an equal error, which another thread can raise with its own traceback."""
         # not copy.copy: it would call the constructor with the exception's own arguments, the problem alone

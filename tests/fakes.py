@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from refresher.errors import RefresherError
 from refresher.google.call import Response, TransportError
 from refresher.google.source_credentials import SourceCredential
 from refresher.resources import Endpoints
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from refresher.resources import Impersonation
     from refresher.suppliers.interface import SupplierContext
+
+Failure = TypeVar("Failure", bound=RefresherError)
 
 
 class FakeClock:
@@ -183,3 +186,10 @@ class FakeChain:
         if self.id_token_answer is not None:
             return self.id_token_answer
         return make_jwt(subject=f"{way.service_account}.{include_email}", issued_at=self.clock.now(), audience=audience)
+
+
+def build_refusal(kind: type[Failure], problem: str, remedy: str, *, status: int = 403) -> Failure:
+    """Return the failure that a server's refusal is, which no retry changes."""
+    refusal = kind(problem, remedy, retryable=False)
+    refusal.http_status = status
+    return refusal

@@ -125,10 +125,10 @@ def start_daemon(
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
         report_address = partial(_report_address, reporter)
         with ExitStack() as stack:
+            loop.guard = stack.enter_context(ClockGuard(clock=clock, jumped=loop.jump))
             stack.enter_context(endpoints)
             stack.enter_context(loop.ticker)
             stack.enter_context(loop.watcher)
-            stack.enter_context(ClockGuard(clock=clock, jumped=loop.jump))
             survey = stack.enter_context(Survey(board, clock, report_fault, lambda: plans.listen[0] is not None))
             stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
             stack.enter_context(Control(path, lambda: board.plan, loop.wait_for_tick, clock, reporter))
@@ -144,6 +144,7 @@ class _Loop:
     """What makes a daemon tick: each second, and at once for what the watcher sees."""
 
     daemon: Daemon
+    guard: ClockGuard
 
     def __init__(self, plans: ConfiguredPlans, reporter: Reporter, supervisor: Supervisor | None) -> None:
         self._plans = plans
@@ -157,6 +158,7 @@ class _Loop:
         """Do what each second asks for."""
         with self._changed:
             self._begun += 1
+        self.guard.look()  # else a supplier is blamed for what the clock did
         has_reloaded = self._supervisor is not None and self._supervisor.is_reloading
         self.follow()  # what is known to have changed must not wait until everything is looked at
         self.daemon.tick()

@@ -40,7 +40,7 @@ def command(config: Path, *, as_json: bool) -> None:
         is_empty_fine=found.is_empty_fine,
         problems=() if found.since else problems,
     )
-    exchanges = found.fetch_exchanges()
+    exchanges, unasked = found.fetch_exchanges(daemon)
     for target in report["targets"]:
         target["exchange"] = exchanges.get(target["name"])
     if as_json:
@@ -48,6 +48,8 @@ def command(config: Path, *, as_json: bool) -> None:
         click.echo(json.dumps({**report, "retiring": list(found.retiring), "refused": refused}, indent=2))
     else:
         _print(report, daemon)
+    if unasked is not None:
+        print_note(unasked)
     print_warnings(find_holders({found.root / name: found.find_container_directory(name) for name in found.names}))
 
 
@@ -65,6 +67,8 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
         if _is_refused(target):
             failing.append(target["exchange"])
         causes = [f"cause: {each['cause']}" for each in failing if each.get("cause")]
+        if _is_refused(target):
+            causes.append(f"last asked at {target['exchange'].get('checked_at')}, {_describe_next(target['exchange'])}")
         remedies = [f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing)]
         for note in filter(None, [target["note"], *(each["problem"] for each in failing), *causes, *remedies]):
             click.echo(f"{'':{width}}  {clean(note)}")
@@ -78,6 +82,10 @@ def _is_refused(target: dict[str, Any]) -> bool:
     """Return whether the files are good, and Google did not accept what they hold when the daemon asked last."""
     exchange = target["exchange"]
     return exchange is not None and exchange["state"] != "accepted" and target["state"] in _COLOURS
+
+
+def _describe_next(exchange: dict[str, Any]) -> str:
+    return f"next at {exchange['next_at']}" if exchange.get("next_at") else "next within seconds"
 
 
 def _style(row: dict[str, Any]) -> str:

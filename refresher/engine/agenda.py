@@ -73,6 +73,12 @@ class Entry:
         """What spreads its moment: the target's name, or the target's and the artifact's."""
         return self.target.name if self.artifact is None else "/".join(self.key)
 
+    def compute_state(self, now: datetime) -> State:
+        """Return the state of what its file is known to hold."""
+        if self.life is None:
+            return State.ABSENT
+        return policy.compute_state(self.spread_name, self.life.issued_at, self.life.expires_at, now)
+
     @property
     def group(self) -> tuple[object, ...]:
         """What jobs that ask for the same thing have in common."""
@@ -206,6 +212,9 @@ class Agenda:
         if entry.has_news and outcome.error is None:
             entry.next_at = None
         entry.has_news = False
+        if outcome.lacked_record and outcome.result is Result.PUBLISHED:
+            for artifact in self._list_artifacts(entry.target):
+                artifact.life = None  # the daemon itself withdrew it, with all that had no record
         if entry.artifact is None and is_changed:  # what changed since an artifact was looked at is in the state now
             self.look_again(entry.target)
 

@@ -10,7 +10,6 @@ answers 429 or 5xx, or not at all.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from threading import Lock
 
@@ -18,6 +17,7 @@ from refresher.catalogue.entries import get_entry
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry
 from refresher.engine.assessment import assess_token
+from refresher.engine.exchanges import ExchangeHealth, ExchangeState, judge_failure
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Plan, Probe, Target
 from refresher.engine.reporter import Reporter, Severity
@@ -28,47 +28,15 @@ from refresher.resources import Impersonation
 
 _PER_TICK = 5
 """Probes that begin at a tick at most: many identities may change at once."""
+_AT_A_TIME = 8
+"""Probes under way at most: while names can't be looked up, each takes many seconds."""
 _STARTING = timedelta(minutes=1)
 """In which the first probes after a start are spread."""
 _ABSENT = timedelta(seconds=10)
 """Until the next look for a token, where no target of the identity has one to probe with."""
 _RETRY, _PAUSE = timedelta(minutes=1), timedelta(minutes=1)
+_AGAIN = "the daemon asks again by itself, at once after systemctl reload refresher"
 _DOUBLINGS = 4
-
-
-class ExchangeState(StrEnum):
-    """The last answer of Google's side about an identity; `unanswered` if it did not decide."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    UNANSWERED = "unanswered"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeHealth:
-    """What is known of the cloud side of one identity; nothing in it is secret.
-
-    Attributes:
-        identity: Its name.
-        target: The target whose token was tried.
-        state: The answer.
-        checked_at: When it came, UTC.
-        accepted_at: When it was accepted last, UTC; None if it never was since the daemon started.
-        failures: Probes in a row that were not accepted.
-        problem: Why not; None if it was accepted.
-        cause: Why that happens, in the words of `refresher.catalogue`; None where it has none.
-        remedy: What to do about it.
-    """
-
-    identity: str
-    target: str
-    state: ExchangeState
-    checked_at: datetime
-    accepted_at: datetime | None = None
-    failures: int = 0
-    problem: str | None = None
-    cause: str | None = None
-    remedy: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +58,14 @@ class _Round:
         former = self.fingerprints.get(name, life.fingerprint)
         self.fingerprints[name] = life.fingerprint
         return former != life.fingerprint
+
+    @property
+    def failures(self) -> int:
+        return 0 if self.health is None else self.health.failures
+
+    @property
+    def is_silent(self) -> bool:
+        return self.health is not None and self.health.state is ExchangeState.UNANSWERED
 
     @property
     def ways(self) -> set[Impersonation]:
@@ -140,7 +116,7 @@ class Canary:
                     present = _Round()
                     if not self._is_started:
                         present.next_at = now + _STARTING * self._draw()
-                elif is_asked_again and present.health is not None and present.health.failures:
+                elif is_asked_again and present.failures:
                     present.next_at = None
                 present.targets, present.interval = targets, interval
                 self._rounds[identity] = present
@@ -153,9 +129,15 @@ class Canary:
                 return []
             due = [each for each in self._rounds.items() if not each[1].is_busy and (each[1].next_at or now) <= now]
             due.sort(key=lambda each: (each[1].next_at is not None, each[1].next_at or now))  # what changed goes first
-            for _, chosen in due[:_PER_TICK]:
+            room = min(_PER_TICK, _AT_A_TIME - sum(each.is_busy for each in self._rounds.values()))
+            taken = due[:room] if room > 0 else []
+            silent = [each for each in due if each[1].is_silent]
+            if len(taken) > 1 and silent and not any(each[1].is_silent for each in taken):
+                # in a large fleet too, one shows how long a silence lasts; it keeps no other from its turn
+                taken[-1] = max(silent, key=lambda each: each[1].failures)
+            for _, chosen in taken:
                 chosen.is_busy = True
-            return [partial(self._attempt, identity, chosen, self._probe) for identity, chosen in due[:_PER_TICK]]
+            return [partial(self._attempt, identity, chosen, self._probe) for identity, chosen in taken]
 
     def note(self, entry: Entry, outcome: Outcome) -> None:
         """Take a job of the daemon's into account: an exchange for an artifact is as good as a probe.
@@ -193,10 +175,15 @@ class Canary:
     def list_health(self) -> list[ExchangeHealth]:
         """Return what is known of each identity that was probed, in the order of the plan."""
         with self._lock:
+            paused_until = self._paused_until
+            for each in self._rounds.values():
+                next_at = each.next_at if paused_until is None else max(each.next_at or paused_until, paused_until)
+                if each.health is not None and each.health.next_at != next_at:
+                    each.health = replace(each.health, next_at=next_at)
             return [each.health for each in self._rounds.values() if each.health is not None]
 
     def _attempt(self, identity: str, chosen: _Round, probe: Probe) -> None:
-        target: Target | None = None
+        target, began = None, self._clock.now()
         try:
             target, way, token = self._find_token(chosen) or (None, None, "")
             if target is None or way is None:
@@ -206,9 +193,10 @@ class Canary:
             probe(way, token, self._clock.now())
             self._settle(identity, chosen, target, None)
         except RefresherError as error:
-            self._settle(identity, chosen, target or chosen.targets[0], error)
+            self._settle(identity, chosen, target or chosen.targets[0], error, began)
         except Exception as bug:  # noqa: BLE001 - a bug in one identity's probe must not end the thread
-            self._settle(identity, chosen, target or chosen.targets[0], describe_bug(f"the probe of {identity}", bug))
+            failure = describe_bug(f"the probe of {identity}", bug)
+            self._settle(identity, chosen, target or chosen.targets[0], failure, began)
         finally:
             with self._lock:
                 chosen.is_busy = False
@@ -231,16 +219,21 @@ class Canary:
             return target, way, found.token.value
         return None
 
-    def _settle(self, identity: str, chosen: _Round, target: Target, error: RefresherError | None) -> None:
-        """Note an answer, decide when to ask again, and report a change."""
+    def _settle(
+        self,
+        identity: str,
+        chosen: _Round,
+        target: Target,
+        error: RefresherError | None,
+        began: datetime | None = None,
+    ) -> None:
+        """Note the answer to a probe that began then, decide when to ask again, and report a change."""
         now, known = self._clock.now(), get_entry("" if error is None else error.entry)
         with self._lock:
             self.throttled += error is not None and error.http_status == THROTTLED
             former = chosen.health
-            failures = 0 if error is None else 1 + (former.failures if former is not None else 0)
-            state = ExchangeState.ACCEPTED
-            if error is not None:
-                state = ExchangeState.UNANSWERED if error.retryable else ExchangeState.REFUSED
+            failures = 0 if error is None else 1 + chosen.failures
+            state = ExchangeState.ACCEPTED if error is None else judge_failure(error)
             health = ExchangeHealth(
                 identity=identity,
                 target=target.name,
@@ -250,11 +243,13 @@ class Canary:
                 failures=failures,
                 problem=None if error is None else error.problem,
                 cause=None if known is None else known.cause,
-                remedy=None if error is None else error.remedy,
+                remedy=None if error is None else error.remedy if error.is_refusal else f"{error.remedy}; {_AGAIN}",
+                entry="" if error is None else error.entry,
+                is_local=error is not None and error.http_status is None and not error.retryable,
             )
             chosen.health = health
             if state is ExchangeState.UNANSWERED and isinstance(error, (ExchangeError, ImpersonationError)):
-                chosen.next_at = self._pause(now, error.retry_after)
+                chosen.next_at = self._pause(now, began or now, error.retry_after)
             else:
                 if state is not ExchangeState.UNANSWERED:
                     self._silences = 0
@@ -262,11 +257,16 @@ class Canary:
                 chosen.next_at = now + (min(wait, _RETRY * 2 ** min(failures - 1, _DOUBLINGS)) if failures else wait)
         self._report(health, former)
 
-    def _pause(self, now: datetime, wait: timedelta | None) -> datetime:
-        """Begin no probe for a while, and return until when; probes that met the same silence make it no longer."""
+    def _pause(self, now: datetime, began: datetime, wait: timedelta | None) -> datetime:
+        """Begin no probe for a while, and return until when; it is no longer than the shortest interval of any.
+
+        A probe that began before the end of the pause met the same silence, and makes it no longer, unless the server
+        asks for that.
+        """
         until = now + (wait or timedelta())
-        if self._paused_until is None or now >= self._paused_until:
-            until = max(until, now + _PAUSE * 2 ** min(self._silences, _DOUBLINGS))
+        if self._paused_until is None or began >= self._paused_until:
+            shortest = min((each.interval for each in self._rounds.values()), default=_PAUSE)
+            until = max(until, now + min(_PAUSE * 2 ** min(self._silences, _DOUBLINGS), max(_PAUSE, shortest)))
             self._silences += 1
         self._paused_until = until if self._paused_until is None else max(until, self._paused_until)
         return self._paused_until

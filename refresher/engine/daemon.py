@@ -105,7 +105,8 @@ class Daemon:
 
     def clock_jumped(self, seconds: float) -> None:
         """Work out again what is due, after the clocks moved apart by this many seconds."""
-        self.reporter.send("clock.jumped", Severity.WARNING, seconds=round(seconds, 3))
+        remedy = "check NTP (timedatectl), unless the machine slept"
+        self.reporter.send("clock.jumped", Severity.WARNING, seconds=round(seconds, 3), remedy=remedy)
         with self._lock:
             self._agenda.reconsider(self.clock.now())
         self._rotation.reconsider()

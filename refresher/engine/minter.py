@@ -109,6 +109,7 @@ class Minter:
             result=result,
             life=life,
             repaired=repaired,
+            owned=repaired,
             error=error,
             duration=self._clock.monotonic() - started,
             has_exchanged=has_exchanged,

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from refresher.engine.agenda import Entry
-from refresher.engine.canary import ExchangeHealth
+from refresher.engine.exchanges import ExchangeHealth
 from refresher.engine.outcome import Outcome
 from refresher.engine.plan import Plan
 

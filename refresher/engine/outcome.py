@@ -57,6 +57,7 @@ class Outcome:
         result: How it ended.
         life: The life of what the file holds now, if it is ours.
         repaired: Artifacts put right that had drifted.
+        owned: Those of them of which the owner or mode alone was another.
         changed: Names of the keys that got another value, by static artifact: of files that containers may have read.
         error: Why it failed.
         duration: In seconds.
@@ -71,6 +72,7 @@ class Outcome:
     result: Result
     life: Life | None = None
     repaired: tuple[str, ...] = ()
+    owned: tuple[str, ...] = ()
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     error: RefresherError | None = None
     duration: float = 0.0

@@ -90,6 +90,7 @@ class Refresher:
             result=visit.result if visit is not None and error is None else Result.FAILED,
             life=None if visit is None or visit.token is None else Life.from_token(visit.token),
             repaired=() if visit is None else tuple(visit.repaired),
+            owned=() if visit is None else tuple(name for name, is_owned in visit.repaired.items() if is_owned),
             changed={} if visit is None else visit.changed,
             error=error,
             duration=self._clock.monotonic() - started,
@@ -120,7 +121,7 @@ class _Visit:
     is_claimed: bool = True
     wrote: bool = False
     contents: dict[str, PublishedFile] = field(default_factory=dict)
-    repaired: list[str] = field(default_factory=list)
+    repaired: dict[str, bool] = field(default_factory=dict)  # whether the owner or mode alone was another
     former: dict[str, PublishedFile] = field(default_factory=dict)
     changed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_recreated: bool = False
@@ -270,14 +271,13 @@ class _Visit:
             return
         self.directory.publish(name, wanted)
         del self.contents[name]
-        former = self.former.get(name, file).content
-        if former is not None and (keys := list_changed_keys(former, wanted)):
+        if (former := self.former.get(name, file).content) is not None and (keys := list_changed_keys(former, wanted)):
             self.changed[name] = keys
         self.wrote = True
         if name == ENVIRONMENT and self.target.metadata is not None and file.is_absent:
             return  # it waited for the listener
         if not file.is_absent or (self.token is not None and not self.first and self.result is not Result.PUBLISHED):
-            self.repaired.append(name)
+            self.repaired[name] = file.content == wanted
 
     def _settle_descriptions(self, token: SubjectToken) -> None:
         """Keep `artifacts.json` where it describes something: an opaque token, minted artifacts.
@@ -297,4 +297,4 @@ class _Visit:
             self.directory.publish(DESCRIPTIONS, render_descriptions(wanted))
             del self.contents[DESCRIPTIONS]
             self.wrote = True
-            self.repaired += [DESCRIPTIONS] if present == wanted else []
+            self.repaired |= {DESCRIPTIONS: file.content == render_descriptions(wanted)} if present == wanted else {}

@@ -17,6 +17,7 @@ from threading import Lock
 
 from refresher import policy
 from refresher.engine.agenda import Entry
+from refresher.engine.exchanges import judge_failure
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
 from refresher.policy import State
@@ -112,7 +113,7 @@ class Reporter:
 
     def watch(self, entry: Entry, now: datetime) -> None:
         """Report once when a failing job's file is overdue, and once when it has expired."""
-        state = _compute_state(entry, now)
+        state = entry.compute_state(now)
         if state in (State.OVERDUE, State.EXPIRED) and entry.warned is not state:
             entry.warned = state
             name = _EVENTS[state][entry.artifact is not None]
@@ -175,7 +176,7 @@ class Reporter:
                 error=f"{path} is another directory now: containers that were started before see nothing new",
                 remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
             )
-        elif outcome.result is Result.PUBLISHED and _compute_state(former, now) is State.FRESH:
+        elif outcome.result is Result.PUBLISHED and former.compute_state(now) is State.FRESH:
             artifact, writer = entry.key[1] or entry.target.leading, "the files' owner"
             if outcome.lacked_record:
                 artifact, writer = RECORD, "the daemon's user"
@@ -195,7 +196,11 @@ class Reporter:
                 remedy=f"see first that Google accepts them: refresher wait --exchange {entry.target.name}; then "
                 + find_containers(path),
             )
+        owned, owner = set(outcome.owned), entry.target.directory.ownership
         repaired = {name: f"{path}/{name} was changed or removed" for name in outcome.repaired if name not in changed}
+        for name in owned & repaired.keys():
+            whose = "" if is_first else f"another process changed the owner or mode of {path}/{name}; it "
+            repaired[name] = f"{whose or f'{path}/{name} '}now belongs to {owner}, as configured"
         if outcome.found_mode is not None:
             repaired["directory"] = f"{path} had mode {outcome.found_mode:04o}"
         advice = {"remedy": f"find out who changes {path}: the daemon's user, or root"}
@@ -258,18 +263,11 @@ def summarize(entries: Iterable[Entry], now: datetime) -> str:
     for entry in entries:
         failing += entry.failures > 0
         if entry.artifact is None:
-            states[_compute_state(entry, now)] += 1
+            states[entry.compute_state(now)] += 1
     count = states.total()
     counted = [f"{states[state]} {state}" for state in State if states[state]]
     counted += [f"{failing} failing"] if failing else []
     return f"{count} target{'' if count == 1 else 's'}{': ' if counted else ''}{', '.join(counted)}"
-
-
-def _compute_state(entry: Entry, now: datetime) -> State:
-    """Return the state of what a job's file is known to hold."""
-    if entry.life is None:
-        return State.ABSENT
-    return policy.compute_state(entry.spread_name, entry.life.issued_at, entry.life.expires_at, now)
 
 
 def _name_job(entry: Entry) -> dict[str, Value]:
@@ -296,5 +294,5 @@ def _name_failure(entry: Entry, error: RefresherError) -> str:
     if isinstance(error, PublishError):
         return "token.publish_failed"
     if entry.artifact is not None:
-        return "exchange.refused"
+        return f"exchange.{judge_failure(error)}"
     return "token.rejected" if isinstance(error, TokenRejectedError) else "token.supply_failed"

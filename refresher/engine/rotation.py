@@ -13,9 +13,10 @@ from pathlib import Path
 from threading import Lock
 
 from refresher.clock import Clock
+from refresher.engine.exchanges import judge_failure
 from refresher.engine.plan import KeyTrial
 from refresher.engine.reporter import Reporter, Severity
-from refresher.errors import RefresherError, describe_bug
+from refresher.errors import KeysError, RefresherError, describe_bug
 
 ACCEPTANCES = 3
 """Exchanges in a row that must succeed."""
@@ -92,7 +93,7 @@ class Rotation:
             return
         progress.problem = error.problem
         self._reporter.send(
-            "exchange.refused",
+            "daemon.fault" if isinstance(error, KeysError) else f"exchange.{judge_failure(error)}",
             Severity.WARNING,
             path=str(progress.trial.directory),
             kid=progress.trial.kid,

@@ -13,7 +13,7 @@ suspend. Either way what was planned by the clock is void.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from time import monotonic
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -128,11 +128,13 @@ def compute_jump(earlier: Reading, later: Reading) -> float | None:
 
 
 class ClockGuard:
-    """Calls a function with the size of each jump from `__enter__` to `__exit__`, on a thread of its own."""
+    """Calls a function with the size of each jump from `__enter__` to `__exit__`, by a thread of its own or a look."""
 
     def __init__(self, *, clock: Clock, jumped: Callable[[float], None]) -> None:
         self._clock = clock
         self._jumped = jumped
+        self._lock = Lock()
+        self._earlier = Reading.take(clock)
         self._stopping = Event()
         self._thread = Thread(target=self._watch, name="clock-guard", daemon=True)
 
@@ -146,10 +148,14 @@ class ClockGuard:
         self._stopping.set()
         self._thread.join(timeout=PERIOD)
 
-    def _watch(self) -> None:
-        earlier = Reading.take(self._clock)
-        while not self._stopping.wait(PERIOD):
+    def look(self) -> None:
+        """Look at the clocks at this moment: what goes by the time is to hear of a jump first. Safe from any thread."""
+        with self._lock:
             later = Reading.take(self._clock)
-            if (jump := compute_jump(earlier, later)) is not None:
-                self._jumped(jump)
-            earlier = later
+            jump, self._earlier = compute_jump(self._earlier, later), later
+        if jump is not None:
+            self._jumped(jump)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(PERIOD):
+            self.look()

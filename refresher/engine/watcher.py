@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from threading import Lock, Thread
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -126,7 +127,7 @@ class Watcher:
             if number >= 0:
                 found[number] = (path, watched)
             elif ctypes.get_errno() not in (errno.ENOENT, errno.ENOTDIR):  # what is absent is reported elsewhere
-                self._explain(ctypes.get_errno(), "max_user_watches")
+                self._explain(ctypes.get_errno(), "max_user_watches", path)
         if found == self._places:
             return
         for number in self._places.keys() - found.keys():
@@ -230,9 +231,16 @@ class Watcher:
                 self._names.add(name)
         return True
 
-    def _explain(self, number: int, limit: str) -> None:
-        remedy = f"raise the limit: sysctl fs.inotify.{limit}" if number in (errno.EMFILE, errno.ENOSPC) else "fix that"
-        self._warn(f"changes are noticed within a second, not at once: inotify: {os.strerror(number)}", remedy)
+    def _explain(self, number: int, limit: str, path: Path | None = None) -> None:
+        changes, remedy = "changes", "look up this error of inotify(7) for this system; until then nothing is lost"
+        if number in (errno.EMFILE, errno.ENOSPC):
+            remedy = f"raise the limit: sysctl fs.inotify.{limit}"
+        elif path is not None:
+            changes += f" in {path}"
+            if number == errno.EACCES:
+                opened = f"chmod o+rx {quote(str(path))}"
+                remedy = f"make it readable for the daemon's user: {opened}, or change its owner or group"
+        self._warn(f"{changes} are noticed within a second, not at once: inotify: {os.strerror(number)}", remedy)
 
     def _warn(self, problem: str, remedy: str) -> None:
         if problem not in self._complaints:

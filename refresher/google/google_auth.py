@@ -167,13 +167,15 @@ class CredentialsFile:
         else:
             status = request.last_answer.status
             retryable, reason = is_retryable(status), f"HTTP {status} ({kind})"
-        return SupplyError(
+        failure = SupplyError(
             f"the credentials in {self.path} cannot be refreshed: {reason}",
             (request.last_failure and request.last_failure.remedy)
             or "check that file, that its account is enabled, and that this machine reaches Google",
             retryable=retryable,
             retry_after=retry_after,
         )
+        failure.http_status = None if request.last_answer is None else request.last_answer.status
+        return failure
 
 
 def _create(document: dict[str, Any]) -> Credentials:

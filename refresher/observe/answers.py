@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any
 
 from refresher import __version__
-from refresher.engine.canary import ExchangeHealth
+from refresher.engine.exchanges import ExchangeHealth
 from refresher.observe.board import Board
 from refresher.observe.messages import Request, Response
 from refresher.observe.metrics import CONTENT_TYPE, write_metrics
@@ -212,6 +212,7 @@ def _describe_exchange(found: ExchangeHealth) -> Mapping[str, str | int | None]:
         "target": found.target,
         "checked_at": _format(found.checked_at),
         "accepted_at": _format(found.accepted_at),
+        "next_at": _format(found.next_at),
         "failures": found.failures,
         "problem": found.problem,
         "cause": found.cause,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry, Key
-from refresher.engine.canary import ExchangeHealth
+from refresher.engine.exchanges import ExchangeHealth
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan, Target
@@ -53,6 +53,7 @@ class Job(NamedTuple):
         failures: In a row.
         problem: Why the last attempt failed, with its `remedy`; None if it did not.
         next_at: When it is worked on next; None for at once.
+        entry: The entry of `refresher.catalogue` that knows the failure; empty for no entry.
     """
 
     succeeded_at: float | None = None
@@ -60,6 +61,7 @@ class Job(NamedTuple):
     problem: str | None = None
     remedy: str | None = None
     next_at: float | None = None
+    entry: str = ""
 
 
 class Tally(NamedTuple):
@@ -146,6 +148,7 @@ class Board(Observer):
                 problem=None if error is None else error.problem,
                 remedy=None if error is None else error.remedy,
                 next_at=None if entry.next_at is None else entry.next_at.timestamp(),
+                entry="" if error is None else error.entry,
             )
 
     def list_identities(self) -> dict[str, list[str]]:

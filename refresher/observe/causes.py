@@ -4,13 +4,14 @@ What befalls many targets for one cause is one finding. The reason why the daemo
 what its files lack is only the effect, and is shown where there is no such reason.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
 from refresher.durations import format_span
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeHealth, ExchangeState
 from refresher.observe.board import Board, Job
 from refresher.observe.survey import Verdict
 from refresher.policy import State
@@ -53,6 +54,11 @@ _EFFECTS = {
     State.OVERDUE: "Containers fail soon: little of the token's life is left",
 }
 
+_VAGUE = ("", "unknown", "response")
+"""Entries of failures that may differ in their cause."""
+_ISSUE = re.compile("; the token was issued at [^;]*")
+_FEW = 3
+
 
 def list_findings(board: Board, verdicts: Sequence[Verdict], now: datetime) -> list[Finding]:
     """Return all findings, the worst first; none of a healthy fleet."""
@@ -88,7 +94,7 @@ def _judge_daemon(board: Board) -> Iterator[Finding]:
 
 
 def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
-    causes: dict[tuple[str, ...], Finding] = {}
+    causes: dict[tuple[object, ...], tuple[Finding, list[str]]] = {}
     for identity, names in board.list_identities().items():
         found = board.exchanges.get(identity)
         if found is None or found.problem is None:
@@ -98,16 +104,39 @@ def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
         facts.append(f"{found.failures} probe{'s' * (found.failures > 1)} in a row")
         if found.accepted_at is not None:
             facts.append(f"last accepted {format_span(now - found.accepted_at)} ago")
+        if found.next_at is not None and found.next_at > now:
+            facts.append(f"asked again in {format_span(found.next_at - now)}")
         finding = Finding(
             weight=Weight.FAILING if is_refused else Weight.THREATENED,
-            effect=f"Google {'refuses' if is_refused else 'does not answer'} identity {identity}",
+            effect=_describe_answer(found),
             problem=found.problem,
             remedy=remedy,
             facts=tuple(facts),
         )
-        key = (found.state.value, found.problem.replace(identity, "…"), remedy.replace(identity, "…"))
-        causes.setdefault(key, finding).targets.extend(names)
-    yield from causes.values()
+        key = (found.state, found.is_local, *_identify(identity, found.entry, found.problem, remedy))
+        first, identities = causes.setdefault(key, (finding, []))
+        first.targets.extend(names)
+        identities.append(identity)
+    for finding, identities in causes.values():
+        named = ", ".join(identities[:_FEW]) + (", …" if len(identities) > _FEW else "")
+        noun = f"identity {named}" if len(identities) == 1 else f"{len(identities)} identities: {named}"
+        yield replace(finding, effect=f"{finding.effect} {noun}")
+
+
+def _describe_answer(found: ExchangeHealth) -> str:
+    if found.state is ExchangeState.REFUSED:
+        return "Google refuses"
+    return "This machine can't ask Google about" if found.is_local else "Google does not answer"
+
+
+def _identify(name: str, entry: str, problem: str, remedy: str) -> tuple[str, str]:
+    """Return what is the same wherever one cause shows, and one remedy puts an end to it.
+
+    A server's words hold an account or a time. The `entry` of `refresher.catalogue` is the cause, but where it is the
+    one of all that is not known. The `name` stands in the texts for whom they concern.
+    """
+    cause = problem.replace(name, "…") if entry in _VAGUE else entry
+    return cause, _ISSUE.sub("", remedy).replace(name, "…")
 
 
 def _judge_targets(board: Board, verdicts: Sequence[Verdict], now: datetime) -> Iterator[Finding]:
@@ -118,8 +147,8 @@ def _judge_targets(board: Board, verdicts: Sequence[Verdict], now: datetime) -> 
             if shortage is None and not job.failures:
                 continue
             finding = _judge(verdict, name, job, shortage, now)
-            texts = (text.replace(verdict.name, "…") for text in (finding.problem, finding.remedy))
-            causes.setdefault((finding.weight, name, *texts), finding).targets.append(verdict.name)
+            cause = _identify(verdict.name, job.entry, finding.problem, finding.remedy)
+            causes.setdefault((finding.weight, name, *cause), finding).targets.append(verdict.name)
     yield from causes.values()
 
 

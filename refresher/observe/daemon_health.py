@@ -51,10 +51,18 @@ class DaemonHealth:
         holder = {
             True: f"process {self.pid} holds {self.root}" if self.pid else f"a daemon holds {self.root}",
             False: f"no daemon holds {self.root}",
-            None: f"this user can't see whether a daemon holds {self.root}",
+            None: self._describe_doubt(),
         }[self.is_running]
         last = f"; the last refresh was at {self.refreshed_at:%FT%TZ}" if self.refreshed_at else ""
         return f"{holder}{' and is stopped' if self.is_stopped else ''}{last}"
+
+    def _describe_doubt(self) -> str:
+        """Return why it is not known whether a daemon holds the root: it is lost, or closed to this user."""
+        if not os.path.lexists(self.root):
+            return f"{self.root} does not exist: a daemon may hold the former one, if it was unmounted or removed"
+        if os.geteuid() == 0:
+            return f"{self.root} has no lock that could be read, so whether a daemon holds it can't be known"
+        return f"this user can't see whether a daemon holds {self.root}"
 
 
 def examine_daemon(

@@ -14,15 +14,15 @@ _SECONDS = 1.0
 _LARGEST = 16 * 1024 * 1024
 
 
-def fetch_exchanges(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the entries of `exchanges` in `/status.json` by identity; empty if nothing answers at this path."""
+def fetch_exchanges(path: Path) -> dict[str, dict[str, Any]] | None:
+    """Return the entries of `exchanges` in `/status.json` by identity; None if no daemon answers at this path."""
     try:
         if not path.is_socket():
-            return {}
+            return None
         found = json.loads(_ask(path).partition(b"\r\n\r\n")[2])["exchanges"]
         return {entry["identity"]: entry for entry in found if isinstance(entry["state"], str)}
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
-        return {}
+        return None
 
 
 def _ask(path: Path) -> bytes:

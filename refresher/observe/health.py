@@ -221,14 +221,13 @@ def build_artifact(
     remedy = choose_remedy(directory.root, daemon)
     if get_row(name).origin == "minted" and find_root_fault(directory.root, daemon) is None:
         if state is State.ABSENT:
-            problem += ": it is not minted yet, or Google refuses it"
+            problem += ": it is not minted yet, or Google refuses it or can't be asked"
         if is_daemon_running(directory.root) is False:
             remedy = f"{daemon.suggest(f'once {directory.name}')}, which shows what Google answers; or {START}"
         else:
             command = " ".join(filter(None, ("refresher doctor", directory.name, daemon.options)))
-            ask = (
-                f"run `{command}`, which asks Google and shows its answer, or read exchange.refused in the daemon's log"
-            )
+            ask = f"run `{command}`, which asks Google and shows its answer, or read exchange.refused"
+            ask += " or exchange.unanswered in the daemon's log"
             remedy = f"{ask}; {TRIES_AGAIN}"
     return ArtifactHealth(name=name, state=state, expires_at=end, runway=runway, problem=problem, remedy=remedy)
 

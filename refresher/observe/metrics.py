@@ -12,7 +12,7 @@ from datetime import datetime
 from io import BytesIO
 
 from refresher import __version__
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeState
 from refresher.observe.board import BUCKETS, Board
 from refresher.observe.survey import Verdict
 from refresher.policy import State

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from refresher import __version__, text
 from refresher.durations import format_span
-from refresher.engine.canary import ExchangeHealth, ExchangeState
+from refresher.engine.exchanges import ExchangeHealth, ExchangeState
 from refresher.observe.board import Board
 from refresher.observe.causes import Finding, Weight, list_findings
 from refresher.observe.survey import Verdict, format_time

@@ -23,7 +23,7 @@ from refresher.observe.answers import answer, list_wanted
 from refresher.observe.board import Board
 from refresher.observe.connections import MOST_CONNECTIONS, Connection, Crowd
 from refresher.observe.messages import Head, Request, Response, parse_head
-from refresher.observe.sockets import ListenError, open_listener
+from refresher.observe.sockets import ListenError, open_listener, read_place
 from refresher.observe.survey import Survey
 from refresher.settings.values import Listen, TcpSocket, UnixSocket
 
@@ -38,6 +38,7 @@ _LOOK_SECONDS = 0.1
 """How long one probe may keep the survey looking at files."""
 _FREE_SECONDS, _LONGEST_REST = 0.0005, 0.01
 """Work in a turn that is not followed by a rest of the same length, and the longest rest."""
+_LOST_REMEDY = "find out what removed it, a cleanup or another daemon; the daemon listens there again by itself"
 _TOO_LARGE = Response(431, b"the head of the request is too large\n")
 _FAILED = Response(500, b"this answer failed: read daemon.fault in the daemon's log\n")
 _TOO_LATE = Response(503, b"not ready\nthe files could not be looked at in time\n  remedy: read the daemon's log\n")
@@ -129,8 +130,9 @@ class Server:
             self._fault = error.problem
             self._report(error)
 
-    def _serve(self, listener: socket.socket, address: tuple[Listen, str | None]) -> None:
-        """Serve until the end, or until the configuration wants another address."""
+    def _serve(self, listener: socket.socket, address: tuple[UnixSocket | TcpSocket, str | None]) -> None:
+        """Serve until the end, or another address is wanted; a socket that no one can reach any more is an error."""
+        place = read_place(address[0])
         self._watch(listener, EVENT_READ)
         try:
             while not self._stopping.is_set():
@@ -140,6 +142,9 @@ class Server:
                 self._forget_late()
                 if self._find_address() != address:
                     return
+                if read_place(address[0]) != place:
+                    shown = _describe(address[0], listener)
+                    raise ListenError(f"listen: {shown} was removed or replaced: nothing can be asked", _LOST_REMEDY)
         finally:
             self._watch(listener, 0)
             for connection in self._crowd:

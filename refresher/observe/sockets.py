@@ -50,6 +50,17 @@ def open_listener(address: UnixSocket | TcpSocket, group: str | None) -> Iterato
         yield listener
 
 
+def read_place(address: UnixSocket | TcpSocket) -> tuple[int, int] | None:
+    """Return what lies at the path of a unix socket, by device and inode; None for nothing, and of a TCP address."""
+    if isinstance(address, TcpSocket):
+        return None
+    try:
+        status = address.path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def find_group(name: str) -> int:
     """Return the number of a group of this machine, or raise a `ListenError`."""
     try:

@@ -64,6 +64,11 @@ class Ownership(NamedTuple):
         """Permission bits of the credentials directory itself."""
         return 0o711 if self.gid is None else 0o750
 
+    def __str__(self) -> str:
+        user = "the daemon's user" if self.uid is None else f"user {self.uid}"
+        group = "" if self.gid is None else f" and group {self.gid}"
+        return f"{user}{group}, with mode {self.mode:04o}"
+
     def describes(self, state: FileState) -> bool:
         """Return whether a file in this state has the configured owner and mode."""
         return (

@@ -76,7 +76,7 @@ class FileSettings(FetchingSettings):
         token = read_token(text, problem, "make the program that renews it write a JWT there")
         if token.expires_at <= now:
             problem = f"the token in the source file {self.path} expired at {token.expires_at:%FT%TZ}"
-            remedy = "check the program that renews it, and set this machine's clock (NTP)"
+            remedy = "set this machine's clock (NTP) if it is wrong; else check the program that renews it"
             raise SupplyError(problem, remedy, retryable=True)
         return token
 

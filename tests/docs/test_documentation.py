@@ -11,7 +11,7 @@ import yaml
 from refresher.cli.root import COMMANDS
 from refresher.config.loader import load
 from refresher.engine.artifacts import name_variables
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeState
 from refresher.environment import variables
 from refresher.errors import ExitStatus
 from refresher.policy import State

@@ -109,6 +109,29 @@ def test_address_that_cannot_be_listened_on_stops_nothing(worker: Worker) -> Non
         assert len(log.events("daemon.fault")) == 1
 
 
+def test_status_shows_that_it_cannot_ask_what_google_answers(cloud: tuple[Worker, Scenario]) -> None:
+    """A lost socket, a TCP address and no address are each named, with what to do; a daemon that answers is asked."""
+    worker, _ = cloud
+    path, unknown = socket_of(worker), "what Google answers is not known here"
+    worker.configure("alice", listen=f"unix:{path}", canary="1m")
+    with worker.daemon() as log:
+        log.wait_for("daemon.listening")
+        assert unknown not in worker.command("status").stderr
+        path.parent.rename(path.parent.with_name("aside"))
+        path.parent.write_text("")
+        assert f"{unknown}: the daemon can't be asked at unix:{path}" in worker.command("status").stderr
+        fault = log.wait_for("daemon.fault")
+        assert fault["error"] == f"listen: unix:{path} was removed or replaced: nothing can be asked"
+        path.parent.unlink()
+        log.wait_for("daemon.listening", count=2)
+        assert unknown not in worker.command("status").stderr
+        worker.configure("alice", listen="127.0.0.1:0", canary="1m")
+        assert "only a unix socket is asked" in worker.command("status").stderr
+        worker.configure("alice", listen="none", canary="1m")
+        assert f"{unknown}: `listen` is off" in worker.command("status").stderr
+    assert unknown not in worker.command("status").stderr
+
+
 def test_refusal_of_google_is_shown_with_its_remedy(cloud: tuple[Worker, Scenario]) -> None:
     """A binding that is missing shows on the page, in the status, in the metrics and to a probe that asks for it."""
     worker, google = cloud

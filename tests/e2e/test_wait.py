@@ -156,7 +156,9 @@ def test_missing_artifact_has_a_reason_and_a_way_to_try_again(cloud: tuple[Worke
     shown = worker.command("status").stdout
     google.allow(account_of("alice"), subject="user-alice")
 
-    assert "access_token of target alice is absent: it is not minted yet, or Google refuses it" in alone
+    assert (
+        "access_token of target alice is absent: it is not minted yet, or Google refuses it or can't be asked" in alone
+    )
     assert "remedy: run `refresher once alice --config " in alone
     assert "access_token of target alice is absent" in plain
     assert f"{directory}/access_token is absent" in probe

@@ -286,3 +286,18 @@ def test_nothing_is_kept_of_targets_that_are_gone(target_of: MakeTarget) -> None
 
     assert list(agenda) == []
     assert agenda.is_idle
+
+
+def test_artifacts_that_were_withdrawn_with_a_lost_record_were_taken_by_no_one(target_of: MakeTarget) -> None:
+    """What the daemon withdrew itself is absent for it, so that no other process is accused of having changed it."""
+    agenda = build_agenda(target_of("alice", minted=(ACCESS,)))
+    token, access = get(agenda, "alice"), get(agenda, "alice", "access_token")
+    for entry in (token, access):
+        agenda.take_due(NOW)
+        settle(agenda, entry, build_outcome())
+
+    token.next_at = None
+    agenda.take_due(NOW)
+    settle(agenda, token, replace(build_outcome(), lacked_record=True))
+
+    assert (access.life, access.next_at) == (None, None)

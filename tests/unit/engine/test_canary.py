@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.engine.agenda import Entry
-from refresher.engine.canary import Canary, ExchangeState
+from refresher.engine.canary import Canary
+from refresher.engine.exchanges import ExchangeState
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact, Plan
 from refresher.engine.refresh import Refresher
 from refresher.engine.reporter import Reporter
-from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
+from refresher.errors import ConfigurationError, ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.policy import probe_interval
-from tests.fakes import FakeChain, FakeClock, FakeSupplier
+from tests.fakes import FakeChain, FakeClock, FakeSupplier, build_refusal
 from tests.tokens import make_jwt
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ class Google:
     def __init__(self) -> None:
         self.refusals: dict[str | None, RefresherError] = {}
         self.asked: list[tuple[str | None, str]] = []
+        self.while_asking: dict[str | None, Callable[[], object]] = {}
 
     def probe(self, way: Impersonation, subject_token: str, now: datetime) -> None:
         """Answer as Google does."""
         self.asked.append((way.subject, subject_token))
+        self.while_asking.get(way.subject, lambda: None)()
         if (refusal := self.refusals.get(way.subject)) is not None:
             raise refusal
 
@@ -119,7 +122,7 @@ def publish(target: Target, clock: FakeClock) -> None:
 
 def refuse(problem: str = "refused") -> ImpersonationError:
     """Return a refusal that only an operator can end."""
-    return ImpersonationError(problem, ROLE, retryable=False)
+    return build_refusal(ImpersonationError, problem, ROLE)
 
 
 def test_token_of_the_file_is_tried_and_then_left_alone_for_the_interval(stage: Stage, published: MakeTarget) -> None:
@@ -310,6 +313,116 @@ def test_silence_that_many_probes_meet_at_once_is_one(stage: Stage, published: M
     assert len(stage.subjects()) == 5
 
 
+def test_probes_that_take_long_keep_others_waiting(stage: Stage, published: MakeTarget) -> None:
+    """While no probe ends, a few are under way, so that a silence stops the rest before they are sent."""
+    stage.follow(*(published(f"t{number:02}") for number in range(30)))
+    stage.google.refusals |= {
+        f"user-t{number:02}": ExchangeError("busy", "wait", retryable=True) for number in range(30)
+    }
+    begun = []
+    for _ in range(10):
+        begun += stage.canary.take_due(stage.clock.now())
+        stage.clock.pass_(timedelta(seconds=1))
+    for attempt in begun:
+        attempt()
+    assert len(stage.subjects()) == 8
+    assert stage.canary.take_due(stage.clock.now()) == []
+
+
+def test_silence_of_a_large_fleet_shows_how_long_it_lasts(stage: Stage, published: MakeTarget) -> None:
+    """One identity that was not answered is asked after each pause, next to those whose turn it is."""
+    stage.follow(*(published(f"t{number:02}") for number in range(40)))
+    stage.google.refusals |= {
+        f"user-t{number:02}": ExchangeError("busy", "wait", retryable=True) for number in range(40)
+    }
+    stage.tick(count=420)
+    assert max(each.failures for each in stage.canary.list_health()) >= 3
+
+
+def test_identity_that_is_never_answered_keeps_no_other_from_its_turn(stage: Stage, published: MakeTarget) -> None:
+    """A server error that one identity alone meets pauses all, and all others are tried nonetheless."""
+    stage.follow(*(published(f"t{number:02}") for number in range(12)))
+    stage.google.refusals["user-t00"] = ExchangeError("HTTP 500", "wait", retryable=True)
+    stage.tick(count=300)
+    assert len({each.identity for each in stage.canary.list_health()}) == 12
+
+
+def test_probe_that_outlasts_the_pause_begins_no_other(stage: Stage, published: MakeTarget) -> None:
+    """A lookup that hangs for longer than the pause met the same silence as the probe next to it, which ended first."""
+    stage.follow(published("alice"), published("bob"))
+    down = ExchangeError("its name is unknown", "set DNS", retryable=True)
+    quick, slow = stage.canary.take_due(stage.clock.now())
+    stage.google.refusals |= {"user-alice": down, "user-bob": down}
+
+    def hang() -> None:
+        quick()
+        stage.clock.pass_(timedelta(seconds=70))
+
+    stage.google.while_asking["user-bob"] = hang
+    slow()
+    stage.google.while_asking.clear()
+    stage.google.refusals.clear()
+    stage.tick()
+    assert stage.state("alice") is stage.state("bob") is ExchangeState.ACCEPTED
+
+
+@pytest.mark.parametrize(("minutes", "longest"), [(1, 60), (5, 300), (60, 960)])
+def test_silence_is_asked_about_within_one_cadence(
+    stage: Stage, published: MakeTarget, minutes: int, longest: int
+) -> None:
+    """However long Google was silent, four identities are asked about again within the shortest interval of any."""
+    targets = [published(f"t{number}") for number in range(4)]
+    spans = {target.name: timedelta(hours=1) for target in targets} | {"t3": timedelta(minutes=minutes)}
+    stage.follow(*targets, intervals=spans)
+    stage.google.refusals |= {f"user-t{number}": ExchangeError("busy", "wait", retryable=True) for number in range(4)}
+    stage.tick(count=2700)
+    stage.google.refusals.clear()
+    stage.tick(count=longest + 2)
+    assert {stage.state(target.name) for target in targets} == {ExchangeState.ACCEPTED}
+
+
+def test_silence_shows_when_google_is_asked_next_and_how_to_ask_at_once(stage: Stage, published: MakeTarget) -> None:
+    """An identity whose last probe was not answered has the moment of the next, and a remedy that brings it forward."""
+    stage.follow(published("alice"), published("bob"))
+    stage.google.refusals["user-bob"] = ExchangeError("HTTP 502", "wait some minutes", retryable=True)
+    began = stage.clock.now()
+    stage.tick()
+    alice, bob = stage.canary.list_health()
+    assert alice.next_at == began + INTERVAL
+    assert bob.next_at == began + timedelta(minutes=1)
+    assert bob.remedy == "wait some minutes; the daemon asks again by itself, at once after systemctl reload refresher"
+    assert stage.events[0].fields["remedy"] == bob.remedy
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigurationError("HTTPS_PROXY does not name an HTTP proxy", "unset it"),
+        SupplyError("the credentials file /x does not exist", "name another"),
+        RefresherError("a bug", "report it"),
+    ],
+    ids=["transport", "credentials", "bug"],
+)
+def test_fault_of_this_machine_is_not_a_refusal(stage: Stage, published: MakeTarget, error: RefresherError) -> None:
+    """Where nothing was sent, Google refused nothing: the identity is unanswered, for a reason that is local."""
+    stage.follow(published("alice"))
+    stage.google.refusals["user-alice"] = error
+    stage.tick()
+    assert stage.names() == ["exchange.unanswered"]
+    (health,) = stage.canary.list_health()
+    assert (health.state, health.is_local) == (ExchangeState.UNANSWERED, True)
+
+
+def test_refusal_of_the_account_of_the_worker_is_a_refusal(stage: Stage, published: MakeTarget) -> None:
+    """An answer that no retry changes is a decision, whichever server of Google's it came from."""
+    stage.follow(published("alice"))
+    refused = SupplyError("the credentials in /x cannot be refreshed: HTTP 400", "check the file")
+    refused.http_status = 400
+    stage.google.refusals["user-alice"] = refused
+    stage.tick()
+    assert stage.names() == ["exchange.refused"]
+
+
 def test_credentials_of_the_worker_that_do_not_answer_stop_no_other_identity(
     stage: Stage, published: MakeTarget
 ) -> None:
@@ -402,7 +515,7 @@ def test_bug_in_a_probe_is_a_failure_of_that_identity(stage: Stage, published: M
     stage.follow(published())
     stage.google.refusals["user-alice"] = ValueError("secret")  # type: ignore[assignment]
     stage.tick()
-    assert stage.names() == ["exchange.refused"]
+    assert stage.names() == ["exchange.unanswered"]
     assert "secret" not in str(stage.events)
     stage.google.refusals.clear()
     stage.tick(count=70)

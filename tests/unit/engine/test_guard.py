@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from refresher.engine.ticker import Reading, compute_jump
+from refresher.engine.ticker import ClockGuard, Reading, compute_jump
+from tests.fakes import FakeClock
 
 START = Reading(wall=1_000_000.0, boot=500.0, monotonic=400.0)
 
@@ -26,3 +29,17 @@ def later(*, wall: float, boot: float, monotonic: float) -> Reading:
 def test_jumps_are_told_from_time_going_by(reading: Reading, expected: float | None) -> None:
     """Clocks that move together show time that passes; clocks that differ show a step or a suspend."""
     assert compute_jump(START, reading) == (None if expected is None else pytest.approx(expected))
+
+
+def test_jump_is_noticed_by_whoever_looks_first() -> None:
+    """A tick that looks at the clocks before it works knows of a jump at once, and the guard reports it once."""
+    clock, jumps = FakeClock(), list[float]()
+    guard = ClockGuard(clock=clock, jumped=jumps.append)
+
+    clock.pass_(timedelta(seconds=5))
+    guard.look()
+    assert jumps == []
+    clock.wall += timedelta(hours=2)
+    guard.look()
+    guard.look()
+    assert jumps == [pytest.approx(7200)]

@@ -503,6 +503,21 @@ def test_lost_record_is_noticed(
     assert [*found, refresh(target, supplier, clock).lacked_record] == [False, False, True]
 
 
+def test_file_of_another_owner_or_mode_is_kept_apart_from_one_of_another_content(
+    target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock
+) -> None:
+    """What has the configured content is not damaged: the outcome lists it apart."""
+    target = target_of()
+    refresh(target, supplier, clock)
+    (target.directory.path / TOKEN).chmod(0o600)
+    (target.directory.path / "credentials.json").write_text("{}")
+
+    outcome = refresh(target, supplier, clock)
+
+    assert set(outcome.repaired) == {TOKEN, "credentials.json"}
+    assert outcome.owned == (TOKEN,)
+
+
 @pytest.mark.parametrize("mode", [0o000, 0o700, 0o755])
 def test_mode_of_the_directory_is_repaired_and_noticed(
     target_of: MakeTarget, supplier: FakeSupplier, clock: FakeClock, mode: int

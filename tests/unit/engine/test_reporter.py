@@ -10,10 +10,20 @@ from refresher.engine.agenda import Entry
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.reporter import Reporter
-from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError, TokenRejectedError
+from refresher.errors import (
+    ConfigurationError,
+    ExchangeError,
+    ImpersonationError,
+    PublishError,
+    RefresherError,
+    SupplyError,
+    TokenRejectedError,
+)
 from refresher.files import FileState
+from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import KnownState
 from refresher.publishing.walk import UnusableRootError
+from tests.fakes import build_refusal
 from tests.tokens import ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -98,7 +108,9 @@ def test_lasting_failure_is_reported_at_doublings(target_of: MakeTarget) -> None
         pytest.param(None, SupplyError("p", "r"), "token.supply_failed", id="supply"),
         pytest.param(None, PublishError("p", "r"), "token.publish_failed", id="publish"),
         pytest.param(None, TokenRejectedError("p", "r"), "token.rejected", id="check"),
-        pytest.param(ACCESS, ImpersonationError("p", "r"), "exchange.refused", id="mint"),
+        pytest.param(ACCESS, build_refusal(ImpersonationError, "p", "r"), "exchange.refused", id="mint"),
+        pytest.param(ACCESS, ExchangeError("DNS", "r", retryable=True), "exchange.unanswered", id="no answer"),
+        pytest.param(ACCESS, ConfigurationError("proxy", "r"), "exchange.unanswered", id="nothing sent"),
         pytest.param(ACCESS, PublishError("p", "r"), "token.publish_failed", id="publish-artifact"),
     ],
 )
@@ -211,7 +223,7 @@ def test_artifacts_of_many_targets_are_one_line_too(target_of: MakeTarget, happe
         if happening == "overdue":
             reporter.watch(former, NOW + timedelta(minutes=55))
         else:
-            error = ImpersonationError(f"t{number}: 503", "wait") if happening == "refused" else None
+            error = build_refusal(ImpersonationError, f"t{number}: 403", "wait") if happening == "refused" else None
             outcome = replace(build_outcome(error), result=Result.KEPT)
             reporter.report(replace(former, failures=error is not None), outcome, former, NOW)
 
@@ -316,6 +328,23 @@ def test_repair_after_an_edit_is_no_warning(target_of: MakeTarget) -> None:
         desk.report(repaired)
 
     assert [event.severity.name for event in desk.events] == ["INFO", "WARNING"]
+
+
+def test_change_of_the_owner_is_told_from_damage(target_of: MakeTarget) -> None:
+    """After an edit of `owner` the files belong to whom it names; later another process changed the owner."""
+    target = target_of()
+    ownership = Ownership(uid=None, gid=39999, mode=0o440)
+    desk = Desk(replace(target, directory=replace(target.directory, ownership=ownership)))
+    repaired = replace(build_outcome(), result=Result.KEPT, repaired=("token",), owned=("token",))
+
+    for _ in range(2):
+        desk.report(repaired)
+
+    edited, damaged = (str(event.fields["error"]) for event in desk.events)
+    path = desk.entry.target.directory.path
+    now = "now belongs to the daemon's user and group 39999, with mode 0440, as configured"
+    assert edited == f"{path}/token {now}"
+    assert damaged == f"another process changed the owner or mode of {path}/token; it {now}"
 
 
 def test_edit_of_what_running_containers_have_read_is_a_warning(target_of: MakeTarget) -> None:

@@ -11,6 +11,7 @@ from refresher.engine.plan import KeyTrial
 from refresher.engine.reporter import Reporter
 from refresher.engine.rotation import ACCEPTANCES, Rotation
 from refresher.errors import ExchangeError, KeysError
+from tests.fakes import build_refusal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,7 +93,7 @@ def test_key_is_activated_after_several_acceptances(stage: Stage) -> None:
 
 def test_late_upload_is_waited_for(stage: Stage) -> None:
     """A key that is refused for an hour is tried again, reported once, and activated some minutes after its upload."""
-    key = FakeKey(refusal=ExchangeError("refused", "upload it"))
+    key = FakeKey(refusal=build_refusal(ExchangeError, "refused", "upload it"))
     stage.rotation.adopt([key.trial()])
 
     stage.run(seconds=3600)
@@ -121,13 +122,13 @@ def test_one_refusal_begins_the_count_anew(stage: Stage) -> None:
 
 
 def test_keys_directory_that_cannot_be_written_is_said(stage: Stage) -> None:
-    """A key that is accepted but cannot be activated is reported once and tried again."""
+    """A key that is accepted but cannot be activated is reported once, as no refusal of Google's, and tried again."""
     key = FakeKey(obstacle=KeysError("cannot be written", "refresher keys activate"))
     stage.rotation.adopt([key.trial()])
 
     stage.run(seconds=1200)
 
-    assert stage.names() == ["exchange.refused"]
+    assert stage.names() == ["daemon.fault"]
     assert stage.events[0].fields["remedy"] == "refresher keys activate"
 
 

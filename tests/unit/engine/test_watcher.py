@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from refresher.engine.watcher import Watched, Watcher
+from tests.conftest import Need
 
 PATIENCE = 10.0
 QUIET = 0.3
@@ -277,3 +278,23 @@ def test_tick_after_the_end_writes_to_no_other_file(tmp_path: Path) -> None:
     assert [os.fstat(descriptor).st_size for descriptor in reused] == [0] * len(reused)
     for descriptor in reused:
         os.close(descriptor)
+
+
+def test_directory_that_may_not_be_read_is_named_with_its_remedy(tmp_path: Path, need: Need) -> None:
+    """A directory that is closed to the daemon's user is reported by its path, with how to open it."""
+    need.root()
+    place = tmp_path / "closed"
+    place.mkdir(mode=0o700)
+    found: list[tuple[str, str]] = []
+    watcher = Watcher(changed=lambda: None, complain=lambda *texts: found.append(texts))
+
+    os.seteuid(65534)
+    try:
+        with watcher:
+            watcher.watch({place: Watched()})
+    finally:
+        os.seteuid(0)
+
+    ((problem, remedy),) = found
+    assert problem == f"changes in {place} are noticed within a second, not at once: inotify: Permission denied"
+    assert remedy == f"make it readable for the daemon's user: chmod o+rx {place}, or change its owner or group"

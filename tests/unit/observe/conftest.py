@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from refresher.engine.agenda import Entry
-from refresher.engine.canary import ExchangeHealth, ExchangeState
+from refresher.engine.exchanges import ExchangeHealth, ExchangeState
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Plan, Target
 from refresher.engine.refresh import Refresher
@@ -65,8 +65,18 @@ class Fleet:
         """Note a failed job."""
         self.note(name, Outcome(result=Result.FAILED, error=error), **entry)
 
-    def exchange(self, identity: str, state: ExchangeState, problem: str | None = None) -> None:
+    def exchange(self, identity: str, state: ExchangeState, problem: str | None = None, **more: object) -> None:
         """Note a tick, and what Google answered for one identity."""
+        self.exchange_all(self.build_exchange(identity, state, problem, **more))
+
+    def exchange_all(self, *found: ExchangeHealth) -> None:
+        """Note a tick, and what Google answered for several identities."""
+        self.board.note_tick(found)
+
+    def build_exchange(
+        self, identity: str, state: ExchangeState, problem: str | None = None, **more: object
+    ) -> ExchangeHealth:
+        """Return what Google answered for one identity."""
         health = ExchangeHealth(
             identity=identity,
             target=identity,
@@ -77,7 +87,7 @@ class Fleet:
             problem=problem,
             remedy=problem and "grant the role",
         )
-        self.board.note_tick([health])
+        return replace(health, **more)  # type: ignore[arg-type]  # any attribute
 
     def look(self) -> None:
         """End the survey's round, and look at the files of all targets in another."""

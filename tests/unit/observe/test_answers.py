@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeState
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import SupplyError
 from refresher.observe.health import examine

@@ -1,8 +1,11 @@
 from datetime import timedelta
 
-from refresher.engine.canary import ExchangeState
-from refresher.errors import SupplyError
+import pytest
+
+from refresher.engine.exchanges import ExchangeState
+from refresher.errors import ImpersonationError, SupplyError
 from refresher.observe.causes import Finding, Weight, list_findings
+from tests.fakes import build_refusal
 from tests.unit.observe.conftest import ACCESS, Fleet
 
 DOWN = SupplyError("the issuer answered HTTP 503", "wait for it")
@@ -108,6 +111,71 @@ def test_refusal_of_google_names_identity_and_targets(fleet: Fleet) -> None:
     assert (refused.weight, refused.effect) == (Weight.FAILING, "Google refuses identity alice")
     assert (refused.problem, refused.remedy, refused.targets) == ("permission denied", "grant the role", ["alice"])
     assert (unanswered.weight, unanswered.effect) == (Weight.THREATENED, "Google does not answer identity alice")
+
+
+def test_what_this_machine_cannot_ask_is_no_refusal(fleet: Fleet) -> None:
+    """A proxy that can't be used is on this machine: the finding shows that, and is weaker than a refusal."""
+    fleet.adopt("alice")
+    fleet.exchange("alice", ExchangeState.UNANSWERED, "HTTPS_PROXY does not name an HTTP proxy", is_local=True)
+    (found,) = find(fleet)
+
+    assert (found.weight, found.effect) == (Weight.THREATENED, "This machine can't ask Google about identity alice")
+
+
+@pytest.mark.parametrize(
+    ("entry", "remedy"),
+    [
+        ("D4", "gcloud services enable iamcredentials.googleapis.com --project=p"),
+        ("E8", "set the clock; the token was issued at 2026-11-30T10:0{}:00Z, 1 h {} min before the time here"),
+    ],
+    ids=["API off", "clock"],
+)
+def test_one_cause_of_many_identities_is_one_finding(fleet: Fleet, entry: str, remedy: str) -> None:
+    """Google's words hold the account or the time of the token; entry and remedy show that the cause is one."""
+    names = ["alice", "bob", "carol"]
+    fleet.adopt(*names)
+    fleet.exchange_all(
+        *(
+            fleet.build_exchange(
+                name,
+                ExchangeState.REFUSED,
+                f"impersonating app-{number}@p.iam was refused: at 10:0{number}",
+                entry=entry,
+                remedy=remedy.format(number, number),
+            )
+            for number, name in enumerate(names)
+        )
+    )
+
+    (found,) = find(fleet)
+
+    assert found.targets == names
+    assert found.effect == "Google refuses 3 identities: alice, bob, carol"
+
+
+def test_unknown_refusals_stay_apart(fleet: Fleet) -> None:
+    """What the catalogue does not know is kept apart by Google's words: its remedy is the same for all."""
+    fleet.adopt("alice", "bob")
+    refused = ExchangeState.REFUSED
+    fleet.exchange_all(
+        fleet.build_exchange("alice", refused, "HTTP 400: this", entry="unknown"),
+        fleet.build_exchange("bob", refused, "HTTP 400: that", entry="unknown"),
+    )
+
+    assert len(find(fleet)) == 2
+
+
+def test_one_cause_of_many_artifacts_is_one_finding(fleet: Fleet) -> None:
+    """An API that is disabled keeps every access token from being minted, each with its account in the message."""
+    fleet.adopt("alice", "bob", minted=(ACCESS,))
+    for number, name in enumerate(("alice", "bob")):
+        error = build_refusal(ImpersonationError, f"generateAccessToken of app-{number}@p.iam was refused", "enable it")
+        error.entry = "D4"
+        fleet.fail(name, error, artifact=ACCESS)
+
+    (found,) = find(fleet)
+
+    assert found.targets == ["alice", "bob"]
 
 
 def test_daemon_and_configuration_are_judged(fleet: Fleet) -> None:

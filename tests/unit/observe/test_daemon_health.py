@@ -182,4 +182,13 @@ def test_root_with_records_and_no_lock_does_not_show_whether_a_daemon_runs(root:
     found = examine_daemon(root, [build_verdict(State.DUE, minutes=37)], NOW, prompt=["alice"])
 
     assert (found.is_running, found.problem) == (None, None)
-    assert "can't see whether a daemon holds" in found.description
+    assert ("can't be known" if os.geteuid() == 0 else "can't see whether") in found.description
+
+
+def test_root_that_was_lost_is_not_blamed_on_the_user(tmp_path: Path) -> None:
+    """Of a root that does not exist, any user, root too, reads that a daemon may hold the former one."""
+    found = examine_daemon(tmp_path / "gone", [], NOW)
+
+    assert found.description == (
+        f"{tmp_path}/gone does not exist: a daemon may hold the former one, if it was unmounted or removed"
+    )

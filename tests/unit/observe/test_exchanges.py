@@ -55,7 +55,7 @@ def test_entries_are_returned_by_identity(serve: Callable[[bytes], Path]) -> Non
 def test_answer_of_a_large_fleet_is_read_to_its_end(serve: Callable[[bytes], Path]) -> None:
     """An answer that comes in many pieces is one document."""
     entries = [{"identity": f"t{number}", "state": "accepted"} for number in range(10_000)]
-    assert len(fetch_exchanges(serve(HEAD + json.dumps({"exchanges": entries}).encode()))) == 10_000
+    assert len(fetch_exchanges(serve(HEAD + json.dumps({"exchanges": entries}).encode())) or ()) == 10_000
 
 
 @pytest.mark.parametrize(
@@ -65,18 +65,18 @@ def test_answer_of_a_large_fleet_is_read_to_its_end(serve: Callable[[bytes], Pat
 )
 def test_what_is_no_answer_counts_as_none(serve: Callable[[bytes], Path], answer: bytes) -> None:
     """An earlier version, or something else that answers there, does not disturb `status`."""
-    assert fetch_exchanges(serve(answer)) == {}
+    assert fetch_exchanges(serve(answer)) is None
 
 
 def test_absent_and_silent_sockets_count_as_none(tmp_path: Path) -> None:
     """No socket, a file in its place, and a daemon that is stopped: nothing is known, within about a second."""
-    assert fetch_exchanges(tmp_path / "absent") == {}
+    assert fetch_exchanges(tmp_path / "absent") is None
     (tmp_path / "file").write_text("")
-    assert fetch_exchanges(tmp_path / "file") == {}
+    assert fetch_exchanges(tmp_path / "file") is None
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "silent"))
         silent.listen()
-        assert fetch_exchanges(tmp_path / "silent") == {}
+        assert fetch_exchanges(tmp_path / "silent") is None
 
 
 def test_socket_that_is_closed_to_this_user_counts_as_none(tmp_path: Path, need: Need) -> None:
@@ -90,4 +90,4 @@ def test_socket_that_is_closed_to_this_user_counts_as_none(tmp_path: Path, need:
     finally:
         os.seteuid(0)
 
-    assert found == {}
+    assert found is None

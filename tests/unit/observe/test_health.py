@@ -271,7 +271,12 @@ def test_short_life_has_a_reason_and_a_remedy(
 
 
 ARTIFACTS: dict[str, tuple[str, State, int | None, str]] = {
-    "absent": ("access_token", State.ABSENT, None, "is absent: it is not minted yet, or Google refuses it"),
+    "absent": (
+        "access_token",
+        State.ABSENT,
+        None,
+        "is absent: it is not minted yet, or Google refuses it or can't be asked",
+    ),
     "foreign": ("id_tokens/api", State.FOREIGN, 30, "is not what the configuration asks for now"),
     "expired": ("access_token", State.EXPIRED, 0, "access_token of target alice has expired"),
     "overdue": ("access_token", State.OVERDUE, 2, "has only 2 min left"),

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from refresher import __version__
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeState
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import ExchangeError, ImpersonationError, PublishError
 from refresher.observe.metrics import METRICS

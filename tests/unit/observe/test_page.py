@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from refresher.catalogue.entries import compose_remedy, read_entries
-from refresher.engine.canary import ExchangeState
+from refresher.engine.exchanges import ExchangeState
 from refresher.errors import SupplyError
 from refresher.observe.page import ROWS, SECURITY_HEADERS
 from tests.unit.observe.conftest import Fleet

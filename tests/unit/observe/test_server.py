@@ -144,6 +144,26 @@ def test_bug_in_an_answer_ends_nothing(fleet: Fleet, path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("what", ["socket", "directory", "replaced"])
+def test_socket_that_was_removed_is_reported_and_listened_on_again(fleet: Fleet, path: Path, what: str) -> None:
+    """A socket that lost its place, with its directory or alone, answers again, and the fault names it."""
+    fleet.adopt("alice")
+    with fleet.survey, serving(fleet, UnixSocket(path)) as addresses:
+        if what == "replaced":
+            path.rename(path.with_name("aside"))
+            with socket.socket(socket.AF_UNIX) as another:
+                another.bind(str(path))
+        elif what == "socket":
+            path.unlink()
+        else:
+            path.parent.rename(path.parent.with_name("aside"))
+        until(lambda: len(addresses) == 2, what="another listener")
+        assert exchange(path, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").endswith(b"live\n")
+
+    (fault,) = fleet.bugs
+    assert fault.problem == f"listen: unix:{path} was removed or replaced: nothing can be asked"
+
+
 def test_who_opens_many_connections_loses_his_own() -> None:
     """Beyond the limit the oldest connection of the process that has most is closed, never another's only one."""
     crowd, sockets = Crowd(), [socket.socketpair() for _ in range(MOST_CONNECTIONS + 3)]
