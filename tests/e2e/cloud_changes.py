@@ -111,7 +111,8 @@ def go_through_delegate(site: Site, letter: str) -> dict[str, Any]:
 
 def pay_by_project(site: Site, letter: str) -> dict[str, Any]:
     """Make an identity name a quota project."""
-    site.project.policy.allow(CONSUMER, site.principal(letter))
+    for member in (site.principal(letter), f"serviceAccount:{site.email(letter)}"):
+        site.project.policy.allow(CONSUMER, member)
     return {"quota_project": site.name}
 
 
@@ -126,7 +127,7 @@ def act_as_the_machine(site: Site, letter: str) -> dict[str, Any]:
     site.google.add_service_account(machine)
     site.google.state.metadata_account = machine
     site.google.state.allow(site.email(letter), f"serviceAccount:{machine}", CREATOR)
-    return {"via": "impersonation"}
+    return {"via": "impersonation", "subject": None, "supplier": None}
 
 
 def lose_quota_project(site: Site) -> Undo:
@@ -208,7 +209,7 @@ CHANGES = {
     ),
     "audience-refused": Change(
         make=lambda s: assign(s.provider, allowed_audiences=["https://other"]),
-        cause="the token's audience is not in it",
+        cause="the token's audience is not one that the provider accepts",
         remedy="set providers.{name}.audience",
     ),
     "sts-disabled": Change(

@@ -60,6 +60,7 @@ def test_user_impersonates_through_the_proxy(
     cloud[1].allow_member(account_of("alice"), "user:carol@example.com", "roles/iam.serviceAccountTokenCreator")
     document = worker.document("alice")
     document["identities"]["alice"] |= {"via": "impersonation", "credentials": "user.json"}
+    del document["identities"]["alice"]["subject"]
     document["targets"] = {"alice": {"artifacts": {"access_token": True}}}
     worker.write(document)
 
@@ -80,9 +81,12 @@ def test_proxy_that_does_not_connect_is_reported(worker: Worker, proxy: ConnectP
 
     done = worker.once(status=5)
 
-    proxied = f"cannot be reached, or does not connect us ({origin.removeprefix('http://')})"
-    assert f"the proxy of HTTPS_PROXY {proxied}" in done.stderr
-    assert "remedy: set HTTPS_PROXY to a proxy that runs and allows sts.us-east1.rep.googleapis.com" in done.stderr
+    place, host = origin.removeprefix("http://"), "sts.us-east1.rep.googleapis.com"
+    problem, remedy = f"cannot be reached, or does not connect us ({place})", f"to a proxy that runs and allows {host}"
+    if is_there:
+        problem, remedy = f"does not connect us (HTTP 403) ({place})", f"allow {host} in the proxy {place}"
+    assert f"the proxy of HTTPS_PROXY {problem}" in done.stderr
+    assert remedy in done.stderr
     assert "opensesame" not in done.stderr
     assert (worker.directory("alice") / "token").exists()
 
