@@ -143,7 +143,7 @@ class Examination(NamedTuple):
             host = f"[{listen.host}]" if ":" in listen.host else listen.host
             ask = f"curl http://{host}:{listen.port}/status.json"
             return {}, f"{unknown}: any user could answer on TCP, so only a unix socket is asked; see {ask}"
-        if (found := fetch_exchanges(listen.path)) is None:
+        if (found := fetch_exchanges(listen.path, daemon.pid)) is None:
             who = "root or a member of `listen_group`"
             fix = f"run this as {who}; else look for daemon.fault in its log, or run `refresher wait --exchange`"
             return {}, f"{unknown}: the daemon can't be asked at unix:{listen.path}; {fix}"

@@ -5,6 +5,7 @@ earlier version, or closed to this user. Only a unix socket is asked, since anyo
 """
 
 import json
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,30 @@ _SECONDS = 1.0
 _LARGEST = 16 * 1024 * 1024
 
 
-def fetch_exchanges(path: Path) -> dict[str, dict[str, Any]] | None:
-    """Return the entries of `exchanges` in `/status.json` by identity; None if no daemon answers at this path."""
+def fetch_exchanges(path: Path, process: int | None = None) -> dict[str, dict[str, Any]] | None:
+    """Return the entries of `exchanges` in `/status.json` by identity; None if the daemon does not answer at this path.
+
+    With `process` known, any other one that listens there is another root's daemon, and is not asked.
+    """
     try:
         if not path.is_socket():
             return None
-        found = json.loads(_ask(path).partition(b"\r\n\r\n")[2])["exchanges"]
+        found = json.loads(_ask(path, process).partition(b"\r\n\r\n")[2])["exchanges"]
         return {entry["identity"]: entry for entry in found if isinstance(entry["state"], str)}
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
 
-def _ask(path: Path) -> bytes:
+def _ask(path: Path, process: int | None) -> bytes:
     import socket  # noqa: PLC0415 - most calls of `status` find no daemon that answers
 
     answer, deadline = bytearray(), time.monotonic() + _SECONDS
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_SECONDS)
         client.connect(str(path))
+        listener = struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        if process is not None and listener not in (0, process):  # 0 is a process of another PID namespace (unix(7))
+            raise ConnectionRefusedError
         client.sendall(_REQUEST)
         while (left := deadline - time.monotonic()) > 0 and len(answer) < _LARGEST:
             client.settimeout(left)

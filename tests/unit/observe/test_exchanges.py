@@ -34,8 +34,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
         def respond() -> None:
             peer, _ = listener.accept()
             with peer:
-                peer.recv(1000)
-                peer.sendall(answer)
+                if peer.recv(1000):
+                    peer.sendall(answer)
 
         threads.append(Thread(target=respond))
         threads[-1].start()
@@ -50,6 +50,16 @@ def serve(tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
 def test_entries_are_returned_by_identity(serve: Callable[[bytes], Path]) -> None:
     """What the daemon knows of an identity is found under its name."""
     assert fetch_exchanges(serve(HEAD + json.dumps({"exchanges": [ENTRY]}).encode())) == {"alice": ENTRY}
+
+
+@pytest.mark.parametrize("is_asked", [True, False], ids=["the daemon", "another daemon"])
+def test_answer_of_another_daemon_is_not_taken(serve: Callable[[bytes], Path], *, is_asked: bool) -> None:
+    """Two daemons may be given one socket: what the one that listens knows is nothing about the other's targets."""
+    found = fetch_exchanges(
+        serve(HEAD + json.dumps({"exchanges": [ENTRY]}).encode()), os.getpid() if is_asked else os.getppid()
+    )
+
+    assert found == ({"alice": ENTRY} if is_asked else None)
 
 
 def test_answer_of_a_large_fleet_is_read_to_its_end(serve: Callable[[bytes], Path]) -> None:
