@@ -38,10 +38,10 @@ DIRECT = Route(addresses=(("192.0.2.1", 9),))
         ("http://192.0.2.1:9", {"HTTPS_PROXY": "http://10.0.0.1:1"}, DIRECT),
         (
             STS,
-            {"HTTPS_PROXY": "http://proxy.invalid:1"},
+            {"HTTPS_PROXY": "http://egress.invalid:1"},
             Route(
-                reason="this machine can't resolve the name of the container's proxy proxy.invalid:1 (proxy.invalid)",
-                proxy="proxy.invalid:1",
+                reason="this machine can't resolve the name of the container's proxy egress.invalid:1 (egress.invalid)",
+                proxy="egress.invalid:1",
             ),
         ),
         (
